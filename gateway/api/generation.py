@@ -1,0 +1,81 @@
+"""What the endpoints that generate text have in common: submit, then answer whole, as a stream, or later."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from flask import Response, jsonify, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import UnsupportedMediaType
+
+from gateway import sse
+from gateway.api.jobs import job_object
+from gateway.disconnect import watch
+from gateway.dispatch import Job, events, first_decisive
+from gateway.errors import failure
+from gateway.replies import ClientGone
+from gateway.schemas import Options, WireFormat
+from gateway.schemas.body import load_json
+from gateway.state import this_gateway
+from shared.protocol import Failed
+from shared.store import Outage
+
+CLIENT_GONE = ("", 499)
+"""Nobody reads this answer."""
+
+
+def generate(wire: WireFormat) -> ResponseReturnValue:
+    """Answer the current request in a wire format."""
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType("The request body must be JSON, with Content-Type: application/json")
+    task, options = wire.parse(load_json(request.get_data()), seed=random.randrange(2**32 - 1))
+    dispatcher = this_gateway().dispatcher
+    job = dispatcher.submit(task, wire.id_prefix)
+    if request.headers.get("Prefer", "").strip().lower() == "respond-async":
+        dispatcher.detach(job)
+        return jsonify(job_object(job.id)), 202, {**_location(job), "Preference-Applied": "respond-async"}
+    with ExitStack() as waiting:
+        waiting.callback(dispatcher.close, job)
+        waiting.callback(watch(job.mailbox.leave))
+        try:
+            return _stream(job, wire, options, waiting) if options.stream else _whole(job, wire)
+        except ClientGone:
+            return CLIENT_GONE
+
+
+def _whole(job: Job, wire: WireFormat) -> ResponseReturnValue:
+    record = list(events(job.mailbox))
+    if isinstance(record[-1], Failed):
+        raise failure(record[-1])
+    return jsonify(wire.render(job.id, job.accepted, record)), 200, _location(job)
+
+
+def _stream(job: Job, wire: WireFormat, options: Options, waiting: ExitStack) -> ResponseReturnValue:
+    gateway = this_gateway()
+    first = first_decisive(job.mailbox, gateway.config.headers_after)
+    if isinstance(first, Failed):
+        raise failure(first)
+
+    def position() -> int | None:
+        try:
+            return gateway.tickets.position(job.accepted.task.model, job.id)
+        except Outage:
+            return None
+
+    def body() -> Iterator[str]:
+        chunks = wire.render_chunks(job.id, job.accepted, options.include_usage)
+        try:
+            yield from sse.body(job, first, chunks, position)
+        except ClientGone:
+            return
+
+    response = Response(body(), mimetype="text/event-stream")
+    response.headers.update({**_location(job), "Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+    response.call_on_close(waiting.pop_all().close)
+    return response
+
+
+def _location(job: Job) -> dict[str, str]:
+    return {"Location": f"/v1/jobs/{job.id}"}

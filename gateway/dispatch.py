@@ -1,0 +1,112 @@
+"""Dispatch: hand a task to the queue, take in its events, cancel it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+from gateway.directory import Directory
+from gateway.replies import Mailbox, Replies
+from shared.config import Config
+from shared.protocol import Accepted, Delta, Done, Event, Failed, State, Task
+from shared.store import Outage, translated
+from shared.tickets import Tickets
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that this process has submitted and waits for."""
+
+    id: str
+    accepted: Accepted
+    mailbox: Mailbox
+
+
+class Dispatcher:
+    """The gateway's side of the queue."""
+
+    def __init__(self, tickets: Tickets, replies: Replies, directory: Directory, config: Config) -> None:
+        self._tickets = tickets
+        self._replies = replies
+        self._directory = directory
+        self._config = config
+
+    def submit(self, task: Task, prefix: str) -> Job:
+        """Accept a task: once this returns, it will be answered. End with `close` or `detach`.
+
+        Raises ModelNotFound, InvalidRequest, QueueFull, StoreUnavailable.
+        """
+        self._directory.admit(task)
+        job_id = prefix + uuid4().hex
+        accepted = Accepted(task, int(time.time()))
+        job = Job(job_id, accepted, self._replies.open(job_id))
+        try:
+            with translated():
+                self._tickets.submit(
+                    job_id,
+                    accepted,
+                    reply=self._replies.stream,
+                    max_queue=self._config.max_queue,
+                    wait=self._config.request_timeout,
+                    keep=self._config.retention,
+                )
+        except BaseException:
+            self._replies.close(job_id)
+            raise
+        return job
+
+    def detach(self, job: Job) -> None:
+        """Wait for the job no longer; it goes on."""
+        self._replies.close(job.id)
+
+    def close(self, job: Job) -> None:
+        """Wait for the job no longer. If its end was not taken, the client has left, and nobody needs the rest."""
+        self.detach(job)
+        if job.mailbox.ended:
+            return
+        log.info("the client of %s is gone", job.id)
+        try:
+            self._tickets.cancel(job.id)
+        except Outage as exc:
+            log.warning("%s could not be cancelled: %s", job.id, exc)
+
+    def cancel(self, job_id: str, patience: float = 10.0) -> State:
+        """Cancel a job and wait until it has ended; its final state, which may be another one that came first.
+
+        After `patience` seconds the state is what it is then. Raises JobNotFound, StoreUnavailable.
+        """
+        end = time.monotonic() + patience
+        with translated():
+            state = self._tickets.cancel(job_id)
+            while not state.final and time.monotonic() < end:
+                time.sleep(0.01)
+                state = self._tickets.get(job_id).state
+        return state
+
+
+def events(mailbox: Mailbox) -> Iterator[Event]:
+    """A job's events as they come, to the last. Raises ClientGone."""
+    while True:
+        event = mailbox.take(None)
+        assert event is not None
+        yield event
+        if isinstance(event, Done | Failed):
+            return
+
+
+def first_decisive(mailbox: Mailbox, patience: float) -> Event | None:
+    """The job's first event that decides the status line; None when it did not come within `patience` seconds.
+
+    Progress decides nothing: after it the prompt may still turn out to be too long. Raises ClientGone.
+    """
+    end = time.monotonic() + patience
+    while (left := end - time.monotonic()) > 0:
+        event = mailbox.take(left)
+        if isinstance(event, Delta | Done | Failed):
+            return event
+    return None

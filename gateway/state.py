@@ -1,0 +1,34 @@
+"""What the views need, held by the application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Flask, current_app
+from redis import Redis
+
+from gateway.directory import Directory
+from gateway.dispatch import Dispatcher
+from shared.config import Config
+from shared.tickets import Tickets
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The parts of one gateway process."""
+
+    config: Config
+    client: Redis
+    tickets: Tickets
+    directory: Directory
+    dispatcher: Dispatcher
+
+
+def set_gateway(app: Flask, gateway: Gateway) -> None:
+    app.extensions["inferq"] = gateway
+
+
+def this_gateway() -> Gateway:
+    """The parts of the process that handles the current request."""
+    gateway: Gateway = current_app.extensions["inferq"]
+    return gateway

@@ -1,0 +1,85 @@
+"""Configuration: one typed, frozen value, read once from `INFERQ_*` and passed to whoever needs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+from shared.errors import InferqError
+
+PREFIX = "INFERQ_"
+
+
+class ConfigError(InferqError):
+    code = "config_error"
+
+
+def _option(default: Any, doc: str, *, low: float | None = None, high: float | None = None) -> Any:
+    return field(default=default, metadata={"help": doc, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting of inferq. Field `redis_url` is the variable `INFERQ_REDIS_URL`, and so on."""
+
+    redis_url: str = _option("redis://127.0.0.1:6379/0", "Redis or Valkey that gateways and workers share")
+    log_level: str = _option("info", "`debug`, `info`, `warning` or `error`")
+
+    host: str = _option("127.0.0.1", "address that the gateway listens on")
+    port: int = _option(8000, "port that the gateway listens on; 0 takes any free one", low=0, high=65535)
+    gateway_processes: int = _option(0, "processes of the gateway; 0 takes one a core", low=0, high=256)
+    max_body: int = _option(4_194_304, "largest request body, in bytes", low=1024)
+    max_queue: int = _option(1000, "jobs that may wait for one model before further ones get 429", low=1)
+    request_timeout: float = _option(600.0, "seconds that a job may wait in the queue before it fails", low=0.1)
+    headers_after: float = _option(2.0, "seconds after which a stream's headers are sent, answer or not", low=0)
+    retention: int = _option(600, "seconds that a finished job can still be read", low=1)
+
+    context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
+    slots: int = _option(4, "requests that a worker computes at once", low=1, high=256)
+    threads: int = _option(0, "threads of the engine; 0 takes what the machine has to give", low=0, high=1024)
+    lease: float = _option(4.0, "seconds that a worker may be silent before another takes its jobs", low=1, high=60)
+    grace: float = _option(10.0, "seconds that a stopping worker may spend on finishing its jobs", low=0)
+    echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)
+    echo_prefill_ms: float = _option(0.0, "engine echo: milliseconds before the first token", low=0)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Config:
+        """Read `INFERQ_*`.
+
+        Raises ConfigError for a variable that is not known and for a value that does not fit, naming it.
+        """
+        known = {PREFIX + f.name.upper(): f for f in dataclasses.fields(cls)}
+        types = get_type_hints(cls)
+        values: dict[str, Any] = {}
+        for name, text in environ.items():
+            if not name.startswith(PREFIX):
+                continue
+            if name not in known:
+                raise ConfigError(f"{name} is not a setting of inferq; there are {', '.join(sorted(known))}")
+            if text == "":
+                continue
+            option = known[name]
+            values[option.name] = _parse(name, text, types[option.name], option.metadata)
+        return cls(**values)
+
+    def to_env(self) -> dict[str, str]:
+        """The variables that give a child process this configuration."""
+        return {PREFIX + f.name.upper(): str(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+def _parse(name: str, text: str, kind: type, limits: Mapping[str, Any]) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ConfigError(f"{name}={text!r}: not {'a whole number' if kind is int else 'a number'}") from None
+    low, high = limits["low"], limits["high"]
+    if low is not None and not value >= low:
+        raise ConfigError(f"{name}={text!r}: must be at least {low}")
+    if high is not None and value > high:
+        raise ConfigError(f"{name}={text!r}: must be at most {high}")
+    if name == PREFIX + "LOG_LEVEL" and value not in ("debug", "info", "warning", "error"):
+        raise ConfigError(f"{name}={text!r}: must be debug, info, warning or error")
+    return value

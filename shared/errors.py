@@ -1,0 +1,89 @@
+"""What can go wrong, as one tree of exceptions.
+
+InferqError
+├── InvalidRequest            the request itself is wrong; names the parameter
+│   └── ContextLengthExceeded the prompt does not fit the model's context
+├── ModelNotFound             no worker has served this model lately
+├── JobNotFound               no such job, or it belongs to another API key
+├── QueueFull                 the model's queue has reached its bound
+├── StoreUnavailable          Redis does not answer, or is out of memory
+├── ModelFileError            a model file is missing, truncated, foreign or hostile
+├── EngineError               the engine failed, or its host died
+│   └── ModelLoadError        the engine could not load the model
+├── WorkerLost                the worker died after it had sent a part of the answer
+├── DeadlineExceeded          the job waited in the queue beyond its deadline
+└── JobCancelled              the client left, or asked for the end
+
+Every class has a stable `code`. It travels in `Failed` events and in the bodies of HTTP errors; which HTTP status
+belongs to it is known to `gateway/errors.py` alone.
+"""
+
+from __future__ import annotations
+
+
+class InferqError(Exception):
+    """Base of all errors of inferq. `param` names the request's parameter that is at fault, if one is."""
+
+    code = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class InvalidRequest(InferqError):
+    code = "invalid_value"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    code = "context_length_exceeded"
+
+    def __init__(self, prompt_tokens: int, context: int, *, param: str) -> None:
+        super().__init__(
+            f"This model's maximum context length is {context} tokens, but the prompt has {prompt_tokens} tokens."
+            " Please shorten it.",
+            param=param,
+        )
+
+
+class ModelNotFound(InferqError):
+    code = "model_not_found"
+
+
+class JobNotFound(InferqError):
+    code = "job_not_found"
+
+
+class QueueFull(InferqError):
+    code = "queue_full"
+
+
+class StoreUnavailable(InferqError):
+    code = "store_unavailable"
+
+
+class ModelFileError(InferqError):
+    code = "model_file_error"
+
+
+class EngineError(InferqError):
+    code = "engine_error"
+
+
+class ModelLoadError(EngineError):
+    code = "model_load_error"
+
+
+class WorkerLost(InferqError):
+    code = "worker_lost"
+
+
+class DeadlineExceeded(InferqError):
+    code = "deadline_exceeded"
+
+
+class JobCancelled(InferqError):
+    code = "cancelled"

@@ -1,0 +1,189 @@
+"""The one language that gateway and worker speak: tasks and events. Pure: imports nothing of ours.
+
+A *task* is a validated request. An *event* is what a job emits while it runs. Both are frozen dataclasses whose
+fields carry the names of the OpenAI API, and both travel through Redis as JSON objects with a `type`; fields at
+their default are left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+
+class State(StrEnum):
+    """The states of a job. The last three are final."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self not in (State.QUEUED, State.IN_PROGRESS)
+
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to choose tokens and when to stop. None means: the model's own default, else OpenAI's."""
+
+    seed: int
+    """0 <= seed < 2**32 - 1. Every job has one, so that it can be run again with the same outcome."""
+    max_tokens: int | None = None
+    """None: until the model stops or its context is full."""
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    typical_p: float | None = None
+    repeat_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Continue a text."""
+
+    model: str
+    prompt: str
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """Answer a conversation."""
+
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling
+
+
+Task = Completion | Chat
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a finished job."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    """How many of the prompt's tokens the engine found in its cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """What the engine measured, in milliseconds."""
+
+    prompt_ms: float
+    completion_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The first entry of every job's stream: everything needed to run the job again."""
+
+    task: Task
+    created: int
+    """Unix time in seconds, as the answer's `created`."""
+    owner: str = ""
+    """The API key's name; empty where the gateway knows no keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The prompt is being read: `done` of `total` tokens."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the choice `index`. Its last one carries the finish reason."""
+
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+    """Ids of the tokens that the text was made of, as far as the engine tells them."""
+    index: int = 0
+    finish_reason: FinishReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The job is completed."""
+
+    usage: Usage
+    timings: Timings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job has failed or was cancelled. `code` is one of `shared.errors`."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+Event = Progress | Delta | Done | Failed
+
+_NESTED: dict[str, type] = {
+    c.__name__: c
+    for c in (Completion, Chat, Sampling, Message, Usage, Timings, Accepted, Progress, Delta, Done, Failed)
+}
+_FIELDS = {cls: tuple((f.name, f.default) for f in dataclasses.fields(cls)) for cls in _NESTED.values()}
+
+
+def _pack(value: Any) -> Any:
+    fields = _FIELDS.get(type(value))
+    if fields is None:
+        return [_pack(v) for v in value] if isinstance(value, tuple) else value
+    packed: dict[str, Any] = {"type": type(value).__name__}
+    for name, default in fields:
+        item = getattr(value, name)
+        if item != default:
+            packed[name] = _pack(item)
+    return packed
+
+
+def _unpack(value: Any) -> Any:
+    if isinstance(value, dict):
+        fields = {name: _unpack(v) for name, v in value.items() if name != "type"}
+        return _NESTED[value["type"]](**fields)
+    if isinstance(value, list):
+        return tuple(_unpack(v) for v in value)
+    return value
+
+
+def encode(events: Iterable[Accepted | Event]) -> str:
+    """Events as one JSON array."""
+    return json.dumps([_pack(e) for e in events], ensure_ascii=False, separators=(",", ":"))
+
+
+def decode(blob: bytes | str) -> list[Any]:
+    """The inverse of `encode`: a list of `Accepted` and `Event` values.
+
+    Raises KeyError or TypeError for what another version wrote.
+    """
+    return [_unpack(e) for e in json.loads(blob)]

@@ -1,0 +1,37 @@
+"""The connection to Redis (or Valkey) that gateway and worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from shared.errors import StoreUnavailable
+
+# An outage is: no connection, no answer in time, LOADING, READONLY, OOM, MASTERDOWN. Never a fault of the job at hand.
+Outage = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError)
+
+
+def connect(url: str, *, timeout: float = 5.0, retries: int = 3) -> redis.Redis:
+    """A client with a pool of its own; connects when it is first used.
+
+    `timeout` bounds each wait for an answer, in seconds. A command whose reply was lost is sent again up to
+    `retries` times, so every write must be idempotent.
+    """
+    options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 2}
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), retries)
+    client: redis.Redis = redis.Redis.from_url(url, retry=retry, health_check_interval=15, **options)
+    return client
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn Redis's errors into `StoreUnavailable`."""
+    try:
+        yield
+    except Outage as exc:
+        raise StoreUnavailable("The queue does not answer at the moment. Please try again.") from exc

