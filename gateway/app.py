@@ -20,6 +20,7 @@ def create_app(config: Config) -> Flask:
     """One process's application, with its reader and its housekeeping running."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body
+    app.url_map.merge_slashes = False  # it would answer with a redirect in HTML
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
 
     client = connect(config.redis_url)

@@ -7,10 +7,10 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from setproctitle import setproctitle
-from shared.lifeline import die_with_parent
 
 from shared import cores, logs
 from shared.config import Config
+from shared.lifeline import die_with_parent
 
 TITLE = "inferq gateway"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,8 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from shared.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 # An outage is: no connection, no answer in time, LOADING, READONLY, OOM, MASTERDOWN. Never a fault of the job at hand.
 Outage = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError)
@@ -34,4 +37,5 @@ def translated() -> Iterator[None]:
     try:
         yield
     except Outage as exc:
+        log.warning("redis: %s", exc)
         raise StoreUnavailable("The queue does not answer at the moment. Please try again.") from exc

@@ -40,7 +40,7 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> An
 
 
 class Stack:
-    """One Valkey, and what was started beside it. Settings are given as `INFERQ_…` without the prefix, in lower case."""
+    """One Valkey, and what was started beside it. Settings are `INFERQ_…` without the prefix, in lower case."""
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         self.directory = directory

@@ -1,0 +1,168 @@
+"""The wire format of /v1/chat/completions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, assert_never
+
+from marshmallow import ValidationError, fields, post_load
+
+from gateway.schemas.answer import fold, head, pieces, usage
+from gateway.schemas.parameters import INT32_MAX, Array, Integer, Only, Strict, Text, refuse_unknown, text
+from gateway.schemas.problem import refuse, shown, wrong_type
+from gateway.schemas.sampling import SamplingSchema, options, sampling
+from gateway.schemas.wire import Chunks, Options
+from shared.protocol import Accepted, Chat, Delta, Done, Event, FinishReason, Message
+
+_MAX_MESSAGES = 2048
+"""OpenAI's bound too."""
+
+
+_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+"""What OpenAI calls `developer` now, models know as `system`."""
+
+
+class Role(fields.Field[str]):
+    """Who speaks."""
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
+        role = text(value)
+        if role not in _ROLES:
+            raise refuse("invalid_value", f"{shown(role)} is none of {', '.join(_ROLES)}")
+        return _ROLES[role]
+
+
+class Content(fields.Field[str]):
+    """A string, or an array of text parts, which are joined as they are."""
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
+        if isinstance(value, str):
+            return text(value)
+        if not isinstance(value, list):
+            raise wrong_type("a string or an array of text parts", value)
+        if not value:
+            raise refuse("empty_array", "the array must not be empty")
+        texts = []
+        for index, part in enumerate(value):
+            try:
+                texts.append(_part(part))
+            except ValidationError as exc:
+                raise ValidationError({index: exc.messages}) from exc
+        return "".join(texts)
+
+
+def _part(part: object) -> str:
+    """The text of one part. By hand and not a schema: a body has room for a hundred thousand of them."""
+    if not isinstance(part, dict):
+        raise wrong_type("an object", part)
+    if part.get("type") is None:
+        raise refuse("missing_required_parameter", name="type")
+    if part["type"] != "text":
+        raise refuse("unsupported_value", 'only "text" is supported', name="type")
+    # OpenAI's marks for its prompt cache: without effect.
+    refuse_unknown(part, ("type", "text", "prompt_cache_breakpoint"))
+    if part.get("text") is None:
+        raise refuse("missing_required_parameter", name="text")
+    return text(part["text"], name="text")
+
+
+class MessageSchema(Strict):
+    """One turn, as a client writes it or as it got it from an answer."""
+
+    role = Role(required=True)
+    name = Text()  # without effect
+
+    # What an answer of OpenAI's may hold, and ours does not.
+    tool_calls = Only([])
+    tool_call_id = Only()
+    function_call = Only()
+    refusal = Only()
+    audio = Only()
+    annotations = Only([])
+
+    content = Content(required=True)
+
+    @post_load
+    def message(self, data: dict[str, Any], **kwargs: Any) -> Message:
+        return Message(data["role"], data["content"])
+
+
+class ChatSchema(SamplingSchema):
+    messages = Array(fields.Nested(MessageSchema), low=1, high=_MAX_MESSAGES, required=True)
+    max_completion_tokens = Integer(1, INT32_MAX)
+
+    # Not supported yet.
+    logprobs = Only(False)
+    top_logprobs = Only(0)
+    tools = Only([])
+    tool_choice = Only("none", "auto")
+    parallel_tool_calls = Only(True, False)  # without tools it asks for nothing
+    functions = Only([])
+    function_call = Only("none", "auto")
+    response_format = Only({"type": "text"})
+    reasoning_effort = Only("none")
+    modalities = Only(["text"])
+    audio = Only()
+    prediction = Only()
+    web_search_options = Only()
+    moderation = Only()
+
+
+_SCHEMA = ChatSchema()
+
+
+class ChatFormat:
+    """`WireFormat` of chats."""
+
+    id_prefix = "chatcmpl-"
+
+    def parse(self, body: object, seed: int) -> tuple[Chat, Options]:
+        given = _SCHEMA.read(body)
+        limit = given.get("max_completion_tokens", given.get("max_tokens"))
+        task = Chat(given["model"], tuple(given["messages"]), sampling(given, seed, limit))
+        return task, options(given)
+
+    def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
+        choices, used = fold(events)
+        return {
+            **head(job_id, accepted, "chat.completion"),
+            "choices": [
+                {
+                    "index": choice.index,
+                    "message": {"role": "assistant", "content": choice.text, "refusal": None},
+                    "logprobs": None,
+                    "finish_reason": choice.finish_reason,
+                }
+                for choice in choices
+            ],
+            "usage": usage(used),
+        }
+
+    def render_chunks(self, job_id: str, accepted: Accepted, include_usage: bool) -> Chunks:
+        opening = head(job_id, accepted, "chat.completion.chunk")
+        closing = {"usage": None} if include_usage else {}
+
+        def chunk(index: int, delta: dict[str, str], finish_reason: FinishReason | None = None) -> dict[str, Any]:
+            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+            return {**opening, "choices": [choice], **closing}
+
+        begun: set[int] = set()
+
+        def chunks(event: Event) -> Iterator[dict[str, Any]]:
+            for piece in pieces((event,)):
+                match piece:
+                    case Delta():
+                        if piece.index not in begun:
+                            begun.add(piece.index)
+                            yield chunk(piece.index, {"role": "assistant", "content": ""})
+                        if piece.text:
+                            yield chunk(piece.index, {"content": piece.text})
+                        if piece.finish_reason is not None:
+                            yield chunk(piece.index, {}, piece.finish_reason)
+                    case Done():
+                        if include_usage:
+                            yield {**opening, "choices": [], "usage": usage(piece.usage)}
+                    case _:
+                        assert_never(piece)
+
+        return chunks

@@ -1,0 +1,100 @@
+"""What chat and completions have in common: how to choose tokens, and how to send the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from marshmallow import ValidationError, fields, validates_schema
+
+from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Object, Only, Strict, Text
+from gateway.schemas.problem import first, refuse, wrong_type
+from gateway.schemas.wire import Options
+from shared.protocol import Sampling
+
+_SEEDS = 2**32 - 1
+"""Engines take seeds of 32 bits, and llama.cpp's highest means: choose one."""
+
+_SAMPLING = {field.name for field in dataclasses.fields(Sampling)}
+
+
+class Stop(Array):
+    """One string, or an array of them."""
+
+    def __init__(self) -> None:
+        super().__init__(Text(empty=False), low=0, high=16)
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, str):
+            return [self.inner.deserialize(value)]
+        if not isinstance(value, list):
+            raise wrong_type("a string or an array of strings", value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class StreamOptions(Strict):
+    include_usage = Boolean(load_default=False)
+    include_obfuscation = Boolean()  # without effect: nothing is ever padded
+
+
+class SamplingSchema(Strict):
+    model = Text(empty=False, required=True)
+
+    max_tokens = Integer(1, INT32_MAX)
+    temperature = Number(0, 2)
+    top_p = Number(0, 1)
+    top_k = Integer(0, INT32_MAX)
+    min_p = Number(0, 1)
+    typical_p = Number(0, 1)
+    # Logits are divided by it in 32 bits: nearer to 0, or far above, only infinities come out.
+    repeat_penalty = Number(0.01, 100)
+    presence_penalty = Number(-2, 2)
+    frequency_penalty = Number(-2, 2)
+    seed = Integer(-(2**63), 2**63 - 1)
+    stop = Stop()
+    ignore_eos = Boolean()
+
+    stream = Boolean(load_default=False)
+    stream_options = fields.Nested(StreamOptions)
+
+    # Accepted without effect.
+    user = Text()
+    metadata = Object(strings=True)
+    safety_identifier = Text()
+    prompt_cache_key = Text()
+    prompt_cache_retention = Text()
+    prompt_cache_options = Object()
+    verbosity = Text()
+    service_tier = Only("auto", "default")
+    store = Only(False)
+
+    # Not supported yet.
+    n = Only(1)
+    logit_bias = Only({})
+
+    @validates_schema
+    def streams(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if "stream_options" in data and not data["stream"]:
+            raise refuse("invalid_value", "only allowed when 'stream' is true", name="stream_options")
+
+    def read(self, body: object) -> dict[str, Any]:
+        """The given parameters by name, valid. Raises InvalidRequest."""
+        try:
+            given: dict[str, Any] = self.load(body)  # type: ignore[arg-type]  # whatever JSON gave: `known` looks
+        except ValidationError as exc:
+            raise first(exc) from exc
+        return given
+
+
+def sampling(given: dict[str, Any], seed: int, max_tokens: int | None) -> Sampling:
+    """What `read` returned, as the task's part. `seed` is taken where the request gives none."""
+    chosen = {name: value for name, value in given.items() if name in _SAMPLING}
+    chosen["seed"] = chosen.get("seed", seed) % _SEEDS
+    chosen["stop"] = tuple(chosen.get("stop", ()))
+    chosen["max_tokens"] = max_tokens
+    return Sampling(**chosen)
+
+
+def options(given: dict[str, Any]) -> Options:
+    """What `read` returned, as far as it concerns the answer."""
+    return Options(given["stream"], given.get("stream_options", {}).get("include_usage", False))

@@ -1,0 +1,298 @@
+"""The scripts keep their contracts on a real server: each transition once, repeatable, fenced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from redis import OutOfMemoryError
+from stack import Stack, running, wait_for
+
+from shared import streams
+from shared.errors import JobNotFound, QueueFull
+from shared.protocol import Accepted, Completion, Delta, Done, Event, Failed, Progress, Sampling, State, Usage, encode
+from shared.tickets import Answer, Claim, Tickets
+
+ACCEPTED = Accepted(Completion("m", "once upon a time", Sampling(seed=7)), created=1)
+END = Done(Usage(4, 1))
+LEASE = 60_000
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("valkey")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def tickets(valkey: Stack) -> Tickets:
+    valkey.redis.flushall()
+    return Tickets(valkey.redis)
+
+
+def submit(tickets: Tickets, job_id: str, *, reply: str = "", most: int = 10, wait: float = 60) -> int:
+    return tickets.submit(job_id, ACCEPTED, reply=reply, max_queue=most, wait=wait, keep=60)
+
+
+def dequeue(tickets: Tickets) -> str:
+    entry: Any = tickets.client.lmove("rq:queue:m", "rq:queue:m:intermediate", "LEFT", "RIGHT")
+    return str(entry.decode())
+
+
+def claim(tickets: Tickets, job_id: str, execution: str, lease_ms: int = LEASE) -> Claim | None:
+    return tickets.claim("m", job_id, execution, lease_ms=lease_ms, worker="w")
+
+
+def start(tickets: Tickets, job_id: str, execution: str, lease_ms: int = LEASE) -> None:
+    submit(tickets, job_id)
+    assert dequeue(tickets) == job_id
+    assert claim(tickets, job_id, execution, lease_ms)
+
+
+def append(
+    tickets: Tickets, job_id: str, execution: str, first: int, *events: Event, state: State | None = None
+) -> tuple[int, int]:
+    pipe = tickets.client.pipeline(transaction=False)
+    blob = encode(events)
+    tickets.append(pipe, "m", job_id, execution, first=first, count=len(events), state=state, blob=blob)
+    [(answer, stored)] = pipe.execute()
+    return answer, stored
+
+
+def sweep(tickets: Tickets, lease_ms: int = LEASE) -> int:
+    """A sweep that is not the first after an outage, and not held back by one a moment ago."""
+    now, _ = tickets.client.time()
+    tickets.client.hset("iq:sweep:m", mapping={"last": now * 1000 - 1500, "hold": 0})
+    return tickets.sweep("m", lease_ms)
+
+
+def queue(tickets: Tickets) -> list[str]:
+    entries: Any = tickets.client.lrange("rq:queue:m", 0, -1)
+    return [entry.decode() for entry in entries]
+
+
+def test_a_job_from_submit_to_its_end(tickets: Tickets) -> None:
+    assert submit(tickets, "a") == 1
+    assert submit(tickets, "b") == 2
+    assert tickets.position("m", "b") == 2
+    assert tickets.get("a").state is State.QUEUED
+    assert dequeue(tickets) == "a"
+    got = claim(tickets, "a", "x")
+    assert got is not None
+    assert (got.seq, got.tries, got.accepted) == (0, 1, encode([ACCEPTED]))
+    assert append(tickets, "a", "x", 1, Progress(0, 4), Delta("hi", (5,))) == (Answer.OK, 2)
+    assert append(tickets, "a", "x", 3, Delta(finish_reason="stop"), END, state=State.COMPLETED) == (Answer.OK, 4)
+    assert tickets.get("a").state is State.COMPLETED
+    record = streams.read(tickets.client, "a")
+    assert record.accepted == ACCEPTED
+    assert record.events == [Progress(0, 4), Delta("hi", (5,)), Delta(finish_reason="stop"), END]
+
+
+def test_final_jobs_have_a_time_to_live_and_others_have_none(tickets: Tickets) -> None:
+    start(tickets, "a", "x")
+    assert tickets.client.ttl("iq:job:a") == tickets.client.ttl("iq:events:a") == -1
+    append(tickets, "a", "x", 1, END, state=State.COMPLETED)
+    assert 0 < tickets.client.ttl("iq:job:a") <= 60
+    assert 0 < tickets.client.ttl("iq:events:a") <= 60
+    left = {key for key in tickets.client.scan_iter() if b"sweep" not in key}
+    assert left == {b"iq:job:a", b"iq:events:a", b"rq:queues"}
+
+
+def test_a_resent_submit_is_one_job(tickets: Tickets) -> None:
+    submit(tickets, "a")
+    submit(tickets, "a")
+    assert queue(tickets) == ["a"]
+    assert len(streams.read(tickets.client, "a").events) == 0
+
+
+def test_a_full_queue_refuses_and_leaves_nothing(tickets: Tickets) -> None:
+    submit(tickets, "a", most=1)
+    with pytest.raises(QueueFull, match="1 requests wait"):
+        submit(tickets, "b", most=1)
+    with pytest.raises(JobNotFound):
+        tickets.get("b")
+    assert queue(tickets) == ["a"]
+
+
+def test_a_resent_claim_is_answered_alike_and_a_second_claim_is_refused(tickets: Tickets) -> None:
+    submit(tickets, "a")
+    dequeue(tickets)
+    assert claim(tickets, "a", "x") == claim(tickets, "a", "x") is not None
+    assert claim(tickets, "a", "y") is None
+
+
+def test_a_doubled_entry_is_dropped(tickets: Tickets) -> None:
+    start(tickets, "a", "x")
+    tickets.client.rpush("rq:queue:m", "a")
+    dequeue(tickets)
+    assert claim(tickets, "a", "y") is None
+    assert append(tickets, "a", "x", 1, Delta("still mine")) == (Answer.OK, 1)
+
+
+def test_an_entry_without_a_ticket_is_dropped(tickets: Tickets) -> None:
+    tickets.client.rpush("rq:queue:m", "stranger")
+    dequeue(tickets)
+    assert claim(tickets, "stranger", "x") is None
+    assert tickets.client.llen("rq:queue:m:intermediate") == 0
+
+
+def test_a_resent_append_is_stored_once(tickets: Tickets) -> None:
+    start(tickets, "a", "x")
+    assert append(tickets, "a", "x", 1, Delta("hi")) == append(tickets, "a", "x", 1, Delta("hi")) == (Answer.OK, 1)
+    assert streams.read(tickets.client, "a").events == [Delta("hi")]
+
+
+def test_a_resent_end_is_stored_once(tickets: Tickets) -> None:
+    start(tickets, "a", "x")
+    for _ in range(2):
+        assert append(tickets, "a", "x", 1, END, state=State.COMPLETED) == (Answer.OK, 1)
+    assert streams.read(tickets.client, "a").events == [END]
+
+
+def test_an_append_after_a_gap_asks_for_what_is_missing(tickets: Tickets) -> None:
+    start(tickets, "a", "x")
+    append(tickets, "a", "x", 1, Delta("one"))
+    assert append(tickets, "a", "x", 3, Delta("three")) == (Answer.RESEND, 1)
+    assert append(tickets, "a", "x", 1, Delta("one"), Delta("two")) == (Answer.RESEND, 1)
+    assert append(tickets, "a", "x", 2, Delta("two"), Delta("three")) == (Answer.OK, 3)
+
+
+def test_a_lost_worker_gives_its_jobs_back_in_order_and_is_fenced(tickets: Tickets) -> None:
+    start(tickets, "a", "x", lease_ms=1)
+    tickets.client.hset("iq:job:a", "created", 1)
+    start(tickets, "b", "y", lease_ms=1)
+    submit(tickets, "c")
+    wait_for(lambda: sweep(tickets) == 2, "the sweep of both")
+    assert queue(tickets) == ["a", "b", "c"]
+    assert append(tickets, "a", "x", 1, Delta("late"))[0] == Answer.FENCED
+    assert tickets.renew("m", LEASE, [("a", "x")]) == [Answer.FENCED]
+    dequeue(tickets)
+    again = claim(tickets, "a", "z")
+    assert again is not None
+    assert again.tries == 2
+    assert append(tickets, "a", "x", 1, END, state=State.COMPLETED)[0] == Answer.FENCED
+    assert append(tickets, "a", "z", 1, Delta("mine")) == (Answer.OK, 1)
+
+
+def test_a_renewed_lease_is_left_alone(tickets: Tickets) -> None:
+    start(tickets, "a", "x", lease_ms=1)
+    assert tickets.renew("m", LEASE, [("a", "x")]) == [Answer.OK]
+    assert sweep(tickets) == 0
+    assert tickets.get("a").state is State.IN_PROGRESS
+
+
+def test_after_an_outage_nothing_is_recovered_for_one_lease(tickets: Tickets) -> None:
+    start(tickets, "a", "x", lease_ms=1)
+    assert tickets.sweep("m", 300) == 0  # the first sweep ever: nobody has swept for 3 s
+    assert tickets.get("a").state is State.IN_PROGRESS
+    wait_for(lambda: tickets.sweep("m", 300) == 1, "the recovery after the lease")
+
+
+def test_a_job_whose_workers_keep_dying_is_given_up(tickets: Tickets) -> None:
+    submit(tickets, "a")
+    for execution in "vwxyz":
+        dequeue(tickets)
+        assert claim(tickets, "a", execution, lease_ms=1)
+        wait_for(lambda: sweep(tickets) or tickets.get("a").state.final, "the sweep")
+    assert tickets.get("a").state is State.FAILED
+    [event] = streams.read(tickets.client, "a").events
+    assert isinstance(event, Failed)
+    assert event.code == "worker_lost"
+
+
+def test_an_entry_stuck_between_queue_and_claim_comes_back(tickets: Tickets) -> None:
+    submit(tickets, "a")
+    dequeue(tickets)
+    assert sweep(tickets) == 0
+    tickets.client.zadd("iq:limbo:m", {"a": 1})
+    assert sweep(tickets) == 1
+    assert queue(tickets) == ["a"]
+
+
+def test_a_job_past_its_deadline_fails_before_it_runs(tickets: Tickets) -> None:
+    submit(tickets, "a", wait=0)
+    sweep(tickets)
+    assert tickets.get("a").state is State.FAILED
+    assert queue(tickets) == []
+    [event] = streams.read(tickets.client, "a").events
+    assert isinstance(event, Failed)
+    assert event.code == "deadline_exceeded"
+
+
+def test_released_jobs_return_to_the_head_in_order_and_do_not_count(tickets: Tickets) -> None:
+    start(tickets, "a", "x")
+    tickets.client.hset("iq:job:a", "created", 1)
+    start(tickets, "b", "y")
+    submit(tickets, "c")
+    assert tickets.release("m", [("b", "y"), ("a", "x"), ("c", "z")]) == 2
+    assert tickets.release("m", [("b", "y"), ("a", "x")]) == 0  # resent
+    assert queue(tickets) == ["a", "b", "c"]
+    dequeue(tickets)
+    again = claim(tickets, "a", "w")
+    assert again is not None
+    assert again.tries == 1
+
+
+def test_cancelling_a_queued_job_ends_it(tickets: Tickets) -> None:
+    submit(tickets, "a")
+    assert tickets.cancel("a") is State.CANCELLED
+    assert queue(tickets) == []
+    assert tickets.cancel("a") is State.CANCELLED
+
+
+def test_cancelling_a_running_job_tells_its_worker(tickets: Tickets) -> None:
+    start(tickets, "a", "x")
+    channel: Any = tickets.client.pubsub()  # type: ignore[no-untyped-call]  # redis-py's is not annotated
+    channel.subscribe("rq:pubsub:w")
+    channel.get_message(timeout=5)
+    assert tickets.cancel("a") is State.IN_PROGRESS
+    message = channel.get_message(timeout=5)
+    channel.close()
+    assert message is not None
+    assert b'"execution_id":"x"' in message["data"]
+    assert append(tickets, "a", "x", 1, Delta("hi")) == (Answer.CANCELLED, 1)
+    assert tickets.renew("m", LEASE, [("a", "x")]) == [Answer.CANCELLED]
+    failed = Failed("cancelled", "The job was cancelled.")
+    append(tickets, "a", "x", 2, failed, state=State.CANCELLED)
+    assert tickets.get("a").state is State.CANCELLED
+
+
+def test_a_cancelled_job_whose_worker_is_lost_is_ended_and_not_run_again(tickets: Tickets) -> None:
+    start(tickets, "a", "x", lease_ms=1)
+    tickets.cancel("a")
+    wait_for(lambda: sweep(tickets) == 0 and tickets.get("a").state is State.CANCELLED, "the end")
+    assert queue(tickets) == []
+
+
+def test_unknown_jobs(tickets: Tickets) -> None:
+    with pytest.raises(JobNotFound):
+        tickets.cancel("nobody")
+    with pytest.raises(JobNotFound):
+        streams.read(tickets.client, "nobody")
+
+
+def test_events_go_to_the_reply_stream_only_while_its_gateway_lives(tickets: Tickets) -> None:
+    tickets.client.xgroup_create("iq:reply:g", "reader", mkstream=True)
+    submit(tickets, "a", reply="iq:reply:g")
+    dequeue(tickets)
+    claim(tickets, "a", "x")
+    append(tickets, "a", "x", 1, Delta("one"))
+    [(_, fields)] = tickets.client.xrange("iq:reply:g")  # type: ignore[misc]  # the sync client's answer
+    assert fields == {b"j": b"a", b"f": b"1", b"l": b"1", b"e": encode([Delta("one")]).encode()}
+    tickets.client.delete("iq:reply:g")
+    append(tickets, "a", "x", 2, Delta("two"))
+    assert not tickets.client.exists("iq:reply:g")
+    assert streams.read(tickets.client, "a").events == [Delta("one"), Delta("two")]
+
+
+def test_out_of_memory_refuses_new_jobs_and_lets_running_ones_end(tickets: Tickets) -> None:
+    start(tickets, "a", "x")
+    tickets.client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(OutOfMemoryError):
+            submit(tickets, "b")
+        assert append(tickets, "a", "x", 1, Delta("hi"), END, state=State.COMPLETED) == (Answer.OK, 2)
+    finally:
+        tickets.client.config_set("maxmemory", "0")
+    assert tickets.get("a").state is State.COMPLETED
