@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Stack:
         self.redis_port, self.port = free_port(), free_port()
         self.settings = {"redis_url": f"redis://127.0.0.1:{self.redis_port}/0", "port": self.port, **settings}
         self.children: list[Process] = []
+        self._closing = ExitStack()
         self.start_valkey()
         self.redis = redis.Redis(port=self.redis_port, protocol=2)
 
@@ -56,13 +57,15 @@ class Stack:
 
     def client(self, **options: Any) -> OpenAI:
         """The unmodified client; no retries of its own, unless a test is about them."""
-        return OpenAI(base_url=f"{self.url}/v1", api_key="test", **{"max_retries": 0, "timeout": 60, **options})
+        client = OpenAI(base_url=f"{self.url}/v1", api_key="test", **{"max_retries": 0, "timeout": 60, **options})
+        self._closing.callback(client.close)
+        return client
 
     def async_client(self) -> AsyncOpenAI:
         return AsyncOpenAI(base_url=f"{self.url}/v1", api_key="test", max_retries=0, timeout=60)
 
     def http(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60)
+        return self._closing.enter_context(httpx.Client(base_url=self.url, timeout=60))
 
     def start_valkey(self) -> None:
         command = [str(get_binary_path()), "--port", str(self.redis_port), "--dir", str(self.directory)]
@@ -76,6 +79,10 @@ class Stack:
         gateway = self._inferq("gateway", gateway_processes=processes)
         wait_for(lambda: self._get("/healthz"), "the gateway's answer")
         return gateway
+
+    def port_is_free(self) -> bool:
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.port)) != 0
 
     def start_worker(self, model: str = "echo", **settings: Any) -> Process:
         known = self.workers()
@@ -102,6 +109,7 @@ class Stack:
         return {job_id: self.state(job_id) for job_id in ids}
 
     def close(self) -> None:
+        self._closing.close()
         self.redis.close()
         for child in reversed(self.children):
             stop(child)

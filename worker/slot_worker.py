@@ -81,7 +81,7 @@ class SlotWorker(SimpleWorker):
                 log.warning("waiting for redis: %s", exc)
                 time.sleep(PAUSE)
                 continue
-            if entry:
+            if entry is not None:  # what is not UTF-8 is not ours: it finds no ticket, and the sweep removes it
                 return entry.decode(errors="replace"), queue
         self._free.release()
         raise StopRequested
@@ -92,7 +92,7 @@ class SlotWorker(SimpleWorker):
             entry: bytes | None = self.connection.blmove(queue.key, queue.intermediate_queue_key, 1)  # type: ignore[assignment]  # str only with decode_responses
         except OutOfMemoryError:  # BLMOVE is refused, and only finished jobs give memory back
             entry = self.tickets.move(queue.key, queue.intermediate_queue_key)
-            if not entry:
+            if entry is None:
                 time.sleep(PAUSE)
         return entry
 
@@ -105,7 +105,7 @@ class SlotWorker(SimpleWorker):
         try:
             execution = self._claim(job_id)
             if execution is None:
-                log.warning("queue entry %r has no job behind it that could be run", job_id)
+                log.warning("queue entry %.80r has no job behind it that could be run", job_id)
                 return
             for event, state in run(self.engine, self.connection, execution):
                 self._publisher.publish(execution, event, state)
@@ -140,6 +140,8 @@ class SlotWorker(SimpleWorker):
     # What Redis hears of this worker
 
     def _announce(self) -> None:
+        if self._stopping.is_set():
+            return
         registry.announce(self._lease_client, self.name, self.engine.card)
         with self._lease_client.pipeline() as pipe:
             pipe.hset(self.key, mapping=self.serialize())

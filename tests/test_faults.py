@@ -1,0 +1,235 @@
+"""Faults, made for real: what was accepted is answered, or says honestly why not, and never twice.
+
+Every test counts that its fault hit something.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from openai import APIError, OpenAI
+from rq import Queue, Worker
+from stack import Process, Stack, wait_for
+
+WORDS = " ".join(f"word{i}" for i in range(12))
+
+
+def ask(client: OpenAI, marker: int) -> tuple[str, str | None]:
+    """Stream one chat; its text and the code of the error that ended it."""
+    text = ""
+    try:
+        for chunk in client.chat.completions.create(
+            model="echo", messages=[{"role": "user", "content": f"{marker} {WORDS}"}], stream=True
+        ):
+            text += chunk.choices[0].delta.content or "" if chunk.choices else ""
+    except APIError as exc:
+        return text, str(exc.code)
+    return text, None
+
+
+def submit(stack: Stack, text: str) -> str:
+    """A job that nobody waits for."""
+    body = {"model": "echo", "prompt": text, "max_tokens": 1000}
+    answer = stack.http().post("/v1/completions", json=body, headers={"Prefer": "respond-async"})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def result(stack: Stack, job_id: str) -> str:
+    """The text of a job, once it is completed."""
+    wait_for(lambda: stack.state(job_id) not in ("queued", "in_progress", ""), f"the end of {job_id}", 30)
+    job = stack.http().get(f"/v1/jobs/{job_id}").json()
+    assert job["status"] == "completed", job
+    return str(job["result"]["choices"][0]["text"])
+
+
+def running_on(stack: Stack, worker: bytes) -> list[str]:
+    """The jobs that a worker runs."""
+    return [
+        job_id
+        for job_id, state in stack.jobs().items()
+        if state == "in_progress" and stack.redis.hget(f"iq:job:{job_id}", "worker") == worker
+    ]
+
+
+def named(stack: Stack, **settings: Any) -> tuple[Process, bytes]:
+    """A new echo worker and its name."""
+    known = stack.workers()
+    process = stack.start_worker("echo", **settings)
+    [name] = stack.workers() - known
+    return process, name
+
+
+@pytest.fixture
+def twenty(empty: Stack) -> Callable[[], list[tuple[str, str | None]]]:
+    """Start twenty streams; call the result to wait for them."""
+    empty.start_gateway()
+
+    def begin() -> list[tuple[str, str | None]]:
+        with ThreadPoolExecutor(20) as pool:
+            return list(pool.map(lambda i: ask(empty.client(), i), range(20)))
+
+    return begin
+
+
+class TestKilledWorker:
+    def test_jobs_that_had_sent_nothing_run_on_the_other(self, empty: Stack, twenty: Callable[[], Any]) -> None:
+        victim, name = named(empty, echo_prefill_ms=4000)
+        named(empty, echo_prefill_ms=200)
+        with ThreadPoolExecutor(1) as pool:
+            answers = pool.submit(twenty)
+            hit = wait_for(lambda: len(running_on(empty, name)) == 4 and running_on(empty, name), "four jobs on it")
+            victim.send_signal(signal.SIGKILL)
+            assert all(not failed for _, failed in answers.result())
+        assert [text for text, _ in answers.result()] == [f"{i} {WORDS}" for i in range(20)]
+        assert {empty.redis.hget(f"iq:job:{job_id}", "tries") for job_id in hit} == {b"2"}
+
+    def test_a_job_that_had_sent_text_ends_with_worker_lost(self, empty: Stack, twenty: Callable[[], Any]) -> None:
+        victim, name = named(empty, echo_rate=4)
+        named(empty, echo_rate=40)
+        with ThreadPoolExecutor(1) as pool:
+            answers = pool.submit(twenty)
+            hit = wait_for(
+                lambda: (jobs := running_on(empty, name)) and all(empty.events(j) > 2 for j in jobs) and jobs,
+                "text from it",
+            )
+            victim.send_signal(signal.SIGKILL)
+            failed = [text for text, code in answers.result() if code == "worker_lost"]
+            whole = [text for text, code in answers.result() if code is None]
+        assert len(failed) == len(hit) >= 1
+        assert len(failed) + len(whole) == 20
+        assert all(text and f"{text.split()[0]} {WORDS}".startswith(text) for text in failed)
+        assert sorted(whole) == sorted(set(whole))
+        assert all(text == f"{text.split()[0]} {WORDS}" for text in whole)
+
+
+def test_a_frozen_worker_is_fenced_when_it_wakes_and_serves_on(empty: Stack) -> None:
+    empty.start_gateway()
+    frozen, name = named(empty, echo_prefill_ms=1500)
+    jobs = [submit(empty, f"{i} {WORDS}") for i in range(4)]
+    wait_for(lambda: len(running_on(empty, name)) == 4, "four jobs on it")
+    frozen.send_signal(signal.SIGSTOP)
+    other, _ = named(empty)
+    assert [result(empty, job) for job in jobs] == [f"{i} {WORDS}" for i in range(4)]
+    assert {empty.redis.hget(f"iq:job:{job}", "tries") for job in jobs} == {b"2"}
+    before = {job: empty.events(job) for job in jobs}
+    frozen.send_signal(signal.SIGCONT)
+    other.terminate()
+    other.wait(20)
+    assert result(empty, submit(empty, "after")) == "after"
+    assert frozen.poll() is None
+    assert {job: empty.events(job) for job in jobs} == before
+    assert [result(empty, job) for job in jobs] == [f"{i} {WORDS}" for i in range(4)]
+
+
+def test_streams_and_jobs_outlive_a_killed_redis(empty: Stack) -> None:
+    empty.start_gateway(processes=2)
+    _, name = named(empty, echo_rate=4)
+    client = empty.client()
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(ask, client, i) for i in range(4)]
+        hit = wait_for(lambda: len(running_on(empty, name)) == 4 and running_on(empty, name), "four streams")
+        wait_for(lambda: all(empty.events(job) for job in hit), "text of each")
+        queued = [submit(empty, f"{i} {WORDS}") for i in range(2)]
+        empty.valkey.kill()
+        empty.valkey.wait()
+        time.sleep(1.5)
+        empty.start_valkey()
+        assert [answer.result() for answer in answers] == [(f"{i} {WORDS}", None) for i in range(4)]
+    assert [result(empty, job) for job in queued] == [f"{i} {WORDS}" for i in range(2)]
+    assert {empty.redis.hget(f"iq:job:{job}", "tries") for job in [*hit, *queued]} == {b"1"}
+
+
+def test_queued_jobs_outlive_everything(empty: Stack) -> None:
+    gateway = empty.start_gateway()
+    worker, _ = named(empty, slots=1, echo_prefill_ms=60_000)
+    jobs = [submit(empty, f"{i} {WORDS}") for i in range(5)]
+    wait_for(lambda: list(empty.jobs().values()).count("in_progress") == 1, "one running")
+    for process in (worker, gateway, empty.valkey):
+        process.kill()
+        process.wait()
+    empty.start_valkey()
+    wait_for(empty.port_is_free, "the end of the gateway's processes")
+    empty.start_gateway()
+    empty.start_worker()
+    assert [result(empty, job) for job in jobs] == [f"{i} {WORDS}" for i in range(5)]
+
+
+class TestStoppedWorker:
+    def test_finishes_what_it_can_within_its_grace(self, empty: Stack) -> None:
+        empty.start_gateway()
+        worker, name = named(empty, slots=2, echo_rate=10, grace=20)
+        jobs = [submit(empty, f"{i} {WORDS}") for i in range(3)]
+        wait_for(lambda: len(running_on(empty, name)) == 2, "two running")
+        worker.terminate()
+        assert worker.wait(20) == 0
+        assert [empty.state(job) for job in jobs] == ["completed", "completed", "queued"]
+        assert not empty.workers()
+
+    def test_hands_the_rest_back_in_order(self, empty: Stack) -> None:
+        empty.start_gateway()
+        worker, name = named(empty, slots=3, echo_prefill_ms=60_000, grace=0)
+        jobs = [submit(empty, f"{i} {WORDS}") for i in range(5)]
+        wait_for(lambda: len(running_on(empty, name)) == 3, "three running")
+        worker.terminate()
+        assert worker.wait(20) == 0
+        queue: Any = empty.redis.lrange("rq:queue:echo", 0, -1)
+        assert [entry.decode() for entry in queue] == jobs
+        empty.start_worker(slots=1)
+        assert [result(empty, job) for job in jobs] == [f"{i} {WORDS}" for i in range(5)]
+        assert {empty.redis.hget(f"iq:job:{job}", "tries") for job in jobs} == {b"1"}
+        started = [int(empty.redis.hget(f"iq:job:{job}", "started") or 0) for job in jobs]
+        assert started == sorted(started)
+
+    def test_stops_while_redis_is_away(self, empty: Stack) -> None:
+        empty.start_gateway()
+        worker, name = named(empty, echo_prefill_ms=60_000, grace=0)
+        submit(empty, WORDS)
+        wait_for(lambda: running_on(empty, name), "one running")
+        empty.valkey.kill()
+        empty.valkey.wait()
+        worker.terminate()
+        worker.wait(20)
+
+
+def test_strange_queue_entries_kill_no_worker(empty: Stack) -> None:
+    empty.start_gateway()
+    worker, _ = named(empty, slots=1)
+    foreign = Queue("echo", connection=empty.redis).enqueue("os.system", "touch /tmp/never")
+    for entry in (b"", b"\xff\xfe", b"no-such-job", b"x" * 10_000):
+        empty.redis.rpush("rq:queue:echo", entry)
+    assert result(empty, submit(empty, "after")) == "after"
+    assert worker.poll() is None
+    assert foreign.get_status() == "queued"  # nobody ran it
+    wait_for(lambda: not empty.redis.llen("rq:queue:echo:intermediate"), "the sweep of what is no job's id")
+
+
+def test_rqs_own_tools_see_the_worker_and_the_queue(empty: Stack) -> None:
+    empty.start_gateway()
+    _, name = named(empty, slots=1, echo_prefill_ms=60_000, grace=0)
+    running, waiting = submit(empty, "one"), submit(empty, "two")
+    wait_for(lambda: empty.state(running) == "in_progress", "the first job")
+    [worker] = Worker.all(connection=empty.redis)
+    assert worker.name == name.decode()
+    assert worker.queue_names() == ["echo"]
+    queue = Queue("echo", connection=empty.redis)
+    assert queue.job_ids == [waiting]
+    assert any(running in entry for entry in queue.started_job_registry.get_job_ids())
+
+
+def test_a_slot_is_not_lost_to_clients_that_leave(empty: Stack) -> None:
+    empty.start_gateway()
+    named(empty, slots=1, echo_rate=2)
+    for _ in range(3):
+        stream = empty.client().chat.completions.create(
+            model="echo", messages=[{"role": "user", "content": WORDS}], stream=True
+        )
+        next(iter(stream))
+        stream.close()
+    wait_for(lambda: set(empty.jobs().values()) == {"cancelled"}, "three cancelled jobs")
+    assert result(empty, submit(empty, "next")) == "next"
