@@ -8,9 +8,12 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from setproctitle import setproctitle
 
+from gateway.connections import Connections
 from shared import cores, logs
 from shared.config import Config
 from shared.lifeline import die_with_parent
+
+log = logging.getLogger(__name__)
 
 TITLE = "inferq gateway"
 
@@ -27,13 +30,13 @@ class Server(BaseApplication):
         settings: dict[str, Any] = {
             "bind": f"{host}:{self.config.port}",
             "workers": self.config.gateway_processes or cores.usable(),
-            "worker_class": "gevent",
+            "worker_class": Connections,
             "worker_connections": 10_000,
             "keepalive": 75,
             "graceful_timeout": int(self.config.grace) + 1,
             "loglevel": "warning",
             "control_socket_disable": True,  # it would lie in the home folder
-            "when_ready": lambda arbiter: setproctitle(TITLE),
+            "pre_fork": lambda arbiter, worker: setproctitle(TITLE),  # gunicorn sets its own after it has begun
             "post_worker_init": _begin,
         }
         for name, value in settings.items():
@@ -54,6 +57,7 @@ def _begin(worker: Any) -> None:
 def main(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; gunicorn ends the process itself."""
     logs.setup(config.log_level)
-    logging.getLogger(__name__).info("listening on http://%s:%d", config.host, config.port)
-    Server(config).run()
+    server = Server(config)
+    log.info("listening on http://%s", server.cfg.settings["bind"].get()[0])
+    server.run()
     return 0

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from shared.config import Config
-from shared.errors import EngineError, ModelFileError
+from shared.errors import ModelLoadError
 from shared.store import Outage, connect
 from worker import engines
 from worker.engines import Engine
@@ -24,7 +24,7 @@ def main(model: str, path: Path | None, engine: str, config: Config) -> int:
     A model that does not load is tried again, with growing pauses: the file may be repaired or the memory be free
     later.
 
-    Raises ModelFileError for a file that is no good.
+    Raises ModelFileError for a file that is no good, EngineError for an engine that is none.
     """
     loaded = _load(engine, model, path, config)
     try:
@@ -41,7 +41,7 @@ def main(model: str, path: Path | None, engine: str, config: Config) -> int:
         card = loaded.card
         log.info("serving %s (%s, context %d, %d slots)", card.id, card.engine, card.context, card.slots)
         worker = SlotWorker(loaded, client, lease_client, lease=config.lease, grace=config.grace)
-        worker.work(logging_level=None)
+        worker.work(logging_level="WARNING")  # what RQ says at "info" we say ourselves
     finally:
         loaded.close()
     return 0
@@ -52,9 +52,7 @@ def _load(engine: str, model: str, path: Path | None, config: Config) -> Engine:
     while True:
         try:
             return engines.load(engine, model, path, config)
-        except ModelFileError:
-            raise
-        except EngineError as exc:
+        except ModelLoadError as exc:
             log.error("%s cannot be loaded, next try in %g s: %s", model, pause, exc)
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

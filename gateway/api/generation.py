@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import UnsupportedMediaType
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from gateway import sse
 from gateway.api.jobs import job_object
@@ -30,10 +31,11 @@ def generate(wire: WireFormat) -> ResponseReturnValue:
     """Answer the current request in a wire format."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("The request body must be JSON, with Content-Type: application/json")
-    task, options = wire.parse(load_json(request.get_data()), seed=random.randrange(2**32 - 1))
+    task, options = wire.parse(load_json(_body()), seed=random.randrange(2**32 - 1))
     dispatcher = this_gateway().dispatcher
     job = dispatcher.submit(task, wire.id_prefix)
-    if request.headers.get("Prefer", "").strip().lower() == "respond-async":
+    preferences = request.headers.get("Prefer", "").lower().split(",")
+    if "respond-async" in map(str.strip, preferences):
         dispatcher.detach(job)
         return jsonify(job_object(job.id)), 202, {**_location(job), "Preference-Applied": "respond-async"}
     with ExitStack() as waiting:
@@ -43,6 +45,16 @@ def generate(wire: WireFormat) -> ResponseReturnValue:
             return _stream(job, wire, options, waiting) if options.stream else _whole(job, wire)
         except ClientGone:
             return CLIENT_GONE
+
+
+def _body() -> bytes:
+    """The bytes of the request's body; refuses what is too long, and what is no body."""
+    try:
+        raw = request.get_data()
+        request.stream.read(1)  # a body sent without its length was cut at the bound: this one more raises the 413
+    except ParseException as exc:
+        raise BadRequest(f"The request body cannot be read: {exc}") from exc
+    return raw
 
 
 def _whole(job: Job, wire: WireFormat) -> ResponseReturnValue:

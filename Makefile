@@ -1,0 +1,42 @@
+# Everything from a fresh clone: `make up` serves, `make test` tests. Needs Python 3.11 to 3.13, make and a network.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --root-user-action=ignore
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
+
+.PHONY: up test check bench lock
+
+up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
+	$(BIN)/inferq up $(ARGS)
+
+test: .venv/dev          ## all tests
+	$(BIN)/inferq pull
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/dev         ## format, lint, types, layers
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: .venv/dev         ## what inferq adds to an engine
+	$(BIN)/python -m bench.gateway
+	$(BIN)/python -m bench.model
+
+lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes
+	echo 'setuptools>=77' | $(COMPILE) --upgrade --output-file requirements.lock
+	echo 'setuptools>=77' | $(COMPILE) --upgrade --output-file requirements-dev.lock --group dev --constraint requirements.lock
+
+# What runs inferq: locked, hashed, and the project itself in place.
+.venv/run: pyproject.toml requirements.lock
+	@test -n '$(PYTHON)' || { echo 'inferq needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python' >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(PIP) --require-hashes --requirement requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/dev: .venv/run requirements-dev.lock
+	$(PIP) --require-hashes --requirement requirements-dev.lock
+	touch $@

@@ -1,0 +1,125 @@
+"""SmolLM2 through inferq, against llama.cpp's own HTTP server on the same file, in one run.
+
+    python -m bench.model [--runs N]
+
+Both sides: the same file, threads, n_batch, slots and sampling, streamed chats, 1 and 8 at once, in turns. The other
+side is the same engine host, asked without inferq between. Prints tokens a second, time to first token, and the
+ratio pair by pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import secrets
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from bench.machine import describe, spread
+from inferq import pull
+from shared import catalogue
+from shared.cores import usable
+from tests.stack import running
+from worker.engines.host import EngineHost
+from worker.engines.llama_cpp_host import SOCKET
+
+SLOTS, TOKENS, MODEL = 8, 128, "smollm2"
+SAMPLING = {"temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0, "ignore_eos": True, "max_tokens": TOKENS}
+
+Connect = Callable[[], http.client.HTTPConnection]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="inferq against llama.cpp's own server")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each side and number of streams [5]")
+    runs = parser.parse_args().runs
+    path = pull.provide(catalogue.resolve(MODEL)).path
+    assert path is not None
+    key = secrets.token_urlsafe()
+    threads = {"threads": max(1, usable() - 1), "batch_threads": usable()}
+    parameters = {"path": str(path), "key": key, "context": 0, "slots": SLOTS, **threads}
+    print(describe("inferq", "xllamacpp", "redis", "rq", "gunicorn"))
+    print(f"{path.name}, {threads}, n_batch 128, {SLOTS} slots, {TOKENS} tokens an answer, {runs} runs in turns")
+    host = EngineHost("worker.engines.llama_cpp_host", MODEL, parameters)
+    try:
+        with tempfile.TemporaryDirectory() as folder, running(Path(folder), log_level="warning") as stack:
+            stack.start_gateway(processes=1)
+            stack.start_worker(MODEL, slots=SLOTS)
+            sides: dict[str, tuple[Connect, dict[str, str]]] = {
+                "inferq": (lambda: http.client.HTTPConnection("127.0.0.1", stack.port), {}),
+                "llama.cpp": (lambda: UnixConnection(host.directory / SOCKET), {"Authorization": f"Bearer {key}"}),
+            }
+            for streams in (1, 8):
+                compare(sides, streams, runs)
+    finally:
+        host.close()
+
+
+def compare(sides: dict[str, tuple[Connect, dict[str, str]]], streams: int, runs: int) -> None:
+    speeds: dict[str, list[float]] = {side: [] for side in sides}
+    waits: dict[str, list[float]] = {side: [] for side in sides}
+    for run in range(runs + 1):
+        for side, (connect, headers) in sides.items():
+            speed, wait = measure(connect, headers, streams)
+            if run:  # the first warms up
+                speeds[side].append(speed)
+                waits[side].append(wait)
+    for side in sides:
+        speed, wait = spread(speeds[side], " tokens/s", 1), spread(waits[side], " ms", 1)
+        print(f"{streams} streams, {side:9}: {speed}, first token after {wait}")
+    ratios = [a / b for a, b in zip(speeds["inferq"], speeds["llama.cpp"], strict=True)]
+    later = [a - b for a, b in zip(waits["inferq"], waits["llama.cpp"], strict=True)]
+    print(f"{streams} streams, inferq / llama.cpp: {spread(ratios)}; first token later by {spread(later, ' ms', 1)}")
+
+
+def measure(connect: Connect, headers: dict[str, str], streams: int) -> tuple[float, float]:
+    """Tokens a second of all streams together, and the median time to first token in milliseconds."""
+    with ThreadPoolExecutor(streams) as pool:
+        begun = time.perf_counter()
+        waits = list(pool.map(lambda _: stream(connect(), headers), range(streams)))
+        seconds = time.perf_counter() - begun
+    return streams * TOKENS / seconds, statistics.median(waits)
+
+
+def stream(connection: http.client.HTTPConnection, headers: dict[str, str]) -> float:
+    """Read one streamed chat to its end; milliseconds to its first text. Each prompt is new to the cache."""
+    content = f"{secrets.token_hex(8)}. Tell me a long story about a lighthouse and the sea."
+    body = {"model": MODEL, "messages": [{"role": "user", "content": content}], "stream": True, **SAMPLING}
+    begun = time.perf_counter()
+    connection.request(
+        "POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json", **headers}
+    )
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    wait, finish = 0.0, None
+    for line in answer:
+        if not line.startswith(b"data: {"):
+            continue
+        choice: dict[str, Any] = (json.loads(line[6:])["choices"] or [{}])[0]
+        if not wait and choice.get("delta", {}).get("content"):
+            wait = (time.perf_counter() - begun) * 1000
+        finish = choice.get("finish_reason") or finish
+    connection.close()
+    assert finish == "length", finish
+    return wait
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self._path))
+
+
+if __name__ == "__main__":
+    main()

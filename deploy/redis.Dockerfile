@@ -1,0 +1,2 @@
+FROM redis:7-alpine
+CMD ["redis-server", "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction"]

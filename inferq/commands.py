@@ -1,0 +1,140 @@
+"""The commands. Each imports what it needs when it runs, so that `inferq --help` is quick."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from shared.config import PREFIX, Config
+
+F = TypeVar("F", bound=Callable[..., Any])
+_OPTIONS = {option.name: option for option in dataclasses.fields(Config)}
+
+
+def setting(name: str) -> Callable[[F], F]:
+    """A flag for the setting `name` of `Config`."""
+    option = _OPTIONS[name]
+    limits = option.metadata
+    number = isinstance(option.default, int)
+    kind = click.IntRange(limits["low"], limits["high"]) if number else str
+    note = f"{limits['help']}  [{PREFIX}{name.upper()}; {option.default}]"
+    return click.option("--" + name, type=kind, metavar="N" if number else name[0].upper(), help=note)
+
+
+def configured(**flags: Any) -> Config:
+    """Flags that were given override `INFERQ_*`, which override the defaults."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    return dataclasses.replace(Config.from_env(), **given)
+
+
+engine_flag = click.option("--engine", metavar="E", help="what computes; by default it follows from the model")
+parent_flag = click.option("--parent", type=int, hidden=True, help="pid of the process to end with")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="inferq", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Serve language models on ordinary CPUs behind the OpenAI API."""
+
+
+@cli.command()
+@click.argument("models", nargs=-1, metavar="[MODEL|FILE]...")
+@setting("host")
+@setting("port")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="D", help="folder of the queue")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, metavar="N", help="workers a model  [1]")
+@setting("slots")
+@setting("threads")
+@engine_flag
+def up(models: tuple[str, ...], data_dir: Path | None, workers: int, engine: str | None, **flags: Any) -> None:
+    """Start everything on this machine.
+
+    That is the gateway, the workers and, unless INFERQ_REDIS_URL names one, a Redis. Without a MODEL it serves the
+    built-in `smollm2`. When every model answers, it prints the line `ready: http://HOST:PORT`.
+    """
+    from inferq import data_dir as folder
+    from inferq import supervisor
+
+    _begin("inferq up", config := configured(**flags))
+    names = models or ("smollm2",)
+    sys.exit(supervisor.up(names, config, data_dir=data_dir or folder.default(), workers=workers, engine=engine))
+
+
+@cli.command()
+@setting("host")
+@setting("port")
+@parent_flag
+def gateway(parent: int | None, **flags: Any) -> None:
+    """Run the HTTP gateway alone."""
+    from inferq import port
+
+    config = configured(**flags)
+    _begin("inferq gateway", config, parent)
+    config = dataclasses.replace(config, port=port.claim(config.host, config.port))
+
+    from gateway import server
+
+    sys.exit(server.main(config))
+
+
+@cli.command()
+@click.argument("model")
+@setting("slots")
+@setting("threads")
+@engine_flag
+@parent_flag
+def worker(model: str, engine: str | None, parent: int | None, **flags: Any) -> None:
+    """Run one worker that holds MODEL, a built-in model or a file."""
+    from inferq import pull
+    from shared import catalogue
+
+    config = configured(**flags)
+    _begin(f"inferq worker {model}", config, parent)
+    found = pull.provide(catalogue.resolve(model, engine))
+
+    from worker import process
+
+    sys.exit(process.main(found.id, found.path, found.engine, config))
+
+
+@cli.command("pull")
+@click.argument("model", default="smollm2")
+def pull_command(model: str) -> None:
+    """Fetch a built-in MODEL and print its path.
+
+    Without a MODEL it is `smollm2`.
+    """
+    from inferq import pull
+    from shared import catalogue
+
+    _begin("inferq pull", Config.from_env())
+    path = pull.provide(catalogue.resolve(model)).path
+    click.echo(path or f"{model} needs no file")
+
+
+@cli.command("models")
+@click.option("--json", "as_json", is_flag=True, help="print a JSON list")
+def models_command(as_json: bool) -> None:
+    """List the built-in models."""
+    from inferq import models
+    from shared import catalogue
+
+    click.echo((models.as_json if as_json else models.as_table)(catalogue.built_in()))
+
+
+def _begin(title: str, config: Config, parent: int | None = None) -> None:
+    from setproctitle import setproctitle
+
+    from shared import logs
+
+    if parent is not None:
+        from shared.lifeline import die_with_parent
+
+        die_with_parent(parent)
+    setproctitle(title)
+    logs.setup(config.log_level)

@@ -1,0 +1,24 @@
+"""What can go wrong around the gateway and the workers; continues the tree in `shared/errors.py`.
+
+InferqError
+├── StartError    `inferq up` cannot start or cannot go on
+└── PullError     a built-in model cannot be fetched
+"""
+
+from __future__ import annotations
+
+from shared.config import ConfigError
+from shared.errors import InferqError, InvalidRequest, ModelFileError, ModelNotFound
+
+
+class StartError(InferqError):
+    code = "start_error"
+
+
+class PullError(InferqError):
+    code = "pull_error"
+
+
+def exit_status(error: InferqError) -> int:
+    """2 for what the user can see to be wrong before anything runs, 1 for what failed in running."""
+    return 2 if isinstance(error, ConfigError | InvalidRequest | ModelFileError | ModelNotFound) else 1

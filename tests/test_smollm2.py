@@ -1,0 +1,150 @@
+"""The real model, through the whole path, alone on a worker of one slot."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import BadRequestError, InternalServerError, OpenAI
+
+from shared import streams
+from shared.protocol import Delta, Progress
+from tests.stack import Stack, wait_for
+
+QUESTION: Any = [{"role": "user", "content": "What is the capital city of France? Answer in one word."}]
+LONG: Any = [{"role": "user", "content": "The sea was calm and the boat was slow. " * 160}]  # about 1,600 tokens
+
+
+@pytest.fixture(scope="module")
+def client(smollm2: Stack) -> OpenAI:
+    return smollm2.client()
+
+
+def chat(client: OpenAI, messages: Any = QUESTION, **options: Any) -> Any:
+    return client.chat.completions.create(model="smollm2", messages=messages, **options)
+
+
+def text(answer: Any) -> str:
+    return str(answer.choices[0].message.content)
+
+
+def test_knows_the_capital_of_france(client: OpenAI) -> None:
+    answer = chat(client, temperature=0, max_tokens=16)
+    assert "Paris" in text(answer)
+    assert answer.usage.prompt_tokens == 43
+    assert 1 <= answer.usage.completion_tokens <= 16
+
+
+def test_a_stream_is_the_same_text(client: OpenAI) -> None:
+    whole = chat(client, temperature=0, max_tokens=24)
+    chunks = list(chat(client, temperature=0, max_tokens=24, stream=True, stream_options={"include_usage": True}))
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == text(whole)
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    assert chunks[-2].choices[0].finish_reason == whole.choices[0].finish_reason
+
+
+def test_a_seed_repeats_and_another_does_not(client: OpenAI) -> None:
+    story: Any = [{"role": "user", "content": "Tell me a story."}]
+    first, again, other = (text(chat(client, story, seed=seed, max_tokens=24)) for seed in (5, 5, 6))
+    assert first == again
+    assert first != other
+
+
+def test_defaults_are_openais_and_not_the_engines(client: OpenAI) -> None:
+    given = text(chat(client, seed=3, max_tokens=24, temperature=1, top_p=1, extra_body={"top_k": 0, "min_p": 0}))
+    assert text(chat(client, seed=3, max_tokens=24)) == given
+
+
+def test_sampling_parameters_reach_the_engine(client: OpenAI) -> None:
+    greedy = text(chat(client, temperature=0, max_tokens=24))
+    assert text(chat(client, max_tokens=24, extra_body={"top_k": 1})) == greedy
+    assert text(chat(client, max_tokens=24, top_p=0.0)) == greedy
+    assert text(chat(client, max_tokens=24, extra_body={"min_p": 1.0})) == greedy
+    assert text(chat(client, temperature=0, max_tokens=24, extra_body={"repeat_penalty": 2.0})) != greedy
+    assert text(chat(client, temperature=0, max_tokens=24, presence_penalty=2, frequency_penalty=2)) != greedy
+
+
+def test_max_tokens_stop_and_ignore_eos(client: OpenAI) -> None:
+    short = chat(client, temperature=0, max_tokens=3)
+    assert (short.choices[0].finish_reason, short.usage.completion_tokens) == ("length", 3)
+    stopped = chat(client, temperature=0, stop=["Paris"])
+    assert stopped.choices[0].finish_reason == "stop"
+    assert text(stopped)
+    assert "Paris" not in text(stopped)
+    assert chat(client, temperature=0).choices[0].finish_reason == "stop"
+    longer = chat(client, temperature=0, max_tokens=40, extra_body={"ignore_eos": True})
+    assert (longer.choices[0].finish_reason, longer.usage.completion_tokens) == ("length", 40)
+
+
+def test_completions(client: OpenAI) -> None:
+    answer = client.completions.create(model="smollm2", prompt="The capital of France is", temperature=0, max_tokens=8)
+    assert "Paris" in answer.choices[0].text
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (5, 8)
+    assert client.completions.create(model="smollm2", prompt="Once").choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_that_is_too_long_names_both_numbers(client: OpenAI, stream: bool) -> None:
+    with pytest.raises(BadRequestError) as error:
+        chat(client, [{"role": "user", "content": "hello " * 9000}], stream=stream)
+    assert (error.value.code, error.value.param) == ("context_length_exceeded", "messages")
+    assert "8192" in error.value.message
+    assert "90" in error.value.message
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["\N{PILE OF POO}" * 2000, "a" * 20_000, "nul \0 nul", "<|im_end|><|endoftext|>" * 50, "\u200b" * 1000, " " * 5000, ""],
+    ids=["emoji", "one word", "NUL", "special tokens", "zero width", "spaces", "nothing"],
+)
+def test_strange_prompts_are_answered_or_refused(client: OpenAI, prompt: str) -> None:
+    try:
+        chat(client, [{"role": "user", "content": prompt}], max_tokens=1)
+        client.completions.create(model="smollm2", prompt=prompt, max_tokens=1)
+    except BadRequestError as error:
+        assert error.param in ("messages", "prompt")
+    assert "Paris" in text(chat(client, temperature=0, max_tokens=16))
+
+
+def test_leaving_in_prefill_stops_it(smollm2: Stack, client: OpenAI) -> None:
+    known = set(smollm2.jobs())
+    with smollm2.http().stream(
+        "POST", "/v1/chat/completions", json={"model": "smollm2", "messages": LONG, "stream": True}
+    ) as answer:
+        next(answer.iter_lines())
+    [job] = set(smollm2.jobs()) - known
+    wait_for(lambda: smollm2.state(job) == "cancelled", "the cancel")
+    progress = [event for event in streams.read(smollm2.redis, job).events if isinstance(event, Progress)]
+    assert 0 < progress[-1].done < progress[-1].total
+    assert "Paris" in text(chat(client, temperature=0, max_tokens=16))
+
+
+def test_a_killed_engine_host_fails_its_job_and_comes_back(smollm2: Stack, client: OpenAI) -> None:
+    [worker] = [child for child in smollm2.children if b"smollm2" in _title(child.pid)]
+    [host] = _children(worker.pid)
+    with ThreadPoolExecutor(1) as pool:
+        known = set(smollm2.jobs())
+        answer = pool.submit(chat, client, QUESTION, max_tokens=2000, extra_body={"ignore_eos": True})
+        [job] = wait_for(lambda: set(smollm2.jobs()) - known, "the job")
+        wait_for(lambda: any(isinstance(e, Delta) for e in streams.read(smollm2.redis, job).events), "its first text")
+        os.kill(host, signal.SIGKILL)
+        with pytest.raises(InternalServerError, match="SIGKILL") as error:
+            answer.result()
+    assert error.value.code == "engine_error"
+    assert "Paris" in text(chat(client, temperature=0, max_tokens=16))
+    assert worker.poll() is None
+    assert _children(worker.pid) != [host]
+
+
+def _title(pid: int) -> bytes:
+    path = Path(f"/proc/{pid}/cmdline")
+    return path.read_bytes() if path.exists() else b""
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

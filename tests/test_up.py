@@ -1,0 +1,283 @@
+"""`inferq up` as a user runs it: one process to start, to stop, and to hurt."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+from stack import Stack, free_port, wait_for
+
+
+class Up:
+    """A running `inferq up`, the leader of a process group as in a terminal."""
+
+    def __init__(self, data_dir: Path, *arguments: str, **environ: str) -> None:
+        self.data_dir = data_dir
+        self.log_file = data_dir.with_suffix(".log")
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "inferq", "up", "--data-dir", str(data_dir), *arguments],
+                env={**os.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def ready(self) -> str:
+        """Wait for the ready line; returns the URL."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert re.fullmatch(r"ready: http://\S+:\d+\n", line), line + self.log
+        return line.split()[1]
+
+    def finish(self, seconds: float = 30) -> tuple[int, str]:
+        """Wait for the end; returns the exit status and what stdout still held."""
+        rest, _ = self.process.communicate(timeout=seconds)
+        return self.process.returncode, rest
+
+    def family(self) -> dict[int, str]:
+        """The pids of all descendants, with their titles."""
+        table = _processes()
+        found: dict[int, str] = {}
+        parents = {self.process.pid}
+        while parents:
+            parents = {pid for pid, (parent, _, _) in table.items() if parent in parents} - found.keys()
+            found |= {pid: table[pid][2] for pid in parents}
+        return found
+
+    def child(self, title: str) -> int:
+        """The pid of the direct child with this title."""
+        [pid] = [pid for pid, (parent, _, name) in _processes().items() if parent == self.process.pid and title in name]
+        return pid
+
+
+def _processes() -> dict[int, tuple[int, str, str]]:
+    """pid -> parent, state, title."""
+    shown = subprocess.run(["ps", "-axwwo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True)
+    rows = (line.split(None, 3) for line in shown.stdout.splitlines())
+    return {int(pid): (int(parent), state, "".join(title)) for pid, parent, state, *title in rows}
+
+
+def _left(pids: dict[int, str]) -> dict[int, str]:
+    """Those of `pids` that still run; what has ended and waits for its parent does not count."""
+    table = _processes()
+    return {pid: title for pid, title in pids.items() if pid in table and not table[pid][1].startswith("Z")}
+
+
+@contextmanager
+def up(data_dir: Path, *arguments: str, **environ: str) -> Iterator[Up]:
+    started = Up(data_dir, *arguments, **environ)
+    family: dict[int, str] = {}
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            family = started.family()
+            started.process.terminate()
+            try:
+                started.finish()
+            except subprocess.TimeoutExpired:
+                for pid in (started.process.pid, *family):
+                    os.kill(pid, signal.SIGKILL)
+                raise
+        if started.process.stdout:
+            started.process.stdout.close()
+    assert not _left(family)
+
+
+@pytest.fixture(scope="module")
+def shared_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, str]]:
+    """One with echo, and its URL, for tests that leave it as it is."""
+    with up(tmp_path_factory.mktemp("up") / "data", "echo", "--port", "0") as started:
+        yield started, started.ready()
+
+
+def stream_slowly(url: str) -> threading.Thread:
+    """Begin an answer; returns when its first token is there, with the thread that reads the rest."""
+    first = threading.Event()
+
+    def read() -> None:
+        body = {"model": "echo", "prompt": "word " * 2000, "stream": True}
+        try:
+            with httpx.stream("POST", f"{url}/v1/completions", json=body, timeout=60) as response:
+                for _ in response.iter_lines():
+                    first.set()
+        except httpx.TransportError:
+            pass  # what the tests do to the server
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert first.wait(20)
+    return thread
+
+
+def test_it_serves_and_is_private(shared_up: tuple[Up, str]) -> None:
+    running, url = shared_up
+    assert httpx.get(f"{url}/readyz").status_code == 200
+    body = {"model": "echo", "messages": [{"role": "user", "content": "Hello there"}]}
+    answer = httpx.post(f"{url}/v1/chat/completions", json=body).json()
+    assert answer["choices"][0]["message"]["content"] == "Hello there"
+    titles = running.family().values()
+    assert any(title.startswith("inferq gateway") for title in titles)
+    assert any(title.startswith("inferq worker echo") for title in titles)
+    secret = (running.data_dir / "redis.url").read_text().split("@")[0].removeprefix("redis://:")
+    assert secret
+    assert not any(secret in title for title in titles)
+    assert stat.S_IMODE(running.data_dir.stat().st_mode) == 0o700
+    for name in ("redis.url", "valkey.conf"):
+        assert stat.S_IMODE((running.data_dir / name).stat().st_mode) == 0o600
+
+
+def test_a_second_one_on_the_same_data_is_refused(shared_up: tuple[Up, str]) -> None:
+    running, url = shared_up
+    second = Up(running.data_dir, "echo", "--port", "0")
+    assert second.finish() == (1, "")
+    assert f"pid {running.process.pid}" in second.log
+    assert len(second.log.splitlines()) == 1
+    assert httpx.get(f"{url}/readyz").status_code == 200
+
+
+def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused = Up(tmp_path / "data", "echo", "--port", str(taken.getsockname()[1]))
+        assert refused.finish() == (1, "")
+    assert "cannot listen on 127.0.0.1 port" in refused.log
+    assert len(refused.log.splitlines()) == 1
+    assert not (tmp_path / "data" / "valkey.conf").exists()
+
+
+def test_a_broken_file_is_told_before_anything_starts(tmp_path: Path) -> None:
+    file = tmp_path / "broken.gguf"
+    file.write_bytes(b"GGUF" + b"\xff" * 60)
+    refused = Up(tmp_path / "data", str(file), "--port", "0")
+    assert refused.finish() == (2, "")
+    assert "broken.gguf" in refused.log
+    assert len(refused.log.splitlines()) == 1
+    assert not (tmp_path / "data" / "valkey.conf").exists()
+
+
+def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+    refused = Up(tmp_path / "data", "echo", "echo", "--port", "0")
+    assert refused.finish() == (2, "")
+    assert "two models are called 'echo'" in refused.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -> None:
+    with up(tmp_path / "data", "echo", "--port", "0") as started:
+        started.ready()
+        family = started.family()
+        os.killpg(started.process.pid, number)  # a terminal's Ctrl-C reaches the whole group
+        assert started.finish() == (0, "")
+        assert len(family) >= 3
+        assert not _left(family)
+        assert "Traceback" not in started.log
+        assert "killing" not in started.log
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    with up(tmp_path / "data", "echo", "--port", "0", INFERQ_GRACE="600") as started:
+        started.ready()
+        family = started.family()
+        os.kill(started.child("inferq worker"), signal.SIGSTOP)  # it cannot end in good order
+        started.process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            started.process.wait(3)
+        started.process.send_signal(signal.SIGINT)
+        started.finish()
+        wait_for(lambda: not _left(family), "the end of all children", 3)
+
+
+def test_nothing_is_left_when_it_is_killed(tmp_path: Path) -> None:
+    with up(tmp_path / "data", "echo", "--port", "0", "--workers", "2", INFERQ_ECHO_RATE="2") as started:
+        reader = stream_slowly(started.ready())
+        family = started.family()
+        assert sum("inferq worker echo" in title for title in family.values()) == 2
+        started.process.kill()
+        wait_for(lambda: not _left(family), "the end of all children", 3)
+        reader.join()
+
+
+def test_after_a_kill_the_next_one_starts_and_shares_no_file(tmp_path: Path) -> None:
+    port = str(free_port())
+    with up(tmp_path / "data", "echo", "--port", port) as first:
+        first.ready()
+        valkey = first.child("valkey-server")
+        os.kill(valkey, signal.SIGSTOP)
+        first.process.kill()
+        first.process.wait()
+        with up(tmp_path / "data", "echo", "--port", port) as second:  # at once: the first gateway still has the port
+            try:
+                wait_for(lambda: "waiting for the end of the Valkey" in second.log, "the log line")
+            finally:
+                os.kill(valkey, signal.SIGCONT)
+            assert second.ready() == f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("title", ["inferq worker", "inferq gateway", "valkey-server"])
+def test_a_child_that_dies_is_started_again(tmp_path: Path, title: str) -> None:
+    with up(tmp_path / "data", "echo", "--port", "0") as started:
+        url = started.ready()
+        old = started.child(title)
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda: "ended with signal SIGKILL" in started.log, "the log line")
+        wait_for(lambda: any(title in name for name in started.family().values()), "the new child")
+        assert started.child(title) != old
+        body = {"model": "echo", "prompt": "Hello"}
+
+        def answers() -> bool:
+            try:
+                return httpx.post(f"{url}/v1/completions", json=body, timeout=20).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        wait_for(answers, "an answer")
+
+
+def test_a_damaged_end_of_the_queues_file_is_cut(tmp_path: Path) -> None:
+    with up(tmp_path / "data", "echo", "--port", "0") as first:
+        body = {"model": "echo", "prompt": "Hello"}
+        assert httpx.post(f"{first.ready()}/v1/completions", json=body).status_code == 200
+    [file] = (tmp_path / "data").glob("appendonlydir/*.incr.aof")
+    with file.open("ab") as tail:
+        tail.write(bytes(4096))
+    with up(tmp_path / "data", "echo", "--port", "0") as second:
+        second.ready()
+        assert "damaged" in second.log
+        [copy] = (tmp_path / "data").glob("damaged-*")
+        assert (copy / file.name).read_bytes().endswith(bytes(4096))
+
+
+def test_a_redis_of_ones_own_is_used_instead(tmp_path: Path, empty: Stack) -> None:
+    own = {"INFERQ_REDIS_URL": str(empty.settings["redis_url"])}
+    with up(tmp_path / "data", "echo", "--host", "0.0.0.0", "--port", "0", **own) as started:
+        assert started.ready().startswith("http://127.0.0.1:")
+        assert len(empty.workers()) == 1
+        assert not any("valkey" in title for title in started.family().values())
+
+
+def test_a_redis_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    url = f"redis://:secret@127.0.0.1:{free_port()}/0"
+    refused = Up(tmp_path / "data", "echo", "--port", "0", INFERQ_REDIS_URL=url)
+    assert refused.finish() == (1, "")
+    assert "INFERQ_REDIS_URL" in refused.log
+    assert "secret" not in refused.log
