@@ -1,0 +1,53 @@
+"""The child in which llama.cpp computes: xllamacpp's own HTTP server, on a unix socket in the private directory."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+from worker.engines.host import enter
+
+SOCKET = "llama.sock"
+"""llama.cpp takes a host name that ends in `.sock` for the path of a unix socket."""
+_BATCH = 128
+"""Prompt tokens of a step: what a cancellation and the other streams wait for at most (about 0.3 s)."""
+_PROMPT_CACHE_MIB = 256
+_ERRORS_ONLY = 1
+
+
+def main() -> None:
+    parameters, ready = enter()
+    print(f"loading {parameters['path']}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the host's log
+
+    import xllamacpp  # after `enter`, which ties this process to the worker: the import takes a while
+
+    socket = Path(parameters["directory"]) / SOCKET
+    socket.unlink(missing_ok=True)
+    options = xllamacpp.CommonParams()
+    options.model.path = parameters["path"]
+    options.hostnames = [str(socket)]
+    options.api_keys = [parameters["key"]]
+    options.n_ctx = parameters["context"]
+    options.n_parallel = parameters["slots"]
+    options.kv_unified = True
+    options.n_batch = options.n_ubatch = _BATCH
+    options.cpuparams.n_threads = parameters["threads"]
+    options.cpuparams_batch.n_threads = parameters["batch_threads"]
+    options.cache_ram_mib = _PROMPT_CACHE_MIB
+    options.check_tensors = True
+    options.prefill_assistant = False
+    options.ui = False
+    options.endpoint_slots = False
+    options.verbosity = _ERRORS_ONLY
+    try:
+        server = xllamacpp.Server(options)
+    except RuntimeError:
+        sys.exit("llama.cpp could not serve the model")
+    ready()
+    while server:
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

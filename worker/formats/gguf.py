@@ -1,0 +1,250 @@
+"""The header of a GGUF file, read and checked before any native code sees the file.
+
+llama.cpp answers some bad files with an abort, and most without a reason. So every count, length, offset and size is
+compared with the file here before it is used; nothing is allocated that the file's own bytes do not account for.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from shared.errors import ModelFileError
+from worker.formats.cursor import U32, U64, Cursor
+from worker.formats.ggml import BLOCKS
+
+_STRING, _ARRAY = 8, 9
+_SCALARS = {i: struct.Struct("<" + c) for i, c in enumerate("BbHhIif?")} | {
+    10: U64,
+    11: struct.Struct("<q"),
+    12: struct.Struct("<d"),
+}
+_TOKENIZER = {
+    "tokenizer.ggml.tokens": (_STRING,),
+    "tokenizer.ggml.merges": (_STRING,),
+    "tokenizer.ggml.scores": (6,),  # float32
+    "tokenizer.ggml.token_type": (4, 5),  # uint32, int32
+}
+_SAMPLING = {"temperature": "temp", "repeat_penalty": "penalty_repeat"} | {k: k for k in ("top_p", "top_k", "min_p")}
+_KEY_BYTES, _NAME_BYTES, _TEXT_BYTES = 65_535, 63, 16 << 20
+_DIMENSIONS = 4
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array of the metadata that stays in the file: `count` values of the GGUF type `kind` from byte `offset` on."""
+
+    kind: int
+    count: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """`offset` (from the beginning of the data) and `size` are in bytes; the first dimension is the innermost."""
+
+    name: str
+    kind: int
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a GGUF file says about its model."""
+
+    version: int
+    alignment: int
+    architecture: str
+    metadata: Mapping[str, Any]
+    """bool, int, float, str, or `Array`."""
+    tensors: tuple[Tensor, ...]
+    data_offset: int
+
+    @property
+    def name(self) -> str | None:
+        return self._of("general.name", str)
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that the model was trained for."""
+        return self._of(f"{self.architecture}.context_length", int)
+
+    @property
+    def vocabulary_size(self) -> int:
+        tokens = self._of("tokenizer.ggml.tokens", Array)
+        return tokens.count if tokens else 0
+
+    @property
+    def bos(self) -> int | None:
+        """The token that begins a text, where the model has one."""
+        token = self._of("tokenizer.ggml.bos_token_id", int)
+        return token if token is not None and token < self.vocabulary_size else None
+
+    @property
+    def chat_template(self) -> str | None:
+        return self._of("tokenizer.chat_template", str)
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """The sampling that the model's makers recommend, under the names of `shared.protocol.Sampling`."""
+        found = {name: self.metadata.get(f"general.sampling.{key}") for name, key in _SAMPLING.items()}
+        return {n: v for n, v in found.items() if isinstance(v, int | float) and math.isfinite(v)}
+
+    def _of(self, key: str, kind: type[_T]) -> _T | None:
+        value = self.metadata.get(key)
+        return value if type(value) is kind else None
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header of a GGUF file, without touching its weights.
+
+    Raises:
+        ModelFileError: the file is missing, truncated, not GGUF, or inconsistent; says what is wrong at which byte.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise ModelFileError(f"{path}: at byte 0: this is not a GGUF file: it does not begin with 'GGUF'")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _Reader(path, data, at=4).header()
+    except OSError as exc:
+        raise ModelFileError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+
+
+class _Reader(Cursor):
+    def header(self) -> Header:
+        version = self.version()
+        tensor_count, pair_count = self.count("tensors", 24), self.count("metadata pairs", 13)
+        if tensor_count == 0:
+            self.refuse(8, "the file has no tensors")
+        places: dict[str, int] = {}
+        metadata: dict[str, Any] = {}
+        for _ in range(pair_count):
+            start = self.at
+            key = self.text("a metadata key", _KEY_BYTES, strict=True)
+            if key in places:
+                self.refuse(start, f"the metadata key {key!r} is there twice")
+            places[key] = start
+            metadata[key] = self.value(key)
+        alignment = metadata.get("general.alignment", 32)
+        if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
+            self.refuse(places["general.alignment"], f"general.alignment is {alignment!r}, which is no power of two")
+        tensors = self.tensors(tensor_count, alignment)
+        architecture = metadata.get("general.architecture")
+        if not isinstance(architecture, str) or not architecture:
+            self.refuse(places.get("general.architecture", 24), "general.architecture is missing or no name")
+        self.check_blocks(metadata, places, tensors)
+        self.check_vocabulary(metadata, places)
+        data_offset = self.data_offset(alignment)
+        return Header(version, alignment, architecture, MappingProxyType(metadata), tensors, data_offset)
+
+    def version(self) -> int:
+        version: int = self.number(U32)
+        if version & 0xFFFF == 0 and version:
+            self.refuse(4, "this is a big-endian file; only little-endian ones can be served")
+        if version not in (2, 3):
+            self.refuse(4, f"GGUF version {version} is not supported; versions 2 and 3 are")
+        return version
+
+    def value(self, key: str) -> Any:
+        start, kind = self.at, self.number(U32)
+        if kind in _SCALARS:
+            return self.number(_SCALARS[kind])
+        if kind == _STRING:
+            return self.text(f"the value of {key!r}", _TEXT_BYTES)
+        if kind != _ARRAY:
+            self.refuse(start, f"{key!r} has the unknown type {kind}")
+        start, kind = self.at, self.number(U32)
+        if kind == _ARRAY:
+            self.refuse(start, f"{key!r} is an array of arrays, which GGUF readers do not take")
+        if kind != _STRING and kind not in _SCALARS:
+            self.refuse(start, f"{key!r} is an array of the unknown type {kind}")
+        width = 8 if kind == _STRING else _SCALARS[kind].size
+        array = Array(kind, self.count(f"elements of {key!r}", width), self.at)
+        if kind == _STRING:
+            self.skip_strings(repr(key), array.count)
+        else:
+            self.at += array.count * width
+        return array
+
+    def strings(self, array: Array) -> Iterator[bytes]:
+        """The strings of an array that `skip_strings` has checked."""
+        at = array.offset
+        for _ in range(array.count):
+            end = at + 8 + U64.unpack_from(self.data, at)[0]
+            yield self.data[at + 8 : end]
+            at = end
+
+    def tensors(self, count: int, alignment: int) -> tuple[Tensor, ...]:
+        places, tensors, names = [], [], set()
+        for _ in range(count):
+            places.append(self.at)
+            tensors.append(self.tensor(alignment))
+            if tensors[-1].name in names:
+                self.refuse(places[-1], f"the tensor {tensors[-1].name!r} is there twice")
+            names.add(tensors[-1].name)
+        room = self.size - self.data_offset(alignment)
+        for tensor, place in zip(tensors, places, strict=True):
+            if tensor.offset + tensor.size > room:
+                end = self.data_offset(alignment) + tensor.offset + tensor.size
+                what = f"the data of tensor {tensor.name!r} ends at byte {end}, but the file has {self.size}"
+                self.refuse(place, f"{what}; it is truncated or damaged")
+        return tuple(tensors)
+
+    def tensor(self, alignment: int) -> Tensor:
+        start, name = self.at, self.text("a tensor's name", _NAME_BYTES, strict=True)
+        dimensions = self.number(U32)
+        if not 1 <= dimensions <= _DIMENSIONS:
+            self.refuse(start, f"tensor {name!r} has {dimensions} dimensions; there can be 1 to {_DIMENSIONS}")
+        shape = tuple(self.number(U64) for _ in range(dimensions))
+        kind, offset = self.number(U32), self.number(U64)
+        if kind not in BLOCKS:
+            self.refuse(start, f"tensor {name!r} has the unknown type {kind}")
+        elements, (block, width) = math.prod(shape), BLOCKS[kind]
+        if not 0 < elements < 1 << 63:
+            self.refuse(start, f"tensor {name!r} has the impossible shape {shape}")
+        if shape[0] % block:
+            self.refuse(start, f"tensor {name!r} has rows of {shape[0]}, which are not whole blocks of {block}")
+        if offset % alignment:
+            self.refuse(start, f"tensor {name!r} lies at offset {offset}, which is not a multiple of {alignment}")
+        return Tensor(name, kind, shape, offset, elements // block * width)
+
+    def data_offset(self, alignment: int) -> int:
+        return (self.at + alignment - 1) & -alignment
+
+    def check_blocks(self, metadata: Mapping[str, Any], places: Mapping[str, int], tensors: tuple[Tensor, ...]) -> None:
+        """llama.cpp allocates by the block count before it looks for the blocks, and aborts when it is too high."""
+        most = sum("blk." in tensor.name for tensor in tensors)
+        for key, value in metadata.items():
+            if key.endswith(".block_count") and (type(value) is not int or not 0 <= value <= most):
+                self.refuse(places[key], f"{key} is {value!r}, but the file has {most} tensors of blocks")
+
+    def check_vocabulary(self, metadata: Mapping[str, Any], places: Mapping[str, int]) -> None:
+        """llama.cpp indexes these arrays without a look at their types and lengths, and aborts on duplicates."""
+        arrays = {name: metadata[name] for name in _TOKENIZER if name in metadata}
+        for name, array in arrays.items():
+            if not isinstance(array, Array) or array.kind not in _TOKENIZER[name]:
+                self.refuse(places[name], f"{name} is not an array of the right type")
+        tokens = arrays.pop("tokenizer.ggml.tokens", None)
+        if tokens is None:
+            return
+        arrays.pop("tokenizer.ggml.merges", None)
+        for name, array in arrays.items():
+            if array.count != tokens.count:
+                self.refuse(places[name], f"{name} has {array.count} entries for {tokens.count} tokens")
+        seen: dict[bytes, int] = {}
+        for i, token in enumerate(self.strings(tokens)):
+            if token and seen.setdefault(token, i) != i:
+                word = repr(token.decode(errors="replace")[:80])
+                where = f"tokens {seen[token]} and {i}"
+                self.refuse(places["tokenizer.ggml.tokens"], f"the vocabulary has {word} twice, as {where}")
