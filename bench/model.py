@@ -72,8 +72,8 @@ def compare(sides: dict[str, tuple[Connect, dict[str, str]]], streams: int, runs
                 speeds[side].append(speed)
                 waits[side].append(wait)
     for side in sides:
-        speed, wait = spread(speeds[side], " tokens/s", 1), spread(waits[side], " ms", 1)
-        print(f"{streams} streams, {side:9}: {speed}, first token after {wait}")
+        speeds_seen, waits_seen = spread(speeds[side], " tokens/s", 1), spread(waits[side], " ms", 1)
+        print(f"{streams} streams, {side:9}: {speeds_seen}, first token after {waits_seen}")
     ratios = [a / b for a, b in zip(speeds["inferq"], speeds["llama.cpp"], strict=True)]
     later = [a - b for a, b in zip(waits["inferq"], waits["llama.cpp"], strict=True)]
     print(f"{streams} streams, inferq / llama.cpp: {spread(ratios)}; first token later by {spread(later, ' ms', 1)}")

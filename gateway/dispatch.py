@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
+
+import gevent
 
 from gateway.directory import Directory
 from gateway.replies import Mailbox, Replies
 from shared.config import Config
+from shared.errors import JobNotFound, StoreUnavailable
 from shared.protocol import Accepted, Delta, Done, Event, Failed, State, Task
 from shared.store import Outage, translated
 from shared.tickets import Tickets
@@ -55,10 +59,21 @@ class Dispatcher:
                     wait=self._config.request_timeout,
                     keep=self._config.retention,
                 )
-        except BaseException:
+        except BaseException as exc:
             self._replies.close(job_id)
+            if isinstance(exc, StoreUnavailable):
+                gevent.spawn(self._withdraw, job_id)
             raise
         return job
+
+    def _withdraw(self, job_id: str) -> None:
+        """See that a job whose client was told "not accepted" does not run, should its command arrive after all."""
+        for _ in range(60):
+            gevent.sleep(1)
+            with suppress(*Outage):
+                with suppress(JobNotFound):
+                    self._tickets.cancel(job_id)
+                return
 
     def detach(self, job: Job) -> None:
         """Wait for the job no longer; it goes on."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from redis import Redis
+if TYPE_CHECKING:  # engine hosts import this module, for Card; Redis would cost each of their starts 0.1 s
+    from redis import Redis
 
 WORKER_TTL = 15
 MODEL_TTL = 300

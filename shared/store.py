@@ -22,11 +22,11 @@ Outage = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError)
 def connect(url: str, *, timeout: float = 5.0, retries: int = 3) -> redis.Redis:
     """A client with a pool of its own; connects when it is first used.
 
-    `timeout` bounds each wait for an answer, in seconds. A command whose reply was lost is sent again up to
-    `retries` times, so every write must be idempotent.
+    `timeout` bounds each wait for an answer, in seconds. A command whose connection was lost is sent again up to
+    `retries` times, so every write must be idempotent; one that was not answered in time is not sent again.
     """
     options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 2}
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), retries)
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), retries, supported_errors=(redis.ConnectionError,))
     client: redis.Redis = redis.Redis.from_url(url, retry=retry, health_check_interval=15, **options)
     return client
 

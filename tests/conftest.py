@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stack import Stack, running
 
 from shared import catalogue
+from tests.stack import Stack, running
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from openai import APIError, OpenAI
 from rq import Queue, Worker
-from stack import Process, Stack, wait_for
+
+from tests.stack import Process, Stack, wait_for
 
 WORDS = " ".join(f"word{i}" for i in range(12))
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from redis import OutOfMemoryError
-from stack import Stack, running, wait_for
 
 from shared import streams
 from shared.errors import JobNotFound, QueueFull
 from shared.protocol import Accepted, Completion, Delta, Done, Event, Failed, Progress, Sampling, State, Usage, encode
 from shared.tickets import Answer, Claim, Tickets
+from tests.stack import Stack, running, wait_for
 
 ACCEPTED = Accepted(Completion("m", "once upon a time", Sampling(seed=7)), created=1)
 END = Done(Usage(4, 1))

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from stack import Stack, free_port, wait_for
+
+from tests.stack import Stack, free_port, wait_for
 
 
 class Up:

@@ -31,6 +31,10 @@ _OPENAI_DEFAULTS = {
 }
 
 
+_COLDEST = 1e-6
+"""A lower temperature takes the logits out of the range of a float, and nonsense comes out; 0 takes the likeliest."""
+
+
 class LlamaCppEngine:
     """See `worker.engines.Engine`.
 
@@ -106,4 +110,6 @@ class LlamaCppEngine:
     def _choosing(self, sampling: Sampling) -> dict[str, Any]:
         given = {name: getattr(sampling, name) for name in _OPENAI_DEFAULTS}
         chosen = {name: default if given[name] is None else given[name] for name, default in self._defaults.items()}
+        if chosen["temperature"] < _COLDEST:
+            chosen["temperature"] = 0.0
         return chosen | {"seed": sampling.seed, "stop": sampling.stop, "ignore_eos": sampling.ignore_eos}
