@@ -26,7 +26,7 @@ from bench.machine import describe, spread
 from inferq import pull
 from shared import catalogue
 from shared.cores import usable
-from tests.stack import running
+from tests.stack import Stack, running
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_host import SOCKET
 
@@ -57,7 +57,13 @@ def main() -> None:
                 "llama.cpp": (lambda: UnixConnection(host.directory / SOCKET), {"Authorization": f"Bearer {key}"}),
             }
             for streams in (1, 8):
+                before = spent(stack)
                 compare(sides, streams, runs)
+                tokens = streams * TOKENS * (runs + 1)
+                costs = {name: (seconds - before[name]) / tokens * 1e6 for name, seconds in spent(stack).items()}
+                print(
+                    f"{streams} streams, CPU a token:", ", ".join(f"{name} {us:.0f} us" for name, us in costs.items())
+                )
     finally:
         host.close()
 
@@ -109,6 +115,18 @@ def stream(connection: http.client.HTTPConnection, headers: dict[str, str]) -> f
     connection.close()
     assert finish == "length", finish
     return wait
+
+
+def spent(stack: Stack) -> dict[str, float]:
+    """Seconds of CPU that each of inferq's processes has used, the engine's own aside."""
+    gateway = [
+        int(pid) for pid in Path(f"/proc/{stack.gateway.pid}/task/{stack.gateway.pid}/children").read_text().split()
+    ]
+    pids = {"gateway": gateway[0], "worker": stack.worker.pid, "valkey": stack.valkey.pid}
+    return {
+        name: sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])) / 100
+        for name, pid in pids.items()
+    }
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -117,8 +117,16 @@ class Tickets:
         state: State | None,
         blob: str,
     ) -> None:
-        """Queue an append in `pipe`; its result is (Answer, sequence number of the last event stored)."""
-        self._append(keys=[], args=[model, job_id, execution, first, count, state or "", blob], client=pipe)
+        """Queue an append in `pipe`; its result is (Answer, sequence number of the last event stored).
+
+        Or a NoScriptError from a server that has lost its scripts: call `load`, and append again. (redis-py would ask
+        before each pipeline whether the script is there, which costs as much as the append.)
+        """
+        pipe.evalsha(self._append.sha, 0, *(model, job_id, execution, first, count, state or "", blob))
+
+    def load(self) -> None:
+        """Give the server the script that `append` needs."""
+        self.client.script_load(self._append.script)
 
     def renew(self, model: str, lease_ms: int, executions: Sequence[tuple[str, str]]) -> list[Answer]:
         """Renew the leases of (job id, execution id) pairs."""

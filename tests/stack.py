@@ -76,9 +76,9 @@ class Stack:
         probe.close()
 
     def start_gateway(self, processes: int = 1) -> Process:
-        gateway = self._inferq("gateway", gateway_processes=processes)
+        self.gateway = self._inferq("gateway", gateway_processes=processes)
         wait_for(lambda: self._get("/healthz"), "the gateway's answer")
-        return gateway
+        return self.gateway
 
     def port_is_free(self) -> bool:
         with socket.socket() as s:
@@ -86,9 +86,9 @@ class Stack:
 
     def start_worker(self, model: str = "echo", **settings: Any) -> Process:
         known = self.workers()
-        worker = self._inferq("worker", model, **settings)
+        self.worker = self._inferq("worker", model, **settings)
         wait_for(lambda: self.workers() - known, "the worker's card", 60)
-        return worker
+        return self.worker
 
     def workers(self) -> set[bytes]:
         names: Any = self.redis.smembers("iq:workers")

@@ -157,7 +157,7 @@ def test_greedy_tokens_are_those_of_transformers(single: LlamaCppEngine) -> None
     told = tokens(events)  # a token that is only a part of a character is not told
     assert told == [token for token in wanted if token in told]
     assert len(told) > len(wanted) / 2
-    assert events[0] == Progress(0, len(REFERENCE["ids"]))
+    assert not any(isinstance(event, Progress) for event in events)  # one step reads it all
 
     again = finish(answer(single, greedy(REFERENCE["prompt"], 1)))[1]
     assert again.usage.cached_tokens > 0
@@ -310,7 +310,7 @@ def test_cancelling_wakes_a_run_that_waits_for_the_engine(single: LlamaCppEngine
 
 def test_closing_the_iterator_frees_the_slot(single: LlamaCppEngine) -> None:
     events = single.run(greedy("a"), Running())
-    assert isinstance(next(events), Progress)
+    assert isinstance(next(events), Delta)
     events.close()  # type: ignore[attr-defined]  # it is a generator
     assert finish(answer(single, greedy("a", 5)))[1].usage.completion_tokens == 5
 

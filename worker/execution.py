@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from uuid import uuid4
 
-from shared.protocol import Accepted, Event, State, decode
+from shared.protocol import Accepted, Delta, Event, State, decode
 from shared.tickets import Claim
 
 
@@ -26,6 +26,7 @@ class Execution:
         """Another execution owns the job: emit nothing, send nothing."""
         self.handed_back = False
         self._events: list[Event] = []
+        self._answered = False
         self._state: State | None = None
         self._cancelled = False
         self._callbacks: list[Callable[[], None]] = []
@@ -67,11 +68,13 @@ class Execution:
         self.cancel()
 
     def add(self, event: Event, state: State | None) -> bool:
-        """Keep an event to be sent; `state` makes it the last one. True if it is this execution's first."""
+        """Keep an event to be sent; `state` makes it the last one. True if it is the first, or the first text."""
         with self._lock:
+            first = not self._events or (isinstance(event, Delta) and not self._answered)
+            self._answered = self._answered or isinstance(event, Delta)
             self._events.append(event)
             self._state = state
-            return len(self._events) == 1
+            return first
 
     def unsent(self) -> tuple[list[Event], State | None]:
         """The events that Redis does not have yet, and the final state if they reach to the end.

@@ -1,7 +1,7 @@
 """The publisher: one thread that sends the events of all slots to Redis.
 
-The first event of an execution and its last are sent at once, those between are packed for up to `PACK` seconds.
-While Redis is away events are held back, and sent again afterwards.
+The first event of an execution, its first text and its last event are sent at once, the others are packed for up to
+`PACK` seconds. While Redis is away events are held back, and sent again afterwards.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from redis import Redis
+from redis.exceptions import NoScriptError
 
 from shared.protocol import Event, State, encode
 from shared.store import Outage
@@ -21,6 +22,8 @@ from worker.execution import Execution
 log = logging.getLogger(__name__)
 
 PACK = 0.010
+GATHER = 0.002
+"""Seconds to wait for the tokens of the other slots, which a batch brings forth at the same time."""
 PAUSE = 0.2
 """Seconds between two tries while Redis is away."""
 
@@ -62,10 +65,16 @@ class Publisher:
                 self._changed.wait_for(lambda: self._waiting or self._stopped)
                 if not self._waiting:
                     return
-                self._changed.wait_for(lambda: self._urgent or self._stopped, timeout=sent + PACK - time.monotonic())
+                due = max(sent + PACK, time.monotonic() + GATHER)
+                self._changed.wait_for(lambda: self._urgent or self._stopped, timeout=due - time.monotonic())
                 batch, self._waiting, self._urgent = list(self._waiting.values()), {}, False
             sent = time.monotonic()
-            again = self._send([e for e in batch if not (e.fenced or e.handed_back)])
+            batch = [e for e in batch if not (e.fenced or e.handed_back)]
+            try:
+                again = self._send(batch)
+            except Outage as exc:
+                log.warning("redis is away, holding back the events of %d jobs: %s", len(batch), exc)
+                again = batch
             if again:
                 time.sleep(PAUSE)
                 with self._changed:
@@ -86,10 +95,9 @@ class Publisher:
                 state=state,
                 blob=encode(events),
             )
-        try:
-            results = pipe.execute(raise_on_error=False)
-        except Outage as exc:
-            log.warning("redis is away, holding back the events of %d jobs: %s", len(batch), exc)
+        results = pipe.execute(raise_on_error=False)
+        if any(isinstance(result, NoScriptError) for result in results):
+            self._tickets.load()
             return batch
         again = []
         for e, result in zip(batch, results, strict=True):

@@ -10,6 +10,7 @@ from shared.protocol import Delta, Done, Event, Progress, Sampling, Timings, Usa
 from worker.engines import Execution
 from worker.engines.cells import Cells, Claim
 from worker.engines.llama_cpp_client import Client, Connection, OutOfCells
+from worker.engines.llama_cpp_host import BATCH
 
 _STREAM = {
     "stream": True,
@@ -20,6 +21,11 @@ _STREAM = {
 }
 _STALLS = 3
 """Attempts in a row that llama.cpp may fail for want of cells, without a token, before the answer fails."""
+
+
+def _tells(progress: Mapping[str, int]) -> bool:
+    """Whether this report is worth an event: the answer is not there already, nor with the next step."""
+    return progress["processed"] < progress["total"] and progress["total"] - progress["cache"] > BATCH
 
 
 class _MakeRoom(Exception):
@@ -94,7 +100,7 @@ class Generation:
                 elif progress := chunk.get("prompt_progress"):
                     if self._cached is None:
                         self._cached = progress["cache"]
-                    if before == 0:
+                    if before == 0 and _tells(progress):
                         yield Progress(progress["processed"], progress["total"])
                 else:
                     held += chunk["tokens"]

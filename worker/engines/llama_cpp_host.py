@@ -10,7 +10,7 @@ from worker.engines.host import enter
 
 SOCKET = "llama.sock"
 """llama.cpp takes a host name that ends in `.sock` for the path of a unix socket."""
-_BATCH = 128
+BATCH = 128
 """Prompt tokens of a step: what a cancellation and the other streams wait for at most (about 0.3 s)."""
 _PROMPT_CACHE_MIB = 256
 _ERRORS_ONLY = 1
@@ -31,7 +31,7 @@ def main() -> None:
     options.n_ctx = parameters["context"]
     options.n_parallel = parameters["slots"]
     options.kv_unified = True
-    options.n_batch = options.n_ubatch = _BATCH
+    options.n_batch = options.n_ubatch = BATCH
     options.cpuparams.n_threads = parameters["threads"]
     options.cpuparams_batch.n_threads = parameters["batch_threads"]
     options.cache_ram_mib = _PROMPT_CACHE_MIB
