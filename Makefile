@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --root-user-
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test check bench lock
+.PHONY: up test docker-test check bench lock
 
 up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
 	$(BIN)/inferq up $(ARGS)
@@ -14,6 +14,9 @@ up: .venv/run            ## serve on http://127.0.0.1:8000; options and models i
 test: .venv/dev          ## all tests
 	$(BIN)/inferq pull
 	$(BIN)/python -m pytest $(ARGS)
+
+docker-test: .venv/dev   ## docker-compose.yml on a Docker engine; as root on Debian 12 it brings one along
+	tests/docker/engine.sh $(BIN)/python -m pytest tests/docker/test_compose.py
 
 check: .venv/dev         ## format, lint, types, layers
 	$(BIN)/ruff format --check

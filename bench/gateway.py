@@ -70,7 +70,7 @@ def drained(stack: Stack, count: int) -> float:
     tickets = Tickets(client)
     ids = [f"cmpl-{time.monotonic_ns()}-{i}" for i in range(count)]
     for job_id in ids:
-        accepted = Accepted(Completion("echo", "one", Sampling(seed=1)), int(time.time()))
+        accepted = Accepted(Completion("echo", ("one",), Sampling(seed=1)), int(time.time()))
         tickets.submit(job_id, accepted, reply="", max_queue=10**6, wait=600, keep=60)
     worker = stack.start_worker(slots=8)
     wait_for(lambda: stack.state(ids[-1]) == "completed", "the last job", 60)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from flask import Flask
 
-from flask import Flask, Response, g
-
-from gateway import api, errors, health
+from gateway import access, api, auth, cors, errors, health
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
+from gateway.keys import Keys
+from gateway.metrics import Metrics
 from gateway.replies import Replies
 from gateway.state import Gateway, set_gateway
 from shared.config import Config
@@ -16,7 +16,7 @@ from shared.store import connect
 from shared.tickets import Tickets
 
 
-def create_app(config: Config) -> Flask:
+def create_app(config: Config, keys: Keys) -> Flask:
     """One process's application, with its reader and its housekeeping running."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body
@@ -27,22 +27,16 @@ def create_app(config: Config) -> Flask:
     tickets = Tickets(client)
     replies = Replies(client)
     directory = Directory(client, tickets, config)
-    set_gateway(app, Gateway(config, client, tickets, directory, Dispatcher(tickets, replies, directory, config)))
+    dispatcher = Dispatcher(tickets, replies, directory, config)
+    numbers = Metrics(connect(config.redis_url, timeout=1.0, retries=0))
+    set_gateway(app, Gateway(config, client, tickets, directory, dispatcher, numbers))
     replies.start()
     directory.start()
 
-    app.before_request(_name_request)
-    app.after_request(_tell_name)
+    access.init_app(app)
+    cors.init_app(app, config.cors_origins)
+    auth.init_app(app, keys)
     errors.init_app(app)
     health.init_app(app)
     api.init_app(app)
     return app
-
-
-def _name_request() -> None:
-    g.request_id = f"req_{uuid4().hex}"
-
-
-def _tell_name(response: Response) -> Response:
-    response.headers["x-request-id"] = g.request_id
-    return response

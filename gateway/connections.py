@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -10,54 +11,128 @@ from typing import Any
 from uuid import uuid4
 
 import gevent
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
 
-from shared.errors import InferqError, InvalidRequest
+from shared.errors import InferqError, InvalidRequest, RequestTooSlow
 
 _PATIENCE = 1.0
 """Seconds that a new connection has to send its request while the process ends."""
+_RATE = 16_384
+"""Bytes a second at which a request may arrive for as long as it likes."""
+_HEADERS = 1_048_576
+"""Bytes that a request may have beside its body; gunicorn's own limits lie below."""
+_FULL = 0.9
+"""The part of all connections from which on a new one takes the place of one that waits for a request."""
+
+
+class TooSlow(ParseException):  # type: ignore[misc]  # gunicorn has no types
+    """A request did not arrive in time."""
+
+    def __str__(self) -> str:
+        return "the request took too long to arrive"
+
+
+class Client:
+    """A client's socket, as gunicorn sees it, with limits on the time a request takes to arrive and on its size."""
+
+    def __init__(self, sock: Any, patience: float, largest: int) -> None:
+        self._socket = sock
+        self._patience = patience
+        self._largest = largest
+        self.sendall = sock.sendall
+        self.expect(patience)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def expect(self, seconds: float) -> None:
+        """From now on the next request is due: its first bytes within `seconds`, the rest as the limits say."""
+        self._begun = False
+        self._due = time.monotonic() + seconds
+        self._left = self._largest
+
+    def recv(self, size: int) -> bytes:
+        """Raises TooSlow; NoMoreData where no request has begun, and when it is larger than any that is answered."""
+        if self._left <= 0:
+            raise NoMoreData
+        # The timeout must not stay: it would also hit an answer that is read slowly.
+        self._socket.settimeout(max(0.001, self._due - time.monotonic()))
+        try:
+            data: bytes = self._socket.recv(size)
+        except TimeoutError:
+            raise TooSlow if self._begun else NoMoreData from None
+        finally:
+            self._socket.settimeout(None)
+        if not self._begun:
+            self._begun, self._due = True, time.monotonic() + self._patience
+        self._due += len(data) / _RATE
+        self._left -= len(data)
+        return data
 
 
 class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Refuses what is not HTTP in JSON instead of HTML, and waits for no idle connection when it ends."""
+    """Refuses what is not HTTP in JSON instead of HTML, cuts off who sends too slowly, waits for nobody at its end."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._idle: set[gevent.Greenlet] = set()
+        self._clients: dict[gevent.Greenlet, Client] = {}
+        self._waiting: dict[gevent.Greenlet, None] = {}
+        """Who waits for a request, the longest first."""
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve a connection to its end."""
+        if self._waiting and len(self._clients) >= self.worker_connections * _FULL:
+            gevent.kill(next(iter(self._waiting)))
+        connection, config = gevent.getcurrent(), self.app.config
+        self._clients[connection] = Client(client, config.client_timeout, config.max_body + _HEADERS)
+        try:
+            super().handle(listener, self._clients[connection], addr)
+        finally:
+            del self._clients[connection]
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Answer a request. If its body cannot be read, it is the connection's last one, and the answer says so."""
+        closes = req.should_close
+        req.should_close = lambda: req.body.failed or closes()
+        super().handle_request(listener_name, req, sock, addr)
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
         """Around the wait for a connection's next request."""
-        waiting = gevent.getcurrent()
-        self._idle.add(waiting)
+        connection = gevent.getcurrent()
+        self._clients[connection].expect(self.cfg.keepalive if self.alive else _PATIENCE)
+        self._waiting[connection] = None
         try:
-            with gevent.Timeout(self.cfg.keepalive if self.alive else _PATIENCE, False):
-                yield
+            yield
         finally:
-            self._idle.discard(waiting)
+            self._waiting.pop(connection, None)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: finish what runs, but do not wait for who might ask something one day."""
         super().handle_exit(sig, frame)
-        gevent.spawn(gevent.killall, list(self._idle))
+        gevent.spawn(gevent.killall, list(self._waiting))
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what never became a request; gunicorn then closes the connection."""
         from gateway import errors  # not before gevent has patched the standard library
 
-        if isinstance(exc, gevent.GreenletExit):  # killed by `handle_exit`
+        if isinstance(exc, gevent.GreenletExit):  # killed by `handle_exit` or `handle`
             return
-        if isinstance(exc, ParseException):
-            self.log.warning("refused: %s", exc)
-            error: InferqError = InvalidRequest(f"The request is not valid HTTP: {exc}.")
+        error: InferqError
+        name = {"request_id": f"req_{uuid4().hex}"}
+        if isinstance(exc, TooSlow):
+            error = RequestTooSlow(f"The request was not received in time: {exc}.")
+        elif isinstance(exc, ParseException):
+            self.log.warning("refused: %s", exc, extra=name)
+            error = InvalidRequest(f"The request is not valid HTTP: {exc}.")
         else:
-            self.log.error("connection", exc_info=exc)
+            self.log.error("connection", exc_info=exc, extra=name)
             error = InferqError("The gateway failed on this connection; its log says why.")
         body, number, headers = errors.answer(error)
         blob = json.dumps(body).encode()
-        headers = {"x-request-id": f"req_{uuid4().hex}", "Connection": "close", **headers}
+        headers = {"x-request-id": name["request_id"], "Connection": "close", **headers}
         headers |= {"Content-Type": "application/json", "Content-Length": str(len(blob))}
         lines = [f"HTTP/1.1 {number} {HTTPStatus(number).phrase}", *(f"{name}: {headers[name]}" for name in headers)]
         with suppress(OSError):

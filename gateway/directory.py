@@ -44,6 +44,10 @@ class Directory:
             raise ModelNotFound(f"The model {model!r} does not exist. Models that exist: {names}.", param="model")
         return card
 
+    def knows(self, model: str) -> bool:
+        """Whether the model has been seen lately; asks nobody."""
+        return model in self._models
+
     def admit(self, task: Task) -> None:
         """Check that the task's model exists and can do what the task asks. Raises ModelNotFound or InvalidRequest."""
         card = self.find(task.model)

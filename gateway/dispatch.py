@@ -13,6 +13,7 @@ import gevent
 
 from gateway.directory import Directory
 from gateway.replies import Mailbox, Replies
+from shared import streams
 from shared.config import Config
 from shared.errors import JobNotFound, StoreUnavailable
 from shared.protocol import Accepted, Delta, Done, Event, Failed, State, Task
@@ -40,14 +41,14 @@ class Dispatcher:
         self._directory = directory
         self._config = config
 
-    def submit(self, task: Task, prefix: str) -> Job:
+    def submit(self, task: Task, prefix: str, owner: str, request_id: str) -> Job:
         """Accept a task: once this returns, it will be answered. End with `close` or `detach`.
 
         Raises ModelNotFound, InvalidRequest, QueueFull, StoreUnavailable.
         """
         self._directory.admit(task)
         job_id = prefix + uuid4().hex
-        accepted = Accepted(task, int(time.time()))
+        accepted = Accepted(task, int(time.time()), owner, request_id)
         job = Job(job_id, accepted, self._replies.open(job_id))
         try:
             with translated():
@@ -60,7 +61,7 @@ class Dispatcher:
                     keep=self._config.retention,
                 )
         except BaseException as exc:
-            self._replies.close(job_id)
+            self._replies.close(job.mailbox)
             if isinstance(exc, StoreUnavailable):
                 gevent.spawn(self._withdraw, job_id)
             raise
@@ -77,18 +78,40 @@ class Dispatcher:
 
     def detach(self, job: Job) -> None:
         """Wait for the job no longer; it goes on."""
-        self._replies.close(job.id)
+        self._replies.close(job.mailbox)
 
     def close(self, job: Job) -> None:
         """Wait for the job no longer. If its end was not taken, the client has left, and nobody needs the rest."""
         self.detach(job)
-        if job.mailbox.ended:
+        if job.mailbox.last:
             return
-        log.info("the client of %s is gone", job.id)
         try:
             self._tickets.cancel(job.id)
         except Outage as exc:
-            log.warning("%s could not be cancelled: %s", job.id, exc)
+            log.warning("the job could not be cancelled: %s", exc)
+
+    def follow(self, job_id: str) -> Job:
+        """A second reader of a job, who gets its events from the first on. End with `detach`.
+
+        Raises JobNotFound, StoreUnavailable.
+        """
+        mailbox = self._replies.open(job_id)
+        try:
+            with translated():
+                self._tickets.attach(job_id, self._replies.stream)
+                record = streams.read(self._tickets.client, job_id)
+        except BaseException:
+            self._replies.close(mailbox)
+            raise
+        mailbox.put(1, record.events)
+        return Job(job_id, record.accepted, mailbox)
+
+    def position(self, job: Job) -> int | None:
+        """The job's place in the queue, from 1; None when it does not wait there, or nobody knows."""
+        try:
+            return self._tickets.position(job.accepted.task.model, job.id)
+        except Outage:
+            return None
 
     def cancel(self, job_id: str, patience: float = 10.0) -> State:
         """Cancel a job and wait until it has ended; its final state, which may be another one that came first.

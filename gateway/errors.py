@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from flask import Flask, request
+from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from gateway.schemas.problem import CODES
@@ -37,6 +37,8 @@ _OUTCOMES: dict[str, Outcome] = {
     "context_length_exceeded": _INVALID,
     "model_not_found": Outcome(404, "invalid_request_error", retry=False),
     "job_not_found": Outcome(404, "invalid_request_error", retry=False),
+    "request_timeout": Outcome(408, "invalid_request_error", retry=False),
+    "invalid_api_key": Outcome(401, "invalid_request_error", retry=False),
     # Somebody else ended the job: whoever still waits for it must not start it again unasked.
     "cancelled": Outcome(409, "invalid_request_error", retry=False),
     "queue_full": Outcome(429, "rate_limit_error", retry=True, retry_after=5),
@@ -63,6 +65,8 @@ def answer(error: InferqError) -> Answer:
     """Body, status and headers, as a view may return them."""
     outcome = _outcome(error)
     headers = {}
+    if outcome.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     if not outcome.retry:
         headers["x-should-retry"] = "false"
     if outcome.retry_after is not None:
@@ -77,7 +81,7 @@ def failure(event: Failed) -> InferqError:
 
 def init_app(app: Flask) -> None:
     """Answer every error of `app` as JSON."""
-    app.register_error_handler(InferqError, answer)
+    app.register_error_handler(InferqError, _ours)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unexpected)
 
@@ -88,6 +92,11 @@ def _outcome(error: InferqError) -> Outcome:
 
 def _body(message: str, kind: str, param: str | None, code: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def _ours(error: InferqError) -> Answer:
+    g.outcome = error.code
+    return answer(error)
 
 
 def _http(error: HTTPException) -> Answer:
@@ -107,9 +116,10 @@ def _http(error: HTTPException) -> Answer:
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
     if status < 500:
         headers["x-should-retry"] = "false"
-    return _body(message, kind, None, error.name.lower().replace(" ", "_")), status, headers
+    g.outcome = error.name.lower().replace(" ", "_")
+    return _body(message, kind, None, g.outcome), status, headers
 
 
 def _unexpected(error: Exception) -> Answer:
     log.error("%s %s failed", request.method, request.path, exc_info=error)
-    return answer(InferqError("The gateway failed on this request; its log says why."))
+    return _ours(InferqError("The gateway failed on this request; its log says why."))

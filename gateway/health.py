@@ -1,8 +1,8 @@
-"""Health: does the process live, and can it serve?"""
+"""Health: does the process live, can it serve, and how has it been?"""
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask, jsonify
+from flask import Blueprint, Flask, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from gateway.state import this_gateway
@@ -20,14 +20,24 @@ def healthz() -> ResponseReturnValue:
 
 @health.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """Redis answers, and a worker is there."""
+    """Redis answers, and a worker has its model. Tells which models are ready, and why others are not."""
     try:
         workers = registry.workers(this_gateway().client)
     except Outage as exc:
         return jsonify(status="unready", reason=f"redis: {exc}"), 503
-    if not workers:
-        return jsonify(status="unready", reason="no live worker"), 503
-    return jsonify(status="ready", models=sorted({worker.card.id for worker in workers}))
+    models = sorted({worker.model for worker in workers if worker.card})
+    unready = [{"model": w.model, "worker": w.name, "reason": w.reason} for w in workers if not w.card]
+    if not models:
+        reason = "; ".join(f"{w.model}: {w.reason}" for w in workers) or "no live worker"
+        return jsonify(status="unready", reason=reason, unready=unready), 503
+    return jsonify(status="ready", models=models, unready=unready)
+
+
+@health.get("/metrics")
+def metrics() -> ResponseReturnValue:
+    """The numbers for Prometheus."""
+    blob, content_type = this_gateway().metrics.render(request.headers.get("Accept", ""))
+    return Response(blob, content_type=content_type)
 
 
 def init_app(app: Flask) -> None:

@@ -17,7 +17,7 @@ from gevent.queue import Empty, SimpleQueue
 from redis import Redis, ResponseError
 
 from shared import streams
-from shared.protocol import Done, Event, Failed, decode
+from shared.protocol import Delta, Done, Event, Failed, decode
 from shared.store import Outage
 
 log = logging.getLogger(__name__)
@@ -37,14 +37,20 @@ class Mailbox:
         self.job_id = job_id
         self.next = 1
         """Sequence number of the event that is due."""
-        self.ended = False
-        """The last event has been taken."""
+        self.last: Done | Failed | None = None
+        """The last event, once it has been taken."""
+        self.opened = time.monotonic()
+        self.arrived: tuple[float, float] | None = None
+        """When the first and the last piece of text arrived."""
         self._queue: SimpleQueue = SimpleQueue()
 
     def put(self, first: int, events: list[Event]) -> None:
         """Take in events numbered from `first`, which is not beyond `next`; drops what is there already."""
         for event in events[self.next - first :]:
             self._queue.put(event)
+            if isinstance(event, Delta):
+                now = time.monotonic()
+                self.arrived = (self.arrived[0] if self.arrived else now, now)
         self.next = max(self.next, first + len(events))
 
     def leave(self) -> None:
@@ -60,7 +66,8 @@ class Mailbox:
         if isinstance(event, ClientGone):
             raise event
         taken: Event = event
-        self.ended = isinstance(taken, Done | Failed)
+        if isinstance(taken, Done | Failed):
+            self.last = taken
         return taken
 
     def empty(self) -> bool:
@@ -73,7 +80,7 @@ class Replies:
     def __init__(self, client: Redis) -> None:
         self.stream = f"iq:reply:{uuid4().hex}"
         self._client = client
-        self._boxes: dict[str, Mailbox] = {}
+        self._boxes: dict[str, list[Mailbox]] = {}
         self._cursor = "0-0"
         self._renewed = 0.0
 
@@ -82,11 +89,15 @@ class Replies:
 
     def open(self, job_id: str) -> Mailbox:
         """A mailbox for a job. Open it before the job is submitted, or its first events may come too early."""
-        box = self._boxes[job_id] = Mailbox(job_id)
+        box = Mailbox(job_id)
+        self._boxes.setdefault(job_id, []).append(box)
         return box
 
-    def close(self, job_id: str) -> None:
-        self._boxes.pop(job_id, None)
+    def close(self, box: Mailbox) -> None:
+        boxes = self._boxes[box.job_id]
+        boxes.remove(box)
+        if not boxes:
+            del self._boxes[box.job_id]
 
     def _loop(self) -> None:
         healthy = True
@@ -129,8 +140,7 @@ class Replies:
         for _, entries in replies or ():
             for entry_id, fields in entries:
                 self._cursor = entry_id
-                box = self._boxes.get(fields[b"j"].decode())
-                if box is not None:
+                for box in self._boxes.get(fields[b"j"].decode(), ()):
                     self._deliver(box, int(fields[b"f"]), int(fields[b"l"]), fields[b"e"])
 
     def _deliver(self, box: Mailbox, first: int, last: int, blob: bytes) -> None:
@@ -145,5 +155,5 @@ class Replies:
             box.put(first, events)
 
     def _catch_up(self) -> None:
-        for box in list(self._boxes.values()):
+        for box in [box for boxes in self._boxes.values() for box in boxes]:
             self._fill(box)

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import logging
+import resource
+import shutil
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.errors import AppImportError
+from gunicorn.glogging import Logger
 from setproctitle import setproctitle
 
+from gateway import samples
 from gateway.connections import Connections
+from gateway.keys import Keys, warn_if_open
 from shared import cores, logs
-from shared.config import Config
+from shared.config import Config, ConfigError
 from shared.lifeline import die_with_parent
 
 log = logging.getLogger(__name__)
 
 TITLE = "inferq gateway"
+MOST_CONNECTIONS = 10_000
+"""Of one process."""
 
 
 class Server(BaseApplication):
     """gunicorn, told by a Config instead of by its own files and flags."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, keys: Keys, counts: Path) -> None:
         self.config = config
+        self.counts = counts
+        self.keys = keys
         super().__init__()
 
     def load_config(self) -> None:
@@ -31,10 +43,12 @@ class Server(BaseApplication):
             "bind": f"{host}:{self.config.port}",
             "workers": self.config.gateway_processes or cores.usable(),
             "worker_class": Connections,
-            "worker_connections": 10_000,
+            "worker_connections": min(MOST_CONNECTIONS, _file_limit() // 2),  # the others are for Redis
             "keepalive": 75,
             "graceful_timeout": int(self.config.grace) + 1,
             "loglevel": "warning",
+            "logger_class": _Log,
+            "on_exit": lambda arbiter: shutil.rmtree(self.counts, ignore_errors=True),
             "control_socket_disable": True,  # it would lie in the home folder
             "pre_fork": lambda arbiter, worker: setproctitle(TITLE),  # gunicorn sets its own after it has begun
             "post_worker_init": _begin,
@@ -46,7 +60,31 @@ class Server(BaseApplication):
         # Imported here, in the forked process and after gevent has patched the standard library.
         from gateway.app import create_app
 
-        return create_app(self.config)
+        try:
+            return create_app(self.config, self.keys)
+        except ConfigError as exc:
+            raise AppImportError(f"inferq: {exc}") from exc  # ends it all, without a stack trace
+
+
+class _Log(Logger):
+    """What gunicorn has to say, in the form of our own lines."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+def _file_limit() -> int:
+    """How many files this process may have open, after having asked for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else hard
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    with suppress(ValueError, OSError):  # macOS has limits of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
 
 
 def _begin(worker: Any) -> None:
@@ -56,8 +94,10 @@ def _begin(worker: Any) -> None:
 
 def main(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; gunicorn ends the process itself."""
-    logs.setup(config.log_level)
-    server = Server(config)
+    logs.setup(config.log_level, config.log_format)
+    keys = Keys(config.api_keys)
+    warn_if_open(keys, config.host)
+    server = Server(config, keys, samples.prepare())
     log.info("listening on http://%s", server.cfg.settings["bind"].get()[0])
     server.run()
     return 0

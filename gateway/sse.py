@@ -1,30 +1,38 @@
 """Server-sent events: the chunks of a stream as they arrive, with comments while there is nothing to say.
 
-The `openai` client dies of an `id:` field followed by a comment and a blank line. So these streams carry no ids, and
-a comment is one line with a single newline.
+The `openai` client dies of an `id:` field followed by a comment and a blank line. So the streams that it reads carry no
+ids, and a comment is one line with a single newline.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from gateway import errors
-from gateway.dispatch import Job
+from gateway.replies import Mailbox
+from shared.errors import InvalidRequest
 from shared.protocol import Done, Event, Failed, Progress
 
 QUIET = 10.0
 """Seconds after which a silent stream gets a comment: proxies cut silent connections."""
 
 Chunks = Callable[[Event], Iterable[dict[str, Any]]]
+Lines = Callable[[Event], Iterable[str]]
+
+Place = tuple[int, float]
+"""How far a client has read: an event's number, and how many of its chunks."""
+
+_END = "data: [DONE]\n\n"
 
 
-def body(job: Job, first: Event | None, chunks: Chunks, position: Callable[[], int | None]) -> Iterator[str]:
+def body(mailbox: Mailbox, first: Event | None, lines: Lines, position: Callable[[], int | None]) -> Iterator[str]:
     """The body of a stream.
 
-    `first` is an event that was taken from the mailbox already, None if it has been empty so far; `chunks` makes an
-    event's chunks; `position` tells the job's place in the queue. What is there at one time goes out in one piece.
+    `first` is an event that was taken from the mailbox already, None if it has been empty so far; `lines` makes an
+    event's lines; `position` tells the job's place in the queue. What is there at one time goes out in one piece.
     Raises ClientGone.
     """
     event, piece = first, list[str]()
@@ -32,29 +40,75 @@ def body(job: Job, first: Event | None, chunks: Chunks, position: Callable[[], i
         if event is None:
             piece.append(_waiting(position()))
         else:
-            piece.extend(_lines(event, chunks))
-        if piece and job.mailbox.empty():
+            piece.extend(lines(event))
+        if piece and mailbox.empty():
             yield "".join(piece)
             piece.clear()
-        event = job.mailbox.take(QUIET)
-    piece.extend(_lines(event, chunks))
+        event = mailbox.take(QUIET)
+    piece.extend(lines(event))
     yield "".join(piece)
 
 
-def _lines(event: Event, chunks: Chunks) -> Iterator[str]:
-    if isinstance(event, Progress):
-        yield f": prompt {event.done}/{event.total}\n"
-    elif isinstance(event, Failed):
-        yield _data(errors.body(errors.failure(event)))
-    else:
-        for chunk in chunks(event):
-            yield _data(chunk)
+def plain(chunks: Chunks) -> Lines:
+    """Lines as OpenAI sends them."""
+
+    def lines(event: Event) -> Iterator[str]:
+        if isinstance(event, Progress):
+            yield _comment(event)
+        yield from map(_data, _values(event, chunks))
         if isinstance(event, Done):
-            yield "data: [DONE]\n\n"
+            yield _END
+
+    return lines
+
+
+def numbered(chunks: Chunks, after: Place) -> Lines:
+    """The same with ids, without what a client has read already.
+
+    The id of an event's last chunk is the event's number, `5`; those of chunks before it are `5.1`, `5.2`, so that a
+    client that was cut off between them misses and repeats nothing. `lines` has to see every event from the first on.
+    """
+    number = 0
+
+    def lines(event: Event) -> Iterator[str]:
+        nonlocal number
+        number += 1
+        if isinstance(event, Progress) and (number, 1) > after:
+            yield _comment(event)
+        values = list(_values(event, chunks))
+        for part, value in enumerate(values, start=1):
+            if (number, part) > after:
+                yield f"id: {number if part == len(values) else f'{number}.{part}'}\n{_data(value)}"
+        if isinstance(event, Done):
+            yield _END
+
+    return lines
+
+
+def place(last_event_id: str | None) -> Place:
+    """The place that an id of `numbered` marks. Raises InvalidRequest."""
+    if not last_event_id:
+        return 0, 0
+    number, dot, part = last_event_id.partition(".")
+    if not (number.isdecimal() and (part.isdecimal() or not dot)):
+        raise InvalidRequest(f"Last-Event-ID: {last_event_id[:64]!r} is no id of an event.", param="Last-Event-ID")
+    return int(number), int(part) if dot else math.inf
+
+
+def _values(event: Event, chunks: Chunks) -> Iterable[dict[str, Any]]:
+    if isinstance(event, Progress):
+        return ()
+    if isinstance(event, Failed):
+        return (errors.body(errors.failure(event)),)
+    return chunks(event)
 
 
 def _data(value: dict[str, Any]) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+def _comment(progress: Progress) -> str:
+    return f": prompt {progress.done}/{progress.total}\n"
 
 
 def _waiting(position: int | None) -> str:

@@ -9,6 +9,7 @@ from redis import Redis
 
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
+from gateway.metrics import Metrics
 from shared.config import Config
 from shared.tickets import Tickets
 
@@ -22,6 +23,7 @@ class Gateway:
     tickets: Tickets
     directory: Directory
     dispatcher: Dispatcher
+    metrics: Metrics
 
 
 def set_gateway(app: Flask, gateway: Gateway) -> None:

@@ -50,7 +50,7 @@ class Child:
         elif (status := self._process.poll()) is not None:
             self.kill()  # what it leaves behind in its group would hold its port or its memory
             self.failures = 1 if now - self._started > LONG_LIFE else self.failures + 1
-            delay = min(FIRST_DELAY * 2 ** (self.failures - 1), LONGEST_DELAY)
+            delay = min(FIRST_DELAY * 2 ** min(self.failures - 1, 10), LONGEST_DELAY)
             self.due = now + delay
             log.warning(
                 "%s (pid %d) ended with %s; starting it again in %.1f s",

@@ -95,11 +95,10 @@ def worker(model: str, engine: str | None, parent: int | None, **flags: Any) -> 
 
     config = configured(**flags)
     _begin(f"inferq worker {model}", config, parent)
-    found = pull.provide(catalogue.resolve(model, engine))
 
     from worker import process
 
-    sys.exit(process.main(found.id, found.path, found.engine, config))
+    sys.exit(process.main(catalogue.id_of(model), lambda: pull.provide(catalogue.resolve(model, engine)), config))
 
 
 @cli.command("pull")
@@ -127,6 +126,20 @@ def models_command(as_json: bool) -> None:
     click.echo((models.as_json if as_json else models.as_table)(catalogue.built_in()))
 
 
+@cli.command("status")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="D", help="folder of the queue, as of `inferq up`")
+@click.option("--json", "as_json", is_flag=True, help="print a JSON object")
+@click.option("--watch", is_flag=True, help="print it again every two seconds")
+def status_command(data_dir: Path | None, as_json: bool, watch: bool) -> None:
+    """Show models, workers, queues and the last failures.
+
+    It asks the Redis that INFERQ_REDIS_URL names, or else that of `inferq up`.
+    """
+    from inferq import status
+
+    status.show(status.place(data_dir, Config.from_env()), as_json=as_json, watch=watch)
+
+
 def _begin(title: str, config: Config, parent: int | None = None) -> None:
     from setproctitle import setproctitle
 
@@ -137,4 +150,4 @@ def _begin(title: str, config: Config, parent: int | None = None) -> None:
 
         die_with_parent(parent)
     setproctitle(title)
-    logs.setup(config.log_level)
+    logs.setup(config.log_level, config.log_format)

@@ -2,20 +2,25 @@
 
 InferqError
 ├── StartError    `inferq up` cannot start or cannot go on
-└── PullError     a built-in model cannot be fetched
+├── NotRunning    there is nothing whose status could be told
+└── PullError     a built-in model cannot be fetched; a ModelLoadError, so that a worker tries again
 """
 
 from __future__ import annotations
 
 from shared.config import ConfigError
-from shared.errors import InferqError, InvalidRequest, ModelFileError, ModelNotFound
+from shared.errors import InferqError, InvalidRequest, ModelFileError, ModelLoadError, ModelNotFound
 
 
 class StartError(InferqError):
     code = "start_error"
 
 
-class PullError(InferqError):
+class NotRunning(InferqError):
+    code = "not_running"
+
+
+class PullError(ModelLoadError):
     code = "pull_error"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from inferq.table import aligned
 from shared.catalogue import Model
 
 
@@ -27,9 +28,7 @@ def as_table(models: Iterable[Model]) -> str:
     for model in models:
         size = f"{model.size / 1e6:.0f} MB" if model.size else "-"
         rows.append((model.id, model.engine, size, model.source, _place(model)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    return aligned(rows)
 
 
 def _place(model: Model) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from gateway.keys import Keys
 from inferq import data_dir as folder
 from inferq import port, pull
 from inferq.child import Child
@@ -25,6 +26,7 @@ from inferq.stop_signals import StopSignals
 from shared import catalogue, cores, registry, store
 from shared.catalogue import Model
 from shared.config import PREFIX, Config, ConfigError
+from shared.registry import Worker
 from worker.formats import gguf
 
 log = logging.getLogger("inferq.supervisor")
@@ -38,6 +40,7 @@ def up(names: Sequence[str], config: Config, *, data_dir: Path, workers: int, en
 
     Raises InferqError for whatever keeps it from starting.
     """
+    Keys(config.api_keys)  # complains now, rather than in a gateway that is started again and again
     models = [catalogue.resolve(name, engine) for name in names]
     _check_ids(models)
     with folder.owned(data_dir) as killed:
@@ -80,6 +83,7 @@ class Supervisor:
         self._config = config
         self._wanted = {model.id for model in models}
         self._server = server
+        self._told: dict[str, str] = {}
         self._valkey = [Child("valkey", server.spawn)] if server else []
         self._gateway = [Child("gateway", partial(self._spawn, "gateway"))]
         options = ["--engine", engine] if engine else []
@@ -124,14 +128,23 @@ class Supervisor:
     def _is_ready(self) -> bool:
         try:
             with store.connect(self._config.redis_url, timeout=1.0, retries=0) as client:
-                if not self._wanted <= {worker.card.id for worker in registry.workers(client)}:
-                    return False
+                workers = registry.workers(client)
+            self._tell_unready(workers)
+            if not self._wanted <= {worker.model for worker in workers if worker.card}:
+                return False
             connection = http.client.HTTPConnection(self._address, timeout=1.0)
             with closing(connection):
                 connection.request("GET", "/readyz")
                 return connection.getresponse().status == http.client.OK
         except (*store.Outage, OSError, http.client.HTTPException):
             return False
+
+    def _tell_unready(self, workers: Sequence[Worker]) -> None:
+        unready = {worker.model: worker.reason for worker in workers if not worker.card}
+        for model, reason in unready.items():
+            if self._told.get(model) != reason:
+                log.warning("not ready yet: %s: %s", model, reason)
+        self._told = unready
 
     def _pause(self) -> float | None:
         """Seconds until a child is to be started again; None when all run."""
@@ -160,9 +173,10 @@ class Supervisor:
     def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
         command, *rest = arguments
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        config = self._config if command == "gateway" else replace(self._config, api_keys="")
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "inferq", command, "--parent", str(os.getpid()), *rest],
-            env=environ | self._config.to_env(),
+            env=environ | config.to_env(),
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),  # our own stdout carries the ready line and nothing else
             start_new_session=True,

@@ -84,6 +84,11 @@ def built_in() -> list[Model]:
     return [_located(model) for model in _BUILT_IN.values()]
 
 
+def id_of(name: str) -> str:
+    """The name by which requests ask for the model that `resolve` finds under `name`, whether or not it does now."""
+    return name if name in _BUILT_IN else Path(name).stem
+
+
 def resolve(name: str, engine: str | None = None) -> Model:
     """The model called `name`: a built-in one, or else the file at that path. `engine` overrides the model's own.
 
@@ -97,7 +102,7 @@ def resolve(name: str, engine: str | None = None) -> Model:
     path = Path(name).expanduser()
     if path.is_file():
         path = path.resolve()
-        return Model(path.stem, f"file:{path}", path, engine or _engine_for(path), path.stat().st_size)
+        return Model(id_of(name), f"file:{path}", path, engine or _engine_for(path), path.stat().st_size)
     if path.exists():
         raise ModelFileError(f"{name}: not a file; give the path of a GGUF file")
     if "/" in name or path.suffix:

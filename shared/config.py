@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
@@ -17,20 +18,52 @@ class ConfigError(InferqError):
     code = "config_error"
 
 
-def _option(default: Any, doc: str, *, low: float | None = None, high: float | None = None) -> Any:
-    return field(default=default, metadata={"help": doc, "low": low, "high": high})
+def _option(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    form: tuple[str, str] | None = None,
+    secret: bool = False,
+) -> Any:
+    """`form` is a regular expression for a text, and what it says in words; a `secret` is never shown."""
+    return field(default=default, repr=not secret, metadata={"help": doc, "low": low, "high": high, "form": form})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Every setting of inferq. Field `redis_url` is the variable `INFERQ_REDIS_URL`, and so on."""
 
-    redis_url: str = _option("redis://127.0.0.1:6379/0", "Redis or Valkey that gateways and workers share")
-    log_level: str = _option("info", "`debug`, `info`, `warning` or `error`")
+    redis_url: str = _option("redis://127.0.0.1:6379/0", "Redis or Valkey that gateways and workers share", secret=True)
+    log_level: str = _option(
+        "info",
+        "`debug`, `info`, `warning` or `error`",
+        form=("debug|info|warning|error", "debug, info, warning or error"),
+    )
+    log_format: str = _option(
+        "text", "`text`, or `json` for one JSON object a line", form=("text|json", "text or json")
+    )
 
     host: str = _option("127.0.0.1", "address that the gateway listens on")
     port: int = _option(8000, "port that the gateway listens on; 0 takes any free one", low=0, high=65535)
     gateway_processes: int = _option(0, "processes of the gateway; 0 takes one a core", low=0, high=256)
+    api_keys: str = _option(
+        "",
+        "keys that requests must carry: `name:key` or `key`, with commas, or `@` and the path of a file",
+        secret=True,
+    )
+    cors_origins: str = _option(
+        "",
+        "origins of web pages that may use the API, with commas; `*` for all",
+        form=(
+            r"\*|[a-z][a-z0-9+.-]*://[^/,\s]+(, *[a-z][a-z0-9+.-]*://[^/,\s]+)*",
+            "`*`, or origins such as https://chat.example,http://localhost:3000",
+        ),
+    )
+    client_timeout: float = _option(
+        30.0, "seconds that a request may take to arrive, and one more for each 16 KiB of it", low=0.1
+    )
     max_body: int = _option(4_194_304, "largest request body, in bytes", low=1024)
     max_queue: int = _option(1000, "jobs that may wait for one model before further ones get 429", low=1)
     request_timeout: float = _option(600.0, "seconds that a job may wait in the queue before it fails", low=0.1)
@@ -43,6 +76,7 @@ class Config:
     lease: float = _option(4.0, "seconds that a worker may be silent before another takes its jobs", low=1, high=60)
     grace: float = _option(10.0, "seconds that a stopping worker may spend on finishing its jobs", low=0)
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)
+    echo_continue: int = _option(1, "engine echo: 0 plays an engine that cannot go on after a part", low=0, high=1)
     echo_prefill_ms: float = _option(0.0, "engine echo: milliseconds before the first token", low=0)
 
     @classmethod
@@ -80,6 +114,8 @@ def _parse(name: str, text: str, kind: type, limits: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{name}={text!r}: must be at least {low}")
     if high is not None and value > high:
         raise ConfigError(f"{name}={text!r}: must be at most {high}")
-    if name == PREFIX + "LOG_LEVEL" and value not in ("debug", "info", "warning", "error"):
-        raise ConfigError(f"{name}={text!r}: must be debug, info, warning or error")
+    if limits["form"] is not None:
+        pattern, words = limits["form"]
+        if not re.fullmatch(pattern, text):
+            raise ConfigError(f"{name}={text!r}: must be {words}")
     return value

@@ -5,10 +5,13 @@ InferqError
 │   └── ContextLengthExceeded the prompt does not fit the model's context
 ├── ModelNotFound             no worker has served this model lately
 ├── JobNotFound               no such job, or it belongs to another API key
+├── InvalidApiKey             the request carries no API key, or none of the gateway's
+├── RequestTooSlow            the client takes too long to send its request
 ├── QueueFull                 the model's queue has reached its bound
 ├── StoreUnavailable          Redis does not answer, or is out of memory
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
-├── EngineError               the engine failed, or its host died
+├── EngineError               the engine failed
+│   ├── HostDied              the engine's process died under the job
 │   └── ModelLoadError        the engine could not load the model
 ├── WorkerLost                the worker died after it had sent a part of the answer
 ├── DeadlineExceeded          the job waited in the queue beyond its deadline
@@ -56,6 +59,17 @@ class ModelNotFound(InferqError):
 class JobNotFound(InferqError):
     code = "job_not_found"
 
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {job_id!r}.")
+
+
+class InvalidApiKey(InferqError):
+    code = "invalid_api_key"
+
+
+class RequestTooSlow(InferqError):
+    code = "request_timeout"
+
 
 class QueueFull(InferqError):
     code = "queue_full"
@@ -71,6 +85,10 @@ class ModelFileError(InferqError):
 
 class EngineError(InferqError):
     code = "engine_error"
+
+
+class HostDied(EngineError):
+    """Has the code of its base: to a client it is the engine that failed."""
 
 
 class ModelLoadError(EngineError):

@@ -1,18 +1,73 @@
-"""Logs: one line an event, on stderr."""
+"""Logs: one line an event, on stderr, as text or as JSON.
+
+Whatever is known about the matter at hand goes along as fields: those of `bind`, and those of the call's `extra`.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+_bound: ContextVar[Mapping[str, Any]] = ContextVar("bound")
+_OWN = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-class _Lines(logging.Formatter):
+def setup(level: str, form: str) -> None:
+    """Have every logger of this process write to stderr.
+
+    `level` is `debug`, `info`, `warning` or `error`; `form` is `text` or `json`.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Json() if form == "json" else _Text())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def bind(**fields: str) -> None:
+    """Give these fields, and no others, to all further lines of this thread or greenlet."""
+    _bound.set(fields)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What is known beyond the message; what is empty is left out."""
+    given = {**_bound.get({}), **{name: value for name, value in vars(record).items() if name not in _OWN}}
+    return {name: value for name, value in given.items() if value not in ("", None)}
+
+
+class _Text(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
+    def __init__(self) -> None:
+        super().__init__(
+            "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s[%(process)d] %(message)s", "%Y-%m-%dT%H:%M:%S"
+        )
 
-def setup(level: str) -> None:
-    """Have every logger of this process write to stderr from `level` (`debug`, `info`, `warning`, `error`) on."""
-    handler = logging.StreamHandler()
-    form = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s[%(process)d] %(message)s"
-    handler.setFormatter(_Lines(form, "%Y-%m-%dT%H:%M:%S"))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        words = [super().formatMessage(record), *(f"{name}={_word(value)}" for name, value in _fields(record).items())]
+        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], " ".join(words))
+
+
+def _word(value: Any) -> str:
+    text = str(value)
+    return text if re.fullmatch(r"[^\s\"=]+", text) else json.dumps(text, ensure_ascii=False)
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "pid": record.process,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)

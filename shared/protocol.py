@@ -60,22 +60,40 @@ class Message:
     content: str
 
 
+Prompt = str | tuple[int, ...]
+"""A text, or the ids of its tokens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Continue a text."""
+    """Continue texts: `n` choices of each prompt, those of the first prompt first."""
 
     model: str
-    prompt: str
+    prompt: tuple[Prompt, ...]
     sampling: Sampling
+    n: int = 1
+    best_of: int = 1
+    """More than `n`: compute so many of each prompt, and answer the `n` whose tokens are the likeliest on average."""
+
+    @property
+    def choices(self) -> int:
+        """How many choices the answer has."""
+        return len(self.prompt) * self.n
 
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """Answer a conversation."""
+    """Answer a conversation, `n` times."""
 
     model: str
     messages: tuple[Message, ...]
     sampling: Sampling
+    n: int = 1
+
+    @property
+    def choices(self) -> int:
+        """How many choices the answer has."""
+        return self.n
 
 
 Task = Completion | Chat
@@ -83,7 +101,7 @@ Task = Completion | Chat
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of a finished job."""
+    """Tokens of a finished job: each prompt counts once, and every answer that was computed."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -108,6 +126,8 @@ class Accepted:
     """Unix time in seconds, as the answer's `created`."""
     owner: str = ""
     """The API key's name; empty where the gateway knows no keys."""
+    request_id: str = ""
+    """The HTTP request's `x-request-id`, for the logs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +144,13 @@ class Delta:
 
     text: str = ""
     tokens: tuple[int, ...] = ()
-    """Ids of the tokens that the text was made of, as far as the engine tells them."""
+    """Ids of the tokens that the text was made of; -1 for one that the engine does not tell."""
     index: int = 0
     finish_reason: FinishReason | None = None
+    logprob: float | None = None
+    """Sum of the tokens' natural log probabilities; told where the task's `best_of` needs it."""
+    usage: Usage | None = None
+    """With the finish reason: what this choice used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Which models are served, and by whom: cards that live only as long as somebody renews them.
 
-`iq:worker:<name>` is one worker's card and lapses soon after the worker; `iq:model:<id>` outlives it by minutes, so
-that a request for a model whose only worker is just restarting waits in the queue instead of being refused.
+`iq:worker:<name>` is one worker's and lapses soon after it; `iq:model:<id>` is the card of a model that a worker holds.
+It outlives its workers by minutes, so that a request for a model whose only worker is just restarting waits in the
+queue instead of being refused.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ if TYPE_CHECKING:  # engine hosts import this module, for Card; Redis would cost
     from redis import Redis
 
 WORKER_TTL = 15
+HEARTBEAT = 5.0
+"""Seconds after which a worker announces itself again."""
 MODEL_TTL = 300
 _WORKERS, _MODELS = "iq:workers", "iq:models"
 
@@ -31,7 +34,7 @@ class Card:
     created: int
     """Unix time of the model file, in seconds; of the start where there is no file."""
     capabilities: tuple[str, ...] = ()
-    """Out of `completion`, `chat`: what the gateway may promise."""
+    """Out of `completion`, `chat`: what the gateway may promise; `continue`: it can go on after a part of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +42,25 @@ class Worker:
     """A live worker."""
 
     name: str
-    card: Card
+    model: str
+    host: str
+    pid: int
+    since: int
+    """Unix time of its start, in seconds."""
+    card: Card | None = None
+    """None until it has loaded the model: it is not ready."""
+    reason: str = ""
+    """Why it is not ready."""
 
 
-def announce(client: Redis, name: str, card: Card) -> None:
-    """Renew the cards of worker `name` and of its model."""
-    blob = json.dumps(asdict(card))
+def announce(client: Redis, worker: Worker) -> None:
+    """Renew the card of a worker and, once it is ready, that of its model."""
     with client.pipeline(transaction=False) as pipe:
-        pipe.set(f"iq:worker:{name}", blob, ex=WORKER_TTL)
-        pipe.sadd(_WORKERS, name)
-        pipe.set(f"iq:model:{card.id}", blob, ex=MODEL_TTL)
-        pipe.sadd(_MODELS, card.id)
+        pipe.set(f"iq:worker:{worker.name}", json.dumps(asdict(worker)), ex=WORKER_TTL)
+        pipe.sadd(_WORKERS, worker.name)
+        if card := worker.card:
+            pipe.set(f"iq:model:{card.id}", json.dumps(asdict(card)), ex=MODEL_TTL)
+            pipe.sadd(_MODELS, card.id)
         pipe.execute()
 
 
@@ -71,15 +82,16 @@ def forget_all(client: Redis) -> None:
 
 def models(client: Redis) -> dict[str, Card]:
     """The served models by id, in alphabetical order."""
-    return dict(sorted((card.id, card) for _, card in _read(client, _MODELS, "iq:model:")))
+    return dict(sorted((name, _card(fields)) for name, fields in _read(client, _MODELS, "iq:model:")))
 
 
 def workers(client: Redis) -> list[Worker]:
-    """The live workers, in the order of their names."""
-    return sorted((Worker(name, card) for name, card in _read(client, _WORKERS, "iq:worker:")), key=lambda w: w.name)
+    """The live workers, ready or not, in the order of their models and names."""
+    found = [_worker(fields) for _, fields in _read(client, _WORKERS, "iq:worker:")]
+    return sorted(found, key=lambda worker: (worker.model, worker.name))
 
 
-def _read(client: Redis, index: str, prefix: str) -> list[tuple[str, Card]]:
+def _read(client: Redis, index: str, prefix: str) -> list[tuple[str, dict[str, Any]]]:
     names = _names(client, index)
     if not names:
         return []
@@ -87,7 +99,7 @@ def _read(client: Redis, index: str, prefix: str) -> list[tuple[str, Card]]:
     gone = [name for name, blob in zip(names, blobs, strict=True) if blob is None]
     if gone:
         client.srem(index, *gone)
-    return [(name, _card(blob)) for name, blob in zip(names, blobs, strict=True) if blob is not None]
+    return [(name, json.loads(blob)) for name, blob in zip(names, blobs, strict=True) if blob is not None]
 
 
 def _names(client: Redis, index: str) -> list[str]:
@@ -95,6 +107,10 @@ def _names(client: Redis, index: str) -> list[str]:
     return [member.decode() for member in members]
 
 
-def _card(blob: bytes) -> Card:
-    fields = json.loads(blob)
+def _card(fields: dict[str, Any]) -> Card:
     return Card(**{**fields, "capabilities": tuple(fields["capabilities"])})
+
+
+def _worker(fields: dict[str, Any]) -> Worker:
+    card = fields["card"]
+    return Worker(**{**fields, "card": _card(card) if card else None})

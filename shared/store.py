@@ -11,6 +11,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from shared.config import PREFIX, ConfigError
 from shared.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -24,10 +25,20 @@ def connect(url: str, *, timeout: float = 5.0, retries: int = 3) -> redis.Redis:
 
     `timeout` bounds each wait for an answer, in seconds. A command whose connection was lost is sent again up to
     `retries` times, so every write must be idempotent; one that was not answered in time is not sent again.
+
+    Raises ConfigError for a URL that is none, without quoting it.
     """
     options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 2}
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), retries, supported_errors=(redis.ConnectionError,))
-    client: redis.Redis = redis.Redis.from_url(url, retry=retry, health_check_interval=15, **options)
+    try:
+        client: redis.Redis = redis.Redis.from_url(url, retry=retry, health_check_interval=15, **options)
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # refuses unknown options of the URL; connects to nothing
+    except (TypeError, ValueError):  # what they say may quote the password
+        raise ConfigError(
+            f"{PREFIX}REDIS_URL is not the URL of a Redis: redis://, rediss:// or unix://, with options that redis-py"
+            " knows; in a password / ? # @ and % are written %2F %3F %23 %40 and %25"
+        ) from None
     return client
 
 

@@ -24,7 +24,7 @@ def read(client: Redis, job_id: str) -> Record:
     """The job's record so far. Raises JobNotFound."""
     entries: Any = client.xrange(f"iq:events:{job_id}")
     if not entries:
-        raise JobNotFound(f"There is no job {job_id!r}.")
+        raise JobNotFound(job_id)
     first, *rest = (event for _, fields in entries for event in decode(fields[b"e"]))
     return Record(first, rest)
 

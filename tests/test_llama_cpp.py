@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ from shared.errors import (
     ModelFileError,
     ModelLoadError,
 )
-from shared.protocol import Chat, Completion, Delta, Done, Event, Message, Progress, Sampling, Task
+from shared.protocol import Chat, Completion, Delta, Done, Event, Message, Progress, Prompt, Sampling, Task
 from worker.engines.llama_cpp import LlamaCppEngine
+from worker.engines.llama_cpp_generation import UNTOLD
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TINY = FIXTURES / "tiny-llama.gguf"
@@ -53,9 +55,9 @@ class Running:
             callback()
 
 
-def greedy(prompt: str, max_tokens: int | None = None, stop: tuple[str, ...] = ()) -> Completion:
+def greedy(prompt: Prompt, max_tokens: int | None = None, stop: tuple[str, ...] = ()) -> Completion:
     sampling = Sampling(seed=1, max_tokens=max_tokens, temperature=0.0, stop=stop, ignore_eos=True)
-    return Completion("tiny", prompt, sampling)
+    return Completion("tiny", (prompt,), sampling)
 
 
 def chat(*messages: tuple[str, str]) -> Chat:
@@ -67,15 +69,15 @@ def answer(engine: LlamaCppEngine, task: Task) -> list[Event]:
     return list(engine.run(task, Running()))
 
 
-def tokens(events: list[Event]) -> list[int]:
+def tokens(events: Sequence[Event]) -> list[int]:
     return [token for event in events if isinstance(event, Delta) for token in event.tokens]
 
 
-def text(events: list[Event]) -> str:
+def text(events: Sequence[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, Delta))
 
 
-def finish(events: list[Event]) -> tuple[str | None, Done]:
+def finish(events: Sequence[Event]) -> tuple[str | None, Done]:
     last, done = events[-2:]
     assert isinstance(last, Delta)
     assert isinstance(done, Done)
@@ -144,7 +146,7 @@ def test_the_card_tells_what_the_file_and_the_server_say(engine: LlamaCppEngine)
     card = engine.card
     assert (card.id, card.engine, card.architecture) == ("tiny", "llama.cpp", "llama")
     assert (card.context, card.slots, card.created) == (CONTEXT, 4, int(TINY.stat().st_mtime))
-    assert card.capabilities == ("completion", "chat")
+    assert card.capabilities == ("completion", "continue", "chat")
 
 
 def test_greedy_tokens_are_those_of_transformers(single: LlamaCppEngine) -> None:
@@ -154,19 +156,49 @@ def test_greedy_tokens_are_those_of_transformers(single: LlamaCppEngine) -> None
     assert reason == "length"
     assert (done.usage.prompt_tokens, done.usage.completion_tokens) == (len(REFERENCE["ids"]), len(wanted))
     assert done.timings is not None
-    told = tokens(events)  # a token that is only a part of a character is not told
-    assert told == [token for token in wanted if token in told]
-    assert len(told) > len(wanted) / 2
+    told = tokens(events)
+    assert len(told) == len(wanted)
+    assert all(token in (expected, UNTOLD) for token, expected in zip(told, wanted, strict=True))
+    assert told.count(UNTOLD) < len(wanted) / 2
     assert not any(isinstance(event, Progress) for event in events)  # one step reads it all
 
     again = finish(answer(single, greedy(REFERENCE["prompt"], 1)))[1]
     assert again.usage.cached_tokens > 0
 
 
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_an_answer_goes_on_after_a_part_as_if_nothing_had_happened(engine: LlamaCppEngine, cut: int) -> None:
+    task = greedy(REFERENCE["prompt"], 16)
+    events = answer(engine, task)
+    past = [event for event in events if isinstance(event, Delta)][:cut]
+    assert UNTOLD not in tokens(past)  # else the text is read again, perhaps as other tokens
+    rest = list(engine.run(task, Running(), past))
+    assert text(past) + text(rest) == text(events)
+    assert finish(rest)[0] == finish(events)[0] == "length"
+    assert finish(rest)[1].usage.completion_tokens == finish(events)[1].usage.completion_tokens == 16
+    assert finish(rest)[1].usage.prompt_tokens == finish(events)[1].usage.prompt_tokens
+
+
+def test_token_ids_are_the_same_prompt(engine: LlamaCppEngine) -> None:
+    ids = tuple(REFERENCE["ids"])
+    assert text(answer(engine, greedy(ids, 16))) == text(answer(engine, greedy(REFERENCE["prompt"], 16)))
+    with pytest.raises(InvalidRequest, match="512 is no token") as refused:
+        answer(engine, greedy((1, 512, 3), 1))
+    assert refused.value.param == "prompt"
+
+
+def test_best_of_asks_for_log_probabilities(engine: LlamaCppEngine) -> None:
+    task = replace(greedy(REFERENCE["prompt"], 4), best_of=2)
+    told = [event.logprob for event in answer(engine, task) if isinstance(event, Delta) and event.tokens]
+    assert told
+    assert all(logprob is not None and logprob <= 0 for logprob in told)
+    assert any(logprob for logprob in told)
+
+
 def test_a_seed_decides_the_text(engine: LlamaCppEngine) -> None:
     def drawn(seed: int, temperature: float | None) -> str:
         sampling = Sampling(seed=seed, max_tokens=30, temperature=temperature, ignore_eos=True)
-        return text(answer(engine, Completion("tiny", "a", sampling)))
+        return text(answer(engine, Completion("tiny", ("a",), sampling)))
 
     assert drawn(7, 1.0) == drawn(7, 1.0) != drawn(8, 1.0)
     assert drawn(7, None) == drawn(7, 0.5) != drawn(7, 1.0), "the file recommends a temperature of 0.5"

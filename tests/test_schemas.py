@@ -73,7 +73,7 @@ def refused_chat(**given: Any) -> tuple[str | None, str]:
 def test_least_requests() -> None:
     plain = Options(stream=False, include_usage=False)
     assert chat() == (Chat("m", (Message("user", "Hi"),), Sampling(seed=7)), plain)
-    assert completion() == (Completion("m", "Once", Sampling(seed=7, max_tokens=16)), plain)
+    assert completion() == (Completion("m", ("Once",), Sampling(seed=7, max_tokens=16)), plain)
     assert (CHAT.id_prefix, COMPLETION.id_prefix) == ("chatcmpl-", "cmpl-")
 
 
@@ -232,7 +232,7 @@ def test_unsupported_only_where_it_asks_for_nothing(kind: type[Task], name: str,
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"n": True}, "n"),  # equal to 1 in Python
+        ({"logprobs": 0.0}, "logprobs"),  # equal to False in Python
         ({"logprobs": 0}, "logprobs"),
         ({"logprobs": True}, "logprobs"),
         ({"modalities": ["text", "audio"]}, "modalities"),
@@ -344,21 +344,61 @@ def test_bad_bodies(body: object, expected: tuple[str | None, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "code"),
+    ("prompt", "param", "code"),
     [
-        (["Once"], "unsupported_value"),
-        ([1, 2], "unsupported_value"),
-        (1, "invalid_type"),
-        (None, "missing_required_parameter"),
-        ("\ud800", "invalid_value"),
+        (1, "prompt", "invalid_type"),
+        (None, "prompt", "missing_required_parameter"),
+        ("\ud800", "prompt", "invalid_value"),
+        ([], "prompt", "empty_array"),
+        ([1, "x"], "prompt[1]", "invalid_type"),
+        ([1, True], "prompt[1]", "invalid_type"),
+        ([1, -1], "prompt[1]", "invalid_value"),
+        ([1, 2**31], "prompt[1]", "invalid_value"),
+        (["x", 1], "prompt[1]", "invalid_type"),
+        (["x", None], "prompt[1]", "invalid_type"),
+        (["x", "\ud800"], "prompt[1]", "invalid_value"),
+        ([[1], []], "prompt[1]", "empty_array"),
+        ([[1], [2, 1.5]], "prompt[1][1]", "invalid_type"),
+        ([[1], [[2]]], "prompt[1][0]", "invalid_type"),
+        (["x"] * 2049, "prompt", "array_above_max_length"),
     ],
 )
-def test_bad_prompts(prompt: object, code: str) -> None:
-    assert refused({"model": "m", "prompt": prompt}, Completion) == ("prompt", code)
+def test_bad_prompts(prompt: object, param: str, code: str) -> None:
+    assert refused({"model": "m", "prompt": prompt}, Completion) == (param, code)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("Once", ("Once",)),
+        (["Once", ""], ("Once", "")),
+        ([1, 2], ((1, 2),)),
+        ([[1, 2], [3]], ((1, 2), (3,))),
+        (["Once", [3]], ("Once", (3,))),
+    ],
+)
+def test_prompts(prompt: object, expected: tuple[object, ...]) -> None:
+    task, _ = COMPLETION.parse({"model": "m", "prompt": prompt, "n": 2}, 7)
+    assert isinstance(task, Completion)
+    assert task.prompt == expected
+    assert task.choices == 2 * len(expected)
+
+
+@pytest.mark.parametrize(
+    "given", [{"n": 2, "best_of": 1}, {"best_of": 2, "stream": True}, {"n": 2, "best_of": 3, "stream": True}]
+)
+def test_best_of_needs_more_than_n_and_no_stream(given: dict[str, Any]) -> None:
+    assert refused({"model": "m", "prompt": "x", **given}, Completion) == ("best_of", "invalid_value")
+
+
+def test_best_of_is_n_unless_it_is_given() -> None:
+    task, _ = COMPLETION.parse({"model": "m", "prompt": "x", "n": 3, "stream": True}, 7)
+    assert isinstance(task, Completion)
+    assert (task.n, task.best_of) == (3, 3)
 
 
 def test_the_first_error_does_not_depend_on_the_order_of_the_keys() -> None:
-    wrong = {"messages": [], "stop": [""], "n": 2, "temperature": 3, "model": 1}
+    wrong = {"messages": [], "stop": [""], "n": 0, "temperature": 3, "model": 1}
     for body in (wrong, dict(reversed(wrong.items()))):
         assert refused(body) == ("model", "invalid_type")
     # Unknown names come before everything, as they stand: what looks missing is often just misspelt.
@@ -397,7 +437,7 @@ def test_good_json() -> None:
 # --- answers
 
 ACCEPTED = Accepted(Chat("m", (Message("user", "Hi"),), Sampling(seed=1)), created=1_700_000_000)
-ACCEPTED_TEXT = Accepted(Completion("m", "Hi", Sampling(seed=1)), created=1_700_000_000)
+ACCEPTED_TEXT = Accepted(Completion("m", ("Hi",), Sampling(seed=1)), created=1_700_000_000)
 EVENTS: list[Event] = [
     Progress(1, 5),
     Delta("Hello", (1,)),

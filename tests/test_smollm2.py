@@ -6,13 +6,13 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from openai import BadRequestError, InternalServerError, OpenAI
 
 from shared import streams
-from shared.protocol import Delta, Progress
+from shared.protocol import Progress
 from tests.stack import Stack, wait_for
 
 QUESTION: Any = [{"role": "user", "content": "What is the capital city of France? Answer in one word."}]
@@ -123,21 +123,41 @@ def test_leaving_in_prefill_stops_it(smollm2: Stack, client: OpenAI) -> None:
     assert "Paris" in text(chat(client, temperature=0, max_tokens=16))
 
 
-def test_a_killed_engine_host_fails_its_job_and_comes_back(smollm2: Stack, client: OpenAI) -> None:
-    [worker] = [child for child in smollm2.children if b"smollm2" in _title(child.pid)]
-    [host] = _children(worker.pid)
-    with ThreadPoolExecutor(1) as pool:
-        known = set(smollm2.jobs())
-        answer = pool.submit(chat, client, QUESTION, max_tokens=2000, extra_body={"ignore_eos": True})
-        [job] = wait_for(lambda: set(smollm2.jobs()) - known, "the job")
-        wait_for(lambda: any(isinstance(e, Delta) for e in streams.read(smollm2.redis, job).events), "its first text")
+class TestKilledEngineHost:
+    """What an engine host computed goes on alone in the next one, and fails if it kills that too."""
+
+    OPTIONS: ClassVar[dict[str, Any]] = {"temperature": 0, "max_tokens": 150, "extra_body": {"ignore_eos": True}}
+
+    def kill(self, smollm2: Stack, job: str) -> int:
+        """Kill the host once the job has sent some more text; the worker's pid."""
+        before = smollm2.events(job)
+        wait_for(lambda: smollm2.events(job) > before + 3, "some text")
+        [worker] = [child for child in smollm2.children if b"smollm2" in _title(child.pid)]
+        [host] = wait_for(lambda: _children(worker.pid), "the engine host")
         os.kill(host, signal.SIGKILL)
-        with pytest.raises(InternalServerError, match="SIGKILL") as error:
-            answer.result()
-    assert error.value.code == "engine_error"
-    assert "Paris" in text(chat(client, temperature=0, max_tokens=16))
-    assert worker.poll() is None
-    assert _children(worker.pid) != [host]
+        return worker.pid
+
+    def test_once_its_jobs_go_on_where_they_stopped(self, smollm2: Stack, client: OpenAI) -> None:
+        whole = chat(client, **self.OPTIONS)
+        with ThreadPoolExecutor(1) as pool:
+            known = set(smollm2.jobs())
+            answer = pool.submit(chat, client, **self.OPTIONS)
+            [job] = wait_for(lambda: set(smollm2.jobs()) - known, "the job")
+            self.kill(smollm2, job)
+            assert text(answer.result()) == text(whole)
+        assert answer.result().usage.completion_tokens == 150
+        assert smollm2.redis.hget(f"iq:job:{job}", "tries") == b"1"
+
+    def test_twice_the_job_fails_and_the_worker_serves_on(self, smollm2: Stack, client: OpenAI) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            known = set(smollm2.jobs())
+            answer = pool.submit(chat, client, **{**self.OPTIONS, "max_tokens": 2000})
+            [job] = wait_for(lambda: set(smollm2.jobs()) - known, "the job")
+            assert self.kill(smollm2, job) == self.kill(smollm2, job)
+            with pytest.raises(InternalServerError, match="SIGKILL") as error:
+                answer.result()
+        assert error.value.code == "engine_error"
+        assert "Paris" in text(chat(client, temperature=0, max_tokens=16))
 
 
 def _title(pid: int) -> bytes:
@@ -146,4 +166,6 @@ def _title(pid: int) -> bytes:
 
 
 def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Also those that threads have started."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]

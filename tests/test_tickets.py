@@ -14,7 +14,7 @@ from shared.protocol import Accepted, Completion, Delta, Done, Event, Failed, Pr
 from shared.tickets import Answer, Claim, Tickets
 from tests.stack import Stack, running, wait_for
 
-ACCEPTED = Accepted(Completion("m", "once upon a time", Sampling(seed=7)), created=1)
+ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1)
 END = Done(Usage(4, 1))
 LEASE = 60_000
 
@@ -28,7 +28,9 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 def tickets(valkey: Stack) -> Tickets:
     valkey.redis.flushall()
-    return Tickets(valkey.redis)
+    tickets = Tickets(valkey.redis)
+    tickets.load()
+    return tickets
 
 
 def submit(tickets: Tickets, job_id: str, *, reply: str = "", most: int = 10, wait: float = 60) -> int:
@@ -54,8 +56,7 @@ def append(
     tickets: Tickets, job_id: str, execution: str, first: int, *events: Event, state: State | None = None
 ) -> tuple[int, int]:
     pipe = tickets.client.pipeline(transaction=False)
-    blob = encode(events)
-    tickets.append(pipe, "m", job_id, execution, first=first, count=len(events), state=state, blob=blob)
+    tickets.append(pipe, "m", job_id, execution, first=first, events=events, state=state)
     [(answer, stored)] = pipe.execute()
     return answer, stored
 
@@ -96,7 +97,7 @@ def test_final_jobs_have_a_time_to_live_and_others_have_none(tickets: Tickets) -
     assert 0 < tickets.client.ttl("iq:job:a") <= 60
     assert 0 < tickets.client.ttl("iq:events:a") <= 60
     left = {key for key in tickets.client.scan_iter() if b"sweep" not in key}
-    assert left == {b"iq:job:a", b"iq:events:a", b"rq:queues"}
+    assert left == {b"iq:job:a", b"iq:events:a", b"iq:counts:m", b"rq:queues"}
 
 
 def test_a_resent_submit_is_one_job(tickets: Tickets) -> None:

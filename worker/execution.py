@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
-from shared.protocol import Accepted, Delta, Event, State, decode
+from shared.protocol import Accepted, Delta, Done, Event, Failed, State, decode
 from shared.tickets import Claim
 
 
@@ -22,9 +24,17 @@ class Execution:
         self.stored = claim.seq
         """Number of the last event that Redis has. Only the publisher writes it."""
         self.accepted: Accepted = decode(claim.accepted)[0]
+        self.names = {
+            "request_id": self.accepted.request_id,
+            "job_id": job_id,
+            "model": self.accepted.task.model,
+        }
+        """What every line of the log about it carries."""
         self.fenced = False
         """Another execution owns the job: emit nothing, send nothing."""
         self.handed_back = False
+        self._waited = claim.waited
+        self._began = time.monotonic()
         self._events: list[Event] = []
         self._answered = False
         self._state: State | None = None
@@ -94,3 +104,15 @@ class Execution:
         """True when the end has been stored."""
         with self._lock:
             return self._state is not None and self.stored - self.start == len(self._events)
+
+    def result(self) -> dict[str, Any]:
+        """How it ended, for the log."""
+        last = self._events[-1]
+        fields: dict[str, Any] = {"outcome": self._state, "wait_ms": self._waited}
+        fields["seconds"] = round(time.monotonic() - self._began, 3)
+        match last:
+            case Done(usage=usage):
+                fields |= {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+            case Failed():
+                fields |= {"code": last.code, "reason": last.message}
+        return fields

@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 
 from redis import Redis
 
+from shared.registry import HEARTBEAT
 from shared.store import Outage
 from shared.tickets import Answer, Tickets
 from worker.execution import Execution
 
 log = logging.getLogger(__name__)
-
-HEARTBEAT = 5.0
 
 
 class LeaseKeeper:
@@ -66,7 +65,7 @@ class LeaseKeeper:
         for e, answer in zip(executions, answers, strict=True):
             if answer is Answer.FENCED and not (e.ending or e.handed_back):
                 # one that is ending may have ended since: its append will tell
-                log.warning("job %s was taken from us: we were silent for longer than its lease", e.job_id)
+                log.warning("the job was taken from us: we were silent for longer than its lease", extra=e.names)
                 e.fence()
             elif answer is Answer.CANCELLED:
                 e.cancel()

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
+import signal
+import socket
+import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 
+from shared import registry
+from shared.catalogue import Model
 from shared.config import Config
-from shared.errors import ModelLoadError
+from shared.errors import ModelFileError, ModelLoadError
 from shared.store import Outage, connect
 from worker import engines
 from worker.engines import Engine
+from worker.presence import Presence
 from worker.slot_worker import SlotWorker
 
 log = logging.getLogger(__name__)
@@ -18,17 +27,22 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
 
-def main(model: str, path: Path | None, engine: str, config: Config) -> int:
-    """Serve `model` until SIGTERM or SIGINT; returns the exit status.
+def main(model: str, locate: Callable[[], Model], config: Config) -> int:
+    """Serve the model with the id `model`, which `locate` finds, until SIGTERM or SIGINT; returns the exit status.
 
     A model that does not load is tried again, with growing pauses: the file may be repaired or the memory be free
-    later.
+    later. Meanwhile the worker is known as one that is not ready, with the reason.
 
-    Raises ModelFileError for a file that is no good, EngineError for an engine that is none.
+    Raises ModelNotFound for a model that there cannot be, EngineError for an engine that is none.
     """
-    loaded = _load(engine, model, path, config)
+    for number in (signal.SIGTERM, signal.SIGINT):  # until RQ takes them over
+        signal.signal(number, lambda *_: sys.exit(0))
+    name = f"{model}-{secrets.token_hex(4)}"
+    me = registry.Worker(name, model, socket.gethostname(), os.getpid(), int(time.time()))
+    client = connect(config.redis_url, retries=1)
+    with Presence(client, me) as presence:
+        loaded = _load(locate, config, presence.tell)
     try:
-        client = connect(config.redis_url, retries=1)
         while True:
             try:
                 client.ping()
@@ -40,19 +54,23 @@ def main(model: str, path: Path | None, engine: str, config: Config) -> int:
         lease_client = connect(config.redis_url, timeout=1.0, retries=0)
         card = loaded.card
         log.info("serving %s (%s, context %d, %d slots)", card.id, card.engine, card.context, card.slots)
-        worker = SlotWorker(loaded, client, lease_client, lease=config.lease, grace=config.grace)
+        me = replace(me, card=card)
+        worker = SlotWorker(loaded, client, lease_client, me, lease=config.lease, grace=config.grace)
         worker.work(logging_level="WARNING")  # what RQ says at "info" we say ourselves
     finally:
         loaded.close()
     return 0
 
 
-def _load(engine: str, model: str, path: Path | None, config: Config) -> Engine:
+def _load(locate: Callable[[], Model], config: Config, tell: Callable[[str], None]) -> Engine:
     pause = FIRST_PAUSE
+    tell("it loads the model")
     while True:
         try:
-            return engines.load(engine, model, path, config)
-        except ModelLoadError as exc:
-            log.error("%s cannot be loaded, next try in %g s: %s", model, pause, exc)
+            model = locate()
+            return engines.load(model.engine, model.id, model.path, config)
+        except (ModelFileError, ModelLoadError) as exc:
+            tell(str(exc))
+            log.error("the model cannot be loaded, next try in %g s: %s", pause, exc)
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-from shared.protocol import Event, State, encode
+from shared.protocol import Event, State
 from shared.store import Outage
 from shared.tickets import Answer, Tickets
 from worker.execution import Execution
@@ -91,18 +91,17 @@ class Publisher:
                 e.job_id,
                 e.id,
                 first=e.stored + 1,
-                count=len(events),
+                events=events,
                 state=state,
-                blob=encode(events),
             )
         results = pipe.execute(raise_on_error=False)
         if any(isinstance(result, NoScriptError) for result in results):
             self._tickets.load()
-            return batch
+            return self._send(batch)
         again = []
         for e, result in zip(batch, results, strict=True):
             if isinstance(result, Exception):
-                log.warning("holding back the events of job %s: %s", e.job_id, result)
+                log.warning("holding back the events of a job: %s", result, extra=e.names)
                 again.append(e)
             elif not self._note(e, Answer(result[0]), int(result[1])):
                 again.append(e)
@@ -111,7 +110,7 @@ class Publisher:
     def _note(self, e: Execution, answer: Answer, stored: int) -> bool:
         """Take in the answer to an append; False when the events have to be sent again."""
         if answer is Answer.FENCED:
-            log.warning("job %s belongs to another execution now", e.job_id)
+            log.warning("the job belongs to another execution now", extra=e.names)
             e.fence()
         elif answer is Answer.RESEND:
             if stored < e.start:  # the server lost events of an earlier execution, which we do not have: run again

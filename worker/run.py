@@ -1,43 +1,162 @@
-"""From task to events: what a slot does with a job."""
+"""From task to events: what the slots do with a job."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import assert_never
 
 from redis import Redis
 
-from shared import streams
-from shared.errors import InferqError, JobCancelled, WorkerLost
-from shared.protocol import Delta, Done, Event, Failed, State
+from shared import logs, streams
+from shared.errors import HostDied, InferqError, JobCancelled, WorkerLost
+from shared.protocol import Delta, Done, Event, Failed, Progress, State
+from worker.choices import Candidate, best, judged, pass_over, restore, split, summed
 from worker.engines import Engine
 from worker.execution import Execution
+from worker.quarantine import Quarantine
 
 log = logging.getLogger(__name__)
 
 
-def run(engine: Engine, client: Redis, execution: Execution) -> Iterator[tuple[Event, State | None]]:
-    """Compute a job. Yields its events; the last one with the state that it ends in.
+class Run:
+    """The computation of one execution.
 
-    Ends without a last event when the job is not ours to end: it was fenced, or handed back.
+    Every slot that takes part calls `enter`, then `work`, which takes one choice after the other. Nobody waits for the
+    others: the last to leave ends the job.
     """
-    try:
-        if execution.start:
-            refuse_if_answered(client, execution)
-        for event in engine.run(execution.accepted.task, execution):
-            if execution.cancelled:
+
+    def __init__(
+        self,
+        engine: Engine,
+        quarantine: Quarantine,
+        execution: Execution,
+        publish: Callable[[Execution, Event, State | None], None],
+    ) -> None:
+        self.execution = execution
+        self._engine = engine
+        self._quarantine = quarantine
+        self._publish = publish
+        self._task = execution.accepted.task
+        self._judged = judged(self._task)
+        self._candidates = split(self._task)
+        self._next = iter(self._candidates)
+        self._sent: list[Delta] = []
+        self._slots = 0
+        self._error: InferqError | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def width(self) -> int:
+        """How many slots it could use."""
+        return len(self._candidates)
+
+    def restore(self, client: Redis) -> None:
+        """Take in what earlier executions have sent of the answer."""
+        self._sent = [event for event in streams.read(client, self.execution.job_id).events if isinstance(event, Delta)]
+        if not self._judged:
+            restore(self._candidates, self._sent)
+
+    def enter(self) -> None:
+        """A slot takes part from now on."""
+        with self._lock:
+            self._slots += 1
+
+    def work(self) -> None:
+        """Compute choices until there are no more, or one has failed."""
+        logs.bind(**self.execution.names)
+        try:
+            while self._error is None and (candidate := self._take()):
+                self._answer(candidate)
+        except InferqError as exc:
+            self._fail(exc)
+        except Exception:  # a fault of ours must end the job, not the slot
+            log.exception("the job failed")
+            self._fail(InferqError("The worker failed unexpectedly."))
+        finally:
+            with self._lock:
+                self._slots -= 1
+                last = self._slots == 0
+            if last:
+                self._end()
+
+    def _take(self) -> Candidate | None:
+        with self._lock:
+            return next((candidate for candidate in self._next if not candidate.done), None)
+
+    def _events(self, candidate: Candidate) -> Iterator[Event]:
+        """What the engine has to say of a candidate, after what was sent already."""
+        if not candidate.deltas:
+            return self._engine.run(candidate.task, self.execution)
+        if "continue" in self._engine.card.capabilities:
+            return self._engine.run(candidate.task, self.execution, tuple(candidate.deltas))
+        return pass_over(candidate.deltas, self._engine.run(candidate.task, self.execution))
+
+    def _answer(self, candidate: Candidate) -> None:
+        """Compute a candidate; if its engine host dies, go on alone, and fail when that one dies too."""
+        try:
+            with self._quarantine.together(self._cancelled):
+                self._compute(candidate)
+        except HostDied as exc:
+            log.warning("going on alone: %s", exc)
+            with self._quarantine.alone(self._cancelled):
+                self._compute(candidate)
+
+    def _cancelled(self) -> bool:
+        return self.execution.cancelled
+
+    def _compute(self, candidate: Candidate) -> None:
+        last: Delta | None = None
+        for event in self._events(candidate):
+            if self.execution.cancelled:
                 raise JobCancelled("The job was cancelled.")
-            yield event, State.COMPLETED if isinstance(event, Done) else None
-    except InferqError as exc:
-        if not (execution.fenced or execution.handed_back):
-            state = State.CANCELLED if isinstance(exc, JobCancelled) else State.FAILED
-            yield Failed(exc.code, exc.message, exc.param), state
-    except Exception:  # a fault of ours must end the job, not the slot
-        log.exception("job %s", execution.job_id)
-        yield Failed("internal_error", "The worker failed unexpectedly."), State.FAILED
+            match event:
+                case Progress():
+                    candidate.progress = event
+                    reports = [each.progress for each in self._candidates]
+                    event = Progress(sum(r.done for r in reports), sum(r.total for r in reports))
+                    self._publish(self.execution, event, None)
+                case Delta() if self._judged:
+                    candidate.deltas.append(event)
+                case Delta(finish_reason=None):
+                    candidate.deltas.append(event)
+                    self._publish(self.execution, replace(event, index=candidate.index, logprob=None), None)
+                case Delta():
+                    last = event  # goes out with the usage, which comes next
+                case Done():
+                    candidate.done = event
+                    if last:
+                        last = replace(last, index=candidate.index, logprob=None, usage=event.usage)
+                        self._publish(self.execution, last, None)
+                case Failed():
+                    raise AssertionError("engines raise their errors")
+                case _:
+                    assert_never(event)
 
+    def _fail(self, error: InferqError) -> None:
+        with self._lock:
+            self._error = self._error or error
+        self.execution.cancel()  # the other slots need not go on
 
-def refuse_if_answered(client: Redis, execution: Execution) -> None:
-    """Raise WorkerLost if an earlier execution has sent a part of the answer: a second one would not fit to it."""
-    if any(isinstance(event, Delta) for event in streams.read(client, execution.job_id).events):
-        raise WorkerLost("The worker died after it had sent a part of the answer.")
+    def _end(self) -> None:
+        """Tell the end, unless it is not ours to tell: the job was fenced, or handed back."""
+        if self.execution.fenced or self.execution.handed_back:
+            return
+        if self._judged and not self._error:
+            self._error = self._publish_best()
+        if error := self._error:
+            state = State.CANCELLED if isinstance(error, JobCancelled) else State.FAILED
+            self._publish(self.execution, Failed(error.code, error.message, error.param), state)
+            return
+        self._publish(self.execution, summed(self._candidates), State.COMPLETED)
+
+    def _publish_best(self) -> InferqError | None:
+        """Send the best candidates, as far as an earlier execution has not; what it has sent must be among them."""
+        for index, delta in enumerate(best(self._candidates, self._task)):
+            if index >= len(self._sent):
+                self._publish(self.execution, delta, None)
+            elif delta.text != self._sent[index].text:
+                return WorkerLost("The worker died after it had sent a part of the answer, which came out another way.")
+        return None

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -23,14 +24,15 @@ from rq import Queue, SimpleWorker
 from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
-from shared import registry
+from shared import logs, registry
 from shared.store import Outage
 from shared.tickets import Tickets
 from worker.engines import Engine
 from worker.execution import Execution
 from worker.leases import LeaseKeeper
 from worker.publish import PAUSE, Publisher
-from worker.run import run
+from worker.quarantine import Quarantine
+from worker.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +48,27 @@ class SlotWorker(SimpleWorker):
 
     should_run_maintenance_tasks = False
 
-    def __init__(self, engine: Engine, client: Redis, lease_client: Redis, *, lease: float, grace: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        client: Redis,
+        lease_client: Redis,
+        me: registry.Worker,
+        *,
+        lease: float,
+        grace: float,
+    ) -> None:
         self.model = engine.card.id
-        super().__init__([self.model], connection=client, serializer=JSONSerializer)
+        super().__init__([self.model], name=me.name, connection=client, serializer=JSONSerializer)
         self.engine = engine
+        self._me = me
         self.grace = grace
         self.tickets = Tickets(client)
         self._lease_ms = int(lease * 1000)
         self._lease_client = lease_client
         self._free = threading.Semaphore(engine.card.slots)
         self._slots = ThreadPoolExecutor(engine.card.slots, thread_name_prefix="slot")
+        self._quarantine = Quarantine()
         self._stopping = threading.Event()
         self._busy = 0
         self._attempts: dict[str, Execution] = {}
@@ -63,7 +76,7 @@ class SlotWorker(SimpleWorker):
         self._publisher = Publisher(client, self.model, self._settled)
         self._leases = LeaseKeeper(lease_client, self.model, lease, self._running, self._announce)
 
-    # One job's way: dequeue_job_and_maintain_ttl -> execute_job -> _slot -> _claim -> run -> publisher -> _settled
+    # One job's way: dequeue_job_and_maintain_ttl -> execute_job -> _slot -> _run -> publisher -> _settled
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         """Wait for a free slot, then for a job.
@@ -75,6 +88,9 @@ class SlotWorker(SimpleWorker):
                 raise StopRequested
         queue = self.queues[0]
         while not self._stopping.is_set():
+            if self.engine.trouble:  # what we took now would fail; another worker may do better
+                time.sleep(PAUSE)
+                continue
             try:
                 entry = self._take(queue)
             except Outage as exc:
@@ -97,24 +113,41 @@ class SlotWorker(SimpleWorker):
         return entry
 
     def execute_job(self, job_id: Any, queue: Queue) -> None:
+        self._occupy(self._run, job_id)
+
+    def _occupy(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Have a slot, which was taken from `_free`, do some work."""
         with self._lock:
             self._busy += 1
-        self._slots.submit(self._slot, job_id)
+        self._slots.submit(self._slot, work, *arguments)
 
-    def _slot(self, job_id: str) -> None:
+    def _slot(self, work: Callable[..., None], *arguments: Any) -> None:
         try:
-            execution = self._claim(job_id)
-            if execution is None:
-                log.warning("queue entry %.80r has no job behind it that could be run", job_id)
-                return
-            for event, state in run(self.engine, self.connection, execution):
-                self._publisher.publish(execution, event, state)
+            work(*arguments)
         except Exception:  # a slot that died would be missing for good; the job's lease lapses and another takes it
-            log.exception("slot, job %s", job_id)
+            log.exception("slot")
         finally:
+            logs.bind()
             self._free.release()
             with self._lock:
                 self._busy -= 1
+
+    def _run(self, job_id: str) -> None:
+        execution = self._claim(job_id)
+        if execution is None:
+            log.warning("queue entry %.80r has no job behind it that could be run", job_id)
+            return
+        run = Run(self.engine, self._quarantine, execution, self._publisher.publish)
+        if execution.start:
+            _patiently(lambda: run.restore(self.connection))
+        run.enter()
+        # Further slots for further choices, if there are any this moment. Whoever waits for one holds none.
+        for _ in range(run.width - 1):
+            if not self._free.acquire(blocking=False):
+                break
+            run.enter()
+            self._occupy(run.work)
+        run.work()
 
     def _claim(self, job_id: str) -> Execution | None:
         execution_id = Execution.new_id()
@@ -131,7 +164,9 @@ class SlotWorker(SimpleWorker):
 
     def _settled(self, execution: Execution) -> None:
         with self._lock:
-            self._attempts.pop(execution.id, None)
+            known = self._attempts.pop(execution.id, None)
+        if known and execution.settled:
+            log.info("job ended", extra=execution.names | execution.result())
 
     def _running(self) -> list[Execution]:
         with self._lock:
@@ -142,7 +177,8 @@ class SlotWorker(SimpleWorker):
     def _announce(self) -> None:
         if self._stopping.is_set():
             return
-        registry.announce(self._lease_client, self.name, self.engine.card)
+        trouble = self.engine.trouble
+        registry.announce(self._lease_client, replace(self._me, card=None, reason=trouble) if trouble else self._me)
         with self._lease_client.pipeline() as pipe:
             pipe.hset(self.key, mapping=self.serialize())
             pipe.expire(self.key, self.worker_ttl + 60)

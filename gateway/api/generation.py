@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from contextlib import ExitStack
 
-from flask import Response, jsonify, request
+from flask import g, jsonify, request
 from flask.typing import ResponseReturnValue
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from gateway import sse
+from gateway import access, sse
 from gateway.api.jobs import job_object
+from gateway.api.streaming import stream
+from gateway.auth import owner
+from gateway.connections import TooSlow
 from gateway.disconnect import watch
 from gateway.dispatch import Job, events, first_decisive
 from gateway.errors import failure
@@ -20,8 +22,8 @@ from gateway.replies import ClientGone
 from gateway.schemas import Options, WireFormat
 from gateway.schemas.body import load_json
 from gateway.state import this_gateway
+from shared.errors import RequestTooSlow
 from shared.protocol import Failed
-from shared.store import Outage
 
 CLIENT_GONE = ("", 499)
 """Nobody reads this answer."""
@@ -31,9 +33,13 @@ def generate(wire: WireFormat) -> ResponseReturnValue:
     """Answer the current request in a wire format."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("The request body must be JSON, with Content-Type: application/json")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
     task, options = wire.parse(load_json(_body()), seed=random.randrange(2**32 - 1))
     dispatcher = this_gateway().dispatcher
-    job = dispatcher.submit(task, wire.id_prefix)
+    g.model = task.model
+    job = dispatcher.submit(task, wire.id_prefix, owner(), g.request_id)
+    access.note(job)
     preferences = request.headers.get("Prefer", "").lower().split(",")
     if "respond-async" in map(str.strip, preferences):
         dispatcher.detach(job)
@@ -52,6 +58,8 @@ def _body() -> bytes:
     try:
         raw = request.get_data()
         request.stream.read(1)  # a body sent without its length was cut at the bound: this one more raises the 413
+    except TooSlow as exc:
+        raise RequestTooSlow(f"The request was not received in time: {exc}.") from exc
     except ParseException as exc:
         raise BadRequest(f"The request body cannot be read: {exc}") from exc
     return raw
@@ -65,27 +73,13 @@ def _whole(job: Job, wire: WireFormat) -> ResponseReturnValue:
 
 
 def _stream(job: Job, wire: WireFormat, options: Options, waiting: ExitStack) -> ResponseReturnValue:
-    gateway = this_gateway()
-    first = first_decisive(job.mailbox, gateway.config.headers_after)
+    first = first_decisive(job.mailbox, this_gateway().config.headers_after)
     if isinstance(first, Failed):
         raise failure(first)
 
-    def position() -> int | None:
-        try:
-            return gateway.tickets.position(job.accepted.task.model, job.id)
-        except Outage:
-            return None
-
-    def body() -> Iterator[str]:
-        chunks = wire.render_chunks(job.id, job.accepted, options.include_usage)
-        try:
-            yield from sse.body(job, first, chunks, position)
-        except ClientGone:
-            return
-
-    response = Response(body(), mimetype="text/event-stream")
-    response.headers.update({**_location(job), "Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-    response.call_on_close(waiting.pop_all().close)
+    lines = sse.plain(wire.render_chunks(job.id, job.accepted, options.include_usage))
+    response = stream(job, first, lines, waiting)
+    response.headers.update(_location(job))
     return response
 
 

@@ -1,13 +1,18 @@
-"""GET and DELETE /v1/jobs/{id}: poll a job, cancel a job."""
+"""/v1/jobs/{id}: poll a job, cancel it, follow its events."""
 
 from __future__ import annotations
 
+import math
+from contextlib import ExitStack
 from typing import Any
 
-from flask import Blueprint, jsonify
+from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from gateway import errors
+from gateway import access, errors, sse
+from gateway.api.streaming import stream
+from gateway.auth import owned
+from gateway.disconnect import watch
 from gateway.schemas import FORMATS
 from gateway.schemas.job import render_job
 from gateway.state import this_gateway
@@ -25,15 +30,30 @@ def retrieve(job_id: str) -> ResponseReturnValue:
 
 @views.delete("/jobs/<job_id>")
 def cancel(job_id: str) -> ResponseReturnValue:
-    this_gateway().dispatcher.cancel(job_id)
+    this_gateway().dispatcher.cancel(owned(job_id).id)
     return jsonify(job_object(job_id))
 
 
+@views.get("/jobs/<job_id>/events")
+def follow(job_id: str) -> ResponseReturnValue:
+    ticket = owned(job_id)
+    after = sse.place(request.headers.get("Last-Event-ID"))
+    if ticket.state.final and after >= (ticket.events, math.inf):
+        return "", 204  # which tells an EventSource not to come again
+    with ExitStack() as waiting:
+        job = this_gateway().dispatcher.follow(job_id)
+        waiting.callback(this_gateway().dispatcher.detach, job)
+        access.note(job)
+        waiting.callback(watch(job.mailbox.leave))
+        chunks = FORMATS[type(job.accepted.task)].render_chunks(job_id, job.accepted, include_usage=True)
+        return stream(job, None, sse.numbered(chunks, after), waiting)
+
+
 def job_object(job_id: str) -> dict[str, Any]:
-    """What is known about a job now. Raises JobNotFound, StoreUnavailable."""
+    """What is known about a job of ours now. Raises JobNotFound, StoreUnavailable."""
     gateway = this_gateway()
+    ticket = owned(job_id)
     with translated():
-        ticket = gateway.tickets.get(job_id)
         record = streams.read(gateway.client, job_id)
         waiting = ticket.state is State.QUEUED
         position = gateway.tickets.position(ticket.model, job_id) if waiting else None

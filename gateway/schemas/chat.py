@@ -119,7 +119,7 @@ class ChatFormat:
     def parse(self, body: object, seed: int) -> tuple[Chat, Options]:
         given = _SCHEMA.read(body)
         limit = given.get("max_completion_tokens", given.get("max_tokens"))
-        task = Chat(given["model"], tuple(given["messages"]), sampling(given, seed, limit))
+        task = Chat(given["model"], tuple(given["messages"]), sampling(given, seed, limit), given["n"])
         return task, options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
@@ -146,15 +146,14 @@ class ChatFormat:
             choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
             return {**opening, "choices": [choice], **closing}
 
-        begun: set[int] = set()
+        indices = iter(range(accepted.task.choices))
 
         def chunks(event: Event) -> Iterator[dict[str, Any]]:
             for piece in pieces((event,)):
                 match piece:
                     case Delta():
-                        if piece.index not in begun:
-                            begun.add(piece.index)
-                            yield chunk(piece.index, {"role": "assistant", "content": ""})
+                        for index in indices:  # before the first piece: clients make room for the choices in order
+                            yield chunk(index, {"role": "assistant", "content": ""})
                         if piece.text:
                             yield chunk(piece.index, {"content": piece.text})
                         if piece.finish_reason is not None:

@@ -5,34 +5,74 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
-from marshmallow import fields
+from marshmallow import ValidationError, fields, validates_schema
 
 from gateway.schemas.answer import fold, head, pieces, usage
 from gateway.schemas.parameters import INT32_MAX, Integer, Only, text
-from gateway.schemas.problem import refuse
+from gateway.schemas.problem import refuse, shown, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, sampling
 from gateway.schemas.wire import Chunks, Options
-from shared.protocol import Accepted, Completion, Delta, Done, Event, FinishReason
+from shared.protocol import Accepted, Completion, Delta, Done, Event, FinishReason, Prompt
 
 _KIND = "text_completion"
 
 
-class Prompt(fields.Field[str]):
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
-        if isinstance(value, list):
-            raise refuse("unsupported_value", "only one string is supported, not an array")
-        return text(value)
+_MAX_PROMPTS = 2048
+"""OpenAI's bound too."""
+_KINDS = "a string, or an array of strings, of token ids, or of arrays of token ids"
+
+
+class Prompts(fields.Field[tuple[Prompt, ...]]):
+    """One prompt or several, as texts or as token ids."""
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> tuple[Prompt, ...]:
+        if isinstance(value, str):
+            return (text(value),)
+        if not isinstance(value, list):
+            raise wrong_type(_KINDS, value)
+        if not value:
+            raise refuse("empty_array", "the array must not be empty")
+        if type(value[0]) is int:
+            return (_tokens(value),)
+        if len(value) > _MAX_PROMPTS:
+            raise refuse("array_above_max_length", f"at most {_MAX_PROMPTS} prompts, but there are {len(value)}")
+        prompts: list[Prompt] = []
+        for index, prompt in enumerate(value):
+            try:
+                prompts.append(_tokens(prompt) if isinstance(prompt, list) else text(prompt))
+            except ValidationError as exc:
+                raise ValidationError({index: exc.messages}) from exc
+        return tuple(prompts)
+
+
+def _tokens(ids: list[object]) -> tuple[int, ...]:
+    if not ids:
+        raise refuse("empty_array", "the array must not be empty")
+    for index, token in enumerate(ids):
+        if type(token) is not int:
+            raise ValidationError({index: wrong_type("a token id", token).messages})
+        if not 0 <= token <= INT32_MAX:
+            raise ValidationError({index: refuse("invalid_value", f"{shown(token)} is no token id").messages})
+    return tuple(ids)  # type: ignore[arg-type]  # integers, as the loop has seen
 
 
 class CompletionSchema(SamplingSchema):
-    prompt = Prompt(required=True)
+    prompt = Prompts(required=True)
     max_tokens = Integer(1, INT32_MAX, load_default=16)
+    best_of = Integer(1, 20)
 
     # Not supported yet.
-    best_of = Only(1)
     echo = Only(False)
     logprobs = Only()
     suffix = Only("")
+
+    @validates_schema
+    def judges(self, data: dict[str, Any], **kwargs: Any) -> None:
+        best_of = data.setdefault("best_of", data["n"])
+        if best_of < data["n"]:
+            raise refuse("invalid_value", "must not be less than 'n'", name="best_of")
+        if best_of > data["n"] and data["stream"]:
+            raise refuse("invalid_value", "cannot be more than 'n' when 'stream' is true", name="best_of")
 
 
 _SCHEMA = CompletionSchema()
@@ -45,7 +85,8 @@ class CompletionFormat:
 
     def parse(self, body: object, seed: int) -> tuple[Completion, Options]:
         given = _SCHEMA.read(body)
-        task = Completion(given["model"], given["prompt"], sampling(given, seed, given["max_tokens"]))
+        chosen = sampling(given, seed, given["max_tokens"])
+        task = Completion(given["model"], given["prompt"], chosen, given["n"], given["best_of"])
         return task, options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
@@ -59,11 +100,14 @@ class CompletionFormat:
     def render_chunks(self, job_id: str, accepted: Accepted, include_usage: bool) -> Chunks:
         opening = head(job_id, accepted, _KIND)
         closing = {"usage": None} if include_usage else {}
+        indices = iter(range(accepted.task.choices) if accepted.task.choices > 1 else ())
 
         def chunks(event: Event) -> Iterator[dict[str, Any]]:
             for piece in pieces((event,)):
                 match piece:
                     case Delta():
+                        for index in indices:  # before the first piece: so clients make room in order
+                            yield {**opening, "choices": [_choice(index, "", None)], **closing}
                         if piece.text or piece.finish_reason is not None:
                             choice = _choice(piece.index, piece.text, piece.finish_reason)
                             yield {**opening, "choices": [choice], **closing}

@@ -54,6 +54,7 @@ class SamplingSchema(Strict):
     stop = Stop()
     ignore_eos = Boolean()
 
+    n = Integer(1, 128, load_default=1)
     stream = Boolean(load_default=False)
     stream_options = fields.Nested(StreamOptions)
 
@@ -69,7 +70,6 @@ class SamplingSchema(Strict):
     store = Only(False)
 
     # Not supported yet.
-    n = Only(1)
     logit_bias = Only({})
 
     @validates_schema

@@ -5,6 +5,8 @@
 --   iq:events:<id>       the job's stream; an entry's id is the sequence number of its last event; entry 0-1 is `Accepted`
 --   iq:leases:<model>    running jobs by the time at which their lease ends      iq:deadlines:<model>  queued jobs by deadline
 --   iq:limbo:<model>     entries seen in RQ's intermediate list, by when first   iq:sweep:<model>      when the last sweep was
+--   iq:counts:<model>    what became of its jobs: jobs:<outcome>, recovered, prompt_tokens, completion_tokens, wait_ms, and wait:<k>,
+--                        the jobs that waited more than 2^(k-1) and up to 2^k ms      iq:failures  a stream of the last failed jobs
 --   rq:queue:<model>, rq:queue:<model>:intermediate, rq:wip:<model>, rq:job:<id>   RQ's own, kept so that its tools can show them
 -- Times are Redis's own, in milliseconds.
 local time = redis.call('TIME')
@@ -12,11 +14,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function ticket(id) return 'iq:job:' .. id end
 
--- Write events first..last (one JSON array) to the job's stream and to the reply stream of the gateway that waits, if it lives.
+-- Write events first..last (one JSON array) to the job's stream, and to the reply streams of the gateways that wait and live.
 local function emit(id, first, last, blob)
   redis.call('XADD', 'iq:events:' .. id, last .. '-0', 'f', first, 'e', blob)
-  local reply = redis.call('HGET', ticket(id), 'reply')
-  if reply and reply ~= '' then
+  for reply in string.gmatch(redis.call('HGET', ticket(id), 'reply') or '', '%S+') do
     redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', 20000, '*', 'j', id, 'f', first, 'l', last, 'e', blob)
   end
   redis.call('HSET', ticket(id), 'seq', last)
@@ -29,9 +30,32 @@ local function unlist(model, id, exec)
   if exec and exec ~= '' then redis.call('ZREM', 'rq:wip:' .. model, id .. ':' .. exec) end
 end
 
--- The final state. From here on the ticket and the stream have a time to live.
-local function finish(model, id, exec, state)
+local function count(model, what, by) redis.call('HINCRBY', 'iq:counts:' .. model, what, by) end
+
+-- Count a job that has ended in `state` with the event `last`, and note why it failed.
+local function tally(model, id, state, last)
+  local t = redis.call('HMGET', ticket(id), 'created', 'started', 'worker')
+  count(model, 'jobs:' .. (state == 'failed' and last.code or state), 1)
+  if t[2] then
+    local wait, k = math.max(0, t[2] - t[1]), 0
+    while k < 21 and 2 ^ k < wait do k = k + 1 end
+    count(model, 'wait:' .. k, 1)
+    count(model, 'wait_ms', wait)
+  end
+  if last.usage then
+    count(model, 'prompt_tokens', last.usage.prompt_tokens)
+    count(model, 'completion_tokens', last.usage.completion_tokens)
+  end
+  if state == 'failed' then
+    redis.call('XADD', 'iq:failures', 'MAXLEN', 100, '*', 'job', id, 'model', model, 'worker', t[3] or '', 'code', last.code,
+      'message', last.message)
+  end
+end
+
+-- The final state, come with the event `last`. From here on the ticket and the stream have a time to live.
+local function finish(model, id, exec, state, last)
   unlist(model, id, exec)
+  tally(model, id, state, last)
   redis.call('HSET', ticket(id), 'state', state, 'ended', now)
   redis.call('DEL', 'rq:job:' .. id)
   local keep = redis.call('HGET', ticket(id), 'keep')
@@ -42,8 +66,9 @@ end
 -- The end by somebody else than the job's worker, told to the client by a `Failed` event.
 local function fail(model, id, exec, state, code, message)
   local seq = (tonumber(redis.call('HGET', ticket(id), 'seq')) or 0) + 1
-  emit(id, seq, seq, cjson.encode({ { type = 'Failed', code = code, message = message } }))
-  finish(model, id, exec, state)
+  local last = { type = 'Failed', code = code, message = message }
+  emit(id, seq, seq, cjson.encode({ last }))
+  finish(model, id, exec, state, last)
 end
 
 -- Back to the head of the queue, with a minute at least to be claimed again.

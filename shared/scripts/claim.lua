@@ -1,14 +1,15 @@
 #!lua flags=allow-oom
 -- Make execution `exec` the owner of a job that was moved to the intermediate list.
 -- ARGV: model, id, exec, lease in milliseconds, worker
--- Returns {1, events emitted so far, executions so far, the encoded `Accepted`} when the job is this execution's, also when the
---         command is resent; {0, 0, 0, ''} when there is nothing to run: the entry was a double, or late, or not one of ours.
+-- Returns {1, events emitted so far, executions so far, the encoded `Accepted`, milliseconds since it was submitted} when the job
+--         is this execution's, also when the command is resent; {0, 0, 0, '', 0} when there is nothing to run: the entry was a
+--         double, or late, or not one of ours.
 local model, id, exec, lease, worker = unpack(ARGV)
 local moved = redis.call('LREM', 'rq:queue:' .. model .. ':intermediate', 1, id)
 redis.call('ZREM', 'iq:limbo:' .. model, id)
-local t = redis.call('HMGET', ticket(id), 'state', 'seq', 'tries', 'exec')
+local t = redis.call('HMGET', ticket(id), 'state', 'seq', 'tries', 'exec', 'created')
 local mine = t[4] == exec
-if not mine and (moved == 0 or t[1] ~= 'queued') then return { 0, 0, 0, '' } end
+if not mine and (moved == 0 or t[1] ~= 'queued') then return { 0, 0, 0, '', 0 } end
 local tries = tonumber(t[3])
 if not mine then
   tries = tries + 1
@@ -19,4 +20,4 @@ if not mine then
   redis.call('ZADD', 'rq:wip:' .. model, '+inf', id .. ':' .. exec)
 end
 local entry = redis.call('XRANGE', 'iq:events:' .. id, '0-1', '0-1')[1]
-return { 1, tonumber(t[2]), tries, entry[2][4] }
+return { 1, tonumber(t[2]), tries, entry[2][4], now - t[5] }

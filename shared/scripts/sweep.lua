@@ -54,4 +54,5 @@ for _, id in ipairs(redis.call('LRANGE', between, 0, -1)) do
     end
   end
 end
+if #jobs > 0 then count(model, 'recovered', #jobs) end
 return requeue_in_order(model, jobs)

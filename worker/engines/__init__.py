@@ -6,13 +6,13 @@ The protocol that all of them keep, and the registry that imports one only when 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from shared.config import Config
 from shared.errors import EngineError
-from shared.protocol import Event, Task
+from shared.protocol import Delta, Event, Task
 from shared.registry import Card
 
 
@@ -36,7 +36,16 @@ class Engine(Protocol):
 
     card: Card
 
-    def run(self, task: Task, execution: Execution) -> Iterator[Event]: ...
+    @property
+    def trouble(self) -> str:
+        """What keeps it from computing, although it has been loaded once; empty when nothing does."""
+
+    def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
+        """Compute one choice of one prompt; `index` of the events stays 0. A task with several is split before.
+
+        `past` is what an earlier execution has sent: go on after it, as if nothing had happened; `max_tokens` and the
+        usage count it in. Only engines get it whose card has the capability `continue`.
+        """
 
     def close(self) -> None:
         """End the engine and its host."""

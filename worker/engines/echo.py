@@ -9,7 +9,7 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from shared.config import Config
@@ -25,8 +25,8 @@ _TOKEN = re.compile(r"\s*\S+|\s+")
 class EchoEngine:
     """A chat is answered with the text of its last user message, a completion with its prompt.
 
-    A token is a word with the white space before it. `config.echo_rate` and `config.echo_prefill_ms` make it as slow
-    as a model.
+    A token is a word with the white space before it; token ids are taken for words themselves. `config.echo_rate` and
+    `config.echo_prefill_ms` make it as slow as a model.
     """
 
     def __init__(self, model: str, path: Path | None, config: Config) -> None:
@@ -37,38 +37,46 @@ class EchoEngine:
             context=config.context or CONTEXT,
             slots=config.slots,
             created=int(time.time()),
-            capabilities=("completion", "chat"),
+            capabilities=("completion", "chat", *(("continue",) if config.echo_continue else ())),
         )
         self._interval = 1 / config.echo_rate if config.echo_rate else 0.0
         self._prefill = config.echo_prefill_ms / 1000
 
-    def run(self, task: Task, execution: Execution) -> Iterator[Event]:
+    @property
+    def trouble(self) -> str:
+        return ""
+
+    def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
         wakeup = threading.Event()
         execution.on_cancel(wakeup.set)
         match task:
             case Chat(messages=messages):
                 prompt, text = " ".join(m.content for m in messages), _last_user_message(task)
-            case Completion(prompt=prompt):
-                text = prompt
+            case Completion(prompt=(given,)):
+                prompt = text = given if isinstance(given, str) else " ".join(map(str, given))
+            case _:
+                raise AssertionError("an engine gets one prompt at a time")
         read = len(_TOKEN.findall(prompt))
         if read >= self.card.context:
             raise ContextLengthExceeded(
                 read, self.card.context, param="messages" if isinstance(task, Chat) else "prompt"
             )
         if self._prefill:
-            yield Progress(0, read)
+            if not past:
+                yield Progress(0, read)
             _sleep(wakeup, self._prefill)
-            yield Progress(read, read)
+            if not past:
+                yield Progress(read, read)
 
         words = _TOKEN.findall(_until(text, task.sampling.stop))
         room = self.card.context - read
         most = min(room, task.sampling.max_tokens or room)
         due = time.monotonic()
-        for word in words[:most]:
+        for word in words[sum(len(delta.tokens) for delta in past) : most]:
             if self._interval:
                 due += self._interval
                 _sleep(wakeup, due - time.monotonic())
-            yield Delta(word, (zlib.crc32(word.encode()) >> 1,))
+            yield Delta(word, (zlib.crc32(word.encode()) >> 1,), logprob=0.0)
         yield Delta(finish_reason="length" if len(words) > most else "stop")
         yield Done(Usage(prompt_tokens=read, completion_tokens=min(most, len(words))))
 

@@ -77,6 +77,11 @@ class EngineHost:
         return self._started > self._buried
 
     @property
+    def trouble(self) -> str:
+        """Why the last try to start it again failed; empty while it lives, and before that try."""
+        return "" if self.alive else self._failure
+
+    @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
@@ -168,6 +173,7 @@ class EngineHost:
                 with self._changed:
                     self._epitaph = f"the engine host {how}; {self.tail()}"
                     self._buried = self._started
+                    self._failure = ""
                     self._changed.notify_all()
             lived = time.monotonic() - self._born
             pause = 0.0 if lived > _STABLE else min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from shared.config import Config
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest
-from shared.protocol import Chat, Event, Sampling, Task
+from shared.protocol import Chat, Completion, Delta, Event, Prompt, Sampling, Task
 from shared.registry import Card
 from worker.engines import Execution
 from worker.engines.cells import Cells
@@ -47,7 +47,7 @@ class LlamaCppEngine:
         if path is None:
             raise EngineError(f"the engine llama.cpp needs a file for the model {model!r}")
         header = read_header(path)
-        self._bos = header.bos
+        self._bos, self._vocabulary_size = header.bos, header.vocabulary_size
         self._defaults = {**_OPENAI_DEFAULTS, **header.sampling}
         key = secrets.token_urlsafe()
         parameters = {
@@ -72,17 +72,21 @@ class LlamaCppEngine:
             context=properties["default_generation_settings"]["n_ctx"],
             slots=properties["total_slots"],
             created=int(path.stat().st_mtime),
-            capabilities=("completion", "chat") if header.chat_template else ("completion",),
+            capabilities=("completion", "continue", *(("chat",) if header.chat_template else ())),
         )
         self._cells = Cells(self.card.context)
+
+    @property
+    def trouble(self) -> str:
+        return self._host.trouble
 
     @property
     def host_pid(self) -> int | None:
         return self._host.pid
 
-    def run(self, task: Task, execution: Execution) -> Iterator[Event]:
+    def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
         param, prompt = self._render(task, execution)
-        tokens = self._client.tokens(prompt, lambda: execution.cancelled)
+        tokens = self._tokens(prompt, execution)
         if not tokens:
             if self._bos is None:
                 raise InvalidRequest("the prompt is empty, and this model has no token to begin with", param=param)
@@ -90,22 +94,31 @@ class LlamaCppEngine:
         if len(tokens) >= self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param=param)
         choosing = self._choosing(task.sampling)
-        generation = Generation(self._client, self._cells, prompt, tokens, task.sampling, choosing, execution)
+        if isinstance(task, Completion) and task.best_of > 1:
+            choosing["n_probs"] = 1
+        generation = Generation(self._client, self._cells, prompt, tokens, task.sampling, choosing, execution, past)
         yield from generation.events(self.card.context)
 
     def close(self) -> None:
         self._host.close()
 
-    def _render(self, task: Task, execution: Execution) -> tuple[str, str]:
-        """The parameter that the prompt comes from, and the prompt as text.
+    def _render(self, task: Task, execution: Execution) -> tuple[str, Prompt]:
+        """The parameter that the prompt comes from, and the prompt.
 
         llama.cpp drops the template's BOS here when its tokenizer adds one: there is never a second.
         """
         if not isinstance(task, Chat):
-            return "prompt", task.prompt
+            return "prompt", task.prompt[0]
         messages = [{"role": message.role, "content": message.content} for message in task.messages]
         rendered = self._client.ask("/apply-template", {"messages": messages}, lambda: execution.cancelled, "messages")
         return "messages", rendered["prompt"]
+
+    def _tokens(self, prompt: Prompt, execution: Execution) -> list[int]:
+        if isinstance(prompt, str):
+            return self._client.tokens(prompt, lambda: execution.cancelled)
+        if (highest := max(prompt)) >= self._vocabulary_size:
+            raise InvalidRequest(f"{highest} is no token: this model has {self._vocabulary_size}", param="prompt")
+        return list(prompt)
 
     def _choosing(self, sampling: Sampling) -> dict[str, Any]:
         given = {name: getattr(sampling, name) for name in _OPENAI_DEFAULTS}

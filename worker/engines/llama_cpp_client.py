@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
-from shared.errors import EngineError, InferqError, InvalidRequest, JobCancelled
+from shared.errors import EngineError, HostDied, InferqError, InvalidRequest, JobCancelled
 from worker.engines.host import Cancelled, EngineHost, never
 from worker.engines.llama_cpp_host import SOCKET
 
@@ -39,8 +39,8 @@ class Connection(http.client.HTTPConnection):
 class Client:
     """Every method waits while the host is being restarted.
 
-    They raise InvalidRequest where llama.cpp refuses a request, and EngineError, with the tail of the host's log, when
-    the host dies meanwhile.
+    They raise InvalidRequest where llama.cpp refuses a request, and HostDied, with the tail of the host's log, when the
+    host dies meanwhile.
     """
 
     def __init__(self, host: EngineHost, key: str) -> None:
@@ -60,9 +60,9 @@ class Client:
             raise _error(response.status, answer, param)
         return answer
 
-    def tokens(self, text: str, cancelled: Cancelled) -> list[int]:
-        """The tokens of a prompt, special ones included."""
-        found: list[int] = self.ask("/tokenize", {"content": text, "add_special": True}, cancelled)["tokens"]
+    def tokens(self, text: str, cancelled: Cancelled, *, special: bool = True) -> list[int]:
+        """The tokens of a prompt; with `special` also those that mark its beginning or end."""
+        found: list[int] = self.ask("/tokenize", {"content": text, "add_special": special}, cancelled)["tokens"]
         return found
 
     def stream(
@@ -112,7 +112,7 @@ class Client:
         except (OSError, http.client.HTTPException, json.JSONDecodeError) as exc:
             if cancelled():
                 raise JobCancelled("cancelled while it ran") from exc
-            raise EngineError(self._host.obituary(life)) from exc
+            raise HostDied(self._host.obituary(life)) from exc
 
 
 def _error(status: int, answer: Any, param: str | None) -> InferqError:

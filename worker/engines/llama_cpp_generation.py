@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.protocol import Delta, Done, Event, Progress, Sampling, Timings, Usage
+from shared.protocol import Delta, Done, Event, Progress, Prompt, Sampling, Timings, Usage
 from worker.engines import Execution
 from worker.engines.cells import Cells, Claim
 from worker.engines.llama_cpp_client import Client, Connection, OutOfCells
@@ -19,6 +19,8 @@ _STREAM = {
     "cache_prompt": True,
     "response_fields": ["stop", "stop_type", "tokens_predicted", "timings"],  # of the last chunk only
 }
+UNTOLD = -1
+"""Stands for all but the last of the tokens that share a character: llama.cpp does not tell them."""
 _STALLS = 3
 """Attempts in a row that llama.cpp may fail for want of cells, without a token, before the answer fails."""
 
@@ -39,19 +41,19 @@ class Generation:
         self,
         client: Client,
         cells: Cells,
-        prompt: str,
+        prompt: Prompt,
         prompt_tokens: list[int],
         sampling: Sampling,
         choosing: Mapping[str, Any],
         execution: Execution,
+        past: Sequence[Delta],
     ) -> None:
         self._client, self._cells, self._execution = client, cells, execution
         self._prompt, self._prompt_tokens = prompt, prompt_tokens
         self._sampling, self._choosing = sampling, choosing
         self._connection: Connection | None = None
-        self._text: list[str] = []
-        self._tokens: list[int] = []
-        self._count = 0  # tokens of the text; `_tokens` lacks all but the last of those that share a character
+        self._text = [delta.text for delta in past]
+        self._tokens = [token for delta in past for token in delta.tokens]
         self._cached: int | None = None
 
     def events(self, context: int) -> Iterator[Event]:
@@ -60,8 +62,9 @@ class Generation:
         stalls = 0
         try:
             while True:
-                count, prompt, limit = self._count, self._continued(), self._sampling.max_tokens
-                if len(prompt) >= context:  # the text took more tokens when it was read again than when it was made
+                count, prompt, limit = len(self._tokens), self._continued(), self._sampling.max_tokens
+                # Full: its end was lost, or the text took more tokens when it was read again than when it was made.
+                if count == limit or len(prompt) >= context:
                     yield Delta(finish_reason="length")
                     yield Done(Usage(len(self._prompt_tokens), count, self._cached or 0))
                     return
@@ -74,7 +77,7 @@ class Generation:
                 except _MakeRoom:
                     stalls = 0
                 except OutOfCells:
-                    stalls = stalls + 1 if self._count == count else 0
+                    stalls = stalls + 1 if len(self._tokens) == count else 0
                     if stalls == _STALLS:
                         raise
         finally:
@@ -82,15 +85,21 @@ class Generation:
 
     def _continued(self) -> list[int]:
         """The tokens of the prompt and of what has been generated."""
-        if len(self._tokens) == self._count:
+        if UNTOLD not in self._tokens:
             return self._prompt_tokens + self._tokens
-        return self._client.tokens(self._prompt + "".join(self._text), self._cancelled)
+        text = "".join(self._text)
+        if isinstance(self._prompt, str):
+            return self._client.tokens(self._prompt + text, self._cancelled)
+        return self._prompt_tokens + self._client.tokens(text, self._cancelled, special=False)
 
     def _attempt(self, prompt: list[int], n_predict: int, claim: Claim) -> Iterator[Event]:
         """Compute what is missing. Raises _MakeRoom or OutOfCells; the next attempt goes on from there."""
-        before = self._count
+        before = len(self._tokens)
+        logprob: float | None = None
         held: list[int] = []  # their text waits for the end of a character, or of what may become a stop string
-        request = {**_STREAM, **self._choosing, "prompt": prompt, "n_predict": n_predict}
+        # What goes on must not draw the same random numbers as what it goes on from.
+        seed = (self._sampling.seed + before) % (2**32 - 1)
+        request = {**_STREAM, **self._choosing, "seed": seed, "prompt": prompt, "n_predict": n_predict}
         chunks = self._client.stream("/completion", request, self._cancelled, self._opened)
         with contextlib.closing(chunks):
             for chunk in chunks:
@@ -99,17 +108,20 @@ class Generation:
                     yield from self._finish(chunk, held, before + predicted, continued=before > 0)
                 elif progress := chunk.get("prompt_progress"):
                     if self._cached is None:
-                        self._cached = progress["cache"]
+                        self._cached = min(progress["cache"], len(self._prompt_tokens))
                     if before == 0 and _tells(progress):
                         yield Progress(progress["processed"], progress["total"])
                 else:
                     held += chunk["tokens"]
+                    for choice in chunk.get("completion_probabilities", ()):
+                        logprob = (logprob or 0.0) + choice["logprob"]
                     if text := chunk["content"]:
-                        tokens, held = tuple(held), []
+                        untold = before + predicted - len(self._tokens) - len(held)
+                        tokens, held = (UNTOLD,) * untold + tuple(held), []
                         self._text.append(text)
                         self._tokens += tokens
-                        self._count = before + predicted
-                        yield Delta(text, tokens)
+                        yield Delta(text, tokens, logprob=logprob)
+                        logprob = None
                     if not self._cells.grow(claim, len(prompt) + predicted):
                         raise _MakeRoom
 

@@ -1,2 +1,0 @@
-FROM redis:7-alpine
-CMD ["redis-server", "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction"]

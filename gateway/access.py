@@ -1,0 +1,73 @@
+"""Each request: its id, and at its end one line in the log and one more in the metrics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from uuid import uuid4
+
+from flask import Flask, Response, g, request
+
+from gateway.dispatch import Job
+from gateway.state import this_gateway
+from shared import logs
+from shared.protocol import Failed
+
+log = logging.getLogger(__name__)
+
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""What asks for these asks often: they are logged at `debug`."""
+
+
+def init_app(app: Flask) -> None:
+    """Has to come first, so that whatever else happens to a request can name it."""
+    app.before_request(_begin)
+    app.after_request(_answered)
+
+
+def note(job: Job) -> None:
+    """The current request waits for this job."""
+    g.job = job
+    logs.bind(request_id=g.request_id, job_id=job.id, model=job.accepted.task.model)
+
+
+def _begin() -> None:
+    g.began = time.monotonic()
+    g.request_id = f"req_{uuid4().hex}"
+    logs.bind(request_id=g.request_id)
+
+
+def _answered(response: Response) -> Response:
+    """The status line is decided. A stream has yet to be sent, and nothing of Flask's context is left after it."""
+    response.headers["x-request-id"] = g.request_id
+    gateway = this_gateway()
+    began, job, failure, model = g.began, g.get("job"), g.get("outcome"), g.get("model", "")
+    endpoint = request.url_rule.rule if request.url_rule else ""
+    measured = request.method == "POST"
+    fields = {"method": request.method, "path": request.path, "key": g.get("owner"), "status": response.status_code}
+
+    @response.call_on_close
+    def end() -> None:
+        outcome = failure or _outcome(response.status_code, job)
+        known = job.accepted.task.model if job else model if gateway.directory.knows(model) else ""
+        gateway.metrics.count(endpoint, known, outcome)
+        if job and measured:
+            gateway.metrics.measure(job)
+        spent = round((time.monotonic() - began) * 1000, 1)
+        level = logging.DEBUG if endpoint in _PROBES else logging.INFO
+        log.log(level, "answered", extra={**fields, "ms": spent, "outcome": outcome, "model": known})
+        logs.bind()
+
+    return response
+
+
+def _outcome(status: int, job: Job | None) -> str:
+    """How a request ended that no error was answered to. A stream may fail after its status line."""
+    if status == 202:
+        return "accepted"
+    if job is None:
+        return "completed"
+    last = job.mailbox.last
+    if last is None:
+        return "client_gone"
+    return last.code if isinstance(last, Failed) else "completed"

@@ -1,0 +1,138 @@
+"""The numbers for Prometheus.
+
+What happens to requests is counted here, by each process in a file of its own (see samples.py), and added up over the
+processes when somebody asks. What happens to jobs is counted in Redis, and read there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from redis import Redis
+
+from gateway.dispatch import Job
+from shared import census, registry
+from shared.census import Numbers
+from shared.protocol import Done
+from shared.store import Outage
+
+_TO_FIRST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
+_MODEL = ("model",)
+
+
+class Metrics:
+    """The numbers of this process and, when they are rendered, those of all processes of the gateway and of Redis."""
+
+    def __init__(self, client: Redis) -> None:
+        own = CollectorRegistry()
+        self._requests = Counter(
+            "inferq_requests",
+            "Requests, by how they ended: completed, accepted (to be polled for), client_gone, or an error's code",
+            ("endpoint", "model", "outcome"),
+            registry=own,
+        )
+        self._to_first = Histogram(
+            "inferq_time_to_first_token_seconds",
+            "From a request's acceptance to its first text",
+            _MODEL,
+            buckets=_TO_FIRST,
+            registry=own,
+        )
+        self._per_token = Histogram(
+            "inferq_time_per_output_token_seconds",
+            "From a request's first text to its last, for each of its tokens after the first",
+            _MODEL,
+            buckets=_PER_TOKEN,
+            registry=own,
+        )
+        self._jobs = _Jobs(client)
+
+    def count(self, endpoint: str, model: str, outcome: str) -> None:
+        """A request has ended. All three come from sets that requests cannot add to."""
+        self._requests.labels(endpoint, model, outcome).inc()
+
+    def measure(self, job: Job) -> None:
+        """Measure an answer, as far as it came."""
+        box, model = job.mailbox, job.accepted.task.model
+        if box.arrived is None:
+            return
+        first, last = box.arrived
+        self._to_first.labels(model).observe(first - box.opened)
+        if isinstance(box.last, Done) and (further := box.last.usage.completion_tokens - 1) > 0:
+            self._per_token.labels(model).observe((last - first) / further)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in the format that the header Accept asks for, and its content type."""
+        everything = CollectorRegistry()
+        MultiProcessCollector(everything)  # type: ignore[no-untyped-call]  # it has no annotations
+        everything.register(self._jobs)
+        encode, content_type = choose_encoder(accept)
+        return encode(everything), content_type
+
+
+class _Jobs(Collector):
+    """What Redis knows: the same at every gateway, whoever computes a job and whoever waits for it."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("inferq_redis_up", "Whether Redis answers; if not, what it knows is missing here")
+        try:
+            workers = registry.workers(self._client)
+            names = census.models(self._client) | registry.models(self._client).keys() | {w.model for w in workers}
+            numbers = census.numbers(self._client, names)
+        except Outage:
+            up.add_metric((), 0)
+            yield up
+            return
+        up.add_metric((), 1)
+        yield up
+        yield from _of_workers(names, workers)
+        yield from _of_jobs(numbers)
+
+
+def _of_workers(names: Iterable[str], workers: Iterable[registry.Worker]) -> Iterator[Metric]:
+    live = GaugeMetricFamily("inferq_live_workers", "Workers that serve", labels=_MODEL)
+    unready = GaugeMetricFamily("inferq_unready_workers", "Workers that have not loaded their model", labels=_MODEL)
+    slots = GaugeMetricFamily("inferq_slots", "Slots of the workers that serve", labels=_MODEL)
+    for name in sorted(names):
+        cards = [worker.card for worker in workers if worker.model == name]
+        live.add_metric((name,), sum(card is not None for card in cards))
+        unready.add_metric((name,), cards.count(None))
+        slots.add_metric((name,), sum(card.slots for card in cards if card))
+    return iter((live, unready, slots))
+
+
+def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
+    queued = GaugeMetricFamily("inferq_queued_jobs", "Jobs that wait", labels=_MODEL)
+    running = GaugeMetricFamily("inferq_running_jobs", "Jobs that are computed", labels=_MODEL)
+    ended = CounterMetricFamily(
+        "inferq_jobs",
+        "Jobs that have ended, by outcome: completed, cancelled, or an error's code",
+        labels=("model", "outcome"),
+    )
+    recovered = CounterMetricFamily("inferq_recoveries", "Jobs put back because their worker was lost", labels=_MODEL)
+    prompts = CounterMetricFamily("inferq_prompt_tokens", "Tokens of the prompts of completed jobs", labels=_MODEL)
+    outputs = CounterMetricFamily("inferq_output_tokens", "Tokens of the answers of completed jobs", labels=_MODEL)
+    waits = HistogramMetricFamily(
+        "inferq_queue_wait_seconds", "From the acceptance of jobs that have ended to their start", labels=_MODEL
+    )
+    bounds = (*map(str, census.BOUNDS), "+Inf")
+    for name, n in numbers.items():
+        queued.add_metric((name,), n.queued)
+        running.add_metric((name,), n.running)
+        for outcome, count in ({"completed": 0, "cancelled": 0} | n.ended).items():
+            ended.add_metric((name, outcome), count)
+        recovered.add_metric((name,), n.recovered)
+        prompts.add_metric((name,), n.prompt_tokens)
+        outputs.add_metric((name,), n.completion_tokens)
+        waits.add_metric((name,), list(zip(bounds, accumulate(n.waits), strict=True)), n.waited)
+    return iter((queued, running, ended, recovered, prompts, outputs, waits))

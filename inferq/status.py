@@ -1,0 +1,179 @@
+"""`inferq status`: what the Redis of a running inferq knows about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+from redis import Redis
+
+from inferq import data_dir as folder
+from inferq.errors import NotRunning
+from inferq.table import aligned
+from shared import census, registry
+from shared.census import Failure, Numbers
+from shared.config import PREFIX, Config
+from shared.registry import Worker
+from shared.store import Outage, connect
+
+PERIOD = 2.0
+"""Seconds between two looks of `--watch`."""
+_SHOWN = 10
+"""Failures in the table; JSON has all that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A moment."""
+
+    workers: list[Worker]
+    busy: dict[str, int]
+    """Jobs that each worker computes."""
+    models: dict[str, Numbers]
+    failures: list[Failure]
+    """The latest first."""
+
+
+def place(data_dir: Path | None, config: Config) -> str:
+    """The URL of the Redis to ask.
+
+    It is that of the data directory, if one is named; else that of INFERQ_REDIS_URL; else that of the default data
+    directory, if something ran there; else the default. Raises NotRunning.
+    """
+    if data_dir is None and os.environ.get(PREFIX + "REDIS_URL"):
+        return config.redis_url
+    file = (data_dir or folder.default()) / "redis.url"
+    try:
+        return file.read_text().strip()
+    except OSError as exc:
+        if data_dir is None and isinstance(exc, FileNotFoundError):
+            return config.redis_url
+        raise NotRunning(f"nothing runs on the data directory {file.parent}: {file.name}: {exc.strerror}") from exc
+
+
+def show(url: str, *, as_json: bool, watch: bool) -> None:
+    """Print the status; to `watch` is to do it again and again, until Ctrl-C. Raises NotRunning."""
+    client = connect(url, timeout=2.0, retries=0)
+    if not watch:
+        click.echo((as_json_text if as_json else as_table)(_look(client, url)))
+        return
+    anew = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
+    with suppress(KeyboardInterrupt):
+        while True:
+            status = _look(client, url)
+            click.echo(_json_line(status) if as_json else anew + as_table(status))
+            time.sleep(PERIOD)
+
+
+def _look(client: Redis, url: str) -> Status:
+    try:
+        workers = registry.workers(client)
+        names = census.models(client) | registry.models(client).keys() | {worker.model for worker in workers}
+        return Status(workers, census.busy(client, names), census.numbers(client, names), census.failures(client, 100))
+    except Outage as exc:
+        there = urlsplit(url)
+        raise NotRunning(
+            f"the Redis at {there.hostname}:{there.port or 6379} does not answer ({exc}). Start inferq with"
+            f" `inferq up`, or name the Redis it uses with {PREFIX}REDIS_URL, or its data directory with --data-dir"
+        ) from exc
+
+
+def as_json_text(status: Status) -> str:
+    return json.dumps(_plain(status), indent=2)
+
+
+def _json_line(status: Status) -> str:
+    return json.dumps(_plain(status))
+
+
+def _plain(status: Status) -> dict[str, Any]:
+    return {
+        "models": [
+            {
+                "id": name,
+                "ready_workers": sum(w.card is not None for w in status.workers if w.model == name),
+                "slots": _slots(status, name),
+                "queued": n.queued,
+                "running": n.running,
+                "completed": n.ended.get("completed", 0),
+                "cancelled": n.ended.get("cancelled", 0),
+                "failed": n.failed,
+                "recovered": n.recovered,
+                "prompt_tokens": n.prompt_tokens,
+                "completion_tokens": n.completion_tokens,
+            }
+            for name, n in status.models.items()
+        ],
+        "workers": [
+            {
+                "name": w.name,
+                "model": w.model,
+                "host": w.host,
+                "pid": w.pid,
+                "since": w.since,
+                "ready": w.card is not None,
+                "reason": w.reason or None,
+                "engine": w.card.engine if w.card else None,
+                "context": w.card.context if w.card else None,
+                "slots": w.card.slots if w.card else 0,
+                "busy": status.busy.get(w.name, 0),
+            }
+            for w in status.workers
+        ],
+        "failures": [asdict(failure) for failure in status.failures],
+    }
+
+
+def as_table(status: Status) -> str:
+    parts = [_models(status) if status.models else "no models: no worker has been started yet"]
+    parts += [_workers(status)] if status.workers else ["no live workers"]
+    parts += [_failures(status.failures[:_SHOWN])] if status.failures else []
+    return "\n\n".join(parts)
+
+
+def _models(status: Status) -> str:
+    rows: list[tuple[str, ...]] = [
+        ("MODEL", "WORKERS", "SLOTS", "RUNNING", "QUEUED", "COMPLETED", "CANCELLED", "FAILED", "RECOVERED")
+    ]
+    for name, n in status.models.items():
+        cards = [worker.card for worker in status.workers if worker.model == name]
+        ready = sum(card is not None for card in cards)
+        workers = f"{ready} of {len(cards)} ready" if ready < len(cards) else str(ready)
+        ended = (n.ended.get("completed", 0), n.ended.get("cancelled", 0), n.failed, n.recovered)
+        rows.append((name, workers, *map(str, (_slots(status, name), n.running, n.queued, *ended))))
+    return aligned(rows)
+
+
+def _slots(status: Status, model: str) -> int:
+    return sum(worker.card.slots for worker in status.workers if worker.model == model and worker.card)
+
+
+def _workers(status: Status) -> str:
+    rows = [("WORKER", "MODEL", "HOST", "PID", "UP", "BUSY", "STATE")]
+    for w in status.workers:
+        slots = f"{status.busy.get(w.name, 0)} of {w.card.slots}" if w.card else "-"
+        state = "ready" if w.card else f"not ready: {w.reason}"
+        rows.append((w.name, w.model, w.host, str(w.pid), _span(time.time() - w.since), slots, state))
+    return aligned(rows)
+
+
+def _failures(failures: list[Failure]) -> str:
+    rows = [("FAILED", "MODEL", "JOB", "CODE", "REASON")]
+    rows += [(f"{_span(time.time() - f.at)} ago", f.model, f.job, f.code, f.message) for f in failures]
+    return aligned(rows)
+
+
+def _span(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"

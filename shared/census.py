@@ -1,0 +1,108 @@
+"""What Redis knows about the jobs of each model: how many wait and run, what became of the others, and why some failed.
+
+The scripts of the tickets count a job in the step in which it ends, whoever computes it and whoever waits for it (see
+scripts/_ticket.lua). So these numbers are exact, and the same for everybody who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+BOUNDS = tuple(2**k / 1000 for k in range(21))
+"""Upper bounds of the classes of `waits`, in seconds; a last class has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """One model's jobs."""
+
+    queued: int
+    running: int
+    ended: dict[str, int]
+    """By outcome: `completed`, `cancelled`, or the code of the error they failed with."""
+    recovered: int
+    """How often a job went back to the queue because its worker was lost."""
+    prompt_tokens: int
+    completion_tokens: int
+    waits: tuple[int, ...]
+    """How many of the jobs that were started waited in the queue for so long; see BOUNDS."""
+    waited: float
+    """Seconds that these have waited together."""
+
+    @property
+    def failed(self) -> int:
+        return sum(count for outcome, count in self.ended.items() if outcome not in ("completed", "cancelled"))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed job."""
+
+    at: float
+    """Unix time."""
+    job: str
+    model: str
+    worker: str
+    """Empty where none had begun it."""
+    code: str
+    message: str
+
+
+def models(client: Redis) -> set[str]:
+    """The models that jobs were ever submitted for."""
+    queues: Any = client.smembers("rq:queues")
+    return {name.decode().removeprefix("rq:queue:") for name in queues}
+
+
+def numbers(client: Redis, models: Iterable[str]) -> dict[str, Numbers]:
+    """Each model's numbers, in alphabetical order; in one round trip."""
+    names = sorted(set(models))
+    with client.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.zcard(f"iq:deadlines:{name}")
+            pipe.zcard(f"iq:leases:{name}")
+            pipe.hgetall(f"iq:counts:{name}")
+        answers = pipe.execute()
+    return {name: _numbers(*answers[3 * i : 3 * i + 3]) for i, name in enumerate(names)}
+
+
+def _numbers(queued: int, running: int, raw: dict[bytes, bytes]) -> Numbers:
+    counts = {name.decode(): int(value) for name, value in raw.items()}
+    return Numbers(
+        queued=queued,
+        running=running,
+        ended={name.removeprefix("jobs:"): n for name, n in counts.items() if name.startswith("jobs:")},
+        recovered=counts.get("recovered", 0),
+        prompt_tokens=counts.get("prompt_tokens", 0),
+        completion_tokens=counts.get("completion_tokens", 0),
+        waits=tuple(counts.get(f"wait:{k}", 0) for k in range(len(BOUNDS) + 1)),
+        waited=counts.get("wait_ms", 0) / 1000,
+    )
+
+
+def busy(client: Redis, models: Iterable[str]) -> dict[str, int]:
+    """How many jobs each worker computes, by its name."""
+    with client.pipeline(transaction=False) as pipe:
+        for name in models:
+            pipe.zrange(f"iq:leases:{name}", 0, -1)
+        running = [job.decode() for jobs in pipe.execute() for job in jobs]
+        for job in running:
+            pipe.hget(f"iq:job:{job}", "worker")
+        names = [name.decode() for name in pipe.execute() if name]
+    return {name: names.count(name) for name in names}
+
+
+def failures(client: Redis, most: int) -> list[Failure]:
+    """The last failed jobs, the latest first."""
+    entries: Any = client.xrevrange("iq:failures", count=most)
+    return [
+        Failure(
+            at=int(entry_id.partition(b"-")[0]) / 1000,
+            **{name.decode(): value.decode(errors="replace") for name, value in fields.items()},
+        )
+        for entry_id, fields in entries
+    ]

@@ -1,0 +1,213 @@
+"""Several choices in one request: n, lists of prompts, token ids, best_of; spread over the free slots."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from openai import BadRequestError
+
+from shared.errors import WorkerLost
+from shared.protocol import Delta, Event, Progress
+from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, said
+from tests.stack import Stack, wait_for
+from worker.choices import pass_over
+
+
+@pytest.fixture
+def http(echo: Stack) -> httpx.Client:
+    return echo.http()
+
+
+def texts(answer: dict[str, Any]) -> list[str]:
+    assert [choice["index"] for choice in answer["choices"]] == list(range(len(answer["choices"])))
+    return [choice["text"] if "text" in choice else choice["message"]["content"] for choice in answer["choices"]]
+
+
+def usage(answer: dict[str, Any]) -> tuple[int, int, int]:
+    used = answer["usage"]
+    return used["prompt_tokens"], used["completion_tokens"], used["total_tokens"]
+
+
+def test_n_choices_and_one_summed_usage(http: httpx.Client) -> None:
+    answer = http.post(CHATS, json=chat("one two three", n=6)).json()
+    assert texts(answer) == ["one two three"] * 6
+    assert usage(answer) == (3, 18, 21)
+
+
+def test_prompts_of_every_kind_in_their_order(http: httpx.Client) -> None:
+    prompts = ["one", "", "two three", [4, 5, 6], "seven"]
+    answer = http.post(COMPLETIONS, json={**completion(""), "prompt": prompts, "n": 2}).json()
+    expected = ["one", "", "two three", "4 5 6", "seven"]
+    assert texts(answer) == [text for text in expected for _ in range(2)]
+    assert usage(answer) == (7, 14, 21)
+    assert texts(http.post(COMPLETIONS, json={**completion(""), "prompt": [8, 9]}).json()) == ["8 9"]
+
+
+def test_each_choice_ends_for_its_own_reason(http: httpx.Client) -> None:
+    body = {"model": "echo", "prompt": ["a b c", "a", "a stop b"], "max_tokens": 2, "stop": "stop"}
+    answer = http.post(COMPLETIONS, json=body).json()
+    assert texts(answer) == ["a b", "a", "a "]
+    assert [choice["finish_reason"] for choice in answer["choices"]] == ["length", "stop", "stop"]
+
+
+@pytest.mark.parametrize("n", [1, 3, 9])
+def test_a_stream_begins_with_an_empty_chunk_for_each_choice_in_order(http: httpx.Client, n: int) -> None:
+    body = chat("one two", n=n, stream=True, stream_options={"include_usage": True})
+    with http.stream("POST", CHATS, json=body) as answer:
+        *chunks, used, done = data(answer.iter_lines())
+    choices = [chunk["choices"][0] for chunk in chunks]
+    assert [(c["index"], c["delta"]) for c in choices[:n]] == [
+        (index, {"role": "assistant", "content": ""}) for index in range(n)
+    ]
+    for index in range(n):
+        mine = [c for c in choices[n:] if c["index"] == index]
+        assert "".join(c["delta"].get("content", "") for c in mine) == "one two"
+        assert [c["finish_reason"] for c in mine][-1] == "stop"
+        assert all("role" not in c["delta"] for c in mine)
+    assert (usage(used), done) == ((2, 2 * n, 2 + 2 * n), "[DONE]")
+
+
+def test_streamed_completions_of_several_prompts(http: httpx.Client) -> None:
+    with http.stream("POST", COMPLETIONS, json={**completion(""), "prompt": ["a b", "c"], "stream": True}) as answer:
+        *chunks, _ = data(answer.iter_lines())
+    choices = [chunk["choices"][0] for chunk in chunks]
+    assert [(c["index"], c["text"]) for c in choices[:2]] == [(0, ""), (1, "")]
+    found = {index: "".join(c["text"] for c in choices if c["index"] == index) for index in (0, 1)}
+    assert found == {0: "a b", 1: "c"}
+
+
+def test_the_clients_own_stream_helper_accepts_several_choices(echo: Stack) -> None:
+    with echo.client().chat.completions.stream(model="echo", messages=said("one two"), n=3) as stream:
+        final = stream.get_final_completion()
+    assert [choice.message.content for choice in final.choices] == ["one two"] * 3
+
+
+def test_choices_share_the_free_slots_and_leave_one_for_others(empty: Stack) -> None:
+    """Eight choices on four slots take three rounds, and a second request does not wait for them."""
+    empty.start_gateway()
+    empty.start_worker(slots=4, echo_prefill_ms=1500)
+    http = empty.http()
+    with ThreadPoolExecutor(1) as pool:
+        many = pool.submit(http.post, CHATS, json=chat("many", n=8))
+        [job] = wait_for(empty.jobs, "the job")
+        wait_for(lambda: empty.events(job) >= 3, "three slots' progress")
+        assert texts(http.post(CHATS, json=chat("other")).json()) == ["other"]
+        assert not many.done()
+        assert texts(many.result().json()) == ["many"] * 8
+
+
+def test_a_failed_choice_fails_the_request_and_stops_the_others(empty: Stack) -> None:
+    empty.start_gateway()
+    empty.start_worker(slots=4, context=8, echo_prefill_ms=200)
+    with pytest.raises(BadRequestError) as error:
+        empty.client().completions.create(model="echo", prompt=["a", "b", "one two three four five six seven eight"])
+    assert (error.value.code, error.value.param) == ("context_length_exceeded", "prompt")
+    assert texts(empty.http().post(COMPLETIONS, json=completion("after")).json()) == ["after"]
+
+
+def test_cancelling_stops_every_choice(empty: Stack) -> None:
+    empty.start_gateway()
+    empty.start_worker(slots=4, echo_prefill_ms=60_000)
+    http = empty.http()
+    job = http.post(CHATS, json=chat("x", n=4), headers=LATER).json()["id"]
+    wait_for(lambda: empty.events(job), "its start")
+    assert http.delete(f"/v1/jobs/{job}").json()["status"] == "cancelled"
+    assert all(http.post(CHATS, json=chat("x", n=4), headers=LATER).status_code == 202 for _ in range(4))
+    for other, state in empty.jobs().items():
+        assert state == "cancelled" or http.delete(f"/v1/jobs/{other}").json()["status"] == "cancelled"
+
+
+def test_best_of_answers_n_of_what_it_computes(http: httpx.Client) -> None:
+    answer = http.post(COMPLETIONS, json={**completion(""), "prompt": ["a b", "c"], "n": 2, "best_of": 3}).json()
+    assert texts(answer) == ["a b", "a b", "c", "c"]
+    assert usage(answer) == (3, 9, 12)
+
+
+class TestRealModel:
+    def test_choices_differ_and_repeat_with_the_seed(self, smollm2: Stack) -> None:
+        def ask(n: int, seed: int) -> list[str | None]:
+            answer = smollm2.client().chat.completions.create(
+                model="smollm2", messages=said("Tell me a story."), n=n, seed=seed, max_tokens=12
+            )
+            return [choice.message.content for choice in answer.choices]
+
+        three = ask(3, seed=5)
+        assert len(set(three)) == 3
+        assert ask(3, seed=5) == three
+        assert ask(1, seed=6) == three[1:2]
+
+    def test_best_of_is_the_likeliest(self, smollm2: Stack) -> None:
+        def ask(seed: int, **options: Any) -> list[str]:
+            answer = smollm2.client().completions.create(
+                model="smollm2",
+                prompt="The capital of France is",
+                temperature=2,
+                max_tokens=1,
+                seed=seed,
+                **options,
+            )
+            return [choice.text for choice in answer.choices]
+
+        drawn = {seed: ask(seed, n=4) for seed in range(11, 17)}
+        mixed = [seed for seed, texts in drawn.items() if " Paris" in texts[1:] and texts[0] != " Paris"]
+        assert mixed
+        assert ask(mixed[0], best_of=4) == [" Paris"]
+
+
+class TestKilledWorker:
+    """What was sent of each choice is not sent again, and one usage is summed."""
+
+    @pytest.mark.parametrize("continues", [1, 0], ids=["continued", "computed again"])
+    @pytest.mark.parametrize("kind", ["chat", "completion"])
+    def test_every_choice_goes_on_where_it_stopped(self, empty: Stack, kind: str, continues: int) -> None:
+        empty.start_gateway()
+        victim = empty.start_worker(slots=3, echo_rate=5, echo_continue=continues)
+        http = empty.http()
+        text = " ".join(str(number) for number in range(12))
+        path, body = (CHATS, chat(text, n=4)) if kind == "chat" else (COMPLETIONS, completion(""))
+        if kind == "completion":
+            body |= {"prompt": [text, "short", text], "n": 1}
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(http.post, path, json=body)
+            [job] = wait_for(empty.jobs, "the job")
+            wait_for(lambda: empty.events(job) > 8, "some text of several choices")
+            victim.kill()
+            empty.start_worker(slots=3, echo_rate=50, echo_continue=continues)
+            found = answer.result().json()
+        expected = [text] * 4 if kind == "chat" else [text, "short", text]
+        assert texts(found) == expected
+        words = sum(len(each.split()) for each in expected)
+        prompts = 12 if kind == "chat" else words
+        assert usage(found) == (prompts, words, prompts + words)
+        assert empty.redis.hget(f"iq:job:{job}", "tries") == b"2"
+
+
+class TestPassingOver:
+    """An engine that cannot continue computes again; what disagrees with what was sent is told, not mixed."""
+
+    SENT = (Delta("one", (1,)), Delta(" two", (2,)))
+
+    def test_what_agrees_is_skipped(self) -> None:
+        again: list[Event] = [
+            Progress(0, 9),
+            Delta("on", (1,)),
+            Delta("e two th", (2,)),
+            Delta("ree", (3,), finish_reason="stop"),
+        ]
+        assert list(pass_over(self.SENT, again)) == [
+            Delta(" th", (2,)),
+            Delta("ree", (3,), finish_reason="stop"),
+        ]
+
+    def test_an_end_exactly_there_is_told(self) -> None:
+        assert list(pass_over(self.SENT, [Delta("one two", finish_reason="length")])) == [Delta(finish_reason="length")]
+
+    @pytest.mark.parametrize(
+        "again", [[Delta("one"), Delta(" tw0")], [Delta("x")], [Delta("one", finish_reason="stop")]]
+    )
+    def test_what_disagrees_is_worker_lost(self, again: list[Delta]) -> None:
+        with pytest.raises(WorkerLost):
+            list(pass_over(self.SENT, again))

@@ -1,0 +1,215 @@
+"""The numbers of `/metrics` are true: over several processes, over gateways, and after what was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.calls import CHATS, ENDLESS, chat, post_later, raw_post
+from tests.stack import Process, Stack, free_port, running, wait_for
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scrape(url: str) -> Samples:
+    answer = httpx.get(f"{url}/metrics", timeout=20)
+    assert answer.status_code == 200
+    families = text_string_to_metric_families(answer.text)
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+class Numbers:
+    """The metrics of a gateway, each read afresh."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def all(self) -> Samples:
+        return scrape(self.url)
+
+    def __call__(self, name: str, **labels: str) -> float:
+        """The sum of a metric over all labels that are not given."""
+        wanted = labels.items()
+        return sum(
+            value for (other, found), value in self.all().items() if other == f"inferq_{name}" and wanted <= found
+        )
+
+    def requests(self, outcome: str, model: str = "echo", endpoint: str = CHATS) -> float:
+        return self("requests_total", endpoint=endpoint, model=model, outcome=outcome)
+
+
+def ask(url: str, **more: object) -> int:
+    """A chat over a connection of its own."""
+    return httpx.post(url + CHATS, json=chat("one two three", **more), timeout=60).status_code
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def children(process: Process) -> set[int]:
+    listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+    return set(map(int, listed.stdout.split()))
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Two gateway processes and a worker of one slot, which echoes 100 tokens a second."""
+    with running(tmp_path_factory.mktemp("metrics"), slots=1, echo_rate=100, lease=1) as stack:
+        stack.start_gateway(processes=2)
+        stack.start_worker()
+        yield stack
+
+
+@pytest.fixture
+def numbers(stack: Stack) -> Numbers:
+    return Numbers(stack.url)
+
+
+def risen(before: Samples, after: Samples) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {name: value - before.get(name, 0) for name, value in after.items()}
+
+
+def test_each_gateway_counts_its_requests_and_all_tell_of_all_jobs(stack: Stack, numbers: Numbers) -> None:
+    port = free_port()
+    stack._inferq("gateway", gateway_processes=1, port=port)
+    other = Numbers(f"http://127.0.0.1:{port}")
+    wait_for(lambda: answers(other.url), "the other gateway's answer")
+    requests, jobs = numbers.requests("completed"), numbers("jobs_total", outcome="completed")
+    with ThreadPoolExecutor(10) as pool:
+        statuses = list(pool.map(ask, [stack.url] * 30 + [other.url] * 10))
+    assert statuses == [200] * 40
+    assert numbers.requests("completed") - requests == 30
+    assert other.requests("completed") == 10
+    assert numbers("jobs_total", outcome="completed") - jobs == other("jobs_total", outcome="completed") - jobs == 40
+
+
+def test_a_killed_process_loses_no_counts(stack: Stack, numbers: Numbers) -> None:
+    assert ask(stack.url) == 200
+    before = numbers.requests("completed")
+    old = children(stack.gateway)
+    assert len(old) == 2
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: len(children(stack.gateway) - old) == 2 and answers(stack.url), "the new processes")
+    assert numbers.requests("completed") == before
+    assert [ask(stack.url) for _ in range(4)] == [200] * 4
+    assert numbers.requests("completed") == before + 4
+
+
+def test_how_requests_end(stack: Stack, numbers: Numbers) -> None:
+    http = stack.http()
+    before = numbers.all()
+
+    with http.stream("POST", CHATS, json=chat("one two three", stream=True)) as response:
+        assert list(response.iter_lines())[-2] == "data: [DONE]"
+    assert http.post(CHATS, json=chat("w " * 40_000)).status_code == 400
+    assert http.post(CHATS, json=chat("x", temperature=99)).status_code == 400
+    raw_post(stack, CHATS, chat(ENDLESS, stream=True)).close()
+    wait_for(lambda: numbers.requests("client_gone"), "the client's leaving")
+    wait_for(lambda: numbers("jobs_total", outcome="cancelled"), "the cancellation")
+    assert http.delete(f"/v1/jobs/{post_later(http, ENDLESS)}").json()["status"] == "cancelled"
+
+    new = risen(before, numbers.all())
+    expected = [
+        ("requests_total", {"endpoint": CHATS, "model": "echo", "outcome": "completed"}, 1),
+        ("requests_total", {"endpoint": CHATS, "model": "echo", "outcome": "context_length_exceeded"}, 1),
+        ("requests_total", {"endpoint": CHATS, "model": "", "outcome": "decimal_above_max_value"}, 1),
+        ("requests_total", {"endpoint": CHATS, "model": "echo", "outcome": "client_gone"}, 1),
+        ("requests_total", {"endpoint": CHATS, "model": "echo", "outcome": "accepted"}, 1),
+        ("requests_total", {"endpoint": "/v1/jobs/<job_id>", "model": "", "outcome": "completed"}, 1),
+        ("jobs_total", {"model": "echo", "outcome": "completed"}, 1),
+        ("jobs_total", {"model": "echo", "outcome": "context_length_exceeded"}, 1),
+        ("jobs_total", {"model": "echo", "outcome": "cancelled"}, 2),
+    ]
+    for name, labels, count in expected:
+        assert new[f"inferq_{name}", frozenset(labels.items())] == count, (name, labels)
+
+
+def test_what_clients_make_up_becomes_no_label(stack: Stack, numbers: Numbers) -> None:
+    http = stack.http()
+
+    def make_up(number: int) -> None:
+        http.get(f"/v1/made/up/{number}")
+        http.get(f"/v1/jobs/made-up-{number}")
+        http.post(CHATS, json=chat("x", model=f"made-up-{number}"))
+
+    make_up(0)
+    before = numbers.all().keys()
+    for number in range(1, 10):
+        make_up(number)
+    assert numbers.all().keys() == before
+    assert numbers.requests("model_not_found", model="") == 10
+
+
+def test_the_queue_tokens_and_times(stack: Stack, numbers: Numbers) -> None:
+    http = stack.http()
+    before = numbers.all()
+    running = post_later(http, ENDLESS)
+    wait_for(lambda: numbers("running_jobs", model="echo") == 1, "the start")
+    waiting = [post_later(http, "nobody waits for us") for _ in range(2)]
+    assert (numbers("queued_jobs"), numbers("running_jobs"), numbers("slots"), numbers("live_workers")) == (2, 1, 1, 1)
+    http.delete(f"/v1/jobs/{running}")
+    wait_for(lambda: [stack.state(job_id) for job_id in waiting] == ["completed"] * 2, "their answers")
+    assert ask(stack.url) == 200
+    new = risen(before, numbers.all())
+
+    def rise(name: str) -> float:
+        return new[f"inferq_{name}", frozenset({("model", "echo")})]
+
+    assert rise("prompt_tokens_total") == rise("output_tokens_total") == 4 + 4 + 3
+    assert rise("queue_wait_seconds_count") == 4
+    assert rise("queue_wait_seconds_sum") >= 2 * 0.04
+    assert rise("time_to_first_token_seconds_count") == rise("time_per_output_token_seconds_count") == 1
+    assert 0.005 < rise("time_per_output_token_seconds_sum") < 0.1
+
+
+def test_lost_workers_and_a_lost_redis(empty: Stack) -> None:
+    empty.start_gateway()
+    numbers = Numbers(empty.url)
+    assert numbers("redis_up") == 1
+    worker = empty.start_worker(echo_prefill_ms=60_000)
+    job_id = post_later(empty.http(), "Hello")
+    wait_for(lambda: empty.state(job_id) == "in_progress", "the start")
+    worker.kill()
+    wait_for(lambda: numbers("recoveries_total", model="echo") == 1, "the recovery")
+    assert (numbers("queued_jobs"), numbers("running_jobs")) == (1, 0)
+
+    empty.valkey.kill()
+    empty.valkey.wait()
+    assert numbers("redis_up") == 0
+    assert numbers.requests("accepted") == 1
+    assert not [name for name, _ in numbers.all() if "queued" in name]
+
+
+def test_a_killed_gateway_leaves_no_counts_to_the_next(
+    empty: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = tmp_path / "private"
+    private.mkdir()
+    monkeypatch.setenv("TMPDIR", str(private))
+    gateway = empty.start_gateway()
+    family = children(gateway)
+    assert Numbers(empty.url).requests("completed", model="", endpoint="/healthz") == 1
+    [folder] = private.glob("inferq-*")
+    gateway.kill()
+    gateway.wait()
+    wait_for(lambda: not [pid for pid in family if Path(f"/proc/{pid}").exists()], "the end of its process")
+    gateway = empty.start_gateway()
+    assert Numbers(empty.url).requests("completed", model="", endpoint="/healthz") == 1
+    [other] = private.glob("inferq-*")
+    assert other != folder
+    gateway.terminate()
+    gateway.wait()
+    assert not list(private.iterdir())

@@ -1,0 +1,37 @@
+"""Many at once on few slots: all answered, none crossed, started in the order of their arrival."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.calls import CHATS, LATER, chat, said
+from tests.stack import Stack, wait_for
+
+SLOTS, CHATS_AT_ONCE = 4, 200
+
+
+def test_two_hundred_chats_at_once_each_get_their_own_answer(echo: Stack) -> None:
+    async def ask_all() -> list[str | None]:
+        async with echo.async_client() as client:
+
+            async def ask(index: int) -> str | None:
+                answer = await client.chat.completions.create(model="echo", messages=said(f"marker {index} of mine"))
+                return answer.choices[0].message.content
+
+            return await asyncio.gather(*(ask(index) for index in range(CHATS_AT_ONCE)))
+
+    assert asyncio.run(ask_all()) == [f"marker {index} of mine" for index in range(CHATS_AT_ONCE)]
+
+
+def test_jobs_start_in_the_order_of_their_arrival(empty: Stack) -> None:
+    empty.start_gateway()
+    worker = empty.start_worker(slots=SLOTS)
+    worker.terminate()
+    worker.wait(20)
+    http = empty.http()
+    jobs = [http.post(CHATS, json=chat(str(index)), headers=LATER).json()["id"] for index in range(CHATS_AT_ONCE)]
+    empty.start_worker(slots=SLOTS, echo_prefill_ms=20)
+    wait_for(lambda: empty.state(jobs[-1]) == "completed", "the last job")
+    started = [int(empty.redis.hget(f"iq:job:{job}", "started") or 0) for job in jobs]
+    # Slots claim side by side, so neighbours may change places within a millisecond; nobody is overtaken by more.
+    assert all(max(started[: index + 1]) <= min(started[index + SLOTS :]) for index in range(CHATS_AT_ONCE - SLOTS))

@@ -1,0 +1,109 @@
+"""From one task to its choices: what to compute, what is there already, and how the answers make one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from shared.errors import WorkerLost
+from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Task, Usage
+
+_SEEDS = 2**32 - 1
+
+
+@dataclass(eq=False, slots=True)
+class Candidate:
+    """One choice to compute: a task of one prompt and one choice, and what came of it."""
+
+    task: Task
+    prompt: int
+    """Which of the job's prompts it answers."""
+    index: int
+    """Its choice; in a task with `best_of`, only its number."""
+    progress: Progress = field(default_factory=lambda: Progress(0, 0))
+    deltas: list[Delta] = field(default_factory=list)
+    """What there is of it; sent already, except where the best are chosen at the end."""
+    done: Done | None = None
+
+
+def split(task: Task) -> list[Candidate]:
+    """The candidates of a task, in the order of their choices. Each has a seed of its own, the first one the task's."""
+    match task:
+        case Chat():
+            singles: list[tuple[int, Task]] = [(0, replace(task, n=1))] * task.n
+        case Completion():
+            each = max(task.n, task.best_of)
+            singles = [(i, replace(task, prompt=(p,), n=1)) for i, p in enumerate(task.prompt) for _ in range(each)]
+    sampling = task.sampling
+    return [
+        Candidate(replace(single, sampling=replace(sampling, seed=(sampling.seed + index) % _SEEDS)), prompt, index)
+        for index, (prompt, single) in enumerate(singles)
+    ]
+
+
+def restore(candidates: Sequence[Candidate], sent: Iterable[Delta]) -> None:
+    """Give the candidates back what earlier executions have sent of them."""
+    for delta in sent:
+        candidate = candidates[delta.index]
+        candidate.deltas.append(delta)
+        if delta.usage:
+            candidate.done = Done(delta.usage)
+
+
+def pass_over(sent: Iterable[Delta], events: Iterable[Event]) -> Iterator[Event]:
+    """The events of a choice that is computed again, without what was sent of it already.
+
+    Raises WorkerLost where it does not agree with that: the client has the beginning of another answer.
+    """
+    left = "".join(delta.text for delta in sent)
+    for event in events:
+        if not isinstance(event, Delta) or not left:
+            if not (left and isinstance(event, Progress)):
+                yield event
+            continue
+        common = min(len(left), len(event.text))
+        if left[:common] != event.text[:common] or (event.finish_reason and len(left) > common):
+            raise WorkerLost("The worker died after it had sent a part of the answer, which came out another way now.")
+        left = left[common:]
+        if event.text[common:] or event.finish_reason:
+            yield replace(event, text=event.text[common:])
+
+
+def judged(task: Task) -> bool:
+    """Whether more is computed than answered, so that nothing can be told before the end."""
+    return isinstance(task, Completion) and task.best_of > task.n
+
+
+def best(candidates: Sequence[Candidate], task: Task) -> Iterator[Delta]:
+    """The task's `n` candidates of each prompt whose tokens are the likeliest on average, each as one Delta."""
+    choice = itertools.count()
+    for _, rivals in itertools.groupby(candidates, key=lambda candidate: candidate.prompt):
+        for winner in sorted(rivals, key=_likelihood, reverse=True)[: task.n]:
+            yield Delta(
+                "".join(delta.text for delta in winner.deltas),
+                tuple(token for delta in winner.deltas for token in delta.tokens),
+                next(choice),
+                winner.deltas[-1].finish_reason,
+            )
+
+
+def _likelihood(candidate: Candidate) -> float:
+    assert candidate.done is not None
+    total = sum(delta.logprob or 0.0 for delta in candidate.deltas)
+    return total / max(1, candidate.done.usage.completion_tokens)
+
+
+def summed(candidates: Sequence[Candidate]) -> Done:
+    """The end of the whole job."""
+    ends = [candidate.done for candidate in candidates if candidate.done]
+    if len(ends) == 1:
+        return ends[0]
+    prompts = {candidate.prompt: candidate.done.usage for candidate in reversed(candidates) if candidate.done}
+    return Done(
+        Usage(
+            prompt_tokens=sum(usage.prompt_tokens for usage in prompts.values()),
+            completion_tokens=sum(end.usage.completion_tokens for end in ends),
+            cached_tokens=sum(usage.cached_tokens for usage in prompts.values()),
+        )
+    )
