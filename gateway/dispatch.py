@@ -6,11 +6,12 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import gevent
 
+from gateway.attempts import Visit
 from gateway.directory import Directory
 from gateway.replies import Mailbox, Replies
 from shared import streams
@@ -30,6 +31,8 @@ class Job:
     id: str
     accepted: Accepted
     mailbox: Mailbox
+    visit: Visit | None = None
+    """Whom it is for; None for somebody who only follows it."""
 
 
 class Dispatcher:
@@ -41,31 +44,38 @@ class Dispatcher:
         self._directory = directory
         self._config = config
 
-    def submit(self, task: Task, prefix: str, owner: str, request_id: str) -> Job:
-        """Accept a task: once this returns, it will be answered. End with `close` or `detach`.
+    def submit(self, task: Task, prefix: str, owner: str, request_id: str, visit: Visit) -> Job:
+        """Accept a task: once this returns, it will be answered. End with `close`, or `detach` where nobody waits.
 
-        Raises ModelNotFound, InvalidRequest, QueueFull, StoreUnavailable.
+        A client that comes again gets the job of its attempt before.
+
+        Raises ModelNotFound, InvalidRequest, QueueFull, IdempotencyKeyReused, StoreUnavailable.
         """
         self._directory.admit(task)
         job_id = prefix + uuid4().hex
         accepted = Accepted(task, int(time.time()), owner, request_id)
-        job = Job(job_id, accepted, self._replies.open(job_id))
+        job = Job(job_id, accepted, self._replies.open(job_id), visit)
         try:
             with translated():
-                self._tickets.submit(
+                taken = self._tickets.submit(
                     job_id,
                     accepted,
                     reply=self._replies.stream,
                     max_queue=self._config.max_queue,
                     wait=self._config.request_timeout,
                     keep=self._config.retention,
+                    attempt=visit.attempt,
                 )
         except BaseException as exc:
             self._replies.close(job.mailbox)
             if isinstance(exc, StoreUnavailable):
                 gevent.spawn(self._withdraw, job_id)
             raise
-        return job
+        if taken == job_id:
+            return job
+        self._replies.close(job.mailbox)
+        log.info("joined %s", taken)
+        return replace(self.follow(taken), visit=visit)
 
     def _withdraw(self, job_id: str) -> None:
         """See that a job whose client was told "not accepted" does not run, should its command arrive after all."""
@@ -81,12 +91,12 @@ class Dispatcher:
         self._replies.close(job.mailbox)
 
     def close(self, job: Job) -> None:
-        """Wait for the job no longer. If its end was not taken, the client has left, and nobody needs the rest."""
+        """Wait for the job no longer. If its end was not taken, the client has left: see `Visit.linger`."""
         self.detach(job)
-        if job.mailbox.last:
+        if job.mailbox.last or not job.visit:
             return
         try:
-            self._tickets.cancel(job.id)
+            self._tickets.leave(job.id, job.visit.attempt, job.visit.linger())
         except Outage as exc:
             log.warning("the job could not be cancelled: %s", exc)
 

@@ -41,6 +41,7 @@ _OUTCOMES: dict[str, Outcome] = {
     "invalid_api_key": Outcome(401, "invalid_request_error", retry=False),
     # Somebody else ended the job: whoever still waits for it must not start it again unasked.
     "cancelled": Outcome(409, "invalid_request_error", retry=False),
+    "idempotency_key_reused": Outcome(422, "invalid_request_error", retry=False),
     "queue_full": Outcome(429, "rate_limit_error", retry=True, retry_after=5),
     "store_unavailable": Outcome(503, "server_error", retry=True, retry_after=1),
     "model_file_error": Outcome(500, "server_error", retry=False),

@@ -7,6 +7,7 @@ InferqError
 ├── JobNotFound               no such job, or it belongs to another API key
 ├── InvalidApiKey             the request carries no API key, or none of the gateway's
 ├── RequestTooSlow            the client takes too long to send its request
+├── IdempotencyKeyReused      an Idempotency-Key came with another request than before
 ├── QueueFull                 the model's queue has reached its bound
 ├── StoreUnavailable          Redis does not answer, or is out of memory
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
@@ -69,6 +70,10 @@ class InvalidApiKey(InferqError):
 
 class RequestTooSlow(InferqError):
     code = "request_timeout"
+
+
+class IdempotencyKeyReused(InferqError):
+    code = "idempotency_key_reused"
 
 
 class QueueFull(InferqError):

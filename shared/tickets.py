@@ -18,7 +18,7 @@ from redis.commands.core import Script
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from shared.errors import JobNotFound, QueueFull
+from shared.errors import IdempotencyKeyReused, JobNotFound, QueueFull
 from shared.protocol import Accepted, Event, State, encode
 
 STUCK_MS = 2000
@@ -34,6 +34,23 @@ class Answer(IntEnum):
     FENCED = 0
     OK = 1
     CANCELLED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A client's attempt at a request, and how it is known when it comes again."""
+
+    fingerprint: str
+    """Of the request, with its owner: the same for every attempt."""
+    number: int = 0
+    """The client's own count of attempts, from 0."""
+    idempotency: str = ""
+    """A hash of its Idempotency-Key and its owner, if it sent one."""
+    waits: bool = True
+    """It keeps its connection open for the answer; once all such clients have left, the job is cancelled."""
+
+
+NOBODY = Attempt("", waits=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +101,38 @@ class Tickets:
         self._sweep = _script(client, "sweep")
         self._move = _script(client, "move")
         self._attach = _script(client, "attach")
+        self._leave = _script(client, "leave")
 
-    def submit(self, job_id: str, accepted: Accepted, *, reply: str, max_queue: int, wait: float, keep: int) -> int:
-        """Accept a job; its place in the queue, from 1.
+    def submit(
+        self,
+        job_id: str,
+        accepted: Accepted,
+        *,
+        reply: str,
+        max_queue: int,
+        wait: float,
+        keep: int,
+        attempt: Attempt = NOBODY,
+    ) -> str:
+        """Accept a job. Returns its id, or that of the job which the client's `attempt` joins instead.
 
         `wait` is how long it may wait, `keep` how long it can be read once final, both in seconds.
 
-        Raises QueueFull.
+        Raises QueueFull, IdempotencyKeyReused.
         """
         model = accepted.task.model
-        head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, encode([accepted])]
-        done, place = self._submit(keys=[], args=head + _rq_fields(self.client, model, job_id))
-        if not done:
-            raise QueueFull(f"{place} requests wait for the model {model!r} already. Please try again later.")
-        return int(place)
+        head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply]
+        head += [int(attempt.waits), attempt.fingerprint, attempt.number, attempt.idempotency]
+        head.append(encode([accepted]))
+        outcome, value = self._submit(keys=[], args=head + _rq_fields(self.client, model, job_id))
+        match outcome:
+            case 0:
+                raise QueueFull(f"{value} requests wait for the model {model!r} already. Please try again later.")
+            case 2:
+                return str(value.decode())
+            case 3:
+                raise IdempotencyKeyReused("This Idempotency-Key was used with another request.")
+        return job_id
 
     def claim(self, model: str, job_id: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
         """Make `execution` the job's owner; None when the entry was a hint without a job behind it."""
@@ -145,6 +180,10 @@ class Tickets:
         if not state:
             raise JobNotFound(job_id)
         return State(state)
+
+    def leave(self, job_id: str, attempt: Attempt, linger: float) -> None:
+        """A client waits for the job no longer. The last one's leaving cancels it, after `linger` seconds."""
+        self._leave(keys=[], args=[job_id, int(linger * 1000), attempt.fingerprint, attempt.number])
 
     def attach(self, job_id: str, reply: str) -> None:
         """Have the job's further events written to the reply stream too. Raises JobNotFound."""

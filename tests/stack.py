@@ -45,6 +45,7 @@ class Stack:
     """One Valkey, and what was started beside it. Settings are `INFERQ_…` without the prefix, in lower case."""
 
     host = "127.0.0.1"
+    valkey_options: tuple[str, ...] = ()
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         self.directory = directory
@@ -74,6 +75,7 @@ class Stack:
     def start_valkey(self) -> None:
         command = [str(get_binary_path()), "--port", str(self.redis_port), "--dir", str(self.directory)]
         command += ["--bind", self.host, "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"]
+        command += self.valkey_options
         self.valkey = self._start(command, stdout=subprocess.DEVNULL)
         probe = redis.Redis(self.host, self.redis_port, protocol=2)
         wait_for(lambda: _answers(probe), "Valkey's answer")
@@ -133,6 +135,12 @@ class Stack:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
         self.children.append(child)
         return child
+
+
+def children(process: Process) -> set[int]:
+    """The pids of its children."""
+    listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+    return set(map(int, listed.stdout.split()))
 
 
 def stop(child: Process) -> None:

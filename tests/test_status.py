@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.calls import CHATS, ENDLESS, chat, post_later
-from tests.stack import Stack, free_port, running, wait_for
+from tests.calls import CHATS, ENDLESS, LATER, chat, post_later
+from tests.stack import Stack, children, free_port, running, wait_for
 from tests.test_logs import Logged
 from tests.test_up import up
 
@@ -50,6 +50,13 @@ def status(stack: Stack) -> dict[str, Any]:
     assert (code, complaint) == (0, "")
     shown: dict[str, Any] = json.loads(output)
     return shown
+
+
+def replace(file: Path, content: bytes) -> None:
+    """Put a new file into the place of one that may be mapped."""
+    fresh = file.with_suffix(".new")
+    fresh.write_bytes(content)
+    fresh.replace(file)
 
 
 @pytest.fixture(scope="module")
@@ -118,13 +125,12 @@ def test_when_nothing_runs_it_says_so(tmp_path: Path) -> None:
 
 def test_a_worker_whose_file_is_no_good_waits_for_a_better_one(tmp_path: Path) -> None:
     file = tmp_path / "tiny.gguf"
-    stack = Logged(tmp_path, log_format="json", context=256, threads=1)
+    file.write_bytes(b"GGUF" + b"\xff" * 60)
+    stack = Logged(tmp_path, log_format="json", context=256, threads=1, lease=2)
     try:
         stack.start_gateway()
         worker = stack._inferq("worker", str(file))
-        wait_for(lambda: "no such file" in stack.http().get("/readyz").text, "the reason")
-        file.write_bytes(b"GGUF" + b"\xff" * 60)
-        wait_for(lambda: "GGUF version" in stack.http().get("/readyz").text, "the other reason")
+        wait_for(lambda: "GGUF version" in stack.http().get("/readyz").text, "the reason")
         answer = stack.http().get("/readyz")
         assert answer.status_code == 503
         [unready] = answer.json()["unready"]
@@ -141,13 +147,25 @@ def test_a_worker_whose_file_is_no_good_waits_for_a_better_one(tmp_path: Path) -
         body = {"model": "tiny", "prompt": "Once", "max_tokens": 2}
         assert stack.http().post("/v1/completions", json=body).status_code == 200
         assert [w["pid"] for w in status(stack)["workers"]] == [worker.pid]
+
+        # Its engine host dies, and the file has gone bad meanwhile: it leaves the jobs to others until it is well.
+        replace(file, UNKNOWN)
+        [host] = children(worker)
+        os.kill(host, signal.SIGKILL)
+        wait_for(lambda: "lxxma" in stack.http().get("/readyz").text, "the reason")
+        later = stack.http().post("/v1/completions", json=body, headers=LATER).json()["id"]
+        assert stack.http().get("/readyz").status_code == 503
+        wait_for(lambda: stack.redis.llen("rq:queue:tiny") == 1, "the job's return to the queue")
+        assert stack.state(later) == "queued"
+        replace(file, TINY.read_bytes())
+        wait_for(lambda: stack.state(later) == "completed", "the answer", 40)
     finally:
         stack.close()
 
 
 def test_a_worker_that_is_not_ready_ends_at_once_when_told_to(empty: Stack, tmp_path: Path) -> None:
     worker = empty._inferq("worker", str(tmp_path / "missing.gguf"))
-    wait_for(lambda: status(empty)["workers"], "the worker")
+    wait_for(lambda: "no such file" in str(status(empty)["workers"]), "the worker")
     worker.terminate()
     assert worker.wait(10) == 0
     assert status(empty)["workers"] == []

@@ -11,7 +11,7 @@ from redis import OutOfMemoryError
 from shared import streams
 from shared.errors import JobNotFound, QueueFull
 from shared.protocol import Accepted, Completion, Delta, Done, Event, Failed, Progress, Sampling, State, Usage, encode
-from shared.tickets import Answer, Claim, Tickets
+from shared.tickets import NOBODY, Answer, Attempt, Claim, Tickets
 from tests.stack import Stack, running, wait_for
 
 ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1)
@@ -33,8 +33,10 @@ def tickets(valkey: Stack) -> Tickets:
     return tickets
 
 
-def submit(tickets: Tickets, job_id: str, *, reply: str = "", most: int = 10, wait: float = 60) -> int:
-    return tickets.submit(job_id, ACCEPTED, reply=reply, max_queue=most, wait=wait, keep=60)
+def submit(
+    tickets: Tickets, job_id: str, *, reply: str = "", most: int = 10, wait: float = 60, attempt: Attempt = NOBODY
+) -> str:
+    return tickets.submit(job_id, ACCEPTED, reply=reply, max_queue=most, wait=wait, keep=60, attempt=attempt)
 
 
 def dequeue(tickets: Tickets) -> str:
@@ -74,8 +76,8 @@ def queue(tickets: Tickets) -> list[str]:
 
 
 def test_a_job_from_submit_to_its_end(tickets: Tickets) -> None:
-    assert submit(tickets, "a") == 1
-    assert submit(tickets, "b") == 2
+    assert submit(tickets, "a") == "a"
+    assert submit(tickets, "b") == "b"
     assert tickets.position("m", "b") == 2
     assert tickets.get("a").state is State.QUEUED
     assert dequeue(tickets) == "a"

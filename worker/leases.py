@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 from redis import Redis
 
-from shared.registry import HEARTBEAT
 from shared.store import Outage
 from shared.tickets import Answer, Tickets
 from worker.execution import Execution
@@ -44,14 +42,11 @@ class LeaseKeeper:
         self._thread.join(timeout=2)
 
     def _loop(self) -> None:
-        beat = 0.0
         while not self._stopped.wait(self._lease_ms / 4000):
             try:
                 self._renew()
                 self._tickets.sweep(self._model, self._lease_ms)
-                if time.monotonic() - beat > HEARTBEAT:  # last: it may fail where memory is out, the leases must not
-                    self._heartbeat()
-                    beat = time.monotonic()
+                self._heartbeat()  # last: it may fail where memory is out, the leases must not
             except Outage as exc:
                 log.warning("leases: %s", exc)
             except Exception:  # whatever it is, without this thread other workers would take every job from us

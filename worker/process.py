@@ -55,7 +55,7 @@ def main(model: str, locate: Callable[[], Model], config: Config) -> int:
         card = loaded.card
         log.info("serving %s (%s, context %d, %d slots)", card.id, card.engine, card.context, card.slots)
         me = replace(me, card=card)
-        worker = SlotWorker(loaded, client, lease_client, me, lease=config.lease, grace=config.grace)
+        worker = SlotWorker(loaded, client, lease_client, me, config)
         worker.work(logging_level="WARNING")  # what RQ says at "info" we say ourselves
     finally:
         loaded.close()

@@ -25,6 +25,7 @@ from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
 from shared import logs, registry
+from shared.config import Config
 from shared.store import Outage
 from shared.tickets import Tickets
 from worker.engines import Engine
@@ -48,23 +49,15 @@ class SlotWorker(SimpleWorker):
 
     should_run_maintenance_tasks = False
 
-    def __init__(
-        self,
-        engine: Engine,
-        client: Redis,
-        lease_client: Redis,
-        me: registry.Worker,
-        *,
-        lease: float,
-        grace: float,
-    ) -> None:
+    def __init__(self, engine: Engine, client: Redis, lease_client: Redis, me: registry.Worker, config: Config) -> None:
         self.model = engine.card.id
         super().__init__([self.model], name=me.name, connection=client, serializer=JSONSerializer)
         self.engine = engine
-        self._me = me
-        self.grace = grace
+        self._me = self._told = me
+        self._tell_again = 0.0
+        self.grace = config.grace
         self.tickets = Tickets(client)
-        self._lease_ms = int(lease * 1000)
+        self._lease_ms = int(config.lease * 1000)
         self._lease_client = lease_client
         self._free = threading.Semaphore(engine.card.slots)
         self._slots = ThreadPoolExecutor(engine.card.slots, thread_name_prefix="slot")
@@ -74,7 +67,7 @@ class SlotWorker(SimpleWorker):
         self._attempts: dict[str, Execution] = {}
         self._lock = threading.Lock()
         self._publisher = Publisher(client, self.model, self._settled)
-        self._leases = LeaseKeeper(lease_client, self.model, lease, self._running, self._announce)
+        self._leases = LeaseKeeper(lease_client, self.model, config.lease, self._running, self._announce)
 
     # One job's way: dequeue_job_and_maintain_ttl -> execute_job -> _slot -> _run -> publisher -> _settled
 
@@ -97,8 +90,8 @@ class SlotWorker(SimpleWorker):
                 log.warning("waiting for redis: %s", exc)
                 time.sleep(PAUSE)
                 continue
-            if entry is not None:  # what is not UTF-8 is not ours: it finds no ticket, and the sweep removes it
-                return entry.decode(errors="replace"), queue
+            if entry is not None and not self.engine.trouble:  # else the sweep puts it back
+                return entry.decode(errors="replace"), queue  # not UTF-8, not ours: it will find no ticket
         self._free.release()
         raise StopRequested
 
@@ -178,11 +171,19 @@ class SlotWorker(SimpleWorker):
         if self._stopping.is_set():
             return
         trouble = self.engine.trouble
-        registry.announce(self._lease_client, replace(self._me, card=None, reason=trouble) if trouble else self._me)
+        me = replace(self._me, card=None, reason=trouble) if trouble else self._me
+        if me == self._told and time.monotonic() < self._tell_again:
+            return
+        registry.announce(self._lease_client, me)
         with self._lease_client.pipeline() as pipe:
             pipe.hset(self.key, mapping=self.serialize())
             pipe.expire(self.key, self.worker_ttl + 60)
             pipe.execute()
+        self._told, self._tell_again = me, time.monotonic() + registry.HEARTBEAT
+
+    def _set_connection(self, connection: Redis) -> Redis:
+        """RQ would wait seven minutes for each answer, but a link that is cut tells nobody."""
+        return connection
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """The lease keeper does it."""

@@ -13,6 +13,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from gateway import access, sse
 from gateway.api.jobs import job_object
 from gateway.api.streaming import stream
+from gateway.attempts import visit
 from gateway.auth import owner
 from gateway.connections import TooSlow
 from gateway.disconnect import watch
@@ -23,7 +24,7 @@ from gateway.schemas import Options, WireFormat
 from gateway.schemas.body import load_json
 from gateway.state import this_gateway
 from shared.errors import RequestTooSlow
-from shared.protocol import Failed
+from shared.protocol import Event, Failed
 
 CLIENT_GONE = ("", 499)
 """Nobody reads this answer."""
@@ -35,20 +36,27 @@ def generate(wire: WireFormat) -> ResponseReturnValue:
         raise UnsupportedMediaType("The request body must be JSON, with Content-Type: application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
-    task, options = wire.parse(load_json(_body()), seed=random.randrange(2**32 - 1))
+    body = _body()
+    task, options = wire.parse(load_json(body), seed=random.randrange(2**32 - 1))
     dispatcher = this_gateway().dispatcher
     g.model = task.model
-    job = dispatcher.submit(task, wire.id_prefix, owner(), g.request_id)
-    access.note(job)
     preferences = request.headers.get("Prefer", "").lower().split(",")
-    if "respond-async" in map(str.strip, preferences):
+    waits = "respond-async" not in map(str.strip, preferences)
+    client = visit(request.headers, owner(), request.path, body, waits=waits)
+    job = dispatcher.submit(task, wire.id_prefix, owner(), g.request_id, client)
+    access.note(job)
+    if not waits:
         dispatcher.detach(job)
         return jsonify(job_object(job.id)), 202, {**_location(job), "Preference-Applied": "respond-async"}
     with ExitStack() as waiting:
         waiting.callback(dispatcher.close, job)
         waiting.callback(watch(job.mailbox.leave))
         try:
-            return _stream(job, wire, options, waiting) if options.stream else _whole(job, wire)
+            if not options.stream:
+                return _whole(job, wire)
+            first = first_decisive(job.mailbox, this_gateway().config.headers_after)
+            client.begun = True
+            return _stream(job, first, wire, options, waiting)
         except ClientGone:
             return CLIENT_GONE
 
@@ -72,8 +80,9 @@ def _whole(job: Job, wire: WireFormat) -> ResponseReturnValue:
     return jsonify(wire.render(job.id, job.accepted, record)), 200, _location(job)
 
 
-def _stream(job: Job, wire: WireFormat, options: Options, waiting: ExitStack) -> ResponseReturnValue:
-    first = first_decisive(job.mailbox, this_gateway().config.headers_after)
+def _stream(
+    job: Job, first: Event | None, wire: WireFormat, options: Options, waiting: ExitStack
+) -> ResponseReturnValue:
     if isinstance(first, Failed):
         raise failure(first)
 

@@ -4,6 +4,9 @@
 --   iq:job:<id>          the ticket, a hash: state model owner created deadline keep seq tries cancel exec worker reply started ended
 --   iq:events:<id>       the job's stream; an entry's id is the sequence number of its last event; entry 0-1 is `Accepted`
 --   iq:leases:<model>    running jobs by the time at which their lease ends      iq:deadlines:<model>  queued jobs by deadline
+--   iq:lingering:<model> jobs whose client may come again, by the time at which they are cancelled if it does not
+--   iq:orphans:<print>:<n>     such jobs by the fingerprint of their request and the client's count of attempts
+--   iq:idempotency:<owner and key>   the job and the fingerprint that belong to an Idempotency-Key
 --   iq:limbo:<model>     entries seen in RQ's intermediate list, by when first   iq:sweep:<model>      when the last sweep was
 --   iq:counts:<model>    what became of its jobs: jobs:<outcome>, recovered, prompt_tokens, completion_tokens, wait_ms, and wait:<k>,
 --                        the jobs that waited more than 2^(k-1) and up to 2^k ms      iq:failures  a stream of the last failed jobs
@@ -55,6 +58,7 @@ end
 -- The final state, come with the event `last`. From here on the ticket and the stream have a time to live.
 local function finish(model, id, exec, state, last)
   unlist(model, id, exec)
+  redis.call('ZREM', 'iq:lingering:' .. model, id)
   tally(model, id, state, last)
   redis.call('HSET', ticket(id), 'state', state, 'ended', now)
   redis.call('DEL', 'rq:job:' .. id)
@@ -69,6 +73,43 @@ local function fail(model, id, exec, state, code, message)
   local last = { type = 'Failed', code = code, message = message }
   emit(id, seq, seq, cjson.encode({ last }))
   finish(model, id, exec, state, last)
+end
+
+-- Cancel a job. A queued one ends at once; a running one is marked, and its worker is told through RQ's command channel (and
+-- learns it with its next append or renewal if it missed that). Returns the job's state after it, '' when there is none.
+local function cancel(id)
+  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'exec', 'worker')
+  if t[1] == 'queued' then
+    redis.call('LREM', 'rq:queue:' .. t[2], 1, id)
+    fail(t[2], id, '', 'cancelled', 'cancelled', 'The job was cancelled.')
+    return 'cancelled'
+  end
+  if t[1] == 'in_progress' then
+    redis.call('HSET', ticket(id), 'cancel', 1)
+    redis.call('PUBLISH', 'rq:pubsub:' .. t[4],
+      cjson.encode({ command = 'stop-execution', job_id = id, execution_id = t[3] }))
+  end
+  return t[1] or ''
+end
+
+-- Whether a client that comes again may be given this job.
+local function joinable(id)
+  local t = redis.call('HMGET', ticket(id), 'state', 'cancel')
+  return t[1] and t[1] ~= 'failed' and t[1] ~= 'cancelled' and t[2] ~= '1'
+end
+
+-- Whether a gateway lives that waits for the job.
+local function awaited(id)
+  for reply in string.gmatch(redis.call('HGET', ticket(id), 'reply') or '', '%S+') do
+    if redis.call('EXISTS', reply) == 1 then return true end
+  end
+  return false
+end
+
+-- A client joins the job; `waits` is 1 when it waits for the answer.
+local function join(id, waits)
+  redis.call('ZREM', 'iq:lingering:' .. redis.call('HGET', ticket(id), 'model'), id)
+  redis.call('HINCRBY', ticket(id), 'waiting', waits)
 end
 
 -- Back to the head of the queue, with a minute at least to be claimed again.

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Put right what nobody else will: fail jobs that are past their deadline, requeue jobs whose lease has ended and entries that
+-- Put right what nobody else will: cancel jobs whose client did not come again, fail jobs that are past their deadline, requeue jobs whose lease has ended and entries that
 -- are stuck in the intermediate list. Workers and gateways all call it each second; it runs for the first of them.
 -- When nobody has swept for 3 s (an outage, a jump of the clock) it recovers nothing for one lease: workers renew first, so that
 -- an outage re-runs nothing.
@@ -23,6 +23,18 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:deadlines:' .. model, '-inf'
   else
     redis.call('ZREM', 'iq:deadlines:' .. model, id)
   end
+end
+-- A gateway that died takes its reply stream with it, after a minute. Its clients are gone; they may come again to another one.
+for _, index in ipairs({ 'iq:leases:', 'iq:deadlines:' }) do
+  for _, id in ipairs(redis.call('ZRANGE', index .. model, 0, -1)) do
+    if (redis.call('HGET', ticket(id), 'waiting') or '0') ~= '0' and not awaited(id) then
+      redis.call('ZADD', 'iq:lingering:' .. model, 'NX', now + 15000, id)
+    end
+  end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:lingering:' .. model, '-inf', now, 'LIMIT', 0, 100)) do
+  redis.call('ZREM', 'iq:lingering:' .. model, id)
+  if redis.call('HGET', ticket(id), 'waiting') == '0' or not awaited(id) then cancel(id) end
 end
 if now < hold then return 0 end
 

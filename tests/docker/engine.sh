@@ -2,8 +2,8 @@
 # engine.sh COMMAND...   run COMMAND where `docker` and `docker compose` work and the base images are at hand
 # engine.sh --why-not    say in one line what keeps this machine from that; say nothing when nothing does
 #
-# An engine that answers and has the base images, or can pull them, is just used. A Debian 12 machine without an engine
-# gets one for the time of COMMAND: a real engine and a real `docker compose` v2, but with STAND-IN BASE IMAGES, so that
+# An engine that answers and has the base images, or can pull them, is just used. A Debian 12 container without an engine, as
+# CI machines are, gets one for the time of COMMAND (its packages stay): a real engine and a real `docker compose` v2, but with STAND-IN BASE IMAGES, so that
 # no registry is needed: Debian 12 with Debian's own Python and Redis, under the names of the official images. What runs
 # on them proves the Dockerfile, the compose file and how the containers behave; it proves nothing of the official images.
 set -euo pipefail
@@ -23,6 +23,9 @@ why_not() {
         echo "no Docker engine answers, and only on Debian 12 is one set up"
     elif [ "$(id -u)" != 0 ]; then
         echo "no Docker engine answers, and only root can set one up"
+    elif [ -d /run/systemd/system ]; then
+        # Where services are run, the engine's package would start one for good.
+        echo "no Docker engine answers; install one: apt-get install docker.io"
     elif ! unshare --mount --net true 2>/dev/null; then
         echo "no Docker engine answers, and root may not set one up in this container"
     fi

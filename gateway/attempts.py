@@ -1,0 +1,75 @@
+"""A client's attempts at one request: how the next one is known, and how long its job waits for it.
+
+The `openai` client repeats a request by itself, when its connection breaks or it has waited for its read timeout. It
+counts its attempts in a header. Others send an `Idempotency-Key`. Neither shall pay, or have the CPU pay, twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+
+from werkzeug.datastructures import Headers
+
+from shared.tickets import Attempt
+
+_SOON = 2.0
+"""Seconds within which the `openai` client comes again after a broken connection (it waits for half a second)."""
+_AFTER_TIMEOUT = 30.0
+"""The same when it left at its own read timeout: a slow answer shall not be thrown away."""
+_WITH_KEY = 60.0
+_EARLY = 1.0
+"""Seconds before its announced read timeout from which on a client is taken to have left because of it."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request of a client."""
+
+    attempt: Attempt
+    counts: bool
+    """It counts its attempts: it may come again."""
+    read_timeout: float | None
+    """Seconds that it waits for the next byte, where it says so."""
+    begun: bool = False
+    """It has got a part of the answer, or the status line: it will not come again by itself."""
+    since: float = field(default_factory=time.monotonic)
+
+    def linger(self) -> float:
+        """Seconds that the job shall wait for the client, which leaves now."""
+        if self.attempt.idempotency:
+            return _WITH_KEY
+        if self.begun or not self.counts:
+            return 0
+        if self.read_timeout is not None and time.monotonic() - self.since >= self.read_timeout - _EARLY:
+            return _AFTER_TIMEOUT
+        return _SOON
+
+
+def visit(headers: Headers, owner: str, path: str, body: bytes, *, waits: bool) -> Visit:
+    """Who comes, by the headers and bytes of a request; `waits` for the answer, or polls for it later."""
+    number = headers.get("x-stainless-retry-count", "")
+    timeout = headers.get("x-stainless-read-timeout", "")
+    key = headers.get("Idempotency-Key", "")
+    attempt = Attempt(
+        fingerprint=_hash(owner.encode(), path.encode(), body),
+        number=int(number) if number.isdecimal() and len(number) < 4 else 0,
+        idempotency=_hash(owner.encode(), key.encode("utf-8", "surrogateescape")) if key else "",
+        waits=waits,
+    )
+    return Visit(attempt, counts=number.isdecimal(), read_timeout=_seconds(timeout))
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _hash(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()

@@ -1,0 +1,152 @@
+"""A client that comes again gets the job it has paid for; a client that is gone for good frees the CPU."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2 as httpx
+import openai
+import pytest
+
+from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, problem, said
+from tests.stack import Stack, wait_for
+
+
+@pytest.fixture
+def slow(empty: Stack) -> Stack:
+    """An echo that thinks for 2.5 s before its first word, and two gateway processes to come back to."""
+    empty.start_gateway(processes=2)
+    empty.start_worker(echo_prefill_ms=2500)
+    return empty
+
+
+def leave(stack: Stack, body: dict[str, Any], headers: dict[str, str], after: float = 0.4) -> str:
+    """Ask, and close the connection before the answer; the job's id."""
+    known = set(stack.jobs())
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(stack.url + CHATS, json=body, headers=headers, timeout=after)
+    [job] = set(stack.jobs()) - known
+    return job
+
+
+def ask(stack: Stack, body: dict[str, Any], headers: dict[str, str]) -> tuple[str, str]:
+    """(job id, text) of an answer."""
+    answer = stack.http().post(CHATS, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["id"], answer.json()["choices"][0]["message"]["content"]
+
+
+def attempt(number: int, timeout: float = 600) -> dict[str, str]:
+    return {"x-stainless-retry-count": str(number), "x-stainless-read-timeout": str(timeout)}
+
+
+class TestTheClientsOwnRetries:
+    def test_a_client_that_times_out_joins_its_job_and_gets_the_answer(self, slow: Stack) -> None:
+        client = slow.client(timeout=1.0, max_retries=5)
+        answer = client.chat.completions.create(model="echo", messages=said("Once and only once"))
+        assert answer.choices[0].message.content == "Once and only once"
+        assert list(slow.jobs().values()) == ["completed"]
+
+    def test_a_broken_connection_is_joined_within_two_seconds(self, slow: Stack) -> None:
+        job = leave(slow, chat("mine"), attempt(0))
+        assert ask(slow, chat("mine"), attempt(1)) == (job, "mine")
+        assert len(slow.jobs()) == 1
+
+    def test_without_a_retry_it_is_cancelled_after_the_linger(self, slow: Stack) -> None:
+        job = leave(slow, chat("mine"), attempt(0))
+        assert slow.state(job) == "in_progress"
+        wait_for(lambda: slow.state(job) == "cancelled", "the cancel", 5)
+
+    def test_a_client_that_does_not_count_is_gone_for_good(self, slow: Stack) -> None:
+        job = leave(slow, chat("mine"), {})
+        wait_for(lambda: slow.state(job) == "cancelled", "the cancel", 1)
+
+    @pytest.mark.parametrize(
+        ("body", "number"),
+        [(chat("other"), 1), (chat("mine"), 0), (chat("mine"), 2), (chat("mine", seed=1), 1)],
+        ids=["another body", "a first attempt", "a later attempt", "another seed"],
+    )
+    def test_others_get_jobs_of_their_own(self, slow: Stack, body: dict[str, Any], number: int) -> None:
+        job = leave(slow, chat("mine"), attempt(0))
+        assert ask(slow, body, attempt(number))[0] != job
+        assert len(slow.jobs()) == 2
+
+    def test_a_job_that_somebody_reads_is_not_joined(self, empty: Stack) -> None:
+        empty.start_gateway()
+        empty.start_worker(echo_rate=5)
+        with empty.http().stream("POST", CHATS, json=chat("one two three four", stream=True), headers=attempt(0)):
+            [first] = empty.jobs()
+            with empty.http().stream(
+                "POST", CHATS, json=chat("one two three four", stream=True), headers=attempt(1)
+            ) as other:
+                assert other.headers["location"] != f"/v1/jobs/{first}"
+
+    def test_a_stream_that_had_begun_is_cancelled_at_once(self, empty: Stack) -> None:
+        empty.start_gateway()
+        empty.start_worker(echo_rate=5)
+        with empty.http().stream("POST", CHATS, json=chat("word " * 50, stream=True), headers=attempt(0)) as answer:
+            next(answer.iter_lines())
+        [job] = empty.jobs()
+        wait_for(lambda: empty.state(job) == "cancelled", "the cancel", 1.5)
+
+    def test_a_cancelled_job_is_not_joined(self, slow: Stack) -> None:
+        job = leave(slow, chat("mine"), attempt(0))
+        slow.http().delete(f"/v1/jobs/{job}")
+        assert ask(slow, chat("mine"), attempt(1))[0] != job
+
+
+class TestIdempotencyKey:
+    def test_the_same_key_and_body_are_one_job(self, slow: Stack) -> None:
+        headers = {"Idempotency-Key": "k1"}
+        job = leave(slow, chat("mine"), headers)
+        assert ask(slow, chat("mine"), headers) == (job, "mine")
+        assert ask(slow, chat("mine"), headers) == (job, "mine")  # finished meanwhile
+        assert len(slow.jobs()) == 1
+
+    def test_it_outlives_its_client_for_a_minute(self, slow: Stack) -> None:
+        job = leave(slow, chat("mine"), {"Idempotency-Key": "k2"})
+        wait_for(lambda: slow.state(job) == "completed", "the end that nobody waits for")
+        assert ask(slow, chat("mine"), {"Idempotency-Key": "k2"}) == (job, "mine")
+
+    def test_another_body_is_refused(self, slow: Stack) -> None:
+        ask(slow, chat("mine"), {"Idempotency-Key": "k3"})
+        answer = slow.http().post(CHATS, json=chat("other"), headers={"Idempotency-Key": "k3"})
+        assert problem(answer, 422)["code"] == "idempotency_key_reused"
+        answer = slow.http().post(COMPLETIONS, json=completion("mine"), headers={"Idempotency-Key": "k3"})
+        assert problem(answer, 422)["code"] == "idempotency_key_reused"
+        with pytest.raises(openai.UnprocessableEntityError):
+            slow.client().chat.completions.create(
+                model="echo", messages=said("x"), extra_headers={"Idempotency-Key": "k3"}
+            )
+
+    def test_polling_clients_join_too(self, slow: Stack) -> None:
+        headers = {"Idempotency-Key": "k4", **LATER}
+        first, second = (slow.http().post(CHATS, json=chat("mine"), headers=headers).json()["id"] for _ in range(2))
+        assert first == second
+        wait_for(lambda: slow.state(first) == "completed", "the end")
+
+    def test_a_failed_job_is_not_joined(self, slow: Stack) -> None:
+        headers = {"Idempotency-Key": "k5"}
+        too_long = chat("word " * 40_000)
+        answers = [slow.http().post(CHATS, json=too_long, headers=headers) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [400, 400]
+        assert len(slow.jobs()) == 2
+
+
+def test_jobs_of_a_dead_gateway_are_cancelled_once_nobody_can_come_for_them(empty: Stack) -> None:
+    gateway = empty.start_gateway()
+    empty.start_worker(echo_prefill_ms=60_000, grace=0)
+    polled = empty.http().post(CHATS, json=chat("polled"), headers=LATER).json()["id"]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(httpx.post, empty.url + CHATS, json=chat("waiting"), timeout=60)
+        [job] = wait_for(lambda: set(empty.jobs()) - {polled}, "the job")
+        gateway.kill()
+        with pytest.raises(httpx.TransportError):
+            waiting.result()
+    [reply] = empty.redis.scan_iter("iq:reply:*")
+    empty.redis.delete(reply)  # as it does by itself a minute after its gateway
+    wait_for(lambda: empty.redis.zscore("iq:lingering:echo", job), "the linger")
+    empty.redis.zadd("iq:lingering:echo", {job: 1})
+    wait_for(lambda: empty.state(job) == "cancelled", "the cancel")
+    assert empty.state(polled) == "in_progress"
