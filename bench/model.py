@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from bench.machine import describe, spread
 from inferq import pull
 from shared import catalogue
 from shared.cores import usable
-from tests.stack import Stack, running
+from tests.stack import Stack, running, wait_for
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_host import SOCKET
 
@@ -64,6 +65,10 @@ def main() -> None:
                 print(
                     f"{streams} streams, CPU a token:", ", ".join(f"{name} {us:.0f} us" for name, us in costs.items())
                 )
+            gaps = [worst_gap(stack) for _ in range(runs)]
+            print(f"worst gap in a running stream while 1,500 tokens of another come in: {spread(gaps, ' ms', 0)}")
+            cancels = [cancel_in_prefill(stack) for _ in range(runs)]
+            print(f"close in the prefill of 1,500 tokens to the cancel in Redis: {spread(cancels, ' ms', 0)}")
     finally:
         host.close()
 
@@ -115,6 +120,50 @@ def stream(connection: http.client.HTTPConnection, headers: dict[str, str]) -> f
     connection.close()
     assert finish == "length", finish
     return wait
+
+
+def long_prompt() -> str:
+    """About 1,500 tokens, new to the cache."""
+    return f"{secrets.token_hex(8)}. " + "The sea was calm and the boat was slow. " * 150
+
+
+def ask(stack: Stack, content: str, tokens: int) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port)
+    body = {"model": MODEL, "messages": [{"role": "user", "content": content}], "stream": True, **SAMPLING}
+    body["max_tokens"] = tokens
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    return connection, connection.getresponse()
+
+
+def worst_gap(stack: Stack) -> float:
+    """Milliseconds between two chunks of a stream, at worst, while a long prompt of another request is read."""
+    connection, answer = ask(stack, "Tell me a long story.", 400)
+    times: list[float] = []
+    other: tuple[http.client.HTTPConnection, http.client.HTTPResponse] | None = None
+    for line in answer:
+        if line.startswith(b"data: {"):
+            times.append(time.perf_counter())
+        if len(times) == 20 and other is None:
+            other = ask(stack, long_prompt(), 1)
+    connection.close()
+    assert other is not None
+    other[1].read()
+    other[0].close()
+    return max(b - a for a, b in pairwise(times[20:])) * 1000
+
+
+def cancel_in_prefill(stack: Stack) -> float:
+    """Milliseconds from the close of a client's connection to the end of its job, whose prompt was being read."""
+    connection, answer = ask(stack, long_prompt(), 1)
+    job = str(answer.headers["Location"]).rpartition("/")[2]
+    while not answer.readline().startswith(b": prompt"):
+        pass
+    closed = time.time()
+    answer.close()
+    connection.close()
+    wait_for(lambda: stack.state(job) == "cancelled", "the cancel")
+    ended: Any = stack.redis.hget(f"iq:job:{job}", "ended")
+    return int(ended) - closed * 1000
 
 
 def spent(stack: Stack) -> dict[str, float]:

@@ -21,8 +21,8 @@ _PATIENCE = 1.0
 """Seconds that a new connection has to send its request while the process ends."""
 _RATE = 16_384
 """Bytes a second at which a request may arrive for as long as it likes."""
-_HEADERS = 1_048_576
-"""Bytes that a request may have beside its body; gunicorn's own limits lie below."""
+_SPARE = 67_108_864
+"""Bytes that are read beyond the largest body: the marks of its chunks, and what is sent after it was refused."""
 _FULL = 0.9
 """The part of all connections from which on a new one takes the place of one that waits for a request."""
 
@@ -35,26 +35,27 @@ class TooSlow(ParseException):  # type: ignore[misc]  # gunicorn has no types
 
 
 class Client:
-    """A client's socket, as gunicorn sees it, with limits on the time a request takes to arrive and on its size."""
+    """A client's socket, as gunicorn sees it, with limits on the time that a head or a body takes, and on its size."""
 
-    def __init__(self, sock: Any, patience: float, largest: int) -> None:
+    def __init__(self, sock: Any, patience: float, largest_body: int) -> None:
         self._socket = sock
         self._patience = patience
-        self._largest = largest
+        self._largest = largest_body + _SPARE
         self.sendall = sock.sendall
-        self.expect(patience)
+        self.expect_body()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
 
-    def expect(self, seconds: float) -> None:
-        """From now on the next request is due: its first bytes within `seconds`, the rest as the limits say."""
-        self._begun = False
-        self._due = time.monotonic() + seconds
-        self._left = self._largest
+    def expect_request(self, seconds: float) -> None:
+        """The rest of the last request may come, and the head of the next: its first bytes within `seconds`."""
+        self._begun, self._due, self._left = False, time.monotonic() + seconds, self._largest
+
+    def expect_body(self) -> None:
+        self._begun, self._due, self._left = True, time.monotonic() + self._patience, self._largest
 
     def recv(self, size: int) -> bytes:
-        """Raises TooSlow; NoMoreData where no request has begun, and when it is larger than any that is answered."""
+        """Raises TooSlow, or NoMoreData where no request has begun or it is larger than any that is answered."""
         if self._left <= 0:
             raise NoMoreData
         # The timeout must not stay: it would also hit an answer that is read slowly.
@@ -84,9 +85,11 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection to its end."""
         if self._waiting and len(self._clients) >= self.worker_connections * _FULL:
-            gevent.kill(next(iter(self._waiting)))
+            longest = next(iter(self._waiting))
+            del self._waiting[longest]
+            gevent.kill(longest)
         connection, config = gevent.getcurrent(), self.app.config
-        self._clients[connection] = Client(client, config.client_timeout, config.max_body + _HEADERS)
+        self._clients[connection] = Client(client, config.client_timeout, config.max_body)
         try:
             super().handle(listener, self._clients[connection], addr)
         finally:
@@ -94,6 +97,7 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer a request. If its body cannot be read, it is the connection's last one, and the answer says so."""
+        self._clients[gevent.getcurrent()].expect_body()
         closes = req.should_close
         req.should_close = lambda: req.body.failed or closes()
         super().handle_request(listener_name, req, sock, addr)
@@ -102,7 +106,7 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def timeout_ctx(self) -> Iterator[None]:
         """Around the wait for a connection's next request."""
         connection = gevent.getcurrent()
-        self._clients[connection].expect(self.cfg.keepalive if self.alive else _PATIENCE)
+        self._clients[connection].expect_request(self.cfg.keepalive if self.alive else _PATIENCE)
         self._waiting[connection] = None
         try:
             yield

@@ -7,16 +7,19 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 import gevent
 
 from gateway.attempts import Visit
 from gateway.directory import Directory
+from gateway.errors import Crowded
+from gateway.pace import Pace, Turn, patience
 from gateway.replies import Mailbox, Replies
 from shared import streams
 from shared.config import Config
-from shared.errors import JobNotFound, StoreUnavailable
+from shared.errors import JobNotFound, QueueFull, StoreUnavailable, WorkerLost
 from shared.protocol import Accepted, Delta, Done, Event, Failed, State, Task
 from shared.store import Outage, translated
 from shared.tickets import Tickets
@@ -33,6 +36,8 @@ class Job:
     mailbox: Mailbox
     visit: Visit | None = None
     """Whom it is for; None for somebody who only follows it."""
+    patience: float = 0.0
+    """Seconds that it may wait in the queue, for whom it is for."""
 
 
 class Dispatcher:
@@ -43,6 +48,7 @@ class Dispatcher:
         self._replies = replies
         self._directory = directory
         self._config = config
+        self._pace = Pace(tickets)
 
     def submit(self, task: Task, prefix: str, owner: str, request_id: str, visit: Visit) -> Job:
         """Accept a task: once this returns, it will be answered. End with `close`, or `detach` where nobody waits.
@@ -54,28 +60,45 @@ class Dispatcher:
         self._directory.admit(task)
         job_id = prefix + uuid4().hex
         accepted = Accepted(task, int(time.time()), owner, request_id)
-        job = Job(job_id, accepted, self._replies.open(job_id), visit)
+        wait = patience(self._config)
+        job = Job(job_id, accepted, self._replies.open(job_id), visit, wait)
         try:
             with translated():
-                taken = self._tickets.submit(
-                    job_id,
-                    accepted,
-                    reply=self._replies.stream,
-                    max_queue=self._config.max_queue,
-                    wait=self._config.request_timeout,
-                    keep=self._config.retention,
-                    attempt=visit.attempt,
-                )
+                taken = self._push(job)
         except BaseException as exc:
             self._replies.close(job.mailbox)
+            if isinstance(exc, QueueFull):
+                raise Crowded(exc.message, self._pace.retry_after(task.model, self._config.max_queue)) from exc
             if isinstance(exc, StoreUnavailable):
                 gevent.spawn(self._withdraw, job_id)
             raise
         if taken == job_id:
+            job.mailbox.on_lost = partial(self._push_again, job)
             return job
         self._replies.close(job.mailbox)
         log.info("joined %s", taken)
         return replace(self.follow(taken), visit=visit)
+
+    def _push(self, job: Job) -> str:
+        assert job.visit is not None
+        return self._tickets.submit(
+            job.id,
+            job.accepted,
+            reply=self._replies.stream,
+            max_queue=self._config.max_queue,
+            wait=job.patience,
+            keep=self._config.retention,
+            attempt=job.visit.attempt,
+        )
+
+    def _push_again(self, job: Job) -> None:
+        """A failover has lost the job, and its client waits: submit it anew, unless it has seen a part of the answer."""
+        log.warning("redis has lost %s", job.id)
+        if job.mailbox.next == 1:
+            self._push(job)
+        else:
+            lost = WorkerLost("The job was lost in a failover after a part of the answer had been sent.")
+            job.mailbox.put(job.mailbox.next, [Failed(lost.code, lost.message)])
 
     def _withdraw(self, job_id: str) -> None:
         """See that a job whose client was told "not accepted" does not run, should its command arrive after all."""
@@ -116,12 +139,13 @@ class Dispatcher:
         mailbox.put(1, record.events)
         return Job(job_id, record.accepted, mailbox)
 
-    def position(self, job: Job) -> int | None:
-        """The job's place in the queue, from 1; None when it does not wait there, or nobody knows."""
+    def turn(self, model: str, job_id: str) -> Turn | None:
+        """When the job's turn will come; None when it does not wait in the queue, or nobody knows."""
         try:
-            return self._tickets.position(job.accepted.task.model, job.id)
+            position = self._tickets.position(model, job_id)
         except Outage:
             return None
+        return None if position is None else Turn(position, self._pace.wait(model, position))
 
     def cancel(self, job_id: str, patience: float = 10.0) -> State:
         """Cancel a job and wait until it has ended; its final state, which may be another one that came first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,12 +11,20 @@ from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from gateway.schemas.problem import CODES
-from shared.errors import InferqError
+from shared.errors import InferqError, QueueFull
 from shared.protocol import Failed
 
 log = logging.getLogger(__name__)
 
 Answer = tuple[dict[str, Any], int, Mapping[str, str]]
+
+
+class Crowded(QueueFull):
+    """A full queue, and the seconds after which a client may find a place in it, where somebody can tell."""
+
+    def __init__(self, message: str, retry_after: float | None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Outcome(NamedTuple):
@@ -25,8 +34,8 @@ class Outcome(NamedTuple):
     type: str
     retry: bool
     """Whether clients should repeat the request by themselves. OpenAI's does on 409, 429 and 5xx unless told not to."""
-    retry_after: int | None = None
-    """Seconds."""
+    retry_after: float | None = None
+    """Seconds, where the error itself does not tell; at most 120, or OpenAI's client gives up."""
 
 
 _INVALID = Outcome(400, "invalid_request_error", retry=False)
@@ -70,8 +79,10 @@ def answer(error: InferqError) -> Answer:
         headers["WWW-Authenticate"] = "Bearer"
     if not outcome.retry:
         headers["x-should-retry"] = "false"
-    if outcome.retry_after is not None:
-        headers["Retry-After"] = str(outcome.retry_after)
+    seconds = (error.retry_after if isinstance(error, Crowded) else None) or outcome.retry_after
+    if seconds is not None:
+        headers["Retry-After"] = str(math.ceil(seconds))
+        headers["retry-after-ms"] = str(math.ceil(seconds * 1000))
     return body(error), outcome.status, headers
 
 

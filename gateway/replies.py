@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -37,6 +38,8 @@ class Mailbox:
         self.job_id = job_id
         self.next = 1
         """Sequence number of the event that is due."""
+        self.on_lost: Callable[[], None] | None = None
+        """What to do when Redis knows nothing of the job, which was accepted."""
         self.last: Done | Failed | None = None
         """The last event, once it has been taken."""
         self.opened = time.monotonic()
@@ -51,6 +54,8 @@ class Mailbox:
             if isinstance(event, Delta):
                 now = time.monotonic()
                 self.arrived = (self.arrived[0] if self.arrived else now, now)
+            elif isinstance(event, Done | Failed):
+                self.on_lost = None
         self.next = max(self.next, first + len(events))
 
     def leave(self) -> None:
@@ -155,5 +160,8 @@ class Replies:
             box.put(first, events)
 
     def _catch_up(self) -> None:
+        """Read what every mailbox lacks. A failover may have lost whole jobs: see `Mailbox.on_lost`."""
         for box in [box for boxes in self._boxes.values() for box in boxes]:
             self._fill(box)
+            if box.on_lost and not self._client.exists(f"iq:job:{box.job_id}"):
+                box.on_lost()

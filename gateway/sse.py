@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from gateway import errors
+from gateway.pace import Turn
 from gateway.replies import Mailbox
 from shared.errors import InvalidRequest
 from shared.protocol import Done, Event, Failed, Progress
 
-QUIET = 10.0
-"""Seconds after which a silent stream gets a comment: proxies cut silent connections."""
+LOOK = 2.0
+"""Seconds after which a silent stream looks whether the job has come forward in the queue."""
+QUIET = 8.0
+"""Seconds after which it gets a comment in any case, so that it is never silent for more than ten: proxies cut silent
+connections."""
 
 Chunks = Callable[[Event], Iterable[dict[str, Any]]]
 Lines = Callable[[Event], Iterable[str]]
@@ -28,23 +33,28 @@ Place = tuple[int, float]
 _END = "data: [DONE]\n\n"
 
 
-def body(mailbox: Mailbox, first: Event | None, lines: Lines, position: Callable[[], int | None]) -> Iterator[str]:
+def body(mailbox: Mailbox, first: Event | None, lines: Lines, turn: Callable[[], Turn | None]) -> Iterator[str]:
     """The body of a stream.
 
     `first` is an event that was taken from the mailbox already, None if it has been empty so far; `lines` makes an
-    event's lines; `position` tells the job's place in the queue. What is there at one time goes out in one piece.
+    event's lines; `turn` tells when the job's turn will come, while it waits. What is there at one time goes out in one piece.
     Raises ClientGone.
     """
     event, piece = first, list[str]()
+    spoken, told = -math.inf, 0
     while not isinstance(event, Done | Failed):
-        if event is None:
-            piece.append(_waiting(position()))
-        else:
+        if event is not None:
             piece.extend(lines(event))
+        elif (there := turn()) and there.position != told:
+            piece.append(_queued(there))
+            told = there.position
+        elif time.monotonic() - spoken >= QUIET:
+            piece.append(_queued(there) if there else ": waiting\n")
         if piece and mailbox.empty():
             yield "".join(piece)
             piece.clear()
-        event = mailbox.take(QUIET)
+            spoken = time.monotonic()
+        event = mailbox.take(LOOK)
     piece.extend(lines(event))
     yield "".join(piece)
 
@@ -111,5 +121,6 @@ def _comment(progress: Progress) -> str:
     return f": prompt {progress.done}/{progress.total}\n"
 
 
-def _waiting(position: int | None) -> str:
-    return ": waiting\n" if position is None else f": queued position={position}\n"
+def _queued(turn: Turn) -> str:
+    wait = "" if turn.wait is None else f" wait={math.ceil(turn.wait)}s"
+    return f": queued position={turn.position}{wait}\n"

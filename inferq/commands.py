@@ -140,6 +140,19 @@ def status_command(data_dir: Path | None, as_json: bool, watch: bool) -> None:
     status.show(status.place(data_dir, Config.from_env()), as_json=as_json, watch=watch)
 
 
+@cli.command("check")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="D", help="folder of the queue, as of `inferq up`")
+@click.option("--json", "as_json", is_flag=True, help="print a JSON object")
+def check_command(data_dir: Path | None, as_json: bool) -> None:
+    """Check that the books balance: every job in one state, every key with an owner or an end.
+
+    It asks the same Redis as `inferq status`, and ends with status 1 when something does not.
+    """
+    from inferq import check, status
+
+    sys.exit(0 if check.show(status.place(data_dir, Config.from_env()), as_json=as_json) else 1)
+
+
 def _begin(title: str, config: Config, parent: int | None = None) -> None:
     from setproctitle import setproctitle
 

@@ -79,11 +79,16 @@ def _look(client: Redis, url: str) -> Status:
         names = census.models(client) | registry.models(client).keys() | {worker.model for worker in workers}
         return Status(workers, census.busy(client, names), census.numbers(client, names), census.failures(client, 100))
     except Outage as exc:
-        there = urlsplit(url)
-        raise NotRunning(
-            f"the Redis at {there.hostname}:{there.port or 6379} does not answer ({exc}). Start inferq with"
-            f" `inferq up`, or name the Redis it uses with {PREFIX}REDIS_URL, or its data directory with --data-dir"
-        ) from exc
+        raise unanswered(url, exc) from exc
+
+
+def unanswered(url: str, reason: Exception) -> NotRunning:
+    """The error that a Redis does not answer; tells its place without its password."""
+    there = urlsplit(url)
+    return NotRunning(
+        f"the Redis at {there.hostname}:{there.port or 6379} does not answer ({reason}). Start inferq with"
+        f" `inferq up`, or name the Redis it uses with {PREFIX}REDIS_URL, or its data directory with --data-dir"
+    )
 
 
 def as_json_text(status: Status) -> str:

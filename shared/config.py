@@ -62,7 +62,7 @@ class Config:
         ),
     )
     client_timeout: float = _option(
-        30.0, "seconds that a request may take to arrive, and one more for each 16 KiB of it", low=0.1
+        30.0, "seconds that a request's head or body may take to arrive, and one more for each 16 KiB of it", low=0.1
     )
     max_body: int = _option(4_194_304, "largest request body, in bytes", low=1024)
     max_queue: int = _option(1000, "jobs that may wait for one model before further ones get 429", low=1)

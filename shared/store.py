@@ -6,10 +6,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from shared.config import PREFIX, ConfigError
 from shared.errors import StoreUnavailable
@@ -20,26 +22,55 @@ log = logging.getLogger(__name__)
 Outage = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError)
 
 
+_CONNECTIONS = 64
+"""Commands that one client has under way at once; further ones wait for their turn, as long as for an answer."""
+_SENTINEL = "redis+sentinel://"
+
+
 def connect(url: str, *, timeout: float = 5.0, retries: int = 3) -> redis.Redis:
     """A client with a pool of its own; connects when it is first used.
 
     `timeout` bounds each wait for an answer, in seconds. A command whose connection was lost is sent again up to
     `retries` times, so every write must be idempotent; one that was not answered in time is not sent again.
 
+    Besides redis-py's URLs there is `redis+sentinel://user:password@host:port,host:port/NAME/DB`: the master that the
+    sentinels call NAME, whichever it is at the time.
+
     Raises ConfigError for a URL that is none, without quoting it.
     """
     options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 2}
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), retries, supported_errors=(redis.ConnectionError,))
+    options |= {"retry": retry, "health_check_interval": 15}
     try:
-        client: redis.Redis = redis.Redis.from_url(url, retry=retry, health_check_interval=15, **options)
-        pool = client.connection_pool
+        if url.startswith(_SENTINEL):
+            return _master(url.removeprefix(_SENTINEL), options)
+        pool = redis.BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=timeout, **options)
         pool.connection_class(**pool.connection_kwargs)  # refuses unknown options of the URL; connects to nothing
     except (TypeError, ValueError):  # what they say may quote the password
         raise ConfigError(
             f"{PREFIX}REDIS_URL is not the URL of a Redis: redis://, rediss:// or unix://, with options that redis-py"
-            " knows; in a password / ? # @ and % are written %2F %3F %23 %40 and %25"
+            f" knows, or {_SENTINEL}host:port,host:port/NAME/DB; in a password / ? # @ and % are written %2F %3F %23 %40 and %25"
         ) from None
+    client: redis.Redis = redis.Redis.from_pool(pool)
     return client
+
+
+def _master(rest: str, options: dict[str, Any]) -> redis.Redis:
+    """Raises ValueError for what is no sentinels, name and number."""
+    before, _, hosts_and_name = rest.rpartition("@")
+    user, _, password = map(unquote, before.partition(":"))
+    hosts, name, *database = hosts_and_name.split("/")
+    sentinels = [(host, int(port)) for host, _, port in (each.rpartition(":") for each in hosts.split(","))]
+    if not name or len(database) > 1 or not all(host for host, _ in sentinels):
+        raise ValueError(rest)
+    login = {"username": user or None, "password": password} if before else {}
+    asking = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "protocol")}
+    # This pool refuses where the other one has commands wait, so its bound is one that is not met.
+    sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has not annotated it
+        sentinels, sentinel_kwargs=asking, max_connections=10_000, **options, **login
+    )
+    master: redis.Redis = sentinel.master_for(name, db=int(database[0]) if database and database[0] else 0)
+    return master
 
 
 @contextmanager

@@ -81,7 +81,8 @@ class Ticket:
     ended: int | None
 
 
-def _script(client: Redis, name: str) -> Script:
+def script(client: Redis, name: str) -> Script:
+    """One of the scripts beside this module."""
     scripts = resources.files("shared") / "scripts"
     first, _, rest = (scripts / f"{name}.lua").read_text().partition("\n")
     return client.register_script(f"{first}\n{(scripts / '_ticket.lua').read_text()}\n{rest}")
@@ -92,16 +93,16 @@ class Tickets:
 
     def __init__(self, client: Redis) -> None:
         self.client = client
-        self._submit = _script(client, "submit")
-        self._claim = _script(client, "claim")
-        self._append = _script(client, "append")
-        self._renew = _script(client, "renew")
-        self._release = _script(client, "release")
-        self._cancel = _script(client, "cancel")
-        self._sweep = _script(client, "sweep")
-        self._move = _script(client, "move")
-        self._attach = _script(client, "attach")
-        self._leave = _script(client, "leave")
+        self._submit = script(client, "submit")
+        self._claim = script(client, "claim")
+        self._append = script(client, "append")
+        self._renew = script(client, "renew")
+        self._release = script(client, "release")
+        self._cancel = script(client, "cancel")
+        self._sweep = script(client, "sweep")
+        self._move = script(client, "move")
+        self._attach = script(client, "attach")
+        self._leave = script(client, "leave")
 
     def submit(
         self,

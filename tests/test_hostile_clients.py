@@ -231,6 +231,14 @@ def test_a_connection_is_good_for_the_next_request_after_a_refusal(stack: Stack)
     assert b'"object":"list"' in answer.replace(b" ", b"")
 
 
+def test_a_large_request_may_follow_one_that_was_too_large(stack: Stack) -> None:
+    http, body = stack.http(), BODY + b" " * 4_000_000
+    headers = {"Content-Type": "application/json"}
+    for _ in range(2):
+        problem(http.post(CHATS, content=body + b" " * 20_000_000, headers=headers), 413)
+        assert http.post(CHATS, content=body, headers=headers).status_code == 200
+
+
 def test_the_gateway_ends_at_once_under_slow_clients(tmp_path: Path) -> None:
     with running(tmp_path, grace=30) as stack, ExitStack() as open_:
         gateway = stack.start_gateway(processes=1)

@@ -8,13 +8,19 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from shared import logs
+from shared.protocol import Accepted, Chat, Event, Message, Sampling, Task, encode
+from shared.tickets import Claim
 from tests.calls import CHATS, ENDLESS, LATER, chat, raw_post
 from tests.stack import Process, Stack, wait_for
+from worker.engines import Engine
+from worker.execution import Execution
+from worker.quarantine import Quarantine
+from worker.run import Run
 
 SECRET, KEY = "the quick brown fox", "sk-alice-0123456789"
 
@@ -152,3 +158,23 @@ def test_json_holds_the_stack_trace(written: pytest.CaptureFixture[str]) -> None
     [line] = map(json.loads, written.readouterr().err.splitlines())
     assert (line["message"], line["level"], line["where"]) == ("it failed", "error", "x")
     assert line["exception"].endswith("ValueError: naïve")
+
+
+class _Broken:
+    """An engine with a fault."""
+
+    def run(self, task: Task, execution: object) -> Iterator[Event]:
+        raise RuntimeError("a fault of ours")
+
+
+def test_what_goes_wrong_in_a_slot_is_found_by_the_request(written: pytest.CaptureFixture[str]) -> None:
+    logs.setup("info", "json")
+    task = Chat("echo", (Message("user", SECRET),), Sampling(seed=1))
+    accepted = encode([Accepted(task, created=1, request_id="req_1")])
+    execution = Execution("chatcmpl-1", "first", Claim(seq=0, tries=1, accepted=accepted, waited=0))
+    run = Run(cast(Engine, _Broken()), Quarantine(), execution, lambda *_: None)
+    run.enter()
+    run.work()
+    [line] = map(json.loads, written.readouterr().err.splitlines())
+    assert (line["request_id"], line["job_id"], line["model"]) == ("req_1", "chatcmpl-1", "echo")
+    assert "a fault of ours" in line["exception"]

@@ -180,23 +180,24 @@ class TestCutLink:
             http.delete(f"/v1/jobs/{other}")
 
 
-class TestLockedRedis:
-    @pytest.fixture(scope="class")
-    def stack(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
-        stack = Locked(tmp_path_factory.mktemp("locked"))
-        try:
-            yield stack
-            stack.unharmed()
-        finally:
-            stack.close()
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
+    stack = Locked(tmp_path_factory.mktemp("locked"))
+    try:
+        yield stack
+        stack.unharmed()
+    finally:
+        stack.close()
 
-    def test_is_used_through_tls(self, stack: Locked) -> None:
-        with tls_in_front_of(stack.redis_port, stack.directory) as port:
-            url = f"rediss://inferq:{WRITTEN}@localhost:{port}/0?ssl_ca_certs={stack.directory / CA}"
-            stack.settings["redis_url"] = url
-            stack.start_gateway(processes=1)
-            stack.start_worker(echo_rate=100, slots=1)
-            http = stack.http()
+
+class TestLockedRedis:
+    def test_is_used_through_tls(self, locked: Locked) -> None:
+        with tls_in_front_of(locked.redis_port, locked.directory) as port:
+            url = f"rediss://inferq:{WRITTEN}@localhost:{port}/0?ssl_ca_certs={locked.directory / CA}"
+            locked.settings["redis_url"] = url
+            locked.start_gateway(processes=1)
+            locked.start_worker(echo_rate=100, slots=1)
+            http = locked.http()
             assert http.post(CHATS, json=chat("Hello")).json()["choices"][0]["message"]["content"] == "Hello"
             running, waiting = (http.post(CHATS, json=chat(ENDLESS), headers=LATER).headers["location"] for _ in "ab")
             wait_for(lambda: http.get(running).json()["tokens"] > 1, "its first words")
@@ -205,7 +206,7 @@ class TestLockedRedis:
                 assert http.delete(path).json()["status"] == "cancelled"
             for path in ("/readyz", "/metrics", "/v1/models", f"{running}/events"):
                 assert http.get(path).status_code == 200
-            for child in (stack.worker, stack.gateway):
+            for child in (locked.worker, locked.gateway):
                 stop(child)
 
     @pytest.mark.parametrize(
@@ -220,11 +221,11 @@ class TestLockedRedis:
         ],
     )
     def test_is_refused_or_missed_without_a_word_of_the_password(
-        self, stack: Locked, url: str, status: int, reason: str
+        self, locked: Locked, url: str, status: int, reason: str
     ) -> None:
-        with tls_in_front_of(stack.redis_port, stack.directory) as port:
-            url = url.format(tls=port, plain=stack.redis_port, ca=stack.directory / CA)
-            for command in (["up", "echo", "--data-dir", str(stack.directory / "data"), "--port", "0"], ["status"]):
+        with tls_in_front_of(locked.redis_port, locked.directory) as port:
+            url = url.format(tls=port, plain=locked.redis_port, ca=locked.directory / CA)
+            for command in (["up", "echo", "--data-dir", str(locked.directory / "data"), "--port", "0"], ["status"]):
                 done = subprocess.run(
                     [sys.executable, "-P", "-m", "inferq", *command],
                     env=os.environ | {"INFERQ_REDIS_URL": url},
@@ -236,4 +237,4 @@ class TestLockedRedis:
                 assert (done.returncode, reason in done.stderr) == (status, True), done.stderr
                 assert "hidden" not in done.stderr + done.stdout
                 assert "Traceback" not in done.stderr
-        stack.redis.acl_log_reset()
+        locked.redis.acl_log_reset()

@@ -160,7 +160,10 @@ def test_a_client_that_times_out(slow: Stack) -> None:
     known = slow.jobs()
     with slow.client(timeout=0.3) as client, pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model="echo", messages=said(ENDLESS))
-    submitted(slow, known, "cancelled")
+    [job_id] = slow.jobs().keys() - known.keys()
+    assert wait_for(lambda: slow.redis.zscore("iq:lingering:echo", job_id), "the linger")
+    slow.redis.zadd("iq:lingering:echo", {job_id: 1})  # it does not come again within its time
+    wait_for(lambda: slow.state(job_id) == "cancelled", "the cancellation")
     assert answers(slow)
 
 

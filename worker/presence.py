@@ -1,9 +1,10 @@
-"""A worker's presence before it serves: it is there, and this is what keeps it from serving."""
+"""A worker's presence: it is there, and this is what keeps it from serving."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import replace
 from types import TracebackType
 
@@ -14,6 +15,24 @@ from shared.registry import HEARTBEAT, Worker
 from shared.store import Outage
 
 log = logging.getLogger(__name__)
+
+
+class Herald:
+    """Announces a worker that has loaded its model: at once when there is news, else at each heartbeat."""
+
+    def __init__(self, client: Redis, worker: Worker) -> None:
+        self._client = client
+        self._worker = self._told = worker
+        self._due = 0.0
+
+    def announce(self, trouble: str) -> bool:
+        """Tell what keeps the worker from serving, if anything does. False when it is not time for that."""
+        now = replace(self._worker, card=None, reason=trouble) if trouble else self._worker
+        if now == self._told and time.monotonic() < self._due:
+            return False
+        registry.announce(self._client, now)
+        self._told, self._due = now, time.monotonic() + HEARTBEAT
+        return True
 
 
 class Presence:

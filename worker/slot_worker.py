@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -31,6 +30,7 @@ from shared.tickets import Tickets
 from worker.engines import Engine
 from worker.execution import Execution
 from worker.leases import LeaseKeeper
+from worker.presence import Herald
 from worker.publish import PAUSE, Publisher
 from worker.quarantine import Quarantine
 from worker.run import Run
@@ -53,12 +53,11 @@ class SlotWorker(SimpleWorker):
         self.model = engine.card.id
         super().__init__([self.model], name=me.name, connection=client, serializer=JSONSerializer)
         self.engine = engine
-        self._me = self._told = me
-        self._tell_again = 0.0
         self.grace = config.grace
         self.tickets = Tickets(client)
         self._lease_ms = int(config.lease * 1000)
         self._lease_client = lease_client
+        self._herald = Herald(lease_client, me)
         self._free = threading.Semaphore(engine.card.slots)
         self._slots = ThreadPoolExecutor(engine.card.slots, thread_name_prefix="slot")
         self._quarantine = Quarantine()
@@ -168,18 +167,12 @@ class SlotWorker(SimpleWorker):
     # What Redis hears of this worker
 
     def _announce(self) -> None:
-        if self._stopping.is_set():
+        if self._stopping.is_set() or not self._herald.announce(self.engine.trouble):
             return
-        trouble = self.engine.trouble
-        me = replace(self._me, card=None, reason=trouble) if trouble else self._me
-        if me == self._told and time.monotonic() < self._tell_again:
-            return
-        registry.announce(self._lease_client, me)
         with self._lease_client.pipeline() as pipe:
             pipe.hset(self.key, mapping=self.serialize())
             pipe.expire(self.key, self.worker_ttl + 60)
             pipe.execute()
-        self._told, self._tell_again = me, time.monotonic() + registry.HEARTBEAT
 
     def _set_connection(self, connection: Redis) -> Redis:
         """RQ would wait seven minutes for each answer, but a link that is cut tells nobody."""

@@ -55,8 +55,7 @@ def job_object(job_id: str) -> dict[str, Any]:
     ticket = owned(job_id)
     with translated():
         record = streams.read(gateway.client, job_id)
-        waiting = ticket.state is State.QUEUED
-        position = gateway.tickets.position(ticket.model, job_id) if waiting else None
+    turn = gateway.dispatcher.turn(ticket.model, job_id) if ticket.state is State.QUEUED else None
     failures = [event for event in record.events if isinstance(event, Failed)]
     error = errors.body(errors.failure(failures[-1]))["error"] if failures else None
-    return render_job(ticket, record, FORMATS[type(record.accepted.task)], position, error)
+    return render_job(ticket, record, FORMATS[type(record.accepted.task)], turn, error)

@@ -20,7 +20,7 @@ def stream(job: Job, first: Event | None, lines: sse.Lines, waiting: ExitStack) 
 
     def body() -> Iterator[str]:
         try:
-            yield from sse.body(job.mailbox, first, lines, lambda: dispatcher.position(job))
+            yield from sse.body(job.mailbox, first, lines, lambda: dispatcher.turn(job.accepted.task.model, job.id))
         except ClientGone:
             return
 

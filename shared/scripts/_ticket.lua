@@ -9,7 +9,8 @@
 --   iq:idempotency:<owner and key>   the job and the fingerprint that belong to an Idempotency-Key
 --   iq:limbo:<model>     entries seen in RQ's intermediate list, by when first   iq:sweep:<model>      when the last sweep was
 --   iq:counts:<model>    what became of its jobs: jobs:<outcome>, recovered, prompt_tokens, completion_tokens, wait_ms, and wait:<k>,
---                        the jobs that waited more than 2^(k-1) and up to 2^k ms      iq:failures  a stream of the last failed jobs
+--                        the jobs that waited more than 2^(k-1) and up to 2^k ms; held_us, how long the last `held` (up to 20) held
+--                        a slot on average                                            iq:failures  a stream of the last failed jobs
 --   rq:queue:<model>, rq:queue:<model>:intermediate, rq:wip:<model>, rq:job:<id>   RQ's own, kept so that its tools can show them
 -- Times are Redis's own, in milliseconds.
 local time = redis.call('TIME')
@@ -55,11 +56,21 @@ local function tally(model, id, state, last)
   end
 end
 
+-- Take note of how long a running job that ends has held its slot.
+local function pace(model, id)
+  local counts = 'iq:counts:' .. model
+  local c = redis.call('HMGET', counts, 'held_us', 'held')
+  local mean, n = tonumber(c[1] or 0), math.min(20, (c[2] or 0) + 1)
+  local held = math.max(1, now - redis.call('HGET', ticket(id), 'started')) * 1000
+  redis.call('HSET', counts, 'held_us', math.floor(mean + (held - mean) / n + 0.5), 'held', n)
+end
+
 -- The final state, come with the event `last`. From here on the ticket and the stream have a time to live.
 local function finish(model, id, exec, state, last)
   unlist(model, id, exec)
   redis.call('ZREM', 'iq:lingering:' .. model, id)
   tally(model, id, state, last)
+  if exec ~= '' then pace(model, id) end
   redis.call('HSET', ticket(id), 'state', state, 'ended', now)
   redis.call('DEL', 'rq:job:' .. id)
   local keep = redis.call('HGET', ticket(id), 'keep')
@@ -73,6 +84,11 @@ local function fail(model, id, exec, state, code, message)
   local last = { type = 'Failed', code = code, message = message }
   emit(id, seq, seq, cjson.encode({ last }))
   finish(model, id, exec, state, last)
+end
+
+-- A queued job is past its deadline.
+local function expire(model, id)
+  fail(model, id, '', 'failed', 'deadline_exceeded', 'The job waited in the queue beyond its deadline.')
 end
 
 -- Cancel a job. A queued one ends at once; a running one is marked, and its worker is told through RQ's command channel (and

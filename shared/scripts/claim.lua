@@ -3,13 +3,17 @@
 -- ARGV: model, id, exec, lease in milliseconds, worker
 -- Returns {1, events emitted so far, executions so far, the encoded `Accepted`, milliseconds since it was submitted} when the job
 --         is this execution's, also when the command is resent; {0, 0, 0, '', 0} when there is nothing to run: the entry was a
---         double, or late, or not one of ours.
+--         double, or late, or not one of ours, or the job is past its deadline, and has failed now.
 local model, id, exec, lease, worker = unpack(ARGV)
 local moved = redis.call('LREM', 'rq:queue:' .. model .. ':intermediate', 1, id)
 redis.call('ZREM', 'iq:limbo:' .. model, id)
-local t = redis.call('HMGET', ticket(id), 'state', 'seq', 'tries', 'exec', 'created')
+local t = redis.call('HMGET', ticket(id), 'state', 'seq', 'tries', 'exec', 'created', 'deadline')
 local mine = t[4] == exec
 if not mine and (moved == 0 or t[1] ~= 'queued') then return { 0, 0, 0, '', 0 } end
+if not mine and now >= tonumber(t[6]) then
+  expire(model, id)
+  return { 0, 0, 0, '', 0 }
+end
 local tries = tonumber(t[3])
 if not mine then
   tries = tries + 1

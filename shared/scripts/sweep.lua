@@ -19,7 +19,7 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:deadlines:' .. model, '-inf', now, 'LIMIT', 0, 100)) do
   if redis.call('HGET', ticket(id), 'state') == 'queued' then
     redis.call('LREM', 'rq:queue:' .. model, 1, id)
-    fail(model, id, '', 'failed', 'deadline_exceeded', 'The job waited in the queue beyond its deadline.')
+    expire(model, id)
   else
     redis.call('ZREM', 'iq:deadlines:' .. model, id)
   end

@@ -2,10 +2,11 @@
 # engine.sh COMMAND...   run COMMAND where `docker` and `docker compose` work and the base images are at hand
 # engine.sh --why-not    say in one line what keeps this machine from that; say nothing when nothing does
 #
-# An engine that answers and has the base images, or can pull them, is just used. A Debian 12 container without an engine, as
-# CI machines are, gets one for the time of COMMAND (its packages stay): a real engine and a real `docker compose` v2, but with STAND-IN BASE IMAGES, so that
-# no registry is needed: Debian 12 with Debian's own Python and Redis, under the names of the official images. What runs
-# on them proves the Dockerfile, the compose file and how the containers behave; it proves nothing of the official images.
+# An engine that answers and has the base images, or can pull them, is just used. A Debian 12 container without an engine,
+# as CI machines are, gets one for the time of COMMAND (its packages stay): a real engine and a real `docker compose` v2,
+# but with STAND-IN BASE IMAGES, so that no registry is needed: Debian 12 with Debian's own Python and Redis, under the
+# names of the official images. What runs on them proves the Dockerfile, the compose file and how the containers behave;
+# it proves nothing of the official images.
 set -euo pipefail
 
 python_image=python:3.12-slim

@@ -1,0 +1,114 @@
+"""The books of Redis: is every job in one state and listed where that says, and has every key an owner or an end?
+
+The keys are described in scripts/_ticket.lua, registry.py and census.py; scripts/audit.lua judges the jobs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from shared.tickets import script
+
+_LISTS = ("rq:queue:{}", "rq:queue:{}:intermediate")
+_SETS = ("iq:deadlines:{}", "iq:leases:{}", "iq:lingering:{}", "iq:limbo:{}", "rq:wip:{}")
+"""Where the jobs of a model are listed; members of the last one are `<job>:<execution>`."""
+_OF_MODELS = (*_LISTS, *_SETS, "iq:sweep:{}", "iq:counts:{}", "rq:workers:{}")
+_SINGLE = ("iq:failures", "iq:workers", "iq:models", "rq:queues", "rq:workers")
+_OF_JOBS = ("iq:job:", "iq:events:", "rq:job:")
+_CHUNK = 200
+"""Jobs that one call of the script judges; Redis does nothing else meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """Something that does not balance."""
+
+    subject: str
+    """A job's id, or another Redis key."""
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was looked at, and what is wrong with it."""
+
+    keys: int
+    jobs: int
+    findings: list[Finding]
+
+
+def audit(client: Redis, pause: float = 1.5) -> Audit:
+    """Look at all keys, and again after `pause` seconds if something seems wrong.
+
+    What moves can be seen between two places, so only what is wrong both times is a finding. Foreign keys, which begin
+    with neither `iq:` nor `rq:`, are left alone.
+    """
+    first = _look(client)
+    if not first.findings:
+        return first
+    time.sleep(pause)
+    second = _look(client)
+    return Audit(second.keys, second.jobs, sorted(set(first.findings) & set(second.findings)))
+
+
+def _look(client: Redis) -> Audit:
+    keys = {key.decode(errors="replace") for kind in ("iq:*", "rq:*") for key in client.scan_iter(kind, count=1000)}
+    queues: Any = client.smembers("rq:queues")
+    models = {queue.decode().removeprefix("rq:queue:") for queue in queues}
+    jobs = {model: _listed(client, model) for model in models}
+    _sort_in(client, {key.removeprefix(kind) for key in keys for kind in _OF_JOBS if key.startswith(kind)}, jobs)
+    owned = {*_SINGLE, *(key.format(model) for key in _OF_MODELS for model in models)}
+    strangers = sorted(key for key in keys - owned if not key.startswith(_OF_JOBS))
+    findings = [*_judged(client, jobs), *_without_end(client, strangers)]
+    return Audit(len(keys), sum(key.startswith("iq:job:") for key in keys), findings)
+
+
+def _listed(client: Redis, model: str) -> set[str]:
+    """The jobs that a model's indexes name."""
+    with client.pipeline(transaction=False) as pipe:
+        for key in _LISTS:
+            pipe.lrange(key.format(model), 0, -1)
+        for key in _SETS:
+            pipe.zrange(key.format(model), 0, -1)
+        *indexes, running = pipe.execute()
+    return {
+        *(member.decode(errors="replace") for index in indexes for member in index),
+        *(member.decode(errors="replace").rpartition(":")[0] for member in running),
+    }
+
+
+def _sort_in(client: Redis, ids: set[str], jobs: dict[str, set[str]]) -> None:
+    """Add jobs to those of their models; what has no ticket belongs to the model ''."""
+    for chunk in _chunks(sorted(ids)):
+        with client.pipeline(transaction=False) as pipe:
+            for job_id in chunk:
+                pipe.hget(f"iq:job:{job_id}", "model")
+            for job_id, model in zip(chunk, pipe.execute(), strict=True):
+                jobs.setdefault(model.decode() if model else "", set()).add(job_id)
+
+
+def _judged(client: Redis, jobs: dict[str, set[str]]) -> Iterator[Finding]:
+    judge = script(client, "audit")
+    for model, ids in sorted(jobs.items()):
+        for chunk in _chunks(sorted(ids)):
+            for job_id, problem in judge(keys=[], args=[model, *chunk]):
+                yield Finding(job_id.decode(errors="replace"), problem.decode(errors="replace"))
+
+
+def _without_end(client: Redis, keys: list[str]) -> Iterator[Finding]:
+    for chunk in _chunks(keys):
+        with client.pipeline(transaction=False) as pipe:
+            for key in chunk:
+                pipe.ttl(key)
+            for key, ttl in zip(chunk, pipe.execute(), strict=True):
+                if ttl == -1:
+                    yield Finding(key, "has neither an owner nor a time to live")
+
+
+def _chunks(items: list[str]) -> Iterator[list[str]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))

@@ -1,0 +1,46 @@
+#!lua flags=no-writes
+-- What does not balance about jobs of one model; each job is seen at one moment.
+-- ARGV: model, then ids: all that have a ticket of this model, a stream, or a place in one of the model's indexes
+-- Returns the findings, {id, problem} each.
+local model = ARGV[1]
+local queue = 'rq:queue:' .. model
+local found = {}
+for i = 2, #ARGV do
+  local id = ARGV[i]
+  local function wrong(...) found[#found + 1] = { id, string.format(...) } end
+  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'exec', 'seq')
+  local known = t[2] == model
+  local state = known and t[1] or 'without a ticket'
+  local waits, runs = state == 'queued', state == 'in_progress'
+
+  local places = {
+    { 'queue', #redis.call('LPOS', queue, id, 'COUNT', 0) + #redis.call('LPOS', queue .. ':intermediate', id, 'COUNT', 0), waits },
+    { 'deadlines', redis.call('ZSCORE', 'iq:deadlines:' .. model, id) and 1 or 0, waits },
+    { 'leases', redis.call('ZSCORE', 'iq:leases:' .. model, id) and 1 or 0, runs },
+    { 'work in progress', redis.call('ZLEXCOUNT', 'rq:wip:' .. model, '[' .. id .. ':', '(' .. id .. ';'), runs },
+  }
+  for _, place in ipairs(places) do
+    local name, times, due = unpack(place)
+    if times ~= (due and 1 or 0) then wrong('%s, and %d times in the %s', state, times, name) end
+  end
+  if runs and not redis.call('ZSCORE', 'rq:wip:' .. model, id .. ':' .. t[3]) then
+    wrong('%s, but not its execution', state)
+  end
+  if not (waits or runs) and redis.call('ZSCORE', 'iq:lingering:' .. model, id) then wrong('%s, and lingers', state) end
+  if not waits and redis.call('ZSCORE', 'iq:limbo:' .. model, id) then wrong('%s, and in limbo', state) end
+
+  local last = redis.call('XREVRANGE', 'iq:events:' .. id, '+', '-', 'COUNT', 1)[1]
+  if known and not last then wrong('%s, and has no stream', state) end
+  if last and not t[1] then wrong('has a stream without a ticket') end
+  if known and last and last[1] ~= (t[4] == '0' and '0-1' or t[4] .. '-0') then
+    wrong('its ticket knows %s events, its stream ends with %s', t[4], last[1])
+  end
+  local hash = redis.call('EXISTS', 'rq:job:' .. id) == 1
+  if hash ~= (waits or runs) then wrong('%s, and rq:job:%s is %s', state, id, hash and 'there' or 'missing') end
+  for _, key in ipairs({ ticket(id), 'iq:events:' .. id }) do
+    local ttl = redis.call('TTL', key)
+    if (waits or runs) and ttl >= 0 then wrong('%s, and %s ends in %d s', state, key, ttl) end
+    if not (waits or runs) and ttl == -1 then wrong('%s, and %s never ends', state, key) end
+  end
+end
+return found

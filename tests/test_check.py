@@ -1,0 +1,145 @@
+"""`inferq check`: it is silent about a Redis that is at work, and names whatever does not balance."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from shared.audit import audit
+from shared.protocol import State
+from shared.tickets import Attempt, Tickets
+from tests.calls import CHATS, chat, post_later
+from tests.stack import Stack, free_port, running, wait_for
+from tests.test_tickets import END, append, claim, dequeue, start, submit
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("books")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def tickets(valkey: Stack) -> Tickets:
+    """Three jobs: `waits`, `runs` and `done`."""
+    valkey.redis.flushall()
+    tickets = Tickets(valkey.redis)
+    tickets.load()
+    start(tickets, "done", "e1")
+    append(tickets, "done", "e1", 1, END, state=State.COMPLETED)
+    start(tickets, "runs", "e2")
+    submit(tickets, "waits")
+    return tickets
+
+
+def problems(tickets: Tickets) -> list[str]:
+    return [f"{finding.subject}: {finding.problem}" for finding in audit(tickets.client, pause=0.01).findings]
+
+
+def check(*options: str, **environ: str) -> tuple[int, str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("INFERQ_")}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "inferq", "check", *options],
+        env={**inherited, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_every_state_a_job_can_be_in_balances(tickets: Tickets) -> None:
+    submit(tickets, "later", attempt=Attempt("print", waits=True))
+    tickets.leave("later", Attempt("print", waits=True), linger=60)  # lingers
+    submit(tickets, "keyed", attempt=Attempt("print", idempotency="key"))
+    submit(tickets, "gone")
+    tickets.cancel("gone")
+    tickets.cancel("runs")
+    assert problems(tickets) == []
+    dequeue(tickets)  # lies between the queue and its claim
+    assert problems(tickets) == []
+    dequeue(tickets)
+    assert claim(tickets, "later", "e3")
+    tickets.release("m", [("later", "e3")])
+    assert problems(tickets) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "finding"),
+    [
+        (("LREM", "rq:queue:m", 0, "waits"), "waits: queued, and 0 times in the queue"),
+        (("RPUSH", "rq:queue:m", "waits"), "waits: queued, and 2 times in the queue"),
+        (("ZREM", "iq:deadlines:m", "waits"), "waits: queued, and 0 times in the deadlines"),
+        (("ZADD", "iq:leases:m", 1, "waits"), "waits: queued, and 1 times in the leases"),
+        (("RPUSH", "rq:queue:m:intermediate", "runs"), "runs: in_progress, and 1 times in the queue"),
+        (("ZREM", "iq:leases:m", "runs"), "runs: in_progress, and 0 times in the leases"),
+        (("ZADD", "rq:wip:m", 1e300, "runs:e0"), "runs: in_progress, and 2 times in the work in progress"),
+        (("HSET", "iq:job:runs", "exec", "e9"), "runs: in_progress, but not its execution"),
+        (("EXPIRE", "iq:job:runs", 100), "runs: in_progress, and iq:job:runs ends in 100 s"),
+        (("DEL", "iq:events:runs"), "runs: in_progress, and has no stream"),
+        (("HSET", "iq:job:runs", "seq", 3), "runs: its ticket knows 3 events, its stream ends with 0-1"),
+        (("DEL", "rq:job:runs"), "runs: in_progress, and rq:job:runs is missing"),
+        (("PERSIST", "iq:events:done"), "done: completed, and iq:events:done never ends"),
+        (("PERSIST", "iq:job:done"), "done: completed, and iq:job:done never ends"),
+        (("ZADD", "iq:lingering:m", 1, "done"), "done: completed, and lingers"),
+        (("ZADD", "iq:limbo:m", 1, "done"), "done: completed, and in limbo"),
+        (("DEL", "iq:job:done"), "done: has a stream without a ticket"),
+        (("HSET", "rq:job:done", "a", 1), "done: completed, and rq:job:done is there"),
+        (("HSET", "rq:job:nobody", "a", 1), "nobody: without a ticket, and rq:job:nobody is there"),
+        (("RPUSH", "rq:queue:m", "nobody"), "nobody: without a ticket, and 1 times in the queue"),
+        (("SET", "iq:worker:w", "{}"), "iq:worker:w: has neither an owner nor a time to live"),
+        (("HSET", "iq:counts:other", "a", 1), "iq:counts:other: has neither an owner nor a time to live"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(map(str, value)),
+)
+def test_what_does_not_balance_is_named(tickets: Tickets, damage: tuple[str | int, ...], finding: str) -> None:
+    tickets.client.execute_command(*damage)
+    assert finding in problems(tickets)
+
+
+def test_foreign_keys_are_left_alone(tickets: Tickets) -> None:
+    tickets.client.set("celery", 1)
+    assert problems(tickets) == []
+
+
+def test_the_command(tickets: Tickets, valkey: Stack, tmp_path: Path) -> None:
+    environ = {"INFERQ_REDIS_URL": str(valkey.settings["redis_url"])}
+    assert check(**environ) == (0, "3 jobs, 14 keys: everything balances\n", "")
+    tickets.client.rpush("rq:queue:m", "nobody\x1b[H")
+    (tmp_path / "redis.url").write_text(environ["INFERQ_REDIS_URL"])
+    code, output, _ = check("--data-dir", str(tmp_path))
+    assert code == 1
+    assert output.splitlines()[0] == "nobody [H: without a ticket, and 1 times in the queue"
+    code, output, _ = check("--json", **environ)
+    assert code == 1
+    assert [finding["subject"] for finding in json.loads(output)["findings"]] == ["nobody\x1b[H"]
+
+
+def test_without_a_redis_it_says_so() -> None:
+    code, output, complaint = check(INFERQ_REDIS_URL=f"redis://:secret@127.0.0.1:{free_port()}/0")
+    assert (code, output) == (1, "")
+    assert "does not answer" in complaint
+    assert "secret" not in complaint
+
+
+def test_it_is_silent_while_jobs_move(empty: Stack) -> None:
+    empty.start_gateway()
+    empty.start_worker(slots=8, echo_rate=400)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(empty.http().post, CHATS, json=chat("one two three")) for _ in range(4)]
+        later = [post_later(empty.http(), f"{i} one two three") for i in range(100)]
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            assert audit(empty.redis, pause=0.2).findings == []
+        assert all(answer.result().status_code == 200 for answer in asked)
+    wait_for(lambda: {empty.state(job) for job in later} == {"completed"}, "the end of all", 60)
+    assert audit(empty.redis).findings == []
