@@ -32,6 +32,8 @@ class Visit:
     """It counts its attempts: it may come again."""
     read_timeout: float | None
     """Seconds that it waits for the next byte, where it says so."""
+    patience: float
+    """Seconds that its job may wait in the queue."""
     begun: bool = False
     """It has got a part of the answer, or the status line: it will not come again by itself."""
     since: float = field(default_factory=time.monotonic)
@@ -47,7 +49,7 @@ class Visit:
         return _SOON
 
 
-def visit(headers: Headers, owner: str, path: str, body: bytes, *, waits: bool) -> Visit:
+def visit(headers: Headers, owner: str, path: str, body: bytes, *, waits: bool, patience: float) -> Visit:
     """Who comes, by the headers and bytes of a request; `waits` for the answer, or polls for it later."""
     number = headers.get("x-stainless-retry-count", "")
     timeout = headers.get("x-stainless-read-timeout", "")
@@ -58,7 +60,7 @@ def visit(headers: Headers, owner: str, path: str, body: bytes, *, waits: bool) 
         idempotency=_hash(owner.encode(), key.encode("utf-8", "surrogateescape")) if key else "",
         waits=waits,
     )
-    return Visit(attempt, counts=number.isdecimal(), read_timeout=_seconds(timeout))
+    return Visit(attempt, counts=number.isdecimal(), read_timeout=_seconds(timeout), patience=patience)
 
 
 def _seconds(text: str) -> float | None:

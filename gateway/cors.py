@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-_EXPOSED = "x-request-id, x-should-retry, Location, Preference-Applied, Retry-After"
+_EXPOSED = "x-request-id, x-should-retry, Location, Preference-Applied, Retry-After, retry-after-ms"
 _DAY = "86400"
 
 

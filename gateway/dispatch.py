@@ -15,7 +15,7 @@ import gevent
 from gateway.attempts import Visit
 from gateway.directory import Directory
 from gateway.errors import Crowded
-from gateway.pace import Pace, Turn, patience
+from gateway.pace import Pace, Turn
 from gateway.replies import Mailbox, Replies
 from shared import streams
 from shared.config import Config
@@ -36,8 +36,6 @@ class Job:
     mailbox: Mailbox
     visit: Visit | None = None
     """Whom it is for; None for somebody who only follows it."""
-    patience: float = 0.0
-    """Seconds that it may wait in the queue, for whom it is for."""
 
 
 class Dispatcher:
@@ -60,8 +58,7 @@ class Dispatcher:
         self._directory.admit(task)
         job_id = prefix + uuid4().hex
         accepted = Accepted(task, int(time.time()), owner, request_id)
-        wait = patience(self._config)
-        job = Job(job_id, accepted, self._replies.open(job_id), visit, wait)
+        job = Job(job_id, accepted, self._replies.open(job_id), visit)
         try:
             with translated():
                 taken = self._push(job)
@@ -86,13 +83,13 @@ class Dispatcher:
             job.accepted,
             reply=self._replies.stream,
             max_queue=self._config.max_queue,
-            wait=job.patience,
+            wait=job.visit.patience,
             keep=self._config.retention,
             attempt=job.visit.attempt,
         )
 
     def _push_again(self, job: Job) -> None:
-        """A failover has lost the job, and its client waits: submit it anew, unless it has seen a part of the answer."""
+        """A failover has lost the job. Submit it anew for its client, unless that has seen a part of the answer."""
         log.warning("redis has lost %s", job.id)
         if job.mailbox.next == 1:
             self._push(job)

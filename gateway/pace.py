@@ -12,10 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
 
-from flask import request
-
 from shared import registry
-from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.store import Outage
 from shared.tickets import Tickets, script
@@ -23,8 +20,8 @@ from shared.tickets import Tickets, script
 _FRESH = 1.0
 """Seconds for which an outlook serves everybody who asks."""
 _SOONEST, _LATEST = 0.5, 120.0
-"""Seconds after which a refused client shall come again: the `openai` client comes no sooner by itself, and does not come
-again at all when it is told to wait for longer."""
+"""Seconds after which a refused client shall come again: the `openai` client comes no sooner by itself, and does not
+come again at all when it is told to wait for longer."""
 _SPREAD = 10
 """Refused clients come again within the time in which this part of the queue is served: one in so many."""
 
@@ -108,11 +105,10 @@ def _left(held: float, age: float) -> float:
     return max(held - age, age / 4)
 
 
-def patience(config: Config) -> float:
-    """Seconds that the job of the current request may wait in the queue. Raises InvalidRequest."""
-    text = request.headers.get(HEADER)
+def patience(text: str | None, usual: float) -> float:
+    """Seconds that a job may wait in the queue, by its request's `HEADER`. Raises InvalidRequest."""
     if text is None:
-        return config.request_timeout
+        return usual
     try:
         seconds = float(text)
     except ValueError:

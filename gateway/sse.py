@@ -37,8 +37,8 @@ def body(mailbox: Mailbox, first: Event | None, lines: Lines, turn: Callable[[],
     """The body of a stream.
 
     `first` is an event that was taken from the mailbox already, None if it has been empty so far; `lines` makes an
-    event's lines; `turn` tells when the job's turn will come, while it waits. What is there at one time goes out in one piece.
-    Raises ClientGone.
+    event's lines; `turn` tells when the job's turn will come, while it waits. What is there at one time goes out in
+    one piece. Raises ClientGone.
     """
     event, piece = first, list[str]()
     spoken, told = -math.inf, 0

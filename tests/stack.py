@@ -73,13 +73,16 @@ class Stack:
         return self._closing.enter_context(httpx.Client(base_url=self.url, timeout=60))
 
     def start_valkey(self) -> None:
-        command = [str(get_binary_path()), "--port", str(self.redis_port), "--dir", str(self.directory)]
-        command += ["--bind", self.host, "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"]
-        command += self.valkey_options
-        self.valkey = self._start(command, stdout=subprocess.DEVNULL)
+        self.valkey = self.spawn_valkey()
         probe = redis.Redis(self.host, self.redis_port, protocol=2)
         wait_for(lambda: _answers(probe), "Valkey's answer")
         probe.close()
+
+    def spawn_valkey(self) -> Process:
+        command = [str(get_binary_path()), "--port", str(self.redis_port), "--dir", str(self.directory)]
+        command += ["--bind", self.host, "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"]
+        command += self.valkey_options
+        return self._start(command, stdout=subprocess.DEVNULL)
 
     def start_gateway(self, processes: int = 1) -> Process:
         self.gateway = self._inferq("gateway", gateway_processes=processes)

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from gateway import access, sse
+from gateway import access, pace, sse
 from gateway.api.jobs import job_object
 from gateway.api.streaming import stream
 from gateway.attempts import visit
@@ -42,7 +42,8 @@ def generate(wire: WireFormat) -> ResponseReturnValue:
     g.model = task.model
     preferences = request.headers.get("Prefer", "").lower().split(",")
     waits = "respond-async" not in map(str.strip, preferences)
-    client = visit(request.headers, owner(), request.path, body, waits=waits)
+    wait = pace.patience(request.headers.get(pace.HEADER), this_gateway().config.request_timeout)
+    client = visit(request.headers, owner(), request.path, body, waits=waits, patience=wait)
     job = dispatcher.submit(task, wire.id_prefix, owner(), g.request_id, client)
     access.note(job)
     if not waits:

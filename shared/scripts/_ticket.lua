@@ -2,6 +2,7 @@
 --
 -- Keys (all scripts; <id> a job, <model> a queue):
 --   iq:job:<id>          the ticket, a hash: state model owner created deadline keep seq tries cancel exec worker reply started ended
+--                        waiting idempotency
 --   iq:events:<id>       the job's stream; an entry's id is the sequence number of its last event; entry 0-1 is `Accepted`
 --   iq:leases:<model>    running jobs by the time at which their lease ends      iq:deadlines:<model>  queued jobs by deadline
 --   iq:lingering:<model> jobs whose client may come again, by the time at which they are cancelled if it does not
@@ -76,6 +77,8 @@ local function finish(model, id, exec, state, last)
   local keep = redis.call('HGET', ticket(id), 'keep')
   redis.call('EXPIRE', ticket(id), keep)
   redis.call('EXPIRE', 'iq:events:' .. id, keep)
+  local key = redis.call('HGET', ticket(id), 'idempotency')
+  if key and redis.call('HGET', key, 'job') == id then redis.call('EXPIRE', key, keep) end -- without its job it is of no use
 end
 
 -- The end by somebody else than the job's worker, told to the client by a `Failed` event.

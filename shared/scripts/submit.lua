@@ -37,6 +37,7 @@ if waiting >= tonumber(most) then return { 0, waiting } end
 redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner, 'created', now, 'deadline', now + wait,
   'keep', keep, 'seq', 0, 'tries', 0, 'cancel', 0, 'exec', '', 'reply', reply, 'waiting', waits)
 if idempotency ~= '' then
+  redis.call('HSET', ticket(id), 'idempotency', key)
   redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint)
   redis.call('PEXPIRE', key, 86400000)
 end

@@ -1,0 +1,1 @@
+"""Everything that can die dies, at random, while clients ask; in the end the books must balance. See __main__.py."""

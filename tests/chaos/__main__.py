@@ -1,0 +1,57 @@
+"""Chaos: everything is killed, frozen, stopped and cut at random, while clients ask.
+
+    python -m tests.chaos [--requests 2000] [--seed S] [--lease 4] [--real 60]
+
+Whatever was accepted, and not cancelled by its client, must be answered exactly once with exactly its text. What is
+killed is started again, as a supervisor would. The same seed asks for the same and draws the same faults.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import click
+
+from tests.chaos import plan, report, scenes
+from tests.chaos.run import Scene, run
+
+
+@click.command()
+@click.option("--requests", default=2000, help="how many, to echo engines")
+@click.option("--real", default=60, help="how many, to SmolLM2")
+@click.option("--seed", type=int, help="of an earlier run, to draw the same again")
+@click.option("--lease", default=4.0, help="seconds")
+def main(requests: int, real: int, seed: int | None, lease: float) -> None:
+    """Break everything while clients ask."""
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    print(f"seed {seed}")
+    broken = []
+    with tempfile.TemporaryDirectory() as folder:
+        scene = scenes.echoes(lease, Path(folder))
+        broken += play("echo", scene, plan.echoes(Random(seed), requests, tuple(scene.crews)), seed, lease)
+    if real:
+        scene = scenes.smollm2(lease)
+        asked = plan.questions(Random(seed), real, "smollm2")
+        calm = run(replace(scene, menu=(), settings={**scene.settings, "retention": 5}), asked, Random(seed))
+        known = [replace(client.request, expected=client.text) for client in calm.clients]
+        broken += play("SmolLM2", scene, known, seed, lease)
+    for promise in broken:
+        print(f"\nBROKEN: {promise}")
+    print(f"\nseed {seed}: " + (f"{len(broken)} promises broken" if broken else "every promise kept"))
+    sys.exit(1 if broken else 0)
+
+
+def play(name: str, scene: Scene, requests: list[plan.Request], seed: int, lease: float) -> list[str]:
+    """Run a scene and print its table; the promises it has broken."""
+    outcome = run(scene, requests, Random(seed))
+    print(f"\n== {name}\n{report.table(outcome, lease)}", flush=True)
+    return list(report.broken_promises(outcome, lease, least_hits=len(requests) // 100))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The real parts under a supervisor, which starts again whatever has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from tests.stack import Process, Stack, children
+
+
+class Parts(Stack):
+    """A stack whose processes are started without waiting for them."""
+
+    def spawn(self, *arguments: str, **settings: Any) -> Process:
+        return self._inferq(*arguments, **settings)
+
+
+@dataclass(eq=False, slots=True)
+class Child:
+    """A process that is to run always."""
+
+    name: str
+    spawn: Callable[[], Process]
+    is_up: Callable[[Process], Awaitable[bool]]
+    process: Process
+    up: asyncio.Event = field(default_factory=asyncio.Event)
+    """It serves, and is not being hurt."""
+    seen_up: bool = False
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The workers of one model."""
+
+    arguments: tuple[str, ...]
+    """After `inferq worker`."""
+    count: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class House:
+    """Valkey, a gateway of two processes, and workers. All that waits does so without holding up the clients."""
+
+    def __init__(self, stack: Parts, crews: Mapping[str, Crew]) -> None:
+        """`crews` by model."""
+        self.stack = stack
+        self.redis = Redis(
+            host="127.0.0.1", port=stack.redis_port, protocol=2, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)
+        )
+        self.models = tuple(crews)
+        self._names: dict[int, str] = {}
+        self._last_running: dict[str, str] = {}
+        self.valkey = Child("valkey", stack.spawn_valkey, self._valkey_is_up, stack.valkey)
+        self.gateway = self._child("gateway", lambda: stack.spawn("gateway", gateway_processes=2), self._gateway_is_up)
+        self.workers = [
+            self._child(
+                f"worker {model} {number}",
+                partial(stack.spawn, "worker", *c.arguments, **c.settings),
+                self._worker_is_up,
+            )
+            for model, c in crews.items()
+            for number in range(c.count)
+        ]
+
+    def _child(self, name: str, spawn: Callable[[], Process], is_up: Callable[[Process], Awaitable[bool]]) -> Child:
+        return Child(name, spawn, is_up, spawn())
+
+    @property
+    def children(self) -> list[Child]:
+        return [self.valkey, self.gateway, *self.workers]
+
+    async def keep(self) -> None:
+        """Supervise until cancelled."""
+        await asyncio.gather(*(self._keep(child) for child in self.children))
+
+    async def all_up(self) -> None:
+        """Wait until everything serves."""
+        for child in self.children:
+            await child.up.wait()
+
+    async def running(self) -> dict[str, str]:
+        """The jobs in progress, and the names of their workers; what was known last while Redis is away."""
+        try:
+            pipe = self.redis.pipeline(transaction=False)
+            for model in self.models:
+                pipe.zrange(f"iq:leases:{model}", 0, -1)
+            jobs = [job.decode() for found in await pipe.execute() for job in found]
+            for job in jobs:
+                pipe.hget(f"iq:job:{job}", "worker")
+            found = zip(jobs, await pipe.execute(), strict=True)
+            self._last_running = {job: worker.decode() for job, worker in found if worker}
+        except RedisError:
+            pass
+        return self._last_running
+
+    async def running_on(self, worker: Child) -> set[str]:
+        """The jobs in progress on a worker."""
+        name = self._names.get(worker.pid)
+        return {job for job, on in (await self.running()).items() if on == name}
+
+    def gateway_processes(self) -> list[int]:
+        return sorted(children(self.gateway.process))
+
+    async def active(self) -> int:
+        """Jobs that are not final."""
+        return sum(
+            [
+                await self.redis.zcard(f"iq:{index}:{model}")
+                for index in ("leases", "deadlines")
+                for model in self.models
+            ]
+        )
+
+    async def memory(self) -> int:
+        """Bytes that Redis uses for data and bookkeeping of keys, beyond what it uses when it is empty."""
+        info: dict[str, Any] = await self.redis.info("memory")
+        return int(info["used_memory_dataset"])
+
+    async def largest(self, count: int) -> list[tuple[int, str]]:
+        """The bytes and names of the largest keys."""
+        keys = [key async for key in self.redis.scan_iter(count=1000)]
+        sizes = [(int(await self.redis.memory_usage(key) or 0), key.decode()) for key in keys]
+        return sorted(sizes, reverse=True)[:count]
+
+    async def _keep(self, child: Child) -> None:
+        while True:
+            while child.process.poll() is None:
+                if not child.seen_up and await child.is_up(child.process):
+                    child.seen_up = True
+                    child.up.set()
+                await asyncio.sleep(0.05)
+            child.up.clear()
+            await asyncio.sleep(0.2)
+            if child is self.gateway:
+                while not self.stack.port_is_free():  # its processes follow their arbiter within half a second
+                    await asyncio.sleep(0.05)
+            child.process, child.seen_up = child.spawn(), False
+
+    async def _valkey_is_up(self, process: Process) -> bool:
+        try:
+            return bool(await self.redis.ping())
+        except RedisError:
+            return False
+
+    async def _gateway_is_up(self, process: Process) -> bool:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.stack.port)
+        except OSError:
+            return False
+        try:
+            writer.write(b"GET /v1/models HTTP/1.1\r\nHost: chaos\r\nConnection: close\r\n\r\n")
+            async with asyncio.timeout(2):
+                return b" 200 " in await reader.readline()
+        except (OSError, TimeoutError):
+            return False
+        finally:
+            writer.transport.abort()
+
+    async def _worker_is_up(self, process: Process) -> bool:
+        try:
+            for key in await self.redis.keys("iq:worker:*"):
+                card = json.loads(await self.redis.get(key) or "{}")
+                if card.get("pid") == process.pid and card["card"]:
+                    self._names[process.pid] = card["name"]
+                    return True
+        except RedisError:
+            pass
+        return False

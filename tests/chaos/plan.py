@@ -1,0 +1,69 @@
+"""What a run asks for and what it breaks, drawn from its seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+
+class Kind(StrEnum):
+    """How a client wants its answer."""
+
+    STREAM = "stream"
+    WHOLE = "whole"
+    POLL = "poll"
+    """Submits, then asks for the job now and then."""
+    FOLLOW = "follow"
+    """Submits, then reads the job's events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request of one client."""
+
+    number: int
+    kind: Kind
+    model: str
+    prompt: str
+    expected: str
+    """The text of its answer."""
+    most: int | None
+    """Its `max_tokens`."""
+    key: str
+    """Its Idempotency-Key; without one it counts its attempts, as the `openai` client does."""
+    leaves_after: float | None
+    """Seconds after which the client cancels it."""
+
+
+def echoes(random: Random, count: int, models: Sequence[str]) -> list[Request]:
+    """Requests to echo engines, whose words tell whose they are.
+
+    Half are streams, a quarter is polled; a tenth goes to the last of the models; a tenth is cancelled.
+    """
+    kinds = [Kind.STREAM] * 4 + [Kind.WHOLE] * 2 + [Kind.POLL, Kind.FOLLOW]
+    requests = []
+    for number in range(count):
+        kind = random.choice(kinds)
+        leaves = random.uniform(0.1, 3.0) if random.random() < 0.1 else None
+        text = " ".join(f"{number}.{word}" for word in range(random.randint(30, 130) if leaves is None else 400))
+        keyed = kind in (Kind.POLL, Kind.FOLLOW) or (leaves is None and random.random() < 0.5)
+        model = models[-1] if random.random() < 0.1 else random.choice(models[:-1])
+        key = f"{random.getrandbits(64):x}" if keyed else ""
+        requests.append(Request(number, kind, model, text, text, None, key, leaves))
+    return requests
+
+
+def questions(random: Random, count: int, model: str) -> list[Request]:
+    """Requests to a real model, half of them streams. What it answers has to be found out first."""
+    requests = []
+    for number in range(count):
+        key = f"{random.getrandbits(64):x}" if random.random() < 0.5 else ""
+        prompt = f"Tell me something about {random.choice(_SUBJECTS)} and the number {number}."
+        kind = random.choice((Kind.STREAM, Kind.STREAM, Kind.WHOLE, Kind.FOLLOW))
+        requests.append(Request(number, kind, model, prompt, "", random.randint(20, 60), key, None))
+    return requests
+
+
+_SUBJECTS = ("the sea", "bread", "winter", "music", "a small town", "the moon", "horses", "an old clock", "rain", "tea")

@@ -1,0 +1,79 @@
+"""The table of a run, and whether it kept the promises."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from inferq.table import aligned
+from tests.chaos.clients import Outcome as Fate
+from tests.chaos.run import SLACK, Outcome
+
+BAD = (Fate.LOST, Fate.DOUBLED, Fate.CROSSED)
+
+
+def table(outcome: Outcome, lease: float) -> str:
+    """What happened, for people."""
+    fates = Counter(client.outcome for client in outcome.clients)
+    lines = [f"{len(outcome.clients)} requests in {outcome.seconds:.0f} s: " + _list({f: fates[f] for f in Fate})]
+    kinds = Counter(client.request.kind for client in outcome.clients)
+    lines.append("asked as " + _list(kinds) + "; refused and repeated: " + (_list(Counter(outcome.refusals)) or "none"))
+    rows: list[tuple[str, ...]] = [("FAULT", "MADE", "HIT A RUNNING JOB", "RUNNING JOBS HIT")]
+    for kind in sorted({fault.kind for fault in outcome.faults}):
+        faults = [fault for fault in outcome.faults if fault.kind == kind]
+        rows.append((kind, *map(str, (len(faults), sum(f.hit > 0 for f in faults), sum(f.hit for f in faults)))))
+    rows.append(("all", *map(str, (len(outcome.faults), hits(outcome), sum(f.hit for f in outcome.faults)))))
+    lines += ["", aligned(rows), ""]
+    for name, times in (("recovery, nothing else going on", alone(outcome, lease)), ("recovery, any", _any(outcome))):
+        if times:
+            lines.append(
+                f"{name}: {len(times)} streams, median {statistics.median(times):.2f} s, worst {max(times):.2f} s"
+            )
+    lines.append("data in Redis: {:,} bytes before, {:,} after the retention".format(*outcome.memory))
+    lines.append(f"inferq check: {outcome.books.strip() or 'everything balances'}")
+    return "\n".join(lines)
+
+
+def broken_promises(outcome: Outcome, lease: float, least_hits: int) -> Iterator[str]:
+    """What makes the run a failure."""
+    for client in outcome.clients:
+        if client.outcome in BAD or client.outcome is None:
+            yield f"request {client.name} ({client.request.kind}) is {client.outcome}:\n  " + "\n  ".join(client.story)
+    if hits(outcome) < least_hits:
+        yield f"only {hits(outcome)} faults hit a running job, which proves too little; {least_hits} must"
+    if times := alone(outcome, lease):
+        if len(times) >= 20 and statistics.median(times) > lease + 1:
+            yield f"recovery takes {statistics.median(times):.2f} s in the median, more than a lease and 1 s"
+        if max(times) > lease + 3:
+            yield f"a recovery took {max(times):.2f} s, more than a lease and 3 s"
+    if outcome.books:
+        yield f"the books do not balance: {outcome.books}"
+    if outcome.memory[1] > outcome.memory[0] + SLACK:
+        keys = ", ".join(f"{key} {size:,}" for size, key in outcome.largest)
+        yield "Redis keeps {1:,} bytes of data; it had {0:,}. The largest keys: ".format(*outcome.memory) + keys
+
+
+def hits(outcome: Outcome) -> int:
+    """Faults that hit a running job."""
+    return sum(fault.hit > 0 for fault in outcome.faults)
+
+
+def alone(outcome: Outcome, lease: float) -> list[float]:
+    """Recoveries in seconds during which nothing kept Redis or the gateway from working.
+
+    After an outage of Redis, leases are not recovered for one more lease.
+    """
+    outages = [(fault.at, fault.until + lease) for fault in outcome.faults if fault.stops_all]
+    return [
+        after - at for at, after in outcome.recoveries if not any(at < end and begin < after for begin, end in outages)
+    ]
+
+
+def _any(outcome: Outcome) -> list[float]:
+    return [after - at for at, after in outcome.recoveries]
+
+
+def _list(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -1,0 +1,140 @@
+"""One run: start everything, ask, break things meanwhile, wait for the answers, look at what is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.chaos.clients import Client
+from tests.chaos.faults import Fault, Mischief
+from tests.chaos.house import Crew, House, Parts
+from tests.chaos.plan import Request
+from tests.chaos.wire import Wire
+
+SLACK = 50_000
+"""Bytes of data that Redis may keep for good: counts, the last failures, names of workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What runs, and what happens to it."""
+
+    crews: Mapping[str, Crew]
+    """The workers of each model."""
+    menu: Sequence[str]
+    """Faults to choose from; one that is there twice is made twice as often."""
+    clients: int
+    """Requests at one time."""
+    settings: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it."""
+
+    clients: list[Client]
+    seconds: float = 0.0
+    faults: list[Fault] = field(default_factory=list)
+    recoveries: list[tuple[float, float]] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    memory: tuple[int, int] = (0, 0)
+    """Bytes of data in Redis before the first request, and after the retention of the last job."""
+    largest: list[tuple[int, str]] = field(default_factory=list)
+    """The bytes and names of the largest keys that are left."""
+    books: str = ""
+    """What `inferq check` says; empty when they balance."""
+
+
+def run(scene: Scene, requests: Sequence[Request], random: Random) -> Outcome:
+    """Play the scene to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        stack = Parts(Path(folder), **scene.settings)
+        try:
+            return asyncio.run(_play(stack, scene, requests, random))
+        finally:
+            stack.close()
+
+
+async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random: Random) -> Outcome:
+    house = House(stack, scene.crews)
+    wire = Wire(stack.port)
+    outcome = Outcome([])
+    outcome.clients = [
+        Client(request, wire, Random(random.random()), outcome.refusals, outcome.recoveries) for request in requests
+    ]
+    mischief = Mischief(house, wire, outcome.clients, stack.settings["lease"], random)
+    keeping = asyncio.create_task(house.keep())
+    try:
+        await asyncio.wait_for(house.all_up(), 60)
+        before = await house.memory()
+        begun = time.monotonic()
+        reigning = asyncio.create_task(mischief.reign(scene.menu))
+        await _ask(outcome.clients, scene.clients)
+        outcome.seconds = time.monotonic() - begun
+        reigning.cancel()
+        with suppress(asyncio.CancelledError):
+            await reigning
+        await mischief.heal()
+        await asyncio.wait_for(house.all_up(), 60)
+        outcome.faults = mischief.made
+        await _all_final(house)
+        outcome.books = await asyncio.to_thread(_check, stack)
+        outcome.memory = before, await _settled(house, before)
+        outcome.largest = await house.largest(5)
+        outcome.books = outcome.books or await asyncio.to_thread(_check, stack)
+    finally:
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+        await house.redis.aclose()
+    return outcome
+
+
+async def _ask(clients: Sequence[Client], at_once: int) -> None:
+    """Let the clients ask, so many at one time; say now and then how far they are."""
+    waiting = iter(clients)
+    ended = 0
+
+    async def one_after_the_other() -> None:
+        nonlocal ended
+        for client in waiting:
+            await client.run()
+            ended += 1
+            if ended % 100 == 0:
+                sys.stderr.write(f"{ended} of {len(clients)} requests\n")
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(at_once)))
+
+
+async def _all_final(house: House) -> None:
+    """Jobs whose clients left in an outage have no one to cancel them, but end."""
+    end = time.monotonic() + 90
+    while await house.active():
+        if time.monotonic() > end:
+            raise AssertionError(f"{await house.active()} jobs do not end")
+        await asyncio.sleep(0.1)
+
+
+async def _settled(house: House, before: int) -> int:
+    """Bytes of data once retention has ended and the reply streams of killed gateways have lapsed."""
+    end = time.monotonic() + 60 + house.stack.settings["retention"]
+    while (now := await house.memory()) > before + SLACK and time.monotonic() < end:
+        await asyncio.sleep(0.5)
+    return now
+
+
+def _check(stack: Parts) -> str:
+    command = [sys.executable, "-P", "-m", "inferq", "check"]
+    environ = {**os.environ, "INFERQ_REDIS_URL": str(stack.settings["redis_url"])}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr

@@ -1,0 +1,40 @@
+"""The two runs: echo engines, whose every word is known, and a real model with its engine hosts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.chaos.house import Crew
+from tests.chaos.run import Scene
+
+_SHARED = {"log_level": "error", "retention": 20, "grace": 3}
+_MENU = (
+    *("SIGKILL worker",) * 4,
+    *("SIGTERM worker", "SIGSTOP worker", "SIGKILL gateway process", "cut connections") * 2,
+    *("SIGKILL gateway arbiter", "SIGTERM gateway", "SIGKILL valkey", "SIGSTOP valkey"),
+)
+
+
+def echoes(lease: float, folder: Path) -> Scene:
+    """Three workers that can continue an answer, and one that has to compute it again."""
+    again = folder / "again.gguf"
+    again.write_bytes(b"echo reads no file")
+    return Scene(
+        crews={
+            "echo": Crew(("echo",), 3),
+            "again": Crew((str(again), "--engine", "echo"), 1, {"echo_continue": 0}),
+        },
+        menu=_MENU,
+        clients=40,
+        settings={**_SHARED, "lease": lease, "slots": 4, "echo_rate": 50},
+    )
+
+
+def smollm2(lease: float) -> Scene:
+    """Two workers of one slot each, so that no neighbour changes the order of sums. Engine hosts are killed too."""
+    return Scene(
+        crews={"smollm2": Crew(("smollm2",), 2)},
+        menu=(*_MENU, *("SIGKILL engine host",) * 4),
+        clients=6,
+        settings={**_SHARED, "lease": lease, "slots": 1, "threads": 1, "context": 2048},
+    )
