@@ -49,8 +49,8 @@ def connect(url: str, *, timeout: float = 5.0, retries: int = 3) -> redis.Redis:
     except (TypeError, ValueError):  # what they say may quote the password
         raise ConfigError(
             f"{PREFIX}REDIS_URL is not the URL of a Redis: redis://, rediss:// or unix://, with options that redis-py"
-            f" knows, or {_SENTINEL}host:port,host:port/NAME/DB; in a password / ? # @ and % are written %2F %3F %23 %40"
-            " and %25"
+            f" knows, or {_SENTINEL}host:port,host:port/NAME/DB;"
+            " in a password / ? # @ and % are written %2F %3F %23 %40 and %25"
         ) from None
     client: redis.Redis = redis.Redis.from_pool(pool)
     return client

@@ -37,7 +37,7 @@ def main(requests: int, real: int, seed: int | None, lease: float) -> None:
     if real:
         scene = scenes.smollm2(lease)
         asked = plan.questions(Random(seed), real, "smollm2")
-        calm = run(replace(scene, menu=(), settings={**scene.settings, "retention": 5}), asked, Random(seed))
+        calm = run(replace(scene, course=scenes.calm), asked, Random(seed), patient=False)
         known = [replace(client.request, expected=client.text) for client in calm.clients]
         broken += play("SmolLM2", scene, known, seed, lease)
     for promise in broken:

@@ -58,9 +58,21 @@ class Mischief:
 
     async def reign(self, menu: Sequence[str], low: float = 1.0, high: float = 3.0) -> None:
         """Make faults out of `menu` every `low` to `high` seconds, until cancelled."""
-        while menu:
+        while True:
             await asyncio.sleep(self._random.uniform(low, high))
             await self.make(self._random.choice(menu))
+
+    async def roll(self) -> None:
+        """Stop one process after the other as a deploy does, each when the one before it serves again."""
+        for child in (*self._house.workers, self._house.gateway):
+            await child.up.wait()
+            fault = await (
+                self._gateway(signal.SIGTERM) if child is self._house.gateway else self._end(child, signal.SIGTERM)
+            )
+            if fault:
+                self.made.append(fault)
+            await asyncio.sleep(0.5)
+            await child.up.wait()
 
     async def make(self, kind: str) -> Fault | None:
         """None where there is nothing that could be hurt so at the moment."""
@@ -75,8 +87,9 @@ class Mischief:
 
     async def _worker(self, number: signal.Signals) -> Fault | None:
         worker = self._pick(self._house.workers)
-        if worker is None:
-            return None
+        return await self._end(worker, number) if worker else None
+
+    async def _end(self, worker: Child, number: signal.Signals) -> Fault:
         jobs = await self._house.running_on(worker)
         fault = Fault(f"{number.name} worker", time.monotonic(), len(jobs))
         self._hurt(worker, number)

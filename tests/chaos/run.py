@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +31,8 @@ class Scene:
 
     crews: Mapping[str, Crew]
     """The workers of each model."""
-    menu: Sequence[str]
-    """Faults to choose from; one that is there twice is made twice as often."""
+    course: Callable[[Mischief], Awaitable[None]]
+    """What is done to it while clients ask; stopped when all have their answers."""
     clients: int
     """Requests at one time."""
     settings: Mapping[str, Any]
@@ -55,17 +55,17 @@ class Outcome:
     """What `inferq check` says; empty when they balance."""
 
 
-def run(scene: Scene, requests: Sequence[Request], random: Random) -> Outcome:
-    """Play the scene to its end."""
+def run(scene: Scene, requests: Sequence[Request], random: Random, *, patient: bool = True) -> Outcome:
+    """Play the scene to its end; `patient`: also see that Redis forgets it, which takes a minute."""
     with tempfile.TemporaryDirectory() as folder:
         stack = Parts(Path(folder), **scene.settings)
         try:
-            return asyncio.run(_play(stack, scene, requests, random))
+            return asyncio.run(_play(stack, scene, requests, random, patient))
         finally:
             stack.close()
 
 
-async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random: Random) -> Outcome:
+async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random: Random, patient: bool) -> Outcome:
     house = House(stack, scene.crews)
     wire = Wire(stack.port)
     outcome = Outcome([])
@@ -78,17 +78,19 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
         await asyncio.wait_for(house.all_up(), 60)
         before = await house.memory()
         begun = time.monotonic()
-        reigning = asyncio.create_task(mischief.reign(scene.menu))
+        course = asyncio.ensure_future(scene.course(mischief))
         await _ask(outcome.clients, scene.clients)
         outcome.seconds = time.monotonic() - begun
-        reigning.cancel()
+        course.cancel()
         with suppress(asyncio.CancelledError):
-            await reigning
+            await course
         await mischief.heal()
         await asyncio.wait_for(house.all_up(), 60)
         outcome.faults = mischief.made
         await _all_final(house)
         outcome.books = await asyncio.to_thread(_check, stack)
+        if not patient:
+            return outcome
         outcome.memory = before, await _settled(house, before)
         outcome.largest = await house.largest(5)
         outcome.books = outcome.books or await asyncio.to_thread(_check, stack)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.chaos.faults import Mischief
 from tests.chaos.house import Crew
 from tests.chaos.run import Scene
 
@@ -24,7 +25,7 @@ def echoes(lease: float, folder: Path) -> Scene:
             "echo": Crew(("echo",), 3),
             "again": Crew((str(again), "--engine", "echo"), 1, {"echo_continue": 0}),
         },
-        menu=_MENU,
+        course=lambda mischief: mischief.reign(_MENU),
         clients=40,
         settings={**_SHARED, "lease": lease, "slots": 4, "echo_rate": 50},
     )
@@ -34,7 +35,26 @@ def smollm2(lease: float) -> Scene:
     """Two workers of one slot each, so that no neighbour changes the order of sums. Engine hosts are killed too."""
     return Scene(
         crews={"smollm2": Crew(("smollm2",), 2)},
-        menu=(*_MENU, *("SIGKILL engine host",) * 4),
+        course=lambda mischief: mischief.reign((*_MENU, *("SIGKILL engine host",) * 4)),
         clients=6,
         settings={**_SHARED, "lease": lease, "slots": 1, "threads": 1, "context": 2048},
+    )
+
+
+async def calm(mischief: Mischief) -> None:
+    """A course on which nothing happens."""
+
+
+async def deploy(mischief: Mischief) -> None:
+    """Every worker and the gateway are restarted, one after the other."""
+    await mischief.roll()
+
+
+def rolling(lease: float) -> Scene:
+    """Two workers and the gateway under load, all to be restarted."""
+    return Scene(
+        crews={"echo": Crew(("echo",), 2)},
+        course=deploy,
+        clients=12,
+        settings={**_SHARED, "lease": lease, "slots": 4, "echo_rate": 50},
     )
