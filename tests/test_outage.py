@@ -56,3 +56,18 @@ def test_an_outage(empty: Stack, fault: str) -> None:
     wait_for(lambda: http.get("/readyz").status_code == 200, "readiness")
     assert http.get(job_path).json()["status"] == "completed"
     assert http.post(CHATS, json=chat("Hello")).json()["choices"][0]["message"]["content"] == "Hello"
+
+
+def test_out_of_memory_refuses_new_requests_and_lets_running_ones_finish(empty: Stack) -> None:
+    empty.start_gateway()
+    empty.start_worker(echo_rate=50)
+    http, client = empty.http(), empty.client()
+    text = " ".join(str(number) for number in range(100))
+    stream = client.chat.completions.create(model="echo", messages=said(text), stream=True)
+    received = [next(stream) for _ in range(3)]
+    empty.redis.config_set("maxmemory", "1")
+    assert problem(http.post(CHATS, json=chat("Hello")), 503)["code"] == "store_unavailable"
+    received += stream
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in received) == text
+    empty.redis.config_set("maxmemory", "0")
+    assert http.post(CHATS, json=chat("Hello")).json()["choices"][0]["message"]["content"] == "Hello"

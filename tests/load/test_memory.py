@@ -1,0 +1,43 @@
+"""A hundred thousand small jobs leave nothing behind in Redis. Run by `make load`, not by `make test`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from shared.protocol import Accepted, Completion, Sampling
+from shared.tickets import Tickets
+from tests.stack import Stack, running, wait_for
+
+JOBS = 100_000
+
+
+def test_memory_is_back_after_the_retention(tmp_path: Path) -> None:
+    with running(tmp_path, retention=1, log_level="warning") as stack:
+        stack.start_worker(slots=8)
+        submit(stack, 2000)  # scripts, connections, counters
+        before = used(stack)
+        submit(stack, JOBS)
+        after = used(stack)
+    assert after < before * 1.05
+
+
+def submit(stack: Stack, count: int) -> None:
+    """Have the worker do so many jobs, and wait until their retention is over."""
+    tickets = Tickets(stack.redis)
+    task = Completion("echo", ("one",), Sampling(seed=1))
+    for index in range(count):
+        if index % 500 == 0:
+            wait_for(lambda: stack.redis.llen("rq:queue:echo") < 500, "room in the queue", 60)
+        tickets.submit(
+            f"cmpl-{count}-{index}", Accepted(task, int(time.time())), reply="", max_queue=10**6, wait=600, keep=1
+        )
+    wait_for(lambda: not any(stack.redis.scan_iter("iq:job:*", count=10_000)), "the end of the retention", 60)
+
+
+def used(stack: Stack) -> int:
+    """Bytes, once Redis has given back what it could."""
+    stack.redis.memory_purge()
+    info: Any = stack.redis.info("memory")
+    return int(info["used_memory"])
