@@ -66,6 +66,10 @@ class Mischief:
         """Stop one process after the other as a deploy does, each when the one before it serves again."""
         for child in (*self._house.workers, self._house.gateway):
             await child.up.wait()
+            with suppress(TimeoutError):  # a fault that hits nothing proves nothing
+                async with asyncio.timeout(5):
+                    while child is not self._house.gateway and not await self._house.running_on(child):
+                        await asyncio.sleep(0.02)
             fault = await (
                 self._gateway(signal.SIGTERM) if child is self._house.gateway else self._end(child, signal.SIGTERM)
             )

@@ -124,16 +124,10 @@ class House:
             ]
         )
 
-    async def memory(self) -> int:
-        """Bytes that Redis uses for data and bookkeeping of keys, beyond what it uses when it is empty."""
-        info: dict[str, Any] = await self.redis.info("memory")
-        return int(info["used_memory_dataset"])
-
-    async def largest(self, count: int) -> list[tuple[int, str]]:
-        """The bytes and names of the largest keys."""
+    async def memory(self) -> dict[str, int]:
+        """The bytes of each key. What Redis takes besides, for scripts and buffers, it takes once and keeps."""
         keys = [key async for key in self.redis.scan_iter(count=1000)]
-        sizes = [(int(await self.redis.memory_usage(key) or 0), key.decode()) for key in keys]
-        return sorted(sizes, reverse=True)[:count]
+        return {key.decode(): int(await self.redis.memory_usage(key) or 0) for key in keys}
 
     async def _keep(self, child: Child) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from inferq.table import aligned
@@ -31,7 +32,8 @@ def table(outcome: Outcome, lease: float) -> str:
             lines.append(
                 f"{name}: {len(times)} streams, median {statistics.median(times):.2f} s, worst {max(times):.2f} s"
             )
-    lines.append("data in Redis: {:,} bytes before, {:,} after the retention".format(*outcome.memory))
+    before, after = (sum(keys.values()) for keys in (outcome.before, outcome.after))
+    lines.append(f"keys in Redis: {before:,} bytes before the first request, {after:,} after the last retention")
     lines.append(f"inferq check: {outcome.books.strip() or 'everything balances'}")
     return "\n".join(lines)
 
@@ -50,9 +52,9 @@ def broken_promises(outcome: Outcome, lease: float, least_hits: int) -> Iterator
             yield f"a recovery took {max(times):.2f} s, more than a lease and 3 s"
     if outcome.books:
         yield f"the books do not balance: {outcome.books}"
-    if outcome.memory[1] > outcome.memory[0] + SLACK:
-        keys = ", ".join(f"{key} {size:,}" for size, key in outcome.largest)
-        yield "Redis keeps {1:,} bytes of data; it had {0:,}. The largest keys: ".format(*outcome.memory) + keys
+    if sum(outcome.after.values()) > sum(outcome.before.values()) + SLACK:
+        largest = sorted(outcome.after.items(), key=itemgetter(1), reverse=True)[:5]
+        yield f"Redis does not forget; its largest keys, in bytes: {largest}"
 
 
 def hits(outcome: Outcome) -> int:

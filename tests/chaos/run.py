@@ -21,8 +21,8 @@ from tests.chaos.house import Crew, House, Parts
 from tests.chaos.plan import Request
 from tests.chaos.wire import Wire
 
-SLACK = 50_000
-"""Bytes of data that Redis may keep for good: counts, the last failures, names of workers."""
+SLACK = 20_000
+"""Bytes that Redis may keep beyond those before: counts, the last failures, names of workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ class Outcome:
     faults: list[Fault] = field(default_factory=list)
     recoveries: list[tuple[float, float]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
-    memory: tuple[int, int] = (0, 0)
-    """Bytes of data in Redis before the first request, and after the retention of the last job."""
-    largest: list[tuple[int, str]] = field(default_factory=list)
-    """The bytes and names of the largest keys that are left."""
+    before: dict[str, int] = field(default_factory=dict)
+    """Bytes of each key before the first request."""
+    after: dict[str, int] = field(default_factory=dict)
+    """The same once all that has an end has ended."""
     books: str = ""
     """What `inferq check` says; empty when they balance."""
 
@@ -76,7 +76,7 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
     keeping = asyncio.create_task(house.keep())
     try:
         await asyncio.wait_for(house.all_up(), 60)
-        before = await house.memory()
+        outcome.before = await house.memory()
         begun = time.monotonic()
         course = asyncio.ensure_future(scene.course(mischief))
         await _ask(outcome.clients, scene.clients)
@@ -91,8 +91,7 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
         outcome.books = await asyncio.to_thread(_check, stack)
         if not patient:
             return outcome
-        outcome.memory = before, await _settled(house, before)
-        outcome.largest = await house.largest(5)
+        outcome.after = await _settled(house, outcome.before)
         outcome.books = outcome.books or await asyncio.to_thread(_check, stack)
     finally:
         keeping.cancel()
@@ -127,12 +126,12 @@ async def _all_final(house: House) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _settled(house: House, before: int) -> int:
-    """Bytes of data once retention has ended and the reply streams of killed gateways have lapsed."""
+async def _settled(house: House, before: dict[str, int]) -> dict[str, int]:
+    """Bytes of each key once retention has ended and the reply streams of killed gateways have lapsed."""
     end = time.monotonic() + 60 + house.stack.settings["retention"]
-    while (now := await house.memory()) > before + SLACK and time.monotonic() < end:
-        await asyncio.sleep(0.5)
-    return now
+    while sum((after := await house.memory()).values()) > sum(before.values()) + SLACK and time.monotonic() < end:
+        await asyncio.sleep(1)
+    return after
 
 
 def _check(stack: Parts) -> str:
