@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --root-user-
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos failover load check bench lock
+.PHONY: up test docker-test chaos failover load memory check bench lock
 
 up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
 	$(BIN)/inferq up $(ARGS)
@@ -26,7 +26,10 @@ failover: .venv/dev      ## a failover of Redis under load
 	$(BIN)/python -m pytest tests/failover
 
 load: .venv/dev          ## two thousand streams at once
-	$(BIN)/python -m pytest tests/load --timeout 300
+	$(BIN)/python -m pytest tests/load/test_many_streams.py --timeout 300
+
+memory: .venv/dev        ## what a hundred thousand small jobs leave in Redis
+	$(BIN)/python -m pytest tests/load/test_memory.py --timeout 400
 
 check: .venv/dev         ## format, lint, types, layers
 	$(BIN)/ruff format --check

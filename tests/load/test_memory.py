@@ -1,4 +1,4 @@
-"""A hundred thousand small jobs leave nothing behind in Redis. Run by `make load`, not by `make test`."""
+"""A hundred thousand small jobs leave nothing behind in Redis. Run by `make memory`, not by `make test`."""
 
 from __future__ import annotations
 
