@@ -98,12 +98,15 @@ class Dispatcher:
             job.mailbox.put(job.mailbox.next, [Failed(lost.code, lost.message)])
 
     def _withdraw(self, job_id: str) -> None:
-        """See that a job whose client was told "not accepted" does not run, should its command arrive after all."""
+        """See that a job whose client was told "not accepted" does not run, should its command arrive after all.
+
+        Unless that client came again meanwhile and was given the job: then it is accepted.
+        """
         for _ in range(60):
             gevent.sleep(1)
             with suppress(*Outage):
                 with suppress(JobNotFound):
-                    self._tickets.cancel(job_id)
+                    self._tickets.cancel(job_id, unless_joined=True)
                 return
 
     def detach(self, job: Job) -> None:

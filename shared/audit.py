@@ -59,7 +59,8 @@ def audit(client: Redis, pause: float = 1.5) -> Audit:
 def _look(client: Redis) -> Audit:
     keys = {key.decode(errors="replace") for kind in ("iq:*", "rq:*") for key in client.scan_iter(kind, count=1000)}
     queues: Any = client.smembers("rq:queues")
-    models = {queue.decode().removeprefix("rq:queue:") for queue in queues}
+    models = {queue.decode().removeprefix("rq:queue:") for queue in queues}  # that were ever asked for
+    models |= {key.removeprefix("rq:workers:") for key in keys if key.startswith("rq:workers:")}  # or served
     jobs = {model: _listed(client, model) for model in models}
     _sort_in(client, {key.removeprefix(kind) for key in keys for kind in _OF_JOBS if key.startswith(kind)}, jobs)
     owned = {*_SINGLE, *(key.format(model) for key in _OF_MODELS for model in models)}

@@ -175,9 +175,9 @@ class Tickets:
         """Hand (job id, execution id) pairs back to the head of the queue; how many were."""
         return int(self._release(keys=[], args=[model, *(x for pair in executions for x in pair)]))
 
-    def cancel(self, job_id: str) -> State:
+    def cancel(self, job_id: str, *, unless_joined: bool = False) -> State:
         """Cancel a job; its state after that, IN_PROGRESS when its worker has yet to end it. Raises JobNotFound."""
-        state = self._cancel(keys=[], args=[job_id]).decode()
+        state = self._cancel(keys=[], args=[job_id, int(unless_joined)]).decode()
         if not state:
             raise JobNotFound(job_id)
         return State(state)

@@ -134,6 +134,8 @@ def test_without_a_redis_it_says_so() -> None:
 def test_it_is_silent_while_jobs_move(empty: Stack) -> None:
     empty.start_gateway()
     empty.start_worker(slots=8, echo_rate=400)
+    wait_for(lambda: empty.redis.exists("iq:sweep:echo"), "the first sweep")
+    assert audit(empty.redis).findings == []  # nobody has asked for the model yet
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(empty.http().post, CHATS, json=chat("one two three")) for _ in range(4)]
         later = [post_later(empty.http(), f"{i} one two three") for i in range(100)]

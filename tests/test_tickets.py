@@ -299,3 +299,25 @@ def test_out_of_memory_refuses_new_jobs_and_lets_running_ones_end(tickets: Ticke
     finally:
         tickets.client.config_set("maxmemory", "0")
     assert tickets.get("a").state is State.COMPLETED
+
+
+def test_a_withdrawn_job_is_left_alone_once_its_client_came_again_and_was_given_it(tickets: Tickets) -> None:
+    polls = Attempt("print", idempotency="key", waits=False)
+    for job_id in ("a", "b"):
+        submit(tickets, job_id, attempt=polls)
+        if job_id == "b":
+            assert submit(tickets, "c", attempt=polls) == "b"
+        tickets.cancel(job_id, unless_joined=True)
+    assert [tickets.get(job_id).state for job_id in ("a", "b")] == [State.CANCELLED, State.QUEUED]
+
+
+def test_an_idempotency_key_is_forgotten_with_its_job_and_not_with_an_earlier_one(tickets: Tickets) -> None:
+    keyed = Attempt("print", idempotency="key")
+    submit(tickets, "a", attempt=keyed)
+    assert tickets.client.ttl("iq:idempotency:key") > 60
+    tickets.cancel("a")
+    assert tickets.client.ttl("iq:idempotency:key") <= 60
+    submit(tickets, "b", attempt=keyed)
+    submit(tickets, "c")
+    tickets.cancel("c")
+    assert tickets.client.ttl("iq:idempotency:key") > 60

@@ -2,7 +2,7 @@
 --
 -- Keys (all scripts; <id> a job, <model> a queue):
 --   iq:job:<id>          the ticket, a hash: state model owner created deadline keep seq tries cancel exec worker reply started ended
---                        waiting idempotency
+--                        waiting idempotency joined
 --   iq:events:<id>       the job's stream; an entry's id is the sequence number of its last event; entry 0-1 is `Accepted`
 --   iq:leases:<model>    running jobs by the time at which their lease ends      iq:deadlines:<model>  queued jobs by deadline
 --   iq:lingering:<model> jobs whose client may come again, by the time at which they are cancelled if it does not
@@ -129,6 +129,7 @@ end
 local function join(id, waits)
   redis.call('ZREM', 'iq:lingering:' .. redis.call('HGET', ticket(id), 'model'), id)
   redis.call('HINCRBY', ticket(id), 'waiting', waits)
+  redis.call('HSET', ticket(id), 'joined', 1)
 end
 
 -- Back to the head of the queue, with a minute at least to be claimed again.

@@ -58,9 +58,10 @@ class Mischief:
 
     async def reign(self, menu: Sequence[str], low: float = 1.0, high: float = 3.0) -> None:
         """Make faults out of `menu` every `low` to `high` seconds, until cancelled."""
+        schedule = Random(self._random.random())  # its own: how often the other draws depends on what is up
         while True:
-            await asyncio.sleep(self._random.uniform(low, high))
-            await self.make(self._random.choice(menu))
+            await asyncio.sleep(schedule.uniform(low, high))
+            await self.make(schedule.choice(menu))
 
     async def roll(self) -> None:
         """Stop one process after the other as a deploy does, each when the one before it serves again."""
@@ -75,7 +76,6 @@ class Mischief:
             )
             if fault:
                 self.made.append(fault)
-            await asyncio.sleep(0.5)
             await child.up.wait()
 
     async def make(self, kind: str) -> Fault | None:

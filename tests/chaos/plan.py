@@ -30,7 +30,7 @@ class Request:
     expected: str
     """The text of its answer."""
     most: int | None
-    """Its `max_tokens`."""
+    """Its `max_tokens`; None asks an echo engine in a chat, a number a real model for a completion."""
     key: str
     """Its Idempotency-Key; without one it counts its attempts, as the `openai` client does."""
     leaves_after: float | None
@@ -47,7 +47,7 @@ def echoes(random: Random, count: int, models: Sequence[str]) -> list[Request]:
     for number in range(count):
         kind = random.choice(kinds)
         leaves = random.uniform(0.1, 3.0) if random.random() < 0.1 else None
-        text = " ".join(f"{number}.{word}" for word in range(random.randint(30, 130) if leaves is None else 400))
+        text = " ".join(f"{number}.{word};" for word in range(random.randint(30, 130) if leaves is None else 400))
         keyed = kind in (Kind.POLL, Kind.FOLLOW) or (leaves is None and random.random() < 0.5)
         model = models[-1] if random.random() < 0.1 else random.choice(models[:-1])
         key = f"{random.getrandbits(64):x}" if keyed else ""
@@ -55,15 +55,21 @@ def echoes(random: Random, count: int, models: Sequence[str]) -> list[Request]:
     return requests
 
 
-def questions(random: Random, count: int, model: str) -> list[Request]:
-    """Requests to a real model, half of them streams. What it answers has to be found out first."""
+def rhymes(random: Random, count: int, model: str) -> list[Request]:
+    """Completions by a real model, of a sentence that it has read ten times. What it says has to be found out first.
+
+    It goes on with that sentence by a wide margin. Where two words are nearly as likely, a continued answer may take
+    the other one: the engine sums in other batches then.
+    """
     requests = []
     for number in range(count):
         key = f"{random.getrandbits(64):x}" if random.random() < 0.5 else ""
-        prompt = f"Tell me something about {random.choice(_SUBJECTS)} and the number {number}."
+        one, two, three = random.sample(_NOUNS, 3)
+        prompt = f"The {random.choice(_LOOKS)} {one} and the {random.choice(_LOOKS)} {two} like the {three}.\n" * 10
         kind = random.choice((Kind.STREAM, Kind.STREAM, Kind.WHOLE, Kind.FOLLOW))
         requests.append(Request(number, kind, model, prompt, "", random.randint(20, 60), key, None))
     return requests
 
 
-_SUBJECTS = ("the sea", "bread", "winter", "music", "a small town", "the moon", "horses", "an old clock", "rain", "tea")
+_NOUNS = ("dog", "horse", "king", "queen", "fish", "moon", "house", "tree", "bird", "clock", "river", "child")
+_LOOKS = ("old", "big", "small", "red", "green", "white", "young", "happy")
