@@ -22,6 +22,16 @@ class Model:
     engine: str
     size: int | None
     """Bytes of the file; None when the model has none."""
+    architecture: str = ""
+    """What a legacy file holds, where it does not tell; empty: what it tells."""
+    chat_format: str = ""
+    """How a conversation becomes a prompt: a format's name, or the path of a Jinja file; empty: as the file says."""
+    lora: tuple[tuple[Path, float], ...] = ()
+    """Adapters, each with its scale."""
+    draft: Path | None = None
+    """A smaller model's file, whose guesses the engine checks: the same answers, sooner."""
+    rope_freq_base: float | None = None
+    rope_freq_scale: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ class Sampling:
     frequency_penalty: float | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token id, what is added to its logit)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import (
     ContextLengthExceeded,
@@ -53,6 +54,10 @@ class Running:
         self.cancelled = True
         for callback in self._callbacks:
             callback()
+
+
+def tiny(path: Path) -> Model:
+    return Model("tiny", "", path, "llama.cpp", None)
 
 
 def greedy(prompt: Prompt, max_tokens: int | None = None, stop: tuple[str, ...] = ()) -> Completion:
@@ -122,7 +127,7 @@ def host_of(engine: LlamaCppEngine) -> int:
 
 @contextlib.contextmanager
 def loaded(path: Path = TINY, slots: int = 1) -> Iterator[LlamaCppEngine]:
-    engine = LlamaCppEngine("tiny", path, Config(slots=slots, threads=1))
+    engine = LlamaCppEngine(tiny(path), Config(slots=slots, threads=1))
     try:
         yield engine
     finally:
@@ -382,7 +387,7 @@ def test_a_truncated_file_is_refused_without_a_host(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(TINY.read_bytes()[:-1000])
     with pytest.raises(ModelFileError, match="truncated"):
-        LlamaCppEngine("tiny", path, Config())
+        LlamaCppEngine(tiny(path), Config())
 
 
 def test_what_llama_cpp_refuses_is_told_with_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,7 +397,7 @@ def test_what_llama_cpp_refuses_is_told_with_the_log(tmp_path: Path, monkeypatch
     path = tmp_path / "model.gguf"
     path.write_bytes(TINY.read_bytes().replace(b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0lxxma", 1))
     with pytest.raises(ModelLoadError, match=r"(?s)ended with status 1 .*its log ends:.*lxxma"):
-        LlamaCppEngine("tiny", path, Config())
+        LlamaCppEngine(tiny(path), Config())
     assert not list(private.iterdir())
 
 
@@ -425,7 +430,7 @@ def test_the_host_is_named_after_the_model(single: LlamaCppEngine) -> None:
 
 def test_it_loads_in_a_thread_that_ends_before_it_is_used() -> None:
     def load() -> None:
-        engines.append(LlamaCppEngine("tiny", TINY, Config(slots=1, threads=1)))
+        engines.append(LlamaCppEngine(tiny(TINY), Config(slots=1, threads=1)))
 
     engines: list[LlamaCppEngine] = []
     in_threads(load)
@@ -439,9 +444,11 @@ def test_it_loads_in_a_thread_that_ends_before_it_is_used() -> None:
 PARENT = """
 import sys, time
 from pathlib import Path
+from shared.catalogue import Model
 from shared.config import Config
 from worker.engines.llama_cpp import LlamaCppEngine
-print(LlamaCppEngine("tiny", Path(sys.argv[1]), Config(slots=1, threads=1)).host_pid, flush=True)
+model = Model("tiny", "", Path(sys.argv[1]), "llama.cpp", None)
+print(LlamaCppEngine(model, Config(slots=1, threads=1)).host_pid, flush=True)
 time.sleep(60)
 """
 

@@ -67,8 +67,7 @@ def _load(locate: Callable[[], Model], config: Config, tell: Callable[[str], Non
     tell("it loads the model")
     while True:
         try:
-            model = locate()
-            return engines.load(model.engine, model.id, model.path, config)
+            return engines.load(locate(), config)
         except (ModelFileError, ModelLoadError) as exc:
             tell(str(exc))
             log.error("the model cannot be loaded, next try in %g s: %s", pause, exc)

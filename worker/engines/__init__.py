@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Protocol
 
+from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import EngineError
 from shared.protocol import Delta, Event, Task
@@ -51,20 +51,22 @@ class Engine(Protocol):
         """End the engine and its host."""
 
 
-# name -> "module:class"; the class is called with (model id, path or None, config).
+# name -> "module:class"; the class is called with (model, config).
 _ENGINES = {
     "echo": "worker.engines.echo:EchoEngine",
     "llama.cpp": "worker.engines.llama_cpp:LlamaCppEngine",
 }
 
 
-def load(name: str, model: str, path: Path | None, config: Config) -> Engine:
-    """Load a model into the engine called `name`.
+def load(model: Model, config: Config) -> Engine:
+    """Load a model into its engine.
 
     Raises:
         EngineError: there is no such engine, or it is not installed.
+        ModelFileError: the model's file is damaged, or not for this engine.
         ModelLoadError: the engine refused the model.
     """
+    name = model.engine
     if name not in _ENGINES:
         raise EngineError(f"unknown engine {name!r}; there are {', '.join(sorted(_ENGINES))}")
     module, _, attribute = _ENGINES[name].partition(":")
@@ -72,5 +74,5 @@ def load(name: str, model: str, path: Path | None, config: Config) -> Engine:
         factory = getattr(importlib.import_module(module), attribute)
     except ImportError as exc:
         raise EngineError(f"the engine {name!r} is not installed: {exc}") from exc
-    engine: Engine = factory(model, path, config)
+    engine: Engine = factory(model, config)
     return engine

@@ -10,8 +10,8 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, JobCancelled
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Task, Usage
@@ -29,9 +29,9 @@ class EchoEngine:
     `config.echo_prefill_ms` make it as slow as a model.
     """
 
-    def __init__(self, model: str, path: Path | None, config: Config) -> None:
+    def __init__(self, model: Model, config: Config) -> None:
         self.card = Card(
-            id=model,
+            id=model.id,
             engine="echo",
             architecture="echo",
             context=config.context or CONTEXT,

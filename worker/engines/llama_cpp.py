@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
+from shared.catalogue import Model
 from shared.config import Config
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest
@@ -43,9 +43,10 @@ class LlamaCppEngine:
         ModelLoadError: llama.cpp refused the file, or died of it.
     """
 
-    def __init__(self, model: str, path: Path | None, config: Config) -> None:
+    def __init__(self, model: Model, config: Config) -> None:
+        path = model.path
         if path is None:
-            raise EngineError(f"the engine llama.cpp needs a file for the model {model!r}")
+            raise EngineError(f"the engine llama.cpp needs a file for the model {model.id!r}")
         header = read_header(path)
         self._bos, self._vocabulary_size = header.bos, header.vocabulary_size
         self._defaults = {**_OPENAI_DEFAULTS, **header.sampling}
@@ -58,7 +59,7 @@ class LlamaCppEngine:
             "threads": config.threads or max(1, usable() - 1),
             "batch_threads": config.threads or usable(),
         }
-        self._host = EngineHost("worker.engines.llama_cpp_host", model, parameters)
+        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, parameters)
         self._client = Client(self._host, key)
         try:
             properties = self._client.ask("/props")
@@ -66,7 +67,7 @@ class LlamaCppEngine:
             self._host.close()
             raise
         self.card = Card(
-            id=model,
+            id=model.id,
             engine="llama.cpp",
             architecture=header.architecture,
             context=properties["default_generation_settings"]["n_ctx"],
@@ -125,4 +126,9 @@ class LlamaCppEngine:
         chosen = {name: default if given[name] is None else given[name] for name, default in self._defaults.items()}
         if chosen["temperature"] < _COLDEST:
             chosen["temperature"] = 0.0
-        return chosen | {"seed": sampling.seed, "stop": sampling.stop, "ignore_eos": sampling.ignore_eos}
+        return chosen | {
+            "seed": sampling.seed,
+            "stop": sampling.stop,
+            "ignore_eos": sampling.ignore_eos,
+            "logit_bias": sampling.logit_bias,
+        }
