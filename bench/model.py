@@ -26,12 +26,22 @@ from typing import Any
 from bench.machine import describe, spread
 from inferq import pull
 from shared import catalogue
+from shared.config import Config
 from shared.cores import usable
 from tests.stack import Stack, running, wait_for
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_host import SOCKET
 
 SLOTS, TOKENS, MODEL = 8, 128, "smollm2"
+PLAIN = {
+    "batch": Config().batch_size,
+    "lora": [],
+    "draft": "",
+    "rope_freq_base": 0.0,
+    "rope_freq_scale": 0.0,
+    "chat_template": "",
+}
+"""A model as it is, in the terms of the engine host."""
 SAMPLING = {"temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0, "ignore_eos": True, "max_tokens": TOKENS}
 
 Connect = Callable[[], http.client.HTTPConnection]
@@ -45,7 +55,7 @@ def main() -> None:
     assert path is not None
     key = secrets.token_urlsafe()
     threads = {"threads": max(1, usable() - 1), "batch_threads": usable()}
-    parameters = {"path": str(path), "key": key, "context": 0, "slots": SLOTS, **threads}
+    parameters = {"path": str(path), "key": key, "context": 0, "slots": SLOTS, **threads, **PLAIN}
     print(describe("inferq", "xllamacpp", "redis", "rq", "gunicorn"))
     print(f"{path.name}, {threads}, n_batch 128, {SLOTS} slots, {TOKENS} tokens an answer, {runs} runs in turns")
     host = EngineHost("worker.engines.llama_cpp_host", MODEL, parameters)

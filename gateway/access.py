@@ -43,15 +43,14 @@ def _answered(response: Response) -> Response:
     gateway = this_gateway()
     began, job, failure, model = g.began, g.get("job"), g.get("outcome"), g.get("model", "")
     endpoint = request.url_rule.rule if request.url_rule else ""
-    measured = request.method == "POST"
     fields = {"method": request.method, "path": request.path, "key": g.get("owner"), "status": response.status_code}
 
     @response.call_on_close
     def end() -> None:
         outcome = failure or _outcome(response.status_code, job)
-        known = job.accepted.task.model if job else model if gateway.directory.knows(model) else ""
+        known = job.accepted.task.model if job else gateway.directory.seen(model)
         gateway.metrics.count(endpoint, known, outcome)
-        if job and measured:
+        if job and job.visit:
             gateway.metrics.measure(job)
         spent = round((time.monotonic() - began) * 1000, 1)
         level = logging.DEBUG if endpoint in _PROBES else logging.INFO

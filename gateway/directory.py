@@ -1,8 +1,13 @@
-"""The directory of served models as this process knows it, and the gateway's share of the sweep."""
+"""The directory of served models as this process knows it, and the gateway's share of the sweep.
+
+A request may name a model by its id or by an alias. Where two models claim a name, the one whose id it is has it, and
+else the one whose id comes first in the alphabet: every gateway decides the same.
+"""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import gevent
 from redis import Redis
@@ -36,27 +41,40 @@ class Directory:
             self._models = registry.models(self._client)
         return self._models
 
-    def find(self, model: str) -> Card:
-        """Raises ModelNotFound, naming the models that exist."""
-        card = self._models.get(model) or self.models().get(model)
+    def find(self, name: str) -> Card:
+        """The model of that id or alias. Raises ModelNotFound, naming the models that exist, and StoreUnavailable."""
+        card = _named(name, self._models) or _named(name, self.models())
         if card is None:
             names = ", ".join(self._models) or "none at the moment"
-            raise ModelNotFound(f"The model {model!r} does not exist. Models that exist: {names}.", param="model")
+            raise ModelNotFound(f"The model {name!r} does not exist. Models that exist: {names}.", param="model")
         return card
 
-    def knows(self, model: str) -> bool:
-        """Whether the model has been seen lately; asks nobody."""
-        return model in self._models
+    def default(self) -> Card:
+        """The model for requests that name none: the first one by its id. Raises ModelNotFound, StoreUnavailable."""
+        models = self._models or self.models()
+        if not models:
+            raise ModelNotFound("No model is served at the moment.", param="model")
+        return next(iter(models.values()))
 
-    def admit(self, task: Task) -> None:
-        """Check that the task's model exists and can do what the task asks. Raises ModelNotFound or InvalidRequest."""
+    def seen(self, name: str) -> str:
+        """The id of the model that was lately seen under a name; empty when none was. Asks nobody."""
+        card = _named(name, self._models)
+        return card.id if card else ""
+
+    def admit(self, task: Task) -> Task:
+        """The task with its model's id for the name that the request gave.
+
+        Raises ModelNotFound, and InvalidRequest where the model cannot do what the task asks.
+        """
         card = self.find(task.model)
         if isinstance(task, Chat) and "chat" not in card.capabilities:
             raise InvalidRequest(
-                f"The model {task.model!r} has no chat template; use /v1/completions with it.",
+                f"The model {card.id!r} has no chat template; use /v1/completions with it, or serve it with"
+                " --chat-format.",
                 param="model",
                 code="unsupported_value",
             )
+        return replace(task, model=card.id)
 
     def _loop(self) -> None:
         # With all workers dead somebody still has to expire jobs and requeue those of the dead, hence the sweep.
@@ -68,3 +86,7 @@ class Directory:
             except Outage as exc:
                 log.warning("housekeeping: %s", exc)
             gevent.sleep(1)
+
+
+def _named(name: str, models: dict[str, Card]) -> Card | None:
+    return models.get(name) or next((card for card in models.values() if name in card.aliases), None)

@@ -36,6 +36,8 @@ class Job:
     mailbox: Mailbox
     visit: Visit | None = None
     """Whom it is for; None for somebody who only follows it."""
+    visitor: str = ""
+    """The id with which that request came to the queue: the job's own, unless it has joined another's."""
 
 
 class Dispatcher:
@@ -55,10 +57,10 @@ class Dispatcher:
 
         Raises ModelNotFound, InvalidRequest, QueueFull, IdempotencyKeyReused, StoreUnavailable.
         """
-        self._directory.admit(task)
+        task = self._directory.admit(task)
         job_id = prefix + uuid4().hex
         accepted = Accepted(task, int(time.time()), owner, request_id)
-        job = Job(job_id, accepted, self._replies.open(job_id), visit)
+        job = Job(job_id, accepted, self._replies.open(job_id), visit, visitor=job_id)
         try:
             with translated():
                 taken = self._push(job)
@@ -74,7 +76,7 @@ class Dispatcher:
             return job
         self._replies.close(job.mailbox)
         log.info("joined %s", taken)
-        return replace(self.follow(taken), visit=visit)
+        return replace(self.follow(taken), visit=visit, visitor=job_id)
 
     def _push(self, job: Job) -> str:
         assert job.visit is not None
@@ -119,7 +121,7 @@ class Dispatcher:
         if job.mailbox.last or not job.visit:
             return
         try:
-            self._tickets.leave(job.id, job.visit.attempt, job.visit.linger())
+            self._tickets.leave(job.id, job.visitor, job.visit.attempt, job.visit.linger())
         except Outage as exc:
             log.warning("the job could not be cancelled: %s", exc)
 

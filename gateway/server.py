@@ -49,6 +49,7 @@ class Server(BaseApplication):
             "loglevel": "warning",
             "logger_class": _Log,
             "on_exit": lambda arbiter: shutil.rmtree(self.counts, ignore_errors=True),
+            "limit_request_line": 8190,  # its most: /api/chat has a prompt there
             "control_socket_disable": True,  # it would lie in the home folder
             "pre_fork": lambda arbiter, worker: setproctitle(TITLE),  # gunicorn sets its own after it has begun
             "post_worker_init": _begin,

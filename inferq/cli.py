@@ -20,5 +20,6 @@ def main() -> None:
     try:
         cli(prog_name="inferq")
     except InferqError as exc:
-        sys.stderr.write(f"inferq: {exc}\n")
+        at_fault = f"{exc.param}: " if exc.param else ""
+        sys.stderr.write(f"inferq: {at_fault}{exc}\n")
         sys.exit(exit_status(exc))

@@ -1,8 +1,12 @@
-"""The commands. Each imports what it needs when it runs, so that `inferq --help` is quick."""
+"""The commands. Each imports what it needs when it runs, so that `inferq --help` is quick.
+
+Those that serve are here. The tools, which look at, convert and try models, are modules of `inferq.tools`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +14,38 @@ from typing import Any, TypeVar
 
 import click
 
+from shared.catalogue import ENGINES
 from shared.config import PREFIX, Config
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_TOOLS = {
+    "infer": "inferq.tools.infer:infer",
+    "chat": "inferq.tools.chat:chat",
+    "repl": "inferq.tools.repl:repl",
+    "info": "inferq.tools.info:info",
+    "tokens": "inferq.tools.tokens:tokens",
+    "convert": "inferq.tools.convert:convert",
+    "quantize": "inferq.tools.quantize:quantize",
+    "perplexity": "inferq.tools.perplexity:perplexity",
+}
+"""name -> "module:command"; the modules import nothing but click, `shared` and `inferq` before their command runs."""
+
+
+class Commands(click.Group):
+    """The commands of this module, and the tools, which are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *_TOOLS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _TOOLS:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = _TOOLS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
 _OPTIONS = {option.name: option for option in dataclasses.fields(Config)}
 
 
@@ -33,10 +66,19 @@ def configured(**flags: Any) -> Config:
 
 
 engine_flag = click.option("--engine", metavar="E", help="what computes; by default it follows from the model")
+arch_flag = click.option(
+    "--arch",
+    metavar="A",
+    default="",
+    help=f"what a legacy GGML file holds, where it does not tell: {', '.join(ENGINES)}",
+)
+chat_format_flag = click.option(
+    "--chat-format", metavar="F", default="", help="how a chat becomes a prompt: a format's name, or a Jinja file"
+)
 parent_flag = click.option("--parent", type=int, hidden=True, help="pid of the process to end with")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="inferq", message="%(prog)s %(version)s")
 def cli() -> None:
     """Serve language models on ordinary CPUs behind the OpenAI API."""
@@ -51,7 +93,17 @@ def cli() -> None:
 @setting("slots")
 @setting("threads")
 @engine_flag
-def up(models: tuple[str, ...], data_dir: Path | None, workers: int, engine: str | None, **flags: Any) -> None:
+@arch_flag
+@chat_format_flag
+def up(
+    models: tuple[str, ...],
+    data_dir: Path | None,
+    workers: int,
+    engine: str | None,
+    arch: str,
+    chat_format: str,
+    **flags: Any,
+) -> None:
     """Start everything on this machine.
 
     That is the gateway, the workers and, unless INFERQ_REDIS_URL names one, a Redis. Without a MODEL it serves the
@@ -62,7 +114,8 @@ def up(models: tuple[str, ...], data_dir: Path | None, workers: int, engine: str
 
     _begin("inferq up", config := configured(**flags))
     names = models or ("smollm2",)
-    sys.exit(supervisor.up(names, config, data_dir=data_dir or folder.default(), workers=workers, engine=engine))
+    choice = supervisor.Choice(names, engine, arch, chat_format)
+    sys.exit(supervisor.up(choice, config, data_dir=data_dir or folder.default(), workers=workers))
 
 
 @cli.command()
@@ -87,9 +140,11 @@ def gateway(parent: int | None, **flags: Any) -> None:
 @setting("slots")
 @setting("threads")
 @engine_flag
+@arch_flag
+@chat_format_flag
 @parent_flag
-def worker(model: str, engine: str | None, parent: int | None, **flags: Any) -> None:
-    """Run one worker that holds MODEL, a built-in model or a file."""
+def worker(model: str, engine: str | None, arch: str, chat_format: str, parent: int | None, **flags: Any) -> None:
+    """Run one worker that holds MODEL: a name out of `inferq models`, or a file."""
     from inferq import pull
     from shared import catalogue
 
@@ -98,32 +153,36 @@ def worker(model: str, engine: str | None, parent: int | None, **flags: Any) -> 
 
     from worker import process
 
-    sys.exit(process.main(catalogue.id_of(model), lambda: pull.provide(catalogue.resolve(model, engine)), config))
+    def locate() -> catalogue.Model:
+        found = catalogue.resolve(model, engine, architecture=arch, chat_format=chat_format, models_toml=config.models)
+        return pull.provide(found)
+
+    sys.exit(process.main(catalogue.id_of(model, config.models), locate, config))
 
 
 @cli.command("pull")
 @click.argument("model", default="smollm2")
 def pull_command(model: str) -> None:
-    """Fetch a built-in MODEL and print its path.
+    """Fetch MODEL, by a name out of `inferq models`, and print its path.
 
-    Without a MODEL it is `smollm2`.
+    Without a MODEL it is `smollm2`. Of a model on the Hugging Face hub it fetches the newest version.
     """
     from inferq import pull
     from shared import catalogue
 
-    _begin("inferq pull", Config.from_env())
-    path = pull.provide(catalogue.resolve(model)).path
+    _begin("inferq pull", config := Config.from_env())
+    path = pull.provide(catalogue.resolve(model, models_toml=config.models), anew=True).path
     click.echo(path or f"{model} needs no file")
 
 
 @cli.command("models")
 @click.option("--json", "as_json", is_flag=True, help="print a JSON list")
 def models_command(as_json: bool) -> None:
-    """List the built-in models."""
+    """List the models that have names: those of models.toml and the built-in ones."""
     from inferq import models
     from shared import catalogue
 
-    click.echo((models.as_json if as_json else models.as_table)(catalogue.built_in()))
+    click.echo((models.as_json if as_json else models.as_table)(catalogue.listed(Config.from_env().models)))
 
 
 @cli.command("status")

@@ -3,7 +3,8 @@
 InferqError
 ├── StartError    `inferq up` cannot start or cannot go on
 ├── NotRunning    there is nothing whose status could be told
-└── PullError     a built-in model cannot be fetched; a ModelLoadError, so that a worker tries again
+├── GatewayError  a gateway that `inferq chat` or `inferq repl` asks cannot be reached, or refuses
+└── PullError     a model cannot be fetched, or is not what it should be; a ModelLoadError, so that a worker tries again
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ class StartError(InferqError):
 
 class NotRunning(InferqError):
     code = "not_running"
+
+
+class GatewayError(InferqError):
+    code = "gateway_error"
 
 
 class PullError(ModelLoadError):

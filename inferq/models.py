@@ -1,4 +1,4 @@
-"""How `inferq models` shows the built-in models."""
+"""How `inferq models` shows the models that have names."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def as_json(models: Iterable[Model]) -> str:
     rows = [
         {
             "id": model.id,
+            "aliases": list(model.aliases),
             "source": model.source,
             "path": str(model.path) if model.path else None,
             "engine": model.engine,
@@ -24,14 +25,16 @@ def as_json(models: Iterable[Model]) -> str:
 
 
 def as_table(models: Iterable[Model]) -> str:
-    rows = [("ID", "ENGINE", "SIZE", "SOURCE", "PATH")]
+    rows = [("ID", "ALIASES", "ENGINE", "SIZE", "SOURCE", "PATH")]
     for model in models:
         size = f"{model.size / 1e6:.0f} MB" if model.size else "-"
-        rows.append((model.id, model.engine, size, model.source, _place(model)))
+        rows.append((model.id, " ".join(model.aliases) or "-", model.engine, size, model.source, _place(model)))
     return aligned(rows)
 
 
 def _place(model: Model) -> str:
     if model.path:
         return str(model.path)
-    return "(not pulled)" if model.size else "-"
+    if model.origin:
+        return "(not pulled)"
+    return "(missing)" if model.source.startswith("file:") else "-"

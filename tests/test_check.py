@@ -59,7 +59,7 @@ def check(*options: str, **environ: str) -> tuple[int, str, str]:
 
 def test_every_state_a_job_can_be_in_balances(tickets: Tickets) -> None:
     submit(tickets, "later", attempt=Attempt("print", waits=True))
-    tickets.leave("later", Attempt("print", waits=True), linger=60)  # lingers
+    tickets.leave("later", "later", Attempt("print", waits=True), linger=60)  # lingers
     submit(tickets, "keyed", attempt=Attempt("print", idempotency="key"))
     submit(tickets, "gone")
     tickets.cancel("gone")

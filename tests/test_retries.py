@@ -53,10 +53,12 @@ class TestTheClientsOwnRetries:
         assert ask(slow, chat("mine"), attempt(1)) == (job, "mine")
         assert len(slow.jobs()) == 1
 
-    def test_without_a_retry_it_is_cancelled_after_the_linger(self, slow: Stack) -> None:
-        job = leave(slow, chat("mine"), attempt(0))
-        assert slow.state(job) == "in_progress"
-        wait_for(lambda: slow.state(job) == "cancelled", "the cancel", 5)
+    def test_without_a_retry_it_is_cancelled_after_the_linger(self, empty: Stack) -> None:
+        empty.start_gateway()
+        empty.start_worker(echo_prefill_ms=60_000)
+        job = leave(empty, chat("mine"), attempt(0))
+        assert empty.state(job) == "in_progress"
+        wait_for(lambda: empty.state(job) == "cancelled", "the cancel")
 
     def test_a_client_that_does_not_count_is_gone_for_good(self, slow: Stack) -> None:
         job = leave(slow, chat("mine"), {})

@@ -11,7 +11,7 @@ from redis import OutOfMemoryError
 from shared import streams
 from shared.errors import JobNotFound, QueueFull
 from shared.protocol import Accepted, Completion, Delta, Done, Event, Failed, Progress, Sampling, State, Usage, encode
-from shared.tickets import NOBODY, Answer, Attempt, Claim, Tickets
+from shared.tickets import MOST_EXECUTIONS, NOBODY, Answer, Attempt, Claim, Tickets
 from tests.stack import Stack, running, wait_for
 
 ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1)
@@ -194,7 +194,7 @@ def test_after_an_outage_nothing_is_recovered_for_one_lease(tickets: Tickets) ->
 
 def test_a_job_whose_workers_keep_dying_is_given_up(tickets: Tickets) -> None:
     submit(tickets, "a")
-    for execution in "vwxyz":
+    for execution in map(str, range(MOST_EXECUTIONS)):
         dequeue(tickets)
         assert claim(tickets, "a", execution, lease_ms=1)
         wait_for(lambda: sweep(tickets) or tickets.get("a").state.final, "the sweep")
@@ -321,3 +321,26 @@ def test_an_idempotency_key_is_forgotten_with_its_job_and_not_with_an_earlier_on
     submit(tickets, "c")
     tickets.cancel("c")
     assert tickets.client.ttl("iq:idempotency:key") > 60
+
+
+@pytest.mark.parametrize("idempotency", ["", "key"])
+def test_joining_and_leaving_again_because_a_reply_was_lost_changes_nothing(tickets: Tickets, idempotency: str) -> None:
+    first, second = (Attempt("print", number, idempotency) for number in (0, 1))
+    submit(tickets, "a", attempt=first)
+    for _ in range(2):
+        tickets.leave("a", "a", first, linger=60)
+    for _ in range(2):
+        assert submit(tickets, "b", attempt=second) == "a"
+    tickets.leave("a", "a", first, linger=0)  # that of a gateway which could not reach Redis until now
+    assert tickets.get("a").state is State.QUEUED
+    tickets.leave("a", "b", second, linger=0)
+    assert tickets.get("a").state is State.CANCELLED
+    assert queue(tickets) == []
+
+
+def test_a_job_that_was_left_goes_to_one_retry_only(tickets: Tickets) -> None:
+    first, second = (Attempt("print", number) for number in (0, 1))
+    submit(tickets, "a", attempt=first)
+    tickets.leave("a", "a", first, linger=60)
+    assert submit(tickets, "b", attempt=second) == "a"
+    assert submit(tickets, "c", attempt=second) == "c"

@@ -85,6 +85,7 @@ def best(candidates: Sequence[Candidate], task: Task) -> Iterator[Delta]:
                 tuple(token for delta in winner.deltas for token in delta.tokens),
                 next(choice),
                 winner.deltas[-1].finish_reason,
+                prompt_tokens=winner.deltas[0].prompt_tokens,
             )
 
 

@@ -22,6 +22,7 @@ from redis import OutOfMemoryError, Redis
 from rq import Queue, SimpleWorker
 from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
+from rq.worker_registration import clean_worker_registry
 
 from shared import logs, registry
 from shared.config import Config
@@ -206,6 +207,8 @@ class SlotWorker(SimpleWorker):
 
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:
         super().bootstrap(*args, **kwargs)
+        with suppress(*Outage):
+            clean_worker_registry(self.queues[0])  # of the names of workers that were killed
         self._announce()
         self._leases.start()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from flask import g, jsonify, request
 from flask.typing import ResponseReturnValue
@@ -12,7 +13,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from gateway import access, pace, sse
 from gateway.api.jobs import job_object
-from gateway.api.streaming import stream
+from gateway.api.streaming import events_as, stream
 from gateway.attempts import visit
 from gateway.auth import owner
 from gateway.connections import TooSlow
@@ -24,7 +25,7 @@ from gateway.schemas import Options, WireFormat
 from gateway.schemas.body import load_json
 from gateway.state import this_gateway
 from shared.errors import RequestTooSlow
-from shared.protocol import Event, Failed
+from shared.protocol import Event, Failed, Task
 
 CLIENT_GONE = ("", 499)
 """Nobody reads this answer."""
@@ -37,29 +38,45 @@ def generate(wire: WireFormat) -> ResponseReturnValue:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
     body = _body()
-    task, options = wire.parse(load_json(body), seed=random.randrange(2**32 - 1))
-    dispatcher = this_gateway().dispatcher
-    g.model = task.model
+    task, options = wire.parse(load_json(body), seed=seed())
     preferences = request.headers.get("Prefer", "").lower().split(",")
     waits = "respond-async" not in map(str.strip, preferences)
-    wait = pace.patience(request.headers.get(pace.HEADER), this_gateway().config.request_timeout)
-    client = visit(request.headers, owner(), request.path, body, waits=waits, patience=wait)
-    job = dispatcher.submit(task, wire.id_prefix, owner(), g.request_id, client)
-    access.note(job)
+    job = submit(task, wire.id_prefix, body, waits=waits)
     if not waits:
-        dispatcher.detach(job)
-        return jsonify(job_object(job.id)), 202, {**_location(job), "Preference-Applied": "respond-async"}
-    with ExitStack() as waiting:
-        waiting.callback(dispatcher.close, job)
-        waiting.callback(watch(job.mailbox.leave))
+        this_gateway().dispatcher.detach(job)
+        return jsonify(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
+    with attended(job) as waiting:
         try:
             if not options.stream:
                 return _whole(job, wire)
             first = first_decisive(job.mailbox, this_gateway().config.headers_after)
-            client.begun = True
             return _stream(job, first, wire, options, waiting)
         except ClientGone:
             return CLIENT_GONE
+
+
+def seed() -> int:
+    """A seed for a request that gives none."""
+    return random.randrange(2**32 - 1)
+
+
+def submit(task: Task, id_prefix: str, body: bytes, *, waits: bool = True) -> Job:
+    """Have the current request's task computed; `body` tells it from other ones. Raises what the dispatcher does."""
+    g.model = task.model
+    wait = pace.patience(request.headers.get(pace.HEADER), this_gateway().config.request_timeout)
+    client = visit(request.headers, owner(), request.path, body, waits=waits, patience=wait)
+    job = this_gateway().dispatcher.submit(task, id_prefix, owner(), g.request_id, client)
+    access.note(job)
+    return job
+
+
+@contextmanager
+def attended(job: Job) -> Iterator[ExitStack]:
+    """Wait for a job for the client of the current request, who may leave. Whoever streams takes the stack along."""
+    with ExitStack() as waiting:
+        waiting.callback(this_gateway().dispatcher.close, job)
+        waiting.callback(watch(job.mailbox.leave))
+        yield waiting
 
 
 def _body() -> bytes:
@@ -78,7 +95,7 @@ def _whole(job: Job, wire: WireFormat) -> ResponseReturnValue:
     record = list(events(job.mailbox))
     if isinstance(record[-1], Failed):
         raise failure(record[-1])
-    return jsonify(wire.render(job.id, job.accepted, record)), 200, _location(job)
+    return jsonify(wire.render(job.id, job.accepted, record)), 200, location(job)
 
 
 def _stream(
@@ -86,12 +103,11 @@ def _stream(
 ) -> ResponseReturnValue:
     if isinstance(first, Failed):
         raise failure(first)
-
     lines = sse.plain(wire.render_chunks(job.id, job.accepted, options.include_usage))
-    response = stream(job, first, lines, waiting)
-    response.headers.update(_location(job))
+    response = stream(job, events_as(lines, job, first), waiting)
+    response.headers.update(location(job))
     return response
 
 
-def _location(job: Job) -> dict[str, str]:
+def location(job: Job) -> dict[str, str]:
     return {"Location": f"/v1/jobs/{job.id}"}

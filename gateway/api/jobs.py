@@ -10,7 +10,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from gateway import access, errors, sse
-from gateway.api.streaming import stream
+from gateway.api.streaming import events_as, stream
 from gateway.auth import owned
 from gateway.disconnect import watch
 from gateway.schemas import FORMATS
@@ -46,7 +46,7 @@ def follow(job_id: str) -> ResponseReturnValue:
         access.note(job)
         waiting.callback(watch(job.mailbox.leave))
         chunks = FORMATS[type(job.accepted.task)].render_chunks(job_id, job.accepted, include_usage=True)
-        return stream(job, None, sse.numbered(chunks, after), waiting)
+        return stream(job, events_as(sse.numbered(chunks, after), job, None), waiting)
 
 
 def job_object(job_id: str) -> dict[str, Any]:

@@ -14,9 +14,10 @@ views = Blueprint("models", __name__)
 @views.get("/models")
 def index() -> ResponseReturnValue:
     cards = this_gateway().directory.models().values()
-    return jsonify(object="list", data=[render_model(card) for card in cards])
+    names = [(card, name) for card in cards for name in (card.id, *card.aliases)]
+    return jsonify(object="list", data=[render_model(card, name) for card, name in names])
 
 
 @views.get("/models/<path:model>")
 def retrieve(model: str) -> ResponseReturnValue:
-    return jsonify(render_model(this_gateway().directory.find(model)))
+    return jsonify(render_model(this_gateway().directory.find(model), model))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from shared.protocol import Accepted, Delta, Done, Event, Failed, FinishReason, Progress, Usage
+from shared.protocol import Accepted, Delta, Done, Event, Failed, FinishReason, Progress, Task, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,8 @@ class Choice:
     index: int
     text: str
     finish_reason: FinishReason
+    tokens: tuple[int, ...]
+    prompt_tokens: tuple[int, ...]
 
 
 def pieces(events: Iterable[Event]) -> Iterator[Delta | Done]:
@@ -34,22 +36,36 @@ def pieces(events: Iterable[Event]) -> Iterator[Delta | Done]:
 
 def fold(events: Iterable[Event]) -> tuple[list[Choice], Usage]:
     """The choices of a whole job in the order of their indices, and what it used."""
-    texts: dict[int, list[str]] = {}
-    reasons: dict[int, FinishReason] = {}
+    deltas: dict[int, list[Delta]] = {}
     used: Usage | None = None
     for event in pieces(events):
         match event:
             case Delta():
-                texts.setdefault(event.index, []).append(event.text)
-                if event.finish_reason is not None:
-                    reasons[event.index] = event.finish_reason
+                deltas.setdefault(event.index, []).append(event)
             case Done():
                 used = event.usage
             case _:
                 assert_never(event)
     if used is None:
         raise AssertionError("the events of a completed job end with Done")
-    return [Choice(index, "".join(texts[index]), reasons[index]) for index in sorted(texts)], used
+    return [_choice(index, deltas[index]) for index in sorted(deltas)], used
+
+
+def _choice(index: int, deltas: list[Delta]) -> Choice:
+    reason = deltas[-1].finish_reason
+    assert reason is not None, "the last piece of a choice says why it ended"
+    tokens = tuple(token for delta in deltas for token in delta.tokens)
+    return Choice(index, "".join(delta.text for delta in deltas), reason, tokens, deltas[0].prompt_tokens)
+
+
+def token_ids(task: Task, tokens: Iterable[int]) -> dict[str, Any]:
+    """What a choice says of its tokens: nothing, unless the task wants it."""
+    return {"token_ids": list(tokens)} if task.token_ids else {}
+
+
+def prompt_token_ids(tokens: tuple[int, ...]) -> dict[str, Any]:
+    """What an answer or a choice says of its prompt's tokens: nothing where they were not told."""
+    return {"prompt_token_ids": list(tokens)} if tokens else {}
 
 
 def head(job_id: str, accepted: Accepted, kind: str) -> dict[str, Any]:

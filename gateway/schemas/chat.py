@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
-from marshmallow import ValidationError, fields, post_load
+from marshmallow import ValidationError, fields, post_load, validates_schema
 
-from gateway.schemas.answer import fold, head, pieces, usage
-from gateway.schemas.parameters import INT32_MAX, Array, Integer, Only, Strict, Text, refuse_unknown, text
+from gateway.schemas.answer import fold, head, pieces, prompt_token_ids, token_ids, usage
+from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Only, Strict, Text, refuse_unknown, text
 from gateway.schemas.problem import refuse, shown, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, sampling
 from gateway.schemas.wire import Chunks, Options
@@ -90,6 +90,8 @@ class MessageSchema(Strict):
 class ChatSchema(SamplingSchema):
     messages = Array(fields.Nested(MessageSchema), low=1, high=_MAX_MESSAGES, required=True)
     max_completion_tokens = Integer(1, INT32_MAX)
+    continue_final_message = Boolean(load_default=False)
+    add_generation_prompt = Boolean(load_default=True)
 
     # Not supported yet.
     logprobs = Only(False)
@@ -107,6 +109,17 @@ class ChatSchema(SamplingSchema):
     web_search_options = Only()
     moderation = Only()
 
+    @validates_schema
+    def continues(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """The pair is vLLM's: one of them says to go on with the last message, the other not to begin a new one."""
+        wanted = data["continue_final_message"]
+        if wanted and data["messages"][-1].role != "assistant":
+            reason = "only allowed when the last message is the assistant's"
+            raise refuse("invalid_value", reason, name="continue_final_message")
+        if wanted == data["add_generation_prompt"]:
+            reason = f"must be {shown(not wanted)} when 'continue_final_message' is {shown(wanted)}"
+            raise refuse("invalid_value", reason, name="add_generation_prompt")
+
 
 _SCHEMA = ChatSchema()
 
@@ -119,7 +132,14 @@ class ChatFormat:
     def parse(self, body: object, seed: int) -> tuple[Chat, Options]:
         given = _SCHEMA.read(body)
         limit = given.get("max_completion_tokens", given.get("max_tokens"))
-        task = Chat(given["model"], tuple(given["messages"]), sampling(given, seed, limit), given["n"])
+        task = Chat(
+            given["model"],
+            tuple(given["messages"]),
+            sampling(given, seed, limit),
+            given["n"],
+            given["continue_final_message"],
+            given["return_token_ids"],
+        )
         return task, options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
@@ -132,19 +152,23 @@ class ChatFormat:
                     "message": {"role": "assistant", "content": choice.text, "refusal": None},
                     "logprobs": None,
                     "finish_reason": choice.finish_reason,
+                    **token_ids(accepted.task, choice.tokens),
                 }
                 for choice in choices
             ],
             "usage": usage(used),
+            **prompt_token_ids(choices[0].prompt_tokens),
         }
 
     def render_chunks(self, job_id: str, accepted: Accepted, include_usage: bool) -> Chunks:
         opening = head(job_id, accepted, "chat.completion.chunk")
         closing = {"usage": None} if include_usage else {}
 
-        def chunk(index: int, delta: dict[str, str], finish_reason: FinishReason | None = None) -> dict[str, Any]:
+        def chunk(
+            index: int, delta: dict[str, str], tokens: tuple[int, ...] = (), finish_reason: FinishReason | None = None
+        ) -> dict[str, Any]:
             choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-            return {**opening, "choices": [choice], **closing}
+            return {**opening, "choices": [{**choice, **token_ids(accepted.task, tokens)}], **closing}
 
         indices = iter(range(accepted.task.choices))
 
@@ -153,11 +177,12 @@ class ChatFormat:
                 match piece:
                     case Delta():
                         for index in indices:  # before the first piece: clients make room for the choices in order
-                            yield chunk(index, {"role": "assistant", "content": ""})
+                            role = chunk(index, {"role": "assistant", "content": ""})
+                            yield {**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role
                         if piece.text:
-                            yield chunk(piece.index, {"content": piece.text})
+                            yield chunk(piece.index, {"content": piece.text}, piece.tokens)
                         if piece.finish_reason is not None:
-                            yield chunk(piece.index, {}, piece.finish_reason)
+                            yield chunk(piece.index, {}, () if piece.text else piece.tokens, piece.finish_reason)
                     case Done():
                         if include_usage:
                             yield {**opening, "choices": [], "usage": usage(piece.usage)}

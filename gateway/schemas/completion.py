@@ -7,12 +7,12 @@ from typing import Any, assert_never
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from gateway.schemas.answer import fold, head, pieces, usage
+from gateway.schemas.answer import fold, head, pieces, prompt_token_ids, token_ids, usage
 from gateway.schemas.parameters import INT32_MAX, Integer, Only, text
 from gateway.schemas.problem import refuse, shown, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, sampling
 from gateway.schemas.wire import Chunks, Options
-from shared.protocol import Accepted, Completion, Delta, Done, Event, FinishReason, Prompt
+from shared.protocol import Accepted, Completion, Delta, Done, Event, FinishReason, Prompt, Task
 
 _KIND = "text_completion"
 
@@ -86,15 +86,20 @@ class CompletionFormat:
     def parse(self, body: object, seed: int) -> tuple[Completion, Options]:
         given = _SCHEMA.read(body)
         chosen = sampling(given, seed, given["max_tokens"])
-        task = Completion(given["model"], given["prompt"], chosen, given["n"], given["best_of"])
+        n, best_of, token_ids = given["n"], given["best_of"], given["return_token_ids"]
+        task = Completion(given["model"], given["prompt"], chosen, n, best_of, token_ids)
         return task, options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
         choices, used = fold(events)
         return {
             **head(job_id, accepted, _KIND),
-            "choices": [_choice(choice.index, choice.text, choice.finish_reason) for choice in choices],
+            "choices": [
+                _choice(accepted.task, each.index, each.text, each.finish_reason, each.tokens, each.prompt_tokens)
+                for each in choices
+            ],
             "usage": usage(used),
+            **_only_prompt(accepted.task, choices[0].prompt_tokens),
         }
 
     def render_chunks(self, job_id: str, accepted: Accepted, include_usage: bool) -> Chunks:
@@ -107,10 +112,18 @@ class CompletionFormat:
                 match piece:
                     case Delta():
                         for index in indices:  # before the first piece: so clients make room in order
-                            yield {**opening, "choices": [_choice(index, "", None)], **closing}
+                            yield {**opening, "choices": [_choice(accepted.task, index, "", None)], **closing}
                         if piece.text or piece.finish_reason is not None:
-                            choice = _choice(piece.index, piece.text, piece.finish_reason)
-                            yield {**opening, "choices": [choice], **closing}
+                            choice = _choice(
+                                accepted.task,
+                                piece.index,
+                                piece.text,
+                                piece.finish_reason,
+                                piece.tokens,
+                                piece.prompt_tokens,
+                            )
+                            prompt = _only_prompt(accepted.task, piece.prompt_tokens)
+                            yield {**opening, "choices": [choice], **closing, **prompt}
                     case Done():
                         if include_usage:
                             yield {**opening, "choices": [], "usage": usage(piece.usage)}
@@ -120,5 +133,19 @@ class CompletionFormat:
         return chunks
 
 
-def _choice(index: int, text: str, finish_reason: FinishReason | None) -> dict[str, Any]:
-    return {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
+def _choice(
+    task: Task,
+    index: int,
+    text: str,
+    finish_reason: FinishReason | None,
+    tokens: tuple[int, ...] = (),
+    prompt_tokens: tuple[int, ...] = (),
+) -> dict[str, Any]:
+    choice = {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
+    return {**choice, **token_ids(task, tokens), **prompt_token_ids(prompt_tokens)}
+
+
+def _only_prompt(task: Task, tokens: tuple[int, ...]) -> dict[str, Any]:
+    """The ids of the answer's one prompt; where there are several, only the choices can tell theirs."""
+    one = isinstance(task, Completion) and len(task.prompt) == 1
+    return prompt_token_ids(tokens) if one else {}

@@ -7,6 +7,10 @@ from typing import Any
 from shared.registry import Card
 
 
-def render_model(card: Card) -> dict[str, Any]:
-    """OpenAI's model object; `owned_by` is the engine that serves it."""
-    return {"id": card.id, "object": "model", "created": card.created, "owned_by": card.engine}
+def render_model(card: Card, name: str) -> dict[str, Any]:
+    """OpenAI's model object, of a model under one of its names; `owned_by` is the engine that serves it.
+
+    Under an alias it has `root`, the id, as vLLM's has.
+    """
+    shown = {"id": name, "object": "model", "created": card.created, "owned_by": card.engine}
+    return shown if name == card.id else {**shown, "root": card.id}

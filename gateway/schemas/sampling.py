@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Object, Only, Strict, Text
-from gateway.schemas.problem import first, refuse, wrong_type
+from gateway.schemas.problem import first, named, refuse, shown, wrong_type
 from gateway.schemas.wire import Options
 from shared.protocol import Sampling
 
 _SEEDS = 2**32 - 1
 """Engines take seeds of 32 bits, and llama.cpp's highest means: choose one."""
+
+_MAX_BIASES = 1024
+_TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}")
 
 _SAMPLING = {field.name for field in dataclasses.fields(Sampling)}
 
@@ -30,6 +34,29 @@ class Stop(Array):
         if not isinstance(value, list):
             raise wrong_type("a string or an array of strings", value)
         return super()._deserialize(value, *args, **kwargs)
+
+
+class LogitBias(fields.Field[tuple[tuple[int, float], ...]]):
+    """An object: token ids as strings, and what to add to their logits."""
+
+    _bias = Number(-100, 100)
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> tuple[tuple[int, float], ...]:
+        if not isinstance(value, dict):
+            raise wrong_type("an object", value)
+        if len(value) > _MAX_BIASES:
+            raise refuse("invalid_value", f"at most {_MAX_BIASES} tokens, but there are {len(value)}")
+        biases = []
+        for key, bias in value.items():
+            if not _TOKEN_ID.fullmatch(key) or int(key) > INT32_MAX:
+                raise refuse("invalid_value", f"{shown(key)} is no token id", name=named(key))
+            try:
+                amount = self._bias.deserialize(bias)
+            except ValidationError as exc:
+                raise ValidationError({named(key): exc.messages}) from exc
+            assert amount is not None  # null was refused
+            biases.append((int(key), amount))
+        return tuple(biases)
 
 
 class StreamOptions(Strict):
@@ -53,10 +80,12 @@ class SamplingSchema(Strict):
     seed = Integer(-(2**63), 2**63 - 1)
     stop = Stop()
     ignore_eos = Boolean()
+    logit_bias = LogitBias()
 
     n = Integer(1, 128, load_default=1)
     stream = Boolean(load_default=False)
     stream_options = fields.Nested(StreamOptions)
+    return_token_ids = Boolean(load_default=False)
 
     # Accepted without effect.
     user = Text()
@@ -68,9 +97,6 @@ class SamplingSchema(Strict):
     verbosity = Text()
     service_tier = Only("auto", "default")
     store = Only(False)
-
-    # Not supported yet.
-    logit_bias = Only({})
 
     @validates_schema
     def streams(self, data: dict[str, Any], **kwargs: Any) -> None:

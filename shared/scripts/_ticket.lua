@@ -5,6 +5,7 @@
 --                        waiting idempotency joined
 --   iq:events:<id>       the job's stream; an entry's id is the sequence number of its last event; entry 0-1 is `Accepted`
 --   iq:leases:<model>    running jobs by the time at which their lease ends      iq:deadlines:<model>  queued jobs by deadline
+--                        `waiting`: the ids that the requests of waiting clients came with
 --   iq:lingering:<model> jobs whose client may come again, by the time at which they are cancelled if it does not
 --   iq:orphans:<print>:<n>     such jobs by the fingerprint of their request and the client's count of attempts
 --   iq:idempotency:<owner and key>   the job and the fingerprint that belong to an Idempotency-Key
@@ -125,10 +126,22 @@ local function awaited(id)
   return false
 end
 
--- A client joins the job; `waits` is 1 when it waits for the answer.
-local function join(id, waits)
+-- From now on the client's request `visitor` waits for the job, or does so no longer. By name, so that repeating it changes
+-- nothing. Returns how many wait.
+local function await(id, visitor, waits)
+  local visitors = {}
+  for other in string.gmatch(redis.call('HGET', ticket(id), 'waiting') or '', '%S+') do
+    if other ~= visitor then visitors[#visitors + 1] = other end
+  end
+  if waits then visitors[#visitors + 1] = visitor end
+  redis.call('HSET', ticket(id), 'waiting', table.concat(visitors, ' '))
+  return #visitors
+end
+
+-- The request `visitor` is given the job instead of one of its own.
+local function join(id, visitor, waits)
   redis.call('ZREM', 'iq:lingering:' .. redis.call('HGET', ticket(id), 'model'), id)
-  redis.call('HINCRBY', ticket(id), 'waiting', waits)
+  await(id, visitor, waits)
   redis.call('HSET', ticket(id), 'joined', 1)
 end
 

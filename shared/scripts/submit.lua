@@ -8,6 +8,7 @@
 --         {0, jobs waiting} when the queue is full; {2, id} when it joined that job;
 --         {3, id} when the Idempotency-Key belongs to another request.
 local model, id, owner, most, wait, keep, reply, waits, fingerprint, attempt, idempotency, accepted = unpack(ARGV, 1, 12)
+waits = waits == '1'
 local queue = 'rq:queue:' .. model
 if redis.call('EXISTS', ticket(id)) == 1 then return { 1, redis.call('LLEN', queue) } end
 local key = 'iq:idempotency:' .. idempotency
@@ -16,26 +17,24 @@ if idempotency ~= '' then
   if other[1] and redis.call('EXISTS', ticket(other[1])) == 1 then
     if other[2] ~= fingerprint then return { 3, other[1] } end
     if joinable(other[1]) then
-      join(other[1], waits)
+      join(other[1], id, waits)
       return { 2, other[1] }
     end
   end
 end
 if tonumber(attempt) > 0 then
-  local orphans = 'iq:orphans:' .. fingerprint .. ':' .. (attempt - 1)
-  local orphan = redis.call('LPOP', orphans)
-  while orphan do
-    if joinable(orphan) then
-      join(orphan, waits)
+  for _, orphan in ipairs(redis.call('LRANGE', 'iq:orphans:' .. fingerprint .. ':' .. (attempt - 1), 0, -1)) do
+    local waiting = redis.call('HGET', ticket(orphan), 'waiting')
+    if joinable(orphan) and (waiting == '' or waiting == id) then -- nobody has it, or this is a resent command
+      join(orphan, id, waits)
       return { 2, orphan }
     end
-    orphan = redis.call('LPOP', orphans)
   end
 end
 local waiting = redis.call('LLEN', queue)
 if waiting >= tonumber(most) then return { 0, waiting } end
 redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner, 'created', now, 'deadline', now + wait,
-  'keep', keep, 'seq', 0, 'tries', 0, 'cancel', 0, 'exec', '', 'reply', reply, 'waiting', waits)
+  'keep', keep, 'seq', 0, 'tries', 0, 'cancel', 0, 'exec', '', 'reply', reply, 'waiting', waits and id or '')
 if idempotency ~= '' then
   redis.call('HSET', ticket(id), 'idempotency', key)
   redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint)

@@ -96,7 +96,7 @@ class Mischief:
     async def _end(self, worker: Child, number: signal.Signals) -> Fault:
         jobs = await self._house.running_on(worker)
         fault = Fault(f"{number.name} worker", time.monotonic(), len(jobs))
-        self._hurt(worker, number)
+        worker.hurt(number)
         if number is signal.SIGKILL:
             self._strike(jobs, fault.at)
         return self._watch(fault, worker)
@@ -107,8 +107,7 @@ class Mischief:
             return None
         jobs, process = await self._house.running_on(worker), worker.process
         fault = Fault("SIGSTOP worker", time.monotonic(), len(jobs))
-        worker.up.clear()
-        process.send_signal(signal.SIGSTOP)
+        worker.hurt(signal.SIGSTOP)
         self._strike(jobs, fault.at)
 
         async def thaw() -> None:
@@ -148,7 +147,7 @@ class Mischief:
         if not gateway.up.is_set():
             return None
         what = "gateway arbiter" if number is signal.SIGKILL else "gateway"
-        return await self._gateway_fault(f"{number.name} {what}", lambda: self._hurt(gateway, number), restarts=True)
+        return await self._gateway_fault(f"{number.name} {what}", lambda: gateway.hurt(number), restarts=True)
 
     async def _gateway_fault(self, kind: str, strike: Callable[[], None], *, restarts: bool) -> Fault:
         """It hit those running jobs whose clients lost their connection by it."""
@@ -172,10 +171,9 @@ class Mischief:
         kind = "SIGSTOP valkey" if frozen else "SIGKILL valkey"
         fault = Fault(kind, time.monotonic(), len(running), stops_all=True)
         if not frozen:
-            self._hurt(valkey, signal.SIGKILL)
+            valkey.hurt(signal.SIGKILL)
             return self._watch(fault, valkey)
-        valkey.up.clear()
-        process.send_signal(signal.SIGSTOP)
+        valkey.hurt(signal.SIGSTOP)
 
         async def thaw() -> None:
             await asyncio.sleep(frozen)
@@ -196,10 +194,6 @@ class Mischief:
     def _pick(self, workers: Sequence[Child]) -> Child | None:
         able = [worker for worker in workers if worker.up.is_set()]
         return self._random.choice(able) if able else None
-
-    def _hurt(self, child: Child, number: signal.Signals) -> None:
-        child.up.clear()
-        child.process.send_signal(number)
 
     def _strike(self, jobs: Collection[str], at: float) -> None:
         for client in self._clients:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +33,8 @@ class Child:
     spawn: Callable[[], Process]
     is_up: Callable[[Process], Awaitable[bool]]
     process: Process
+    may_start: Callable[[], bool] = lambda: True
+    """Whether what the last process leaves behind is out of the way."""
     up: asyncio.Event = field(default_factory=asyncio.Event)
     """It serves, and is not being hurt."""
     seen_up: bool = False
@@ -39,6 +42,25 @@ class Child:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    def hurt(self, number: signal.Signals) -> None:
+        """Send it a signal that keeps it from serving."""
+        self.up.clear()
+        self.process.send_signal(number)
+
+    async def keep(self) -> None:
+        """Start it again whenever it ends, until cancelled."""
+        while True:
+            while self.process.poll() is None:
+                if not self.seen_up and await self.is_up(self.process):
+                    self.seen_up = True
+                    self.up.set()
+                await asyncio.sleep(0.05)
+            self.up.clear()
+            await asyncio.sleep(0.2)
+            while not self.may_start():
+                await asyncio.sleep(0.05)
+            self.process, self.seen_up = self.spawn(), False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +87,7 @@ class House:
         self._last_running: dict[str, str] = {}
         self.valkey = Child("valkey", stack.spawn_valkey, self._valkey_is_up, stack.valkey)
         self.gateway = self._child("gateway", lambda: stack.spawn("gateway", gateway_processes=2), self._gateway_is_up)
+        self.gateway.may_start = stack.port_is_free  # its processes follow their arbiter within half a second
         self.workers = [
             self._child(
                 f"worker {model} {number}",
@@ -84,7 +107,7 @@ class House:
 
     async def keep(self) -> None:
         """Supervise until cancelled."""
-        await asyncio.gather(*(self._keep(child) for child in self.children))
+        await asyncio.gather(*(child.keep() for child in self.children))
 
     async def all_up(self) -> None:
         """Wait until everything serves."""
@@ -128,20 +151,6 @@ class House:
         """The bytes of each key. What Redis takes besides, for scripts and buffers, it takes once and keeps."""
         keys = [key async for key in self.redis.scan_iter(count=1000)]
         return {key.decode(): int(await self.redis.memory_usage(key) or 0) for key in keys}
-
-    async def _keep(self, child: Child) -> None:
-        while True:
-            while child.process.poll() is None:
-                if not child.seen_up and await child.is_up(child.process):
-                    child.seen_up = True
-                    child.up.set()
-                await asyncio.sleep(0.05)
-            child.up.clear()
-            await asyncio.sleep(0.2)
-            if child is self.gateway:
-                while not self.stack.port_is_free():  # its processes follow their arbiter within half a second
-                    await asyncio.sleep(0.05)
-            child.process, child.seen_up = child.spawn(), False
 
     async def _valkey_is_up(self, process: Process) -> bool:
         try:

@@ -6,10 +6,11 @@ The protocol that all of them keep, and the registry that imports one only when 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from shared.catalogue import Model
+from shared.catalogue import AUTO, ENGINES, Model
 from shared.config import Config
 from shared.errors import EngineError
 from shared.protocol import Delta, Event, Task
@@ -45,6 +46,20 @@ class Engine(Protocol):
 
         `past` is what an earlier execution has sent: go on after it, as if nothing had happened; `max_tokens` and the
         usage count it in. Only engines get it whose card has the capability `continue`.
+
+        Where the task wants `token_ids`, the pieces tell every token: see `Delta.tokens` and `with_prompt`.
+        """
+
+    def tokenize(self, text: str) -> list[int]:
+        """The tokens of a prompt, with the one that begins it where the model has such."""
+
+    def detokenize(self, tokens: Sequence[int]) -> bytes:
+        """What the tokens stand for, in UTF-8; a token may be a part of a character. Raises InvalidRequest."""
+
+    def score(self, tokens: Sequence[int], after: int = 1) -> list[float]:
+        """Log probabilities (natural) of `tokens[after:]`, each given all the tokens before it; `after` is 1 or more.
+
+        Raises ContextLengthExceeded.
         """
 
     def close(self) -> None:
@@ -53,8 +68,16 @@ class Engine(Protocol):
 
 # name -> "module:class"; the class is called with (model, config).
 _ENGINES = {
+    "ctransformers": "worker.engines.ctransformers:CtransformersEngine",
     "echo": "worker.engines.echo:EchoEngine",
     "llama.cpp": "worker.engines.llama_cpp:LlamaCppEngine",
+}
+
+_ONLY_LLAMA_CPP = {
+    "lora": "LoRA adapter",
+    "draft": "draft",
+    "rope_freq_base": "RoPE base",
+    "rope_freq_scale": "RoPE scale",
 }
 
 
@@ -66,13 +89,39 @@ def load(model: Model, config: Config) -> Engine:
         ModelFileError: the model's file is damaged, or not for this engine.
         ModelLoadError: the engine refused the model.
     """
-    name = model.engine
-    if name not in _ENGINES:
-        raise EngineError(f"unknown engine {name!r}; there are {', '.join(sorted(_ENGINES))}")
+    name = chosen(model)
     module, _, attribute = _ENGINES[name].partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except ImportError as exc:
         raise EngineError(f"the engine {name!r} is not installed: {exc}") from exc
+    for field, title in _ONLY_LLAMA_CPP.items():
+        if getattr(model, field) and name != "llama.cpp":
+            raise EngineError(f"the engine {name} takes no {title}; llama.cpp does")
+    own = {name: getattr(model, name) for name in ("context", "slots", "threads")}
+    config = replace(config, **{name: value for name, value in own.items() if value is not None})
     engine: Engine = factory(model, config)
+    engine.card = replace(engine.card, aliases=model.aliases)
     return engine
+
+
+def with_prompt(events: Iterable[Event], tokens: Sequence[int]) -> Iterator[Event]:
+    """The events of a run without a past, the first piece with the tokens of the prompt."""
+    told = False
+    for event in events:
+        if isinstance(event, Delta) and not told:
+            event, told = replace(event, prompt_tokens=tuple(tokens)), True
+        yield event
+
+
+def chosen(model: Model) -> str:
+    """The name of the engine that `load` takes. Raises EngineError, ModelFileError."""
+    name = model.engine
+    if name == AUTO and model.path:
+        from worker.formats.legacy import read_legacy
+
+        # Of GGUF files the catalogue knows it: what is left is a legacy one, which has to name its architecture.
+        name = ENGINES[read_legacy(model.path, model.architecture or None).architecture]
+    if name not in _ENGINES:
+        raise EngineError(f"unknown engine {name!r}; there are {', '.join(sorted(_ENGINES))}")
+    return name

@@ -16,7 +16,7 @@ from shared.config import Config
 from shared.errors import ContextLengthExceeded, JobCancelled
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Task, Usage
 from shared.registry import Card
-from worker.engines import Execution
+from worker.engines import Execution, with_prompt
 
 CONTEXT = 32_768
 _TOKEN = re.compile(r"\s*\S+|\s+")
@@ -24,6 +24,8 @@ _TOKEN = re.compile(r"\s*\S+|\s+")
 
 class EchoEngine:
     """A chat is answered with the text of its last user message, a completion with its prompt.
+
+    Where the answer has begun with the same text, it is answered with the rest.
 
     A token is a word with the white space before it; token ids are taken for words themselves. `config.echo_rate` and
     `config.echo_prefill_ms` make it as slow as a model.
@@ -51,12 +53,13 @@ class EchoEngine:
         execution.on_cancel(wakeup.set)
         match task:
             case Chat(messages=messages):
-                prompt, text = " ".join(m.content for m in messages), _last_user_message(task)
+                prompt, text = " ".join(m.content for m in messages), _answer(task)
             case Completion(prompt=(given,)):
                 prompt = text = given if isinstance(given, str) else " ".join(map(str, given))
             case _:
                 raise AssertionError("an engine gets one prompt at a time")
         read = len(_TOKEN.findall(prompt))
+        ids = given if isinstance(task, Completion) and not isinstance(given, str) else tuple(self.tokenize(prompt))
         if read >= self.card.context:
             raise ContextLengthExceeded(
                 read, self.card.context, param="messages" if isinstance(task, Chat) else "prompt"
@@ -68,6 +71,12 @@ class EchoEngine:
             if not past:
                 yield Progress(read, read)
 
+        pieces = self._pieces(task, text, read, past, wakeup)
+        yield from with_prompt(pieces, ids) if task.token_ids and not past else pieces
+
+    def _pieces(
+        self, task: Task, text: str, read: int, past: Sequence[Delta], wakeup: threading.Event
+    ) -> Iterator[Event]:
         words = _TOKEN.findall(_until(text, task.sampling.stop))
         room = self.card.context - read
         most = min(room, task.sampling.max_tokens or room)
@@ -76,16 +85,30 @@ class EchoEngine:
             if self._interval:
                 due += self._interval
                 _sleep(wakeup, due - time.monotonic())
-            yield Delta(word, (zlib.crc32(word.encode()) >> 1,), logprob=0.0)
+            yield Delta(word, (_number(word),), logprob=0.0)
         yield Delta(finish_reason="length" if len(words) > most else "stop")
         yield Done(Usage(prompt_tokens=read, completion_tokens=min(most, len(words))))
+
+    def tokenize(self, text: str) -> list[int]:
+        return [_number(word) for word in _TOKEN.findall(text)]
+
+    def detokenize(self, tokens: Sequence[int]) -> bytes:
+        return " ".join(map(str, tokens)).encode()
+
+    def score(self, tokens: Sequence[int], after: int = 1) -> list[float]:
+        return [0.0 for _ in tokens[after:]]
 
     def close(self) -> None:
         pass
 
 
-def _last_user_message(chat: Chat) -> str:
-    return next((m.content for m in reversed(chat.messages) if m.role == "user"), "")
+def _number(word: str) -> int:
+    return zlib.crc32(word.encode()) >> 1
+
+
+def _answer(chat: Chat) -> str:
+    text = next((m.content for m in reversed(chat.messages) if m.role == "user"), "")
+    return text.removeprefix(chat.messages[-1].content) if chat.continue_final else text
 
 
 def _until(text: str, stop: tuple[str, ...]) -> str:

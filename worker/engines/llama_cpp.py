@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from shared.catalogue import Model
 from shared.config import Config
 from shared.cores import usable
-from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest
+from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
 from shared.protocol import Chat, Completion, Delta, Event, Prompt, Sampling, Task
 from shared.registry import Card
-from worker.engines import Execution
-from worker.engines.cells import Cells
-from worker.engines.host import EngineHost
+from worker.chat_formats import stops, template
+from worker.engines import Execution, with_prompt
+from worker.engines.cells import Cells, Claim
+from worker.engines.defaults import COLDEST, DEFAULTS
+from worker.engines.host import EngineHost, never
 from worker.engines.llama_cpp_client import Client
+from worker.engines.llama_cpp_files import Files, checked
 from worker.engines.llama_cpp_generation import Generation
-from worker.formats.gguf import read_header
-
-_OPENAI_DEFAULTS = {
-    "temperature": 1.0,
-    "top_p": 1.0,
-    "top_k": 0,
-    "min_p": 0.0,
-    "typical_p": 1.0,
-    "repeat_penalty": 1.0,
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-}
-
-
-_COLDEST = 1e-6
-"""A lower temperature takes the logits out of the range of a float, and nonsense comes out; 0 takes the likeliest."""
+from worker.engines.llama_cpp_host import DRAFTED
+from worker.engines.llama_cpp_score import Scorer
+from worker.engines.llama_cpp_session import Sessions, identity
+from worker.formats.vocabulary import pieces
 
 
 class LlamaCppEngine:
@@ -44,38 +37,52 @@ class LlamaCppEngine:
     """
 
     def __init__(self, model: Model, config: Config) -> None:
-        path = model.path
-        if path is None:
-            raise EngineError(f"the engine llama.cpp needs a file for the model {model.id!r}")
-        header = read_header(path)
-        self._bos, self._vocabulary_size = header.bos, header.vocabulary_size
-        self._defaults = {**_OPENAI_DEFAULTS, **header.sampling}
+        self._files = files = checked(model)
+        self._bos, self._vocabulary_size = files.header.bos, files.header.vocabulary_size
+        self._defaults = {**DEFAULTS, **files.header.sampling}
+        self._model = model
+        # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
+        self._batch = max(config.batch_size, config.slots * (1 + DRAFTED if files.draft else 1))
         key = secrets.token_urlsafe()
-        parameters = {
-            "path": str(path.resolve()),
+        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
+        self._client = Client(self._host, key)
+        try:
+            properties = self._client.ask("/props")
+            if files.draft and not all(slot["speculative"] for slot in self._client.ask("/slots")):
+                raise ModelLoadError(f"{files.draft}: no draft for {files.path.name}: it has another vocabulary")
+        except BaseException:
+            self._host.close()
+            raise
+        chats = model.chat_format or files.header.chat_template
+        self.card = Card(
+            id=model.id,
+            engine="llama.cpp",
+            architecture=files.header.architecture,
+            context=properties["default_generation_settings"]["n_ctx"],
+            slots=properties["total_slots"],
+            created=int(files.path.stat().st_mtime),
+            capabilities=("completion", "continue", *(("chat",) if chats else ())),
+        )
+        self._cells = Cells(self.card.context)
+        self._scorer = Scorer(self._client, self.card.slots, self._vocabulary_size)
+
+    def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
+        """What the host needs to know."""
+        model = self._model
+        return {
+            "path": str(files.path),
             "key": key,
             "context": config.context,
             "slots": config.slots,
             "threads": config.threads or max(1, usable() - 1),
             "batch_threads": config.threads or usable(),
+            "batch": self._batch,
+            "lora": [(str(path), scale) for path, scale in files.lora],
+            "draft": str(files.draft) if files.draft else "",
+            "rope_freq_base": model.rope_freq_base or 0.0,
+            "rope_freq_scale": model.rope_freq_scale or 0.0,
+            "chat_template": template(model.chat_format) if model.chat_format else "",
         }
-        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, parameters)
-        self._client = Client(self._host, key)
-        try:
-            properties = self._client.ask("/props")
-        except BaseException:
-            self._host.close()
-            raise
-        self.card = Card(
-            id=model.id,
-            engine="llama.cpp",
-            architecture=header.architecture,
-            context=properties["default_generation_settings"]["n_ctx"],
-            slots=properties["total_slots"],
-            created=int(path.stat().st_mtime),
-            capabilities=("completion", "continue", *(("chat",) if header.chat_template else ())),
-        )
-        self._cells = Cells(self.card.context)
 
     @property
     def trouble(self) -> str:
@@ -94,14 +101,48 @@ class LlamaCppEngine:
             tokens = [self._bos]
         if len(tokens) >= self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param=param)
-        choosing = self._choosing(task.sampling)
+        self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        sampling = task.sampling
+        if isinstance(task, Chat):
+            sampling = replace(sampling, stop=(*sampling.stop, *stops(self._model.chat_format)))
+        choosing = self._choosing(sampling)
         if isinstance(task, Completion) and task.best_of > 1:
             choosing["n_probs"] = 1
-        generation = Generation(self._client, self._cells, prompt, tokens, task.sampling, choosing, execution, past)
-        yield from generation.events(self.card.context)
+        spell = self.detokenize if task.token_ids else None
+        generation = Generation(
+            self._client, self._cells, prompt, tokens, sampling, choosing, self._batch, execution, past, spell
+        )
+        events = generation.events(self.card.context)
+        yield from with_prompt(events, tokens) if task.token_ids and not past else events
+
+    def tokenize(self, text: str) -> list[int]:
+        return self._client.tokens(text)
+
+    def detokenize(self, tokens: Sequence[int]) -> bytes:
+        self._check(tokens, "tokens")
+        return b"".join(self._pieces[token] for token in tokens)
+
+    def score(self, tokens: Sequence[int], after: int = 1) -> list[float]:
+        self._check(tokens, "tokens")
+        if len(tokens) > self.card.context:
+            raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
+        claim = Claim(len(tokens), len(tokens))
+        self._cells.enter(claim, never)
+        try:
+            return self._scorer.score(tokens, after)
+        finally:
+            self._cells.leave(claim)
 
     def close(self) -> None:
         self._host.close()
+
+    @property
+    def sessions(self) -> Sessions:
+        """Saves and loads what the first slot has read; for an engine with one slot, between two runs."""
+        files, model = self._files, self._model
+        scales = [scale for _, scale in files.lora]
+        which = identity([files.path, *dict(files.lora)], scales, model.rope_freq_base, model.rope_freq_scale)
+        return Sessions(self._client, self._host.directory, which)
 
     def _render(self, task: Task, execution: Execution) -> tuple[str, Prompt]:
         """The parameter that the prompt comes from, and the prompt.
@@ -110,21 +151,30 @@ class LlamaCppEngine:
         """
         if not isinstance(task, Chat):
             return "prompt", task.prompt[0]
-        messages = [{"role": message.role, "content": message.content} for message in task.messages]
+        turns = task.messages[:-1] if task.continue_final else task.messages
+        messages = [{"role": message.role, "content": message.content} for message in turns]
         rendered = self._client.ask("/apply-template", {"messages": messages}, lambda: execution.cancelled, "messages")
-        return "messages", rendered["prompt"]
+        begun = task.messages[-1].content if task.continue_final else ""
+        return "messages", rendered["prompt"] + begun
 
     def _tokens(self, prompt: Prompt, execution: Execution) -> list[int]:
         if isinstance(prompt, str):
             return self._client.tokens(prompt, lambda: execution.cancelled)
-        if (highest := max(prompt)) >= self._vocabulary_size:
-            raise InvalidRequest(f"{highest} is no token: this model has {self._vocabulary_size}", param="prompt")
+        self._check(prompt, "prompt")
         return list(prompt)
 
+    def _check(self, tokens: Sequence[int], param: str) -> None:
+        if (highest := max(tokens, default=0)) >= self._vocabulary_size:
+            raise InvalidRequest(f"{highest} is no token: this model has {self._vocabulary_size}", param=param)
+
+    @functools.cached_property
+    def _pieces(self) -> list[bytes]:
+        return pieces(self._files.path)
+
     def _choosing(self, sampling: Sampling) -> dict[str, Any]:
-        given = {name: getattr(sampling, name) for name in _OPENAI_DEFAULTS}
+        given = {name: getattr(sampling, name) for name in DEFAULTS}
         chosen = {name: default if given[name] is None else given[name] for name, default in self._defaults.items()}
-        if chosen["temperature"] < _COLDEST:
+        if chosen["temperature"] < COLDEST:
             chosen["temperature"] = 0.0
         return chosen | {
             "seed": sampling.seed,

@@ -60,7 +60,7 @@ class Client:
             raise _error(response.status, answer, param)
         return answer
 
-    def tokens(self, text: str, cancelled: Cancelled, *, special: bool = True) -> list[int]:
+    def tokens(self, text: str, cancelled: Cancelled = never, *, special: bool = True) -> list[int]:
         """The tokens of a prompt; with `special` also those that mark its beginning or end."""
         found: list[int] = self.ask("/tokenize", {"content": text, "add_special": special}, cancelled)["tokens"]
         return found

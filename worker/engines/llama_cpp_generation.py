@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.protocol import Delta, Done, Event, Progress, Prompt, Sampling, Timings, Usage
+from shared.errors import JobCancelled
+from shared.protocol import Delta, Done, Event, FinishReason, Progress, Prompt, Sampling, Timings, Usage
 from worker.engines import Execution
 from worker.engines.cells import Cells, Claim
 from worker.engines.llama_cpp_client import Client, Connection, OutOfCells
-from worker.engines.llama_cpp_host import BATCH
+from worker.engines.llama_cpp_spelling import Piece, Spell, Spelling
 
 _STREAM = {
     "stream": True,
@@ -21,21 +22,30 @@ _STREAM = {
 }
 UNTOLD = -1
 """Stands for all but the last of the tokens that share a character: llama.cpp does not tell them."""
+_STEPS = 8
+"""Tokens of one request where llama.cpp is to tell every one: it does so only at the end of a request."""
 _STALLS = 3
 """Attempts in a row that llama.cpp may fail for want of cells, without a token, before the answer fails."""
 
 
-def _tells(progress: Mapping[str, int]) -> bool:
+def _tells(progress: Mapping[str, int], batch: int) -> bool:
     """Whether this report is worth an event: the answer is not there already, nor with the next step."""
-    return progress["processed"] < progress["total"] and progress["total"] - progress["cache"] > BATCH
+    return progress["processed"] < progress["total"] and progress["total"] - progress["cache"] > batch
 
 
 class _MakeRoom(Exception):
     """Older answers need the cells of this one, for now."""
 
 
+class _Untold(Exception):
+    """llama.cpp has not told a token, and every one is wanted."""
+
+
 class Generation:
-    """Computes the answer to one prompt. `choosing` is how llama.cpp chooses tokens, in its own terms."""
+    """Computes the answer to one prompt, which is read `batch` tokens a step.
+
+    `choosing` is how llama.cpp chooses tokens, in its own terms. With `spell`, every token is told.
+    """
 
     def __init__(
         self,
@@ -45,12 +55,15 @@ class Generation:
         prompt_tokens: list[int],
         sampling: Sampling,
         choosing: Mapping[str, Any],
+        batch: int,
         execution: Execution,
         past: Sequence[Delta],
+        spell: Spell | None = None,
     ) -> None:
+        self._spell = spell
         self._client, self._cells, self._execution = client, cells, execution
         self._prompt, self._prompt_tokens = prompt, prompt_tokens
-        self._sampling, self._choosing = sampling, choosing
+        self._sampling, self._choosing, self._batch = sampling, choosing, batch
         self._connection: Connection | None = None
         self._text = [delta.text for delta in past]
         self._tokens = [token for delta in past for token in delta.tokens]
@@ -59,7 +72,7 @@ class Generation:
     def events(self, context: int) -> Iterator[Event]:
         claim = Claim()
         self._execution.on_cancel(self._abort)
-        stalls = 0
+        stalls, attempt = 0, self._attempt
         try:
             while True:
                 count, prompt, limit = len(self._tokens), self._continued(), self._sampling.max_tokens
@@ -72,8 +85,10 @@ class Generation:
                 claim.most = context if limit is None else min(context, len(prompt) + limit - count)
                 self._cells.enter(claim, self._cancelled)
                 try:
-                    yield from self._attempt(prompt, -1 if limit is None else limit - count, claim)
+                    yield from attempt(prompt, -1 if limit is None else limit - count, claim)
                     return
+                except _Untold:
+                    attempt = self._steps
                 except _MakeRoom:
                     stalls = 0
                 except OutOfCells:
@@ -93,7 +108,7 @@ class Generation:
         return self._prompt_tokens + self._client.tokens(text, self._cancelled, special=False)
 
     def _attempt(self, prompt: list[int], n_predict: int, claim: Claim) -> Iterator[Event]:
-        """Compute what is missing. Raises _MakeRoom or OutOfCells; the next attempt goes on from there."""
+        """Compute what is missing. Raises _MakeRoom, OutOfCells or _Untold; the next attempt goes on from there."""
         before = len(self._tokens)
         logprob: float | None = None
         held: list[int] = []  # their text waits for the end of a character, or of what may become a stop string
@@ -109,7 +124,7 @@ class Generation:
                 elif progress := chunk.get("prompt_progress"):
                     if self._cached is None:
                         self._cached = min(progress["cache"], len(self._prompt_tokens))
-                    if before == 0 and _tells(progress):
+                    if before == 0 and _tells(progress, self._batch):
                         yield Progress(progress["processed"], progress["total"])
                 else:
                     held += chunk["tokens"]
@@ -117,6 +132,8 @@ class Generation:
                         logprob = (logprob or 0.0) + choice["logprob"]
                     if text := chunk["content"]:
                         untold = before + predicted - len(self._tokens) - len(held)
+                        if untold and self._spell:
+                            raise _Untold
                         tokens, held = (UNTOLD,) * untold + tuple(held), []
                         self._text.append(text)
                         self._tokens += tokens
@@ -126,9 +143,12 @@ class Generation:
                         raise _MakeRoom
 
     def _finish(self, last: dict[str, Any], held: list[int], count: int, *, continued: bool) -> Iterator[Event]:
+        if self._spell and count > len(self._tokens) + len(held):
+            raise _Untold
         full = last["stop_type"] == "limit"
         text = self._released(held) if full and held else ""
-        yield Delta(text, tuple(held) if text else (), finish_reason="length" if full else "stop")
+        tokens = tuple(held) if text or self._spell else ()
+        yield Delta(text, tokens, finish_reason="length" if full else "stop")
         timings = last["timings"]
         yield Done(
             Usage(len(self._prompt_tokens), count, self._cached or 0),
@@ -140,6 +160,43 @@ class Generation:
         text: str = self._client.ask("/detokenize", {"tokens": held})["content"]
         stops = self._sampling.stop
         return text if any(stop.startswith(text[i:]) for stop in stops for i in range(len(text))) else ""
+
+    def _steps(self, prompt: list[int], n_predict: int, claim: Claim) -> Iterator[Event]:
+        """As `_attempt`, a few tokens a request. What is seeded goes on with other random numbers than that."""
+        assert self._spell is not None
+        spelling, computed = Spelling(self._spell, self._sampling.stop), list[int]()
+        while (room := min(_STEPS, claim.most - len(prompt) - len(computed))) > 0:
+            seed = (self._sampling.seed + len(self._tokens) + len(spelling)) % (2**32 - 1)
+            request = {**self._choosing, "stop": (), "seed": seed, "prompt": prompt + computed, "n_predict": room}
+            reply = self._client.ask("/completion", {**request, "return_tokens": True}, self._cancelled)
+            if self._cancelled():
+                raise JobCancelled("cancelled while it ran")
+            computed += reply["tokens"]
+            ended = reply["stop_type"] == "eos"
+            logprob = sum(choice["logprob"] for choice in reply.get("completion_probabilities", ()))
+            for token in reply["tokens"][:-1] if ended else reply["tokens"]:
+                if piece := spelling.add(token):
+                    yield self._piece(piece, "stop" if piece.stopped else None, logprob)
+                    logprob = 0.0
+                    if piece.stopped:
+                        yield self._done()
+                        return
+            if ended:
+                yield self._piece(spelling.rest(computed[-1]), "stop", logprob)
+                yield self._done()
+                return
+            if not self._cells.grow(claim, len(prompt) + len(computed)):
+                raise _MakeRoom
+        yield self._piece(spelling.rest(), "length", 0.0)
+        yield self._done()
+
+    def _piece(self, piece: Piece, finish_reason: FinishReason | None, logprob: float) -> Delta:
+        self._text.append(piece.text)
+        self._tokens += piece.tokens
+        return Delta(piece.text, piece.tokens, finish_reason=finish_reason, logprob=logprob)
+
+    def _done(self) -> Done:
+        return Done(Usage(len(self._prompt_tokens), len(self._tokens), self._cached or 0))
 
     def _cancelled(self) -> bool:
         return self._execution.cancelled

@@ -10,8 +10,8 @@ from worker.engines.host import enter
 
 SOCKET = "llama.sock"
 """llama.cpp takes a host name that ends in `.sock` for the path of a unix socket."""
-BATCH = 128
-"""Prompt tokens of a step: what a cancellation and the other streams wait for at most (about 0.3 s)."""
+DRAFTED = 3
+"""Tokens that a draft model guesses in one step."""
 _PROMPT_CACHE_MIB = 256
 _ERRORS_ONLY = 1
 
@@ -31,7 +31,7 @@ def main() -> None:
     options.n_ctx = parameters["context"]
     options.n_parallel = parameters["slots"]
     options.kv_unified = True
-    options.n_batch = options.n_ubatch = BATCH
+    options.n_batch = options.n_ubatch = parameters["batch"]
     options.cpuparams.n_threads = parameters["threads"]
     options.cpuparams_batch.n_threads = parameters["batch_threads"]
     options.cache_ram_mib = _PROMPT_CACHE_MIB
@@ -39,6 +39,18 @@ def main() -> None:
     options.prefill_assistant = False
     options.ui = False
     options.endpoint_slots = False
+    options.slot_save_path = parameters["directory"] + "/"
+    options.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, scale) for path, scale in parameters["lora"]]
+    options.rope_freq_base = parameters["rope_freq_base"]
+    options.rope_freq_scale = parameters["rope_freq_scale"]
+    options.chat_template = parameters["chat_template"]
+    if parameters["draft"]:
+        options.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
+        options.speculative.draft.mparams.path = parameters["draft"]
+        options.speculative.draft.n_max = DRAFTED
+        options.speculative.draft.cpuparams.n_threads = parameters["threads"]
+        options.speculative.draft.cpuparams_batch.n_threads = parameters["batch_threads"]
+        options.endpoint_slots = True  # which tells whether the draft is of use
     options.verbosity = _ERRORS_ONLY
     try:
         server = xllamacpp.Server(options)

@@ -11,14 +11,16 @@ import math
 import mmap
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from shared.errors import ModelFileError
 from worker.formats.cursor import U32, U64, Cursor
 from worker.formats.ggml import BLOCKS
+from worker.formats.gguf_header import Array, Header, Tensor
+
+__all__ = ["Array", "Header", "Tensor", "elements", "read_header"]
 
 _STRING, _ARRAY = 8, 9
 _SCALARS = {i: struct.Struct("<" + c) for i, c in enumerate("BbHhIif?")} | {
@@ -32,77 +34,8 @@ _TOKENIZER = {
     "tokenizer.ggml.scores": (6,),  # float32
     "tokenizer.ggml.token_type": (4, 5),  # uint32, int32
 }
-_SAMPLING = {"temperature": "temp", "repeat_penalty": "penalty_repeat"} | {k: k for k in ("top_p", "top_k", "min_p")}
 _KEY_BYTES, _NAME_BYTES, _TEXT_BYTES = 65_535, 63, 16 << 20
 _DIMENSIONS = 4
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Array:
-    """An array of the metadata that stays in the file: `count` values of the GGUF type `kind` from byte `offset` on."""
-
-    kind: int
-    count: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """`offset` (from the beginning of the data) and `size` are in bytes; the first dimension is the innermost."""
-
-    name: str
-    kind: int
-    shape: tuple[int, ...]
-    offset: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a GGUF file says about its model."""
-
-    version: int
-    alignment: int
-    architecture: str
-    metadata: Mapping[str, Any]
-    """bool, int, float, str, or `Array`."""
-    tensors: tuple[Tensor, ...]
-    data_offset: int
-
-    @property
-    def name(self) -> str | None:
-        return self._of("general.name", str)
-
-    @property
-    def context_length(self) -> int | None:
-        """Tokens that the model was trained for."""
-        return self._of(f"{self.architecture}.context_length", int)
-
-    @property
-    def vocabulary_size(self) -> int:
-        tokens = self._of("tokenizer.ggml.tokens", Array)
-        return tokens.count if tokens else 0
-
-    @property
-    def bos(self) -> int | None:
-        """The token that begins a text, where the model has one."""
-        token = self._of("tokenizer.ggml.bos_token_id", int)
-        return token if token is not None and token < self.vocabulary_size else None
-
-    @property
-    def chat_template(self) -> str | None:
-        return self._of("tokenizer.chat_template", str)
-
-    @property
-    def sampling(self) -> dict[str, float]:
-        """The sampling that the model's makers recommend, under the names of `shared.protocol.Sampling`."""
-        found = {name: self.metadata.get(f"general.sampling.{key}") for name, key in _SAMPLING.items()}
-        return {n: v for n, v in found.items() if isinstance(v, int | float) and math.isfinite(v)}
-
-    def _of(self, key: str, kind: type[_T]) -> _T | None:
-        value = self.metadata.get(key)
-        return value if type(value) is kind else None
 
 
 def read_header(path: Path) -> Header:
@@ -121,6 +54,15 @@ def read_header(path: Path) -> Header:
         raise ModelFileError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
 
 
+def elements(path: Path, array: Array) -> list[Any]:
+    """The values of an array of the metadata of a file whose header has been read; strings are bytes."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if array.kind == _STRING:
+            return list(_Reader(path, data).strings(array))
+        end = array.offset + array.count * _SCALARS[array.kind].size
+        return [value for (value,) in _SCALARS[array.kind].iter_unpack(data[array.offset : end])]
+
+
 class _Reader(Cursor):
     def header(self) -> Header:
         version = self.version()
@@ -128,6 +70,7 @@ class _Reader(Cursor):
         if tensor_count == 0:
             self.refuse(8, "the file has no tensors")
         places: dict[str, int] = {}
+        pairs: dict[str, tuple[int, int]] = {}
         metadata: dict[str, Any] = {}
         for _ in range(pair_count):
             start = self.at
@@ -136,6 +79,7 @@ class _Reader(Cursor):
                 self.refuse(start, f"the metadata key {key!r} is there twice")
             places[key] = start
             metadata[key] = self.value(key)
+            pairs[key] = start, self.at
         alignment = metadata.get("general.alignment", 32)
         if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
             self.refuse(places["general.alignment"], f"general.alignment is {alignment!r}, which is no power of two")
@@ -146,7 +90,8 @@ class _Reader(Cursor):
         self.check_blocks(metadata, places, tensors)
         self.check_vocabulary(metadata, places)
         data_offset = self.data_offset(alignment)
-        return Header(version, alignment, architecture, MappingProxyType(metadata), tensors, data_offset)
+        facts = MappingProxyType(metadata)
+        return Header(version, alignment, architecture, facts, tensors, data_offset, MappingProxyType(pairs))
 
     def version(self) -> int:
         version: int = self.number(U32)

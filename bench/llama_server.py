@@ -1,0 +1,30 @@
+"""llama.cpp's own HTTP server on a port of this machine, set up like inferq's engine host.
+
+python -m bench.llama_server FILE PORT SLOTS
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import xllamacpp
+
+from shared.config import Config
+
+file, port, slots = sys.argv[1:]
+options = xllamacpp.CommonParams()
+options.model.path = file
+options.hostnames = ["127.0.0.1"]
+options.port = int(port)
+options.n_ctx = 2048
+options.n_parallel = int(slots)
+options.kv_unified = True
+options.n_batch = options.n_ubatch = Config().batch_size
+options.cpuparams.n_threads = options.cpuparams_batch.n_threads = 1
+options.prefill_assistant = False
+options.ui = False
+options.verbosity = 1
+server = xllamacpp.Server(options)
+while server:
+    signal.pause()

@@ -1,0 +1,68 @@
+"""GET /api/chat?prompt=…, the interface of llm-ui: the answer as plain text, as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import Forbidden, MethodNotAllowed
+
+from gateway.api.generation import CLIENT_GONE, attended, location, seed, submit
+from gateway.api.streaming import stream
+from gateway.dispatch import Job, events
+from gateway.errors import failure
+from gateway.replies import ClientGone
+from gateway.schemas import FORMATS
+from gateway.schemas.prompt import parse_query, prompt_task
+from gateway.state import this_gateway
+from shared.protocol import Delta, Event, Failed, Progress
+
+views = Blueprint("llm_ui", __name__)
+
+
+@views.get("/chat")
+def chat() -> ResponseReturnValue:
+    if request.method == "HEAD":  # which Flask adds to every GET: nobody would read what is computed
+        raise MethodNotAllowed(["GET"])
+    _refuse_strangers()
+    prompt, model = parse_query(request.args.to_dict())
+    directory = this_gateway().directory
+    task = prompt_task(prompt, directory.find(model) if model else directory.default(), seed())
+    return _answer(submit(task, FORMATS[type(task)].id_prefix, request.query_string))
+
+
+def _refuse_strangers() -> None:
+    """Any web page can have its visitors' browsers send a GET: it needs no leave by CORS, unlike a POST with JSON."""
+    if request.headers.get("Sec-Fetch-Site") == "cross-site" and not this_gateway().config.cors_origins:
+        raise Forbidden("Web pages of other sites may not use this gateway; INFERQ_CORS_ORIGINS lets them in.")
+
+
+def _answer(job: Job) -> ResponseReturnValue:
+    """Plain text cannot tell of a failure: the status line waits for the first text, however long that takes."""
+    with attended(job) as waiting:
+        try:
+            first = next(event for event in events(job.mailbox) if not isinstance(event, Progress))
+        except ClientGone:
+            return CLIENT_GONE
+        if isinstance(first, Failed):
+            raise failure(first)
+        response = stream(job, _text(job, first), waiting, "text/plain")
+        response.headers.update({**location(job), "Cache-Control": "no-store"})
+        return response
+
+
+def _text(job: Job, first: Event) -> Iterator[str]:
+    """What is there at one time goes out in one piece. A failure now breaks the connection off before its end."""
+    piece = ""
+    for event in chain((first,), () if job.mailbox.last else events(job.mailbox)):
+        match event:
+            case Delta():
+                piece += event.text
+            case Failed():
+                raise failure(event)
+        if piece and job.mailbox.empty():
+            yield piece
+            piece = ""
+    yield piece

@@ -1,0 +1,36 @@
+"""The wire format of llm-ui's /api/chat: a prompt in the query, plain text as the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from marshmallow import ValidationError
+
+from gateway.schemas.parameters import Strict, Text
+from gateway.schemas.problem import first
+from shared.protocol import Chat, Completion, Message, Sampling
+from shared.registry import Card
+
+
+class PromptSchema(Strict):
+    prompt = Text(required=True)
+    model = Text(empty=False)
+
+
+_SCHEMA = PromptSchema()
+
+
+def parse_query(query: Mapping[str, str]) -> tuple[str, str | None]:
+    """The prompt, and the model if one is named. Raises InvalidRequest, naming the parameter."""
+    try:
+        given = _SCHEMA.load(query)
+    except ValidationError as exc:
+        raise first(exc) from exc
+    return given["prompt"], given.get("model")
+
+
+def prompt_task(prompt: str, card: Card, seed: int) -> Chat | Completion:
+    """A chat where the model can chat; where it cannot, it continues the prompt."""
+    if "chat" in card.capabilities:
+        return Chat(card.id, (Message("user", prompt),), Sampling(seed))
+    return Completion(card.id, (prompt,), Sampling(seed))

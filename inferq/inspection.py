@@ -1,0 +1,43 @@
+"""A look at a model's file before anything starts: whoever waits for a start shall hear at once that it cannot be."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm import tqdm
+
+from shared import catalogue
+from shared.catalogue import Model
+from worker import engines
+from worker.formats import gguf
+
+
+def inspected(model: Model) -> Model:
+    """The same model. A legacy file that llama.cpp serves is repacked, as far as the cache does not have it.
+
+    Raises EngineError for an engine that there is not, ModelFileError, ConfigError for an unknown chat format.
+    """
+    if model.chat_format:
+        from worker.chat_formats import template
+
+        template(model.chat_format)
+    if engines.chosen(model) == "llama.cpp" and model.path:
+        if catalogue.is_legacy(model.path):
+            _repack(model)
+        else:
+            gguf.read_header(model.path)
+    return model
+
+
+def _repack(model: Model) -> None:
+    from worker.formats.repack import repacked
+
+    assert model.path is not None
+    # disable=None: no bar where nobody watches.
+    with tqdm(desc=f"repacking {model.id}", unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        repacked(model.path, model.architecture or None, progress=show)

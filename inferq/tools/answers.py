@@ -1,0 +1,79 @@
+"""Where answers come from: an engine in a child of this process, or a running gateway. Both give the same events."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from shared.errors import InvalidRequest
+from shared.protocol import Chat, Event, Task
+from worker.engines import Engine
+
+
+class Answers(Protocol):
+    model: str
+    """The name that tasks carry."""
+
+    def answer(self, task: Task) -> Iterator[Event]:
+        """The events up to `Done`. Raises JobCancelled soon after `cancel`."""
+
+    def cancel(self) -> None:
+        """End the answer that is being given; from any thread."""
+
+
+class Cancellation:
+    """The execution of an answer: see `worker.engines.Execution`."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._callbacks: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        with self._lock:
+            self._callbacks.append(callback)
+            cancelled = self.cancelled
+        if cancelled:
+            callback()
+
+    def cancel(self) -> None:
+        with self._lock:
+            self.cancelled = True
+            callbacks = list(self._callbacks)
+        for callback in callbacks:
+            callback()
+
+
+class EngineAnswers:
+    def __init__(self, engine: Engine) -> None:
+        self.model = engine.card.id
+        self._engine = engine
+        self._running = Cancellation()
+
+    def answer(self, task: Task) -> Iterator[Event]:
+        if isinstance(task, Chat) and "chat" not in self._engine.card.capabilities:
+            raise InvalidRequest(f"{self.model} does not say how a conversation becomes a prompt; give --chat-format")
+        self._running = Cancellation()
+        yield from self._engine.run(task, self._running)
+
+    def cancel(self) -> None:
+        self._running.cancel()
+
+
+@contextmanager
+def interruptible(answers: Answers) -> Iterator[None]:
+    """Ctrl-C ends the answer that the block reads, and raises JobCancelled there; another one ends the program."""
+
+    def interrupt(*_: Any) -> None:
+        signal.signal(signal.SIGINT, before)
+        # In a thread of its own: this one may hold any lock.
+        threading.Thread(target=answers.cancel, daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

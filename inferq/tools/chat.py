@@ -1,0 +1,56 @@
+"""`inferq chat`: a conversation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from inferq.commands import chat_format_flag
+from inferq.tools.options import encodable, model_flag, model_flags, sampling, sampling_flags
+from inferq.tools.source import answering, gateway_flags
+
+
+@click.command()
+@model_flag
+@gateway_flags
+@click.option("--system", metavar="TEXT", default="", help="what the model is told before anything else")
+@chat_format_flag
+@model_flags
+@sampling_flags
+def chat(model: str | None, system: str, **flags: Any) -> None:
+    """Talk with a model, or with a running gateway (--url).
+
+    The model sees the whole conversation. /help lists the commands.
+    """
+    from inferq.tools.dialogue import Command, hold
+    from inferq.tools.terminal import ending
+    from shared.protocol import Chat, Message
+
+    history: list[Message] = []
+    told = encodable(system, "--system")
+
+    def task(text: str) -> Chat:
+        first = (Message("system", told),) if told else ()
+        return Chat(answers.model, (*first, *history, Message("user", text)), sampling(flags))
+
+    def heard(asked: str, answered: str) -> None:
+        if answered:
+            history.extend((Message("user", asked), Message("assistant", answered)))
+
+    def reset(_: str) -> None:
+        history.clear()
+
+    def tell(text: str) -> None:
+        nonlocal told
+        if text:
+            told = text
+        else:
+            click.echo(told)
+
+    commands = {
+        "reset": Command("forget the conversation", reset),
+        "system": Command("TEXT: tell the model something before anything else; alone: show it", tell),
+    }
+    with ending(), answering(model, flags) as answers:
+        hold(answers, task, commands, heard)

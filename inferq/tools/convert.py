@@ -1,0 +1,39 @@
+"""`inferq convert`: a GGUF file from a legacy file or a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from inferq.tools.flags import arch_flag
+from inferq.tools.output import bar, force_flag, written
+from shared.errors import InvalidRequest
+
+
+@click.command()
+@click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
+@click.argument("target", metavar="DST", type=click.Path(path_type=Path))
+@click.option("--type", "kind", type=click.Choice(["f32", "f16", "bf16"]), help="of a checkpoint's weights  [f16]")
+@force_flag
+@arch_flag
+def convert(source: Path, target: Path, kind: str | None, force: bool, arch: str | None) -> None:
+    """Write SRC to DST as GGUF.
+
+    SRC is a legacy GGML file, which is repacked without loss, or the folder of a Hugging Face checkpoint, with
+    config.json, tokenizer.json and safetensors.
+    """
+    with written(target, force=force) as partial, bar("converting") as progress:
+        if source.is_dir():
+            if arch is not None:
+                raise InvalidRequest("a checkpoint says itself what it holds; leave --arch out", param="--arch")
+            from worker.formats.checkpoint import convert as converted
+
+            converted(source, partial, kind or "f16", progress)
+        else:
+            if kind is not None:
+                raise InvalidRequest("a legacy file keeps its types; leave --type out", param="--type")
+            from worker.formats.repack import repack
+
+            repack(source, partial, arch, progress)
+    click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,80 @@
+"""The loop of `inferq chat` and `inferq repl`: read what the user types, print the answer, until the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import click
+
+from inferq.tools.answers import Answers, interruptible
+from inferq.tools.prompt import inputs, interactive
+from inferq.tools.terminal import show_status, write
+from shared.errors import InferqError, JobCancelled
+from shared.protocol import Delta, Progress, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a line that begins with `/` and its name does with the rest of the line."""
+
+    help: str
+    act: Callable[[str], None]
+
+
+def hold(
+    answers: Answers,
+    task: Callable[[str], Task],
+    commands: Mapping[str, Command],
+    heard: Callable[[str, str], None] = lambda asked, answered: None,
+) -> None:
+    """Return at the end of the input or at /quit. `heard` is told what was said, also the part of what was stopped.
+
+    At a terminal an error ends the answer; elsewhere it ends the program.
+    """
+    for text in inputs():
+        name, _, rest = text[1:].partition(" ") if text.startswith("/") else ("", "", "")
+        if name == "quit":
+            return
+        if name == "help":
+            _help(commands)
+        elif name in commands:
+            commands[name].act(rest.strip())
+        elif name:
+            click.echo(f"there is no /{name}; /help lists what there is", err=True)
+        else:
+            try:
+                heard(text, _answered(answers, task(text)))
+            except InferqError as exc:
+                if not interactive():
+                    raise
+                click.echo(f"inferq: {exc}", err=True)
+
+
+def _help(commands: Mapping[str, Command]) -> None:
+    for name, command in commands.items():
+        click.echo(f"/{name:8} {command.help}")
+    click.echo(
+        "/help     this list\n/quit     end, as Ctrl-D\nA line that ends with \\ goes on in the next. Ctrl-C ends an answer."
+    )
+
+
+def _answered(answers: Answers, task: Task) -> str:
+    """Print the answer as it comes; the text of it, as far as it came."""
+    text = ""
+    try:
+        with interruptible(answers):
+            for event in answers.answer(task):
+                if isinstance(event, Progress):
+                    show_status(f"reading the prompt: {event.done}/{event.total}")
+                elif isinstance(event, Delta):
+                    if not text:
+                        show_status("")
+                    text += event.text
+                    write(event.text)
+    except JobCancelled:
+        show_status("")
+    click.echo()
+    sys.stdout.flush()
+    return text

@@ -1,0 +1,127 @@
+"""Answers of a running gateway, over OpenAI's API."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from inferq.errors import GatewayError
+from shared.errors import InvalidRequest, JobCancelled
+from shared.protocol import Chat, Delta, Done, Event, Task, Usage
+
+_CONNECT = 10.0
+"""Seconds to reach it."""
+_UNLIMITED = 2**31 - 1
+"""`max_tokens` of a completion that ends where the model does: without it, it would be 16."""
+
+
+class GatewayAnswers:
+    """`model` may be None where the gateway serves only one. Raises GatewayError, InvalidRequest."""
+
+    def __init__(self, url: str, model: str | None, api_key: str | None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidRequest(f"{url!r} is no address such as http://127.0.0.1:8000", param="--url")
+        self._url, self._parts = url, parts
+        self._base = parts.path.rstrip("/").removesuffix("/v1") + "/v1"
+        self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._socket: socket.socket | None = None
+        self._cancelled = False
+        self.model = model or self._only_model()
+
+    def answer(self, task: Task) -> Iterator[Event]:
+        self._cancelled = False
+        chat = isinstance(task, Chat)
+        with self._connected() as connection:
+            response = self._request(connection, "/chat/completions" if chat else "/completions", _body(task))
+            for chunk in self._chunks(response):
+                for choice in chunk["choices"]:
+                    text = choice["delta"].get("content") if chat else choice["text"]
+                    yield Delta(text or "", finish_reason=choice["finish_reason"])
+                if used := chunk.get("usage"):
+                    yield Done(Usage(used["prompt_tokens"], used["completion_tokens"]))
+
+    def cancel(self) -> None:
+        """The gateway cancels the job of a client that leaves."""
+        self._cancelled = True
+        if self._socket:
+            with contextlib.suppress(OSError):  # it was closed just now
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _only_model(self) -> str:
+        with self._connected() as connection:
+            models = json.loads(self._request(connection, "/models", None).read())["data"]
+        names = [model["id"] for model in models]
+        if len(names) != 1:
+            raise InvalidRequest(f"{self._url} serves {', '.join(names) or 'no model'}; choose one with -m", param="-m")
+        return str(names[0])
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[http.client.HTTPConnection]:
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        try:
+            connection = kind(self._parts.hostname or "", self._parts.port, timeout=_CONNECT)
+            with contextlib.closing(connection):
+                connection.connect()
+                connection.sock.settimeout(None)  # an answer may wait in the queue for long
+                self._socket = connection.sock
+                yield connection
+                if self._cancelled:
+                    raise JobCancelled("cancelled")
+        except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
+            if self._cancelled:
+                raise JobCancelled("cancelled") from exc
+            raise GatewayError(f"{self._url}: {exc or type(exc).__name__}") from exc
+        finally:
+            self._socket = None
+
+    def _request(
+        self, connection: http.client.HTTPConnection, path: str, body: dict[str, Any] | None
+    ) -> http.client.HTTPResponse:
+        payload = None if body is None else json.dumps(body)
+        connection.request("POST" if payload else "GET", self._base + path, payload, self._headers)
+        response = connection.getresponse()
+        if response.status != http.HTTPStatus.OK:
+            raise self._refused(response.read(), f"{response.status} {response.reason}")
+        return response
+
+    def _chunks(self, response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+        while line := response.readline():
+            if not line.startswith(b"data: "):
+                continue
+            if line.strip() == b"data: [DONE]":
+                return
+            chunk = json.loads(line[6:])
+            if "error" in chunk:
+                raise self._refused(line[6:], "error")
+            yield chunk
+        raise http.client.IncompleteRead(b"")
+
+    def _refused(self, body: bytes, otherwise: str) -> GatewayError:
+        try:
+            reason = json.loads(body)["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            reason = otherwise
+        return GatewayError(f"{self._url}: {reason}")
+
+
+def _body(task: Task) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        name: value
+        for name, value in dataclasses.asdict(task.sampling).items()
+        if value is not None and value != () and value is not False
+    }
+    if "logit_bias" in body:
+        body["logit_bias"] = {str(token): bias for token, bias in body["logit_bias"]}
+    body |= {"model": task.model, "stream": True, "stream_options": {"include_usage": True}}
+    if isinstance(task, Chat):
+        return body | {"messages": [dataclasses.asdict(message) for message in task.messages]}
+    return {"max_tokens": _UNLIMITED} | body | {"prompt": task.prompt[0]}

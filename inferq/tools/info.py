@@ -1,0 +1,105 @@
+"""`inferq info`: what a model file says about itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from inferq.table import aligned
+from inferq.tools.flags import arch_flag, json_flag
+
+if TYPE_CHECKING:
+    from worker.formats.description import Description
+
+_LONGEST = 80
+"""Letters of a text of the metadata that are shown."""
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--tensors", is_flag=True, help="list the tensors too")
+@click.option("--tokens", is_flag=True, help="list the vocabulary too, as the file writes it")
+@arch_flag
+@json_flag
+def info(file: Path, tensors: bool, tokens: bool, arch: str | None, as_json: bool) -> None:
+    """Show what FILE, in GGUF or a legacy GGML format, says about its model.
+
+    The file is checked as it is before it is served, but its weights are not read.
+    """
+    from worker.formats.description import describe
+
+    description = describe(file, arch)
+    if as_json:
+        click.echo(json.dumps(_as_object(description, tensors, tokens), indent=2))
+        return
+    click.echo("\n".join(_lines(description)))
+    if tensors:
+        click.echo("\n" + aligned(_tensor_rows(description)))
+    if tokens:
+        click.echo("\n" + aligned([("ID", "TOKEN"), *((str(i), _token(t)) for i, t in _numbered(description))]))
+
+
+def _lines(description: Description) -> Iterator[str]:
+    version = "" if description.version is None else f" version {description.version}"
+    facts = {
+        "file": f"{description.path} ({description.size / 1e6:.1f} MB)",
+        "container": description.container + version,
+        "architecture": description.architecture,
+        "name": description.name or "-",
+        "quantisation": description.quantisation,
+        "parameters": f"{description.parameters:,}",
+        "context": "-" if description.context is None else f"{description.context:,}",
+        "vocabulary": f"{len(description.vocabulary):,} tokens",
+        "chat template": "yes" if description.chat_template else "no",
+    }
+    yield from aligned(facts.items()).splitlines()
+    yield ""
+    yield from aligned((key, _short(value)) for key, value in description.metadata.items()).splitlines()
+
+
+def _tensor_rows(description: Description) -> Iterator[tuple[str, ...]]:
+    yield "TENSOR", "TYPE", "SHAPE", "OFFSET", "BYTES"
+    for t in description.tensors:
+        yield t.name, t.kind, " x ".join(map(str, t.shape)), str(t.offset), str(t.size)
+
+
+def _as_object(description: Description, tensors: bool, tokens: bool) -> dict[str, Any]:
+    answer = {
+        "path": str(description.path),
+        "size": description.size,
+        "container": description.container,
+        "version": description.version,
+        "architecture": description.architecture,
+        "name": description.name,
+        "quantisation": description.quantisation,
+        "parameters": description.parameters,
+        "context": description.context,
+        "vocabulary": len(description.vocabulary),
+        "chat_template": description.chat_template,
+        "metadata": dict(description.metadata),
+    }
+    if tensors:
+        answer["tensors"] = [
+            {"name": t.name, "type": t.kind, "shape": t.shape, "offset": t.offset, "size": t.size}
+            for t in description.tensors
+        ]
+    if tokens:
+        answer["tokens"] = [token.decode(errors="backslashreplace") for token in description.vocabulary]
+    return answer
+
+
+def _numbered(description: Description) -> Iterable[tuple[int, bytes]]:
+    return enumerate(description.vocabulary)
+
+
+def _token(token: bytes) -> str:
+    return repr(token.decode(errors="backslashreplace"))
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} letters)"

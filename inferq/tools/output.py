@@ -1,0 +1,47 @@
+"""Writing a large file: whole or not at all, never over another by accident, and with a progress bar."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from shared.errors import InferqError, InvalidRequest
+
+force_flag = click.option("--force", is_flag=True, help="overwrite DST")
+
+
+@contextmanager
+def written(target: Path, *, force: bool) -> Iterator[Path]:
+    """A place to write to. It becomes `target` when the block ends well, and disappears when it does not.
+
+    Raises InvalidRequest when there is such a file already, unless `force`, or when there can be none.
+    """
+    if target.exists() and not (force and target.is_file()):
+        what = "it exists already; --force overwrites it" if target.is_file() else "it exists, and is no file"
+        raise InvalidRequest(f"{target}: {what}", param="DST")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        partial.replace(target)
+    except OSError as exc:
+        raise InferqError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, if that is a terminal. It is told the bytes that are done, and all of them."""
+    from tqdm import tqdm
+
+    with tqdm(desc=title, unit="B", unit_scale=True, disable=None, leave=False) as shown:
+
+        def progress(done: int, total: int) -> None:
+            shown.total = total
+            shown.update(done - shown.n)
+
+        yield progress

@@ -1,0 +1,50 @@
+"""What the user types: lines, several of them where they end with a backslash."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import click
+
+from inferq.tools.options import encodable
+from shared.errors import InvalidRequest
+
+
+def interactive() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def inputs() -> Iterator[str]:
+    """Until the end of the input. At a terminal with line editing and history, where Ctrl-C drops the line."""
+    at_terminal = interactive()
+    if at_terminal:
+        import readline  # noqa: F401 - `input` edits lines with it
+    while True:
+        try:
+            text = _read("> " if at_terminal else "", "… " if at_terminal else "")
+        except EOFError:
+            if at_terminal:
+                click.echo()
+            return
+        except KeyboardInterrupt:
+            if not at_terminal:
+                raise
+            click.echo()
+            continue
+        if text.strip():
+            yield text
+
+
+def _read(prompt: str, more: str) -> str:
+    try:
+        text = input(prompt)
+        while text.endswith("\\"):
+            text = text[:-1] + "\n"
+            try:
+                text += input(more)
+            except EOFError:
+                break
+    except UnicodeDecodeError as exc:
+        raise InvalidRequest("not UTF-8", param="stdin") from exc
+    return encodable(text, "stdin")

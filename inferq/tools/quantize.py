@@ -1,0 +1,42 @@
+"""`inferq quantize`: a smaller file of the same model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from inferq.tools.flags import arch_flag
+from inferq.tools.output import bar, force_flag, written
+
+
+@click.command()
+@click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
+@click.argument("target", metavar="DST", type=click.Path(path_type=Path))
+@click.argument("kind", metavar="TYPE")
+@click.option("--pure", is_flag=True, help="give every tensor the same type, output.weight too")
+@click.option("--allow-requantize", is_flag=True, help="take weights that are quantised already; loses more")
+@force_flag
+@arch_flag
+def quantize(
+    source: Path, target: Path, kind: str, pure: bool, allow_requantize: bool, force: bool, arch: str | None
+) -> None:
+    """Write SRC, a GGUF file, to DST in TYPE, byte for byte as llama.cpp's llama-quantize does.
+
+    TYPE is Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K_S, Q3_K_M, Q3_K_L, Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M or Q6_K. SRC
+    holds f32, f16 or bf16 weights. SRC may also be a legacy file of such weights, which is converted first.
+    """
+    from worker.formats.description import describe, is_gguf
+    from worker.formats.quantise import quantise
+
+    if not is_gguf(source):
+        from worker.formats.repack import repacked
+
+        with bar("converting") as progress:
+            source = repacked(source, arch, progress)
+    elif arch:
+        describe(source, arch)
+    with written(target, force=force) as partial, bar(f"quantising to {kind}") as progress:
+        quantise(source, partial, kind.upper(), progress, pure=pure, allow_requantise=allow_requantize)
+    size, before = target.stat().st_size, source.stat().st_size
+    click.echo(f"{target}: {size / 1e6:.1f} MB, {size / before:.0%} of {source}")

@@ -1,0 +1,46 @@
+"""`inferq repl`: prompt after prompt, each alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inferq.tools.options import model_flag, model_flags, sampling, sampling_flags, template
+from inferq.tools.source import answering, gateway_flags
+from shared.errors import InvalidRequest
+
+_MARK = "{{PROMPT}}"
+
+
+@click.command()
+@model_flag
+@gateway_flags
+@click.option(
+    "-f",
+    "--prompt-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"a file whose {_MARK} becomes what you type",
+)
+@model_flags
+@sampling_flags
+def repl(model: str | None, prompt_file: Path | None, **flags: Any) -> None:
+    """Go on from each prompt that is typed, in a model or a running gateway (--url).
+
+    The model sees no prompt but the last. /help lists the commands.
+    """
+    from inferq.tools.dialogue import hold
+    from inferq.tools.terminal import ending
+    from shared.protocol import Completion
+
+    form = template(prompt_file) or _MARK
+    if _MARK not in form:
+        raise InvalidRequest(f"{prompt_file} has no {_MARK}", param="--prompt-file")
+
+    def task(text: str) -> Completion:
+        return Completion(answers.model, (form.replace(_MARK, text),), sampling(flags))
+
+    with ending(), answering(model, flags) as answers:
+        hold(answers, task, {})

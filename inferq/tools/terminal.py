@@ -1,0 +1,44 @@
+"""The terminal: how the tools that answer write to it, and how they end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+_INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block, and then the program, as a shell expects it, without a trace of Python's."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+def write(text: str) -> None:
+    """To stdout, at once. What its encoding does not know becomes a question mark."""
+    encoding = sys.stdout.encoding or "utf-8"
+    click.echo(text.encode(encoding, "replace").decode(encoding), nl=False)
+
+
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """A line on stderr while the block runs, if it is a terminal."""
+    show_status(text)
+    try:
+        yield
+    finally:
+        show_status("")
+
+
+def show_status(text: str) -> None:
+    """In the place of the last one."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{text}", nl=False, err=True)

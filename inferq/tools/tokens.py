@@ -1,0 +1,49 @@
+"""`inferq tokens`: the tokens that a model reads a prompt as."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inferq.commands import engine_flag
+from inferq.tools.flags import arch_flag, json_flag, model_flag
+
+
+@click.command()
+@model_flag
+@click.option("-p", "--prompt", metavar="TEXT", help="the prompt; without it, what comes on stdin")
+@click.option("-f", "--prompt-file", type=click.Path(path_type=Path), metavar="FILE", help="a file with the prompt")
+@engine_flag
+@arch_flag
+@json_flag
+def tokens(model: str, prompt: str | None, prompt_file: Path | None, as_json: bool, **flags: Any) -> None:
+    """Print the id and the text of each token of a prompt, as the model's engine reads it."""
+    from inferq.tools.options import encodable, loaded, template
+    from inferq.tools.terminal import ending
+
+    text = prompt if prompt is not None else template(prompt_file)
+    text = encodable(sys.stdin.read() if text is None else text, "--prompt")
+    plain = {"family": None, "lora": (), "draft": None, "rope_freq_base": None, "rope_freq_scale": None}
+    with ending(), loaded(model, {**plain, "context": None, "threads": None, "batch_size": None, **flags}) as engine:
+        ids = engine.tokenize(text)
+        pieces = [engine.detokenize([token]) for token in ids]
+    if as_json:
+        click.echo(json.dumps([_as_object(token, piece) for token, piece in zip(ids, pieces, strict=True)]))
+        return
+    for token, piece in zip(ids, pieces, strict=True):
+        click.echo(f"{token:>7} {_shown(piece)}")
+
+
+def _as_object(token: int, piece: bytes) -> dict[str, Any]:
+    return {"id": token, "text": piece.decode(errors="replace"), "bytes": list(piece)}
+
+
+def _shown(piece: bytes) -> str:
+    try:
+        return repr(piece.decode())
+    except UnicodeDecodeError:
+        return repr(piece)  # a part of a character

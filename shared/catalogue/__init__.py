@@ -1,0 +1,108 @@
+"""Which models there are by name: those of models.toml, the built-in ones, and every model file by its path."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from shared.catalogue.built_in import BUILT_IN
+from shared.catalogue.file import ENGINES, engine_for, is_legacy
+from shared.catalogue.model import AUTO, HubFile, Model, Wheel, cache
+from shared.catalogue.models_toml import read
+from shared.errors import InvalidRequest, ModelFileError, ModelNotFound
+
+__all__ = [
+    "AUTO",
+    "ENGINES",
+    "HubFile",
+    "Model",
+    "Wheel",
+    "cache",
+    "id_of",
+    "is_legacy",
+    "listed",
+    "resolve",
+    "with_file",
+]
+
+
+def listed(models_toml: str = "") -> list[Model]:
+    """The models that have names, with the paths of those whose file is here.
+
+    `models_toml` is the setting INFERQ_MODELS. A model of models.toml takes the place of a built-in one of its name.
+
+    Raises ConfigError for a models.toml that is not right.
+    """
+    return [_located(model) for model in _known(models_toml)]
+
+
+def id_of(name: str, models_toml: str = "") -> str:
+    """The id of the model that `resolve` finds under `name`, whether or not it does now. Raises ConfigError."""
+    model = _find(name, models_toml)
+    return model.id if model else Path(name).stem
+
+
+def resolve(
+    name: str, engine: str | None = None, *, architecture: str = "", chat_format: str = "", models_toml: str = ""
+) -> Model:
+    """The model called `name`, or else the file at that path. `engine` and the others go before the model's own.
+
+    Raises:
+        ConfigError: the models.toml is not right.
+        ModelNotFound: there is no such model; names those that exist.
+        ModelFileError: the file is missing, or no engine can serve it.
+    """
+    if architecture and architecture not in ENGINES:
+        raise InvalidRequest(f"There is no architecture {architecture!r}; there are {', '.join(ENGINES)}.")
+    model = _find(name, models_toml)
+    model = _located(model) if model else _file(name, models_toml)
+    if model.path is None and model.source.startswith("file:"):
+        raise ModelFileError(
+            f"{model.source.removeprefix('file:')}: no such file; models.toml wants it for {model.id!r}"
+        )
+    model = replace(
+        model,
+        engine=engine or model.engine,
+        architecture=architecture or model.architecture,
+        chat_format=chat_format or model.chat_format,
+    )
+    return model if model.path is None else with_file(model, model.path)
+
+
+def with_file(model: Model, path: Path) -> Model:
+    """The model with its file, which is here now; AUTO becomes the engine that it wants, where its first bytes tell.
+
+    Raises ModelFileError.
+    """
+    engine = engine_for(path, model.architecture) if model.engine == AUTO else model.engine
+    return replace(model, path=path, engine=engine, size=path.stat().st_size)
+
+
+def _known(models_toml: str) -> list[Model]:
+    own = read(models_toml)
+    taken = {name for model in own for name in (model.id, *model.aliases)}
+    return [*own, *(model for model in BUILT_IN if model.id not in taken)]
+
+
+def _find(name: str, models_toml: str) -> Model | None:
+    return next((model for model in _known(models_toml) if name in (model.id, *model.aliases)), None)
+
+
+def _located(model: Model) -> Model:
+    if model.origin is None:
+        return model
+    path = model.origin.located()
+    return replace(model, path=path, size=path.stat().st_size) if path else model
+
+
+def _file(name: str, models_toml: str) -> Model:
+    path = Path(name).expanduser()
+    if path.is_file():
+        path = path.resolve()
+        return Model(path.stem, f"file:{path}", path, AUTO, path.stat().st_size)
+    if path.exists():
+        raise ModelFileError(f"{name}: not a file; give the path of a model file")
+    if "/" in name or path.suffix:
+        raise ModelFileError(f"{name}: no such file")
+    names = ", ".join(model.id for model in _known(models_toml))
+    raise ModelNotFound(f"There is no model {name!r}; there are {names}, or give the path of a model file.")

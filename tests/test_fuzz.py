@@ -1,0 +1,41 @@
+"""Spoiled model files, in short; `make fuzz` takes longer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import readers
+from tests.fuzz.hosts import loads
+from tests.fuzz.mutation import seeds
+from tests.fuzz.readers import drawn, verdicts
+
+SEED = 5_000_000
+
+
+def test_spoiled_files_are_read_or_refused_in_words(tmp_path: Path) -> None:
+    told = list(verdicts(range(SEED, SEED + 1500)))
+    assert [verdict for verdict in told if verdict.faulty] == []
+    assert len({verdict.reader for verdict in told}) == 7
+    passed = [verdict.number for verdict in told if verdict.outcome == "read"]
+    assert len(told) == 1500
+    assert 500 <= len(passed) < 1200
+    sound, path = seeds(tmp_path), tmp_path / "mutant"
+    for number in passed[:4]:
+        seed, content = drawn(number, sound)
+        path.write_bytes(content)
+        assert {outcome for outcome, _ in loads(seed, path).values()} <= {"answered", "refused in words"}, number
+
+
+def test_a_reader_that_hangs_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "PATIENCE", 0.0)
+    (verdict,) = verdicts([SEED])
+    assert verdict.faulty
+
+
+def test_a_reader_that_dies_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "CHILD", ("-c", "input(); raise MemoryError"))
+    (verdict,) = verdicts([SEED])
+    assert verdict.faulty
+    assert "ended with status 1" in verdict.outcome

@@ -1,0 +1,201 @@
+"""`inferq chat` and `inferq repl`, on a model and on a gateway, in scripts and at a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import TINY, inferq, output
+from tests.stack import Stack, running, wait_for
+
+GREEDY = ("-n", "6", "--temperature", "0", "--ignore-eos")
+
+
+class Terminal:
+    """A program at a terminal."""
+
+    def __init__(self, *arguments: str, **environ: str) -> None:
+        self.end, inner = pty.openpty()
+        command = [sys.executable, "-P", "-m", "inferq", *arguments]
+        self.child = subprocess.Popen(
+            command,
+            stdin=inner,
+            stdout=inner,
+            stderr=inner,
+            start_new_session=True,
+            env={**os.environ, "TERM": "dumb", **environ},
+        )
+        os.close(inner)
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        os.write(self.end, text.encode())
+
+    def reads(self, text: str, seconds: float = 20) -> None:
+        """Wait until the program has written it, after all that was waited for before."""
+        end = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < end, self.seen
+            if select.select([self.end], [], [], 0.1)[0]:
+                self.seen += os.read(self.end, 4096).decode(errors="replace")
+        self.seen = self.seen[self.seen.index(text) + len(text) :]
+
+    def interrupt(self) -> None:
+        self.child.send_signal(signal.SIGINT)
+
+    def close(self) -> None:
+        assert self.child.wait(20) == 0
+        os.close(self.end)
+
+
+def refused(*arguments: str | Path, given: str = "hi\n") -> str:
+    done = inferq(*arguments, given=given)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_chat_remembers_what_was_said() -> None:
+    flags = ("chat", "-m", TINY, *GREEDY)
+    first, second = output(*flags, given="def main\ndef main\n").split("\n", 1)
+    assert output(*flags, given="def main\n/reset\ndef main\n") == f"{first}\n{first}\n"
+    assert second.rstrip("\n") != first
+
+
+def test_chat_has_a_system_message() -> None:
+    flags = ("chat", "-m", TINY, *GREEDY)
+    told = output(*flags, "--system", "import os", given="def main\n")
+    assert told != output(*flags, given="def main\n")
+    assert output(*flags, given="/system import os\ndef main\n") == told
+
+
+def test_repl_forgets_and_frames(tmp_path: Path) -> None:
+    flags = ("repl", "-m", TINY, *GREEDY)
+    once = output(*flags, given="def main\n")
+    assert output(*flags, given="def main\ndef main\n") == once * 2
+    (tmp_path / "frame.txt").write_text("def {{PROMPT}}")
+    assert output(*flags, "-f", tmp_path / "frame.txt", given="main\n") == once
+
+
+def test_lines_go_on_after_a_backslash_and_commands_are_no_prompts() -> None:
+    said = output("repl", "-m", "echo", given="one \\\ntwo\n\n/help\nthree\n/quit\nfour\n")
+    assert said.startswith("one \ntwo\n")
+    assert said.endswith("three\n")
+    assert "Ctrl-C" in said
+
+
+def test_on_a_gateway(echo: Stack) -> None:
+    assert output("chat", "--url", echo.url, given="one two\nthree\n") == "one two\nthree\n"
+    assert output("repl", "--url", f"{echo.url}/v1", "-m", "echo", "-n", "2", given="one two three\n") == "one two\n"
+    assert "nothing" in refused("chat", "--url", echo.url, "-m", "nothing")
+
+
+def test_a_model_without_a_template_needs_a_format(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.gguf"
+    bare.write_bytes(TINY.read_bytes().replace(b"tokenizer.chat_template", b"tokenizer.chat_tempxxxx"))
+    assert "give --chat-format" in refused("chat", "-m", bare)
+    assert output("chat", "-m", bare, "--chat-format", "chatml", "-n", "3", given="hi\n")
+
+
+def test_what_a_script_gets_wrong(tmp_path: Path) -> None:
+    (tmp_path / "form").write_text("Q")
+    assert "has no {{PROMPT}}" in refused("repl", "-m", "echo", "-f", tmp_path / "form")
+    assert "Give a model" in refused("chat")
+    assert "--threads" not in refused("chat", "--url", "x:1")
+    assert "already" in refused("chat", "--url", "http://127.0.0.1:1", "--threads", "2")
+    assert "refused" in refused("chat", "--url", "http://127.0.0.1:1")
+
+
+def test_the_system_message_is_shown() -> None:
+    assert output("chat", "-m", "echo", "--system", "Be kind.", given="/system\n/system Be brief.\n/system\n") == (
+        "Be kind.\nBe brief.\n"
+    )
+
+
+def test_a_gateway_with_keys(tmp_path: Path) -> None:
+    with running(tmp_path, api_keys="me:secret") as stack:
+        stack.start_gateway()
+        stack.start_worker()
+        words = "word " * 40 + "end\n"  # more than the 16 tokens that a completion has by default
+        assert output("repl", "--url", stack.url, "--api-key", "secret", given=words) == words
+        assert "key" in refused("repl", "--url", stack.url, "--api-key", "other")
+
+
+def test_line_editing_and_history() -> None:
+    terminal = Terminal("repl", "-m", "echo")
+    terminal.reads("> ")
+    terminal.type("first\r")
+    terminal.reads("\nfirst\r\n")
+    terminal.reads("> ")
+    terminal.type("\x10\x01my \r")  # the line before, at its beginning
+    terminal.reads("\nmy first\r\n")
+    terminal.reads("> ")
+    terminal.type("/quit\r")
+    terminal.close()
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program() -> None:
+    terminal = Terminal("chat", "-m", "echo", INFERQ_ECHO_RATE="5")
+    terminal.reads("> ")
+    terminal.type("one two three four five six seven eight nine ten " * 9 + "\n")
+    terminal.reads("\n")
+    terminal.reads("one two")
+    terminal.interrupt()
+    terminal.reads("> ")
+    terminal.type("short\n")
+    terminal.reads("\n")
+    terminal.reads("short")
+    terminal.reads("> ")
+    terminal.interrupt()  # drops the line
+    terminal.reads("> ")
+    terminal.type("\x04")
+    terminal.close()
+
+
+def test_ctrl_c_cancels_the_job_at_the_gateway(empty: Stack) -> None:
+    empty.start_gateway()
+    empty.start_worker(echo_rate=5)
+    terminal = Terminal("chat", "--url", empty.url, "-m", "echo")
+    terminal.reads("> ")
+    terminal.type("one two three four five six seven eight nine ten " * 9 + "\n")
+    terminal.reads("\n")
+    terminal.reads("one two")
+    terminal.interrupt()
+    wait_for(lambda: list(empty.jobs().values()) == ["cancelled"], "the cancel")
+    terminal.reads("> ")
+    terminal.type("\x04")
+    terminal.close()
+
+
+def test_ctrl_c_stops_llama_cpp() -> None:
+    terminal = Terminal("repl", "-m", str(TINY), "--ignore-eos")
+    terminal.reads("> ")
+    for _ in range(3):  # each of them may come before, in or after the answer; the dialogue goes on
+        terminal.type("a\r")
+        terminal.interrupt()
+        terminal.reads("> ")
+    terminal.type("\x15/help\r")
+    terminal.reads("/quit")
+    terminal.type("/quit\r")
+    terminal.close()
+
+
+@pytest.mark.parametrize("command", ["chat", "repl"])
+def test_ctrl_c_ends_a_script(command: str) -> None:
+    inferq_command = [sys.executable, "-P", "-m", "inferq", command, "-m", "echo"]
+    with subprocess.Popen(inferq_command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"hi\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"hi\n"
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == 130

@@ -1,0 +1,73 @@
+"""Chat formats: how a conversation becomes the prompt of a model whose file does not say.
+
+Each is a Jinja template beside this module, with the variables that Hugging Face's templates have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import NoReturn
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from shared.config import ConfigError
+from shared.errors import InvalidRequest
+from shared.protocol import Message
+
+_STOPS = {
+    "chatml": ("<|im_end|>",),
+    "alpaca": ("### Instruction:",),
+    "vicuna": ("USER:",),
+    "llama-2": ("[INST]",),
+    "gpt4all-j": ("### Prompt:", "### Instruction:"),
+    "plain": ("\nUser:", "\nSystem:"),
+}
+NAMES = tuple(_STOPS)
+_MOST_BYTES = 1 << 20
+"""Of a template's file."""
+
+
+def template(name: str) -> str:
+    """The Jinja source of the format with that name, or in the file at that path. Raises ConfigError."""
+    if name in _STOPS:
+        return (resources.files(__name__) / f"{name}.jinja").read_text()
+    path = Path(name).expanduser()
+    try:
+        if path.is_file() and path.stat().st_size <= _MOST_BYTES:
+            source = path.read_text()
+            _environment().from_string(source)
+            return source
+    except (OSError, UnicodeDecodeError, TemplateError) as exc:
+        raise ConfigError(f"the chat format {name}: {exc}") from exc
+    raise ConfigError(f"{name!r} is no chat format; there are {', '.join(NAMES)}, or give the path of a Jinja file")
+
+
+def stops(name: str) -> tuple[str, ...]:
+    """What begins the next turn in the format with that name, and so ends an answer."""
+    return _STOPS.get(name, ())
+
+
+def render(source: str, messages: Iterable[Message], bos: str, eos: str) -> str:
+    """The prompt for the next answer. Raises InvalidRequest where the template refuses the conversation."""
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    try:
+        return (
+            _environment()
+            .from_string(source)
+            .render(messages=turns, bos_token=bos, eos_token=eos, add_generation_prompt=True, raise_exception=_refuse)
+        )
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as exc:
+        raise InvalidRequest(
+            f"the model's chat format does not take this conversation: {exc}", param="messages"
+        ) from exc
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    return ImmutableSandboxedEnvironment(trim_blocks=False, lstrip_blocks=False, autoescape=False)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise TemplateError(message)

@@ -1,0 +1,178 @@
+"""The engine `ctransformers`: legacy GGML files as they are, one answer at a time, computed in an engine host."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from shared.catalogue import Model
+from shared.config import Config
+from shared.cores import usable
+from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest
+from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Sampling, Task, Timings, Usage
+from shared.registry import Card
+from worker import chat_formats
+from worker.engines import Execution, with_prompt
+from worker.engines.ctransformers_client import Evaluator, Session
+from worker.engines.ctransformers_host import BATCH
+from worker.engines.ctransformers_text import Text
+from worker.engines.host import EngineHost
+from worker.engines.sampler import Sampler, logprobs
+from worker.engines.stops import Released, StopStrings
+from worker.formats.legacy import read_legacy
+
+
+class CtransformersEngine:
+    """See `worker.engines.Engine`.
+
+    Raises:
+        ModelFileError: the file is damaged, or no legacy GGML file, or of an architecture that ctransformers lacks.
+        ModelLoadError: ctransformers refused the file, or died of it.
+        ConfigError: there is no such chat format.
+    """
+
+    def __init__(self, model: Model, config: Config) -> None:
+        if model.path is None:
+            raise EngineError(f"the engine ctransformers needs a file for the model {model.id!r}")
+        legacy = read_legacy(model.path, model.architecture or None)
+        if legacy.architecture == "bloom":
+            raise EngineError("ctransformers has no bloom; the engine llama.cpp runs it")
+        self._text = Text(legacy)
+        self._format = model.chat_format
+        self._template = chat_formats.template(model.chat_format) if model.chat_format else ""
+        parameters = {
+            "path": str(model.path.resolve()),
+            "architecture": legacy.architecture,
+            "context": config.context,
+            "threads": config.threads or max(1, usable() - 1),
+        }
+        self._host = EngineHost("worker.engines.ctransformers_host", model.id, parameters)
+        self._evaluator = Evaluator(self._host, len(legacy.vocabulary))
+        self._turn = threading.Lock()
+        try:
+            with self._evaluator.session() as session:
+                context = min(session.context, config.context or session.context)
+        except BaseException:
+            self._host.close()
+            raise
+        self.card = Card(
+            id=model.id,
+            engine="ctransformers",
+            architecture=legacy.architecture,
+            context=context,
+            slots=1,
+            created=int(model.path.stat().st_mtime),
+            capabilities=("completion", "continue", *(("chat",) if model.chat_format else ())),
+        )
+
+    @property
+    def trouble(self) -> str:
+        return self._host.trouble
+
+    @property
+    def host_pid(self) -> int | None:
+        return self._host.pid
+
+    def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
+        param, tokens = self._prompt(task)
+        if len(tokens) >= self.card.context:
+            raise ContextLengthExceeded(len(tokens), self.card.context, param=param)
+        self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        stops = task.sampling.stop
+        if isinstance(task, Chat):
+            stops += chat_formats.stops(self._format)
+        with self._turn, self._evaluator.session(lambda: execution.cancelled) as session:
+            events = self._events(session, tokens, task.sampling, stops, past)
+            yield from with_prompt(events, tokens) if task.token_ids and not past else events
+
+    def tokenize(self, text: str) -> list[int]:
+        return self._text.tokens(text)
+
+    def detokenize(self, tokens: Sequence[int]) -> bytes:
+        self._check(tokens, "tokens")
+        return b"".join(map(self._text.bytes_of, tokens))
+
+    def score(self, tokens: Sequence[int], after: int = 1) -> list[float]:
+        self._check(tokens, "tokens")
+        if len(tokens) > self.card.context:
+            raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
+        scores = []
+        with self._turn, self._evaluator.session() as session:
+            start = session.shared(tokens[:after])
+            for i in range(after, len(tokens)):
+                for _, step in session.evaluate(tokens[:i], start):
+                    last = step
+                scores.append(float(logprobs(last.astype(float))[tokens[i]]))
+                start = i
+        return scores
+
+    def close(self) -> None:
+        self._host.close()
+
+    def _prompt(self, task: Task) -> tuple[str, list[int]]:
+        """The parameter that the prompt comes from, and its tokens."""
+        match task:
+            case Chat():
+                turns = task.messages[:-1] if task.continue_final else task.messages
+                text = chat_formats.render(self._template, turns, self._text.bos_text, self._text.eos_text)
+                text += task.messages[-1].content if task.continue_final else ""
+                param, tokens = "messages", self._text.tokens(text)
+            case Completion(prompt=(str(text),)):
+                param, tokens = "prompt", self._text.tokens(text)
+            case Completion(prompt=(ids,)):
+                self._check([token for token in ids if isinstance(token, int)], "prompt")
+                param, tokens = "prompt", [token for token in ids if isinstance(token, int)]
+            case _:
+                raise AssertionError("an engine gets one prompt at a time")
+        if not tokens:
+            if self._text.bos is None:
+                raise InvalidRequest("the prompt is empty, and this model has no token to begin with", param=param)
+            tokens = [self._text.bos]
+        return param, tokens
+
+    def _check(self, tokens: Sequence[int], param: str) -> None:
+        if (highest := max(tokens, default=0)) >= self._text.size:
+            raise InvalidRequest(f"{highest} is no token: this model has {self._text.size}", param=param)
+
+    def _events(
+        self, session: Session, prompt: list[int], sampling: Sampling, stops: tuple[str, ...], past: Sequence[Delta]
+    ) -> Iterator[Event]:
+        made = [token for delta in past for token in delta.tokens]
+        most = self.card.context - len(prompt)
+        most = min(most, sampling.max_tokens or most)
+        sampler = Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
+        released = StopStrings(stops)
+        tokens, cached = prompt + made, session.shared(prompt + made)
+        begun = time.monotonic()
+        start, finish, read_ms = cached, "length", 0.0
+        while len(made) < most:
+            for done, step in session.evaluate(tokens, start):
+                logits = step
+                if len(tokens) - start > BATCH and done < len(tokens) and not past:
+                    yield Progress(done, len(tokens))
+            read_ms = read_ms or (time.monotonic() - begun) * 1000
+            choice = sampler.choose(logits, tokens, len(made))
+            start = len(tokens)
+            tokens.append(choice.token)
+            made.append(choice.token)
+            if choice.token in self._text.ends:
+                released.hold(choice.token, choice.logprob)
+                finish = "stop"
+                break
+            piece = released.add(self._text.bytes_of(choice.token), choice.token, choice.logprob)
+            if piece.text:
+                yield _delta(piece)
+            if released.stopped:
+                finish = "stop"
+                break
+        yield _delta(released.rest(), finish)
+        yield Done(
+            Usage(len(prompt), len(made), min(cached, len(prompt))),
+            None if past else Timings(read_ms, (time.monotonic() - begun) * 1000 - read_ms),
+        )
+
+
+def _delta(piece: Released, finish: str | None = None) -> Delta:
+    reason = None if finish is None else "stop" if finish == "stop" else "length"
+    return Delta(piece.text, piece.tokens, finish_reason=reason, logprob=piece.logprob)  # type: ignore[arg-type]  # it is one of the two

@@ -1,0 +1,87 @@
+"""The worker's end of the ctransformers host: logits for tokens, and what the host still knows of earlier ones."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import EngineError, HostDied, JobCancelled
+from worker.engines.ctransformers_host import BATCH, SOCKET
+from worker.engines.host import Cancelled, EngineHost, never
+
+Logits = npt.NDArray[np.float32]
+
+
+class Evaluator:
+    """Evaluates sequences in the host, of one caller at a time."""
+
+    def __init__(self, host: EngineHost, vocabulary_size: int) -> None:
+        self._host = host
+        self._path = str(host.directory / SOCKET)
+        self._size = vocabulary_size
+        self._known: list[int] = []
+        self._life = 0
+
+    @contextlib.contextmanager
+    def session(self, cancelled: Cancelled = never) -> Iterator[Session]:
+        """A connection to the host. Raises HostDied, with the tail of the host's log, when it breaks meanwhile."""
+        life = self._host.wait_ready(cancelled)
+        if life != self._life:
+            self._known, self._life = [], life
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(self._path)
+                with connection.makefile("rb") as answers:
+                    context = json.loads(answers.readline())["context"]
+                    yield Session(connection.sendall, answers.read, self._known, self._size, context, cancelled)
+        except (OSError, ValueError) as exc:
+            self._known = []
+            raise HostDied(self._host.obituary(life)) from exc
+
+
+class Session:
+    """One sequence after the other. `context` is how many tokens the model can look back on."""
+
+    def __init__(
+        self,
+        send: Callable[[bytes], None],
+        read: Callable[[int], bytes],
+        known: list[int],
+        size: int,
+        context: int,
+        cancelled: Cancelled,
+    ) -> None:
+        self.context = context
+        self._send, self._read, self._known, self._size, self._cancelled = send, read, known, size, cancelled
+
+    def shared(self, tokens: Sequence[int]) -> int:
+        """How many of a sequence's first tokens need not be evaluated: all but the last, at most."""
+        most = min(len(tokens) - 1, len(self._known))
+        return next((i for i in range(most) if tokens[i] != self._known[i]), most)
+
+    def evaluate(self, tokens: Sequence[int], start: int) -> Iterator[tuple[int, Logits]]:
+        """Evaluate `tokens[start:]`, of which those before `start` have been; (tokens done, logits) after each step.
+
+        Raises JobCancelled between two steps.
+        """
+        for at in range(start, len(tokens), BATCH):
+            if self._cancelled():
+                raise JobCancelled("cancelled while it ran")
+            step = list(tokens[at : at + BATCH])
+            self._send(json.dumps({"tokens": step, "past": at}).encode() + b"\n")
+            del self._known[at:]
+            status = self._read(1)
+            if not status:
+                raise ConnectionResetError("the host closed the connection")
+            if status != b"\1":
+                raise EngineError("ctransformers could not evaluate the tokens")
+            data = self._read(4 * self._size)
+            if len(data) < 4 * self._size:
+                raise ConnectionResetError("the host closed the connection")
+            self._known += step
+            yield at + len(step), np.frombuffer(data, np.float32)

@@ -1,0 +1,64 @@
+"""The child in which ctransformers computes: it evaluates tokens and sends back logits, and knows nothing else.
+
+A question is a line of JSON, `{"tokens": [...], "past": n}`: evaluate the tokens after the first `n` of those before.
+The answer is one byte, 1 for success, and then the logits of the last token as 32 bit floats.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from worker.engines.host import enter
+
+SOCKET = "ctransformers.sock"
+BATCH = 8
+"""Tokens of a step. Larger ones write beyond buffers of some architectures."""
+_TYPES = {"gptneox": "gpt_neox"}
+"""Where ctransformers has another name for an architecture."""
+
+
+def main() -> None:
+    parameters, ready = enter()
+    print(f"loading {parameters['path']}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the host's log
+
+    from ctransformers.llm import LLM, Config  # after `enter`, which ties this process to the worker
+
+    architecture = parameters["architecture"]
+    try:
+        config = Config(context_length=parameters["context"] or -1, threads=parameters["threads"], batch_size=BATCH)
+        model = LLM(parameters["path"], _TYPES.get(architecture, architecture), config=config)
+    except (RuntimeError, OSError) as exc:
+        sys.exit(f"ctransformers could not load the model: {exc}")
+    with socket.socket(socket.AF_UNIX) as server:
+        path = Path(parameters["directory"]) / SOCKET
+        path.unlink(missing_ok=True)
+        server.bind(str(path))
+        server.listen()
+        ready()
+        while True:
+            connection, _ = server.accept()
+            with connection, connection.makefile("rb") as questions:
+                try:
+                    connection.sendall(json.dumps({"context": model.context_length}).encode() + b"\n")
+                    for line in questions:
+                        connection.sendall(evaluated(model, parameters["threads"], **json.loads(line)))
+                except OSError:
+                    continue  # whoever asked has gone
+
+
+def evaluated(model: Any, threads: int, tokens: list[int], past: int) -> bytes:
+    """The answer to one question."""
+    values = (ctypes.c_int * len(tokens))(*tokens)
+    if not model.ctransformers_llm_batch_eval(values, len(tokens), past, BATCH, threads):
+        return b"\0"
+    size = model.ctransformers_llm_logits_size() * ctypes.sizeof(ctypes.c_float)
+    return b"\1" + ctypes.string_at(model.ctransformers_llm_logits_data(), size)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Texts and tokens of a legacy file, without ctransformers' own tokenizer, which long words and emoji crash."""
+
+from __future__ import annotations
+
+from worker.formats.architectures import ARCHITECTURES
+from worker.formats.byte_pairs import BytePairs
+from worker.formats.legacy import Legacy
+from worker.formats.sentence_pieces import SentencePieces
+from worker.formats.tokenizer import of_legacy
+
+_SENTENCE_PIECES = ("llama", "replit")
+
+
+class Text:
+    """What a model's tokens stand for. `ends` are those that end an answer."""
+
+    def __init__(self, legacy: Legacy) -> None:
+        tokenizer = of_legacy(legacy, ARCHITECTURES[legacy.architecture])
+        self._bytes = legacy.vocabulary
+        self.size = len(legacy.vocabulary)
+        self.bos, self._begins = tokenizer.bos, tokenizer.add_bos
+        self.ends = frozenset() if tokenizer.eos is None else frozenset((tokenizer.eos,))
+        self.bos_text = "" if tokenizer.bos is None else tokenizer.tokens[tokenizer.bos]
+        self.eos_text = "" if tokenizer.eos is None else tokenizer.tokens[tokenizer.eos]
+        self._encoder = (
+            SentencePieces(legacy.vocabulary, tokenizer.scores)
+            if legacy.architecture in _SENTENCE_PIECES and legacy.scores
+            else BytePairs(legacy.vocabulary)
+        )
+
+    def tokens(self, text: str) -> list[int]:
+        """A prompt's tokens, with the one that begins it where the model has such."""
+        if not text:
+            return []
+        tokens = self._encoder.encode(text)
+        begins = self._begins and self.bos is not None and tokens[:1] != [self.bos]
+        return [self.bos, *tokens] if begins and self.bos is not None else tokens
+
+    def bytes_of(self, token: int) -> bytes:
+        """A token's text, which may be a part of a character; empty for those that end an answer."""
+        return b"" if token in self.ends else self._bytes[token]

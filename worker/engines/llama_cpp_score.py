@@ -1,0 +1,53 @@
+"""Log probabilities of given tokens, which llama.cpp's server does not offer: each token is forced, and its price read.
+
+One request a token: the tokens before it are in the slot's cache, and the bias that forces it comes after the log
+probability is taken.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Sequence
+from typing import Any
+
+from worker.engines.llama_cpp_client import Client
+
+_FORCING = 1000.0
+
+
+class Scorer:
+    """May be used from several threads; as many as there are slots compute at once."""
+
+    def __init__(self, client: Client, slots: int, vocabulary_size: int) -> None:
+        self._client, self._vocabulary_size = client, vocabulary_size
+        self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for slot in range(slots):
+            self._slots.put(slot)
+
+    def score(self, tokens: Sequence[int], after: int) -> list[float]:
+        slot = self._slots.get()
+        try:
+            return [self._logprob(slot, tokens[:i], tokens[i]) for i in range(after, len(tokens))]
+        finally:
+            self._slots.put(slot)
+
+    def _logprob(self, slot: int, before: Sequence[int], token: int) -> float:
+        for choice in self._probabilities(slot, before, token, 1):
+            return float(choice["logprob"])
+        # A part of a character is not told of. But when a letter is forced, it is among all the others.
+        letter = self._client.tokens("a", special=False)[0]
+        (choice,) = self._probabilities(slot, before, letter, self._vocabulary_size)
+        return next(float(other["logprob"]) for other in choice["top_logprobs"] if other["id"] == token)
+
+    def _probabilities(self, slot: int, before: Sequence[int], forced: int, count: int) -> list[dict[str, Any]]:
+        request = {
+            "prompt": list(before),
+            "n_predict": 1,
+            "n_probs": count,
+            "temperature": 0.0,
+            "logit_bias": [(forced, _FORCING)],
+            "cache_prompt": True,
+            "id_slot": slot,
+        }
+        found: list[dict[str, Any]] = self._client.ask("/completion", request).get("completion_probabilities", [])
+        return found

@@ -1,0 +1,110 @@
+"""A session: what llama.cpp has read and written in its first slot, in a file, so that it need not be read again.
+
+The file begins with one line of JSON, which says what it belongs to; llama.cpp's own state follows. That is checked as
+a whole before it is restored: llama.cpp takes most damages of it for truth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.errors import EngineError, InvalidRequest
+from worker.engines.llama_cpp_client import Client
+
+_FORMAT = "inferq session 1"
+_STATE = "session"
+"""Name of llama.cpp's own file in the host's directory."""
+_HEADER_BYTES = 1024
+_SAMPLES, _SAMPLE_BYTES = 256, 4096
+
+
+def identity(files: Iterable[Path], *settings: object) -> str:
+    """Tells models apart, by samples from all over their files: the whole takes as long to hash as to load."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for path in files:
+        size = path.stat().st_size
+        digest.update(size.to_bytes(8))
+        with path.open("rb") as file:
+            for index in range(_SAMPLES):
+                file.seek(index * max(0, size - _SAMPLE_BYTES) // (_SAMPLES - 1))
+                digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+class Sessions:
+    """Saves and loads sessions of one engine, whose model has this `identity`. `directory` is its host's."""
+
+    def __init__(self, client: Client, directory: Path, identity: str) -> None:
+        self._client, self._state, self._identity = client, directory / _STATE, identity
+
+    def save(self, path: Path) -> None:
+        """Raises EngineError."""
+        self._client.ask("/slots/0?action=save", {"filename": _STATE})
+        try:
+            with self._state.open("rb") as state:
+                header = {"format": _FORMAT, "model": self._identity, "state": _sha256(state)}
+                _write(path, json.dumps(header).encode() + b"\n", state)
+        except OSError as exc:
+            raise EngineError(f"cannot save the session {path}: {exc.strerror}") from exc
+        finally:
+            self._state.unlink(missing_ok=True)
+
+    def load(self, path: Path) -> None:
+        """Raises InvalidRequest for a file that is no session, is damaged, or belongs to another model."""
+        try:
+            with path.open("rb") as file:
+                self._check(path, file)
+                with self._state.open("wb") as state:
+                    shutil.copyfileobj(file, state)
+            self._client.ask("/slots/0?action=restore", {"filename": _STATE}, param="session")
+        except OSError as exc:
+            raise InvalidRequest(f"cannot load the session {path}: {exc.strerror}", param="session") from exc
+        finally:
+            self._state.unlink(missing_ok=True)
+
+    def _check(self, path: Path, file: BinaryIO) -> None:
+        """Leaves the file at the beginning of the state."""
+        try:
+            header = json.loads(file.readline(_HEADER_BYTES))
+            known = isinstance(header, dict) and header.get("format") == _FORMAT
+        except ValueError:
+            known = False
+        if not known:
+            raise _refused(path, "this is no session of inferq, or one of another version")
+        if header.get("model") != self._identity:
+            raise _refused(path, "the session belongs to another model, adapter or RoPE setting")
+        if header.get("state") != _sha256(file):
+            raise _refused(path, "the session is damaged")
+
+
+def _sha256(file: BinaryIO) -> str:
+    """Of the rest of the file; comes back to where it began."""
+    start = file.tell()
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    file.seek(start)
+    return digest.hexdigest()
+
+
+def _write(path: Path, header: bytes, state: BinaryIO) -> None:
+    """Whole, or not at all."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        try:
+            file.write(header)
+            shutil.copyfileobj(state, file)
+            file.flush()
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+
+
+def _refused(path: Path, reason: str) -> InvalidRequest:
+    return InvalidRequest(f"{path}: {reason}; name another file, or remove it", param="session")

@@ -1,0 +1,99 @@
+"""Choosing a token from logits, in the order and with the formulae of llama.cpp's samplers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.protocol import Sampling
+from worker.engines.defaults import COLDEST, DEFAULTS
+
+Floats = npt.NDArray[np.float64]
+
+_WINDOW = 64
+"""Tokens back to which the penalties look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    token: int
+    logprob: float
+    """Natural, by the model itself: before anything was done to its logits."""
+
+
+class Sampler:
+    """Chooses the tokens of one answer. `banned` are never chosen."""
+
+    def __init__(self, sampling: Sampling, banned: Collection[int] = ()) -> None:
+        chosen = {name: getattr(sampling, name) for name in DEFAULTS}
+        self._by = {name: DEFAULTS[name] if value is None else value for name, value in chosen.items()}
+        self._seed, self._bias, self._banned = sampling.seed, sampling.logit_bias, banned
+
+    def choose(self, logits: npt.NDArray[np.float32], before: Sequence[int], position: int) -> Choice:
+        """The token at `position` of the answer, after all the tokens `before`.
+
+        What is drawn depends on the seed and the position alone, so that an answer can be gone on with elsewhere.
+        """
+        raw = logits.astype(np.float64)
+        token = self._token(self._adjusted(raw.copy(), before), position)
+        return Choice(token, float(logprobs(raw)[token]))
+
+    def probabilities(self, logits: Floats, before: Sequence[int]) -> Floats:
+        """What each token is chosen with; for a temperature above 0."""
+        return self._filtered(self._adjusted(logits.astype(np.float64), before))
+
+    def _token(self, logits: Floats, position: int) -> int:
+        if self._by["temperature"] < COLDEST:
+            return int(np.argmax(logits))
+        chances = np.cumsum(self._filtered(logits))
+        drawn = np.random.default_rng((self._seed, position)).random() * chances[-1]
+        return int(min(np.searchsorted(chances, drawn, side="right"), len(chances) - 1))
+
+    def _adjusted(self, logits: Floats, before: Sequence[int]) -> Floats:
+        for token, bias in self._bias:
+            logits[token] += bias
+        logits[list(self._banned)] = -np.inf
+        for token, times in Counter(before[-_WINDOW:]).items():
+            repeat = self._by["repeat_penalty"]
+            logits[token] = logits[token] * repeat if logits[token] <= 0 else logits[token] / repeat
+            logits[token] -= times * self._by["frequency_penalty"] + self._by["presence_penalty"]
+        return logits
+
+    def _filtered(self, logits: Floats) -> Floats:
+        order = np.argsort(-logits, kind="stable")
+        if 0 < self._by["top_k"] < len(order):
+            order = order[: int(self._by["top_k"])]
+        order = self._typical(logits, order)
+        if self._by["top_p"] < 1:
+            reached = np.searchsorted(np.cumsum(_softmax(logits[order])), self._by["top_p"])
+            order = order[: int(reached) + 1]
+        if self._by["min_p"] > 0:
+            order = order[logits[order] >= logits[order[0]] + np.log(self._by["min_p"])]
+        chances = np.zeros(len(logits))
+        chances[order] = _softmax(logits[order] / max(self._by["temperature"], COLDEST))
+        return chances
+
+    def _typical(self, logits: Floats, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """The tokens whose surprise is nearest to the expected one, as many as have the share; the likeliest first."""
+        if self._by["typical_p"] >= 1:
+            return order
+        chances = _softmax(logits[order])
+        surprise = -np.log(np.maximum(chances, 1e-300))
+        nearest = np.argsort(np.abs(surprise - np.sum(chances * surprise)), kind="stable")
+        reached = int(np.searchsorted(np.cumsum(chances[nearest]), self._by["typical_p"], side="right"))
+        return order[np.sort(nearest[: reached + 1])]
+
+
+def logprobs(logits: Floats) -> Floats:
+    """Natural logarithms of the probabilities."""
+    shifted = logits - np.max(logits)
+    return np.asarray(shifted - np.log(np.sum(np.exp(shifted))))
+
+
+def _softmax(logits: Floats) -> Floats:
+    exponentials = np.exp(logits - np.max(logits))
+    return np.asarray(exponentials / np.sum(exponentials))

@@ -1,0 +1,80 @@
+"""What a GGUF file says about its model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+_SAMPLING = {"temperature": "temp", "repeat_penalty": "penalty_repeat"} | {k: k for k in ("top_p", "top_k", "min_p")}
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array of the metadata that stays in the file: `count` values of the GGUF type `kind` from byte `offset` on."""
+
+    kind: int
+    count: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """`offset` (from the beginning of the data) and `size` are in bytes; the first dimension is the innermost."""
+
+    name: str
+    kind: int
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a GGUF file says about its model."""
+
+    version: int
+    alignment: int
+    architecture: str
+    metadata: Mapping[str, Any]
+    """bool, int, float, str, or `Array`."""
+    tensors: tuple[Tensor, ...]
+    data_offset: int
+    pairs: Mapping[str, tuple[int, int]]
+    """The bytes of each metadata pair in the file: the first, and the one after the last."""
+
+    @property
+    def name(self) -> str | None:
+        return self._of("general.name", str)
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that the model was trained for."""
+        return self._of(f"{self.architecture}.context_length", int)
+
+    @property
+    def vocabulary_size(self) -> int:
+        tokens = self._of("tokenizer.ggml.tokens", Array)
+        return tokens.count if tokens else 0
+
+    @property
+    def bos(self) -> int | None:
+        """The token that begins a text, where the model has one."""
+        token = self._of("tokenizer.ggml.bos_token_id", int)
+        return token if token is not None and token < self.vocabulary_size else None
+
+    @property
+    def chat_template(self) -> str | None:
+        return self._of("tokenizer.chat_template", str)
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """The sampling that the model's makers recommend, under the names of `shared.protocol.Sampling`."""
+        found = {name: self.metadata.get(f"general.sampling.{key}") for name, key in _SAMPLING.items()}
+        return {n: v for n, v in found.items() if isinstance(v, int | float) and math.isfinite(v)}
+
+    def _of(self, key: str, kind: type[_T]) -> _T | None:
+        value = self.metadata.get(key)
+        return value if type(value) is kind else None

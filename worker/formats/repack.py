@@ -1,0 +1,146 @@
+"""Repacks legacy GGML files to GGUF: the same weights, bit by bit, in the order and under the names of llama.cpp."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from shared import catalogue
+from shared.errors import ModelFileError
+from worker.formats.architectures import ARCHITECTURES
+from worker.formats.architectures.mapping import Order
+from worker.formats.gguf_writer import Blob, Progress, made, silent, write
+from worker.formats.legacy import Legacy, Tensor, read_legacy
+from worker.formats.tokenizer import of_legacy
+
+_REVISION = 1
+"""Counts what changes the outcome, so that the cache is not asked for what an older inferq has made."""
+_F32, _Q4_0, _Q4_1, _Q5_0, _Q5_1, _Q8_0 = 0, 2, 3, 6, 7, 8
+_NAMES = {_Q4_0: "Q4_0", _Q4_1: "Q4_1", _Q5_0: "Q5_0", _Q5_1: "Q5_1", _Q8_0: "Q8_0"}
+_PIECE = 22 * 24 << 15
+"""Bytes that are copied at once; whole blocks of Q5_0 and Q5_1."""
+
+Rows = npt.NDArray[np.uint8]
+
+
+def repack(source: Path, target: Path, architecture: str | None = None, progress: Progress = silent) -> None:
+    """Write the model in the legacy file `source` to the GGUF file `target`.
+
+    Raises ModelFileError: the source is damaged, or llama.cpp has no graph for it, or its quantisation is too old.
+    """
+    legacy = read_legacy(source, architecture)
+    described = ARCHITECTURES[legacy.architecture]
+    if not described.gguf:
+        raise ModelFileError(
+            f"{source}: {legacy.architecture} cannot be repacked; the engine ctransformers runs it as it is"
+        )
+    blobs = [*_blobs(source, legacy), *made(described, legacy.hyper)]
+    write(
+        target,
+        described,
+        legacy.hyper,
+        of_legacy(legacy, described),
+        blobs,
+        file_type=legacy.file_type,
+        name=source.stem,
+        progress=progress,
+    )
+
+
+def repacked(source: Path, architecture: str | None = None, progress: Progress = silent) -> Path:
+    """The GGUF file of a legacy file, from the cache, or made now: once, whoever else asks meanwhile.
+
+    Raises ModelFileError as `repack` does, and where the cache cannot be written.
+    """
+    folder = catalogue.cache() / "repacked"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        digest = _digest(source)
+        target = folder / f"{source.stem}-{digest[:16]}-{architecture or 'auto'}-{_REVISION}.gguf"
+        with (folder / f"{target.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not target.exists():
+                part = target.with_suffix(f".{os.getpid()}.part")
+                try:
+                    repack(source, part, architecture, progress)
+                    part.replace(target)
+                finally:
+                    part.unlink(missing_ok=True)
+    except OSError as exc:
+        raise ModelFileError(f"{source}: cannot be repacked into {folder}: {exc.strerror or exc}") from exc
+    return target
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _blobs(source: Path, legacy: Legacy) -> Iterator[Blob]:
+    tensors = {tensor.name: tensor for tensor in legacy.tensors}
+    for weight in ARCHITECTURES[legacy.architecture].tensors(legacy.hyper.layers):
+        tensor = tensors.get(weight.legacy)
+        if tensor is None:
+            continue
+        nibbles = _is_old(source, legacy, tensor)
+        shape = weight.extent(legacy.hyper.sizes)
+        yield Blob(
+            weight.gguf, tensor.kind, shape, tensor.size, _Reading(source, tensor, legacy, weight.legacy_order, nibbles)
+        )
+
+
+def _is_old(source: Path, legacy: Legacy, tensor: Tensor) -> bool:
+    """Whether its halves of bytes lie in the order of quantisation version 0. Raises ModelFileError for what has lost
+    nothing only as it is: scales of 32 bits, which today's blocks have no room for."""
+    if legacy.quantisation_version == 2 or tensor.kind not in _NAMES:
+        return False
+    if tensor.kind in (_Q5_0, _Q5_1):
+        return legacy.quantisation_version == 0
+    raise ModelFileError(
+        f"{source}: {tensor.name!r} is {_NAMES[tensor.kind]} of the old quantisation version"
+        f" {legacy.quantisation_version}, whose scales have 32 bits; today's have 16. Quantise the model anew"
+    )
+
+
+class _Reading:
+    """Reads one tensor, its rows in llama.cpp's order."""
+
+    def __init__(self, source: Path, tensor: Tensor, legacy: Legacy, order: Order | None, nibbles: bool) -> None:
+        self._source, self._tensor, self._legacy = source, tensor, legacy
+        self._order, self._nibbles = order, nibbles
+
+    def __call__(self) -> Iterator[Rows]:
+        """Where rows change places, all of them at once, else in pieces of whole blocks of every kind."""
+        left = self._tensor.size
+        step = left if self._order else _PIECE
+        with self._source.open("rb") as file:
+            file.seek(self._tensor.offset)
+            while left:
+                data: Rows = np.fromfile(file, np.uint8, min(step, left))
+                if data.size < min(step, left):
+                    raise ModelFileError(f"{self._source}: the file has become shorter while it was read")
+                left -= data.size
+                yield self._in_order(data)
+
+    def _in_order(self, data: Rows) -> Rows:
+        if self._nibbles:
+            data = _halved(data, 22 if self._tensor.kind == _Q5_0 else 24)
+        if self._order:
+            order = self._order(self._legacy.hyper)
+            data = data.reshape(len(order), -1)[order]
+        return data
+
+
+def _halved(data: Rows, width: int) -> Rows:
+    """Blocks of 32 numbers in which a byte held neighbours, as blocks in which it holds numbers that are 16 apart."""
+    blocks = data.reshape(-1, width).copy()
+    pairs = blocks[:, -16:]
+    numbers = np.stack([pairs & 15, pairs >> 4], axis=-1).reshape(-1, 32)
+    blocks[:, -16:] = numbers[:, :16] | numbers[:, 16:] << 4
+    return blocks

@@ -1,0 +1,58 @@
+"""The bytes that the tokens of a GGUF file stand for, and how byte-level BPE spells them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+from worker.formats.gguf import Array, elements, read_header
+
+_LITERAL = (3, 4)
+"""Types of tokens that are written as they are: control, user defined."""
+_BYTE = re.compile(rb"<0x([0-9A-F]{2})>")
+
+
+def pieces(path: Path) -> list[bytes]:
+    """What each token stands for. Byte-level BPE spells bytes as letters, SentencePiece spaces as U+2581."""
+    metadata = read_header(path).metadata
+    tokens = metadata.get("tokenizer.ggml.tokens")
+    if not isinstance(tokens, Array):
+        return []
+    words = elements(path, tokens)
+    types = metadata.get("tokenizer.ggml.token_type")
+    literal = [kind in _LITERAL for kind in elements(path, types)] if types else [False] * len(words)
+    spelled = _byte_level if metadata.get("tokenizer.ggml.model") == "gpt2" else _sentence_piece
+    return [word if as_it_is else spelled(word) for word, as_it_is in zip(words, literal, strict=True)]
+
+
+def _byte_level(word: bytes) -> bytes:
+    letters = _letters()
+    return b"".join(letters.get(letter, letter.encode()) for letter in word.decode(errors="replace"))
+
+
+def _sentence_piece(word: bytes) -> bytes:
+    if found := _BYTE.fullmatch(word):
+        return bytes.fromhex(found[1].decode())
+    return word.replace("▁".encode(), b" ")
+
+
+@functools.cache
+def _letters() -> dict[str, bytes]:
+    """GPT-2's alphabet: a byte that is a visible letter of Latin-1 is that letter, the n-th other one is U+0100 + n."""
+    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(256) if byte not in visible]
+    return {chr(byte): bytes([byte]) for byte in visible} | {
+        chr(0x100 + n): bytes([byte]) for n, byte in enumerate(others)
+    }
+
+
+def spelled(token: bytes) -> str:
+    """A token as byte-level BPE writes it: each byte is a letter."""
+    letters = _spelling()
+    return "".join(letters[byte] for byte in token)
+
+
+@functools.cache
+def _spelling() -> dict[int, str]:
+    return {byte[0]: letter for letter, byte in _letters().items()}
