@@ -70,7 +70,8 @@ class Directory:
         if isinstance(task, Chat) and "chat" not in card.capabilities:
             raise InvalidRequest(
                 f"The model {card.id!r} has no chat template; use /v1/completions with it, or serve it with"
-                " --chat-format.",
+                " --chat-format (or chat_format in models.toml): chatml, alpaca, vicuna, llama-2, gpt4all-j, plain, or"
+                " a Jinja file.",
                 param="model",
                 code="unsupported_value",
             )

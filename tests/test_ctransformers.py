@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from openai import BadRequestError
+from safetensors.numpy import load_file, save_file
 
 from shared.catalogue import Model
 from shared.config import Config
-from shared.errors import ContextLengthExceeded, EngineError, HostDied, InvalidRequest, JobCancelled, ModelFileError
+from shared.errors import ContextLengthExceeded, HostDied, InvalidRequest, JobCancelled, ModelFileError
 from shared.protocol import Chat, Completion, Delta, Done, Event, Message, Progress, Prompt, Sampling, Task
 from tests.calls import said
 from tests.fixtures.make_legacy import FOLDERS, MODELS, write
 from tests.stack import Stack
+from worker import chat_formats
 from worker.engines.ctransformers import CtransformersEngine
 
 REFERENCE = json.loads((MODELS / "reference.json").read_text())
@@ -79,12 +84,54 @@ def test_greedy_tokens_are_those_of_transformers(architecture: str, tmp_path: Pa
         assert engine.detokenize(REFERENCE["ids"]).decode() == REFERENCE["prompt"]
 
 
+def test_llama_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ctransformers derives the inner width of Llama's blocks, 341 for this one; rows of zeros change nothing."""
+    folder, inner = tmp_path / "llama", 341
+    shutil.copytree(MODELS / "llama", folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": inner}))
+    weights = load_file(folder / "model.safetensors")
+    for name, values in weights.items():
+        if ".mlp." in name:
+            axis = 1 if "down_proj" in name else 0
+            more = [(0, inner - values.shape[axis] if i == axis else 0) for i in range(2)]
+            weights[name] = np.pad(values, more)
+    save_file(weights, folder / "model.safetensors")
+    monkeypatch.setitem(FOLDERS, "llama", str(folder))
+    with loaded(write("llama", "F16", tmp_path / "model.bin")) as engine:
+        assert tokens(run(engine, completion(temperature=0))) == REFERENCE["llama"]["greedy"]
+
+
+@pytest.mark.parametrize(("architecture", "alike"), [("dolly-v2", "gptneox"), ("starcoder", "gpt2")])
+def test_architectures_that_llama_cpp_lacks(architecture: str, alike: str, tmp_path: Path) -> None:
+    """They compute as others do, of which there are references."""
+    model = Model("tiny", "", write(alike, "F16", tmp_path / "model.bin"), "ctransformers", None, architecture)
+    with closing(CtransformersEngine(model, Config(threads=1))) as engine:
+        assert engine.card.architecture == architecture
+        assert tokens(run(engine, completion(temperature=0))) == REFERENCE[FOLDERS[alike]]["greedy"]
+
+
+def test_blocks_of_an_old_layout_are_refused(tmp_path: Path) -> None:
+    """Q5_0 had the same size and another order, so that only the number of the version tells."""
+    data = write("gptj", "Q5_0", tmp_path / "old.bin").read_bytes()
+    version_1, version_2 = (struct.pack("<i", 1000 * version + 8) for version in (1, 2))
+    (tmp_path / "old.bin").write_bytes(data.replace(version_2, version_1, 1))
+    with pytest.raises(ModelFileError, match="quantised in version 1"):
+        loaded(tmp_path / "old.bin")
+
+
 def test_what_it_cannot_run_is_refused(tmp_path: Path, file: Path) -> None:
-    with pytest.raises(EngineError, match="no bloom"):
+    with pytest.raises(ModelFileError, match="no bloom"):
         loaded(write("bloom", "F16", tmp_path / "model.bin"))
+    with pytest.raises(ModelFileError, match=r"GGUF files are run by the engine llama\.cpp"):
+        loaded(Path(__file__).parent / "fixtures" / "tiny-llama.gguf")
+    with pytest.raises(EngineError, match="does not read gptj in files of the kind ggjt"):
+        loaded(write("gptj", "F16", tmp_path / "ggjt.bin", "ggjt"))
     (tmp_path / "cut.bin").write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ModelFileError, match="truncated"):
         loaded(tmp_path / "cut.bin")
+    with pytest.raises(ModelFileError, match="No such file"):
+        loaded(tmp_path / "none.bin")
 
 
 def test_a_seed_repeats_and_another_differs(engine: CtransformersEngine) -> None:
@@ -148,6 +195,18 @@ def test_a_chat_is_written_in_the_models_format(engine: CtransformersEngine) -> 
     assert tokens(run(engine, begun)) == tokens(
         run(engine, completion("User: def main\nAssistant: re", temperature=0, max_tokens=8))
     )
+
+
+def test_what_begins_the_next_turn_ends_a_chats_answer(
+    engine: CtransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = Chat("tiny", (Message("user", "def main"),), Sampling(seed=1, max_tokens=16, temperature=0, ignore_eos=True))
+    whole = text(run(engine, chat))
+    turn = whole[len(whole) // 2 :][:4]
+    monkeypatch.setitem(chat_formats._STOPS, "plain", (turn,))
+    events = run(engine, chat)
+    assert text(events) == whole[: whole.index(turn)]
+    assert deltas(events)[-1].finish_reason == "stop"
 
 
 @pytest.mark.parametrize(
@@ -232,7 +291,7 @@ def test_through_the_gateway_with_the_openai_client(file: Path, tmp_path: Path) 
             extra_body={"ignore_eos": True},
         )
         assert "".join(chunk.choices[0].text for chunk in stream) == reference
-        with pytest.raises(BadRequestError, match="--chat-format"):
+        with pytest.raises(BadRequestError, match=f"--chat-format .*{', '.join(chat_formats.NAMES)}"):
             client.chat.completions.create(model=file.stem, messages=said("Hello"))
         two = client.completions.create(model=file.stem, prompt=["def", "main"], n=2, max_tokens=4)
         assert len(two.choices) == 4

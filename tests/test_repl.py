@@ -48,7 +48,9 @@ class Terminal:
                 self.seen += os.read(self.end, 4096).decode(errors="replace")
         self.seen = self.seen[self.seen.index(text) + len(text) :]
 
-    def interrupt(self) -> None:
+    def interrupt(self, after: float = 0.0) -> None:
+        """`after` seconds: readline sees one that comes just before it waits for a key only with the next key."""
+        time.sleep(after)
         self.child.send_signal(signal.SIGINT)
 
     def close(self) -> None:
@@ -133,10 +135,11 @@ def test_line_editing_and_history() -> None:
     terminal = Terminal("repl", "-m", "echo")
     terminal.reads("> ")
     terminal.type("first\r")
-    terminal.reads("\nfirst\r\n")
+    terminal.reads("first\r\n")  # as it was typed
+    terminal.reads("first\r\n")
     terminal.reads("> ")
     terminal.type("\x10\x01my \r")  # the line before, at its beginning
-    terminal.reads("\nmy first\r\n")
+    terminal.reads("my first\r\n")
     terminal.reads("> ")
     terminal.type("/quit\r")
     terminal.close()
@@ -154,7 +157,9 @@ def test_ctrl_c_stops_the_answer_and_not_the_program() -> None:
     terminal.reads("\n")
     terminal.reads("short")
     terminal.reads("> ")
-    terminal.interrupt()  # drops the line
+    terminal.type("dropped")
+    terminal.reads("dropped")
+    terminal.interrupt(0.2)  # drops the line
     terminal.reads("> ")
     terminal.type("\x04")
     terminal.close()
@@ -178,9 +183,10 @@ def test_ctrl_c_cancels_the_job_at_the_gateway(empty: Stack) -> None:
 def test_ctrl_c_stops_llama_cpp() -> None:
     terminal = Terminal("repl", "-m", str(TINY), "--ignore-eos")
     terminal.reads("> ")
-    for _ in range(3):  # each of them may come before, in or after the answer; the dialogue goes on
+    for wait in (0.02, 0.1, 0.6):  # in the answer, or after it; the dialogue goes on
         terminal.type("a\r")
-        terminal.interrupt()
+        terminal.reads("a\r\n")
+        terminal.interrupt(wait)
         terminal.reads("> ")
     terminal.type("\x15/help\r")
     terminal.reads("/quit")

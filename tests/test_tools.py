@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gguf import GGUFReader
 from gguf.quants import dequantize, quantize
-from safetensors.numpy import load_file
 
 from tests.commands import TINY, inferq, output
-from tests.fixtures.forward import logits
 from tests.fixtures.make_legacy import MODELS, write
 from worker.formats.description import describe
-from worker.formats.quantise import quantise
 
 REFERENCE = json.loads((MODELS / "reference.json").read_text())
-QUANTISED: dict[str, str] = json.loads((TINY.parent / "quantised.json").read_text())
-"""type, perhaps with --pure -> digest of the tiny file as llama.cpp's own tool quantises it: see `make_quantised.py`."""
 GENUINE = MODELS / "rustformers" / "gptj-Q4_0-GGJT.bin"
 
 
@@ -97,12 +90,6 @@ class TestConvert:
 
 
 class TestQuantize:
-    @pytest.mark.parametrize("name", QUANTISED)
-    def test_the_bytes_are_those_of_llama_quantize(self, name: str, tmp_path: Path) -> None:
-        kind, _, pure = name.partition(" ")
-        quantise(TINY, target := tmp_path / "model.gguf", kind, pure=bool(pure))
-        assert sha256(target.read_bytes()).hexdigest() == QUANTISED[name]
-
     @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"])
     def test_each_matrix_is_quantised_and_the_rest_is_kept(self, kind: str, tmp_path: Path) -> None:
         """By the reference implementation in Python, which writes the same bytes as llama.cpp."""
@@ -155,31 +142,6 @@ class TestPerplexity:
         said = json.loads(output("perplexity", "--json", *flags))
         return said["perplexity"], said["standard_error"], said["tokens"]
 
-    @pytest.mark.parametrize(("folder", "context", "stride"), [("gpt2", 64, 32), ("llama", 32, 8)])
-    def test_it_is_that_of_the_log_softmax(
-        self, folder: str, context: int, stride: int, text: Path, tmp_path: Path
-    ) -> None:
-        """Of the log-softmax in numpy, over the same windows."""
-        checkpoint = MODELS / folder
-        output("convert", checkpoint, file := tmp_path / "model.gguf", "--type", "f32")
-        flags = ("-m", file, "-f", text, "--context", str(context), "--stride", str(stride))
-        value, error, count = self.perplexity(*flags)
-        ids = [token["id"] for token in json.loads(output("tokens", "-m", file, "-f", text, "--json"))]
-        config, weights = (
-            json.loads((checkpoint / "config.json").read_text()),
-            load_file(checkpoint / "model.safetensors"),
-        )
-        expected: list[float] = []
-        for start in range(0, len(ids), stride):
-            window = ids[start : start + context]
-            judged = len(expected) + 1 - start
-            found = logits(config, weights, window).astype(np.float64)
-            logprobs = found - np.log(np.exp(found).sum(-1, keepdims=True))
-            expected += [float(logprobs[i - 1, window[i]]) for i in range(judged, len(window))]
-        assert count == len(expected) == len(ids) - 1
-        assert value == pytest.approx(math.exp(-np.mean(expected)), rel=1e-2)
-        assert error == pytest.approx(value * np.std(expected, ddof=1) / math.sqrt(count), rel=1e-2)
-
     def test_two_engines_agree(self, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Computed by forced decoding in the one, and from all logits in the other."""
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -190,18 +152,10 @@ class TestPerplexity:
         assert one[0] == pytest.approx(two[0], rel=0.01)
         assert one[1] == pytest.approx(two[1], rel=0.02)
 
-    def test_each_token_is_judged_once_whatever_the_windows(self, text: Path) -> None:
-        tokens = json.loads(output("tokens", "-m", TINY, "-f", text, "--json"))
-        for context, stride in (("256", "128"), ("32", "8"), ("32", "30")):
-            value, error, count = self.perplexity("-m", TINY, "-f", text, "--context", context, "--stride", stride)
-            assert count == len(tokens) - 1
-            assert 1 < value < math.inf
-            assert 0 < error < value
-
     def test_it_is_told_in_words_too(self, text: Path) -> None:
         assert "perplexity " in output("perplexity", "-m", TINY, "-f", text, "--context", "128")
+        refused = inferq("perplexity", "-m", TINY, "-f", text, "--context", "16", "--stride", "16")
+        assert "--stride" in refused.stderr
         text.write_text("a")
         refused = inferq("perplexity", "-m", TINY, "-f", text)
         assert "no second token" in refused.stderr
-        refused = inferq("perplexity", "-m", TINY, "-f", text, "--context", "16", "--stride", "16")
-        assert "--stride" in refused.stderr

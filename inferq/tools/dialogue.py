@@ -55,9 +55,8 @@ def hold(
 def _help(commands: Mapping[str, Command]) -> None:
     for name, command in commands.items():
         click.echo(f"/{name:8} {command.help}")
-    click.echo(
-        "/help     this list\n/quit     end, as Ctrl-D\nA line that ends with \\ goes on in the next. Ctrl-C ends an answer."
-    )
+    click.echo("/help     this list\n/quit     end, as Ctrl-D")
+    click.echo("A line that ends with \\ goes on in the next. Ctrl-C ends an answer.")
 
 
 def _answered(answers: Answers, task: Task) -> str:

@@ -123,6 +123,8 @@ def loaded(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
 
     config = configured(slots=1, context=flags["context"], threads=flags["threads"], batch_size=flags["batch_size"])
     model = _model(name, flags, config.models)
+    if flags["batch_size"] and (chosen := engines.chosen(model)) != "llama.cpp":
+        raise InvalidRequest(f"the engine {chosen} has none; llama.cpp has", param="--batch-size")
     with status(f"loading {model.id}"):
         engine = engines.load(model, config)
     try:

@@ -34,7 +34,6 @@ def perplexity(model: str, file: Path, context: int, stride: int | None, as_json
     from inferq.tools.terminal import ending
     from shared.errors import InvalidRequest
 
-    step = context // 2 if stride is None else stride
     text = template(file) or ""
     plain = {"family": None, "lora": (), "draft": None, "rope_freq_base": None, "rope_freq_scale": None}
     with ending(), loaded(model, {**plain, "context": context, "threads": None, "batch_size": None, **flags}) as engine:
@@ -44,6 +43,7 @@ def perplexity(model: str, file: Path, context: int, stride: int | None, as_json
         if len(tokens) <= first:
             raise InvalidRequest("the text has no second token, which could be foreseen", param="--file")
         room = min(context, engine.card.context) - len(begin)
+        step = room // 2 if stride is None else stride
         if step >= room:
             raise InvalidRequest(f"must be less than the context, {room}", param="--stride")
         scores: list[float] = []

@@ -8,7 +8,7 @@ from shared.catalogue.model import AUTO
 from shared.errors import ModelFileError
 
 _FOREIGN = {b"PK\x03\x04": "a zip archive, perhaps a PyTorch checkpoint"}
-_LEGACY = {b"lmgg": "ggml", b"fmgg": "ggmf", b"tjgg": "ggjt"}
+_LEGACY = {b"lmgg": "ggml", b"fmgg": "ggmf", b"tjgg": "ggjt", b"ccgg": "ggcc"}
 """The magic numbers of legacy GGML files, as they lie in the file, and their containers."""
 
 ENGINES = {

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from shared.catalogue import Model
+from shared.catalogue import Model, is_legacy
 from shared.config import Config
 from shared.cores import usable
-from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest
-from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Sampling, Task, Timings, Usage
+from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest, ModelFileError
+from shared.protocol import Chat, Completion, Delta, Done, Event, FinishReason, Progress, Sampling, Task, Timings, Usage
 from shared.registry import Card
 from worker import chat_formats
 from worker.engines import Execution, with_prompt
@@ -20,14 +21,21 @@ from worker.engines.ctransformers_text import Text
 from worker.engines.host import EngineHost
 from worker.engines.sampler import Sampler, logprobs
 from worker.engines.stops import Released, StopStrings
-from worker.formats.legacy import read_legacy
+from worker.formats.legacy import Legacy, read_legacy
+
+_CHANGED = (2, 3, 6, 7, 8)
+"""Types of tensors whose blocks have not always looked as they do today: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0."""
+_TODAYS = 2
+
+_CONTAINERS = {"llama": ("ggmf", "ggjt"), "falcon": ("ggml", "ggmf", "ggjt", "ggcc")}
+"""What it reads of architectures that come in others than ggml; it takes Llama's in ggml for another kind."""
 
 
 class CtransformersEngine:
     """See `worker.engines.Engine`.
 
     Raises:
-        ModelFileError: the file is damaged, or no legacy GGML file, or of an architecture that ctransformers lacks.
+        ModelFileError: the file is damaged, no legacy GGML file, or one that ctransformers cannot read.
         ModelLoadError: ctransformers refused the file, or died of it.
         ConfigError: there is no such chat format.
     """
@@ -35,9 +43,7 @@ class CtransformersEngine:
     def __init__(self, model: Model, config: Config) -> None:
         if model.path is None:
             raise EngineError(f"the engine ctransformers needs a file for the model {model.id!r}")
-        legacy = read_legacy(model.path, model.architecture or None)
-        if legacy.architecture == "bloom":
-            raise EngineError("ctransformers has no bloom; the engine llama.cpp runs it")
+        legacy = _checked(model.path, model.architecture)
         self._text = Text(legacy)
         self._format = model.chat_format
         self._template = chat_formats.template(model.chat_format) if model.chat_format else ""
@@ -145,7 +151,8 @@ class CtransformersEngine:
         released = StopStrings(stops)
         tokens, cached = prompt + made, session.shared(prompt + made)
         begun = time.monotonic()
-        start, finish, read_ms = cached, "length", 0.0
+        start, read_ms = cached, 0.0
+        finish: FinishReason = "length"
         while len(made) < most:
             for done, step in session.evaluate(tokens, start):
                 logits = step
@@ -173,6 +180,23 @@ class CtransformersEngine:
         )
 
 
-def _delta(piece: Released, finish: str | None = None) -> Delta:
-    reason = None if finish is None else "stop" if finish == "stop" else "length"
-    return Delta(piece.text, piece.tokens, finish_reason=reason, logprob=piece.logprob)  # type: ignore[arg-type]  # it is one of the two
+def _checked(path: Path, architecture: str) -> Legacy:
+    """What a file says that ctransformers computes as it is meant: it loads others too, and answers nonsense."""
+    try:
+        ours = is_legacy(path)
+    except OSError as exc:
+        raise ModelFileError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+    if not ours:
+        raise ModelFileError(f"{path}: this is no legacy GGML file; GGUF files are run by the engine llama.cpp")
+    legacy = read_legacy(path, architecture or None)
+    if legacy.architecture == "bloom":
+        raise ModelFileError(f"{path}: ctransformers has no bloom; the engine llama.cpp runs it")
+    for tensor in legacy.tensors:
+        if tensor.kind in _CHANGED and legacy.quantisation_version < _TODAYS:
+            old = f"{tensor.name!r} is quantised in version {legacy.quantisation_version}"
+            raise ModelFileError(f"{path}: {old}, and ctransformers reads version {_TODAYS}; quantise the model anew")
+    return legacy
+
+
+def _delta(piece: Released, finish_reason: FinishReason | None = None) -> Delta:
+    return Delta(piece.text, piece.tokens, finish_reason=finish_reason, logprob=piece.logprob)

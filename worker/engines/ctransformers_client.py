@@ -37,9 +37,12 @@ class Evaluator:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.connect(self._path)
                 with connection.makefile("rb") as answers:
-                    context = json.loads(answers.readline())["context"]
+                    greeting = answers.readline()
+                    if not greeting.endswith(b"\n"):
+                        raise ConnectionResetError("the host closed the connection")
+                    context = json.loads(greeting)["context"]
                     yield Session(connection.sendall, answers.read, self._known, self._size, context, cancelled)
-        except (OSError, ValueError) as exc:
+        except OSError as exc:
             self._known = []
             raise HostDied(self._host.obituary(life)) from exc
 

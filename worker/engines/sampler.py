@@ -31,6 +31,8 @@ class Sampler:
     def __init__(self, sampling: Sampling, banned: Collection[int] = ()) -> None:
         chosen = {name: getattr(sampling, name) for name in DEFAULTS}
         self._by = {name: DEFAULTS[name] if value is None else value for name, value in chosen.items()}
+        # Nothing is cut off: then the whole vocabulary need not be sorted at each token.
+        self._whole = all(self._by[name] == DEFAULTS[name] for name in ("top_k", "typical_p", "top_p", "min_p"))
         self._seed, self._bias, self._banned = sampling.seed, sampling.logit_bias, banned
 
     def choose(self, logits: npt.NDArray[np.float32], before: Sequence[int], position: int) -> Choice:
@@ -64,6 +66,9 @@ class Sampler:
         return logits
 
     def _filtered(self, logits: Floats) -> Floats:
+        warmth = max(self._by["temperature"], COLDEST)
+        if self._whole:
+            return _softmax(logits / warmth)
         order = np.argsort(-logits, kind="stable")
         if 0 < self._by["top_k"] < len(order):
             order = order[: int(self._by["top_k"])]
@@ -74,7 +79,7 @@ class Sampler:
         if self._by["min_p"] > 0:
             order = order[logits[order] >= logits[order[0]] + np.log(self._by["min_p"])]
         chances = np.zeros(len(logits))
-        chances[order] = _softmax(logits[order] / max(self._by["temperature"], COLDEST))
+        chances[order] = _softmax(logits[order] / warmth)
         return chances
 
     def _typical(self, logits: Floats, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -1,0 +1,154 @@
+"""One legacy model through four engines: inferq with llama.cpp and with ctransformers, ctransformers alone, llm-rs.
+
+    pip install llm-rs && python -m bench.engines [--runs N]
+
+A GPT-J of 127 million random weights in Q4_0, all usable cores for each side, in turns. inferq is asked over HTTP, by
+1 and by 8 streams; the others compute one answer at a time, so their 8 streams are 8 answers in a row. llm-rs is what
+rustformers' own Python bindings are called; it is a peer to compare with, and no dependency.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import secrets
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from bench import synthetic
+from bench.machine import describe, spread
+from shared.cores import usable
+from tests.stack import Stack, running
+
+TOKENS, PROMPT, STREAMS = 64, 256, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A way to compute. `generate` makes so many answers of 64 tokens at once and returns the seconds that took;
+    `read` returns the seconds until the first token after a prompt of 256."""
+
+    name: str
+    generate: Callable[[int], float]
+    read: Callable[[], float]
+
+
+def prompt(count: int) -> list[int]:
+    """Tokens that no cache knows."""
+    random = Random(secrets.randbits(64))
+    return [random.randrange(257, synthetic.VOCABULARY) for _ in range(count)]
+
+
+def through_inferq(name: str, stack: Stack, model: str) -> Side:
+    def ask(tokens: int, length: int) -> float:
+        """Seconds from the first token to the last, or to the first where only one is asked for."""
+        body = {"model": model, "prompt": prompt(length), "max_tokens": tokens, "temperature": 1, "stream": True}
+        body["ignore_eos"] = True
+        with closing(http.client.HTTPConnection("127.0.0.1", stack.port)) as connection:
+            connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+            begun, answer = time.perf_counter(), connection.getresponse()
+            assert answer.status == 200, answer.read()
+            for line in answer:
+                if line.startswith(b"data: {") and json.loads(line[6:])["choices"][0]["finish_reason"] == "length":
+                    break
+        return time.perf_counter() - begun
+
+    def generate(streams: int) -> float:
+        with ThreadPoolExecutor(streams) as pool:
+            begun = time.perf_counter()
+            list(pool.map(lambda _: ask(TOKENS, 4), range(streams)))
+            return time.perf_counter() - begun
+
+    return Side(name, generate, lambda: ask(1, PROMPT))
+
+
+def bare_ctransformers(path: Path) -> Side:
+    from ctransformers.llm import LLM, Config
+
+    model: Any = LLM(str(path), "gptj", config=Config(threads=usable(), batch_size=8, top_k=40, temperature=1.0))
+
+    def answer(tokens: int, length: int) -> float:
+        begun = time.perf_counter()
+        model.reset()
+        model.eval(prompt(length))
+        for _ in range(tokens):
+            model.eval([model.sample()])
+        return time.perf_counter() - begun
+
+    return Side("ctransformers", lambda n: sum(answer(TOKENS, 4) for _ in range(n)), lambda: answer(0, PROMPT))
+
+
+def rustformers(path: Path) -> Side:
+    import llm_rs
+
+    model: Any = llm_rs.GptJ(str(path), session_config=llm_rs.SessionConfig(threads=usable(), batch_size=8))
+
+    def answer(tokens: int, length: int) -> Any:
+        text = "".join(map(synthetic.word, prompt(length)))
+        config = llm_rs.GenerationConfig(max_new_tokens=tokens, temperature=1.0, seed=1)
+        return model.generate(text, generation_config=config).times
+
+    def generate(streams: int) -> float:
+        times = [answer(TOKENS, 4) for _ in range(streams)]
+        return sum(each.total for each in times) / 1000
+
+    return Side("llm-rs", generate, lambda: answer(1, PROMPT).prompt_feeding / 1000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="one legacy model through four engines")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each side, in turns [5]")
+    runs = parser.parse_args().runs
+    print(describe("inferq", "xllamacpp", "ctransformers"))
+    with tempfile.TemporaryDirectory() as folder:
+        paths = synthetic.write(Path(folder))
+        (Path(folder) / "one").mkdir()
+        one = Path(folder) / "one" / "native.bin"
+        one.symlink_to(paths["ggml"])
+        with running(Path(folder), log_level="warning", threads=usable()) as stack:
+            stack.start_worker(str(paths["ggml"]), "--arch", "gptj", slots=STREAMS)
+            stack.start_worker(str(one), "--engine", "ctransformers", "--arch", "gptj")
+            sides = [
+                through_inferq("inferq+llama.cpp", stack, paths["ggml"].stem),
+                through_inferq("inferq+ctransformers", stack, one.stem),
+                bare_ctransformers(paths["ggml"]),
+            ]
+            try:
+                print(f"llm-rs {version('llm-rs')}")
+                sides.append(rustformers(paths["ggjt"]))
+            except PackageNotFoundError:
+                print("llm-rs is not installed: it is left out")
+            compare(sides, runs)
+
+
+def compare(sides: list[Side], runs: int) -> None:
+    measures: dict[str, Callable[[Side], float]] = {
+        "1 stream, tokens/s": lambda side: TOKENS / side.generate(1),
+        "8 streams, tokens/s": lambda side: STREAMS * TOKENS / side.generate(STREAMS),
+        "prompt, tokens/s": lambda side: PROMPT / side.read(),
+    }
+    for what, measure in measures.items():
+        seen: dict[str, list[float]] = {side.name: [] for side in sides}
+        for run in range(runs + 1):
+            for side in sides:
+                value = measure(side)
+                if run:  # the first warms up
+                    seen[side.name].append(value)
+        print(f"\n{what}")
+        for name, values in seen.items():
+            ratios = [a / b for a, b in zip(values, seen[sides[-1].name], strict=True)]
+            print(f"  {name:21} {spread(values, '', 1):28} {statistics.median(ratios):.2f} of {sides[-1].name}")
+
+
+if __name__ == "__main__":
+    main()
