@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import importlib
 import json
 import secrets
 import statistics
@@ -89,8 +90,7 @@ def bare_ctransformers(path: Path) -> Side:
 
 
 def rustformers(path: Path) -> Side:
-    import llm_rs
-
+    llm_rs: Any = importlib.import_module("llm_rs")
     model: Any = llm_rs.GptJ(str(path), session_config=llm_rs.SessionConfig(threads=usable(), batch_size=8))
 
     def answer(tokens: int, length: int) -> Any:
@@ -100,9 +100,9 @@ def rustformers(path: Path) -> Side:
 
     def generate(streams: int) -> float:
         times = [answer(TOKENS, 4) for _ in range(streams)]
-        return sum(each.total for each in times) / 1000
+        return float(sum(each.total for each in times)) / 1000
 
-    return Side("llm-rs", generate, lambda: answer(1, PROMPT).prompt_feeding / 1000)
+    return Side("llm-rs", generate, lambda: float(answer(1, PROMPT).prompt_feeding) / 1000)
 
 
 def main() -> None:

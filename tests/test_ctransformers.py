@@ -125,7 +125,7 @@ def test_what_it_cannot_run_is_refused(tmp_path: Path, file: Path) -> None:
         loaded(write("bloom", "F16", tmp_path / "model.bin"))
     with pytest.raises(ModelFileError, match=r"GGUF files are run by the engine llama\.cpp"):
         loaded(Path(__file__).parent / "fixtures" / "tiny-llama.gguf")
-    with pytest.raises(EngineError, match="does not read gptj in files of the kind ggjt"):
+    with pytest.raises(ModelFileError, match="does not read gptj in files of the kind ggjt"):
         loaded(write("gptj", "F16", tmp_path / "ggjt.bin", "ggjt"))
     (tmp_path / "cut.bin").write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ModelFileError, match="truncated"):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import pty
-import struct
 import subprocess
 import sys
-import termios
 import termios
 from pathlib import Path
 
@@ -72,11 +69,9 @@ def test_progress_is_shown_at_a_terminal(tmp_path: Path) -> None:
     command = ("quantize", TINY, tmp_path / "model.gguf", "Q8_0", "--force")
     assert str(tmp_path) in output(*command)
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     termios.tcsetwinsize(theirs, (24, 80))
     full = [sys.executable, "-P", "-m", "inferq", *map(str, command)]
     subprocess.run(full, check=True, stdout=subprocess.DEVNULL, stderr=theirs)
-    os.set_blocking(ours, False)
     os.set_blocking(ours, False)
     assert b"quantising to Q8_0" in os.read(ours, 10_000)
     os.close(theirs)
