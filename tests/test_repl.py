@@ -181,7 +181,7 @@ def test_ctrl_c_cancels_the_job_at_the_gateway(empty: Stack) -> None:
 
 
 def test_ctrl_c_stops_llama_cpp() -> None:
-    terminal = Terminal("repl", "-m", str(TINY), "--ignore-eos", "--temperature", "0")
+    terminal = Terminal("repl", "-m", str(TINY), "--token-bias", "1=100")  # "!!!…", no prompt
     terminal.reads("> ")
     for _ in range(3):
         terminal.type("a\r")
