@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -137,7 +138,8 @@ def test_failed_and_cancelled_jobs_end_with_their_error(echo: Stack, http: httpx
 def test_a_queued_job_is_followed_from_its_first_event(empty: Stack) -> None:
     empty.start_gateway()
     empty.start_worker()
-    empty.redis.set("iq:model:later", empty.redis.get("iq:model:echo") or b"")
+    card: Any = json.loads(empty.redis.get("iq:model:echo") or "")
+    empty.redis.set("iq:model:later", json.dumps(card | {"id": "later"}))
     empty.redis.sadd("iq:models", "later")
     http = empty.http()
     answer = http.post("/v1/completions", json={**completion(TEXT), "model": "later"}, headers=LATER)
