@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from tests.fixtures.make_legacy import FOLDERS, MODELS, write
 from tests.stack import Stack
 from worker import chat_formats
 from worker.engines.ctransformers import CtransformersEngine
+from worker.engines.ctransformers_text import Text
+from worker.formats.legacy import read_legacy
 
 REFERENCE = json.loads((MODELS / "reference.json").read_text())
 IDS = tuple(REFERENCE["ids"])
@@ -297,3 +300,41 @@ def test_through_the_gateway_with_the_openai_client(file: Path, tmp_path: Path) 
         assert len(two.choices) == 4
     finally:
         stack.close()
+
+
+def test_replits_spaces_and_the_ends_of_dolly(file: Path) -> None:
+    vocabulary = ["<unk>", "▁def", "▁", "x", "### End", "### Instruction:", "d", "e", "f", "de", "def"]
+    legacy = replace(
+        read_legacy(file),
+        architecture="replit",
+        vocabulary=tuple(word.encode() for word in vocabulary),
+        scores=tuple(-float(i) for i in range(len(vocabulary))),
+    )
+    text = Text(legacy)
+    assert text.tokens(" def x") == [1, 2, 3]
+    assert b"".join(map(text.bytes_of, (1, 2, 3))) == b" def x"
+    assert text.tokens("x### Instruction:x") == [3, 5, 3]
+    assert text.ends == {4}
+
+
+def test_a_cancel_wakes_an_engine_whose_host_hangs(file: Path) -> None:
+    with loaded(file) as engine:
+        execution = Waking()
+        events = engine.run(completion(max_tokens=200), execution)
+        next(events)
+        assert engine.host_pid
+        os.kill(engine.host_pid, signal.SIGSTOP)
+        threading.Timer(0.2, execution.cancel).start()
+        with pytest.raises(JobCancelled):
+            list(events)
+        os.kill(engine.host_pid, signal.SIGCONT)
+        assert tokens(run(engine, completion(temperature=0))) == REFERENCE["gptj"]["greedy"]
+
+
+class Waking(Running):
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self._callback()

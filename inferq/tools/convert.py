@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferq.tools.flags import arch_flag
+from inferq.commands import arch_flag
 from inferq.tools.output import bar, force_flag, written
 from shared.errors import InvalidRequest
 
@@ -17,7 +17,7 @@ from shared.errors import InvalidRequest
 @click.option("--type", "kind", type=click.Choice(["f32", "f16", "bf16"]), help="of a checkpoint's weights  [f16]")
 @force_flag
 @arch_flag
-def convert(source: Path, target: Path, kind: str | None, force: bool, arch: str | None) -> None:
+def convert(source: Path, target: Path, kind: str | None, force: bool, arch: str) -> None:
     """Write SRC to DST as GGUF.
 
     SRC is a legacy GGML file, which is repacked without loss, or the folder of a Hugging Face checkpoint, with
@@ -25,7 +25,7 @@ def convert(source: Path, target: Path, kind: str | None, force: bool, arch: str
     """
     with written(target, force=force) as partial, bar("converting") as progress:
         if source.is_dir():
-            if arch is not None:
+            if arch:
                 raise InvalidRequest("a checkpoint says itself what it holds; leave --arch out", param="--arch")
             from worker.formats.checkpoint import convert as converted
 
@@ -35,5 +35,5 @@ def convert(source: Path, target: Path, kind: str | None, force: bool, arch: str
                 raise InvalidRequest("a legacy file keeps its types; leave --type out", param="--type")
             from worker.formats.repack import repack
 
-            repack(source, partial, arch, progress)
+            repack(source, partial, arch or None, progress)
     click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 import click
 
-arch_flag = click.option("--arch", metavar="A", help="what a legacy file holds, where it does not tell: gptj, mpt, ...")
 json_flag = click.option("--json", "as_json", is_flag=True, help="print JSON")
 model_flag = click.option("-m", "--model", required=True, metavar="MODEL|FILE", help="a built-in model, or a file")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from inferq.commands import arch_flag
 from inferq.table import aligned
-from inferq.tools.flags import arch_flag, json_flag
+from inferq.tools.flags import json_flag
 
 if TYPE_CHECKING:
     from worker.formats.description import Description
@@ -25,14 +26,14 @@ _LONGEST = 80
 @click.option("--tokens", is_flag=True, help="list the vocabulary too, as the file writes it")
 @arch_flag
 @json_flag
-def info(file: Path, tensors: bool, tokens: bool, arch: str | None, as_json: bool) -> None:
+def info(file: Path, tensors: bool, tokens: bool, arch: str, as_json: bool) -> None:
     """Show what FILE, in GGUF or a legacy GGML format, says about its model.
 
     The file is checked as it is before it is served, but its weights are not read.
     """
     from worker.formats.description import describe
 
-    description = describe(file, arch)
+    description = describe(file, arch or None)
     if as_json:
         click.echo(json.dumps(_as_object(description, tensors, tokens), indent=2))
         return

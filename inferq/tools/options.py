@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SEEDS = 2**32 - 1
+_OWN = ("lora", "draft", "rope_freq_base", "rope_freq_scale", "context", "threads")
+"""Flags that override what the catalogue says of a model."""
 
 
 class _Number(click.FloatRange):
@@ -117,13 +119,13 @@ def _all(flags: tuple[Callable[[F], F], ...], command: F) -> F:
 
 @contextmanager
 def loaded(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
-    """The model called `name`, in its engine in a child of this process, as `model_flags` say."""
+    """The model called `name`, in its engine in a child of this process; `flags` are some of `model_flags`."""
     from inferq.tools.terminal import status
     from worker import engines
 
-    config = configured(slots=1, context=flags["context"], threads=flags["threads"], batch_size=flags["batch_size"])
+    config = configured(slots=1, **{name: flags.get(name) for name in ("context", "threads", "batch_size")})
     model = _model(name, flags, config.models)
-    if flags["batch_size"] and (chosen := engines.chosen(model)) != "llama.cpp":
+    if flags.get("batch_size") and (chosen := engines.chosen(model)) != "llama.cpp":
         raise InvalidRequest(f"the engine {chosen} has none; llama.cpp has", param="--batch-size")
     with status(f"loading {model.id}"):
         engine = engines.load(model, config)
@@ -138,16 +140,10 @@ def _model(name: str, flags: dict[str, Any], models_toml: str) -> Model:
     from inferq.inspection import inspected
     from shared import catalogue
 
-    family, arch = flags["family"], flags["arch"]
+    family, arch = flags.get("family"), flags["arch"]
     if family and arch and family != arch:
         raise InvalidRequest(f"it cannot be {family} and {arch} at once", param="--arch")
-    given = {
-        "lora": flags["lora"],
-        "draft": flags["draft"],
-        "rope_freq_base": flags["rope_freq_base"],
-        "rope_freq_scale": flags["rope_freq_scale"],
-    }
-    own = {"context": flags["context"], "slots": 1, "threads": flags["threads"]}
+    own = {name: flags.get(name) for name in _OWN}
     model = catalogue.resolve(
         name,
         flags["engine"],
@@ -155,8 +151,8 @@ def _model(name: str, flags: dict[str, Any], models_toml: str) -> Model:
         chat_format=flags.get("chat_format") or "",
         models_toml=models_toml,
     )
-    changes = {key: value for key, value in (given | own).items() if value}
-    return inspected(dataclasses.replace(pull.provide(model), **changes))
+    changes = {key: value for key, value in own.items() if value}
+    return inspected(dataclasses.replace(pull.provide(model), slots=1, **changes))
 
 
 def sampling(flags: dict[str, Any]) -> Sampling:

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from inferq.commands import engine_flag
-from inferq.tools.flags import arch_flag, json_flag, model_flag
+from inferq.commands import arch_flag, engine_flag
+from inferq.tools.flags import json_flag, model_flag
 
 
 @click.command()
@@ -35,8 +35,7 @@ def perplexity(model: str, file: Path, context: int, stride: int | None, as_json
     from shared.errors import InvalidRequest
 
     text = template(file) or ""
-    plain = {"family": None, "lora": (), "draft": None, "rope_freq_base": None, "rope_freq_scale": None}
-    with ending(), loaded(model, {**plain, "context": context, "threads": None, "batch_size": None, **flags}) as engine:
+    with ending(), loaded(model, {"context": context, **flags}) as engine:
         begin = engine.tokenize("")  # what every text begins with, so every window too
         tokens = engine.tokenize(text)[len(begin) :]
         first = 0 if begin else 1

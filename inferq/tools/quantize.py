@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferq.tools.flags import arch_flag
+from inferq.commands import arch_flag
 from inferq.tools.output import bar, force_flag, written
 
 
@@ -18,9 +18,7 @@ from inferq.tools.output import bar, force_flag, written
 @click.option("--allow-requantize", is_flag=True, help="take weights that are quantised already; loses more")
 @force_flag
 @arch_flag
-def quantize(
-    source: Path, target: Path, kind: str, pure: bool, allow_requantize: bool, force: bool, arch: str | None
-) -> None:
+def quantize(source: Path, target: Path, kind: str, pure: bool, allow_requantize: bool, force: bool, arch: str) -> None:
     """Write SRC, a GGUF file, to DST in TYPE, byte for byte as llama.cpp's llama-quantize does.
 
     TYPE is Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K_S, Q3_K_M, Q3_K_L, Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M or Q6_K. SRC
@@ -33,7 +31,7 @@ def quantize(
         from worker.formats.repack import repacked
 
         with bar("converting") as progress:
-            source = repacked(source, arch, progress)
+            source = repacked(source, arch or None, progress)
     elif arch:
         describe(source, arch)
     with written(target, force=force) as partial, bar(f"quantising to {kind}") as progress:

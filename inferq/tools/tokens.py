@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from inferq.commands import engine_flag
-from inferq.tools.flags import arch_flag, json_flag, model_flag
+from inferq.commands import arch_flag, engine_flag
+from inferq.tools.flags import json_flag, model_flag
 
 
 @click.command()
@@ -27,8 +27,7 @@ def tokens(model: str, prompt: str | None, prompt_file: Path | None, as_json: bo
 
     text = prompt if prompt is not None else template(prompt_file)
     text = encodable(sys.stdin.read() if text is None else text, "--prompt")
-    plain = {"family": None, "lora": (), "draft": None, "rope_freq_base": None, "rope_freq_scale": None}
-    with ending(), loaded(model, {**plain, "context": None, "threads": None, "batch_size": None, **flags}) as engine:
+    with ending(), loaded(model, flags) as engine:
         ids = engine.tokenize(text)
         pieces = [engine.detokenize([token]) for token in ids]
     if as_json:

@@ -66,7 +66,7 @@ def render(source: str, messages: Iterable[Message], bos: str, eos: str) -> str:
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    return ImmutableSandboxedEnvironment(trim_blocks=False, lstrip_blocks=False, autoescape=False)
+    return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
 
 
 def _refuse(message: str) -> NoReturn:

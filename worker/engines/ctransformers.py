@@ -52,7 +52,7 @@ class CtransformersEngine:
         parameters = {
             "path": str(model.path.resolve()),
             "architecture": legacy.architecture,
-            "context": config.context,
+            "context": config.context or legacy.hyper.context,
             "threads": config.threads or max(1, usable() - 1),
         }
         self._host = EngineHost("worker.engines.ctransformers_host", model.id, parameters)
@@ -90,7 +90,7 @@ class CtransformersEngine:
         stops = task.sampling.stop
         if isinstance(task, Chat):
             stops += chat_formats.stops(self._format)
-        with self._turn, self._evaluator.session(lambda: execution.cancelled) as session:
+        with self._turn, self._evaluator.session(lambda: execution.cancelled, execution.on_cancel) as session:
             events = self._events(session, tokens, task.sampling, stops, past)
             yield from with_prompt(events, tokens) if task.token_ids and not past else events
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -28,14 +29,20 @@ class Evaluator:
         self._life = 0
 
     @contextlib.contextmanager
-    def session(self, cancelled: Cancelled = never) -> Iterator[Session]:
-        """A connection to the host. Raises HostDied, with the tail of the host's log, when it breaks meanwhile."""
+    def session(
+        self, cancelled: Cancelled = never, on_cancel: Callable[[Callable[[], None]], None] = lambda _: None
+    ) -> Iterator[Session]:
+        """A connection to the host. Raises HostDied, with the tail of the host's log, when it breaks meanwhile.
+
+        Once `cancelled()`, of which `on_cancel` has a callback called, it raises JobCancelled instead.
+        """
         life = self._host.wait_ready(cancelled)
         if life != self._life:
             self._known, self._life = [], life
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.connect(self._path)
+                on_cancel(partial(_abort, connection))
                 with connection.makefile("rb") as answers:
                     greeting = answers.readline()
                     if not greeting.endswith(b"\n"):
@@ -44,7 +51,15 @@ class Evaluator:
                     yield Session(connection.sendall, answers.read, self._known, self._size, context, cancelled)
         except OSError as exc:
             self._known = []
+            if cancelled():
+                raise JobCancelled("cancelled while it ran") from exc
             raise HostDied(self._host.obituary(life)) from exc
+
+
+def _abort(connection: socket.socket) -> None:
+    """Wake whoever waits for an answer on it; from another thread."""
+    with contextlib.suppress(OSError):  # it was closed just now
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class Session:

@@ -21,6 +21,9 @@ BATCH = 8
 _TYPES = {"gptneox": "gpt_neox"}
 """Where ctransformers has another name for an architecture."""
 
+_FIXED_POOL = ("gpt2", "replit")
+"""Architectures that measure the memory of a step at the first one: too little for a long past, unless that had one."""
+
 
 def main() -> None:
     parameters, ready = enter()
@@ -32,6 +35,9 @@ def main() -> None:
     try:
         config = Config(context_length=parameters["context"] or -1, threads=parameters["threads"], batch_size=BATCH)
         model = LLM(parameters["path"], _TYPES.get(architecture, architecture), config=config)
+        if architecture in _FIXED_POOL:
+            evaluated(model, parameters["threads"], [0], model.context_length // 4)
+            evaluated(model, parameters["threads"], [0] * BATCH, 0)
     except (RuntimeError, OSError) as exc:
         sys.exit(f"ctransformers could not load the model: {exc}")
     with socket.socket(socket.AF_UNIX) as server:

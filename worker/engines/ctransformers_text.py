@@ -6,9 +6,11 @@ from worker.formats.architectures import ARCHITECTURES
 from worker.formats.byte_pairs import BytePairs
 from worker.formats.legacy import Legacy
 from worker.formats.sentence_pieces import SentencePieces
-from worker.formats.tokenizer import of_legacy
+from worker.formats.tokenizer import ENDS, of_legacy
 
 _SENTENCE_PIECES = ("llama", "replit")
+_SPACE = "▁".encode()
+"""Stands for a space in Replit's files."""
 
 
 class Text:
@@ -16,14 +18,15 @@ class Text:
 
     def __init__(self, legacy: Legacy) -> None:
         tokenizer = of_legacy(legacy, ARCHITECTURES[legacy.architecture])
-        self._bytes = legacy.vocabulary
+        replit = legacy.architecture == "replit"
+        self._bytes = tuple(t.replace(_SPACE, b" ") for t in legacy.vocabulary) if replit else legacy.vocabulary
         self.size = len(legacy.vocabulary)
         self.bos, self._begins = tokenizer.bos, tokenizer.add_bos
-        self.ends = frozenset() if tokenizer.eos is None else frozenset((tokenizer.eos,))
+        self.ends = frozenset(i for i, token in enumerate(self._bytes) if i == tokenizer.eos or token in ENDS)
         self.bos_text = "" if tokenizer.bos is None else tokenizer.tokens[tokenizer.bos]
         self.eos_text = "" if tokenizer.eos is None else tokenizer.tokens[tokenizer.eos]
         self._encoder = (
-            SentencePieces(legacy.vocabulary, tokenizer.scores)
+            SentencePieces(self._bytes, legacy.scores, spaced=not replit)
             if legacy.architecture in _SENTENCE_PIECES and legacy.scores
             else BytePairs(legacy.vocabulary)
         )

@@ -15,7 +15,9 @@ _LONGEST = 128
 class SentencePieces:
     """Encodes texts; bytes that no token spells become byte tokens, or the unknown token 0."""
 
-    def __init__(self, vocabulary: Sequence[bytes], scores: Sequence[float]) -> None:
+    def __init__(self, vocabulary: Sequence[bytes], scores: Sequence[float], *, spaced: bool) -> None:
+        """`spaced`: a space is put before a text that does not begin with one of its own."""
+        self._begin = " " if spaced else ""
         self._places = {token: i for i, token in reversed(list(enumerate(vocabulary)))}
         self._scores = scores
         control = [re.escape(token.decode()) for token in set(vocabulary) if CONTROL.fullmatch(token)]
@@ -28,7 +30,7 @@ class SentencePieces:
             if i % 2:
                 tokens.append(self._places[part.encode()])
                 continue
-            for word in _WORDS.findall(part if i else " " + part):
+            for word in _WORDS.findall(part if i else self._begin + part):
                 for start in range(0, len(word), _LONGEST):
                     tokens += self._word(word[start : start + _LONGEST])
         return tokens

@@ -42,8 +42,9 @@ class Tokenizer:
     chat_template: str = ""
 
 
-CONTROL = re.compile(rb"<\|[ -{}~]{1,40}\|>|<s>|</s>|<pad>|<unk>|<mask>")
-_ENDS = (b"</s>", b"<|endoftext|>", b"<|im_end|>")
+CONTROL = re.compile(rb"<\|[ -{}~]{1,40}\|>|<s>|</s>|<pad>|<unk>|<mask>|### (?:End|Instruction:|Response:)")
+ENDS = (b"</s>", b"<|endoftext|>", b"<|im_end|>", b"<|end|>", b"### End")
+"""Tokens that end an answer."""
 _LOST = "�".encode()
 """Stands in some files for each token that is a part of a character: which part, is lost."""
 _LONGEST = 256
@@ -67,7 +68,7 @@ def of_legacy(legacy: Legacy, architecture: Architecture) -> Tokenizer:
         tokens.append(_name(i) if i in lost else token.decode(errors="replace") if literal else spelled(token))
         kinds.append(Kind.UNUSED if i in lost else Kind.CONTROL if literal else Kind.NORMAL)
     merges = [f"{spelled(a)} {spelled(b)}" for a, b in _merges(vocabulary, control | lost)]
-    eos = next((vocabulary.index(end) for end in _ENDS if end in vocabulary), None)
+    eos = next((vocabulary.index(end) for end in ENDS if end in vocabulary), None)
     bos = vocabulary.index(b"<s>") if b"<s>" in vocabulary else eos
     return Tokenizer("gpt2", tokens, kinds, architecture.pre, merges, bos=bos, eos=eos)
 
