@@ -21,6 +21,13 @@ def word(token: int) -> str:
     return f" w{token}"
 
 
+def spelled(token: int) -> bytes:
+    """The bytes of a token; the last one ends an answer."""
+    if token == VOCABULARY - 1:
+        return b"<|endoftext|>"
+    return bytes([token]) if token < 256 else b" w" if token == 256 else word(token).encode()
+
+
 def write(folder: Path) -> dict[str, Path]:
     """The same model in each container."""
     paths = {container: folder / f"gptj-127m-{container}.bin" for container in _MAGIC}
@@ -30,7 +37,7 @@ def write(folder: Path) -> dict[str, Path]:
             head = (VOCABULARY, CONTEXT, WIDTH, HEADS, LAYERS, ROTARY, _FILE_TYPE, VOCABULARY)
             file.write(_MAGIC[container] + struct.pack("<8i", *head))
             for token in range(VOCABULARY):
-                text = bytes([token]) if token < 256 else b" w" if token == 256 else word(token).encode()
+                text = spelled(token)
                 file.write(struct.pack("<I", len(text)) + text)
                 file.write(b"" if container == "ggml" else struct.pack("<f", 0.0))
             for name, shape, kind, data in tensors:
