@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inferq.tools.flags import json_flag
-from inferq.tools.options import encodable, loaded, model_flags, sampling, sampling_flags, template
+from inferq.tools.options import MARK, encodable, loaded, model_flags, sampling, sampling_flags, template
 from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from shared.protocol import Completion, Done
     from worker.engines import Engine
-
-_MARK = "{{PROMPT}}"
 
 
 @click.command()
@@ -29,7 +27,7 @@ _MARK = "{{PROMPT}}"
     "--prompt-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=f"a file with the prompt; its {_MARK} becomes TEXT",
+    help=f"a file with the prompt; its {MARK} becomes TEXT",
 )
 @model_flags
 @sampling_flags
@@ -70,11 +68,11 @@ def infer(model: str, prompt: str | None, prompt_file: Path | None, session: Pat
 def _prompt(prompt: str | None, file: Path | None) -> str:
     form = template(file)
     if form is not None:
-        if prompt is not None and _MARK not in form:
-            raise InvalidRequest(f"{file} has no {_MARK} for --prompt to stand at", param="--prompt")
-        if prompt is None and _MARK in form:
-            raise InvalidRequest(f"{file} has a {_MARK}; give --prompt", param="--prompt")
-        return form.replace(_MARK, encodable(prompt or "", "--prompt"))
+        if prompt is not None and MARK not in form:
+            raise InvalidRequest(f"{file} has no {MARK} for --prompt to stand at", param="--prompt")
+        if prompt is None and MARK in form:
+            raise InvalidRequest(f"{file} has a {MARK}; give --prompt", param="--prompt")
+        return form.replace(MARK, encodable(prompt or "", "--prompt"))
     if prompt is not None:
         return encodable(prompt, "--prompt")
     if sys.stdin.isatty():

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from worker.engines import Engine
 
 F = TypeVar("F", bound=Callable[..., Any])
+MARK = "{{PROMPT}}"
+"""Stands in a prompt file for what is given beside it."""
 _SEEDS = 2**32 - 1
 _OWN = ("lora", "draft", "rope_freq_base", "rope_freq_scale", "context", "threads")
 """Flags that override what the catalogue says of a model."""

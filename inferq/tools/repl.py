@@ -7,11 +7,9 @@ from typing import Any
 
 import click
 
-from inferq.tools.options import model_flag, model_flags, sampling, sampling_flags, template
+from inferq.tools.options import MARK, model_flag, model_flags, sampling, sampling_flags, template
 from inferq.tools.source import answering, gateway_flags
 from shared.errors import InvalidRequest
-
-_MARK = "{{PROMPT}}"
 
 
 @click.command()
@@ -22,7 +20,7 @@ _MARK = "{{PROMPT}}"
     "--prompt-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=f"a file whose {_MARK} becomes what you type",
+    help=f"a file whose {MARK} becomes what you type",
 )
 @model_flags
 @sampling_flags
@@ -35,12 +33,12 @@ def repl(model: str | None, prompt_file: Path | None, **flags: Any) -> None:
     from inferq.tools.terminal import ending
     from shared.protocol import Completion
 
-    form = template(prompt_file) or _MARK
-    if _MARK not in form:
-        raise InvalidRequest(f"{prompt_file} has no {_MARK}", param="--prompt-file")
+    form = template(prompt_file) or MARK
+    if MARK not in form:
+        raise InvalidRequest(f"{prompt_file} has no {MARK}", param="--prompt-file")
 
     def task(text: str) -> Completion:
-        return Completion(answers.model, (form.replace(_MARK, text),), sampling(flags))
+        return Completion(answers.model, (form.replace(MARK, text),), sampling(flags))
 
     with ending(), answering(model, flags) as answers:
         hold(answers, task, {})

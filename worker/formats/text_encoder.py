@@ -1,0 +1,44 @@
+"""From texts to the tokens of a legacy file's vocabulary: what byte-level BPE and SentencePiece have in common."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+
+from worker.formats.tokenizer import CONTROL
+
+_LONGEST = 128
+"""Letters that are merged at once: a longer run is no word, and would take a time that grows with its square."""
+
+
+class TextEncoder:
+    """Splits a text into `words` and has each turned into tokens by `encode_word`, which is asked once for each.
+
+    `begin` is put before a text.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[bytes],
+        words: re.Pattern[str],
+        encode_word: Callable[[str], list[int]],
+        begin: str = "",
+    ) -> None:
+        self.places = {token: i for i, token in reversed(list(enumerate(vocabulary)))}
+        control = [re.escape(token.decode()) for token in set(vocabulary) if CONTROL.fullmatch(token)]
+        self._control = re.compile(f"({'|'.join(sorted(control, key=len, reverse=True))})") if control else None
+        self._words, self._begin = words, begin
+        self._word = functools.lru_cache(100_000)(encode_word)
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens; those that stand for a turn or an end are taken where the text spells them."""
+        tokens: list[int] = []
+        for i, part in enumerate(self._control.split(text) if self._control else [text]):
+            if i % 2:
+                tokens.append(self.places[part.encode()])
+                continue
+            for word in self._words.findall(part if i else self._begin + part):
+                for start in range(0, len(word), _LONGEST):
+                    tokens += self._word(word[start : start + _LONGEST])
+        return tokens
