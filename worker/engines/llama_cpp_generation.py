@@ -34,7 +34,7 @@ def _tells(progress: Mapping[str, int], batch: int) -> bool:
 
 
 class _MakeRoom(Exception):
-    """Older answers need the cells of this one, for now."""
+    """Older answers need the cells of this one, which goes on when they are free."""
 
 
 class _Untold(Exception):
