@@ -1,0 +1,118 @@
+"""The one way to run a loop that must not end.
+
+A loop survives every exception of its step: it logs the first of a row, counts them all, and tries again after a pause
+that grows. While it keeps failing its process says that it is not ready. What concerns one job only has a guard of its
+own inside the step, so that it fails that job and not the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from shared.errors import InferqError
+from shared.store import Outage
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0
+_PATIENCE = 3
+"""Failures in a row after which a loop is taken to keep failing."""
+
+
+class Loop:
+    """Calls `step` again and again, `pause` seconds after it has returned, in a thread of its own.
+
+    Where gevent has patched the standard library the thread is a greenlet.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], None],
+        *,
+        pause: float = 0.0,
+        on_error: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        """`on_error` is called with the loop's name at each failure; it must not raise."""
+        self.name = name
+        self.errors = 0
+        """How often the step has failed."""
+        self._step = step
+        self._pause = pause
+        self._on_error = on_error
+        self._row = 0
+        self._reason = ""
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float | None = 0.0) -> None:
+        """Begin no further step, and wait for the end of the running one for up to `timeout` seconds."""
+        self._stopped.set()
+        if threading.current_thread() is not self._thread and self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is to end: for a step that waits for something else."""
+        return self._stopped.is_set()
+
+    @property
+    def trouble(self) -> str:
+        """Why it keeps failing; empty while it works, and for its first failures."""
+        return f"{self.name}: {self._reason}" if self._row >= _PATIENCE else ""
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._step()
+            except Exception as exc:
+                self._failed(exc)
+                self._stopped.wait(min(_FIRST_PAUSE * 2 ** min(self._row - 1, 10), _LONGEST_PAUSE))
+            else:
+                self._went_well()
+                if self._pause:
+                    self._stopped.wait(self._pause)
+
+    def _failed(self, exc: Exception) -> None:
+        self.errors += 1
+        self._row += 1
+        reason = f"{type(exc).__name__}: {exc}"
+        if reason != self._reason:
+            foreseen = isinstance(exc, (InferqError, *Outage))
+            log.warning("%s fails, and will be tried again: %s", self.name, reason, exc_info=None if foreseen else exc)
+        self._reason = reason
+        self._on_error(self.name)
+
+    def _went_well(self) -> None:
+        if self._row:
+            log.info("%s works again, after %d failures", self.name, self._row)
+        self._row, self._reason = 0, ""
+
+
+class Loops:
+    """The loops of one process."""
+
+    def __init__(self, on_error: Callable[[str], None] = lambda name: None) -> None:
+        self._on_error = on_error
+        self._loops: list[Loop] = []
+
+    def start(self, name: str, step: Callable[[], None], *, pause: float = 0.0) -> Loop:
+        """Run a loop from now on. Names are a fixed set: they label a metric."""
+        loop = Loop(name, step, pause=pause, on_error=self._on_error)
+        self._loops.append(loop)
+        loop.start()
+        return loop
+
+    @property
+    def trouble(self) -> str:
+        """Which loops keep failing, and why; empty while none does."""
+        return "; ".join(filter(None, (loop.trouble for loop in self._loops)))
+
+    def errors(self) -> dict[str, int]:
+        """How often each loop has failed."""
+        return {loop.name: loop.errors for loop in self._loops}
