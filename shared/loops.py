@@ -70,7 +70,7 @@ class Loop:
         while not self._stopped.is_set():
             try:
                 self._step()
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the loop goes on; `_failed` logs it
                 self._failed(exc)
                 self._stopped.wait(min(_FIRST_PAUSE * 2 ** min(self._row - 1, 10), _LONGEST_PAUSE))
             else:
