@@ -11,6 +11,7 @@ from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.metrics import Metrics
 from shared.config import Config
+from shared.loops import Loops
 from shared.tickets import Tickets
 
 
@@ -24,6 +25,9 @@ class Gateway:
     directory: Directory
     dispatcher: Dispatcher
     metrics: Metrics
+    loops: Loops
+    name: str
+    """By which Redis knows this process."""
 
 
 def set_gateway(app: Flask, gateway: Gateway) -> None:

@@ -16,6 +16,9 @@ from shared.errors import EngineError
 from shared.protocol import Delta, Event, Task
 from shared.registry import Card
 
+UNTOLD = -1
+"""Stands for a token whose id the engine does not tell, or that is another model's: what it means is in the text."""
+
 
 class Execution(Protocol):
     """What an engine sees of the attempt it computes for."""
