@@ -97,7 +97,7 @@ def test_every_state_a_job_can_be_in_balances(tickets: Tickets) -> None:
         (("HSET", "rq:job:done", "a", 1), "done: completed, and rq:job:done is there"),
         (("HSET", "rq:job:nobody", "a", 1), "nobody: without a ticket, and rq:job:nobody is there"),
         (("RPUSH", "rq:queue:m", "nobody"), "nobody: without a ticket, and 1 times in the queue"),
-        (("SET", "iq:worker:w", "{}"), "iq:worker:w: has neither an owner nor a time to live"),
+        (("SET", "iq:card:workers:w", "{}"), "iq:card:workers:w: has neither an owner nor a time to live"),
         (("HSET", "iq:counts:other", "a", 1), "iq:counts:other: has neither an owner nor a time to live"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(map(str, value)),
