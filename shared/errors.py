@@ -13,6 +13,7 @@ InferqError
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
 ├── EngineError               the engine failed
 │   ├── HostDied              the engine's process died under the job
+│   ├── HostUnavailable       the engine's process could not be started again: nothing is wrong with the job
 │   └── ModelLoadError        the engine could not load the model
 ├── WorkerLost                the worker died after it had sent a part of the answer
 ├── DeadlineExceeded          the job waited in the queue beyond its deadline
@@ -94,6 +95,10 @@ class EngineError(InferqError):
 
 class HostDied(EngineError):
     """Has the code of its base: to a client it is the engine that failed."""
+
+
+class HostUnavailable(EngineError):
+    """Nothing was computed, and nothing is wrong with the job: another worker, or a later time, may do it."""
 
 
 class ModelLoadError(EngineError):

@@ -24,7 +24,8 @@ from worker.engines.llama_cpp_files import Files, checked
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_score import Scorer
-from worker.engines.llama_cpp_session import Sessions, identity
+from worker.engines.llama_cpp_session import Sessions
+from worker.formats.identity import identity
 from worker.formats.vocabulary import pieces
 
 
@@ -64,7 +65,7 @@ class LlamaCppEngine:
             capabilities=("completion", "continue", *(("chat",) if chats else ())),
         )
         self._cells = Cells(self.card.context)
-        self._scorer = Scorer(self._client, self.card.slots, self._vocabulary_size)
+        self._scorer = Scorer(self._client, self.card.slots, self._batch, self._vocabulary_size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
         """What the host needs to know."""
