@@ -37,6 +37,8 @@ class Card:
     """Out of `completion`, `chat`: what the gateway may promise; `continue`: it can go on after a part of an answer."""
     aliases: tuple[str, ...] = ()
     """Further names by which requests may ask for it."""
+    digest: str = ""
+    """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
 
 
 @dataclass(frozen=True, slots=True)
