@@ -275,6 +275,19 @@ def test_replits_spaces_and_the_ends_of_dolly(file: Path) -> None:
     assert text.ends == {4}
 
 
+def test_a_text_that_goes_on_gets_no_space_before_it(file: Path) -> None:
+    legacy = replace(
+        read_legacy(file),
+        architecture="llama",
+        vocabulary=(b"<unk>", b"<s>", b"</s>", b" d", b"d", b" "),
+        scores=(0.0, 0.0, 0.0, -1.0, -2.0, -3.0),
+    )
+    text = Text(legacy)
+    assert text.tokens("d")[-1:] == [3]
+    assert text.more("d") == [4]
+    assert text.more("") == []
+
+
 def test_a_cancel_wakes_an_engine_whose_host_hangs(file: Path) -> None:
     with loaded(file) as engine:
         execution = Running()
