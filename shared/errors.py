@@ -14,7 +14,7 @@ InferqError
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
 ├── EngineError               the engine failed
 │   ├── HostDied              the engine's process died under the job
-│   ├── HostUnavailable       the engine's process could not be started again; nothing is wrong with the job
+│   ├── HostUnavailable       the engine's process could not be started again: nothing is wrong with the job
 │   └── ModelLoadError        the engine could not load the model
 ├── WorkerLost                the worker died after it had sent a part of the answer
 ├── DeadlineExceeded          the job waited in the queue beyond its deadline
@@ -103,7 +103,7 @@ class HostDied(EngineError):
 
 
 class HostUnavailable(EngineError):
-    """The engine's process could not be started again: nothing is wrong with the job."""
+    """Nothing was computed, and nothing is wrong with the job: another worker, or a later time, may do it."""
 
 
 class ModelLoadError(EngineError):

@@ -54,7 +54,7 @@ class Card:
     aliases: tuple[str, ...] = ()
     """Further names by which requests may ask for it."""
     digest: str = ""
-    """Of its file and vocabulary: tokens of another one mean something else."""
+    """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
 
 
 @dataclass(frozen=True, slots=True)
