@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -229,7 +230,8 @@ class TestWhoWaits:
         key = {"Idempotency-Key": "k"}
 
         def promise() -> str:
-            answer = empty.http().post(CHATS, json=chat("kept"), headers={**key, **LATER})
+            headers = {"Content-Type": "application/json", **key, **LATER}
+            answer = empty.http().post(CHATS, content=json.dumps(chat("kept")), headers=headers)
             assert answer.status_code == 202
             return str(answer.json()["id"])
 
@@ -268,14 +270,15 @@ class TestWhoWaits:
         leaver = raw_post(empty, CHATS, chat("nobody comes back for it"))
         job_id = submitted(empty, known, "queued")
         gone = reply_stream(empty)
-        first.kill()
-        first.wait()
-        leaver.close()
+        for pid in (first.pid, *children(first)):
+            os.kill(pid, signal.SIGKILL)
         wait_for(empty.port_is_free, "the end of the gateway's processes")
+        leaver.close()
         empty.start_gateway()
         empty.redis.zadd("iq:live:gateways", {gone: 1})  # a minute later
         wait_for(lambda: empty.redis.zscore("iq:lingering:echo", job_id), "its lingering")
-        assert empty.redis.exists(gone, f"{gone}:jobs", f"iq:card:gateways:{gone}") == 0
+        keys = (gone, f"{gone}:jobs", f"iq:card:gateways:{gone}")
+        wait_for(lambda: not empty.redis.exists(*keys), "its being forgotten")
         empty.redis.zadd("iq:lingering:echo", {job_id: 1})  # another quarter of a minute later
         wait_for(lambda: empty.state(job_id) == "cancelled", "its end")
         assert empty.state(blocker) == "in_progress"  # which was promised
