@@ -31,8 +31,8 @@ failover: .venv/dev      ## a failover of Redis under load
 load: .venv/dev          ## two thousand streams at once
 	$(BIN)/python -m pytest tests/load/test_many_streams.py --timeout 300
 
-memory: .venv/dev        ## what a hundred thousand small jobs leave in Redis
-	$(BIN)/python -m pytest tests/load/test_memory.py --timeout 400
+memory: .venv/dev        ## what a hundred thousand small jobs, and whatever was killed, leave behind
+	$(BIN)/python -m pytest tests/load/test_memory.py tests/load/test_leaks.py --timeout 600
 
 check: .venv/dev         ## format, lint, types, layers
 	$(BIN)/ruff format --check
