@@ -1,6 +1,6 @@
-"""Chaos: everything is killed, frozen, stopped and cut at random, while clients ask.
+"""Chaos: everything is killed, frozen, stopped, cut off and put back at random, while clients ask.
 
-    python -m tests.chaos [--requests 2000] [--seed S] [--lease 4] [--real 60]
+    python -m tests.chaos [--requests 2000] [--seeds 5 | --seed S ...] [--lease 4] [--real 60]
 
 Whatever was accepted, and not cancelled by its client, must be answered exactly once with exactly its text. What is
 killed is started again, as a supervisor would. The same seed asks for the same and draws the same faults.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -20,39 +21,61 @@ import click
 from tests.chaos import plan, report, scenes
 from tests.chaos.run import Outcome, run
 
+FULL, FULL_REAL = 2000, 60
+"""Requests during which every kind of fault has to hit."""
+
 
 @click.command()
-@click.option("--requests", default=2000, help="how many, to echo engines")
-@click.option("--real", default=60, help="how many, to SmolLM2")
-@click.option("--seed", type=int, help="of an earlier run, to draw the same again")
+@click.option("--requests", default=FULL, help="how many, to echo engines")
+@click.option("--real", default=FULL_REAL, help="how many, to SmolLM2")
+@click.option("--seed", "chosen", type=int, multiple=True, help="of an earlier run, to draw the same again; repeatable")
+@click.option("--seeds", default=1, help="how many runs, one after the other")
 @click.option("--lease", default=4.0, help="seconds")
-def main(requests: int, real: int, seed: int | None, lease: float) -> None:
+def main(requests: int, real: int, chosen: Sequence[int], seeds: int, lease: float) -> None:
     """Break everything while clients ask."""
-    seed = secrets.randbelow(1_000_000) if seed is None else seed
-    print(f"seed {seed}")
     broken: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
-        scene = scenes.echoes(lease, Path(folder))
-        outcome = run(scene, plan.echoes(Random(seed), requests, tuple(scene.crews)), Random(seed))
-    show("echo", outcome, lease)
-    broken += report.broken_promises(outcome, least_hits=requests // 100)
-    broken += report.slow_recoveries(outcome, lease)
-    if real:
-        scene = scenes.smollm2(lease)
-        asked = plan.rhymes(Random(seed), real, "smollm2")
-        calm = run(replace(scene, course=scenes.calm), asked, Random(seed), patient=False)
-        known = [replace(client.request, expected=client.text) for client in calm.clients]
-        outcome = run(scene, known, Random(seed), patient=False)
-        show("SmolLM2", outcome, lease)
-        broken += report.broken_promises(outcome, least_hits=real // 10)
-    for promise in broken:
-        print(f"\nBROKEN: {promise}")
-    print(f"\nseed {seed}: " + (f"{len(broken)} promises broken" if broken else "every promise kept"))
+    outcomes: dict[str, list[Outcome]] = {}
+    drawn = [secrets.randbelow(1_000_000) for _ in range(seeds - len(chosen))]
+    for seed in (*chosen, *drawn):
+        print(f"\n== seed {seed}", flush=True)
+        for name, count, play in (("echo", requests, echo), ("SmolLM2", real, smollm2)):
+            if not count:
+                continue
+            outcome, promises = play(count, seed, lease)
+            outcomes.setdefault(name, []).append(outcome)
+            print(f"\n{name}: {report.table(outcome, lease)}", flush=True)
+            for promise in promises:
+                print(f"\nBROKEN with seed {seed}: {promise}", flush=True)
+            broken += promises
+    for name, several in outcomes.items():
+        if len(several) > 1:
+            print(f"\n== all {len(several)} seeds\n\n{name}: {report.table(report.summed(several), lease)}")
+    told = ", ".join(map(str, (*chosen, *drawn)))
+    print(f"\nseeds {told}: " + (f"{len(broken)} promises broken" if broken else "every promise kept"))
     sys.exit(1 if broken else 0)
 
 
-def show(name: str, outcome: Outcome, lease: float) -> None:
-    print(f"\n== {name}\n{report.table(outcome, lease)}", flush=True)
+def echo(requests: int, seed: int, lease: float) -> tuple[Outcome, list[str]]:
+    """What came of the run with echo engines, and which promises it broke."""
+    with tempfile.TemporaryDirectory() as folder:
+        scene = scenes.echoes(lease, Path(folder))
+        outcome = run(scene, plan.echoes(Random(seed), requests, tuple(scene.crews)), Random(seed))
+    broken = [
+        *report.broken_promises(outcome, requests // 100, scenes.MENU if requests >= FULL else ()),
+        *report.slow_recoveries(outcome, lease),
+    ]
+    return outcome, broken
+
+
+def smollm2(requests: int, seed: int, lease: float) -> tuple[Outcome, list[str]]:
+    """The same with a real model, which first says undisturbed what its answers are."""
+    scene = scenes.smollm2(lease)
+    asked = plan.rhymes(Random(seed), requests, "smollm2")
+    calm = run(replace(scene, course=scenes.calm), asked, Random(seed), patient=False)
+    known = [replace(client.request, expected=client.text) for client in calm.clients]
+    outcome = run(scene, known, Random(seed), patient=False)
+    kinds = scenes.HOSTS if requests >= FULL_REAL else ()
+    return outcome, list(report.broken_promises(outcome, requests // 10, kinds))
 
 
 if __name__ == "__main__":

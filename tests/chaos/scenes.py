@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.chaos.faults import Mischief
 from tests.chaos.house import Crew
+from tests.chaos.mischief import Mischief
 from tests.chaos.run import Scene
 
 _SHARED = {"log_level": "error", "retention": 20, "grace": 3}
-_MENU = (
+MENU = (
     *("SIGKILL worker",) * 4,
-    *("SIGTERM worker", "SIGSTOP worker", "SIGKILL gateway process", "cut connections") * 2,
-    *("SIGKILL gateway arbiter", "SIGTERM gateway", "SIGKILL valkey", "SIGSTOP valkey"),
+    *("SIGTERM worker", "SIGSTOP worker", "partition worker", "cut connections") * 2,
+    *("SIGKILL gateway process", "SIGSTOP gateway process", "valkey a second back") * 2,
+    *("SIGKILL gateway arbiter", "SIGTERM gateway", "partition gateway"),
+    *("SIGKILL valkey", "SIGSTOP valkey", "restart valkey at once"),
 )
+HOSTS = ("SIGKILL engine host", "SIGSTOP engine host")
 
 
 def echoes(lease: float, folder: Path) -> Scene:
@@ -25,17 +28,17 @@ def echoes(lease: float, folder: Path) -> Scene:
             "echo": Crew(("echo",), 3),
             "again": Crew((str(again), "--engine", "echo"), 1, {"echo_continue": 0}),
         },
-        course=lambda mischief: mischief.reign(_MENU),
+        course=lambda mischief: mischief.reign(MENU),
         clients=40,
         settings={**_SHARED, "lease": lease, "slots": 4, "echo_rate": 50},
     )
 
 
 def smollm2(lease: float) -> Scene:
-    """Two workers of one slot each, so that no neighbour changes the order of sums. Engine hosts are killed too."""
+    """Two workers of one slot each, so that no neighbour changes the order of sums. Engine hosts are hurt too."""
     return Scene(
         crews={"smollm2": Crew(("smollm2",), 2)},
-        course=lambda mischief: mischief.reign((*_MENU, *("SIGKILL engine host",) * 4)),
+        course=lambda mischief: mischief.reign((*MENU, *HOSTS * 2)),
         clients=6,
         settings={**_SHARED, "lease": lease, "slots": 1, "threads": 1, "context": 2048},
     )

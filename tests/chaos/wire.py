@@ -23,6 +23,8 @@ class Answer:
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
+        self.heard = time.monotonic()
+        """When its last bytes came."""
         self.status = 0
         self.headers: dict[str, str] = {}
 
@@ -60,7 +62,9 @@ class Answer:
 
     async def _until(self, end: bytes) -> bytes:
         async with asyncio.timeout(SILENCE):
-            return (await self._reader.readuntil(end)).removesuffix(end)
+            got = await self._reader.readuntil(end)
+        self.heard = time.monotonic()
+        return got.removesuffix(end)
 
     async def _exactly(self, size: int) -> bytes:
         async with asyncio.timeout(SILENCE):
@@ -74,6 +78,7 @@ class Wire:
         self._port = port
         self._resumable: dict[asyncio.StreamWriter, str] = {}
         self._cut: set[asyncio.StreamWriter] = set()
+        self._open: dict[Answer, str] = {}
         self.broken: list[tuple[float, str]] = []
         """When connections broke that we did not cut, and whose they were."""
 
@@ -101,9 +106,10 @@ class Wire:
             raise Broken(str(exc)) from exc
         if resumable:
             self._resumable[writer] = whose
+        answer = Answer(reader)
+        self._open[answer] = whose
         try:
             writer.write("\r\n".join([*lines, "", ""]).encode() + blob)
-            answer = Answer(reader)
             await answer.read_head()
             yield answer
         except (OSError, EOFError, TimeoutError) as exc:
@@ -111,9 +117,14 @@ class Wire:
                 self.broken.append((time.monotonic(), whose))
             raise Broken(repr(exc)) from exc
         finally:
+            self._open.pop(answer)
             self._resumable.pop(writer, None)
             self._cut.discard(writer)
             writer.transport.abort()
+
+    def heard_last(self, begin: float, end: float) -> set[str]:
+        """Whose open connections brought something between these times, and nothing since."""
+        return {whose for answer, whose in self._open.items() if begin <= answer.heard <= end}
 
     def cut(self, random: Random, most: int) -> list[str]:
         """Cut up to `most` connections; whose they were."""
