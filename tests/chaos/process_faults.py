@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from os import kill
 
@@ -18,6 +18,7 @@ HOST_PATIENCE = 60.0
 _APART = 15.0
 """Seconds between two faults of one worker's engine host: it has to be sound before it dies again."""
 _FRESH, _COUNTED_AFTER = 0.5, 0.9
+"""Seconds: a stream runs when it has brought something within the first; by the second a fault shows in it."""
 
 
 class WorkerFaults:
@@ -118,27 +119,32 @@ class GatewayFaults:
         gateway = self._ground.house.gateway
         if not gateway.up.is_set():
             return None
-        what = "gateway arbiter" if number is signal.SIGKILL else "gateway"
-        return await self._strike(f"{number.name} {what}", lambda: gateway.hurt(number), restarts=True)
+        if number is signal.SIGKILL:
+            return await self._strike("SIGKILL gateway arbiter", lambda: gateway.hurt(number), gateway.up.wait)
+        running, now = set(await self._ground.house.running()), time.monotonic()
+        fault = Fault("SIGTERM gateway", now, self._asked_by(self._ground.wire.open(), running), stops_all=True)
+        gateway.hurt(number)
+        return self._ground.watch(fault, gateway)
 
     async def _kill_process(self) -> Fault | None:
         process = self._one_process()
         if process is None:
             return None
-        return await self._strike("SIGKILL gateway process", lambda: kill(process, signal.SIGKILL), restarts=False)
+        return await self._strike("SIGKILL gateway process", lambda: kill(process, signal.SIGKILL))
 
-    async def _strike(self, kind: str, strike: Callable[[], None], *, restarts: bool) -> Fault:
-        """It hit those running jobs whose clients lost their connection by it."""
+    async def _strike(
+        self, kind: str, strike: Callable[[], None], over: Callable[[], Awaitable[object]] | None = None
+    ) -> Fault:
+        """It hit those running jobs whose clients lost their connection by it, until it is `over`."""
         ground = self._ground
         running, known = set(await ground.house.running()), len(ground.wire.broken)
-        fault = Fault(kind, time.monotonic(), 0, stops_all=restarts)
+        fault = Fault(kind, time.monotonic(), 0, stops_all=over is not None)
         with suppress(ProcessLookupError):
             strike()
 
         async def count() -> None:
-            await asyncio.sleep(_COUNTED_AFTER)  # the arbiter's processes outlive it for up to half a second
-            lost = {whose for _, whose in ground.wire.broken[known:]}
-            fault.hit = sum(client.job in running for client in ground.clients if client.name in lost)
+            await (over() if over else asyncio.sleep(_COUNTED_AFTER))
+            fault.hit = self._asked_by({whose for _, whose in ground.wire.broken[known:]}, running)
 
         return ground.watch(fault, ground.house.gateway, count())
 
@@ -155,8 +161,7 @@ class GatewayFaults:
 
         async def thaw() -> None:
             await asyncio.sleep(_COUNTED_AFTER)
-            silent = ground.wire.heard_last(fault.at - _FRESH, fault.at + 0.2)
-            fault.hit = sum(client.job in running for client in ground.clients if client.name in silent)
+            fault.hit = self._asked_by(ground.wire.heard_last(fault.at - _FRESH, fault.at + 0.2), running)
             await asyncio.sleep(frozen - _COUNTED_AFTER)
             with suppress(ProcessLookupError):
                 kill(process, signal.SIGCONT)
@@ -169,8 +174,11 @@ class GatewayFaults:
         if not cut:
             return None
         now = time.monotonic()
-        hit = sum(client.job in running for client in self._ground.clients if client.name in cut)
-        return Fault("cut connections", now, hit, now)
+        return Fault("cut connections", now, self._asked_by(cut, running), now)
+
+    def _asked_by(self, names: Collection[str], running: Collection[str]) -> int:
+        """How many running jobs these clients wait for."""
+        return sum(client.job in running for client in self._ground.clients if client.name in names)
 
     def _one_process(self) -> int | None:
         pids = self._ground.house.gateway_processes()

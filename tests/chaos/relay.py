@@ -14,7 +14,8 @@ class Relay:
         self._target = target
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._links: set[_Link] = set()
-        self._cut = False
+        self._whole = asyncio.Event()
+        self._whole.set()
         self.port = int(self._listening.getsockname()[1])
 
     async def serve(self) -> None:
@@ -28,13 +29,13 @@ class Relay:
 
     def cut(self) -> None:
         """Pass nothing on any more. Connections stay open, and new ones come to be, but carry nothing."""
-        self._cut = True
+        self._whole.clear()
         for link in self._links:
             link.pause()
 
     def heal(self, *, drop: bool) -> None:
         """Pass on again: what was held back, or only what comes on new connections."""
-        self._cut = False
+        self._whole.set()
         if drop:
             self._drop()
         for link in self._links:
@@ -43,11 +44,16 @@ class Relay:
     async def join(self, link: _Link) -> None:
         """Take in a new connection, and connect it with Valkey."""
         self._links.add(link)
+        await self._whole.wait()
+        if link.near.is_closing():
+            return
         try:
             await asyncio.get_running_loop().create_connection(lambda: _Far(link), "127.0.0.1", self._target)
         except OSError:
             link.close()
-        if self._cut:
+        if self._whole.is_set():
+            link.resume()
+        else:
             link.pause()
 
     def forget(self, link: _Link) -> None:
@@ -88,7 +94,7 @@ class _Link:
 
 
 class _Near(asyncio.Protocol):
-    """The end that a process has connected to. It is not read from before there is an other end."""
+    """The end that a process has connected to. Nothing is read from it before there is the other one."""
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
@@ -119,7 +125,6 @@ class _Far(asyncio.Protocol):
         self._link.far = transport
         if self._link.near.is_closing():
             transport.close()
-        self._link.near.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         self._link.near.write(data)

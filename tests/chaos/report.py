@@ -25,11 +25,12 @@ def table(outcome: Outcome, lease: float) -> str:
         sum(getattr(client, what) for client in outcome.clients) for what in ("forgotten", "read_anew")
     )
     lines.append(f"forgotten by Redis with its last second, and submitted anew: {forgotten}; read anew: {read_anew}")
-    rows: list[tuple[str, ...]] = [("FAULT", "MADE", "HIT A RUNNING JOB", "RUNNING JOBS HIT")]
+    rows: list[tuple[str, ...]] = [("FAULT", "MADE", "HIT A RUNNING JOB", "RUNNING JOBS HIT", "UP AGAIN AFTER")]
     for kind in sorted({fault.kind for fault in outcome.faults}):
         faults = [fault for fault in outcome.faults if fault.kind == kind]
-        rows.append((kind, *map(str, (len(faults), sum(f.hit > 0 for f in faults), sum(f.hit for f in faults)))))
-    rows.append(("all", *map(str, (len(outcome.faults), hits(outcome), sum(f.hit for f in outcome.faults)))))
+        counts = (len(faults), sum(fault.hit > 0 for fault in faults), sum(fault.hit for fault in faults))
+        rows.append((kind, *map(str, counts), f"{statistics.median(fault.until - fault.at for fault in faults):.1f} s"))
+    rows.append(("all", *map(str, (len(outcome.faults), hits(outcome), sum(f.hit for f in outcome.faults))), ""))
     lines += ["", aligned(rows), ""]
     for name, times in (("recovery, nothing else going on", alone(outcome, lease)), ("recovery, any", _any(outcome))):
         if times:

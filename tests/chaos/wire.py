@@ -122,6 +122,10 @@ class Wire:
             self._cut.discard(writer)
             writer.transport.abort()
 
+    def open(self) -> set[str]:
+        """Whose connections are open."""
+        return set(self._open.values())
+
     def heard_last(self, begin: float, end: float) -> set[str]:
         """Whose open connections brought something between these times, and nothing since."""
         return {whose for answer, whose in self._open.items() if begin <= answer.heard <= end}
