@@ -17,7 +17,7 @@ from tests.chaos.plan import Kind, Request
 from tests.chaos.reading import Reading
 from tests.chaos.wire import Answer, Broken, Wire
 
-PATIENCE = 240.0
+PATIENCE = 120.0
 """Seconds after which an answer is taken for lost."""
 IN_FLIGHT = 0.5
 """Seconds in which tokens may still arrive that their worker had sent before it died; less than any lease."""

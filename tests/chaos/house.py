@@ -95,6 +95,12 @@ class Crew:
     """After `inferq worker`."""
     count: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    last: Mapping[str, Any] = field(default_factory=dict)
+    """What is different at the last of them."""
+
+    def each(self) -> list[Mapping[str, Any]]:
+        """The settings of each worker."""
+        return [self.settings] * (self.count - 1) + [{**self.settings, **self.last}]
 
 
 class House:
@@ -117,9 +123,9 @@ class House:
         self.gateway = self._child("gateway", self._gateway_is_up, "gateway", gateway_processes=2)
         self.gateway.may_start = stack.port_is_free  # its processes follow their arbiter within half a second
         self.workers = [
-            self._child(f"worker {model} {number}", self._worker_is_up, "worker", *c.arguments, **c.settings)
-            for model, c in crews.items()
-            for number in range(c.count)
+            self._child(f"worker {model} {number}", self._worker_is_up, "worker", *crew.arguments, **settings)
+            for model, crew in crews.items()
+            for number, settings in enumerate(crew.each())
         ]
 
     def _child(self, name: str, is_up: Callable[[Process], Awaitable[bool]], *arguments: str, **settings: Any) -> Child:
