@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.calls import CHATS, COMPLETIONS, said
 from tests.chaos.failures import Failure, Forgotten, Gap, Refused, UnknownEvent
-from tests.chaos.judgement import Fate, judge
+from tests.chaos.judgement import Fate, difference, judge
 from tests.chaos.plan import Kind, Request
 from tests.chaos.reading import Reading
 from tests.chaos.wire import Answer, Broken, Wire
@@ -40,7 +40,8 @@ class Client:
     """From when to when Redis has forgotten what was written."""
     job: str = ""
     fate: Fate | None = None
-    story: list[str] = field(default_factory=list)
+    story: list[tuple[float, str]] = field(default_factory=list)
+    """What happened to it, and when."""
     fault_at: float | None = None
     attempts: int = 0
     sent: float = 0.0
@@ -62,6 +63,7 @@ class Client:
     async def run(self) -> None:
         """Ask until there is an answer, or the client leaves; `fate` says which."""
         leaves = self.request.leaves_after
+        self.note("asks")
         try:
             async with asyncio.timeout(PATIENCE if leaves is None else leaves):
                 self.text = await self._ask()
@@ -80,7 +82,7 @@ class Client:
         self.fault_at = at
 
     def note(self, what: object) -> None:
-        self.story.append(f"{time.monotonic():.2f} {what}")
+        self.story.append((time.monotonic(), str(what)))
 
     async def _ask(self) -> str:
         while True:
@@ -289,7 +291,7 @@ class Client:
     def _compare(self, reading: Reading) -> None:
         """Note how far it has read. Raises Gap where it had read something else before."""
         if not (reading.text.startswith(self.seen) or self.seen.startswith(reading.text)):
-            raise Gap(f"had read {self.seen!r}\n  and now  {reading.text!r}")
+            raise Gap(f"reads otherwise than before, {difference(reading.text, self.seen)}")
         self.seen = max(self.seen, reading.text, key=len)
 
     def _whole_text(self, answer: dict[str, Any]) -> str:
@@ -300,7 +302,7 @@ class Client:
     def _judge(self) -> None:
         fate = judge(self.request, self.text)
         if fate is not Fate.ANSWERED:
-            self._end(fate, f"got {self.text!r}\n  of {self.request.expected!r}")
+            self._end(fate, difference(self.text, self.request.expected))
         elif not self.request.most and self.usage.get("completion_tokens") != len(self.text.split()):
             self._end(Fate.LOST, f"usage {self.usage} for {len(self.text.split())} tokens")
         else:

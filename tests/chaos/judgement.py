@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import takewhile
+from operator import eq
 
 from tests.chaos.plan import Request
 
@@ -20,6 +22,12 @@ class Fate(StrEnum):
     """Parts of another's answer came."""
     GAP = "gap"
     """Parts are missing before others."""
+
+
+def difference(text: str, expected: str) -> str:
+    """Where two texts begin to differ, in words."""
+    same = len(list(takewhile(bool, map(eq, text, expected))))
+    return f"after {text[max(0, same - 30) : same]!r}: {text[same : same + 40]!r}, not {expected[same : same + 40]!r}"
 
 
 def judge(request: Request, text: str) -> Fate:

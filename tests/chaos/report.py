@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 from inferq.table import aligned
+from tests.chaos.clients import Client
+from tests.chaos.faults import Fault
 from tests.chaos.judgement import Fate
 from tests.chaos.run import SLACK, Outcome
 
@@ -60,7 +62,8 @@ def broken_promises(outcome: Outcome, least_hits: int, kinds: Collection[str] = 
     """What makes the run a failure. So many faults must have hit a running job, and one of each of `kinds`."""
     for client in outcome.clients:
         if client.fate in BAD or client.fate is None:
-            yield f"request {client.name} ({client.request.kind}) is {client.fate}:\n  " + "\n  ".join(client.story)
+            told = "\n  ".join(_story(client, outcome.faults))
+            yield f"request {client.name} ({client.request.kind}) is {client.fate}:\n  {told}"
     yield from (fault.unnoticed for fault in outcome.faults if fault.unnoticed)
     for told, count in Counter(outcome.refusals).items():
         if not told.startswith(("429 ", "503 ")):
@@ -99,6 +102,14 @@ def alone(outcome: Outcome, lease: float) -> list[float]:
     return [
         after - at for at, after in outcome.recoveries if not any(at < end and begin < after for begin, end in outages)
     ]
+
+
+def _story(client: Client, faults: Iterable[Fault]) -> Iterator[str]:
+    """What happened to a client, and around it; in seconds since it asked."""
+    begin, end = client.story[0][0], client.story[-1][0]
+    around = [(fault.at, f"-- {fault.kind}") for fault in faults if begin - 5 < fault.at < end]
+    for at, what in sorted((*client.story, *around)):
+        yield f"{at - begin:+.2f} {what}"
 
 
 def _any(outcome: Outcome) -> list[float]:
