@@ -27,6 +27,9 @@ BACK = 0.9
 class Parts(Stack):
     """A stack whose processes are started without waiting for them."""
 
+    valkey_options = ("--auto-aof-rewrite-min-size", "4mb")
+    """A short file is soon read, so that Valkey is back before its clients have given up."""
+
     def spawn(self, *arguments: str, **settings: Any) -> Process:
         return self._inferq(*arguments, **settings)
 
