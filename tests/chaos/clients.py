@@ -15,7 +15,7 @@ from tests.chaos.failures import Failure, Forgotten, Gap, Refused, UnknownEvent
 from tests.chaos.judgement import Fate, difference, judge
 from tests.chaos.plan import Kind, Request
 from tests.chaos.reading import Reading
-from tests.chaos.wire import Answer, Broken, Wire
+from tests.chaos.wire import SILENCE, Answer, Broken, Wire
 
 PATIENCE = 120.0
 """Seconds after which an answer is taken for lost."""
@@ -241,7 +241,9 @@ class Client:
         self.sent = time.monotonic()
         # A stream that has begun is cancelled when its client goes, unless it has a key to come again with.
         resumable = bool(request.key) or request.kind is Kind.WHOLE
-        return self.wire.request("POST", path, body, headers, whose=self.name, resumable=resumable)
+        # Who waits for a whole answer hears nothing before, and does not come again unless the connection breaks.
+        silence = PATIENCE if request.kind is Kind.WHOLE else SILENCE
+        return self.wire.request("POST", path, body, headers, whose=self.name, resumable=resumable, silence=silence)
 
     async def _accepted(self, answer: Answer, status: int) -> None:
         """Note the job. Raises Refused, Forgotten, UnknownEvent, or Failure where clients do not repeat it."""

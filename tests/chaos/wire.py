@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 SILENCE = 25.0
-"""Seconds without a byte after which a connection is given up; comments come every ten."""
+"""Seconds without a byte after which a stream is given up; comments come every ten."""
 
 
 class Broken(Exception):
@@ -21,8 +21,9 @@ class Broken(Exception):
 class Answer:
     """The head of an answer, and its body as it comes."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+    def __init__(self, reader: asyncio.StreamReader, silence: float) -> None:
         self._reader = reader
+        self._silence = silence
         self.heard = time.monotonic()
         """When its last bytes came."""
         self.status = 0
@@ -61,13 +62,13 @@ class Answer:
             await self._until(b"\r\n")
 
     async def _until(self, end: bytes) -> bytes:
-        async with asyncio.timeout(SILENCE):
+        async with asyncio.timeout(self._silence):
             got = await self._reader.readuntil(end)
         self.heard = time.monotonic()
         return got.removesuffix(end)
 
     async def _exactly(self, size: int) -> bytes:
-        async with asyncio.timeout(SILENCE):
+        async with asyncio.timeout(self._silence):
             return await self._reader.readexactly(size)
 
 
@@ -92,10 +93,12 @@ class Wire:
         *,
         whose: str,
         resumable: bool = False,
+        silence: float = SILENCE,
     ) -> AsyncIterator[Answer]:
         """One request on a connection of its own, which is closed at the end of the context.
 
-        `resumable`: its client is promised to miss nothing when it is cut. Raises Broken.
+        `resumable`: its client is promised to miss nothing when it is cut. After `silence` seconds without a byte it is
+        given up. Raises Broken.
         """
         blob = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", "Host: chaos", "Connection: close", f"Content-Length: {len(blob)}"]
@@ -106,7 +109,7 @@ class Wire:
             raise Broken(str(exc)) from exc
         if resumable:
             self._resumable[writer] = whose
-        answer = Answer(reader)
+        answer = Answer(reader, silence)
         self._open[answer] = whose
         try:
             writer.write("\r\n".join([*lines, "", ""]).encode() + blob)
