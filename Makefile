@@ -18,7 +18,7 @@ test: .venv/dev          ## all tests
 docker-test: .venv/dev   ## docker-compose.yml on a Docker engine; as root on Debian 12 it brings one along
 	tests/docker/engine.sh $(BIN)/python -m pytest tests/docker/test_compose.py
 
-chaos: .venv/dev         ## everything dies at random under load; options in ARGS, e.g. make chaos ARGS="--seed 7 --requests 200"
+chaos: .venv/dev         ## everything is hurt at random under load; options in ARGS, e.g. make chaos ARGS="--seeds 5", ARGS="--seed 7 --requests 200"
 	$(BIN)/inferq pull
 	$(BIN)/python -m tests.chaos $(ARGS)
 
