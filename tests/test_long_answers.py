@@ -57,7 +57,7 @@ def test_what_was_held_back_arrives_in_slices(empty: Stack) -> None:
     job_id = str(empty.http().post(COMPLETIONS, json=completion(WORDS), headers=LATER).json()["id"])
     wait_for(lambda: empty.events(job_id) > 10, "text")
     empty.valkey.send_signal(signal.SIGSTOP)
-    time.sleep(2)
+    time.sleep(1)
     empty.valkey.send_signal(signal.SIGCONT)
     wait_for(lambda: empty.state(job_id) == "completed", "its end", 60)
     sizes = [len(entry.events) for entry in streams.entries(empty.redis, job_id)]
