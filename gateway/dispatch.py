@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
@@ -84,7 +84,10 @@ class Dispatcher:
             box.accept(partial(self._push, job, again=True))
             return job
         self._replies.close(box)
-        return self.follow(taken, visit, box.visitor) if attempt.waits else replace(job, id=taken)
+        if not attempt.waits:
+            return replace(job, id=taken)
+        with kept():
+            return self.follow(taken, visit, box.visitor)
 
     def _push(self, job: Job, *, again: bool = False) -> str:
         """Put the job into the queue, `again` where it was there before and Redis has lost it."""
@@ -166,6 +169,15 @@ class Dispatcher:
                 time.sleep(0.01)
                 state = self._tickets.get(job_id).state
         return state
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Around what is done with a job that was accepted just now: Redis may lose it before its client hears of it."""
+    try:
+        yield
+    except JobNotFound as exc:
+        raise StoreUnavailable("The queue has lost the request before it could be kept. Please try again.") from exc
 
 
 def events(mailbox: Mailbox) -> Iterator[Event]:

@@ -18,7 +18,7 @@ from gateway.attempts import visit
 from gateway.auth import owner
 from gateway.connections import TooSlow
 from gateway.disconnect import watch
-from gateway.dispatch import Job, events, first_decisive
+from gateway.dispatch import Job, events, first_decisive, kept
 from gateway.errors import failure
 from gateway.mailbox import ClientGone
 from gateway.schemas import Options, WireFormat
@@ -43,7 +43,8 @@ def generate(wire: WireFormat) -> ResponseReturnValue:
     waits = "respond-async" not in map(str.strip, preferences)
     job = submit(task, wire.id_prefix, body, waits=waits, parts=options.stream)
     if not waits:
-        return jsonify(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
+        with kept():
+            return jsonify(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
     with attended(job) as waiting:
         try:
             if not options.stream:
