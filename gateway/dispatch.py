@@ -115,6 +115,12 @@ class Dispatcher:
         """Wait for the job no longer; it goes on."""
         self._replies.close(job.mailbox)
 
+    def withdraw(self, job: Job) -> None:
+        """Take back a job of which its client is told "not accepted"; one that the client has joined goes on."""
+        self.detach(job)
+        if job.visitor == job.id:
+            gevent.spawn(self._withdraw, job.id)
+
     def close(self, job: Job) -> None:
         """Wait for the job no longer. If its end was not taken, the client has left: see `Visit.linger`."""
         self.detach(job)

@@ -9,6 +9,7 @@ from redis import Redis
 
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
+from gateway.durability import Confirmer
 from gateway.metrics import Metrics
 from shared.config import Config
 from shared.tickets import Tickets
@@ -23,6 +24,7 @@ class Gateway:
     tickets: Tickets
     directory: Directory
     dispatcher: Dispatcher
+    confirmer: Confirmer
     metrics: Metrics
 
 
