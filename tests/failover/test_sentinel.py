@@ -63,13 +63,13 @@ def replicated(tmp_path: Path) -> Iterator[Stack]:
                 stop(process)
 
 
-def agreed(sentinel: redis.Redis) -> bool:
+def agreed(sentinel: redis.Redis, replicas: int = 1) -> bool:
     try:
         masters: Any = sentinel.sentinel_masters()
         master = masters["queue"]
     except redis.RedisError:
         return False
-    return bool(master["num-other-sentinels"] == 2 and master["num-slaves"] == 1)
+    return bool(master["num-other-sentinels"] == 2 and master["num-slaves"] == replicas)
 
 
 def test_a_failover_loses_nothing_that_was_replicated(replicated: Stack) -> None:
