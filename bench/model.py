@@ -29,8 +29,8 @@ from shared import catalogue
 from shared.config import Config
 from shared.cores import usable
 from tests.stack import Stack, running, wait_for
+from worker.engines.child import SOCKET
 from worker.engines.host import EngineHost
-from worker.engines.llama_cpp_host import SOCKET
 
 SLOTS, TOKENS, MODEL = 8, 128, "smollm2"
 PLAIN = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from flask import Flask
 
 from gateway import access, api, auth, cors, errors, health
@@ -10,32 +12,41 @@ from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
 from gateway.keys import Keys
 from gateway.metrics import Metrics
+from gateway.reconcile import Reconciler
 from gateway.replies import Replies
 from gateway.state import Gateway, set_gateway
+from shared import registry
 from shared.config import Config
 from shared.loops import Loops
-from shared.store import connect
+from shared.store import Outage, connect
 from shared.tickets import Tickets
 
 
 def create_app(config: Config, keys: Keys) -> Flask:
-    """One process's application, with its reader and its housekeeping running."""
+    """One process's application, with its loops running.
+
+    Raises ConfigError where others on this Redis have other settings.
+    """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body
     app.url_map.merge_slashes = False  # it would answer with a redirect in HTML
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
 
     client = connect(config.redis_url)
+    hasty = connect(config.redis_url, timeout=1.0, retries=0)
+    with suppress(*Outage):  # one that does not answer now is asked again later
+        registry.check_lease(hasty, int(config.lease * 1000))
+    numbers = Metrics(hasty)
+    loops = Loops(numbers.count_loop_error)
     tickets = Tickets(client)
-    replies = Replies(client)
-    directory = Directory(client, tickets, config)
-    dispatcher = Dispatcher(tickets, replies, directory, config)
-    confirmer = Confirmer(connect(config.redis_url, retries=0))
-    numbers = Metrics(connect(config.redis_url, timeout=1.0, retries=0))
-    set_gateway(app, Gateway(config, client, tickets, directory, dispatcher, confirmer, numbers))
-    replies.start()
-    directory.start()
-    confirmer.start(Loops())
+    replies = Replies(client, loops, config.lease)
+    reconciler = Reconciler(tickets, replies, loops, config.retention)
+    directory = Directory(client, tickets, loops, config)
+    dispatcher = Dispatcher(tickets, replies, reconciler, directory, config)
+    confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
+    set_gateway(app, Gateway(config, client, tickets, directory, dispatcher, confirmer, numbers, loops, replies.stream))
+    for part in (replies, reconciler, directory, confirmer):
+        part.start()
 
     access.init_app(app)
     cors.init_app(app, config.cors_origins)
@@ -44,3 +55,10 @@ def create_app(config: Config, keys: Keys) -> Flask:
     health.init_app(app)
     api.init_app(app)
     return app
+
+
+def leave(app: Flask) -> None:
+    """The process ends: say so."""
+    gateway: Gateway = app.extensions["inferq"]
+    with suppress(*Outage):
+        registry.leave_gateway(gateway.client, gateway.name)

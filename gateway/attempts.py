@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from werkzeug.datastructures import Headers
 
-from shared.tickets import Attempt
+from shared.ticket import Attempt
 
 _SOON = 2.0
 """Seconds within which the `openai` client comes again after a broken connection (it waits for half a second)."""
@@ -49,8 +49,11 @@ class Visit:
         return _SOON
 
 
-def visit(headers: Headers, owner: str, path: str, body: bytes, *, waits: bool, patience: float) -> Visit:
-    """Who comes, by the headers and bytes of a request; `waits` for the answer, or polls for it later."""
+def visit(headers: Headers, owner: str, path: str, body: bytes, *, waits: bool, parts: bool, patience: float) -> Visit:
+    """Who comes, by the headers and bytes of a request.
+
+    `waits` for the answer, or polls for it later; reads it in `parts`, as it comes, or as a whole.
+    """
     number = headers.get("x-stainless-retry-count", "")
     timeout = headers.get("x-stainless-read-timeout", "")
     key = headers.get("Idempotency-Key", "")
@@ -59,6 +62,7 @@ def visit(headers: Headers, owner: str, path: str, body: bytes, *, waits: bool, 
         number=int(number) if number.isdecimal() and len(number) < 4 else 0,
         idempotency=_hash(owner.encode(), key.encode("utf-8", "surrogateescape")) if key else "",
         waits=waits,
+        parts=parts,
     )
     return Visit(attempt, counts=number.isdecimal(), read_timeout=_seconds(timeout), patience=patience)
 

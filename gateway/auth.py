@@ -8,7 +8,7 @@ from gateway.keys import Keys
 from gateway.state import this_gateway
 from shared.errors import InvalidApiKey, JobNotFound
 from shared.store import translated
-from shared.tickets import Ticket
+from shared.ticket import Ticket
 
 _OPEN = frozenset({"health.healthz", "health.readyz"})
 """Endpoints for which nobody needs a key. All else needs one, also what does not exist."""

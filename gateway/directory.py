@@ -6,34 +6,33 @@ else the one whose id comes first in the alphabet: every gateway decides the sam
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
-import gevent
 from redis import Redis
 
 from shared import registry
 from shared.config import Config
 from shared.errors import InvalidRequest, ModelNotFound
+from shared.loops import Loops, for_each
 from shared.protocol import Chat, Task
 from shared.registry import Card
-from shared.store import Outage, translated
+from shared.store import translated
 from shared.tickets import Tickets
-
-log = logging.getLogger(__name__)
 
 
 class Directory:
     """Models by id. Workers come and go; what a model can do is read off its card."""
 
-    def __init__(self, client: Redis, tickets: Tickets, config: Config) -> None:
+    def __init__(self, client: Redis, tickets: Tickets, loops: Loops, config: Config) -> None:
+        self._loops = loops
         self._client = client
         self._tickets = tickets
         self._lease_ms = int(config.lease * 1000)
         self._models: dict[str, Card] = {}
 
     def start(self) -> None:
-        gevent.spawn(self._loop)
+        self._loops.start("directory", self._look, pause=1.0)
+        self._loops.start("sweep", self._sweep, pause=1.0)
 
     def models(self) -> dict[str, Card]:
         """The served models by id, read afresh. Raises StoreUnavailable."""
@@ -77,16 +76,13 @@ class Directory:
             )
         return replace(task, model=card.id)
 
-    def _loop(self) -> None:
-        # With all workers dead somebody still has to expire jobs and requeue those of the dead, hence the sweep.
-        while True:
-            try:
-                self._models = registry.models(self._client)
-                for model in self._tickets.models():
-                    self._tickets.sweep(model, self._lease_ms)
-            except Outage as exc:
-                log.warning("housekeeping: %s", exc)
-            gevent.sleep(1)
+    def _look(self) -> None:
+        self._models = registry.models(self._client)
+
+    def _sweep(self) -> None:
+        """With all workers dead somebody still has to expire jobs and requeue those of the dead."""
+        self._tickets.lapse()
+        for_each(self._tickets.models(), lambda model: self._tickets.sweep(model, self._lease_ms))
 
 
 def _named(name: str, models: dict[str, Card]) -> Card | None:

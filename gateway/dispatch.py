@@ -15,13 +15,16 @@ import gevent
 from gateway.attempts import Visit
 from gateway.directory import Directory
 from gateway.errors import Crowded
+from gateway.mailbox import Mailbox
 from gateway.pace import Pace, Turn
-from gateway.replies import Mailbox, Replies
+from gateway.reconcile import Reconciler
+from gateway.replies import Replies
 from shared import streams
 from shared.config import Config
-from shared.errors import JobNotFound, QueueFull, StoreUnavailable, WorkerLost
+from shared.errors import JobNotFound, QueueFull, StoreUnavailable
 from shared.protocol import Accepted, Delta, Done, Event, Failed, State, Task
 from shared.store import Outage, translated
+from shared.ticket import NOBODY
 from shared.tickets import Tickets
 
 log = logging.getLogger(__name__)
@@ -36,68 +39,67 @@ class Job:
     mailbox: Mailbox
     visit: Visit | None = None
     """Whom it is for; None for somebody who only follows it."""
-    visitor: str = ""
-    """The id with which that request came to the queue: the job's own, unless it has joined another's."""
 
 
 class Dispatcher:
     """The gateway's side of the queue."""
 
-    def __init__(self, tickets: Tickets, replies: Replies, directory: Directory, config: Config) -> None:
+    def __init__(
+        self, tickets: Tickets, replies: Replies, reconciler: Reconciler, directory: Directory, config: Config
+    ) -> None:
         self._tickets = tickets
         self._replies = replies
+        self._reconciler = reconciler
         self._directory = directory
         self._config = config
         self._pace = Pace(tickets)
 
     def submit(self, task: Task, prefix: str, owner: str, request_id: str, visit: Visit) -> Job:
-        """Accept a task: once this returns, it will be answered. End with `close`, or `detach` where nobody waits.
+        """Accept a task: once this returns, it will be answered. End with `close`, unless nobody waits.
 
         A client that comes again gets the job of its attempt before.
 
         Raises ModelNotFound, InvalidRequest, QueueFull, IdempotencyKeyReused, StoreUnavailable.
         """
         task = self._directory.admit(task)
-        job_id = prefix + uuid4().hex
-        accepted = Accepted(task, int(time.time()), owner, request_id)
-        job = Job(job_id, accepted, self._replies.open(job_id), visit, visitor=job_id)
+        if self._replies.trouble:
+            raise StoreUnavailable(self._replies.trouble)
+        job_id, attempt = prefix + uuid4().hex, visit.attempt
+        box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
+        box.exact = task.token_ids
+        job = Job(job_id, Accepted(task, int(time.time()), owner, request_id), box, visit)
         try:
             with translated():
                 taken = self._push(job)
         except BaseException as exc:
-            self._replies.close(job.mailbox)
+            self._replies.close(box)
             if isinstance(exc, QueueFull):
                 raise Crowded(exc.message, self._pace.retry_after(task.model, self._config.max_queue)) from exc
             if isinstance(exc, StoreUnavailable):
                 gevent.spawn(self._withdraw, job_id)
             raise
-        if taken == job_id:
-            job.mailbox.on_lost = partial(self._push_again, job)
+        if taken != job_id:
+            log.info("joined %s", taken)
+        if taken == job_id and attempt.waits:
+            box.accept(partial(self._push, job, again=True))
             return job
-        self._replies.close(job.mailbox)
-        log.info("joined %s", taken)
-        return replace(self.follow(taken), visit=visit, visitor=job_id)
+        self._replies.close(box)
+        return self.follow(taken, visit, box.visitor) if attempt.waits else replace(job, id=taken)
 
-    def _push(self, job: Job) -> str:
-        assert job.visit is not None
+    def _push(self, job: Job, *, again: bool = False) -> str:
+        """Put the job into the queue, `again` where it was there before and Redis has lost it."""
+        attempt = job.visit.attempt if job.visit else NOBODY
         return self._tickets.submit(
             job.id,
             job.accepted,
-            reply=self._replies.stream,
+            reply=self._replies.stream if job.visit is None or attempt.waits else "",
             max_queue=self._config.max_queue,
-            wait=job.visit.patience,
+            wait=job.visit.patience if job.visit else self._config.request_timeout,
             keep=self._config.retention,
-            attempt=job.visit.attempt,
+            attempt=attempt,
+            visitor=job.mailbox.visitor,
+            again=again,
         )
-
-    def _push_again(self, job: Job) -> None:
-        """A failover has lost the job. Submit it anew for its client, unless that has seen a part of the answer."""
-        log.warning("redis has lost %s", job.id)
-        if job.mailbox.next == 1:
-            self._push(job)
-        else:
-            lost = WorkerLost("The job was lost in a failover after a part of the answer had been sent.")
-            job.mailbox.put(job.mailbox.next, [Failed(lost.code, lost.message)])
 
     def _withdraw(self, job_id: str) -> None:
         """See that a job whose client was told "not accepted" does not run, should its command arrive after all.
@@ -116,36 +118,38 @@ class Dispatcher:
         self._replies.close(job.mailbox)
 
     def withdraw(self, job: Job) -> None:
-        """Take back a job of which its client is told "not accepted"; one that the client has joined goes on."""
-        self.detach(job)
-        if job.visitor == job.id:
+        """Take back a job that nobody waits for: its client is told "not accepted". One that it has joined goes on."""
+        if job.id == job.mailbox.job_id:
             gevent.spawn(self._withdraw, job.id)
 
     def close(self, job: Job) -> None:
         """Wait for the job no longer. If its end was not taken, the client has left: see `Visit.linger`."""
+        box = job.mailbox
+        if box.visitor and job.visit and not box.last:
+            args = (job.id, box.visitor, self._replies.stream, job.visit.attempt, job.visit.linger())
+            box.farewell = partial(self._tickets.leave, *args)
         self.detach(job)
-        if job.mailbox.last or not job.visit:
-            return
-        try:
-            self._tickets.leave(job.id, job.visitor, job.visit.attempt, job.visit.linger())
-        except Outage as exc:
-            log.warning("the job could not be cancelled: %s", exc)
+        if box.farewell:
+            self._reconciler.say(box.farewell)
 
-    def follow(self, job_id: str) -> Job:
-        """A second reader of a job, who gets its events from the first on. End with `detach`.
+    def follow(self, job_id: str, visit: Visit | None = None, visitor: str = "") -> Job:
+        """A second reader of a job, who gets its events from the first on. End with `detach`, or `close` for a visit.
 
         Raises JobNotFound, StoreUnavailable.
         """
-        mailbox = self._replies.open(job_id)
+        box = self._replies.open(job_id, visitor=visitor, parts=visit is None or visit.attempt.parts)
         try:
             with translated():
-                self._tickets.attach(job_id, self._replies.stream)
-                record = streams.read(self._tickets.client, job_id)
+                if self._tickets.attach(self._replies.stream, [box.sighting]).get(0) is False:
+                    raise JobNotFound(job_id)
+                job = Job(job_id, streams.accepted(self._tickets.client, job_id), box, visit)
         except BaseException:
-            self._replies.close(mailbox)
+            self._replies.close(box)
             raise
-        mailbox.put(1, record.events)
-        return Job(job_id, record.accepted, mailbox)
+        box.exact = job.accepted.task.token_ids
+        box.accept(partial(self._push, job, again=True))
+        self._replies.fill(box)
+        return job
 
     def turn(self, model: str, job_id: str) -> Turn | None:
         """When the job's turn will come; None when it does not wait in the queue, or nobody knows."""

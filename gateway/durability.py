@@ -20,7 +20,7 @@ from redis import Redis, ResponseError
 
 from shared.errors import StoreUnavailable
 from shared.loops import Loops
-from shared.tickets import script
+from shared.scripts import script
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,10 @@ class _Pending:
 class Confirmer:
     """Confirms jobs: all that wait at a time with one write."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, loops: Loops) -> None:
         """`client` must not repeat commands: WAITAOF knows nothing of what another connection has written."""
         self._client = client
+        self._loops = loops
         self._arrivals: SimpleQueue[_Pending] = SimpleQueue()
         self._batch: list[_Pending] = []
         self._connected: Redis | None = None
@@ -53,8 +54,8 @@ class Confirmer:
         """Whether the last round went well, and so told what the server can do."""
         self._doubt = ""
 
-    def start(self, loops: Loops) -> None:
-        loops.start("confirmer", self._round)
+    def start(self) -> None:
+        self._loops.start("confirmer", self._round)
 
     def confirm(self, job_id: str) -> None:
         """Return once a job that was accepted is in the append-only file; at once where Redis cannot tell.

@@ -20,11 +20,13 @@ def healthz() -> ResponseReturnValue:
 
 @health.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """Redis answers, and a worker has its model. Tells which models are ready, and why others are not."""
+    """Redis answers, a worker has its model, and no loop keeps failing. Tells what is ready, and why others are not."""
     try:
         workers = registry.workers(this_gateway().client)
     except Outage as exc:
         return jsonify(status="unready", reason=f"redis: {exc}"), 503
+    if trouble := this_gateway().loops.trouble:
+        return jsonify(status="unready", reason=trouble), 503
     models = sorted({worker.model for worker in workers if worker.card})
     unready = [{"model": w.model, "worker": w.name, "reason": w.reason} for w in workers if not w.card]
     if not models:

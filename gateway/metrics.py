@@ -6,6 +6,7 @@ processes when somebody asks. What happens to jobs is counted in Redis, and read
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
@@ -52,11 +53,18 @@ class Metrics:
             buckets=_PER_TOKEN,
             registry=own,
         )
+        self._loop_errors = Counter(
+            "inferq_loop_errors", "How often a loop of the gateway has failed, and gone on", ("loop",), registry=own
+        )
         self._jobs = _Jobs(client)
 
     def count(self, endpoint: str, model: str, outcome: str) -> None:
         """A request has ended. All three come from sets that requests cannot add to."""
         self._requests.labels(endpoint, model, outcome).inc()
+
+    def count_loop_error(self, loop: str) -> None:
+        """A loop of this process has failed."""
+        self._loop_errors.labels(loop).inc()
 
     def measure(self, job: Job) -> None:
         """Measure an answer, as far as it came."""
@@ -96,6 +104,7 @@ class _Jobs(Collector):
         up.add_metric((), 1)
         yield up
         yield from _of_workers(names, workers)
+        yield _of_loops(workers)
         yield from _of_jobs(numbers)
 
 
@@ -109,6 +118,20 @@ def _of_workers(names: Iterable[str], workers: Iterable[registry.Worker]) -> Ite
         unready.add_metric((name,), cards.count(None))
         slots.add_metric((name,), sum(card.slots for card in cards if card))
     return iter((live, unready, slots))
+
+
+def _of_loops(workers: Iterable[registry.Worker]) -> Metric:
+    errors = CounterMetricFamily(
+        "inferq_worker_loop_errors",
+        "How often a loop of a live worker has failed, and gone on",
+        labels=("model", "loop"),
+    )
+    counts = Counts[tuple[str, str]]()
+    for worker in workers:
+        counts.update({(worker.model, loop): count for loop, count in worker.loop_errors.items()})
+    for labels, count in counts.items():
+        errors.add_metric(labels, count)
+    return errors
 
 
 def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:

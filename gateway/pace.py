@@ -14,8 +14,9 @@ from heapq import heapify, heapreplace
 
 from shared import registry
 from shared.errors import InvalidRequest
+from shared.scripts import script
 from shared.store import Outage
-from shared.tickets import Tickets, script
+from shared.tickets import Tickets
 
 _FRESH = 1.0
 """Seconds for which an outlook serves everybody who asks."""

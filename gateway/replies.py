@@ -1,167 +1,186 @@
-"""The reader: one greenlet a process that takes in the events of all jobs this process waits for.
+"""The reader: one loop a process that takes in the events of all jobs that are waited for in it.
 
 Workers append a job's events to its own stream and to the *reply stream* of the gateway process that waits. The
-reply stream is ours to create and to renew; workers never create one, so that it lapses with its gateway. Its
-entries carry the first and last sequence number of their events: where one is missing, the job's own stream has it.
+reply stream is ours to create and to renew; workers never create one, so that it lapses with its gateway. It is a
+hurry, never the truth: where its entries do not follow each other, the job's own stream is read, and reconcile.py finds
+what none of them told.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import gevent
-from gevent.queue import Empty, SimpleQueue
-from redis import Redis, ResponseError
+from redis import Redis
 
-from shared import streams
-from shared.protocol import Delta, Done, Event, Failed, decode
+from gateway.mailbox import Conflict, Mailbox
+from shared import registry, streams
+from shared.codec import decode
+from shared.config import ConfigError
+from shared.errors import InferqError, WorkerLost
+from shared.loops import Loops
+from shared.registry import GATEWAY_TTL, HEARTBEAT, GatewayProcess
+from shared.scripts import script
 from shared.store import Outage
 
 log = logging.getLogger(__name__)
 
-TTL = 60
-RENEW = 5
-
-
-class ClientGone(Exception):
-    """The client closed its connection."""
-
-
-class Mailbox:
-    """Where the events of one job arrive, in order, each once."""
-
-    def __init__(self, job_id: str) -> None:
-        self.job_id = job_id
-        self.next = 1
-        """Sequence number of the event that is due."""
-        self.on_lost: Callable[[], None] | None = None
-        """What to do when Redis knows nothing of the job, which was accepted."""
-        self.last: Done | Failed | None = None
-        """The last event, once it has been taken."""
-        self.opened = time.monotonic()
-        self.arrived: tuple[float, float] | None = None
-        """When the first and the last piece of text arrived."""
-        self._queue: SimpleQueue = SimpleQueue()
-
-    def put(self, first: int, events: list[Event]) -> None:
-        """Take in events numbered from `first`, which is not beyond `next`; drops what is there already."""
-        for event in events[self.next - first :]:
-            self._queue.put(event)
-            if isinstance(event, Delta):
-                now = time.monotonic()
-                self.arrived = (self.arrived[0] if self.arrived else now, now)
-            elif isinstance(event, Done | Failed):
-                self.on_lost = None
-        self.next = max(self.next, first + len(events))
-
-    def leave(self) -> None:
-        """The client is gone: whoever takes the next event learns it."""
-        self._queue.put(ClientGone())
-
-    def take(self, timeout: float | None) -> Event | None:
-        """The next event; None when none came within `timeout` seconds. Raises ClientGone."""
-        try:
-            event = self._queue.get(timeout=timeout)
-        except Empty:
-            return None
-        if isinstance(event, ClientGone):
-            raise event
-        taken: Event = event
-        if isinstance(taken, Done | Failed):
-            self.last = taken
-        return taken
-
-    def empty(self) -> bool:
-        return bool(self._queue.empty())
+_BATCH = 200
+"""Entries that are taken in before others have their turn."""
+_MOST_RESTARTS = 3
+"""Of an answer that nobody has read in part; a record that disagrees with itself would go on for ever."""
 
 
 class Replies:
     """All mailboxes of this process, and the reader that fills them."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, loops: Loops, lease: float) -> None:
+        """`lease` is in seconds; it has to be that of all who share this Redis."""
         self.stream = f"iq:reply:{uuid4().hex}"
         self._client = client
+        self._loops = loops
+        self._lease_ms = int(lease * 1000)
+        self._listen = script(client, "listen")
+        self._me = GatewayProcess(self.stream, socket.gethostname(), os.getpid(), int(time.time()))
         self._boxes: dict[str, list[Mailbox]] = {}
+        self._filling: dict[Mailbox, bool] = {}
+        """Those that are being filled, and whether something came meanwhile."""
         self._cursor = "0-0"
         self._renewed = 0.0
+        self._sound = True
+        self.trouble = ""
+        """Why this process may not take part at all."""
 
     def start(self) -> None:
-        gevent.spawn(self._loop)
+        self._loops.start("reader", self._step)
 
-    def open(self, job_id: str) -> Mailbox:
+    def open(self, job_id: str, *, visitor: str = "", parts: bool = False) -> Mailbox:
         """A mailbox for a job. Open it before the job is submitted, or its first events may come too early."""
-        box = Mailbox(job_id)
+        box = Mailbox(job_id, visitor=visitor, parts=parts)
         self._boxes.setdefault(job_id, []).append(box)
         return box
 
     def close(self, box: Mailbox) -> None:
+        box.closed = True
         boxes = self._boxes[box.job_id]
         boxes.remove(box)
         if not boxes:
             del self._boxes[box.job_id]
 
-    def _loop(self) -> None:
-        healthy = True
-        while True:
-            try:
-                self._renew()
-                if not healthy:
-                    self._catch_up()
-                    healthy = True
-                self._read()
-            except Outage as exc:
-                log.warning("waiting for redis: %s", exc)
-                healthy, self._renewed = False, 0.0
-                gevent.sleep(0.2)
-            except Exception:  # without the reader every client of this process would wait for ever
-                log.exception("reader")
-                healthy = False
-                gevent.sleep(0.2)
+    def open_boxes(self) -> Iterator[Mailbox]:
+        """All of them; take them before anything else has its turn."""
+        return (box for boxes in self._boxes.values() for box in boxes)
+
+    def fill(self, box: Mailbox) -> None:
+        """Have what a mailbox lacks read from the job's own stream. Does not wait for it: the record may be long."""
+        if box in self._filling:
+            self._filling[box] = True
+        else:
+            self._filling[box] = False
+            gevent.spawn(self._fill, box)
+
+    def _fill(self, box: Mailbox) -> None:
+        try:
+            more = True
+            while more and not (box.ended or box.closed):
+                self._filling[box] = False
+                more = self._read_record(box) or self._filling[box]
+        except Outage:
+            box.heard = 0.0  # it will be compared with its ticket
+        except Exception:
+            log.exception("the record of %s cannot be read", box.job_id)
+            box.fail(InferqError("The gateway cannot read the answer; its log says why."))
+        finally:
+            del self._filling[box]
+
+    def _read_record(self, box: Mailbox) -> bool:
+        """Take in the record after what has arrived, or from its beginning. True: it has to be read once more."""
+        number, by = box.arrived_at
+        try:
+            if number and streams.writer(self._client, box.job_id, number) != by:
+                number = 0
+                box.realign()
+            for entry in streams.entries(self._client, box.job_id, number, pause=lambda: time.sleep(0)):
+                box.put(entry.first, entry.by, entry.events)
+        except Conflict:
+            if box.parts or box.restarts == _MOST_RESTARTS:
+                lost = "The worker died after it had sent a part of the answer, which came out another way now."
+                box.fail(WorkerLost(lost))
+                return False
+            box.start_over()
+            return True
+        return False
+
+    def _step(self) -> None:
+        sound, self._sound = self._sound, False
+        if not sound:
+            self._renewed = 0.0
+        self._renew()
+        if not sound:
+            self._doubt()
+        self._read()
+        self._sound = True
 
     def _renew(self) -> None:
-        """Keep our stream alive and short. If it had lapsed, what came meanwhile is in the jobs' own streams."""
-        if time.monotonic() - self._renewed < RENEW:
+        """Say that we live, and keep our stream alive and short."""
+        if time.monotonic() - self._renewed < HEARTBEAT:
             return
-        if self._client.expire(self.stream, TTL):
-            self._client.xtrim(self.stream, minid=self._cursor)
-        else:
-            # XADD without NOMKSTREAM would leave an entry; a group is the one way to an empty stream.
-            try:
-                self._client.xgroup_create(self.stream, "reader", mkstream=True)
-            except ResponseError as exc:
-                if "BUSYGROUP" not in str(exc):  # the command was resent
-                    raise
-            self._client.expire(self.stream, TTL)
-            self._cursor = "0-0"
-            self._catch_up()
+        there, last = self._listen(keys=[], args=[self.stream, GATEWAY_TTL, self._cursor])
+        if not there or _moment(last) < _moment(self._cursor):
+            self._cursor = last
+            self._doubt()
+        self._announce()
         self._renewed = time.monotonic()
 
+    def _announce(self) -> None:
+        """Raises ConfigError where the others on this Redis have another lease."""
+        self.trouble = ""
+        me = replace(self._me, reason=self._loops.trouble)
+        try:
+            registry.announce_gateway(self._client, me, self._lease_ms)
+        except ConfigError as exc:
+            self.trouble = exc.message
+            raise
+
+    def _doubt(self) -> None:
+        """Something may have been missed: have every mailbox compared with its ticket soon."""
+        for box in self.open_boxes():
+            box.heard = 0.0
+
     def _read(self) -> None:
-        replies: Any = self._client.xread({self.stream: self._cursor}, count=1000, block=1000)
+        replies: Any = self._client.xread({self.stream: self._cursor}, count=_BATCH, block=1000)
         for _, entries in replies or ():
             for entry_id, fields in entries:
                 self._cursor = entry_id
-                for box in self._boxes.get(fields[b"j"].decode(), ()):
-                    self._deliver(box, int(fields[b"f"]), int(fields[b"l"]), fields[b"e"])
+                for box in tuple(self._boxes.get(fields[b"j"].decode(), ())):
+                    self._deliver(box, fields)
+            if len(entries) == _BATCH:
+                time.sleep(0)
 
-    def _deliver(self, box: Mailbox, first: int, last: int, blob: bytes) -> None:
-        if first > box.next:
-            self._fill(box)
-        if last >= box.next:
-            box.put(first, decode(blob))
+    def _deliver(self, box: Mailbox, fields: dict[bytes, bytes]) -> None:
+        first, last, by = int(fields[b"f"]), int(fields[b"l"]), fields.get(b"x", b"").decode()
+        if box.has(last, by):
+            return
+        if box in self._filling or not box.follows(first, by):
+            self.fill(box)
+            return
+        try:
+            box.put(first, by, decode(fields[b"e"]))
+        except Conflict:
+            self.fill(box)
+        except Exception:  # it concerns this client only; and the record may be sound
+            log.exception("an entry for %s", box.job_id)
+            self.fill(box)
 
-    def _fill(self, box: Mailbox) -> None:
-        """Read what a mailbox lacks from the job's own stream."""
-        for first, events in streams.read_after(self._client, box.job_id, box.next - 1):
-            box.put(first, events)
 
-    def _catch_up(self) -> None:
-        """Read what every mailbox lacks. A failover may have lost whole jobs: see `Mailbox.on_lost`."""
-        for box in [box for boxes in self._boxes.values() for box in boxes]:
-            self._fill(box)
-            if box.on_lost and not self._client.exists(f"iq:job:{box.job_id}"):
-                box.on_lost()
+def _moment(entry_id: bytes | str) -> tuple[int, int]:
+    text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
+    milliseconds, _, number = text.partition("-")
+    return int(milliseconds), int(number)

@@ -6,16 +6,12 @@ the counts of a dead one, and there are never more files than there were process
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
-_PREFIX = "inferq-samples-"
-_LOCK = "lock"
+from shared.scratch import Scratch
 
 
 def free_place(taken: Iterable[int]) -> int:
@@ -32,20 +28,10 @@ def take_place(place: int) -> None:
 
 
 def prepare() -> Path:
-    """Make a new folder and tell prometheus-client, which reads the variable when it is imported.
+    """Make a new folder, which lives until the last process has ended, and tell prometheus-client of it.
 
-    Folders of gateways that were killed are removed: theirs is the one lock that can be had.
+    That reads the variable when it is imported.
     """
-    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
-        try:
-            with old.open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(old.parent, ignore_errors=True)
-        except OSError:  # it is in use, or somebody else's
-            continue
-    fresh = Path(tempfile.mkdtemp(prefix="inferq-new-"))
-    descriptor = os.open(fresh / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)  # held until the last process has ended
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    folder = fresh.rename(fresh.with_name(_PREFIX + fresh.name.removeprefix("inferq-new-")))  # now with its lock
+    folder = Scratch("inferq-counts-").path
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     return folder

@@ -54,6 +54,7 @@ class Server(BaseApplication):
             "control_socket_disable": True,  # it would lie in the home folder
             "pre_fork": self._before_fork,
             "post_worker_init": _begin,
+            "worker_exit": lambda arbiter, worker: _leave(worker),
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -97,6 +98,14 @@ def _file_limit() -> int:
 def _begin(worker: Any) -> None:
     setproctitle(TITLE)
     die_with_parent()
+
+
+def _leave(worker: Any) -> None:
+    """Say that this process lives no longer, for those of its clients' jobs that are left."""
+    from gateway.app import leave
+
+    if worker.wsgi is not None:
+        leave(worker.wsgi)
 
 
 def main(config: Config) -> int:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from gateway import errors
+from gateway.mailbox import Mailbox, Place
 from gateway.pace import Turn
-from gateway.replies import Mailbox
 from shared.errors import InvalidRequest
 from shared.protocol import Done, Event, Failed, Progress
 
@@ -27,8 +29,10 @@ connections."""
 Chunks = Callable[[Event], Iterable[dict[str, Any]]]
 Lines = Callable[[Event], Iterable[str]]
 
-Place = tuple[int, float]
-"""How far a client has read: an event's number, and how many of its chunks."""
+_EXECUTION = 8
+"""Letters of an execution's name that stand in an id."""
+_LARGE = 65_536
+"""Characters that go out at once where there are more: others shall have their turn in between."""
 
 _END = "data: [DONE]\n\n"
 
@@ -40,19 +44,24 @@ def body(mailbox: Mailbox, first: Event | None, lines: Lines, turn: Callable[[],
     event's lines; `turn` tells when the job's turn will come, while it waits. What is there at one time goes out in
     one piece. Raises ClientGone.
     """
-    event, piece = first, list[str]()
+    event, piece, size = first, list[str](), 0
     spoken, told = -math.inf, 0
     while not isinstance(event, Done | Failed):
         if event is not None:
-            piece.extend(lines(event))
+            more = list(lines(event))
+            piece.extend(more)
+            size += sum(map(len, more))
         elif (there := turn()) and there.position != told:
             piece.append(_queued(there))
             told = there.position
         elif time.monotonic() - spoken >= QUIET:
             piece.append(_queued(there) if there else ": waiting\n")
-        if piece and mailbox.empty():
+        if piece and (size > _LARGE or mailbox.empty()):
             yield "".join(piece)
+            if size > _LARGE:
+                time.sleep(0)
             piece.clear()
+            size = 0
             spoken = time.monotonic()
         event = mailbox.take(LOOK)
     piece.extend(lines(event))
@@ -72,37 +81,56 @@ def plain(chunks: Chunks) -> Lines:
     return lines
 
 
-def numbered(chunks: Chunks, after: Place) -> Lines:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a client has read."""
+
+    number: int
+    """Of the event."""
+    part: float
+    """How many of its chunks."""
+    by: str
+    """What the name of the execution begins with that wrote it; empty where the client does not say."""
+
+
+def numbered(chunks: Chunks, after: Mark | None, place: Callable[[], Place]) -> Lines:
     """The same with ids, without what a client has read already.
 
-    The id of an event's last chunk is the event's number, `5`; those of chunks before it are `5.1`, `5.2`, so that a
-    client that was cut off between them misses and repeats nothing. `lines` has to see every event from the first on.
+    The id of an event's last chunk is the event's number and its execution, `5-0f3c2a91`; those of chunks before it are
+    `5.1-0f3c2a91`, `5.2-0f3c2a91`, so that a client that was cut off between them misses and repeats nothing. `lines`
+    has to see every event from the first on; `place` tells which one it is.
     """
-    number = 0
+    begun = after is None
 
     def lines(event: Event) -> Iterator[str]:
-        nonlocal number
-        number += 1
-        if isinstance(event, Progress) and (number, 1) > after:
+        nonlocal begun
+        number, by = place()
+        read = 0.0
+        if after is not None and not begun:
+            read = math.inf if number < after.number else after.part if number == after.number else 0.0
+            begun = number >= after.number
+        if isinstance(event, Progress) and read < 1:
             yield _comment(event)
         values = list(_values(event, chunks))
         for part, value in enumerate(values, start=1):
-            if (number, part) > after:
-                yield f"id: {number if part == len(values) else f'{number}.{part}'}\n{_data(value)}"
+            if part > read:
+                mark = str(number) if part == len(values) else f"{number}.{part}"
+                yield f"id: {mark}-{by[:_EXECUTION]}\n{_data(value)}"
         if isinstance(event, Done):
             yield _END
 
     return lines
 
 
-def place(last_event_id: str | None) -> Place:
-    """The place that an id of `numbered` marks. Raises InvalidRequest."""
+def mark(last_event_id: str | None) -> Mark | None:
+    """What an id of `numbered` says. Raises InvalidRequest."""
     if not last_event_id:
-        return 0, 0
-    number, dot, part = last_event_id.partition(".")
-    if not (number.isdecimal() and (part.isdecimal() or not dot)):
+        return None
+    found = re.fullmatch(r"(\d{1,15})(?:\.(\d{1,15}))?(?:-(\w{0,64}))?", last_event_id, re.ASCII)
+    if not found:
         raise InvalidRequest(f"Last-Event-ID: {last_event_id[:64]!r} is no id of an event.", param="Last-Event-ID")
-    return int(number), int(part) if dot else math.inf
+    number, part, by = found.groups()
+    return Mark(int(number), int(part) if part else math.inf, by or "")
 
 
 def _values(event: Event, chunks: Chunks) -> Iterable[dict[str, Any]]:

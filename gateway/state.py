@@ -12,6 +12,7 @@ from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
 from gateway.metrics import Metrics
 from shared.config import Config
+from shared.loops import Loops
 from shared.tickets import Tickets
 
 
@@ -26,6 +27,9 @@ class Gateway:
     dispatcher: Dispatcher
     confirmer: Confirmer
     metrics: Metrics
+    loops: Loops
+    name: str
+    """By which Redis knows this process."""
 
 
 def set_gateway(app: Flask, gateway: Gateway) -> None:

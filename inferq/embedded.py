@@ -18,6 +18,7 @@ import redis
 from inferq import port
 from inferq.errors import StartError
 from inferq.leash import leashed
+from shared.logs import shorten
 
 log = logging.getLogger("inferq.embedded")
 
@@ -78,6 +79,10 @@ class EmbeddedValkey:
                 umask=0o077,
                 start_new_session=True,
             )
+
+    def shorten_log(self) -> None:
+        """To be called now and then: the server itself never stops appending."""
+        shorten(self._log_file)
 
     def _answers(self, server: subprocess.Popen[bytes], timeout: float = 60.0) -> bool:
         deadline = time.monotonic() + timeout

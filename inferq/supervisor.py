@@ -34,6 +34,9 @@ log = logging.getLogger("inferq.supervisor")
 TRIES = 3
 """How often one child may fail before everything was ready once; later it is started again for ever."""
 
+_ROUND = 60.0
+"""Seconds after which the supervisor looks around although nothing has happened."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -140,6 +143,8 @@ class Supervisor:
                 child.tend()
                 if child.failures >= TRIES and not ready:
                     raise StartError(f"{child.name} ended {TRIES} times before it was ready")
+            if self._server:
+                self._server.shorten_log()
             if not ready and (ready := self._is_ready()):
                 click.echo(f"ready: {self._url}")
             stop.wait(self._pause() if ready else 0.1)
@@ -165,10 +170,10 @@ class Supervisor:
                 log.warning("not ready yet: %s: %s", model, reason)
         self._told = unready
 
-    def _pause(self) -> float | None:
-        """Seconds until a child is to be started again; None when all run."""
+    def _pause(self) -> float:
+        """Seconds until a child is to be started again, or it is time to look after the log."""
         due = [child.due for child in (*self._valkey, *self._gateway, *self._workers) if not child.running]
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        return min(_ROUND, max(0.0, min(due) - time.monotonic())) if due else _ROUND
 
     def _stop(self) -> None:
         """The gateway first, so that nothing new is accepted; Valkey last, so that nothing that was said is lost."""

@@ -12,13 +12,22 @@ from typing import Any
 
 from redis import Redis
 
-from shared.tickets import script
+from shared.registry import Kind
+from shared.scripts import script
 
 _LISTS = ("rq:queue:{}", "rq:queue:{}:intermediate")
 _SETS = ("iq:deadlines:{}", "iq:leases:{}", "iq:lingering:{}", "iq:limbo:{}", "rq:wip:{}")
 """Where the jobs of a model are listed; members of the last one are `<job>:<execution>`."""
 _OF_MODELS = (*_LISTS, *_SETS, "iq:sweep:{}", "iq:counts:{}", "rq:workers:{}")
-_SINGLE = ("iq:failures", "iq:written", "iq:workers", "iq:models", "rq:queues", "rq:workers")
+_SINGLE = (
+    "iq:failures",
+    "iq:written",
+    "iq:lapse",
+    "iq:lease",
+    *(f"iq:live:{kind}" for kind in Kind),
+    "rq:queues",
+    "rq:workers",
+)
 _OF_JOBS = ("iq:job:", "iq:events:", "rq:job:")
 _CHUNK = 200
 """Jobs that one call of the script judges; Redis does nothing else meanwhile."""
@@ -63,10 +72,20 @@ def _look(client: Redis) -> Audit:
     models |= {key.removeprefix("rq:workers:") for key in keys if key.startswith("rq:workers:")}  # or served
     jobs = {model: _listed(client, model) for model in models}
     _sort_in(client, {key.removeprefix(kind) for key in keys for kind in _OF_JOBS if key.startswith(kind)}, jobs)
-    owned = {*_SINGLE, *(key.format(model) for key in _OF_MODELS for model in models)}
+    owned = {*_SINGLE, *(key.format(model) for key in _OF_MODELS for model in models), *_of_the_living(client)}
     strangers = sorted(key for key in keys - owned if not key.startswith(_OF_JOBS))
     findings = [*_judged(client, jobs), *_without_end(client, strangers)]
     return Audit(len(keys), sum(key.startswith("iq:job:") for key in keys), findings)
+
+
+def _of_the_living(client: Redis) -> Iterator[str]:
+    """The keys of gateways, workers and models that live, or are found to have lapsed soon."""
+    for kind in Kind:
+        names: Any = client.zrange(f"iq:live:{kind}", 0, -1)
+        for name in names:
+            yield f"iq:card:{kind}:{name.decode(errors='replace')}"
+            if kind is Kind.GATEWAYS:
+                yield f"{name.decode(errors='replace')}:jobs"
 
 
 def _listed(client: Redis, model: str) -> set[str]:

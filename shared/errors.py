@@ -10,9 +10,11 @@ InferqError
 ├── IdempotencyKeyReused      an Idempotency-Key came with another request than before
 ├── QueueFull                 the model's queue has reached its bound
 ├── StoreUnavailable          Redis does not answer, or is out of memory
+├── NotUnderstood             another version of inferq wrote it
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
 ├── EngineError               the engine failed
 │   ├── HostDied              the engine's process died under the job
+│   ├── HostUnavailable       the engine's process could not be started again: nothing is wrong with the job
 │   └── ModelLoadError        the engine could not load the model
 ├── WorkerLost                the worker died after it had sent a part of the answer
 ├── DeadlineExceeded          the job waited in the queue beyond its deadline
@@ -84,6 +86,10 @@ class StoreUnavailable(InferqError):
     code = "store_unavailable"
 
 
+class NotUnderstood(InferqError):
+    """Has the code of its base: nothing that a client can do about it."""
+
+
 class ModelFileError(InferqError):
     code = "model_file_error"
 
@@ -94,6 +100,10 @@ class EngineError(InferqError):
 
 class HostDied(EngineError):
     """Has the code of its base: to a client it is the engine that failed."""
+
+
+class HostUnavailable(EngineError):
+    """Nothing was computed, and nothing is wrong with the job: another worker, or a later time, may do it."""
 
 
 class ModelLoadError(EngineError):

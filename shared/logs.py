@@ -10,11 +10,15 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 _bound: ContextVar[Mapping[str, Any]] = ContextVar("bound")
 _OWN = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
+_LONGEST, _KEPT = 1 << 20, 256 << 10
+"""Bytes of a log that others write: how long it may become, and how much of its end is kept then."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -31,6 +35,21 @@ def setup(level: str, form: str) -> None:
 def bind(**fields: str) -> None:
     """Give these fields, and no others, to all further lines of this thread or greenlet."""
     _bound.set(fields)
+
+
+def shorten(path: Path) -> None:
+    """Keep only the end of a log that another process appends to, once it is longer than about 1 MiB.
+
+    The file stays the same one; what is appended at this very moment may be lost. It is called now and then.
+    """
+    with suppress(OSError), path.open("r+b") as file:
+        size = file.seek(0, 2)
+        if size > _LONGEST:
+            file.seek(size - _KEPT)
+            end = file.read(_KEPT)
+            file.seek(0)
+            file.write(end)
+            file.truncate()
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from shared.errors import InferqError
 from shared.store import Outage
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0
 _PATIENCE = 3
@@ -53,6 +56,10 @@ class Loop:
     def stop(self, timeout: float | None = 0.0) -> None:
         """Begin no further step, and wait for the end of the running one for up to `timeout` seconds."""
         self._stopped.set()
+        self.join(timeout)
+
+    def join(self, timeout: float | None) -> None:
+        """Wait until it has ended, for up to `timeout` seconds; for a step that stops its loop itself."""
         if threading.current_thread() is not self._thread and self._thread.ident is not None:
             self._thread.join(timeout)
 
@@ -63,8 +70,10 @@ class Loop:
 
     @property
     def trouble(self) -> str:
-        """Why it keeps failing; empty while it works, and for its first failures."""
-        return f"{self.name}: {self._reason}" if self._row >= _PATIENCE else ""
+        """Why it keeps failing; empty while it works, and for its first failures. One that tells its own does work."""
+        if self._row < _PATIENCE or threading.current_thread() is self._thread:
+            return ""
+        return f"{self.name}: {self._reason}"
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -92,6 +101,18 @@ class Loop:
         if self._row:
             log.info("%s works again, after %d failures", self.name, self._row)
         self._row, self._reason = 0, ""
+
+
+def for_each(items: Iterable[T], work: Callable[[T], object]) -> None:
+    """Do the work of every item, whatever happens to one of them; then raise the first error."""
+    first: Exception | None = None
+    for item in items:
+        try:
+            work(item)
+        except Exception as exc:  # noqa: BLE001 - raised below
+            first = first or exc
+    if first:
+        raise first
 
 
 class Loops:

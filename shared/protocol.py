@@ -1,18 +1,14 @@
 """The one language that gateway and worker speak: tasks and events. Pure: imports nothing of ours.
 
 A *task* is a validated request. An *event* is what a job emits while it runs. Both are frozen dataclasses whose
-fields carry the names of the OpenAI API, and both travel through Redis as JSON objects with a `type`; fields at
-their default are left out.
+fields carry the names of the OpenAI API. How they travel through Redis is in codec.py.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 
 class State(StrEnum):
@@ -164,6 +160,13 @@ class Delta:
     """With the finish reason: what this choice used."""
     prompt_tokens: tuple[int, ...] = ()
     """In a choice's first piece, where the task wants `token_ids`: those of its prompt."""
+    offset: int = 0
+    """Characters of the choice before this piece: where it belongs, whichever execution sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartOver:
+    """The answer begins anew: what came before is void. Only where nobody has read a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,44 +186,4 @@ class Failed:
     param: str | None = None
 
 
-Event = Progress | Delta | Done | Failed
-
-_NESTED: dict[str, type] = {
-    c.__name__: c
-    for c in (Completion, Chat, Sampling, Message, Usage, Timings, Accepted, Progress, Delta, Done, Failed)
-}
-_FIELDS = {cls: tuple((f.name, f.default) for f in dataclasses.fields(cls)) for cls in _NESTED.values()}
-
-
-def _pack(value: Any) -> Any:
-    fields = _FIELDS.get(type(value))
-    if fields is None:
-        return [_pack(v) for v in value] if isinstance(value, tuple) else value
-    packed: dict[str, Any] = {"type": type(value).__name__}
-    for name, default in fields:
-        item = getattr(value, name)
-        if item != default:
-            packed[name] = _pack(item)
-    return packed
-
-
-def _unpack(value: Any) -> Any:
-    if isinstance(value, dict):
-        fields = {name: _unpack(v) for name, v in value.items() if name != "type"}
-        return _NESTED[value["type"]](**fields)
-    if isinstance(value, list):
-        return tuple(_unpack(v) for v in value)
-    return value
-
-
-def encode(events: Iterable[Accepted | Event]) -> str:
-    """Events as one JSON array."""
-    return json.dumps([_pack(e) for e in events], ensure_ascii=False, separators=(",", ":"))
-
-
-def decode(blob: bytes | str) -> list[Any]:
-    """The inverse of `encode`: a list of `Accepted` and `Event` values.
-
-    Raises KeyError or TypeError for what another version wrote.
-    """
-    return [_unpack(e) for e in json.loads(blob)]
+Event = Progress | Delta | StartOver | Done | Failed

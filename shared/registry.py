@@ -1,24 +1,40 @@
-"""Which models are served, and by whom: cards that live only as long as somebody renews them.
+"""Who lives, gateways, workers and models that are served: cards that are believed as long as somebody renews them.
 
-`iq:worker:<name>` is one worker's and lapses soon after it; `iq:model:<id>` is the card of a model that a worker holds.
-It outlives its workers by minutes, so that a request for a model whose only worker is just restarting waits in the
-queue instead of being refused.
+A worker's and a gateway's lapse soon after it. A model's outlives its workers by minutes, so that a request for one
+whose only worker is just restarting waits in the queue instead of being refused. Cards are JSON; another version may
+have written them: fields that this one does not know are passed over, and so is a card that it cannot read.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import asdict, dataclass
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from shared.config import PREFIX, ConfigError
 
 if TYPE_CHECKING:  # engine hosts import this module, for Card; Redis would cost each of their starts 0.1 s
     from redis import Redis
 
+log = logging.getLogger(__name__)
+
+GATEWAY_TTL = 60
 WORKER_TTL = 15
-HEARTBEAT = 5.0
-"""Seconds after which a worker announces itself again."""
 MODEL_TTL = 300
-_WORKERS, _MODELS = "iq:workers", "iq:models"
+HEARTBEAT = 5.0
+"""Seconds after which a process announces itself again."""
+
+
+class Kind(StrEnum):
+    """What there are cards of."""
+
+    GATEWAYS = "gateways"
+    WORKERS = "workers"
+    MODELS = "models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,8 @@ class Card:
     """Out of `completion`, `chat`: what the gateway may promise; `continue`: it can go on after a part of an answer."""
     aliases: tuple[str, ...] = ()
     """Further names by which requests may ask for it."""
+    digest: str = ""
+    """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,67 +71,126 @@ class Worker:
     """None until it has loaded the model: it is not ready."""
     reason: str = ""
     """Why it is not ready."""
+    loop_errors: Mapping[str, int] = field(default_factory=dict)
+    """How often each of its loops has failed."""
 
 
-def announce(client: Redis, worker: Worker) -> None:
-    """Renew the card of a worker and, once it is ready, that of its model."""
-    with client.pipeline(transaction=False) as pipe:
-        pipe.set(f"iq:worker:{worker.name}", json.dumps(asdict(worker)), ex=WORKER_TTL)
-        pipe.sadd(_WORKERS, worker.name)
-        if card := worker.card:
-            pipe.set(f"iq:model:{card.id}", json.dumps(asdict(card)), ex=MODEL_TTL)
-            pipe.sadd(_MODELS, card.id)
-        pipe.execute()
+@dataclass(frozen=True, slots=True)
+class GatewayProcess:
+    """A live process of a gateway."""
+
+    name: str
+    """Its reply stream."""
+    host: str
+    pid: int
+    since: int
+    """Unix time of its start, in seconds."""
+    reason: str = ""
+    """What keeps it from working well; empty when nothing does."""
+
+
+def announce(client: Redis, worker: Worker, lease_ms: int | None = None) -> None:
+    """Renew the card of a worker and, once it is ready, that of its model.
+
+    Raises ConfigError, and announces nothing, where the others on this Redis have another lease.
+    """
+    _announce(client, Kind.WORKERS, worker.name, WORKER_TTL, worker, lease_ms)
+    if worker.card:
+        _announce(client, Kind.MODELS, worker.card.id, MODEL_TTL, worker.card)
+
+
+def announce_gateway(client: Redis, gateway: GatewayProcess, lease_ms: int) -> None:
+    """Renew the card of a process of a gateway. Raises ConfigError like `announce`."""
+    _announce(client, Kind.GATEWAYS, gateway.name, GATEWAY_TTL, gateway, lease_ms)
+
+
+def check_lease(client: Redis, lease_ms: int) -> None:
+    """Raises ConfigError where those who live on this Redis have another lease."""
+    agreed: Any = client.get("iq:lease")
+    if agreed and int(agreed) != lease_ms and (workers(client) or gateways(client)):
+        raise _unequal(lease_ms, int(agreed))
+
+
+def leave_gateway(client: Redis, name: str) -> None:
+    """A process of a gateway ends. The next `lapse` sees to the jobs of its clients."""
+    client.zadd(f"iq:live:{Kind.GATEWAYS}", {name: 0}, xx=True)
 
 
 def withdraw(client: Redis, name: str) -> None:
     """Remove the worker's card; its model's card stays for its own time."""
-    with client.pipeline(transaction=False) as pipe:
-        pipe.delete(f"iq:worker:{name}")
-        pipe.srem(_WORKERS, name)
-        pipe.execute()
+    _script(client, "withdraw")(keys=[], args=[Kind.WORKERS, name])
 
 
 def forget_all(client: Redis) -> None:
     """Remove every card. For an owner of the whole Redis that starts afresh."""
-    with client.pipeline(transaction=False) as pipe:
-        for index, prefix in ((_WORKERS, "iq:worker:"), (_MODELS, "iq:model:")):
-            pipe.delete(index, *(prefix + name for name in _names(client, index)))
-        pipe.execute()
+    for kind in Kind:
+        names: Any = client.zrange(f"iq:live:{kind}", 0, -1)
+        for name in names:
+            if kind is Kind.GATEWAYS:
+                leave_gateway(client, name)
+            else:
+                _script(client, "withdraw")(keys=[], args=[kind, name])
 
 
 def models(client: Redis) -> dict[str, Card]:
     """The served models by id, in alphabetical order."""
-    return dict(sorted((name, _card(fields)) for name, fields in _read(client, _MODELS, "iq:model:")))
+    return {card.id: card for card in sorted(_live(client, Kind.MODELS, _card), key=lambda card: card.id)}
 
 
 def workers(client: Redis) -> list[Worker]:
     """The live workers, ready or not, in the order of their models and names."""
-    found = [_worker(fields) for _, fields in _read(client, _WORKERS, "iq:worker:")]
-    return sorted(found, key=lambda worker: (worker.model, worker.name))
+    return sorted(_live(client, Kind.WORKERS, _worker), key=lambda worker: (worker.model, worker.name))
 
 
-def _read(client: Redis, index: str, prefix: str) -> list[tuple[str, dict[str, Any]]]:
-    names = _names(client, index)
-    if not names:
-        return []
-    blobs: list[Any] = client.mget([prefix + name for name in names])
-    gone = [name for name, blob in zip(names, blobs, strict=True) if blob is None]
-    if gone:
-        client.srem(index, *gone)
-    return [(name, json.loads(blob)) for name, blob in zip(names, blobs, strict=True) if blob is not None]
+def gateways(client: Redis) -> list[GatewayProcess]:
+    """The live processes of gateways, in the order of their hosts and pids."""
+    found = _live(client, Kind.GATEWAYS, lambda fields: GatewayProcess(**_known(GatewayProcess, fields)))
+    return sorted(found, key=lambda process: (process.host, process.pid))
 
 
-def _names(client: Redis, index: str) -> list[str]:
-    members: Any = client.smembers(index)
-    return [member.decode() for member in members]
+def _script(client: Redis, name: str) -> Any:
+    from shared.scripts import script
+
+    return script(client, name)
+
+
+def _announce(client: Redis, kind: Kind, name: str, ttl: int, card: Any, lease_ms: int | None = None) -> None:
+    lease = "" if lease_ms is None else lease_ms
+    in_force = int(_script(client, "announce")(keys=[], args=[kind, name, ttl * 1000, json.dumps(asdict(card)), lease]))
+    if lease_ms is not None and lease_ms != in_force:
+        raise _unequal(lease_ms, in_force)
+
+
+def _unequal(lease_ms: int, in_force: int) -> ConfigError:
+    return ConfigError(
+        f"{PREFIX}LEASE is {lease_ms / 1000:g} here, and {in_force / 1000:g} for the others on this Redis:"
+        " it has to be the same for all of them"
+    )
+
+
+def _live(client: Redis, kind: Kind, read: Any) -> list[Any]:
+    found: list[bytes] = _script(client, "live")(keys=[], args=[kind])
+    cards = []
+    for name, blob in zip(found[::2], found[1::2], strict=True):
+        try:
+            cards.append(read(json.loads(blob)))
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            log.debug("the card of %s is passed over: %s", name.decode(errors="replace"), exc)
+    return cards
+
+
+def _known(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
+    """Those fields that this version has."""
+    names = {f.name for f in dataclasses.fields(kind)}
+    return {name: value for name, value in fields.items() if name in names}
 
 
 def _card(fields: dict[str, Any]) -> Card:
-    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-    return Card(**{**fields, **lists})
+    known = _known(Card, fields)
+    lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+    return Card(**{**known, **lists})
 
 
 def _worker(fields: dict[str, Any]) -> Worker:
     card = fields["card"]
-    return Worker(**{**fields, "card": _card(card) if card else None})
+    return Worker(**{**_known(Worker, fields), "card": _card(card) if card else None})

@@ -2,34 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 
+from shared.codec import decode, decode_accepted
 from shared.errors import JobNotFound
-from shared.protocol import Accepted, Event, decode
+from shared.protocol import Accepted, Event
+
+_PAGE = 250
+"""Entries that are fetched at once."""
+_SLICE = 100
+"""Events that are decoded at once: about 4 ms."""
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """Everything that a job has emitted."""
+class Entry:
+    """Events that an execution has sent at one time."""
 
-    accepted: Accepted
-    events: list[Event]
-    """Event `i` has the sequence number `i + 1`."""
+    first: int
+    """Number of the first one."""
+    by: str
+    """The execution; `0` where it was one of the scripts."""
+    events: list[Event | None]
+    """None for those that this version does not know."""
+
+    @property
+    def last(self) -> int:
+        """Number of the last one."""
+        return self.first + len(self.events) - 1
 
 
-def read(client: Redis, job_id: str) -> Record:
-    """The job's record so far. Raises JobNotFound."""
-    entries: Any = client.xrange(f"iq:events:{job_id}")
+def accepted(client: Redis, job_id: str) -> Accepted:
+    """What the job is to compute. Raises JobNotFound, NotUnderstood."""
+    entries: Any = client.xrange(f"iq:events:{job_id}", "0-1", "0-1")
     if not entries:
         raise JobNotFound(job_id)
-    first, *rest = (event for _, fields in entries for event in decode(fields[b"e"]))
-    return Record(first, rest)
+    return decode_accepted(entries[0][1][b"e"])
 
 
-def read_after(client: Redis, job_id: str, seq: int) -> list[tuple[int, list[Event]]]:
-    """The entries that reach beyond sequence number `seq`, each with the number of its first event."""
-    entries: Any = client.xrange(f"iq:events:{job_id}", min=f"({seq}-0" if seq else "1-0")
-    return [(int(fields[b"f"]), decode(fields[b"e"])) for _, fields in entries]
+def entries(client: Redis, job_id: str, after: int = 0, pause: Callable[[], object] = lambda: None) -> Iterator[Entry]:
+    """The entries that reach beyond the event number `after`. `pause` is called between slices of the work."""
+    decoded = 0
+    while True:
+        page: Any = client.xrange(f"iq:events:{job_id}", min=f"({after}-0" if after else "1-0", count=_PAGE)
+        for _, fields in page:
+            entry = Entry(int(fields[b"f"]), fields.get(b"x", b"").decode(), decode(fields[b"e"]))
+            after = entry.last
+            yield entry
+            decoded += len(entry.events)
+            if decoded >= _SLICE:
+                decoded = 0
+                pause()
+        if len(page) < _PAGE:
+            return
+
+
+def writer(client: Redis, job_id: str, number: int) -> str | None:
+    """The execution that wrote the event with this number; None when there is no such event."""
+    found: Any = client.xrange(f"iq:events:{job_id}", min=f"{number}-0", count=1)
+    for _, fields in found:
+        if int(fields[b"f"]) <= number:
+            return str(fields.get(b"x", b"").decode())
+    return None

@@ -1,4 +1,4 @@
-"""Tickets: the truth about every job, kept in Redis by the Lua scripts beside this module.
+"""Tickets: the truth about every job, kept in Redis by the scripts of `shared.scripts`.
 
 Each transition is one script on Redis's own time. An entry in RQ's list is only a hint, which may be lost, late or
 doubled without harm. redis-py sends a command again when its reply was lost, so every script can be repeated.
@@ -7,85 +7,28 @@ doubled without harm. redis-py sends a command again when its reply was lost, so
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from importlib import resources
 from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.commands.core import Script
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from shared.errors import IdempotencyKeyReused, JobNotFound, QueueFull
-from shared.protocol import Accepted, Event, State, encode
+from shared.codec import encode
+from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, QueueFull
+from shared.protocol import Accepted, Delta, Event, State
+from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL
+from shared.scripts import script
+from shared.ticket import NOBODY, Answer, Attempt, Claim, Sighting, Ticket
 
 STUCK_MS = 2000
 """How long an entry may lie between the queue and its claim."""
 MOST_EXECUTIONS = 20
 """A job whose workers died under it this often is given up: it may be what kills them."""
-
-
-class Answer(IntEnum):
-    """What `append` and `renew` answer; see append.lua."""
-
-    RESEND = -1
-    FENCED = 0
-    OK = 1
-    CANCELLED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A client's attempt at a request, and how it is known when it comes again."""
-
-    fingerprint: str
-    """Of the request, with its owner: the same for every attempt."""
-    number: int = 0
-    """The client's own count of attempts, from 0."""
-    idempotency: str = ""
-    """A hash of its Idempotency-Key and its owner, if it sent one."""
-    waits: bool = True
-    """It keeps its connection open for the answer; once all such clients have left, the job is cancelled."""
-
-
-NOBODY = Attempt("", waits=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A job that was given to an execution."""
-
-    seq: int
-    """Events that earlier executions have emitted."""
-    tries: int
-    accepted: str
-    """The encoded `Accepted`."""
-    waited: int
-    """Milliseconds since it was submitted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """What Redis knows about a job. Times are Unix times in milliseconds."""
-
-    id: str
-    state: State
-    model: str
-    owner: str
-    events: int
-    """Number of the last event."""
-    created: int
-    started: int | None
-    ended: int | None
-
-
-def script(client: Redis, name: str) -> Script:
-    """One of the scripts beside this module."""
-    scripts = resources.files("shared") / "scripts"
-    first, _, rest = (scripts / f"{name}.lua").read_text().partition("\n")
-    return client.register_script(f"{first}\n{(scripts / '_ticket.lua').read_text()}\n{rest}")
+MOST_RETURNS = 20
+"""How often workers that cannot compute may hand a job back before it fails."""
+RETURN_SECONDS = 15.0
+"""How long a job waits for its client to come again when the gateway of its client has died."""
 
 
 class Tickets:
@@ -98,8 +41,10 @@ class Tickets:
         self._append = script(client, "append")
         self._renew = script(client, "renew")
         self._release = script(client, "release")
+        self._restart = script(client, "restart")
         self._cancel = script(client, "cancel")
         self._sweep = script(client, "sweep")
+        self._lapse = script(client, "lapse")
         self._move = script(client, "move")
         self._attach = script(client, "attach")
         self._leave = script(client, "leave")
@@ -114,17 +59,22 @@ class Tickets:
         wait: float,
         keep: int,
         attempt: Attempt = NOBODY,
+        visitor: str | None = None,
+        again: bool = False,
     ) -> str:
         """Accept a job. Returns its id, or that of the job which the client's `attempt` joins instead.
 
-        `wait` is how long it may wait, `keep` how long it can be read once final, both in seconds.
+        `wait` is how long it may wait, `keep` how long it can be read once final, both in seconds; `visitor` is the id
+        with which the client's request came, where that is not the job's. `again` puts back a job that was accepted
+        before and that Redis has lost: it joins no other, and no queue is too full for it.
 
         Raises QueueFull, IdempotencyKeyReused.
         """
         model = accepted.task.model
-        head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply]
-        head += [int(attempt.waits), attempt.fingerprint, attempt.number, attempt.idempotency]
-        head.append(encode([accepted]))
+        visitor = job_id if visitor is None else visitor
+        head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, visitor]
+        head += [int(attempt.waits), int(attempt.parts), attempt.fingerprint, attempt.number, attempt.idempotency]
+        head += [int(again), encode([accepted])]
         outcome, value = self._submit(keys=[], args=head + _rq_fields(self.client, model, job_id))
         match outcome:
             case 0:
@@ -157,9 +107,12 @@ class Tickets:
         The result is (Answer, sequence number of the last event stored). Or it is a NoScriptError from a server that
         has lost its scripts: call `load`, and append again. (redis-py would ask before each pipeline whether the script
         is there, which costs as much as the append.)
+
+        Raises whatever an event raises that cannot be written; then nothing is queued.
         """
-        ending = encode(events[-1:]) if state else ""
-        arguments = (model, job_id, execution, first, len(events), state or "", encode(events), ending)
+        blob, ending = encode(events).encode(), encode(events[-1:]).encode() if state else b""
+        tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
+        arguments = (model, job_id, execution, first, len(events), state or "", blob, ending, tokens)
         pipe.evalsha(self._append.sha, 0, *arguments)
 
     def load(self) -> None:
@@ -173,7 +126,16 @@ class Tickets:
 
     def release(self, model: str, executions: Sequence[tuple[str, str]]) -> int:
         """Hand (job id, execution id) pairs back to the head of the queue; how many were."""
-        return int(self._release(keys=[], args=[model, *(x for pair in executions for x in pair)]))
+        pairs = [x for pair in executions for x in pair]
+        return int(self._release(keys=[], args=[model, 0, "", "", *pairs]))
+
+    def hand_back(self, model: str, job_id: str, execution: str, reason: InferqError) -> None:
+        """Return a job that this worker cannot compute, for a `reason` with which it fails when that is too often."""
+        self._release(keys=[], args=[model, MOST_RETURNS, reason.code, reason.message, job_id, execution])
+
+    def restart(self, model: str, job_id: str, execution: str) -> bool:
+        """Have a job computed anew, as if nothing had been sent of its answer. False where somebody reads that."""
+        return bool(self._restart(keys=[], args=[model, job_id, execution]))
 
     def cancel(self, job_id: str, *, unless_joined: bool = False) -> State:
         """Cancel a job; its state after that, IN_PROGRESS when its worker has yet to end it. Raises JobNotFound."""
@@ -182,21 +144,30 @@ class Tickets:
             raise JobNotFound(job_id)
         return State(state)
 
-    def leave(self, job_id: str, visitor: str, attempt: Attempt, linger: float) -> None:
-        """A client, whose request came with the id `visitor`, waits for the job no longer.
+    def leave(self, job_id: str, visitor: str, reply: str, attempt: Attempt, linger: float) -> None:
+        """A client, whose request came with the id `visitor` to the gateway of `reply`, waits for the job no longer.
 
-        The last one's leaving cancels it, after `linger` seconds.
+        The last one's leaving cancels it, after `linger` seconds, unless somebody was promised it.
         """
-        self._leave(keys=[], args=[job_id, visitor, int(linger * 1000), attempt.fingerprint, attempt.number])
+        known = (attempt.fingerprint, attempt.number)
+        self._leave(keys=[], args=[job_id, visitor, reply, int(linger * 1000), *known])
 
-    def attach(self, job_id: str, reply: str) -> None:
-        """Have the job's further events written to the reply stream too. Raises JobNotFound."""
-        if not self._attach(keys=[], args=[job_id, reply]):
-            raise JobNotFound(job_id)
+    def attach(self, reply: str, sightings: Sequence[Sighting]) -> dict[int, bool]:
+        """Have further events of jobs written to a reply stream, and compare what was seen of them with their tickets.
+
+        Returns by index those that differ: True where there is such a job, False where there is none.
+        """
+        seen = [(s.job_id, s.number, s.by, s.visitor, int(s.parts)) for s in sightings]
+        found = self._attach(keys=[], args=[reply, *(x for each in seen for x in each)])
+        return {int(index) - 1: bool(there) for index, there in found}
 
     def sweep(self, model: str, lease_ms: int) -> int:
         """Recover what was lost and expire what is overdue; how many jobs went back to the queue."""
         return int(self._sweep(keys=[], args=[model, lease_ms, STUCK_MS, MOST_EXECUTIONS]))
+
+    def lapse(self) -> None:
+        """Forget gateways, workers and models that nobody has announced lately."""
+        self._lapse(keys=[], args=[int(1000 * s) for s in (GATEWAY_TTL, WORKER_TTL, MODEL_TTL, RETURN_SECONDS)])
 
     def move(self, source: str, destination: str) -> bytes | None:
         """Take an entry off a queue without blocking, even when Redis is out of memory."""
@@ -215,6 +186,8 @@ class Tickets:
             model=fields["model"],
             owner=fields["owner"],
             events=int(fields["seq"]),
+            by=fields.get("by", ""),
+            tokens=int(fields.get("tokens", 0)),
             created=int(fields["created"]),
             started=int(fields["started"]) if "started" in fields else None,
             ended=int(fields["ended"]) if "ended" in fields else None,

@@ -14,7 +14,7 @@ import pytest
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """Names of the namespaces. Link 0 leads from here to `front`, 1 and 2 from there to `back`, 3 from here to `back`."""
+    """Names of the namespaces. Link 0 joins us and `front`, 1 and 2 `front` and `back`, 3 us and `back`."""
 
     front: str
     back: str

@@ -54,7 +54,7 @@ def test_a_model_with_a_slash(echo: Stack, http: httpx.Client, client: OpenAI) -
         assert http.get("/v1/models/org/model").json() == http.get("/v1/models/org%2Fmodel").json()
     finally:
         registry.withdraw(echo.redis, "test")
-        echo.redis.delete("iq:model:org/model")
+        echo.redis.zrem("iq:live:models", "org/model")
 
 
 # --- whole answers

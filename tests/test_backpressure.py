@@ -13,10 +13,10 @@ import openai
 import pytest
 
 from gateway.pace import Pace
-from shared import streams
 from shared.protocol import Accepted, Completion, Done, Failed, Sampling, State, Usage
 from shared.tickets import Tickets
 from tests.calls import CHATS, LATER, busy, chat, data, post_later, problem, said, spoken
+from tests.record import read
 from tests.stack import Stack, running, wait_for
 
 TEXT = "an answer of six words altogether"
@@ -135,7 +135,7 @@ def test_nobody_guesses(idle: Stack) -> None:
     wait_for(lambda: idle.state(job_id) == "completed", "the job")
     idle.worker.kill()
     idle.worker.wait(20)
-    idle.redis.delete(*(f"iq:worker:{name}" for name in idle.workers()))  # as it lapses
+    idle.redis.zrem("iq:live:workers", *idle.workers())  # as it lapses
     job_id = post_later(http, TEXT)  # there is a history, but no worker
     assert (job(http, job_id)["queue_position"], job(http, job_id)["estimated_wait"]) == (1, None)
 
@@ -241,7 +241,7 @@ def test_a_claim_between_two_sweeps_refuses_what_is_past_its_deadline(tickets: T
         assert tickets.claim("m", "a", "x", lease_ms=60_000, worker="w") is None
     assert tickets.get("a").state is State.FAILED
     assert tickets.get("a").started is None
-    [event] = streams.read(tickets.client, "a").events
+    [event] = read(tickets.client, "a").events
     assert isinstance(event, Failed)
     assert event.code == "deadline_exceeded"
     assert not tickets.client.exists("iq:leases:m", "iq:deadlines:m", "rq:queue:m:intermediate")

@@ -15,7 +15,8 @@ import pytest
 
 from shared.audit import audit
 from shared.protocol import State
-from shared.tickets import Attempt, Tickets
+from shared.ticket import Attempt
+from shared.tickets import Tickets
 from tests.calls import CHATS, chat, post_later
 from tests.stack import Stack, free_port, running, wait_for
 from tests.test_tickets import END, append, claim, dequeue, start, submit
@@ -59,7 +60,7 @@ def check(*options: str, **environ: str) -> tuple[int, str, str]:
 
 def test_every_state_a_job_can_be_in_balances(tickets: Tickets) -> None:
     submit(tickets, "later", attempt=Attempt("print", waits=True))
-    tickets.leave("later", "later", Attempt("print", waits=True), linger=60)  # lingers
+    tickets.leave("later", "later", "", Attempt("print", waits=True), linger=60)  # lingers
     submit(tickets, "keyed", attempt=Attempt("print", idempotency="key"))
     submit(tickets, "gone")
     tickets.cancel("gone")
@@ -96,7 +97,7 @@ def test_every_state_a_job_can_be_in_balances(tickets: Tickets) -> None:
         (("HSET", "rq:job:done", "a", 1), "done: completed, and rq:job:done is there"),
         (("HSET", "rq:job:nobody", "a", 1), "nobody: without a ticket, and rq:job:nobody is there"),
         (("RPUSH", "rq:queue:m", "nobody"), "nobody: without a ticket, and 1 times in the queue"),
-        (("SET", "iq:worker:w", "{}"), "iq:worker:w: has neither an owner nor a time to live"),
+        (("SET", "iq:card:workers:w", "{}"), "iq:card:workers:w: has neither an owner nor a time to live"),
         (("HSET", "iq:counts:other", "a", 1), "iq:counts:other: has neither an owner nor a time to live"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(map(str, value)),

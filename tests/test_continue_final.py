@@ -12,9 +12,10 @@ import pytest
 from shared.catalogue import Model
 from shared.config import Config
 from shared.protocol import Chat, Completion, Delta, Done, Message, Sampling, Task
+from tests.answers import Running
 from tests.calls import CHATS, problem
 from tests.stack import Stack
-from tests.test_llama_cpp import TINY, Running
+from tests.test_llama_cpp import TINY
 from worker.engines.llama_cpp import LlamaCppEngine
 
 USER, BEGUN = {"role": "user", "content": "one two three"}, {"role": "assistant", "content": "one two"}

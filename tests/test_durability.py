@@ -19,7 +19,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.protocol import Accepted, Completion, Sampling
-from shared.tickets import Tickets, script
+from shared.scripts import script
+from shared.tickets import Tickets
 from tests.calls import CHATS, ENDLESS, LATER, chat, post_later, problem
 from tests.stack import Process, Stack, wait_for
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
+from shared import registry
 from tests.calls import CHATS, LATER, chat, completion, data, problem, spoken
 from tests.stack import Stack, wait_for
 
@@ -131,16 +132,15 @@ def test_failed_and_cancelled_jobs_end_with_their_error(echo: Stack, http: httpx
     job = submit(http, chat("word " * 40_000))
     wait_for(lambda: echo.state(job) == "failed", "its end")
     [(event_id, error)] = follow(http, job)
-    assert event_id == "1"
+    assert event_id.startswith("1-")
     assert '"code":"context_length_exceeded"' in error
 
 
 def test_a_queued_job_is_followed_from_its_first_event(empty: Stack) -> None:
     empty.start_gateway()
     empty.start_worker()
-    card: Any = json.loads(empty.redis.get("iq:model:echo") or "")
-    empty.redis.set("iq:model:later", json.dumps(card | {"id": "later"}))
-    empty.redis.sadd("iq:models", "later")
+    later = replace(registry.models(empty.redis)["echo"], id="later")
+    registry.announce(empty.redis, registry.Worker("none", "later", "host", pid=1, since=1, card=later))
     http = empty.http()
     answer = http.post("/v1/completions", json={**completion(TEXT), "model": "later"}, headers=LATER)
     job = str(answer.json()["id"])

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +27,9 @@ from shared.errors import (
     ModelLoadError,
 )
 from shared.protocol import Chat, Completion, Delta, Done, Event, Message, Progress, Prompt, Sampling, Task
+from tests.answers import Running, finish, text, tokens
+from worker.engines import UNTOLD
 from worker.engines.llama_cpp import LlamaCppEngine
-from worker.engines.llama_cpp_generation import UNTOLD
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TINY = FIXTURES / "tiny-llama.gguf"
@@ -36,24 +37,6 @@ REFERENCE = json.loads((FIXTURES / "tiny-llama.json").read_text())
 CONTEXT = 256
 ONE_TOKEN = "!"
 """A text whose n repetitions are n tokens of the tiny model."""
-
-
-class Running:
-    """An execution that nobody but the test cancels."""
-
-    def __init__(self) -> None:
-        self.cancelled = False
-        self._callbacks: list[Callable[[], None]] = []
-
-    def on_cancel(self, callback: Callable[[], None]) -> None:
-        self._callbacks.append(callback)
-        if self.cancelled:
-            callback()
-
-    def cancel(self) -> None:
-        self.cancelled = True
-        for callback in self._callbacks:
-            callback()
 
 
 def tiny(path: Path) -> Model:
@@ -72,29 +55,6 @@ def chat(*messages: tuple[str, str]) -> Chat:
 
 def answer(engine: LlamaCppEngine, task: Task) -> list[Event]:
     return list(engine.run(task, Running()))
-
-
-def tokens(events: Sequence[Event]) -> list[int]:
-    return [token for event in events if isinstance(event, Delta) for token in event.tokens]
-
-
-def text(events: Sequence[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, Delta))
-
-
-def finish(events: Sequence[Event]) -> tuple[str | None, Done]:
-    last, done = events[-2:]
-    assert isinstance(last, Delta)
-    assert isinstance(done, Done)
-    return last.finish_reason, done
-
-
-def outcome(engine: LlamaCppEngine) -> EngineError | None:
-    try:
-        answer(engine, greedy("a", 1))
-    except EngineError as exc:
-        return exc
-    return None
 
 
 def in_threads(*jobs: Callable[[], None]) -> None:
@@ -169,19 +129,6 @@ def test_greedy_tokens_are_those_of_transformers(single: LlamaCppEngine) -> None
 
     again = finish(answer(single, greedy(REFERENCE["prompt"], 1)))[1]
     assert again.usage.cached_tokens > 0
-
-
-@pytest.mark.parametrize("cut", range(1, 6))
-def test_an_answer_goes_on_after_a_part_as_if_nothing_had_happened(engine: LlamaCppEngine, cut: int) -> None:
-    task = greedy(REFERENCE["prompt"], 16)
-    events = answer(engine, task)
-    past = [event for event in events if isinstance(event, Delta)][:cut]
-    assert UNTOLD not in tokens(past)  # else the text is read again, perhaps as other tokens
-    rest = list(engine.run(task, Running(), past))
-    assert text(past) + text(rest) == text(events)
-    assert finish(rest)[0] == finish(events)[0] == "length"
-    assert finish(rest)[1].usage.completion_tokens == finish(events)[1].usage.completion_tokens == 16
-    assert finish(rest)[1].usage.prompt_tokens == finish(events)[1].usage.prompt_tokens
 
 
 def test_token_ids_are_the_same_prompt(engine: LlamaCppEngine) -> None:
@@ -345,13 +292,6 @@ def test_cancelling_wakes_a_run_that_waits_for_the_engine(single: LlamaCppEngine
         reader.join()
 
 
-def test_closing_the_iterator_frees_the_slot(single: LlamaCppEngine) -> None:
-    events = single.run(greedy("a"), Running())
-    assert isinstance(next(events), Delta)
-    events.close()  # type: ignore[attr-defined]  # it is a generator
-    assert finish(answer(single, greedy("a", 5)))[1].usage.completion_tokens == 5
-
-
 def test_a_killed_host_fails_its_runs_and_is_started_again() -> None:
     with loaded(slots=2) as engine:
         before = host_of(engine)
@@ -365,22 +305,6 @@ def test_a_killed_host_fails_its_runs_and_is_started_again() -> None:
                 list(events)
         assert finish(answer(engine, greedy("a", 5)))[1].usage.completion_tokens == 5
         assert host_of(engine) != before
-
-
-def test_a_host_that_cannot_start_again_is_tried_again_later(tmp_path: Path) -> None:
-    path, spare = tmp_path / "model.gguf", tmp_path / "spare.gguf"
-    for copy in (path, spare):
-        copy.write_bytes(TINY.read_bytes())
-    with loaded(path) as engine:
-        path.unlink()
-        os.kill(host_of(engine), signal.SIGKILL)
-        failures = [outcome(engine) for _ in range(3)]
-        assert "while it loaded the model; its log ends:" in str(failures[-1])
-        assert isinstance(failures[-1], ModelLoadError)
-        spare.rename(path)
-        deadline = time.monotonic() + 60
-        while outcome(engine) is not None:
-            assert time.monotonic() < deadline, "the engine did not come back"
 
 
 def test_a_truncated_file_is_refused_without_a_host(tmp_path: Path) -> None:

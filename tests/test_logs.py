@@ -13,8 +13,10 @@ from typing import Any, cast
 import pytest
 
 from shared import logs
-from shared.protocol import Accepted, Chat, Event, Message, Sampling, Task, encode
-from shared.tickets import Claim
+from shared.codec import encode
+from shared.protocol import Accepted, Chat, Event, Message, Sampling, Task
+from shared.ticket import Claim
+from shared.tickets import Tickets
 from tests.calls import CHATS, ENDLESS, LATER, chat, raw_post
 from tests.stack import Process, Stack, wait_for
 from worker.engines import Engine
@@ -172,7 +174,7 @@ def test_what_goes_wrong_in_a_slot_is_found_by_the_request(written: pytest.Captu
     task = Chat("echo", (Message("user", SECRET),), Sampling(seed=1))
     accepted = encode([Accepted(task, created=1, request_id="req_1")])
     execution = Execution("chatcmpl-1", "first", Claim(seq=0, tries=1, accepted=accepted, waited=0))
-    run = Run(cast(Engine, _Broken()), Quarantine(), execution, lambda *_: None)
+    run = Run(cast(Engine, _Broken()), Quarantine(), execution, lambda *_: None, cast(Tickets, None))
     run.enter()
     run.work()
     [line] = map(json.loads, written.readouterr().err.splitlines())

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import pytest
 from openai import BadRequestError, InternalServerError, OpenAI
 
-from shared import streams
 from shared.protocol import Progress
+from tests.record import read
 from tests.stack import Stack, wait_for
 
 QUESTION: Any = [{"role": "user", "content": "What is the capital city of France? Answer in one word."}]
@@ -118,7 +118,7 @@ def test_leaving_in_prefill_stops_it(smollm2: Stack, client: OpenAI) -> None:
         next(answer.iter_lines())
     [job] = set(smollm2.jobs()) - known
     wait_for(lambda: smollm2.state(job) == "cancelled", "the cancel")
-    progress = [event for event in streams.read(smollm2.redis, job).events if isinstance(event, Progress)]
+    progress = [event for event in read(smollm2.redis, job).events if isinstance(event, Progress)]
     assert 0 < progress[-1].done < progress[-1].total
     assert "Paris" in text(chat(client, temperature=0, max_tokens=16))
 

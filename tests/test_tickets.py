@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from redis import OutOfMemoryError
 
-from shared import streams
+from shared.codec import encode
 from shared.errors import JobNotFound, QueueFull
-from shared.protocol import Accepted, Completion, Delta, Done, Event, Failed, Progress, Sampling, State, Usage, encode
-from shared.tickets import MOST_EXECUTIONS, NOBODY, Answer, Attempt, Claim, Tickets
+from shared.protocol import Accepted, Completion, Delta, Done, Event, Failed, Progress, Sampling, State, Usage
+from shared.ticket import NOBODY, Answer, Attempt, Claim
+from shared.tickets import MOST_EXECUTIONS, Tickets
+from tests.record import read
 from tests.stack import Stack, running, wait_for
 
 ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1)
@@ -87,7 +89,7 @@ def test_a_job_from_submit_to_its_end(tickets: Tickets) -> None:
     assert append(tickets, "a", "x", 1, Progress(0, 4), Delta("hi", (5,))) == (Answer.OK, 2)
     assert append(tickets, "a", "x", 3, Delta(finish_reason="stop"), END, state=State.COMPLETED) == (Answer.OK, 4)
     assert tickets.get("a").state is State.COMPLETED
-    record = streams.read(tickets.client, "a")
+    record = read(tickets.client, "a")
     assert record.accepted == ACCEPTED
     assert record.events == [Progress(0, 4), Delta("hi", (5,)), Delta(finish_reason="stop"), END]
 
@@ -106,7 +108,7 @@ def test_a_resent_submit_is_one_job(tickets: Tickets) -> None:
     submit(tickets, "a")
     submit(tickets, "a")
     assert queue(tickets) == ["a"]
-    assert len(streams.read(tickets.client, "a").events) == 0
+    assert len(read(tickets.client, "a").events) == 0
 
 
 def test_a_full_queue_refuses_and_leaves_nothing(tickets: Tickets) -> None:
@@ -143,14 +145,14 @@ def test_an_entry_without_a_ticket_is_dropped(tickets: Tickets) -> None:
 def test_a_resent_append_is_stored_once(tickets: Tickets) -> None:
     start(tickets, "a", "x")
     assert append(tickets, "a", "x", 1, Delta("hi")) == append(tickets, "a", "x", 1, Delta("hi")) == (Answer.OK, 1)
-    assert streams.read(tickets.client, "a").events == [Delta("hi")]
+    assert read(tickets.client, "a").events == [Delta("hi")]
 
 
 def test_a_resent_end_is_stored_once(tickets: Tickets) -> None:
     start(tickets, "a", "x")
     for _ in range(2):
         assert append(tickets, "a", "x", 1, END, state=State.COMPLETED) == (Answer.OK, 1)
-    assert streams.read(tickets.client, "a").events == [END]
+    assert read(tickets.client, "a").events == [END]
 
 
 def test_an_append_after_a_gap_asks_for_what_is_missing(tickets: Tickets) -> None:
@@ -199,7 +201,7 @@ def test_a_job_whose_workers_keep_dying_is_given_up(tickets: Tickets) -> None:
         assert claim(tickets, "a", execution, lease_ms=1)
         wait_for(lambda: sweep(tickets) or tickets.get("a").state.final, "the sweep")
     assert tickets.get("a").state is State.FAILED
-    [event] = streams.read(tickets.client, "a").events
+    [event] = read(tickets.client, "a").events
     assert isinstance(event, Failed)
     assert event.code == "worker_lost"
 
@@ -218,7 +220,7 @@ def test_a_job_past_its_deadline_fails_before_it_runs(tickets: Tickets) -> None:
     sweep(tickets)
     assert tickets.get("a").state is State.FAILED
     assert queue(tickets) == []
-    [event] = streams.read(tickets.client, "a").events
+    [event] = read(tickets.client, "a").events
     assert isinstance(event, Failed)
     assert event.code == "deadline_exceeded"
 
@@ -272,7 +274,7 @@ def test_unknown_jobs(tickets: Tickets) -> None:
     with pytest.raises(JobNotFound):
         tickets.cancel("nobody")
     with pytest.raises(JobNotFound):
-        streams.read(tickets.client, "nobody")
+        read(tickets.client, "nobody")
 
 
 def test_events_go_to_the_reply_stream_only_while_its_gateway_lives(tickets: Tickets) -> None:
@@ -282,11 +284,11 @@ def test_events_go_to_the_reply_stream_only_while_its_gateway_lives(tickets: Tic
     claim(tickets, "a", "x")
     append(tickets, "a", "x", 1, Delta("one"))
     [(_, fields)] = tickets.client.xrange("iq:reply:g")  # type: ignore[misc]  # the sync client's answer
-    assert fields == {b"j": b"a", b"f": b"1", b"l": b"1", b"e": encode([Delta("one")]).encode()}
+    assert fields == {b"j": b"a", b"f": b"1", b"l": b"1", b"x": b"x", b"e": encode([Delta("one")]).encode()}
     tickets.client.delete("iq:reply:g")
     append(tickets, "a", "x", 2, Delta("two"))
     assert not tickets.client.exists("iq:reply:g")
-    assert streams.read(tickets.client, "a").events == [Delta("one"), Delta("two")]
+    assert read(tickets.client, "a").events == [Delta("one"), Delta("two")]
 
 
 def test_out_of_memory_refuses_new_jobs_and_lets_running_ones_end(tickets: Tickets) -> None:
@@ -328,12 +330,12 @@ def test_joining_and_leaving_again_because_a_reply_was_lost_changes_nothing(tick
     first, second = (Attempt("print", number, idempotency) for number in (0, 1))
     submit(tickets, "a", attempt=first)
     for _ in range(2):
-        tickets.leave("a", "a", first, linger=60)
+        tickets.leave("a", "a", "", first, linger=60)
     for _ in range(2):
         assert submit(tickets, "b", attempt=second) == "a"
-    tickets.leave("a", "a", first, linger=0)  # that of a gateway which could not reach Redis until now
+    tickets.leave("a", "a", "", first, linger=0)  # that of a gateway which could not reach Redis until now
     assert tickets.get("a").state is State.QUEUED
-    tickets.leave("a", "b", second, linger=0)
+    tickets.leave("a", "b", "", second, linger=0)
     assert tickets.get("a").state is State.CANCELLED
     assert queue(tickets) == []
 
@@ -341,6 +343,6 @@ def test_joining_and_leaving_again_because_a_reply_was_lost_changes_nothing(tick
 def test_a_job_that_was_left_goes_to_one_retry_only(tickets: Tickets) -> None:
     first, second = (Attempt("print", number) for number in (0, 1))
     submit(tickets, "a", attempt=first)
-    tickets.leave("a", "a", first, linger=60)
+    tickets.leave("a", "a", "", first, linger=60)
     assert submit(tickets, "b", attempt=second) == "a"
     assert submit(tickets, "c", attempt=second) == "c"

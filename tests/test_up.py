@@ -254,6 +254,17 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path, title: str) -> None:
         wait_for(answers, "an answer")
 
 
+def test_the_servers_log_stays_short(tmp_path: Path) -> None:
+    with up(tmp_path / "data", "echo", "--port", "0") as started:
+        started.ready()
+        log = tmp_path / "data" / "valkey.log"
+        with log.open("ab") as file:
+            file.write(b"a line of the log\n" * 100_000 + b"the end\n")
+        os.kill(started.child("inferq worker"), signal.SIGKILL)  # so that the supervisor looks around
+        wait_for(lambda: log.stat().st_size < 1 << 20, "the cut")
+        assert b"log\nthe end\n" in log.read_bytes()
+
+
 def test_a_damaged_end_of_the_queues_file_is_cut(tmp_path: Path) -> None:
     with up(tmp_path / "data", "echo", "--port", "0") as first:
         body = {"model": "echo", "prompt": "Hello"}

@@ -12,6 +12,13 @@ from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Task
 _SEEDS = 2**32 - 1
 
 
+class Diverged(WorkerLost):
+    """What is computed now does not go on from what earlier executions have sent."""
+
+    def __init__(self) -> None:
+        super().__init__("The worker died after it had sent a part of the answer, which came out another way now.")
+
+
 @dataclass(eq=False, slots=True)
 class Candidate:
     """One choice to compute: a task of one prompt and one choice, and what came of it."""
@@ -24,6 +31,8 @@ class Candidate:
     progress: Progress = field(default_factory=lambda: Progress(0, 0))
     deltas: list[Delta] = field(default_factory=list)
     """What there is of it; sent already, except where the best are chosen at the end."""
+    sent: int = 0
+    """Characters of it that were sent."""
     done: Done | None = None
 
 
@@ -47,6 +56,7 @@ def restore(candidates: Sequence[Candidate], sent: Iterable[Delta]) -> None:
     for delta in sent:
         candidate = candidates[delta.index]
         candidate.deltas.append(delta)
+        candidate.sent += len(delta.text)
         if delta.usage:
             candidate.done = Done(delta.usage)
 
@@ -54,20 +64,22 @@ def restore(candidates: Sequence[Candidate], sent: Iterable[Delta]) -> None:
 def pass_over(sent: Iterable[Delta], events: Iterable[Event]) -> Iterator[Event]:
     """The events of a choice that is computed again, without what was sent of it already.
 
-    Raises WorkerLost where it does not agree with that: the client has the beginning of another answer.
+    Raises Diverged where it does not agree with that: somebody has the beginning of another answer.
     """
-    left = "".join(delta.text for delta in sent)
+    sent = tuple(sent)
+    left, told = "".join(delta.text for delta in sent), sum(len(delta.tokens) for delta in sent)
     for event in events:
-        if not isinstance(event, Delta) or not left:
+        if not isinstance(event, Delta):
             if not (left and isinstance(event, Progress)):
                 yield event
             continue
         common = min(len(left), len(event.text))
         if left[:common] != event.text[:common] or (event.finish_reason and len(left) > common):
-            raise WorkerLost("The worker died after it had sent a part of the answer, which came out another way now.")
+            raise Diverged
+        tokens, told = event.tokens[told:], max(0, told - len(event.tokens))
         left = left[common:]
-        if event.text[common:] or event.finish_reason:
-            yield replace(event, text=event.text[common:])
+        if event.text[common:] or tokens or event.finish_reason:
+            yield replace(event, text=event.text[common:], tokens=tokens)
 
 
 def judged(task: Task) -> bool:

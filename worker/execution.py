@@ -8,22 +8,42 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from shared.protocol import Accepted, Delta, Done, Event, Failed, State, decode
-from shared.tickets import Claim
+from shared.codec import decode_accepted
+from shared.errors import InferqError
+from shared.protocol import Accepted, Delta, Done, Event, Failed, State
+from shared.ticket import Claim
+
+_MOST = 256
+"""Events that are sent at once: whoever reads them decodes them in one go."""
+
+
+def digest(execution_id: str) -> str:
+    """Of the model that an execution computes with; see `Execution.new_id`."""
+    return execution_id.rpartition("-")[2]
 
 
 class Execution:
     """Shared by its slot, which emits, the publisher, which sends, and the lease keeper, which may cancel or fence."""
 
-    def __init__(self, job_id: str, execution_id: str, claim: Claim) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        execution_id: str,
+        claim: Claim,
+        on_over: Callable[[Execution], None] = lambda execution: None,
+    ) -> None:
+        """`on_over` is called once its end is stored, or it is not the job's any more.
+
+        Raises NotUnderstood for what only another version can compute.
+        """
         self.job_id = job_id
         self.id = execution_id
         self.tries = claim.tries
-        self.start = claim.seq
-        """Events that earlier executions have emitted; ours are numbered from `start + 1`."""
+        self.before = claim.seq
+        """Events that earlier executions have emitted; ours are numbered from `before + 1`."""
         self.stored = claim.seq
         """Number of the last event that Redis has. Only the publisher writes it."""
-        self.accepted: Accepted = decode(claim.accepted)[0]
+        self.accepted: Accepted = decode_accepted(claim.accepted)
         self.names = {
             "request_id": self.accepted.request_id,
             "job_id": job_id,
@@ -40,11 +60,13 @@ class Execution:
         self._state: State | None = None
         self._cancelled = False
         self._callbacks: list[Callable[[], None]] = []
+        self._on_over = on_over
         self._lock = threading.Lock()
 
     @staticmethod
-    def new_id() -> str:
-        return uuid4().hex
+    def new_id(digest: str) -> str:
+        """A name. It tells which model computes: tokens of another one mean something else."""
+        return f"{uuid4().hex[:16]}-{digest}"
 
     @property
     def cancelled(self) -> bool:
@@ -71,15 +93,23 @@ class Execution:
         """Another execution owns the job now."""
         self.fenced = True
         self.cancel()
+        self._on_over(self)
 
     def hand_back(self) -> None:
         """The job goes back to the queue, unfinished."""
         self.handed_back = True
         self.cancel()
+        self._on_over(self)
+
+    def end(self) -> None:
+        """Its last event is stored."""
+        self._on_over(self)
 
     def add(self, event: Event, state: State | None) -> bool:
         """Keep an event to be sent; `state` makes it the last one. True if it is the first, or the first text."""
         with self._lock:
+            if self._state is not None:
+                return False  # it was spoiled
             first = not self._events or (isinstance(event, Delta) and not self._answered)
             self._answered = self._answered or isinstance(event, Delta)
             self._events.append(event)
@@ -87,12 +117,28 @@ class Execution:
             return first
 
     def unsent(self) -> tuple[list[Event], State | None]:
-        """The events that Redis does not have yet, and the final state if they reach to the end.
+        """The next events that Redis does not have yet, and the final state if they reach to the end.
 
         Sent events are kept too: a server that lost its tail in a failover asks for them again.
         """
         with self._lock:
-            return self._events[self.stored - self.start :], self._state
+            first = self.stored - self.before
+            events = self._events[first : first + _MOST]
+            return events, self._state if first + len(events) == len(self._events) else None
+
+    def spoil(self, error: InferqError) -> None:
+        """What is unsent cannot be sent: the job fails instead."""
+        with self._lock:
+            del self._events[self.stored - self.before :]
+            self._events.append(Failed(error.code, error.message, error.param))
+            self._state = State.FAILED
+        self.cancel()
+
+    @property
+    def pending(self) -> bool:
+        """True when there are events that Redis does not have."""
+        with self._lock:
+            return self.stored - self.before < len(self._events)
 
     @property
     def ending(self) -> bool:
@@ -103,7 +149,7 @@ class Execution:
     def settled(self) -> bool:
         """True when the end has been stored."""
         with self._lock:
-            return self._state is not None and self.stored - self.start == len(self._events)
+            return self._state is not None and self.stored - self.before == len(self._events)
 
     def result(self) -> dict[str, Any]:
         """How it ended, for the log."""

@@ -1,15 +1,15 @@
-"""The lease keeper: one thread that tells Redis what is alive here, and sweeps up after workers that are not."""
+"""The lease keeper: tells Redis what is alive here, and sweeps up after workers that are not."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 
 from redis import Redis
 
-from shared.store import Outage
-from shared.tickets import Answer, Tickets
+from shared.loops import Loops
+from shared.ticket import Answer
+from shared.tickets import Tickets
 from worker.execution import Execution
 
 log = logging.getLogger(__name__)
@@ -25,42 +25,39 @@ class LeaseKeeper:
         lease: float,
         running: Callable[[], Sequence[Execution]],
         heartbeat: Callable[[], None],
+        loops: Loops,
     ) -> None:
         self._tickets = Tickets(client)
         self._model = model
         self._lease_ms = int(lease * 1000)
         self._running = running
         self._heartbeat = heartbeat
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="leases", daemon=True)
+        self._loops = loops
 
     def start(self) -> None:
-        self._thread.start()
+        self._renewing = self._loops.start("leases", self._renew, pause=self._lease_ms / 4000)
+        self._sweeping = self._loops.start("sweep", self._sweep, pause=1.0)
 
     def stop(self) -> None:
-        self._stopped.set()
-        self._thread.join(timeout=2)
+        self._sweeping.stop(timeout=1)
+        self._renewing.stop(timeout=2)
 
-    def _loop(self) -> None:
-        while not self._stopped.wait(self._lease_ms / 4000):
-            try:
-                self._renew()
-                self._tickets.sweep(self._model, self._lease_ms)
-                self._heartbeat()  # last: it may fail where memory is out, the leases must not
-            except Outage as exc:
-                log.warning("leases: %s", exc)
-            except Exception:  # whatever it is, without this thread other workers would take every job from us
-                log.exception("leases")
+    def _sweep(self) -> None:
+        self._tickets.sweep(self._model, self._lease_ms)
+        self._tickets.lapse()
 
     def _renew(self) -> None:
         executions = self._running()
-        if not executions:
-            return
-        answers = self._tickets.renew(self._model, self._lease_ms, [(e.job_id, e.id) for e in executions])
-        for e, answer in zip(executions, answers, strict=True):
-            if answer is Answer.FENCED and not (e.ending or e.handed_back):
-                # one that is ending may have ended since: its append will tell
-                log.warning("the job was taken from us: we were silent for longer than its lease", extra=e.names)
-                e.fence()
-            elif answer is Answer.CANCELLED:
-                e.cancel()
+        if executions:
+            answers = self._tickets.renew(self._model, self._lease_ms, [(e.job_id, e.id) for e in executions])
+            for e, answer in zip(executions, answers, strict=True):
+                self._note(e, answer)
+        self._heartbeat()  # last: whatever it meets, the leases are renewed
+
+    def _note(self, e: Execution, answer: Answer) -> None:
+        if answer is Answer.FENCED and not (e.ending or e.handed_back):
+            # one that is ending may have ended since: its append will tell
+            log.warning("the job was taken from us: we were silent for longer than its lease", extra=e.names)
+            e.fence()
+        elif answer is Answer.CANCELLED:
+            e.cancel()

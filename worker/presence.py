@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
 
 from redis import Redis
 
 from shared import registry
+from shared.loops import Loop
 from shared.registry import HEARTBEAT, Worker
 from shared.store import Outage
 
@@ -20,17 +22,22 @@ log = logging.getLogger(__name__)
 class Herald:
     """Announces a worker that has loaded its model: at once when there is news, else at each heartbeat."""
 
-    def __init__(self, client: Redis, worker: Worker) -> None:
+    def __init__(self, client: Redis, worker: Worker, lease_ms: int) -> None:
         self._client = client
         self._worker = self._told = worker
+        self._lease_ms = lease_ms
         self._due = 0.0
 
-    def announce(self, trouble: str) -> bool:
-        """Tell what keeps the worker from serving, if anything does. False when it is not time for that."""
+    def announce(self, trouble: str, loop_errors: Mapping[str, int]) -> bool:
+        """Tell what keeps the worker from serving, if anything does. False when it is not time for that.
+
+        Raises ConfigError where the others on this Redis have another lease.
+        """
         now = replace(self._worker, card=None, reason=trouble) if trouble else self._worker
-        if now == self._told and time.monotonic() < self._due:
+        now = replace(now, loop_errors=loop_errors)
+        if (now.reason, now.card) == (self._told.reason, self._told.card) and time.monotonic() < self._due:
             return False
-        registry.announce(self._client, now)
+        registry.announce(self._client, now, self._lease_ms)
         self._told, self._due = now, time.monotonic() + HEARTBEAT
         return True
 
@@ -38,37 +45,33 @@ class Herald:
 class Presence:
     """Within `with` the worker is announced as one that is not ready; it is withdrawn where an exception ends that."""
 
-    def __init__(self, client: Redis, worker: Worker) -> None:
+    def __init__(self, client: Redis, worker: Worker, lease_ms: int) -> None:
         self._client = client
         self._worker = worker
+        self._lease_ms = lease_ms
         self._changed = threading.Event()
-        self._over = False
-        self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
+        self._loop = Loop("presence", self._announce)
 
     def tell(self, reason: str) -> None:
         """Why it is not ready now."""
         self._worker = replace(self._worker, reason=reason)
         self._changed.set()
 
-    def _loop(self) -> None:
-        while not self._over:
-            self._changed.clear()
-            try:
-                registry.announce(self._client, self._worker)
-            except Outage as exc:
-                log.warning("waiting for redis: %s", exc)
-            self._changed.wait(HEARTBEAT)
+    def _announce(self) -> None:
+        self._changed.clear()
+        registry.announce(self._client, self._worker, self._lease_ms)
+        self._changed.wait(HEARTBEAT)
 
     def __enter__(self) -> Presence:
-        self._thread.start()
+        self._loop.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over = True
+        self._loop.stop()
         self._changed.set()
-        self._thread.join()
+        self._loop.join(None)
         if error is not None:
             try:
                 registry.withdraw(self._client, self._worker.name)

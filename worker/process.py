@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from shared import registry
@@ -20,6 +21,7 @@ from shared.store import Outage, connect
 from worker import engines
 from worker.engines import Engine
 from worker.presence import Presence
+from worker.run import patiently
 from worker.slot_worker import SlotWorker
 
 log = logging.getLogger(__name__)
@@ -33,23 +35,20 @@ def main(model: str, locate: Callable[[], Model], config: Config) -> int:
     A model that does not load is tried again, with growing pauses: the file may be repaired or the memory be free
     later. Meanwhile the worker is known as one that is not ready, with the reason.
 
-    Raises ModelNotFound for a model that there cannot be, EngineError for an engine that is none.
+    Raises ModelNotFound for a model that there cannot be, EngineError for an engine that is none, ConfigError for a
+    lease that is not that of the others on this Redis.
     """
     for number in (signal.SIGTERM, signal.SIGINT):  # until RQ takes them over
         signal.signal(number, lambda *_: sys.exit(0))
     name = f"{model}-{secrets.token_hex(4)}"
     me = registry.Worker(name, model, socket.gethostname(), os.getpid(), int(time.time()))
-    client = connect(config.redis_url, retries=1)
-    with Presence(client, me) as presence:
+    client, lease_ms = connect(config.redis_url, retries=1), int(config.lease * 1000)
+    with suppress(*Outage):  # before the model is loaded, which may take minutes
+        registry.check_lease(client, lease_ms)
+    with Presence(client, me, lease_ms) as presence:
         loaded = _load(locate, config, presence.tell)
     try:
-        while True:
-            try:
-                client.ping()
-                break
-            except Outage as exc:
-                log.warning("waiting for redis: %s", exc)
-                time.sleep(1)
+        patiently(lambda: registry.check_lease(client, lease_ms))
         # Leases must be renewed well within their time or not at all: a command that hangs must not hold back the next.
         lease_client = connect(config.redis_url, timeout=1.0, retries=0)
         card = loaded.card

@@ -1,4 +1,4 @@
-"""The publisher: one thread that sends the events of all slots to Redis.
+"""The publisher: one loop that sends the events of all slots to Redis.
 
 The first event of an execution, its first text and its last event are sent at once, the others are packed for up to
 `PACK` seconds. While Redis is away events are held back, and sent again afterwards.
@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import NoScriptError
 
+from shared.errors import InferqError
+from shared.loops import Loops
 from shared.protocol import Event, State
-from shared.store import Outage
-from shared.tickets import Answer, Tickets
+from shared.ticket import Answer
+from shared.tickets import Tickets
 from worker.execution import Execution
 
 log = logging.getLogger(__name__)
@@ -29,19 +31,18 @@ PAUSE = 0.2
 
 
 class Publisher:
-    """Call `publish` from any thread. `on_settled` is called, in its own thread, when an execution's end is stored."""
+    """Call `publish` from any thread."""
 
-    def __init__(self, client: Redis, model: str, on_settled: Callable[[Execution], None]) -> None:
+    def __init__(self, client: Redis, model: str, loops: Loops) -> None:
         self._client = client
         self._tickets = Tickets(client)
         self._model = model
-        self._on_settled = on_settled
         self._changed = threading.Condition()
         self._waiting: dict[str, Execution] = {}
         self._urgent = False
         self._stopped = False
-        self._thread = threading.Thread(target=self._loop, name="publisher", daemon=True)
-        self._thread.start()
+        self._sent = 0.0
+        self._loop = loops.start("publisher", self._round)
 
     def publish(self, execution: Execution, event: Event, state: State | None = None) -> None:
         """Send an event; `state` marks the last one."""
@@ -56,44 +57,37 @@ class Publisher:
         with self._changed:
             self._stopped = True
             self._changed.notify()
-        self._thread.join(timeout=1)
+        self._loop.join(timeout=1)
 
-    def _loop(self) -> None:
-        sent = 0.0
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopped)
-                if not self._waiting:
-                    return
-                due = max(sent + PACK, time.monotonic() + GATHER)
-                self._changed.wait_for(lambda: self._urgent or self._stopped, timeout=due - time.monotonic())
-                batch, self._waiting, self._urgent = list(self._waiting.values()), {}, False
-            sent = time.monotonic()
-            batch = [e for e in batch if not (e.fenced or e.handed_back)]
-            try:
-                again = self._send(batch)
-            except Outage as exc:
-                log.warning("redis is away, holding back the events of %d jobs: %s", len(batch), exc)
-                again = batch
-            if again:
-                time.sleep(PAUSE)
-                with self._changed:
-                    self._waiting = {e.id: e for e in again} | self._waiting
+    def _round(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopped)
+            if not self._waiting:
+                self._loop.stop()
+                return
+            due = max(self._sent + PACK, time.monotonic() + GATHER)
+            self._changed.wait_for(lambda: self._urgent or self._stopped, timeout=due - time.monotonic())
+            batch, self._waiting, self._urgent = list(self._waiting.values()), {}, False
+        self._sent = time.monotonic()
+        batch = [e for e in batch if not (e.fenced or e.handed_back)]
+        unsent = batch
+        try:
+            unsent = self._send(batch)
+        finally:
+            self._take_back(unsent)
+        if unsent:
+            time.sleep(PAUSE)
+
+    def _take_back(self, unsent: list[Execution]) -> None:
+        """These have not arrived; they are sent again with what has come meanwhile."""
+        with self._changed:
+            self._waiting = {e.id: e for e in unsent} | self._waiting
 
     def _send(self, batch: list[Execution]) -> list[Execution]:
         """Send what is unsent; the executions whose events did not arrive."""
         pipe = self._client.pipeline(transaction=False)
         for e in batch:
-            events, state = e.unsent()
-            self._tickets.append(
-                pipe,
-                self._model,
-                e.job_id,
-                e.id,
-                first=e.stored + 1,
-                events=events,
-                state=state,
-            )
+            self._append(pipe, e)
         results = pipe.execute(raise_on_error=False)
         if any(isinstance(result, NoScriptError) for result in results):
             self._tickets.load()
@@ -107,13 +101,26 @@ class Publisher:
                 again.append(e)
         return again
 
+    def _append(self, pipe: Pipeline, e: Execution) -> None:
+        """Add what an execution has to send. What cannot be written fails its job, and no other."""
+        try:
+            self._append_events(pipe, e)
+        except Exception:
+            log.exception("the events of a job cannot be written", extra=e.names)
+            e.spoil(InferqError("The worker could not write the answer; its log says why."))
+            self._append_events(pipe, e)
+
+    def _append_events(self, pipe: Pipeline, e: Execution) -> None:
+        events, state = e.unsent()
+        self._tickets.append(pipe, self._model, e.job_id, e.id, first=e.stored + 1, events=events, state=state)
+
     def _note(self, e: Execution, answer: Answer, stored: int) -> bool:
         """Take in the answer to an append; False when the events have to be sent again."""
         if answer is Answer.FENCED:
             log.warning("the job belongs to another execution now", extra=e.names)
             e.fence()
         elif answer is Answer.RESEND:
-            if stored < e.start:  # the server lost events of an earlier execution, which we do not have: run again
+            if stored < e.before:  # the server lost events of an earlier execution, which we do not have: run again
                 self._tickets.release(self._model, [(e.job_id, e.id)])
                 e.fence()
             else:
@@ -123,6 +130,9 @@ class Publisher:
             e.stored = stored
             if answer is Answer.CANCELLED:
                 e.cancel()
-        if e.fenced or e.settled:
-            self._on_settled(e)
+        if e.settled:
+            e.end()
+        elif e.pending and not e.fenced:
+            with self._changed:
+                self._waiting[e.id], self._urgent = e, True
         return True

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import assert_never
-
-from redis import Redis
+from typing import TypeVar, assert_never
 
 from shared import logs, streams
-from shared.errors import HostDied, InferqError, JobCancelled, WorkerLost
-from shared.protocol import Delta, Done, Event, Failed, Progress, State
-from worker.choices import Candidate, best, judged, pass_over, restore, split, summed
-from worker.engines import Engine
-from worker.execution import Execution
+from shared.errors import HostDied, HostUnavailable, InferqError, JobCancelled
+from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, State
+from shared.store import Outage
+from shared.tickets import Tickets
+from worker.choices import Candidate, Diverged, best, judged, pass_over, restore, split, summed
+from worker.engines import UNTOLD, Engine
+from worker.execution import Execution, digest
+from worker.publish import PAUSE
 from worker.quarantine import Quarantine
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Run:
@@ -34,8 +38,10 @@ class Run:
         quarantine: Quarantine,
         execution: Execution,
         publish: Callable[[Execution, Event, State | None], None],
+        tickets: Tickets,
     ) -> None:
         self.execution = execution
+        self._tickets = tickets
         self._engine = engine
         self._quarantine = quarantine
         self._publish = publish
@@ -53,9 +59,19 @@ class Run:
         """How many slots it could use."""
         return len(self._candidates)
 
-    def restore(self, client: Redis) -> None:
-        """Take in what earlier executions have sent of the answer."""
-        self._sent = [event for event in streams.read(client, self.execution.job_id).events if isinstance(event, Delta)]
+    def restore(self) -> None:
+        """Take in what earlier executions have sent of the answer. Tokens of another model mean nothing to this one."""
+        mine = digest(self.execution.id)
+        for entry in streams.entries(self._tickets.client, self.execution.job_id):
+            ours = digest(entry.by) == mine
+            for event in entry.events:
+                match event:
+                    case StartOver():
+                        self._sent.clear()
+                    case Delta():
+                        if self._task.token_ids and not ours:
+                            self._error = Diverged()
+                        self._sent.append(event if ours else replace(event, tokens=(UNTOLD,) * len(event.tokens)))
         if not self._judged:
             restore(self._candidates, self._sent)
 
@@ -63,6 +79,14 @@ class Run:
         """A slot takes part from now on."""
         with self._lock:
             self._slots += 1
+
+    def leave(self) -> None:
+        """A slot takes part no longer. The last one ends the job."""
+        with self._lock:
+            self._slots -= 1
+            last = self._slots == 0
+        if last:
+            self._end()
 
     def work(self) -> None:
         """Compute choices until there are no more, or one has failed."""
@@ -76,11 +100,7 @@ class Run:
             log.exception("the job failed")
             self._fail(InferqError("The worker failed unexpectedly."))
         finally:
-            with self._lock:
-                self._slots -= 1
-                last = self._slots == 0
-            if last:
-                self._end()
+            self.leave()
 
     def _take(self) -> Candidate | None:
         with self._lock:
@@ -122,18 +142,23 @@ class Run:
                     candidate.deltas.append(event)
                 case Delta(finish_reason=None):
                     candidate.deltas.append(event)
-                    self._publish(self.execution, replace(event, index=candidate.index, logprob=None), None)
+                    self._send(candidate, event)
                 case Delta():
                     last = event  # goes out with the usage, which comes next
                 case Done():
                     candidate.done = event
                     if last:
-                        last = replace(last, index=candidate.index, logprob=None, usage=event.usage)
-                        self._publish(self.execution, last, None)
-                case Failed():
+                        self._send(candidate, replace(last, usage=event.usage))
+                case StartOver() | Failed():
                     raise AssertionError("engines raise their errors")
                 case _:
                     assert_never(event)
+
+    def _send(self, candidate: Candidate, delta: Delta) -> None:
+        """Send a piece, and say where it belongs."""
+        placed = replace(delta, index=candidate.index, offset=candidate.sent, logprob=None)
+        candidate.sent += len(delta.text)
+        self._publish(self.execution, placed, None)
 
     def _fail(self, error: InferqError) -> None:
         with self._lock:
@@ -142,15 +167,24 @@ class Run:
 
     def _end(self) -> None:
         """Tell the end, unless it is not ours to tell: the job was fenced, or handed back."""
-        if self.execution.fenced or self.execution.handed_back:
+        execution = self.execution
+        if execution.fenced or execution.handed_back:
             return
         if self._judged and not self._error:
             self._error = self._publish_best()
-        if error := self._error:
-            state = State.CANCELLED if isinstance(error, JobCancelled) else State.FAILED
-            self._publish(self.execution, Failed(error.code, error.message, error.param), state)
-            return
-        self._publish(self.execution, summed(self._candidates), State.COMPLETED)
+        match self._error:
+            case None:
+                self._publish(execution, summed(self._candidates), State.COMPLETED)
+            case HostUnavailable() as error:  # nothing is wrong with the job; another worker may do better
+                give_back(self._tickets, execution, error)
+            case Diverged() if patiently(
+                lambda: self._tickets.restart(self._task.model, execution.job_id, execution.id)
+            ):
+                log.warning("nobody has read a part of it: it starts over", extra=execution.names)
+                execution.hand_back()
+            case error:
+                state = State.CANCELLED if isinstance(error, JobCancelled) else State.FAILED
+                self._publish(execution, Failed(error.code, error.message, error.param), state)
 
     def _publish_best(self) -> InferqError | None:
         """Send the best candidates, as far as an earlier execution has not; what it has sent must be among them."""
@@ -158,5 +192,23 @@ class Run:
             if index >= len(self._sent):
                 self._publish(self.execution, delta, None)
             elif delta.text != self._sent[index].text:
-                return WorkerLost("The worker died after it had sent a part of the answer, which came out another way.")
+                return Diverged()
         return None
+
+
+def give_back(tickets: Tickets, execution: Execution, reason: InferqError) -> None:
+    """Return a job that this worker cannot compute to the queue."""
+    execution.hand_back()
+    log.warning("cannot compute it, so it goes back to the queue: %s", reason, extra=execution.names)
+    model = execution.accepted.task.model
+    patiently(lambda: tickets.hand_back(model, execution.job_id, execution.id, reason))
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """An outage of Redis is never a failure of the job."""
+    while True:
+        try:
+            return call()
+        except Outage as exc:
+            log.warning("waiting for redis: %s", exc)
+            time.sleep(PAUSE)

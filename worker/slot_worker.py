@@ -1,8 +1,7 @@
 """An RQ worker with slots: one thread takes jobs off the queue, N slots compute them side by side in one process.
 
-Of RQ 3.0 it keeps the loop, the registration, the names, the commands and the queue's lists. It never calls RQ's
-`perform_job`, `handle_job_*`, `Retry` or its cleanups: those are not fenced, and would run a recovered job twice
-(see docs/architecture.md).
+It never calls RQ's `perform_job`, `handle_job_*`, `Retry` or its cleanups: those are not fenced, and would run a
+recovered job twice (see docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -12,43 +11,45 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 from redis import OutOfMemoryError, Redis
-from rq import Queue, SimpleWorker
+from rq import Queue
 from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 from rq.worker_registration import clean_worker_registry
 
-from shared import logs, registry
+from shared import registry
 from shared.config import Config
+from shared.errors import InferqError, NotUnderstood
+from shared.loops import Loops
+from shared.protocol import Failed, State
 from shared.store import Outage
 from shared.tickets import Tickets
 from worker.engines import Engine
 from worker.execution import Execution
 from worker.leases import LeaseKeeper
+from worker.patient_worker import PatientWorker
 from worker.presence import Herald
 from worker.publish import PAUSE, Publisher
 from worker.quarantine import Quarantine
-from worker.run import Run
+from worker.run import Run, patiently
+from worker.slots import Slots
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+_NOT_OURS = 1.0
+"""Seconds in which a job that only another version understands may find its worker."""
 
 
-class SlotWorker(SimpleWorker):
+class SlotWorker(PatientWorker):
     """Runs the jobs of one model until SIGTERM or SIGINT.
 
     On the first signal it takes no more jobs, gives the running ones `grace` seconds to finish, and hands the rest
     back to the head of the queue in the order of their arrival. A second signal ends it at once; its leases lapse.
     """
-
-    should_run_maintenance_tasks = False
 
     def __init__(self, engine: Engine, client: Redis, lease_client: Redis, me: registry.Worker, config: Config) -> None:
         self.model = engine.card.id
@@ -58,30 +59,34 @@ class SlotWorker(SimpleWorker):
         self.tickets = Tickets(client)
         self._lease_ms = int(config.lease * 1000)
         self._lease_client = lease_client
-        self._herald = Herald(lease_client, me)
-        self._free = threading.Semaphore(engine.card.slots)
-        self._slots = ThreadPoolExecutor(engine.card.slots, thread_name_prefix="slot")
+        self._loops = Loops()
+        self._herald = Herald(lease_client, me, self._lease_ms)
+        self._slots = Slots(engine.card.slots)
         self._quarantine = Quarantine()
         self._stopping = threading.Event()
-        self._busy = 0
         self._attempts: dict[str, Execution] = {}
         self._lock = threading.Lock()
-        self._publisher = Publisher(client, self.model, self._settled)
-        self._leases = LeaseKeeper(lease_client, self.model, config.lease, self._running, self._announce)
+        self._publisher = Publisher(client, self.model, self._loops)
+        self._leases = LeaseKeeper(lease_client, self.model, config.lease, self._running, self._announce, self._loops)
 
-    # One job's way: dequeue_job_and_maintain_ttl -> execute_job -> _slot -> _run -> publisher -> _settled
+    # One job's way: dequeue_job_and_maintain_ttl -> execute_job -> _run -> publisher -> _forget
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from computing; empty when nothing does."""
+        return self.engine.trouble or self._loops.trouble
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         """Wait for a free slot, then for a job.
 
         The queue's entry is only a hint: its slot finds out what is behind it.
         """
-        while not self._free.acquire(timeout=0.2):
+        while not self._slots.take(timeout=0.2):
             if self._stopping.is_set():
                 raise StopRequested
         queue = self.queues[0]
         while not self._stopping.is_set():
-            if self.engine.trouble:  # what we took now would fail; another worker may do better
+            if self.trouble:  # another worker may do better
                 time.sleep(PAUSE)
                 continue
             try:
@@ -90,9 +95,9 @@ class SlotWorker(SimpleWorker):
                 log.warning("waiting for redis: %s", exc)
                 time.sleep(PAUSE)
                 continue
-            if entry is not None and not self.engine.trouble:  # else the sweep puts it back
+            if entry is not None and not self.trouble:  # else the sweep puts it back
                 return entry.decode(errors="replace"), queue  # not UTF-8, not ours: it will find no ticket
-        self._free.release()
+        self._slots.give_back()
         raise StopRequested
 
     def _take(self, queue: Queue) -> bytes | None:
@@ -106,59 +111,57 @@ class SlotWorker(SimpleWorker):
         return entry
 
     def execute_job(self, job_id: Any, queue: Queue) -> None:
-        self._occupy(self._run, job_id)
-
-    def _occupy(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Have a slot, which was taken from `_free`, do some work."""
-        with self._lock:
-            self._busy += 1
-        self._slots.submit(self._slot, work, *arguments)
-
-    def _slot(self, work: Callable[..., None], *arguments: Any) -> None:
-        try:
-            work(*arguments)
-        except Exception:  # a slot that died would be missing for good; the job's lease lapses and another takes it
-            log.exception("slot")
-        finally:
-            logs.bind()
-            self._free.release()
-            with self._lock:
-                self._busy -= 1
+        self._slots.occupy(self._run, job_id)
 
     def _run(self, job_id: str) -> None:
-        execution = self._claim(job_id)
-        if execution is None:
-            log.warning("queue entry %.80r has no job behind it that could be run", job_id)
-            return
-        run = Run(self.engine, self._quarantine, execution, self._publisher.publish)
-        if execution.start:
-            _patiently(lambda: run.restore(self.connection))
-        run.enter()
-        # Further slots for further choices, if there are any this moment. Whoever waits for one holds none.
-        for _ in range(run.width - 1):
-            if not self._free.acquire(blocking=False):
-                break
-            run.enter()
-            self._occupy(run.work)
-        run.work()
-
-    def _claim(self, job_id: str) -> Execution | None:
-        execution_id = Execution.new_id()
-        claim = _patiently(
+        execution_id = Execution.new_id(self.engine.card.digest)
+        claim = patiently(
             lambda: self.tickets.claim(self.model, job_id, execution_id, lease_ms=self._lease_ms, worker=self.name)
         )
         if claim is None:
-            return None
-        execution = Execution(job_id, execution_id, claim)
+            log.warning("queue entry %.80r has no job behind it that could be run", job_id)
+            return
+        try:
+            execution = Execution(job_id, execution_id, claim, self._forget)
+        except NotUnderstood as exc:
+            log.warning("cannot compute %s, so it goes back to the queue: %s", job_id, exc)
+            patiently(lambda exc=exc: self.tickets.hand_back(self.model, job_id, execution_id, exc))  # type: ignore[misc]  # its default
+            time.sleep(_NOT_OURS)
+            return
         # By execution, not by job: a doubled entry of the same job may land here too, and must not hide the first.
         with self._lock:
             self._attempts[execution_id] = execution
-        return execution
+        try:
+            run = self._prepared(execution)
+        except Exception:  # from here on nobody else would end the job
+            log.exception("the job failed before it was begun", extra=execution.names)
+            execution.cancel()
+            error = InferqError("The worker failed unexpectedly.")
+            self._publisher.publish(execution, Failed(error.code, error.message), State.FAILED)
+            return
+        run.work()
 
-    def _settled(self, execution: Execution) -> None:
+    def _prepared(self, execution: Execution) -> Run:
+        """The execution's computation, with further slots for further choices if there are any this moment.
+
+        Whoever waits for one holds none.
+        """
+        run = Run(self.engine, self._quarantine, execution, self._publisher.publish, self.tickets)
+        if execution.before:
+            patiently(run.restore)
+        run.enter()
+        for _ in range(run.width - 1):
+            if not self._slots.take():
+                break
+            run.enter()
+            self._slots.occupy(run.work)
+        return run
+
+    def _forget(self, execution: Execution) -> None:
+        """The execution is over: its end is stored, or the job is not its own any more."""
         with self._lock:
             known = self._attempts.pop(execution.id, None)
-        if known and execution.settled:
+        if known and execution.settled and not (execution.fenced or execution.handed_back):
             log.info("job ended", extra=execution.names | execution.result())
 
     def _running(self) -> list[Execution]:
@@ -168,33 +171,12 @@ class SlotWorker(SimpleWorker):
     # What Redis hears of this worker
 
     def _announce(self) -> None:
-        if self._stopping.is_set() or not self._herald.announce(self.engine.trouble):
+        if self._stopping.is_set() or not self._herald.announce(self.trouble, self._loops.errors()):
             return
-        with self._lease_client.pipeline() as pipe:
+        with suppress(OutOfMemoryError), self._lease_client.pipeline() as pipe:  # it is for RQ's tools only
             pipe.hset(self.key, mapping=self.serialize())
             pipe.expire(self.key, self.worker_ttl + 60)
             pipe.execute()
-
-    def _set_connection(self, connection: Redis) -> Redis:
-        """RQ would wait seven minutes for each answer, but a link that is cut tells nobody."""
-        return connection
-
-    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """The lease keeper does it."""
-
-    def check_for_suspension(self, burst: bool) -> None:
-        """RQ asks Redis here outside of every `try`, so that an outage would end the loop."""
-
-    def set_state(self, state: str, pipeline: Any = None) -> None:
-        self._state = state
-
-    def procline(self, message: str) -> None:
-        """Our process title is `inferq worker MODEL`."""
-
-    def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, thread: Any) -> None:
-        # RQ's own lets the thread end on all but ConnectionError.
-        log.warning("command channel: %s", exc)
-        time.sleep(1)
 
     def request_stop_execution(self, execution_id: str) -> None:
         """RQ's command `stop-execution`, sent by cancel.lua."""
@@ -209,7 +191,6 @@ class SlotWorker(SimpleWorker):
         super().bootstrap(*args, **kwargs)
         with suppress(*Outage):
             clean_worker_registry(self.queues[0])  # of the names of workers that were killed
-        self._announce()
         self._leases.start()
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
@@ -219,11 +200,11 @@ class SlotWorker(SimpleWorker):
         signal.signal(signal.SIGINT, lambda *_: os._exit(1))
 
     def teardown(self) -> None:
-        log.info("stopping: %d jobs have %g s to finish", self._busy, self.grace)
+        log.info("stopping: %d jobs have %g s to finish", self._slots.busy, self.grace)
         with suppress(*Outage):
             registry.withdraw(self.connection, self.name)
         end = time.monotonic() + self.grace
-        while (self._busy or self._running()) and time.monotonic() < end:
+        while (self._slots.busy or self._running()) and time.monotonic() < end:
             time.sleep(0.02)
         left = self._running()
         for execution in left:
@@ -234,16 +215,6 @@ class SlotWorker(SimpleWorker):
                 log.info("handed %d jobs back", count)
         self._leases.stop()
         self._publisher.stop()
-        self._slots.shutdown(wait=False, cancel_futures=True)
+        self._slots.close()
         with suppress(*Outage):
             super().teardown()  # type: ignore[no-untyped-call]  # RQ's is not annotated
-
-
-def _patiently(call: Callable[[], T]) -> T:
-    """An outage of Redis is never a failure of the job."""
-    while True:
-        try:
-            return call()
-        except Outage as exc:
-            log.warning("waiting for redis: %s", exc)
-            time.sleep(PAUSE)

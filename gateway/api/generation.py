@@ -20,7 +20,7 @@ from gateway.connections import TooSlow
 from gateway.disconnect import watch
 from gateway.dispatch import Job, events, first_decisive
 from gateway.errors import failure
-from gateway.replies import ClientGone
+from gateway.mailbox import ClientGone
 from gateway.schemas import Options, WireFormat
 from gateway.schemas.body import load_json
 from gateway.state import this_gateway
@@ -41,7 +41,7 @@ def generate(wire: WireFormat) -> ResponseReturnValue:
     task, options = wire.parse(load_json(body), seed=seed())
     preferences = request.headers.get("Prefer", "").lower().split(",")
     waits = "respond-async" not in map(str.strip, preferences)
-    job = submit(task, wire.id_prefix, body, waits=waits)
+    job = submit(task, wire.id_prefix, body, waits=waits, parts=options.stream)
     if not waits:
         return _later(job)
     with attended(job) as waiting:
@@ -59,11 +59,14 @@ def seed() -> int:
     return random.randrange(2**32 - 1)
 
 
-def submit(task: Task, id_prefix: str, body: bytes, *, waits: bool = True) -> Job:
-    """Have the current request's task computed; `body` tells it from other ones. Raises what the dispatcher does."""
+def submit(task: Task, id_prefix: str, body: bytes, *, waits: bool = True, parts: bool) -> Job:
+    """Have the current request's task computed; `body` tells it from other ones. Raises what the dispatcher does.
+
+    `waits`: its client waits for the answer; `parts`: and reads it as it comes.
+    """
     g.model = task.model
     wait = pace.patience(request.headers.get(pace.HEADER), this_gateway().config.request_timeout)
-    client = visit(request.headers, owner(), request.path, body, waits=waits, patience=wait)
+    client = visit(request.headers, owner(), request.path, body, waits=waits, parts=waits and parts, patience=wait)
     job = this_gateway().dispatcher.submit(task, id_prefix, owner(), g.request_id, client)
     access.note(job)
     return job
@@ -98,7 +101,6 @@ def _later(job: Job) -> ResponseReturnValue:
     except BaseException:
         gateway.dispatcher.withdraw(job)
         raise
-    gateway.dispatcher.detach(job)
     return jsonify(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
 
 

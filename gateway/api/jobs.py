@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -17,8 +19,10 @@ from gateway.schemas import FORMATS
 from gateway.schemas.job import render_job
 from gateway.state import this_gateway
 from shared import streams
+from shared.errors import InvalidRequest
 from shared.protocol import Failed, State
 from shared.store import translated
+from shared.ticket import Ticket
 
 views = Blueprint("jobs", __name__)
 
@@ -37,25 +41,50 @@ def cancel(job_id: str) -> ResponseReturnValue:
 @views.get("/jobs/<job_id>/events")
 def follow(job_id: str) -> ResponseReturnValue:
     ticket = owned(job_id)
-    after = sse.place(request.headers.get("Last-Event-ID"))
-    if ticket.state.final and after >= (ticket.events, math.inf):
-        return "", 204  # which tells an EventSource not to come again
+    after = sse.mark(request.headers.get("Last-Event-ID"))
+    if after:
+        _check(after, ticket)
+        if ticket.state.final and (after.number, after.part) >= (ticket.events, math.inf):
+            return "", 204  # which tells an EventSource not to come again
     with ExitStack() as waiting:
         job = this_gateway().dispatcher.follow(job_id)
         waiting.callback(this_gateway().dispatcher.detach, job)
         access.note(job)
         waiting.callback(watch(job.mailbox.leave))
         chunks = FORMATS[type(job.accepted.task)].render_chunks(job_id, job.accepted, include_usage=True)
-        return stream(job, events_as(sse.numbered(chunks, after), job, None), waiting)
+        lines = sse.numbered(chunks, after, lambda: job.mailbox.place)
+        return stream(job, events_as(lines, job, None), waiting)
+
+
+def _check(after: sse.Mark, ticket: Ticket) -> None:
+    """Raises InvalidRequest where the record has no such event: what follows it cannot be told."""
+    with translated():
+        by = streams.writer(this_gateway().client, ticket.id, after.number) if after.number else ""
+    if by is None or not by.startswith(after.by):
+        raise InvalidRequest(
+            "The job's record has no such event any more: Redis has lost a part of it. Read it again without"
+            " Last-Event-ID.",
+            param="Last-Event-ID",
+            code="unknown_event",
+        )
 
 
 def job_object(job_id: str) -> dict[str, Any]:
     """What is known about a job of ours now. Raises JobNotFound, StoreUnavailable."""
-    gateway = this_gateway()
-    ticket = owned(job_id)
-    with translated():
-        record = streams.read(gateway.client, job_id)
+    gateway, ticket = this_gateway(), owned(job_id)
     turn = gateway.dispatcher.turn(ticket.model, job_id) if ticket.state is State.QUEUED else None
-    failures = [event for event in record.events if isinstance(event, Failed)]
-    error = errors.body(errors.failure(failures[-1]))["error"] if failures else None
-    return render_job(ticket, record, FORMATS[type(record.accepted.task)], turn, error)
+    result = error = None
+    with translated():
+        if ticket.state is State.COMPLETED:
+            accepted = streams.accepted(gateway.client, job_id)
+            record = [e for entry in _entries(job_id) for e in entry.events if e]
+            result = FORMATS[type(accepted.task)].render(job_id, accepted, record)
+        elif ticket.state.final:
+            last = [e for entry in _entries(job_id, ticket.events - 1) for e in entry.events]
+            error = errors.body(errors.failure(last[-1]))["error"] if last and isinstance(last[-1], Failed) else None
+    return render_job(ticket, turn, result, error)
+
+
+def _entries(job_id: str, after: int = 0) -> Iterator[streams.Entry]:
+    """The record, which may be long: others have their turn in between."""
+    return streams.entries(this_gateway().client, job_id, after, pause=lambda: time.sleep(0))

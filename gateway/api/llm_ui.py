@@ -13,7 +13,7 @@ from gateway.api.generation import CLIENT_GONE, attended, location, seed, submit
 from gateway.api.streaming import stream
 from gateway.dispatch import Job, events
 from gateway.errors import failure
-from gateway.replies import ClientGone
+from gateway.mailbox import ClientGone
 from gateway.schemas import FORMATS
 from gateway.schemas.prompt import parse_query, prompt_task
 from gateway.state import this_gateway
@@ -30,7 +30,7 @@ def chat() -> ResponseReturnValue:
     prompt, model = parse_query(request.args.to_dict())
     directory = this_gateway().directory
     task = prompt_task(prompt, directory.find(model) if model else directory.default(), seed())
-    return _answer(submit(task, FORMATS[type(task)].id_prefix, request.query_string))
+    return _answer(submit(task, FORMATS[type(task)].id_prefix, request.query_string, parts=True))
 
 
 def _refuse_strangers() -> None:

@@ -9,7 +9,7 @@ from flask import Response
 
 from gateway import sse
 from gateway.dispatch import Job
-from gateway.replies import ClientGone
+from gateway.mailbox import ClientGone
 from gateway.state import this_gateway
 from shared.protocol import Event
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from shared.protocol import Accepted, Delta, Done, Event, Failed, FinishReason, Progress, Task, Usage
+from shared.protocol import Accepted, Delta, Done, Event, Failed, FinishReason, Progress, StartOver, Task, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,11 @@ class Choice:
     prompt_tokens: tuple[int, ...]
 
 
-def pieces(events: Iterable[Event]) -> Iterator[Delta | Done]:
+def pieces(events: Iterable[Event]) -> Iterator[Delta | StartOver | Done]:
     """The events that an answer is made of."""
     for event in events:
         match event:
-            case Delta() | Done():
+            case Delta() | StartOver() | Done():
                 yield event
             case Progress():
                 pass
@@ -42,6 +42,8 @@ def fold(events: Iterable[Event]) -> tuple[list[Choice], Usage]:
         match event:
             case Delta():
                 deltas.setdefault(event.index, []).append(event)
+            case StartOver():
+                deltas.clear()
             case Done():
                 used = event.usage
             case _:

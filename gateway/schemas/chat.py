@@ -12,7 +12,7 @@ from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Only,
 from gateway.schemas.problem import refuse, shown, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, sampling
 from gateway.schemas.wire import Chunks, Options
-from shared.protocol import Accepted, Chat, Delta, Done, Event, FinishReason, Message
+from shared.protocol import Accepted, Chat, Delta, Done, Event, FinishReason, Message, StartOver
 
 _MAX_MESSAGES = 2048
 """OpenAI's bound too."""
@@ -183,6 +183,8 @@ class ChatFormat:
                             yield chunk(piece.index, {"content": piece.text}, piece.tokens)
                         if piece.finish_reason is not None:
                             yield chunk(piece.index, {}, () if piece.text else piece.tokens, piece.finish_reason)
+                    case StartOver():
+                        raise AssertionError("nothing is taken back of what is read as it comes")
                     case Done():
                         if include_usage:
                             yield {**opening, "choices": [], "usage": usage(piece.usage)}

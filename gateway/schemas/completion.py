@@ -12,7 +12,7 @@ from gateway.schemas.parameters import INT32_MAX, Integer, Only, text
 from gateway.schemas.problem import refuse, shown, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, sampling
 from gateway.schemas.wire import Chunks, Options
-from shared.protocol import Accepted, Completion, Delta, Done, Event, FinishReason, Prompt, Task
+from shared.protocol import Accepted, Completion, Delta, Done, Event, FinishReason, Prompt, StartOver, Task
 
 _KIND = "text_completion"
 
@@ -124,6 +124,8 @@ class CompletionFormat:
                             )
                             prompt = _only_prompt(accepted.task, piece.prompt_tokens)
                             yield {**opening, "choices": [choice], **closing, **prompt}
+                    case StartOver():
+                        raise AssertionError("nothing is taken back of what is read as it comes")
                     case Done():
                         if include_usage:
                             yield {**opening, "choices": [], "usage": usage(piece.usage)}

@@ -1,32 +1,62 @@
 -- What the scripts share; put after each script's first line by shared/tickets.py.
 --
--- Keys (all scripts; <id> a job, <model> a queue):
---   iq:job:<id>          the ticket, a hash: state model owner created deadline keep seq tries cancel exec worker reply started ended
---                        waiting idempotency joined
---   iq:events:<id>       the job's stream; an entry's id is the sequence number of its last event; entry 0-1 is `Accepted`
+-- Keys (all scripts; <id> a job, <model> a queue, <reply> the reply stream of a gateway process, `iq:reply:<its name>`):
+--   iq:job:<id>          the ticket, a hash: state model owner created wait deadline keep tries returned cancel exec worker
+--                        started ended idempotency joined, and
+--                        seq      number of the last event      by    the execution that wrote it, `0` for one of these scripts
+--                        tokens   of its events                 reply the reply streams that get its events
+--                        waiting  whose client waits for the answer: `<visitor>@<reply>` each, where a visitor is the id with
+--                                 which its request came        kept  somebody was promised it (202): it runs, whoever leaves
+--                        parts    somebody reads the answer as it comes, so that nothing of it can be taken back
+--   iq:events:<id>       the job's stream; an entry's id is the number of its last event, `f` that of its first, `x` its execution
+--                        and `e` its events; entry 0-1 is `Accepted`
 --   iq:leases:<model>    running jobs by the time at which their lease ends      iq:deadlines:<model>  queued jobs by deadline
---                        `waiting`: the ids that the requests of waiting clients came with
 --   iq:lingering:<model> jobs whose client may come again, by the time at which they are cancelled if it does not
 --   iq:orphans:<print>:<n>     such jobs by the fingerprint of their request and the client's count of attempts
 --   iq:idempotency:<owner and key>   the job and the fingerprint that belong to an Idempotency-Key
 --   iq:limbo:<model>     entries seen in RQ's intermediate list, by when first   iq:sweep:<model>      when the last sweep was
+--   iq:live:gateways, iq:live:workers, iq:live:models    who lives, by the time until which that is believed; iq:lapse, when that
+--                        was looked at last; iq:card:<kind>:<name>, what they say of themselves; iq:lease, in force for all of them
+--   <reply>:jobs         the jobs whose events a gateway gets: those of one that died are found here
 --   iq:counts:<model>    what became of its jobs: jobs:<outcome>, recovered, prompt_tokens, completion_tokens, wait_ms, and wait:<k>,
 --                        the jobs that waited more than 2^(k-1) and up to 2^k ms; held_us, how long the last `held` (up to 20) held
 --                        a slot on average                                            iq:failures  a stream of the last failed jobs
 --   rq:queue:<model>, rq:queue:<model>:intermediate, rq:wip:<model>, rq:job:<id>   RQ's own, kept so that its tools can show them
--- Times are Redis's own, in milliseconds.
+-- Times are Redis's own, in milliseconds. It may jump: what is judged by a time is never believed for longer than it was meant to be.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function ticket(id) return 'iq:job:' .. id end
 
--- Write events first..last (one JSON array) to the job's stream, and to the reply streams of the gateways that wait and live.
-local function emit(id, first, last, blob)
-  redis.call('XADD', 'iq:events:' .. id, last .. '-0', 'f', first, 'e', blob)
-  for reply in string.gmatch(redis.call('HGET', ticket(id), 'reply') or '', '%S+') do
-    redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', 20000, '*', 'j', id, 'f', first, 'l', last, 'e', blob)
+-- The first entry of the job's stream, by the names of its fields.
+local function accepted(id)
+  local entry, fields = redis.call('XRANGE', 'iq:events:' .. id, '0-1', '0-1')[1][2], {}
+  for i = 1, #entry, 2 do fields[entry[i]] = entry[i + 1] end
+  return fields
+end
+
+-- The reply streams that get the job's events.
+local function replies(id) return string.gmatch(redis.call('HGET', ticket(id), 'reply') or '', '%S+') end
+
+-- Write events first..last (one JSON array) of the execution `by` to the job's stream, and to the reply streams that live.
+local function emit(id, first, last, by, blob)
+  redis.call('XADD', 'iq:events:' .. id, last .. '-0', 'f', first, 'x', by, 'e', blob)
+  for reply in replies(id) do
+    redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', 20000, '*', 'j', id, 'f', first, 'l', last, 'x', by, 'e', blob)
   end
-  redis.call('HSET', ticket(id), 'seq', last)
+  redis.call('HSET', ticket(id), 'seq', last, 'by', by)
+end
+
+-- Have the job's further events written to one more reply stream.
+local function attach(id, reply)
+  if reply == '' then return end
+  redis.call('SADD', reply .. ':jobs', id)
+  local streams = { reply }
+  for other in replies(id) do
+    if other == reply then return end
+    streams[#streams + 1] = other
+  end
+  redis.call('HSET', ticket(id), 'reply', table.concat(streams, ' '))
 end
 
 -- The job leaves every index of running and waiting jobs.
@@ -75,6 +105,7 @@ local function finish(model, id, exec, state, last)
   if exec ~= '' then pace(model, id) end
   redis.call('HSET', ticket(id), 'state', state, 'ended', now)
   redis.call('DEL', 'rq:job:' .. id)
+  for reply in replies(id) do redis.call('SREM', reply .. ':jobs', id) end
   local keep = redis.call('HGET', ticket(id), 'keep')
   redis.call('EXPIRE', ticket(id), keep)
   redis.call('EXPIRE', 'iq:events:' .. id, keep)
@@ -86,7 +117,7 @@ end
 local function fail(model, id, exec, state, code, message)
   local seq = (tonumber(redis.call('HGET', ticket(id), 'seq')) or 0) + 1
   local last = { type = 'Failed', code = code, message = message }
-  emit(id, seq, seq, cjson.encode({ last }))
+  emit(id, seq, seq, '0', cjson.encode({ last }))
   finish(model, id, exec, state, last)
 end
 
@@ -118,39 +149,53 @@ local function joinable(id)
   return t[1] and t[1] ~= 'failed' and t[1] ~= 'cancelled' and t[2] ~= '1'
 end
 
--- Whether a gateway lives that waits for the job.
-local function awaited(id)
-  for reply in string.gmatch(redis.call('HGET', ticket(id), 'reply') or '', '%S+') do
-    if redis.call('EXISTS', reply) == 1 then return true end
-  end
-  return false
-end
-
--- From now on the client's request `visitor` waits for the job, or does so no longer. By name, so that repeating it changes
--- nothing. Returns how many wait.
-local function await(id, visitor, waits)
+-- Forget those who wait for the job of whom `gone` says so. Returns how many wait still.
+local function dismiss(id, gone)
   local visitors = {}
   for other in string.gmatch(redis.call('HGET', ticket(id), 'waiting') or '', '%S+') do
-    if other ~= visitor then visitors[#visitors + 1] = other end
+    if not gone(other) then visitors[#visitors + 1] = other end
   end
-  if waits then visitors[#visitors + 1] = visitor end
   redis.call('HSET', ticket(id), 'waiting', table.concat(visitors, ' '))
   return #visitors
 end
 
--- The request `visitor` is given the job instead of one of its own.
-local function join(id, visitor, waits)
+-- The client's request `visitor` waits for the job at the gateway of a reply stream. By name, so that repeating it changes nothing.
+local function await(id, visitor, reply)
+  local name = visitor .. '@' .. reply
+  if dismiss(id, function(other) return other == name end) > 0 then
+    name = redis.call('HGET', ticket(id), 'waiting') .. ' ' .. name
+  end
+  redis.call('HSET', ticket(id), 'waiting', name)
   redis.call('ZREM', 'iq:lingering:' .. redis.call('HGET', ticket(id), 'model'), id)
-  await(id, visitor, waits)
-  redis.call('HSET', ticket(id), 'joined', 1)
 end
 
--- Back to the head of the queue, with a minute at least to be claimed again.
+-- A client's request is given the job: to wait for it, or to have it kept.
+local function admit(id, visitor, reply, waits, parts)
+  if parts then redis.call('HSET', ticket(id), 'parts', 1) end
+  attach(id, reply)
+  if waits then
+    if visitor ~= '' then await(id, visitor, reply) end
+  else
+    redis.call('HSET', ticket(id), 'kept', 1)
+    redis.call('ZREM', 'iq:lingering:' .. redis.call('HGET', ticket(id), 'model'), id)
+  end
+end
+
+-- Whether nobody wants the job any more.
+local function abandoned(id)
+  local t = redis.call('HMGET', ticket(id), 'waiting', 'kept')
+  return t[1] == '' and not t[2]
+end
+
+-- Back to the head of the queue. A job that has run does not wait there in vain: its patience begins anew, and is a day at least.
 local function requeue(model, id, exec)
   unlist(model, id, exec)
-  local deadline = math.max(tonumber(redis.call('HGET', ticket(id), 'deadline')), now + 60000)
-  redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline)
-  redis.call('ZADD', 'iq:deadlines:' .. model, deadline, id)
+  if exec ~= '' then
+    local wait = math.max(tonumber(redis.call('HGET', ticket(id), 'wait')), 86400000)
+    redis.call('HSET', ticket(id), 'deadline', now + wait)
+  end
+  redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '')
+  redis.call('ZADD', 'iq:deadlines:' .. model, redis.call('HGET', ticket(id), 'deadline'), id)
   redis.call('HSET', 'rq:job:' .. id, 'status', 'queued')
   redis.call('LPUSH', 'rq:queue:' .. model, id)
 end

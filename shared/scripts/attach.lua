@@ -1,14 +1,19 @@
 #!lua flags=allow-oom
--- Have a job's further events written to one more reply stream. Streams whose gateway is gone are dropped on the way.
--- ARGV: id, reply stream
--- Returns the job's state, '' when there is no such job.
-local id, stream = ARGV[1], ARGV[2]
-local state = redis.call('HGET', ticket(id), 'state')
-if not state then return '' end
-local streams = {}
-for other in string.gmatch(redis.call('HGET', ticket(id), 'reply'), '%S+') do
-  if other ~= stream and redis.call('EXISTS', other) == 1 then streams[#streams + 1] = other end
+-- Compare what a gateway knows of the jobs that it waits for with their tickets; have their further events written to its reply
+-- stream, and their clients known as waiting, should that have been lost.
+-- ARGV: reply stream, then of each job: id, number of the last event that it has, the execution that wrote it,
+--       the visitor that waits there or '', 1 where somebody reads the answer as it comes, else 0
+-- Returns the differences, {index from 1, what} each: 0 there is no such job, 1 it has another last event.
+local reply = ARGV[1]
+local found = {}
+for i = 2, #ARGV, 5 do
+  local id, seq, by, visitor, parts = unpack(ARGV, i, i + 4)
+  local t = redis.call('HMGET', ticket(id), 'state', 'seq', 'by')
+  if not t[1] then
+    found[#found + 1] = { (i + 3) / 5, 0 }
+  else
+    if t[2] ~= seq or t[3] ~= by then found[#found + 1] = { (i + 3) / 5, 1 } end
+    if t[1] == 'queued' or t[1] == 'in_progress' then admit(id, visitor, reply, true, parts == '1') end
+  end
 end
-streams[#streams + 1] = stream
-redis.call('HSET', ticket(id), 'reply', table.concat(streams, ' '))
-return state
+return found

@@ -37,6 +37,10 @@ for i = 2, #ARGV do
   end
   local hash = redis.call('EXISTS', 'rq:job:' .. id) == 1
   if hash ~= (waits or runs) then wrong('%s, and rq:job:%s is %s', state, id, hash and 'there' or 'missing') end
+  for reply in replies(id) do
+    local listed = redis.call('SISMEMBER', reply .. ':jobs', id) == 1
+    if listed ~= (waits or runs) then wrong('%s, and %s of %s', state, listed and 'one' or 'not one', reply .. ':jobs') end
+  end
   for _, key in ipairs({ ticket(id), 'iq:events:' .. id }) do
     local ttl = redis.call('TTL', key)
     if (waits or runs) and ttl >= 0 then wrong('%s, and %s ends in %d s', state, key, ttl) end

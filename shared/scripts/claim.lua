@@ -23,5 +23,4 @@ if not mine then
   redis.call('ZADD', 'iq:leases:' .. model, now + lease, id)
   redis.call('ZADD', 'rq:wip:' .. model, '+inf', id .. ':' .. exec)
 end
-local entry = redis.call('XRANGE', 'iq:events:' .. id, '0-1', '0-1')[1]
-return { 1, tonumber(t[2]), tries, entry[2][4], started - t[5] }
+return { 1, tonumber(t[2]), tries, accepted(id).e, started - t[5] }

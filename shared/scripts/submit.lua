@@ -2,47 +2,54 @@
 -- Accept a job: ticket, stream entry 0 and queue entry in one step. Refused by Redis when it is out of memory.
 -- A client that comes again joins the job of its attempt before, if that lost its connection, instead.
 -- ARGV: model, id, owner, most jobs that may wait, milliseconds it may wait, seconds to keep it once final, reply stream or '',
---       clients that wait (0 or 1), fingerprint of the request, the client's count of attempts (0 the first), Idempotency-Key
---       with its owner or '', the encoded `Accepted`, then the fields and values of RQ's job hash
+--       the visitor (the id that its client's request came with) or '', clients that wait (0 or 1), 1 where the answer is read as it
+--       comes else 0, fingerprint of the request, the client's count of attempts (0 the first), Idempotency-Key with its owner or '',
+--       1 to put back a job that was accepted before and that Redis has lost, else 0, the encoded `Accepted`,
+--       then the fields and values of RQ's job hash
 -- Returns {1, place in the queue from 1} when accepted, also when the same id was accepted before (a resent command);
---         {0, jobs waiting} when the queue is full; {2, id} when it joined that job;
+--         {0, jobs waiting} when the queue is full, which is no reason not to put one back; {2, id} when it joined that job;
 --         {3, id} when the Idempotency-Key belongs to another request.
-local model, id, owner, most, wait, keep, reply, waits, fingerprint, attempt, idempotency, accepted = unpack(ARGV, 1, 12)
-waits = waits == '1'
+local model, id, owner, most, wait, keep, reply, visitor = unpack(ARGV, 1, 8)
+local waits, parts, fingerprint, attempt, idempotency, again, accepted = unpack(ARGV, 9, 15)
+waits, parts, again = waits == '1', parts == '1', again == '1'
 local queue = 'rq:queue:' .. model
-if redis.call('EXISTS', ticket(id)) == 1 then return { 1, redis.call('LLEN', queue) } end
-local key = 'iq:idempotency:' .. idempotency
-if idempotency ~= '' then
-  local other = redis.call('HMGET', key, 'job', 'fingerprint')
-  if other[1] and redis.call('EXISTS', ticket(other[1])) == 1 then
-    if other[2] ~= fingerprint then return { 3, other[1] } end
-    if joinable(other[1]) then
-      join(other[1], id, waits)
-      return { 2, other[1] }
-    end
-  end
+local known = redis.call('HGET', ticket(id), 'state')
+if known then
+  if known == 'queued' or known == 'in_progress' then admit(id, visitor, reply, waits, parts) end
+  return { 1, redis.call('LLEN', queue) }
 end
-if tonumber(attempt) > 0 then
+local function join(other)
+  if redis.call('TTL', ticket(other)) == -1 then admit(other, visitor, reply, waits, parts) end
+  redis.call('HSET', ticket(other), 'joined', 1)
+  return { 2, other }
+end
+local key = 'iq:idempotency:' .. idempotency
+local holder = idempotency ~= '' and redis.call('HMGET', key, 'job', 'fingerprint') or {}
+if holder[1] and redis.call('EXISTS', ticket(holder[1])) == 0 then holder = {} end
+if holder[1] and not again then
+  if holder[2] ~= fingerprint then return { 3, holder[1] } end
+  if joinable(holder[1]) then return join(holder[1]) end
+end
+if tonumber(attempt) > 0 and not again then
   for _, orphan in ipairs(redis.call('LRANGE', 'iq:orphans:' .. fingerprint .. ':' .. (attempt - 1), 0, -1)) do
     local waiting = redis.call('HGET', ticket(orphan), 'waiting')
-    if joinable(orphan) and (waiting == '' or waiting == id) then -- nobody has it, or this is a resent command
-      join(orphan, id, waits)
-      return { 2, orphan }
-    end
+    -- nobody has it, or this is a resent command
+    if joinable(orphan) and (waiting == '' or waiting == visitor .. '@' .. reply) then return join(orphan) end
   end
 end
 local waiting = redis.call('LLEN', queue)
-if waiting >= tonumber(most) then return { 0, waiting } end
-redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner, 'created', now, 'deadline', now + wait,
-  'keep', keep, 'seq', 0, 'tries', 0, 'cancel', 0, 'exec', '', 'reply', reply, 'waiting', waits and id or '')
-if idempotency ~= '' then
+if waiting >= tonumber(most) and not again then return { 0, waiting } end
+redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner, 'created', now, 'wait', wait, 'deadline', now + wait,
+  'keep', keep, 'seq', 0, 'by', '', 'tokens', 0, 'tries', 0, 'cancel', 0, 'exec', '', 'reply', '', 'waiting', '')
+if idempotency ~= '' and not (again and holder[1]) then
   redis.call('HSET', ticket(id), 'idempotency', key)
   redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint)
   redis.call('PEXPIRE', key, 86400000)
 end
-redis.call('XADD', 'iq:events:' .. id, '0-1', 'f', 0, 'e', accepted)
-redis.call('HSET', 'rq:job:' .. id, unpack(ARGV, 13))
+redis.call('XADD', 'iq:events:' .. id, '0-1', 'f', 0, 'x', '', 'e', accepted)
+redis.call('HSET', 'rq:job:' .. id, unpack(ARGV, 16))
 redis.call('SADD', 'rq:queues', queue)
 redis.call('ZADD', 'iq:deadlines:' .. model, now + wait, id)
 redis.call('RPUSH', queue, id)
+admit(id, visitor, reply, waits, parts)
 return { 1, waiting + 1 }

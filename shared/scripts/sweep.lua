@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- Put right what nobody else will: cancel jobs whose client did not come again, fail jobs that are past their deadline, requeue jobs whose lease has ended and entries that
--- are stuck in the intermediate list. Workers and gateways all call it each second; one call in 0.4 s does it.
+-- Put right what nobody else will: cancel jobs whose client did not come again, fail jobs that are past their deadline, requeue jobs
+-- whose lease has ended and entries that are stuck in the intermediate list. Workers and gateways all call it each second; one call
+-- in 0.4 s does it.
 -- When nobody has swept for 3 s (an outage, a jump of the clock) it recovers nothing for one lease: workers renew first, so that
 -- an outage re-runs nothing.
 -- ARGV: model, lease in milliseconds, milliseconds after which an entry is stuck, most executions of a job
@@ -16,6 +17,26 @@ if now < last or now - last > 3000 then
   redis.call('HSET', record, 'hold', hold)
 end
 
+-- No lease ends later than a lease from now, and so on: a clock that jumped back delays nothing by more than that.
+local function clamp(index, latest)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', index .. model, '(' .. latest, '+inf')) do
+    redis.call('ZADD', index .. model, latest, id)
+  end
+end
+clamp('iq:leases:', now + lease)
+clamp('iq:lingering:', now + 60000)
+clamp('iq:limbo:', now)
+if now < last then
+  for _, id in ipairs(redis.call('ZRANGE', 'iq:deadlines:' .. model, 0, -1)) do
+    local t = redis.call('HMGET', ticket(id), 'wait', 'deadline', 'started')
+    local latest = now + (t[3] and 86400000 or t[1] or 0)
+    if t[2] and tonumber(t[2]) > latest then
+      redis.call('HSET', ticket(id), 'deadline', latest)
+      redis.call('ZADD', 'iq:deadlines:' .. model, latest, id)
+    end
+  end
+end
+
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:deadlines:' .. model, '-inf', now, 'LIMIT', 0, 100)) do
   if redis.call('HGET', ticket(id), 'state') == 'queued' then
     redis.call('LREM', 'rq:queue:' .. model, 1, id)
@@ -24,17 +45,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:deadlines:' .. model, '-inf'
     redis.call('ZREM', 'iq:deadlines:' .. model, id)
   end
 end
--- A gateway that died takes its reply stream with it, after a minute. Its clients are gone; they may come again to another one.
-for _, index in ipairs({ 'iq:leases:', 'iq:deadlines:' }) do
-  for _, id in ipairs(redis.call('ZRANGE', index .. model, 0, -1)) do
-    if (redis.call('HGET', ticket(id), 'waiting') or '') ~= '' and not awaited(id) then
-      redis.call('ZADD', 'iq:lingering:' .. model, 'NX', now + 15000, id)
-    end
-  end
-end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:lingering:' .. model, '-inf', now, 'LIMIT', 0, 100)) do
   redis.call('ZREM', 'iq:lingering:' .. model, id)
-  if redis.call('HGET', ticket(id), 'waiting') == '' or not awaited(id) then cancel(id) end
+  if abandoned(id) then cancel(id) end
 end
 if now < hold then return 0 end
 

@@ -174,7 +174,7 @@ class House:
 
     async def _worker_is_up(self, process: Process) -> bool:
         try:
-            for key in await self.redis.keys("iq:worker:*"):
+            for key in await self.redis.keys("iq:card:workers:*"):
                 card = json.loads(await self.redis.get(key) or "{}")
                 if card.get("pid") == process.pid and card["card"]:
                     self._names[process.pid] = card["name"]

@@ -20,7 +20,9 @@ _HOSTS_OF_RUNNING_JOBS = """
 local hosts = {}
 for _, key in ipairs(redis.call('KEYS', 'iq:job:*')) do
   local job = redis.call('HMGET', key, 'state', 'worker')
-  if job[1] == 'in_progress' then hosts[#hosts + 1] = cjson.decode(redis.call('GET', 'iq:worker:' .. job[2])).host end
+  if job[1] == 'in_progress' then
+    hosts[#hosts + 1] = cjson.decode(redis.call('GET', 'iq:card:workers:' .. job[2])).host
+  end
 end
 return hosts
 """

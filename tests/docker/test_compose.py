@@ -75,7 +75,7 @@ def test_the_built_in_model_answers(model: Project) -> None:
 
 def test_every_worker_has_a_container_and_the_model_was_fetched_once(model: Project) -> None:
     assert len(model.containers("worker")) == WORKERS
-    assert len(model.redis("SMEMBERS", "iq:workers")) == WORKERS
+    assert len(model.redis("ZRANGE", "iq:live:workers", "0", "-1")) == WORKERS
     assert model.compose("logs", "worker").count("fetched smollm2 to") == 1
 
 

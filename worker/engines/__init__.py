@@ -16,6 +16,9 @@ from shared.errors import EngineError
 from shared.protocol import Delta, Event, Task
 from shared.registry import Card
 
+UNTOLD = -1
+"""Stands for a token that is not told, or that means nothing here, in `Delta.tokens`: only its text counts."""
+
 
 class Execution(Protocol):
     """What an engine sees of the attempt it computes for."""
@@ -45,7 +48,8 @@ class Engine(Protocol):
         """Compute one choice of one prompt; `index` of the events stays 0. A task with several is split before.
 
         `past` is what an earlier execution has sent: go on after it, as if nothing had happened; `max_tokens` and the
-        usage count it in. Only engines get it whose card has the capability `continue`.
+        usage count it in. Only engines get it whose card has the capability `continue`. Where it has tokens that are
+        `UNTOLD`, because another model made it or because they were never told, its text is read again.
 
         Where the task wants `token_ids`, the pieces tell every token: see `Delta.tokens` and `with_prompt`.
         """

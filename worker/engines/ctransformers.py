@@ -15,13 +15,14 @@ from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest, Mo
 from shared.protocol import Chat, Completion, Delta, Done, Event, FinishReason, Progress, Sampling, Task, Timings, Usage
 from shared.registry import Card
 from worker import chat_formats
-from worker.engines import Execution, with_prompt
+from worker.engines import UNTOLD, Execution, with_prompt
 from worker.engines.ctransformers_client import Evaluator, Session
 from worker.engines.ctransformers_host import BATCH
 from worker.engines.ctransformers_text import Text
 from worker.engines.host import EngineHost
 from worker.engines.sampler import Sampler, logprobs
 from worker.engines.stops import Released, StopStrings
+from worker.formats.identity import digest, identity
 from worker.formats.legacy import Legacy, read_legacy
 
 _CHANGED = (2, 3, 6, 7, 8)
@@ -72,6 +73,7 @@ class CtransformersEngine:
             slots=1,
             created=int(model.path.stat().st_mtime),
             capabilities=("completion", "continue", *(("chat",) if model.chat_format else ())),
+            digest=digest(identity([model.path], legacy.architecture), b"".join(legacy.vocabulary)),
         )
 
     @property
@@ -147,11 +149,13 @@ class CtransformersEngine:
         self, session: Session, prompt: list[int], sampling: Sampling, stops: tuple[str, ...], past: Sequence[Delta]
     ) -> Iterator[Event]:
         made = [token for delta in past for token in delta.tokens]
-        most = self.card.context - len(prompt)
+        tokens = prompt + (self._text.more("".join(delta.text for delta in past)) if UNTOLD in made else made)
+        # How many the answer may have; its text may have taken more when it was read again than when it was made.
+        most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)
         sampler = Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
         released = StopStrings(stops)
-        tokens, cached = prompt + made, session.shared(prompt + made)
+        cached = session.shared(tokens)
         begun = time.monotonic()
         start, read_ms = cached, 0.0
         finish: FinishReason = "length"

@@ -7,12 +7,13 @@ import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from shared.errors import EngineError, HostDied, JobCancelled
-from worker.engines.ctransformers_host import BATCH, SOCKET
+from worker.engines.ctransformers_host import BATCH
 from worker.engines.host import Cancelled, EngineHost, never
 
 Logits = npt.NDArray[np.float32]
@@ -23,7 +24,6 @@ class Evaluator:
 
     def __init__(self, host: EngineHost, vocabulary_size: int) -> None:
         self._host = host
-        self._path = str(host.directory / SOCKET)
         self._size = vocabulary_size
         self._known: list[int] = []
         self._life = 0
@@ -32,28 +32,45 @@ class Evaluator:
     def session(
         self, cancelled: Cancelled = never, on_cancel: Callable[[Callable[[], None]], None] = lambda _: None
     ) -> Iterator[Session]:
-        """A connection to the host. Raises HostDied, with the tail of the host's log, when it breaks meanwhile.
+        """A connection to the host. Raises HostDied, with the tail of the host's log, when it breaks meanwhile, and
+        HostUnavailable when the host cannot be started again.
 
         Once `cancelled()`, of which `on_cancel` has a callback called, it raises JobCancelled instead.
         """
-        life = self._host.wait_ready(cancelled)
+        connected, life = self._host.connect(cancelled)
         if life != self._life:
             self._known, self._life = [], life
         try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.connect(self._path)
+            with connected as connection:
                 on_cancel(partial(_abort, connection))
                 with connection.makefile("rb") as answers:
-                    greeting = answers.readline()
+                    with self._host.pulse.awaited():
+                        greeting = answers.readline()
                     if not greeting.endswith(b"\n"):
                         raise ConnectionResetError("the host closed the connection")
+                    self._host.pulse.beat()
                     context = json.loads(greeting)["context"]
-                    yield Session(connection.sendall, answers.read, self._known, self._size, context, cancelled)
+                    exchange = partial(self._exchange, connection, answers)
+                    yield Session(exchange, self._known, context, cancelled)
         except OSError as exc:
             self._known = []
             if cancelled():
                 raise JobCancelled("cancelled while it ran") from exc
             raise HostDied(self._host.obituary(life)) from exc
+
+    def _exchange(self, connection: socket.socket, answers: BinaryIO, question: bytes) -> Logits:
+        """The answer to one question. Raises ConnectionResetError, EngineError."""
+        size = np.dtype(np.float32).itemsize * self._size
+        with self._host.pulse.awaited():
+            connection.sendall(question)
+            status = answers.read(1)
+            data = answers.read(size) if status == b"\1" else b""
+        if status and status != b"\1":
+            raise EngineError("ctransformers could not evaluate the tokens")
+        if len(data) < size:
+            raise ConnectionResetError("the host closed the connection")
+        self._host.pulse.beat()
+        return np.frombuffer(data, np.float32)
 
 
 def _abort(connection: socket.socket) -> None:
@@ -67,15 +84,13 @@ class Session:
 
     def __init__(
         self,
-        send: Callable[[bytes], None],
-        read: Callable[[int], bytes],
+        exchange: Callable[[bytes], Logits],
         known: list[int],
-        size: int,
         context: int,
         cancelled: Cancelled,
     ) -> None:
         self.context = context
-        self._send, self._read, self._known, self._size, self._cancelled = send, read, known, size, cancelled
+        self._exchange, self._known, self._cancelled = exchange, known, cancelled
 
     def shared(self, tokens: Sequence[int]) -> int:
         """How many of a sequence's first tokens need not be evaluated: all but the last, at most."""
@@ -91,15 +106,7 @@ class Session:
             if self._cancelled():
                 raise JobCancelled("cancelled while it ran")
             step = list(tokens[at : at + BATCH])
-            self._send(json.dumps({"tokens": step, "past": at}).encode() + b"\n")
             del self._known[at:]
-            status = self._read(1)
-            if not status:
-                raise ConnectionResetError("the host closed the connection")
-            if status != b"\1":
-                raise EngineError("ctransformers could not evaluate the tokens")
-            data = self._read(4 * self._size)
-            if len(data) < 4 * self._size:
-                raise ConnectionResetError("the host closed the connection")
+            logits = self._exchange(json.dumps({"tokens": step, "past": at}).encode() + b"\n")
             self._known += step
-            yield at + len(step), np.frombuffer(data, np.float32)
+            yield at + len(step), logits

@@ -10,12 +10,12 @@ import ctypes
 import json
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from worker.engines.host import enter
+from worker.engines.child import SOCKET, enter
 
-SOCKET = "ctransformers.sock"
 BATCH = 8
 """Tokens of a step. Larger ones write beyond buffers of some architectures."""
 _TYPES = {"gptneox": "gpt_neox"}
@@ -37,15 +37,16 @@ def main() -> None:
         model = LLM(parameters["path"], _TYPES.get(architecture, architecture), config=config)
         if architecture in _FIXED_POOL:
             evaluated(model, parameters["threads"], [0], model.context_length // 4)
-            evaluated(model, parameters["threads"], [0] * BATCH, 0)
+        evaluated(model, parameters["threads"], [0] * BATCH, 0)
+        begun = time.monotonic()
+        evaluated(model, parameters["threads"], [0] * BATCH, 0)
+        step = time.monotonic() - begun
     except (RuntimeError, OSError) as exc:
         sys.exit(f"ctransformers could not load the model: {exc}")
     with socket.socket(socket.AF_UNIX) as server:
-        path = Path(parameters["directory"]) / SOCKET
-        path.unlink(missing_ok=True)
-        server.bind(str(path))
+        server.bind(str(Path(parameters["directory"]) / SOCKET))
         server.listen()
-        ready()
+        ready(step)
         while True:
             connection, _ = server.accept()
             with connection, connection.makefile("rb") as questions:

@@ -39,6 +39,10 @@ class Text:
         begins = self._begins and self.bos is not None and tokens[:1] != [self.bos]
         return [self.bos, *tokens] if begins and self.bos is not None else tokens
 
+    def more(self, text: str) -> list[int]:
+        """The tokens of a text that goes on after others."""
+        return self._encoder.encode(text, begins=False)
+
     def bytes_of(self, token: int) -> bytes:
         """A token's text, which may be a part of a character; empty for those that end an answer."""
         return b"" if token in self.ends else self._bytes[token]

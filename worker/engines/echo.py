@@ -17,6 +17,7 @@ from shared.errors import ContextLengthExceeded, JobCancelled
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Task, Usage
 from shared.registry import Card
 from worker.engines import Execution, with_prompt
+from worker.formats.identity import digest, identity
 
 CONTEXT = 32_768
 _TOKEN = re.compile(r"\s*\S+|\s+")
@@ -40,6 +41,7 @@ class EchoEngine:
             slots=config.slots,
             created=int(time.time()),
             capabilities=("completion", "chat", *(("continue",) if config.echo_continue else ())),
+            digest=digest(identity([], model.id), b""),
         )
         self._interval = 1 / config.echo_rate if config.echo_rate else 0.0
         self._prefill = config.echo_prefill_ms / 1000

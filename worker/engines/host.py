@@ -1,40 +1,36 @@
 """An engine host: the child process in which an engine computes, so that a hostile file or request ends only it.
 
-Both ends are here. The worker's is `EngineHost`; the child's main function begins with `enter`. They share a private
+`EngineHost` is the worker's end; the child's main function begins with `enter` of child.py. They share a private
 directory (for a socket, and the log that takes all that the child prints), the child's stdin, on which it gets its
 parameters and whose end is its own, and the child's stdout, on which it says that it is ready.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import selectors
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from setproctitle import setproctitle
+from shared.errors import HostUnavailable, JobCancelled
+from shared.loops import Loop
+from worker.engines.child import SOCKET
+from worker.engines.host_process import HostProcess
+from worker.engines.pulse import Pulse
 
-from shared.errors import EngineError, JobCancelled, ModelLoadError
-from shared.lifeline import die_at_eof, die_with_parent
-
-_PATIENCE = 600.0
-"""Seconds that a start may take."""
+_PATIENCE, _LEAST_PATIENCE = 600.0, 60.0
+"""Seconds that a start may take: the first one, and any other at least."""
+_SLOWER = 10
+"""How many times as long as one that succeeded a start may take."""
 _STABLE = 10.0
 """Seconds after which a host is sound, so that its death is an accident and not the next of a row."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_TAIL_BYTES = 2000
-_SOCKET_ROOM = 80
-"""A unix socket's path has 104 bytes or a little more, so the directory's must leave some."""
-
+_TICK = 1.0
+"""Seconds between two looks at a host that lives."""
+_CONNECTS = 3
+"""Lives of a host in a row that may refuse a connection."""
 
 Cancelled = Callable[[], bool]
 
@@ -45,31 +41,28 @@ def never() -> bool:
 
 
 class EngineHost:
-    """Runs `python -m MODULE` and starts it again whenever it dies, after a pause when that happens repeatedly.
+    """Runs a host and starts it again whenever it dies, after a pause when that happens repeatedly.
 
-    `parameters` are handed to the child as JSON, with `directory` added. Raises ModelLoadError, with the tail of the
-    log, when the first start fails.
+    One that gives no sign of life to those who wait for it, for much longer than it ever did, is killed: see `pulse`.
+    `parameters` are handed to the child as JSON. Raises ModelLoadError, with the tail of the log, when the first start
+    fails.
     """
 
     def __init__(self, module: str, title: str, parameters: Mapping[str, Any]) -> None:
-        root = tempfile.gettempdir()
-        self.directory = Path(tempfile.mkdtemp(prefix="inferq-", dir=root if len(root) < _SOCKET_ROOM else "/tmp"))
-        self._module = module
-        self._parameters = {**parameters, "title": title, "parent": os.getpid(), "directory": str(self.directory)}
+        self.pulse = Pulse()
+        self._module, self._parameters = module, {**parameters, "title": title}
         self._closing = threading.Event()
         self._changed = threading.Condition()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: HostProcess  # of the present life, or of the last one
         self._started = 0  # how often the host became ready
         self._buried = 0  # how often it died after that
         self._epitaph = ""
         self._failures = 0
         self._failure = ""
-        try:
-            self._start()
-        except ModelLoadError:
-            shutil.rmtree(self.directory, ignore_errors=True)
-            raise
-        self._watcher = threading.Thread(target=self._watch, name="engine-host", daemon=True)
+        self._patience = _PATIENCE
+        self._pause = 0.0
+        self._start()
+        self._watcher = Loop("engine-host", self._watch)
         self._watcher.start()
 
     @property
@@ -82,141 +75,115 @@ class EngineHost:
         return "" if self.alive else self._failure
 
     @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+    def pid(self) -> int:
+        return self._process.pid
 
-    def wait_ready(self, cancelled: Cancelled = never) -> int:
-        """Wait while the host is being started again. Returns the number of its life, for `obituary`.
+    @property
+    def directory(self) -> Path:
+        """Of its present life."""
+        return self._process.directory
+
+    def connect(self, cancelled: Cancelled = never) -> tuple[socket.socket, int]:
+        """A connection to the host's socket, and the number of its life, for `obituary`.
+
+        Waits while the host is being started again. One that does not let anybody connect is ended: it has not heard of
+        the job, which must not be blamed for it.
 
         Raises:
-            ModelLoadError: the start that was waited for failed. The next one follows after a pause.
+            HostUnavailable: a start failed, or a host that has started cannot be reached.
             JobCancelled: `cancelled()` turned true.
         """
-        with self._changed:
-            failures = self._failures
-            while not self.alive:
-                if self._closing.is_set():
-                    raise EngineError("the engine is closed")
-                if self._failures > failures:
-                    raise ModelLoadError(self._failure)
-                if cancelled():
-                    raise JobCancelled("cancelled while the engine was being restarted")
-                self._changed.wait(0.1)
-            return self._started
+        for _ in range(_CONNECTS):
+            life, path = self._wait_ready(cancelled)
+            try:
+                connection = socket.socket(socket.AF_UNIX)
+            except OSError as exc:
+                raise HostUnavailable(f"the worker cannot open a socket: {exc}") from exc
+            try:
+                with self.pulse.awaited():
+                    connection.connect(str(path))
+                return connection, life
+            except OSError as exc:
+                connection.close()
+                self._kill(life, f"did not take a connection ({exc.strerror})")
+                self.obituary(life)
+        raise HostUnavailable("the engine host cannot be reached")
 
     def obituary(self, life: int) -> str:
         """How the host's `life` ended, with the tail of its log; for somebody whose connection to it broke."""
         with self._changed:
             if self._changed.wait_for(lambda: self._buried >= life, timeout=1.0):
                 return self._epitaph
-        return f"the engine host closed the connection; {self.tail()}"
-
-    def tail(self) -> str:
-        """The end of the log, in words."""
-        try:
-            text = (self.directory / "log").read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip()
-        except OSError:
-            text = ""
-        return f"its log ends:\n{text}" if text else "its log is empty"
+        return f"the engine host closed the connection; {self._process.tail()}"
 
     def close(self) -> None:
         """End the host and remove its directory."""
         self._closing.set()
-        self._kill()
-        self._watcher.join()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._process.kill()
+        self._watcher.stop(timeout=None)
+        self._process.bury()
+
+    def _wait_ready(self, cancelled: Cancelled) -> tuple[int, Path]:
+        """The number of the host's life, and its socket."""
+        with self._changed:
+            failures = self._failures
+            while not self.alive and not self._closing.is_set():
+                if self._failures > failures:
+                    raise HostUnavailable(self._failure)
+                if cancelled():
+                    raise JobCancelled("cancelled while the engine was being restarted")
+                self._changed.wait(0.1)
+            if self._closing.is_set():
+                raise HostUnavailable("the engine is closed")
+            return self._started, self._process.directory / SOCKET
+
+    def _kill(self, life: int, verdict: str) -> None:
+        """End one life, unless it is over already."""
+        with self._changed:
+            if self.alive and self._started == life:
+                self._process.kill(verdict)
+
+    def _watch(self) -> None:
+        """A step of the watcher: look at the host that lives for a second, or start it again."""
+        if self.alive:
+            self._look()
+        elif not self._closing.wait(self._pause):
+            self._revive()
+
+    def _look(self) -> None:
+        if not self._process.speaks(_TICK):
+            if silence := self.pulse.look(_TICK):
+                self._process.kill(f"was silent for {silence:.0f} s while it had work")
+            self._process.shorten_log()
+            return
+        epitaph = self._process.bury()
+        with self._changed:
+            self._epitaph, self._failure = epitaph, ""
+            self._buried = self._started
+            self._changed.notify_all()
+        self._pause = 0.0 if time.monotonic() - self._born > _STABLE else self._longer_pause()
+
+    def _revive(self) -> None:
+        try:
+            self._start()
+        except Exception as exc:
+            if self._closing.is_set():
+                return
+            with self._changed:
+                self._failure, self._failures = str(exc), self._failures + 1
+                self._changed.notify_all()
+            self._pause = self._longer_pause()
+            raise  # for the loop to log and count
 
     def _start(self) -> None:
-        with (self.directory / "log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", self._module],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                bufsize=0,
-            )
-        self._process = process
-        self._born = time.monotonic()
+        self._process, self._born = HostProcess(self._module), time.monotonic()
         if self._closing.is_set():
-            self._kill()
-        if not self._greet(process):
-            try:
-                process.wait(1.0)
-                how = self._reap(process)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                self._reap(process)
-                how = f"was not ready after {_PATIENCE:.0f} s"
-            raise ModelLoadError(f"the engine host {how} while it loaded the model; {self.tail()}")
+            self._process.kill()
+        self.pulse.begin(self._process.greet(self._parameters, self._patience))
+        self._patience = min(_PATIENCE, max(_LEAST_PATIENCE, _SLOWER * (time.monotonic() - self._born)))
         with self._changed:
             self._started += 1
             self._changed.notify_all()
 
-    def _greet(self, process: subprocess.Popen[bytes]) -> bool:
-        """Hand over the parameters and wait for the answer; False when the child is dead or late."""
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(self._parameters).encode() + b"\n")
-        except BrokenPipeError:
-            return False
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            return bool(selector.select(_PATIENCE)) and process.stdout.readline() == b"ready\n"
-
-    def _watch(self) -> None:
-        pause = 0.0
-        while True:
-            if self.alive:
-                assert self._process is not None
-                how = self._reap(self._process)
-                with self._changed:
-                    self._epitaph = f"the engine host {how}; {self.tail()}"
-                    self._buried = self._started
-                    self._failure = ""
-                    self._changed.notify_all()
-            lived = time.monotonic() - self._born
-            pause = 0.0 if lived > _STABLE else min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
-            if self._closing.wait(pause):
-                return
-            try:
-                self._start()
-            except ModelLoadError as exc:
-                with self._changed:
-                    self._failure, self._failures = exc.message, self._failures + 1
-                    self._changed.notify_all()
-
-    def _reap(self, process: subprocess.Popen[bytes]) -> str:
-        """Wait for the end of the child and say how it came."""
-        status = process.wait()
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
-            pipe.close()
-        return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-
-    def _kill(self) -> None:
-        if self._process:
-            self._process.kill()
-
-
-def enter() -> tuple[dict[str, Any], Callable[[], None]]:
-    """The child's first act: tie its life to the worker's, and send what it prints into the log.
-
-    Returns the parameters, and what to call when it is ready.
-    """
-    for stop in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which still has jobs to finish
-        signal.signal(stop, signal.SIG_IGN)
-    line = sys.stdin.buffer.readline()
-    if not line:
-        os._exit(1)
-    parameters: dict[str, Any] = json.loads(line)
-    die_at_eof(sys.stdin.fileno())
-    die_with_parent(parameters["parent"])
-    setproctitle(f"inferq engine {parameters['title']}")
-    answer = os.dup(1)
-    os.dup2(2, 1)
-
-    def ready() -> None:
-        os.write(answer, b"ready\n")
-
-    return parameters, ready
+    def _longer_pause(self) -> float:
+        return min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)

@@ -24,8 +24,9 @@ from worker.engines.llama_cpp_files import Files, checked
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_score import Scorer
-from worker.engines.llama_cpp_session import Sessions, identity
-from worker.formats.vocabulary import pieces
+from worker.engines.llama_cpp_session import Sessions
+from worker.formats.identity import digest, identity
+from worker.formats.vocabulary import pieces, written
 
 
 class LlamaCppEngine:
@@ -53,6 +54,12 @@ class LlamaCppEngine:
         except BaseException:
             self._host.close()
             raise
+        self._identity = identity(
+            [files.path, *dict(files.lora)],
+            [scale for _, scale in files.lora],
+            model.rope_freq_base,
+            model.rope_freq_scale,
+        )
         chats = model.chat_format or files.header.chat_template
         self.card = Card(
             id=model.id,
@@ -62,9 +69,10 @@ class LlamaCppEngine:
             slots=properties["total_slots"],
             created=int(files.path.stat().st_mtime),
             capabilities=("completion", "continue", *(("chat",) if chats else ())),
+            digest=digest(self._identity, written(files.path, files.header)),
         )
         self._cells = Cells(self.card.context)
-        self._scorer = Scorer(self._client, self.card.slots, self._vocabulary_size)
+        self._scorer = Scorer(self._client, self.card.slots, self._batch, self._vocabulary_size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
         """What the host needs to know."""
@@ -139,10 +147,7 @@ class LlamaCppEngine:
     @property
     def sessions(self) -> Sessions:
         """Saves and loads what the first slot has read; for an engine with one slot, between two runs."""
-        files, model = self._files, self._model
-        scales = [scale for _, scale in files.lora]
-        which = identity([files.path, *dict(files.lora)], scales, model.rope_freq_base, model.rope_freq_scale)
-        return Sessions(self._client, self._host.directory, which)
+        return Sessions(self._client, self._host.directory, self._identity)
 
     def _render(self, task: Task, execution: Execution) -> tuple[str, Prompt]:
         """The parameter that the prompt comes from, and the prompt.

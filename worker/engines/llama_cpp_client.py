@@ -11,7 +11,9 @@ from typing import Any
 
 from shared.errors import EngineError, HostDied, InferqError, InvalidRequest, JobCancelled
 from worker.engines.host import Cancelled, EngineHost, never
-from worker.engines.llama_cpp_host import SOCKET
+
+_BYTES_A_SECOND = 50_000
+"""How fast llama.cpp reads a question at the very least: it tokenizes one or two million."""
 
 
 class OutOfCells(EngineError):
@@ -19,15 +21,11 @@ class OutOfCells(EngineError):
 
 
 class Connection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
+    """HTTP over a unix socket that is connected already."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, connected: socket.socket) -> None:
         super().__init__("localhost")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self._path)
+        self.sock = connected
 
     def abort(self) -> None:
         """Wake the thread that reads from this connection; for another thread."""
@@ -39,23 +37,34 @@ class Connection(http.client.HTTPConnection):
 class Client:
     """Every method waits while the host is being restarted.
 
-    They raise InvalidRequest where llama.cpp refuses a request, and HostDied, with the tail of the host's log, when the
-    host dies meanwhile.
+    They raise InvalidRequest where llama.cpp refuses a request, HostDied, with the tail of the host's log, when the
+    host dies meanwhile, and HostUnavailable when it cannot be started again.
     """
 
     def __init__(self, host: EngineHost, key: str) -> None:
         self._host = host
-        self._socket = str(host.directory / SOCKET)
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def ask(
-        self, path: str, body: Mapping[str, Any] | None = None, cancelled: Cancelled = never, param: str | None = None
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        cancelled: Cancelled = never,
+        param: str | None = None,
+        *,
+        steps: int = 1,
+        seconds: float = 0.0,
     ) -> Any:
-        """One question, one JSON answer. `param` is the request's parameter at fault when the question is refused."""
-        life = self._host.wait_ready(cancelled)
-        with contextlib.closing(Connection(self._socket)) as connection, self._death_of(life):
-            response = self._send(connection, path, body)
-            answer = json.loads(response.read())
+        """One question, one JSON answer. `param` is the request's parameter at fault when the question is refused.
+
+        It is answered after up to so many steps of computing, and `seconds` of other work.
+        """
+        connected, life = self._host.connect(cancelled)
+        with contextlib.closing(Connection(connected)) as connection, self._death_of(life):
+            response = self._send(connection, path, body, steps, seconds)
+            with self._host.pulse.awaited():
+                answer = json.loads(response.read())
+            self._host.pulse.beat()
         if response.status != http.HTTPStatus.OK:
             raise _error(response.status, answer, param)
         return answer
@@ -73,17 +82,24 @@ class Client:
         `opened` gets the connection, for a cancellation to abort; closing the iterator closes it. Raises JobCancelled
         once `cancelled()` is true.
         """
-        life = self._host.wait_ready(cancelled)
-        connection = Connection(self._socket)
+        connected, life = self._host.connect(cancelled)
+        connection, pulse = Connection(connected), self._host.pulse
         try:
             opened(connection)
+            if cancelled():  # before there was something to abort
+                raise JobCancelled("cancelled before it ran")
             with self._death_of(life, cancelled):
                 response = self._send(connection, path, body)
                 if response.status != http.HTTPStatus.OK:
                     raise _error(response.status, json.loads(response.read()), None)
                 # Each event is one line; the lines between are blank or frame the HTTP chunks. Reading them past
                 # http.client's own decoding of chunks saves a fifth of the time that a token costs.
-                while line := response.fp.readline():
+                while True:
+                    with pulse.awaited():
+                        line = response.fp.readline()
+                    if not line:
+                        raise ConnectionResetError("the stream ended early")
+                    pulse.beat()
                     if not line.startswith(b"data: "):
                         continue
                     chunk = json.loads(line[6:])
@@ -94,22 +110,31 @@ class Client:
                     yield chunk
                     if chunk["stop"]:
                         return
-                raise ConnectionResetError("the stream ended early")
         finally:
             connection.abort()
             connection.close()
 
-    def _send(self, connection: Connection, path: str, body: Mapping[str, Any] | None) -> http.client.HTTPResponse:
+    def _send(
+        self,
+        connection: Connection,
+        path: str,
+        body: Mapping[str, Any] | None,
+        steps: int = 1,
+        seconds: float = 0.0,
+    ) -> http.client.HTTPResponse:
         payload = None if body is None else json.dumps(body)
-        connection.request("POST" if payload else "GET", path, payload, self._headers)
-        return connection.getresponse()
+        with self._host.pulse.awaited(steps, seconds + len(payload or "") / _BYTES_A_SECOND):
+            connection.request("POST" if payload else "GET", path, payload, self._headers)
+            response = connection.getresponse()
+        self._host.pulse.beat()
+        return response
 
     @contextlib.contextmanager
     def _death_of(self, life: int, cancelled: Cancelled = never) -> Iterator[None]:
         """Turns a broken connection into the reason why it broke."""
         try:
             yield
-        except (OSError, http.client.HTTPException, json.JSONDecodeError) as exc:
+        except (OSError, http.client.HTTPException, ValueError) as exc:  # ValueError: half a line of JSON
             if cancelled():
                 raise JobCancelled("cancelled while it ran") from exc
             raise HostDied(self._host.obituary(life)) from exc

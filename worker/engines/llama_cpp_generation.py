@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.errors import JobCancelled
 from shared.protocol import Delta, Done, Event, FinishReason, Progress, Prompt, Sampling, Timings, Usage
-from worker.engines import Execution
+from worker.engines import UNTOLD, Execution
 from worker.engines.cells import Cells, Claim
 from worker.engines.llama_cpp_client import Client, Connection, OutOfCells
 from worker.engines.llama_cpp_spelling import Piece, Spell, Spelling
@@ -20,8 +20,6 @@ _STREAM = {
     "cache_prompt": True,
     "response_fields": ["stop", "stop_type", "tokens_predicted", "timings"],  # of the last chunk only
 }
-UNTOLD = -1
-"""Stands for all but the last of the tokens that share a character: llama.cpp does not tell them."""
 _STEPS = 8
 """Tokens of one request where llama.cpp is to tell every one: it does so only at the end of a request."""
 _STALLS = 3
@@ -134,6 +132,7 @@ class Generation:
                         untold = before + predicted - len(self._tokens) - len(held)
                         if untold and self._spell:
                             raise _Untold
+                        # Of the tokens that share a character llama.cpp tells only the last.
                         tokens, held = (UNTOLD,) * untold + tuple(held), []
                         self._text.append(text)
                         self._tokens += tokens
@@ -168,7 +167,8 @@ class Generation:
         while (room := min(_STEPS, claim.most - len(prompt) - len(computed))) > 0:
             seed = (self._sampling.seed + len(self._tokens) + len(spelling)) % (2**32 - 1)
             request = {**self._choosing, "stop": (), "seed": seed, "prompt": prompt + computed, "n_predict": room}
-            reply = self._client.ask("/completion", {**request, "return_tokens": True}, self._cancelled)
+            steps = (len(prompt) + len(computed)) // self._batch + 1 + room
+            reply = self._client.ask("/completion", {**request, "return_tokens": True}, self._cancelled, steps=steps)
             if self._cancelled():
                 raise JobCancelled("cancelled while it ran")
             computed += reply["tokens"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
-from worker.engines.host import enter
+from worker.engines.child import SOCKET, enter
 
-SOCKET = "llama.sock"
-"""llama.cpp takes a host name that ends in `.sock` for the path of a unix socket."""
 DRAFTED = 3
 """Tokens that a draft model guesses in one step."""
 _PROMPT_CACHE_MIB = 256
@@ -22,11 +22,9 @@ def main() -> None:
 
     import xllamacpp  # after `enter`, which ties this process to the worker: the import takes a while
 
-    socket = Path(parameters["directory"]) / SOCKET
-    socket.unlink(missing_ok=True)
     options = xllamacpp.CommonParams()
     options.model.path = parameters["path"]
-    options.hostnames = [str(socket)]
+    options.hostnames = [str(Path(parameters["directory"]) / SOCKET)]
     options.api_keys = [parameters["key"]]
     options.n_ctx = parameters["context"]
     options.n_parallel = parameters["slots"]
@@ -56,9 +54,16 @@ def main() -> None:
         server = xllamacpp.Server(options)
     except RuntimeError:
         sys.exit("llama.cpp could not serve the model")
-    ready()
+    ready(_token_time(server) * parameters["batch"])  # a step reads a batch, faster than token by token
     while server:
         signal.pause()
+
+
+def _token_time(server: Any) -> float:
+    """Seconds that one token takes."""
+    begun = time.monotonic()
+    server.handle_completions({"prompt": [0], "n_predict": 1, "cache_prompt": False}, lambda _: None)
+    return time.monotonic() - begun
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ _FORCING = 1000.0
 class Scorer:
     """May be used from several threads; as many as there are slots compute at once."""
 
-    def __init__(self, client: Client, slots: int, vocabulary_size: int) -> None:
-        self._client, self._vocabulary_size = client, vocabulary_size
+    def __init__(self, client: Client, slots: int, batch: int, vocabulary_size: int) -> None:
+        self._client, self._batch, self._vocabulary_size = client, batch, vocabulary_size
         self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(slots):
             self._slots.put(slot)
@@ -49,5 +49,7 @@ class Scorer:
             "cache_prompt": True,
             "id_slot": slot,
         }
-        found: list[dict[str, Any]] = self._client.ask("/completion", request).get("completion_probabilities", [])
+        steps = len(before) // self._batch + 2
+        answer = self._client.ask("/completion", request, steps=steps)
+        found: list[dict[str, Any]] = answer.get("completion_probabilities", [])
         return found

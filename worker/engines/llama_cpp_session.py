@@ -10,7 +10,6 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,20 +20,8 @@ _FORMAT = "inferq session 1"
 _STATE = "session"
 """Name of llama.cpp's own file in the host's directory."""
 _HEADER_BYTES = 1024
-_SAMPLES, _SAMPLE_BYTES = 256, 4096
-
-
-def identity(files: Iterable[Path], *settings: object) -> str:
-    """Tells models apart, by samples from all over their files: the whole takes as long to hash as to load."""
-    digest = hashlib.sha256(repr(settings).encode())
-    for path in files:
-        size = path.stat().st_size
-        digest.update(size.to_bytes(8))
-        with path.open("rb") as file:
-            for index in range(_SAMPLES):
-                file.seek(index * max(0, size - _SAMPLE_BYTES) // (_SAMPLES - 1))
-                digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()
+_DISK = 60.0
+"""Seconds that a disk may take."""
 
 
 class Sessions:
@@ -45,7 +32,7 @@ class Sessions:
 
     def save(self, path: Path) -> None:
         """Raises EngineError."""
-        self._client.ask("/slots/0?action=save", {"filename": _STATE})
+        self._client.ask("/slots/0?action=save", {"filename": _STATE}, seconds=_DISK)
         try:
             with self._state.open("rb") as state:
                 header = {"format": _FORMAT, "model": self._identity, "state": _sha256(state)}
@@ -62,7 +49,7 @@ class Sessions:
                 self._check(path, file)
                 with self._state.open("wb") as state:
                     shutil.copyfileobj(file, state)
-            self._client.ask("/slots/0?action=restore", {"filename": _STATE}, param="session")
+            self._client.ask("/slots/0?action=restore", {"filename": _STATE}, param="session", seconds=_DISK)
         except OSError as exc:
             raise InvalidRequest(f"cannot load the session {path}: {exc.strerror}", param="session") from exc
         finally:

@@ -31,14 +31,18 @@ class TextEncoder:
         self._words, self._begin = words, begin
         self._word = functools.lru_cache(100_000)(encode_word)
 
-    def encode(self, text: str) -> list[int]:
-        """The tokens; those that stand for a turn or an end are taken where the text spells them."""
+    def encode(self, text: str, *, begins: bool = True) -> list[int]:
+        """The tokens; those that stand for a turn or an end are taken where the text spells them.
+
+        Not every text `begins` something: one may go on after another.
+        """
+        begin = self._begin if begins else ""
         tokens: list[int] = []
         for i, part in enumerate(self._control.split(text) if self._control else [text]):
             if i % 2:
                 tokens.append(self.places[part.encode()])
                 continue
-            for word in self._words.findall(part if i else self._begin + part):
+            for word in self._words.findall(part if i else begin + part):
                 for start in range(0, len(word), _LONGEST):
                     tokens += self._word(word[start : start + _LONGEST])
         return tokens

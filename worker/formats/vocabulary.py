@@ -6,7 +6,7 @@ import functools
 import re
 from pathlib import Path
 
-from worker.formats.gguf import Array, elements, read_header
+from worker.formats.gguf import Array, Header, elements, read_header
 
 _LITERAL = (3, 4)
 """Types of tokens that are written as they are: control, user defined."""
@@ -24,6 +24,14 @@ def pieces(path: Path) -> list[bytes]:
     literal = [kind in _LITERAL for kind in elements(path, types)] if types else [False] * len(words)
     spelled = _byte_level if metadata.get("tokenizer.ggml.model") == "gpt2" else _sentence_piece
     return [word if as_it_is else spelled(word) for word, as_it_is in zip(words, literal, strict=True)]
+
+
+def written(path: Path, header: Header) -> bytes:
+    """The vocabulary as the file has it."""
+    start, end = header.pairs.get("tokenizer.ggml.tokens", (0, 0))
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(end - start)
 
 
 def _byte_level(word: bytes) -> bytes:

@@ -1,0 +1,94 @@
+"""Anti-entropy: whoever waits here and hears nothing is compared with the ticket, which is the truth.
+
+Pushes may be lost: a reply stream overflows, lapses, or is forgotten by a Redis that lost its last second; a job may be
+lost with it, or the word that a client has left. What this process knows is therefore compared with Redis, a slice of
+it at a time, and put right on whichever side it is wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+from gateway.mailbox import Mailbox
+from gateway.replies import Replies
+from shared.errors import InferqError, WorkerLost
+from shared.loops import Loops
+from shared.store import Outage
+from shared.tickets import Tickets
+
+log = logging.getLogger(__name__)
+
+SILENCE = 5.0
+"""Seconds without an event after which a mailbox is compared."""
+_SLICE = 500
+"""Mailboxes that are compared in one step of Redis."""
+_PAUSE = 0.25
+_MOST_FAREWELLS = 10_000
+"""The oldest are forgotten beyond that; their jobs end all the same, only later."""
+
+
+class Reconciler:
+    """Compares the mailboxes of this process with the tickets, and repeats farewells that did not arrive."""
+
+    def __init__(self, tickets: Tickets, replies: Replies, loops: Loops, retention: int) -> None:
+        """`retention` is how many seconds a final job is kept."""
+        self._tickets = tickets
+        self._replies = replies
+        self._loops = loops
+        self._retention = retention
+        self._farewells: deque[Callable[[], None]] = deque(maxlen=_MOST_FAREWELLS)
+
+    def start(self) -> None:
+        self._loops.start("reconciler", self._step, pause=_PAUSE)
+
+    def say(self, farewell: Callable[[], None]) -> None:
+        """Tell Redis that a client has left, now or once it answers again."""
+        try:
+            farewell()
+        except Outage as exc:
+            log.warning("a client's leaving will be told later: %s", exc)
+            self._farewells.append(farewell)
+
+    def _step(self) -> None:
+        for _ in range(len(self._farewells)):
+            self.say(self._farewells.popleft())
+        quiet = time.monotonic() - SILENCE
+        silent = [box for box in self._replies.open_boxes() if box.seen and not box.ended and box.heard < quiet]
+        silent.sort(key=lambda box: box.heard)
+        if silent:
+            self._compare(silent[:_SLICE])
+
+    def _compare(self, boxes: list[Mailbox]) -> None:
+        differing = self._tickets.attach(self._replies.stream, [box.sighting for box in boxes])
+        now = time.monotonic()
+        for index, box in enumerate(boxes):
+            if box.closed:
+                if box.farewell:  # it crossed with the comparison, which has made the client known again
+                    self.say(box.farewell)
+                continue
+            if differing.get(index, True):
+                box.seen = now
+                if index in differing:
+                    self._replies.fill(box)
+            elif not box.ended:
+                self._restore(box, now)
+            box.heard = now
+
+    def _restore(self, box: Mailbox, now: float) -> None:
+        """Redis does not know the job."""
+        if now - box.seen >= self._retention:  # it may have ended since
+            box.fail(WorkerLost("The job is not known any more: it was lost, or has ended too long ago."))
+            return
+        log.warning("redis has lost %s", box.job_id)
+        assert box.restore is not None, "it was accepted"
+        try:
+            box.restore()
+        except Outage as exc:  # the others shall not wait for it
+            log.warning("%s is not put back yet: %s", box.job_id, exc)
+        except InferqError as exc:
+            box.fail(exc)
+        else:
+            box.seen = now

@@ -1,0 +1,65 @@
+#!lua flags=allow-oom
+-- Forget who lives no longer. Of a gateway the clients are gone too; their jobs wait a moment, for they may come again to another one.
+-- Of a model that nobody serves nothing is kept but what its jobs need.
+-- Workers and gateways all call it each second; one call in 0.4 s does it.
+-- ARGV: milliseconds that gateways, workers and models are believed to live, milliseconds that a job waits for its client
+local linger = tonumber(ARGV[4])
+local last = tonumber(redis.call('HGET', 'iq:lapse', 'last') or 0)
+if now >= last and now - last < 400 then return end
+redis.call('HSET', 'iq:lapse', 'last', now)
+-- After an outage everybody has a moment to say that he lives.
+if now < last or now - last > 3000 then redis.call('HSET', 'iq:lapse', 'hold', now + 10000) end
+local hold = tonumber(redis.call('HGET', 'iq:lapse', 'hold') or 0)
+if now < hold and hold - now <= 10000 then return end
+
+local function lapsed(kind, ttl)
+  local group = 'iq:live:' .. kind
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', group, '(' .. now + ttl, '+inf')) do redis.call('ZADD', group, now + ttl, name) end
+  return redis.call('ZRANGEBYSCORE', group, '-inf', '(' .. now, 'LIMIT', 0, 20)
+end
+
+local function forget(kind, name)
+  redis.call('ZREM', 'iq:live:' .. kind, name)
+  redis.call('DEL', 'iq:card:' .. kind .. ':' .. name)
+end
+
+for _, reply in ipairs(lapsed('gateways', ARGV[1])) do
+  local jobs = redis.call('SRANDMEMBER', reply .. ':jobs', 200)
+  for _, id in ipairs(jobs) do
+    local t = redis.call('HMGET', ticket(id), 'state', 'model')
+    redis.call('SREM', reply .. ':jobs', id)
+    if t[1] == 'queued' or t[1] == 'in_progress' then
+      local streams = {}
+      for other in replies(id) do
+        if other ~= reply then streams[#streams + 1] = other end
+      end
+      redis.call('HSET', ticket(id), 'reply', table.concat(streams, ' '))
+      local before = redis.call('HGET', ticket(id), 'waiting')
+      dismiss(id, function(other) return string.sub(other, -#reply) == reply end)
+      if before ~= '' and abandoned(id) then redis.call('ZADD', 'iq:lingering:' .. t[2], 'NX', now + linger, id) end
+    end
+  end
+  if #jobs == 0 then
+    redis.call('DEL', reply)
+    forget('gateways', reply)
+  end
+end
+for _, name in ipairs(lapsed('workers', ARGV[2])) do
+  local read, card = pcall(cjson.decode, redis.call('GET', 'iq:card:workers:' .. name) or '')
+  redis.call('SREM', 'rq:workers', 'rq:worker:' .. name)
+  if read and type(card.model) == 'string' then redis.call('SREM', 'rq:workers:' .. card.model, 'rq:worker:' .. name) end
+  forget('workers', name)
+end
+for _, model in ipairs(lapsed('models', ARGV[3])) do
+  redis.call('SADD', 'rq:queues', 'rq:queue:' .. model) -- where it was never asked for, it is not listed there
+  forget('models', model)
+end
+for _, queue in ipairs(redis.call('SMEMBERS', 'rq:queues')) do
+  local model = string.sub(queue, 10)
+  local needed = redis.call('ZSCORE', 'iq:live:models', model) or redis.call('EXISTS', queue, queue .. ':intermediate',
+    'iq:leases:' .. model, 'iq:deadlines:' .. model, 'iq:lingering:' .. model, 'iq:limbo:' .. model) > 0
+  if not needed then
+    redis.call('SREM', 'rq:queues', queue)
+    redis.call('DEL', 'iq:counts:' .. model, 'iq:sweep:' .. model)
+  end
+end

@@ -1,0 +1,83 @@
+"""What is said of one job between those who have to do with it and its ticket. Pure values; see tickets.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from shared.protocol import State
+
+
+class Answer(IntEnum):
+    """What `append` and `renew` answer; see append.lua."""
+
+    RESEND = -1
+    FENCED = 0
+    OK = 1
+    CANCELLED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A client's attempt at a request, and how it is known when it comes again."""
+
+    fingerprint: str
+    """Of the request, with its owner: the same for every attempt."""
+    number: int = 0
+    """The client's own count of attempts, from 0."""
+    idempotency: str = ""
+    """A hash of its Idempotency-Key and its owner, if it sent one."""
+    waits: bool = True
+    """It keeps its connection open for the answer; once all such clients have left, the job is cancelled."""
+    parts: bool = False
+    """It reads the answer as it comes, so that nothing of it can be taken back."""
+
+
+NOBODY = Attempt("", waits=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a gateway knows of a job that somebody waits for there."""
+
+    job_id: str
+    number: int
+    """Of the last event that it has; 0 for none."""
+    by: str
+    """The execution that wrote that event."""
+    visitor: str = ""
+    """Whose client waits, by the id with which its request came; empty for somebody who only follows the job."""
+    parts: bool = False
+    """The answer is read as it comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that was given to an execution."""
+
+    seq: int
+    """Events that earlier executions have emitted."""
+    tries: int
+    accepted: str
+    """The encoded `Accepted`."""
+    waited: int
+    """Milliseconds since it was submitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What Redis knows about a job. Times are Unix times in milliseconds."""
+
+    id: str
+    state: State
+    model: str
+    owner: str
+    events: int
+    """Number of the last event."""
+    by: str
+    """The execution that wrote it."""
+    tokens: int
+    """Of the answer so far."""
+    created: int
+    started: int | None
+    ended: int | None

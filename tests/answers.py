@@ -1,0 +1,44 @@
+"""What an engine says, asked directly, and the execution that it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from shared.protocol import Delta, Done, Event
+
+
+class Running:
+    """An execution that nobody but the test cancels."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._callbacks: list[Callable[[], None]] = []
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+        if self.cancelled:
+            callback()
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        for callback in self._callbacks:
+            callback()
+
+
+def deltas(events: Sequence[Event]) -> list[Delta]:
+    return [event for event in events if isinstance(event, Delta)]
+
+
+def tokens(events: Sequence[Event]) -> list[int]:
+    return [token for delta in deltas(events) for token in delta.tokens]
+
+
+def text(events: Sequence[Event]) -> str:
+    return "".join(delta.text for delta in deltas(events))
+
+
+def finish(events: Sequence[Event]) -> tuple[str | None, Done]:
+    last, done = events[-2:]
+    assert isinstance(last, Delta)
+    assert isinstance(done, Done)
+    return last.finish_reason, done

@@ -1,0 +1,38 @@
+"""What a crash, a failover or an overflow takes from Redis, made for real."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from tests.stack import Stack
+
+
+def lose_job(stack: Stack, job_id: str, model: str = "echo") -> None:
+    """Redis has never heard of a job, as after a failover to a server that lagged behind."""
+    assert stack.redis.delete(f"iq:job:{job_id}", f"iq:events:{job_id}", f"rq:job:{job_id}") == 3
+    stack.redis.lrem(f"rq:queue:{model}", 0, job_id)
+    stack.redis.zrem(f"iq:deadlines:{model}", job_id)
+    for key in stack.redis.scan_iter("iq:reply:*:jobs"):
+        stack.redis.srem(key, job_id)
+    for key in stack.redis.scan_iter("iq:idempotency:*"):
+        stack.redis.delete(key)
+
+
+def copy_of(stack: Stack) -> Path:
+    """The append-only files as they are now, all that came before written out."""
+    time.sleep(1.2)  # appendfsync everysec
+    copy = stack.directory / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(stack.directory / "appendonlydir", copy)
+    return copy
+
+
+def go_back(stack: Stack, copy: Path) -> None:
+    """Kill Valkey and start it at once with what it knew at the time of the copy."""
+    stack.valkey.kill()
+    stack.valkey.wait()
+    shutil.rmtree(stack.directory / "appendonlydir")
+    shutil.copytree(copy, stack.directory / "appendonlydir")
+    stack.start_valkey()

@@ -1,0 +1,280 @@
+"""The contract of `worker.engines.Engine`, which every engine keeps. A new one is a line of ENGINES."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.catalogue import Model
+from shared.config import Config
+from shared.errors import ContextLengthExceeded, HostDied, HostUnavailable, InvalidRequest, JobCancelled
+from shared.protocol import Chat, Completion, Delta, Event, Message, Prompt, Sampling, Task
+from tests.answers import Running, deltas, finish, text, tokens
+from tests.fixtures.make_legacy import write
+from tests.stack import wait_for
+from worker import engines
+from worker.engines import UNTOLD, Engine
+
+TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
+
+
+@dataclass(frozen=True)
+class Entry:
+    engine: str
+    make: Callable[[Path], object] | None = None
+    """Makes a model's file; None where the engine needs none, and has neither a vocabulary nor a host."""
+
+
+ENGINES = [
+    Entry("echo"),
+    Entry("llama.cpp", lambda path: shutil.copy(TINY, path)),
+    Entry("ctransformers", lambda path: write("gptj", "F16", path)),
+]
+WITH_MODEL = [entry for entry in ENGINES if entry.make]
+
+PROMPT = "thirteen green blue sixteen eleven main twelve red ten nine six tree"
+"""The tiny models answer it with whole characters, and read their answers again as the same tokens."""
+MOST = 8
+CONTEXT = 256
+
+
+def named(entry: Entry) -> str:
+    return entry.engine
+
+
+def load(entry: Entry, folder: Path) -> Engine:
+    path = folder / "model.bin" if entry.make else None
+    if entry.make:
+        entry.make(folder / "model.bin")
+    model = Model("tiny", "", path, entry.engine, None, chat_format="plain")
+    return engines.load(model, Config(slots=1, threads=1, context=CONTEXT, echo_rate=200))
+
+
+@pytest.fixture(scope="module", params=ENGINES, ids=named)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with closing(load(request.param, tmp_path_factory.mktemp("model"))) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module", params=WITH_MODEL, ids=named)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with closing(load(request.param, tmp_path_factory.mktemp("model"))) as engine:
+        yield engine
+
+
+def completion(prompt: Prompt = PROMPT, **sampling: Any) -> Completion:
+    given = {"seed": 1, "max_tokens": MOST, "temperature": 0.0, "ignore_eos": True, **sampling}
+    return Completion("tiny", (prompt,), Sampling(**given))
+
+
+def chat(said: str) -> Chat:
+    return Chat("tiny", (Message("user", said),), Sampling(seed=1, max_tokens=MOST, temperature=0.0))
+
+
+def run(engine: Engine, task: Task, past: Sequence[Delta] = ()) -> list[Event]:
+    return list(engine.run(task, Running(), past))
+
+
+def serves(engine: Engine) -> bool:
+    return finish(run(engine, completion()))[1].usage.completion_tokens == MOST
+
+
+def test_the_card_tells_models_apart(engine: Engine, tmp_path: Path) -> None:
+    card = engine.card
+    assert {"completion", "chat", "continue"} == set(card.capabilities)
+    assert (card.id, card.context, card.slots) == ("tiny", CONTEXT, 1)
+    [entry] = [entry for entry in ENGINES if entry.engine == card.engine]
+    with closing(load(entry, tmp_path)) as same:
+        assert same.card.digest == card.digest
+    assert len(bytes.fromhex(card.digest)) == 4
+    assert engine.trouble == ""
+
+
+def test_an_answer_runs_to_its_end_and_counts(engine: Engine) -> None:
+    events = run(engine, completion())
+    reason, done = finish(events)
+    assert reason == "length"
+    assert [delta.finish_reason for delta in deltas(events) if delta.finish_reason] == ["length"]
+    assert done.usage.prompt_tokens == len(engine.tokenize(PROMPT))
+    assert done.usage.completion_tokens == len(tokens(events)) == MOST
+    assert text(events)
+
+
+def test_a_chat_is_answered(engine: Engine) -> None:
+    assert text(run(engine, chat(PROMPT)))
+
+
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_a_cancelled_run_stops_and_the_engine_serves_on(engine: Engine, moment: str) -> None:
+    execution = Running()
+    events = engine.run(completion(PROMPT * 2, max_tokens=None), execution)
+    if moment == "while":
+        next(events)
+    execution.cancel()
+    with pytest.raises(JobCancelled):
+        list(events)
+    assert serves(engine)
+
+
+def test_a_run_that_is_closed_stops_and_the_engine_serves_on(engine: Engine) -> None:
+    events = engine.run(completion(max_tokens=None), Running())
+    next(events)
+    events.close()  # type: ignore[attr-defined]  # it is a generator
+    assert serves(engine)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["tokens", "text"])
+@pytest.mark.parametrize("cut", [1, 4, 7])
+def test_an_answer_goes_on_after_a_part(engine: Engine, cut: int, told: bool) -> None:
+    whole = run(engine, completion())
+    past = deltas(whole)[:cut]
+    if not told:
+        past = [replace(delta, tokens=(UNTOLD,) * len(delta.tokens)) for delta in past]
+    rest = run(engine, completion(), past)
+    assert text(past) + text(rest) == text(whole)
+    assert finish(rest)[0] == "length"
+    assert finish(rest)[1].usage.completion_tokens == MOST
+    assert finish(rest)[1].usage.prompt_tokens == finish(whole)[1].usage.prompt_tokens
+
+
+def test_an_answer_that_was_whole_but_for_its_end_only_ends(engine: Engine) -> None:
+    past = [Delta(" word", (UNTOLD,)) for _ in range(MOST)]
+    rest = run(engine, completion(), past)
+    assert (text(rest), finish(rest)[0]) == ("", "length")
+    assert finish(rest)[1].usage.completion_tokens == MOST
+
+
+def test_a_stop_string_ends_the_text_before_it(engine: Engine) -> None:
+    whole = text(run(engine, completion()))
+    stop = whole[len(whole) // 2 :][:3]
+    events = run(engine, completion(stop=("never said", stop)))
+    assert text(events) == whole[: whole.index(stop)]
+    assert finish(events)[0] == "stop"
+
+
+def test_token_ids_are_a_prompt_and_are_told_where_they_are_wanted(engine: Engine) -> None:
+    ids = tuple(engine.tokenize(PROMPT))
+    events = run(engine, replace(completion(ids), token_ids=True))
+    assert deltas(events)[0].prompt_tokens == ids
+    assert UNTOLD not in tokens(events)
+    usage = finish(events)[1].usage
+    assert (usage.prompt_tokens, usage.completion_tokens) == (len(ids), len(tokens(events))) == (len(ids), MOST)
+
+
+def test_the_same_seed_gives_the_same_text(engine: Engine) -> None:
+    once, again = (text(run(engine, completion(seed=7, temperature=1.0))) for _ in range(2))
+    assert once == again
+
+
+def test_another_seed_gives_another_text(model: Engine) -> None:
+    texts = {text(run(model, completion(seed=seed, temperature=1.0))) for seed in range(4)}
+    assert len(texts) > 1
+
+
+def test_what_does_not_fit_is_refused_and_the_parameter_named(engine: Engine) -> None:
+    many = "one " * 2 * CONTEXT
+    for task, param in (
+        (completion(many), "prompt"),
+        (completion(tuple(engine.tokenize(many))), "prompt"),
+        (chat(many), "messages"),
+    ):
+        with pytest.raises(ContextLengthExceeded, match=f"{CONTEXT} tokens") as refusal:
+            run(engine, task)
+        assert refusal.value.param == param
+    assert serves(engine)
+
+
+def test_an_empty_prompt_is_answered_or_refused(engine: Engine) -> None:
+    try:
+        assert finish(run(engine, completion("")))
+    except InvalidRequest as exc:
+        refused = exc.param
+    else:
+        refused = "prompt"
+    assert refused == "prompt"
+
+
+def test_a_token_that_is_none_is_refused(model: Engine) -> None:
+    with pytest.raises(InvalidRequest, match="1000000 is no token") as refusal:
+        run(model, completion((1, 1_000_000)))
+    assert refusal.value.param == "prompt"
+    with pytest.raises(InvalidRequest, match="1000000 is no token") as refusal:
+        run(model, completion(logit_bias=((1_000_000, 1.0),)))
+    assert refusal.value.param == "logit_bias"
+
+
+def test_tokens_and_their_texts_agree(model: Engine) -> None:
+    ids = model.tokenize(PROMPT)
+    assert model.detokenize(ids).decode().strip() == PROMPT
+    events = run(model, replace(completion(), token_ids=True))
+    assert model.detokenize(tokens(events)).decode(errors="replace") == text(events)
+
+
+def test_scores_are_those_of_each_token_after_those_before_it(engine: Engine) -> None:
+    ids = engine.tokenize(PROMPT)
+    scores = engine.score(ids)
+    assert len(scores) == len(ids) - 1
+    assert all(score <= 0 for score in scores)
+    assert engine.score(ids, after=5) == pytest.approx(scores[4:], abs=0.01)
+
+
+def test_no_more_is_scored_than_fits(model: Engine) -> None:
+    with pytest.raises(ContextLengthExceeded):
+        model.score([1] * (CONTEXT + 1))
+
+
+# The host's faults
+
+
+def host_of(engine: Engine) -> int:
+    pid: int = engine.host_pid  # type: ignore[attr-defined]  # of engines with a host
+    return pid
+
+
+@pytest.mark.parametrize("entry", WITH_MODEL, ids=named)
+def test_a_host_that_dies_is_missed_at_once_and_replaced(entry: Entry, tmp_path: Path) -> None:
+    with closing(load(entry, tmp_path)) as engine:
+        before = host_of(engine)
+        events = engine.run(completion(max_tokens=None), Running())
+        next(events)
+        os.kill(before, signal.SIGSTOP)  # so that it cannot end before the kill
+        os.kill(before, signal.SIGKILL)
+        with pytest.raises(HostDied, match=r"(?s)killed by SIGKILL; its log ends:.*loading .*model\.bin"):
+            list(events)
+        assert serves(engine)
+        assert host_of(engine) != before
+
+
+@pytest.mark.parametrize("entry", WITH_MODEL, ids=named)
+def test_a_host_that_hangs_is_ended_and_replaced(entry: Entry, tmp_path: Path) -> None:
+    with closing(load(entry, tmp_path)) as engine:
+        before = host_of(engine)
+        os.kill(before, signal.SIGSTOP)
+        with pytest.raises(HostDied, match=r"was silent for \d+ s while it had work, and was killed; its log ends:"):
+            run(engine, completion())
+        assert serves(engine)
+        assert host_of(engine) != before
+
+
+@pytest.mark.parametrize("entry", WITH_MODEL, ids=named)
+def test_a_host_that_does_not_come_back_is_no_fault_of_the_job(entry: Entry, tmp_path: Path) -> None:
+    with closing(load(entry, tmp_path)) as engine:
+        path, away = tmp_path / "model.bin", tmp_path / "away"
+        path.rename(away)
+        os.kill(host_of(engine), signal.SIGKILL)
+        wait_for(lambda: engine.trouble, "the failed start", 60)
+        for _ in range(2):
+            with pytest.raises(HostUnavailable, match="while it loaded the model; its log ends:"):
+                run(engine, completion())
+            assert "while it loaded the model" in engine.trouble
+        away.rename(path)
+        wait_for(lambda: not engine.trouble, "its return", 90)
+        assert serves(engine)

@@ -1,0 +1,149 @@
+"""Text is placed by where it belongs: never a gap, never a repeat, whatever executions and numbers it comes with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.mailbox import ClientGone, Conflict, Mailbox
+from shared.errors import WorkerLost
+from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, Usage
+
+END = Done(Usage(1, 3))
+
+
+def taken(box: Mailbox) -> Iterator[Event]:
+    while (event := box.take(0)) is not None:
+        yield event
+
+
+def text(box: Mailbox, index: int = 0) -> str:
+    return "".join(event.text for event in taken(box) if isinstance(event, Delta) and event.index == index)
+
+
+def test_events_come_once_and_in_order() -> None:
+    box = Mailbox("a", parts=True)
+    box.put(1, "x", [Progress(0, 3), Delta("one", (1,))])
+    box.put(1, "x", [Progress(0, 3), Delta("one", (1,)), Delta(" two", (2,), offset=3)])
+    assert list(taken(box)) == [Progress(0, 3), Delta("one", (1,)), Delta(" two", (2,), offset=3)]
+    assert box.place == (3, "x")
+
+
+def test_what_follows_is_told_by_number_and_execution() -> None:
+    box = Mailbox("a", parts=True)
+    assert box.follows(1, "x")
+    assert not box.follows(2, "x")
+    box.put(1, "x", [Delta("one")])
+    assert box.has(1, "x")
+    assert box.follows(2, "x")
+    assert not box.follows(3, "x")
+    assert not box.follows(2, "y")  # it may have gone on from something else
+    assert not box.has(1, "y")
+
+
+def test_unknown_events_keep_their_numbers() -> None:
+    box = Mailbox("a", parts=True)
+    box.put(1, "x", [None, Delta("one"), None])
+    assert box.follows(4, "x")
+    assert list(taken(box)) == [Delta("one")]
+
+
+class TestAnotherExecution:
+    """Redis lost the last second of the first one, and with it what numbers it had given."""
+
+    @pytest.fixture
+    def box(self) -> Mailbox:
+        box = Mailbox("a", parts=True)
+        box.put(1, "x", [Progress(0, 2), Progress(2, 2), Delta("one", (1,)), Delta(" two", (2,), offset=3)])
+        box.realign()
+        return box
+
+    def test_fills_in_what_is_missing(self, box: Mailbox) -> None:
+        box.put(1, "y", [Delta("one", (1,)), Delta(" two", (2,), offset=3), Delta(" three", (3,), offset=7), END])
+        assert text(box) == "one two three"
+        assert box.ended
+
+    def test_may_cut_its_pieces_elsewhere(self, box: Mailbox) -> None:
+        box.put(1, "y", [Delta("on"), Delta("e two th", offset=2), Delta("ree", offset=10, finish_reason="stop")])
+        assert text(box) == "one two three"
+
+    def test_is_refused_where_it_says_something_else(self, box: Mailbox) -> None:
+        with pytest.raises(Conflict):
+            box.put(1, "y", [Delta("one"), Delta(" tWo", offset=3)])
+        assert text(box) == "one two"
+
+    def test_is_refused_where_it_leaves_a_gap(self, box: Mailbox) -> None:
+        with pytest.raises(Conflict):
+            box.put(1, "y", [Delta("three", offset=9)])
+
+    def test_is_refused_where_it_ends_earlier(self, box: Mailbox) -> None:
+        with pytest.raises(Conflict):
+            box.put(1, "y", [Delta("one", finish_reason="stop")])
+
+    def test_ends_a_choice_once(self, box: Mailbox) -> None:
+        box.put(1, "y", [Delta("one two"), Delta(offset=7, finish_reason="stop")])
+        box.realign()
+        box.put(1, "z", [Delta("one two"), Delta(offset=7, finish_reason="stop"), END])
+        ends = [event for event in taken(box) if isinstance(event, Delta) and event.finish_reason]
+        assert ends == [Delta(offset=7, finish_reason="stop")]
+        with pytest.raises(Conflict):
+            box.ended = False
+            box.put(9, "z", [Delta(" more", offset=7)])
+
+    def test_is_refused_where_ids_of_tokens_are_told(self) -> None:
+        box = Mailbox("a", parts=True)
+        box.exact = True
+        box.put(1, "x", [Delta("one", (1,))])
+        with pytest.raises(Conflict):
+            box.realign()
+
+    def test_choices_are_placed_apart(self) -> None:
+        box = Mailbox("a", parts=True)
+        box.put(1, "x", [Delta("a", index=0), Delta("b", index=1), Delta("a", index=0, offset=1)])
+        box.realign()
+        box.put(1, "y", [Delta("bb", index=1), Delta("aaa", index=0)])
+        pieces = [event for event in taken(box) if isinstance(event, Delta)]
+        assert ["".join(p.text for p in pieces if p.index == i) for i in (0, 1)] == ["aaa", "bb"]
+
+
+class TestStartingOver:
+    def test_is_told_to_who_waits_for_the_whole(self) -> None:
+        box = Mailbox("a")
+        box.put(1, "x", [Delta("one")])
+        box.put(2, "0", [StartOver()])
+        box.put(3, "y", [Delta("other"), END])
+        assert list(taken(box)) == [Delta("one"), StartOver(), Delta("other"), END]
+
+    def test_is_nothing_to_who_has_read_a_part(self) -> None:
+        """What is computed anew has to be the same for him."""
+        box = Mailbox("a", parts=True)
+        box.put(1, "x", [Delta("one")])
+        box.put(2, "0", [StartOver()])
+        box.put(3, "y", [Delta("one two")])
+        assert text(box) == "one two"
+        with pytest.raises(Conflict):
+            box.put(4, "y", [Delta("other")])
+
+    def test_by_the_mailbox_itself(self) -> None:
+        box = Mailbox("a")
+        box.put(1, "x", [Delta("one")])
+        box.start_over()
+        box.put(1, "y", [Delta("other")])
+        assert list(taken(box)) == [Delta("one"), StartOver(), Delta("other")]
+
+
+def test_a_failure_is_the_last_event() -> None:
+    box = Mailbox("a")
+    box.fail(WorkerLost("gone"))
+    box.fail(WorkerLost("again"))
+    box.put(1, "x", [Delta("late")])
+    assert list(taken(box)) == [Failed("worker_lost", "gone")]
+    assert box.last == Failed("worker_lost", "gone")
+
+
+def test_leaving_is_learnt_by_whoever_takes() -> None:
+    box = Mailbox("a")
+    box.leave()
+    with pytest.raises(ClientGone):
+        box.take(1)

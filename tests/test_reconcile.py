@@ -1,0 +1,284 @@
+"""Pushes may be lost, answers may not: whoever waits is compared with the ticket; nobody waits for what Redis has."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from tests.calls import CHATS, ENDLESS, LATER, busy, chat, data, post_later, raw_post, spoken, submitted
+from tests.losses import copy_of, go_back, lose_job
+from tests.stack import Stack, children, wait_for
+
+WORDS = " ".join(f"w{i}" for i in range(30))
+PATIENCE = 40.0
+"""Seconds: what is promised is 10, and machines differ by a factor of four."""
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+def read(stack: Stack, body: dict[str, Any], **headers: str) -> str:
+    """The text of a streamed chat that ends well."""
+    with stack.http().stream("POST", CHATS, json={**body, "stream": True}, headers=headers) as answer:
+        chunks = list(data(answer.iter_lines()))
+    assert chunks[-1] == "[DONE]", chunks[-1]
+    return spoken(chunks)
+
+
+def ask(stack: Stack, body: dict[str, Any], **headers: str) -> str:
+    """The text of a chat that is answered whole."""
+    answer = stack.http().post(CHATS, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["choices"][0]["message"]["content"])
+
+
+def follow(stack: Stack, job_id: str) -> str:
+    with stack.http().stream("GET", f"/v1/jobs/{job_id}/events") as answer:
+        lines = (line for line in answer.iter_lines() if not line.startswith("id: "))
+        chunks = list(data(lines))
+    assert chunks[-1] == "[DONE]", chunks[-1]
+    return spoken(chunks)
+
+
+def reply_stream(stack: Stack) -> str:
+    names: Any = stack.redis.zrange("iq:live:gateways", 0, -1)
+    return str(names[0].decode())
+
+
+def answered(waiting: Future[str]) -> str:
+    return waiting.result(timeout=PATIENCE)
+
+
+class TestAnEndThatNobodyTold:
+    """The job has ended, and no push says so."""
+
+    def test_trimmed_from_the_reply_stream_of_a_frozen_gateway(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
+        gateway = empty.start_gateway()
+        empty.start_worker(echo_rate=20)
+        waiting = pool.submit(read, empty, chat(WORDS))
+        job_id = submitted(empty, (), "in_progress")
+        wait_for(lambda: empty.events(job_id) > 3, "text")
+        [process] = children(gateway)
+        os.kill(process, signal.SIGSTOP)
+        wait_for(lambda: empty.state(job_id) == "completed", "its end")
+        empty.redis.xtrim(reply_stream(empty), maxlen=0, approximate=False)  # as other jobs' events would
+        os.kill(process, signal.SIGCONT)
+        assert answered(waiting) == WORDS
+
+    def test_written_to_no_reply_stream(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
+        """Ours had lapsed while another gateway attached, so that the ticket does not list it any more."""
+        empty.start_gateway()
+        empty.start_worker(echo_rate=10)
+        waiting = pool.submit(ask, empty, chat(WORDS))
+        job_id = submitted(empty, (), "in_progress")
+        wait_for(lambda: empty.events(job_id) > 3, "text")
+        assert empty.redis.hset(f"iq:job:{job_id}", "reply", "iq:reply:another") == 0
+        assert empty.redis.delete(reply_stream(empty)) == 1
+        assert answered(waiting) == WORDS
+
+    def test_under_ids_that_lie_behind_the_readers_place(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
+        """The clock of the new master is behind that of the old one."""
+        empty.start_gateway()
+        empty.start_worker(echo_rate=10)
+        later = f"{int(time.time() * 1000) + 3_600_000}-0"
+        stream = reply_stream(empty)
+        empty.redis.xadd(stream, {"j": "nobody", "f": 1, "l": 1, "x": "", "e": "[]"}, id=later)
+        time.sleep(1)  # it is read
+        empty.redis.delete(stream)
+        empty.redis.xgroup_create(stream, "reader", mkstream=True)
+        assert answered(pool.submit(read, empty, chat(WORDS))) == WORDS
+
+    def test_to_a_gateway_that_began_while_memory_was_out(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
+        first = empty.start_gateway()
+        empty.start_worker(echo_rate=5)
+        job_id = post_later(empty.http(), WORDS)
+        wait_for(lambda: empty.events(job_id) > 3, "text")
+        empty.redis.config_set("maxmemory", "1")
+        first.kill()
+        first.wait()
+        wait_for(empty.port_is_free, "the end of the gateway's processes")
+        empty.start_gateway()
+        assert answered(pool.submit(follow, empty, job_id)) == WORDS
+        assert empty.redis.config_get("maxmemory")["maxmemory"] == "1"
+        empty.redis.config_set("maxmemory", "0")
+
+    def test_by_a_redis_that_lost_its_last_second_unnoticed(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
+        empty.start_gateway()
+        empty.start_worker(slots=1, echo_prefill_ms=1500)
+        blocker = pool.submit(ask, empty, chat("blocker"))
+        submitted(empty, (), "in_progress")
+        copy = copy_of(empty)
+        known = set(empty.jobs())
+        lost = pool.submit(read, empty, chat("lost"))
+        job_id = submitted(empty, known, "queued")
+        go_back(empty, copy)
+        assert job_id not in empty.jobs()
+        assert answered(blocker) == "blocker"
+        assert answered(lost) == "lost"
+
+
+class TestALostJob:
+    """Redis has lost an accepted job: whoever waits for it is served, and whatever else goes wrong is theirs alone."""
+
+    @pytest.fixture
+    def stack(self, empty: Stack) -> Stack:
+        empty.start_gateway()
+        empty.start_worker(slots=1, echo_rate=100)
+        return empty
+
+    def test_is_answered_to_whoever_joined_it(self, stack: Stack, pool: ThreadPoolExecutor) -> None:
+        with busy(stack):
+            known = set(stack.jobs())
+            body, key = chat("mine"), {"Idempotency-Key": "k"}
+            asked = [pool.submit(ask, stack, body, **key)]
+            job_id = submitted(stack, known, "queued")
+            asked += [pool.submit(ask, stack, body, **key), pool.submit(follow, stack, job_id)]
+            wait_for(lambda: stack.redis.hget(f"iq:job:{job_id}", "parts"), "a reader")
+            lose_job(stack, job_id)
+        assert {answered(one) for one in asked} == {"mine"}
+
+    def test_that_nobody_but_a_follower_knows(self, stack: Stack, pool: ThreadPoolExecutor) -> None:
+        with busy(stack):
+            job_id = post_later(stack.http(), "promised")
+            following = pool.submit(follow, stack, job_id)
+            wait_for(lambda: stack.redis.hget(f"iq:job:{job_id}", "parts"), "the follower")
+            lose_job(stack, job_id)
+            wait_for(lambda: stack.state(job_id) == "queued", "its return", PATIENCE)
+            assert stack.redis.hget(f"iq:job:{job_id}", "kept") == b"1"
+        assert answered(following) == "promised"
+
+    def test_meets_a_full_queue(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
+        empty.settings["max_queue"] = 1
+        empty.start_gateway()
+        empty.start_worker(slots=1, echo_rate=100)
+        with busy(empty):
+            known = set(empty.jobs())
+            lost = pool.submit(ask, empty, chat("lost"))
+            job_id = submitted(empty, known, "queued")
+            lose_job(empty, job_id)
+            other = post_later(empty.http(), "faster")  # takes the only place
+            assert empty.http().post(CHATS, json=chat("one more")).status_code == 429
+            wait_for(lambda: empty.state(job_id) == "queued", "its return", PATIENCE)
+        assert answered(lost) == "lost"
+        wait_for(lambda: empty.state(other) == "completed", "the other")
+
+    def test_that_had_sent_a_part_goes_on_where_it_stopped(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
+        empty.start_gateway()
+        empty.start_worker(echo_rate=8)
+        waiting = pool.submit(read, empty, chat(WORDS))
+        job_id = submitted(empty, (), "in_progress")
+        wait_for(lambda: empty.events(job_id) > 3, "text")
+        empty.redis.zrem("iq:leases:echo", job_id)
+        lose_job(empty, job_id)
+        assert answered(waiting) == WORDS
+
+    def test_while_memory_is_out_waits_without_harm_to_others(self, stack: Stack, pool: ThreadPoolExecutor) -> None:
+        with busy(stack):
+            known = set(stack.jobs())
+            lost = pool.submit(ask, stack, chat("lost"))
+            job_id = submitted(stack, known, "queued")
+            known = set(stack.jobs())
+            other = pool.submit(read, stack, chat("other"))
+            submitted(stack, known, "queued")
+            lose_job(stack, job_id)
+            stack.redis.config_set("maxmemory", "1")
+            wait_for(lambda: b"inferq_redis_up 1.0" in stack.http().get("/metrics").content, "metrics")
+            time.sleep(7)  # it is found missing, and cannot be put back
+            assert stack.state(job_id) == ""
+        assert answered(other) == "other"
+        stack.redis.config_set("maxmemory", "0")
+        assert answered(lost) == "lost"
+
+    def test_that_may_have_ended_long_ago_is_told_of(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
+        """A gateway that was away for longer than jobs are kept cannot know what became of them."""
+        empty.settings["retention"] = 2
+        gateway = empty.start_gateway()
+        empty.start_worker(echo_rate=20)
+
+        def ended() -> httpx.Response:
+            return empty.http().post(CHATS, json=chat(WORDS))
+
+        waiting = pool.submit(ended)
+        job_id = submitted(empty, (), "in_progress")
+        [process] = children(gateway)
+        os.kill(process, signal.SIGSTOP)
+        wait_for(lambda: empty.state(job_id) == "completed", "its end")
+        wait_for(lambda: not empty.jobs(), "the end of its retention")
+        empty.redis.xtrim(reply_stream(empty), maxlen=0, approximate=False)
+        os.kill(process, signal.SIGCONT)
+        answer = waiting.result(timeout=PATIENCE)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "worker_lost")
+        assert not empty.jobs()
+
+
+class TestWhoWaits:
+    @pytest.mark.parametrize("promised_first", [True, False], ids=["promised first", "promised to who joined"])
+    def test_a_promised_job_outlives_the_leaving_of_others(self, empty: Stack, promised_first: bool) -> None:
+        empty.start_gateway()
+        empty.start_worker(slots=1, echo_rate=100)
+        key = {"Idempotency-Key": "k"}
+
+        def promise() -> str:
+            headers = {"Content-Type": "application/json", **key, **LATER}
+            answer = empty.http().post(CHATS, content=json.dumps(chat("kept")), headers=headers)
+            assert answer.status_code == 202
+            return str(answer.json()["id"])
+
+        with busy(empty):
+            known = set(empty.jobs())
+            promised = promise() if promised_first else ""
+            leaver = raw_post(empty, CHATS, chat("kept"), **key)
+            job_id = submitted(empty, known, "queued")
+            wait_for(lambda: empty.redis.hget(f"iq:job:{job_id}", "waiting"), "the other client")
+            promised = promised or promise()
+            leaver.close()
+            wait_for(lambda: empty.redis.hget(f"iq:job:{job_id}", "waiting") == b"", "its leaving")
+            assert promised == job_id
+            assert empty.redis.zscore("iq:lingering:echo", job_id) is None
+        wait_for(lambda: empty.state(job_id) == "completed", "its end")
+
+    def test_a_leaving_that_redis_did_not_hear_is_told_later(self, empty: Stack) -> None:
+        empty.start_gateway()
+        empty.start_worker(echo_rate=5)
+        connection = raw_post(empty, CHATS, chat(WORDS * 20, stream=True))
+        job_id = submitted(empty, (), "in_progress")
+        wait_for(lambda: empty.events(job_id) > 1, "text")
+        empty.valkey.kill()
+        empty.valkey.wait()
+        connection.close()
+        time.sleep(1.5)
+        empty.start_valkey()
+        wait_for(lambda: empty.state(job_id) == "cancelled", "the cancellation", PATIENCE)
+
+    def test_the_jobs_of_a_dead_gateways_clients_wait_a_moment_and_are_cancelled(self, empty: Stack) -> None:
+        first = empty.start_gateway()
+        empty.start_worker(slots=1, echo_rate=100)
+        blocker = post_later(empty.http(), ENDLESS)
+        wait_for(lambda: empty.state(blocker) == "in_progress", "a full worker")
+        known = set(empty.jobs())
+        leaver = raw_post(empty, CHATS, chat("nobody comes back for it"))
+        job_id = submitted(empty, known, "queued")
+        gone = reply_stream(empty)
+        for pid in (first.pid, *children(first)):
+            os.kill(pid, signal.SIGKILL)
+        wait_for(empty.port_is_free, "the end of the gateway's processes")
+        leaver.close()
+        empty.start_gateway()
+        empty.redis.zadd("iq:live:gateways", {gone: 1})  # a minute later
+        wait_for(lambda: empty.redis.zscore("iq:lingering:echo", job_id), "its lingering")
+        keys = (gone, f"{gone}:jobs", f"iq:card:gateways:{gone}")
+        wait_for(lambda: not empty.redis.exists(*keys), "its being forgotten")
+        empty.redis.zadd("iq:lingering:echo", {job_id: 1})  # another quarter of a minute later
+        wait_for(lambda: empty.state(job_id) == "cancelled", "its end")
+        assert empty.state(blocker) == "in_progress"  # which was promised

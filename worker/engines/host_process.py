@@ -1,0 +1,117 @@
+"""One life of an engine host: its process, and the private folder with its socket and its log."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shared.errors import ModelLoadError
+from shared.logs import shorten
+from shared.scratch import Scratch
+
+_TAIL_BYTES = 2000
+_SOCKET_ROOM = 70
+"""A unix socket's path has 104 bytes or a little more, so the directory's must leave some."""
+
+
+class HostProcess:
+    """The child that runs `python -m MODULE`. Raises ModelLoadError when it cannot be started."""
+
+    def __init__(self, module: str) -> None:
+        root = Path(tempfile.gettempdir())
+        try:
+            self._scratch = Scratch("inferq-host-", root if len(str(root)) < _SOCKET_ROOM else Path("/tmp"))
+        except OSError as exc:
+            raise ModelLoadError(f"the engine host got no folder: {exc}") from exc
+        self.directory = self._scratch.path
+        self._log = self.directory / "log"
+        self._verdict = ""
+        try:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", module],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    bufsize=0,
+                )
+        except OSError as exc:
+            self._scratch.remove()
+            raise ModelLoadError(f"the engine host cannot be started: {exc}") from exc
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def greet(self, parameters: Mapping[str, Any], patience: float) -> float:
+        """Hand over the parameters and wait until it is ready, for so many seconds at most.
+
+        Returns the most seconds that a step may take. Raises ModelLoadError, with the tail of the log, when the child
+        dies meanwhile or is late; it is buried then.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        given = {**parameters, "parent": os.getpid(), "directory": str(self.directory)}
+        try:
+            self._process.stdin.write(json.dumps(given).encode() + b"\n")
+            if not self.speaks(patience):
+                self.kill(f"was not ready after {patience:.0f} s")
+            word, _, step = self._process.stdout.readline().partition(b" ")
+            if word == b"ready":
+                return float(step)
+        except BrokenPipeError:  # it ended at once
+            pass
+        raise ModelLoadError(f"the engine host {self._end()} while it loaded the model; {self._bury()}")
+
+    def speaks(self, within: float) -> bool:
+        """Wait up to `within` seconds until it says something or ends, which is all that it does once it is ready."""
+        assert self._process.stdout is not None
+        poll = select.poll()  # which, unlike other ways to wait, takes no file descriptor
+        poll.register(self._process.stdout, select.POLLIN)
+        return bool(poll.poll(within * 1000))
+
+    def kill(self, verdict: str = "") -> None:
+        """`verdict` says why, in `bury`."""
+        self._verdict = self._verdict or verdict
+        self._process.kill()
+
+    def bury(self) -> str:
+        """Say how it ended, with the tail of its log, and remove its folder. What is left of it is killed."""
+        return f"the engine host {self._end()}; {self._bury()}"
+
+    def tail(self) -> str:
+        """The end of the log, in words."""
+        try:
+            text = self._log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip()
+        except OSError:
+            text = ""
+        return f"its log ends:\n{text}" if text else "its log is empty"
+
+    def shorten_log(self) -> None:
+        shorten(self._log)
+
+    def _end(self) -> str:
+        try:
+            status = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:  # it has closed its stdout, or broken off
+            self._process.kill()
+            status = self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+        if self._verdict:
+            return f"{self._verdict}, and was killed"
+        return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+    def _bury(self) -> str:
+        tail = self.tail()
+        self._scratch.remove()
+        return tail
