@@ -79,17 +79,11 @@ class Confirmer:
         if self._known and not self._batch:
             return
         self._known = False
-        # A new client each time it failed: one that reconnects by itself goes to the same server, master or not.
         if self._connected is None:
             self._connected = Redis(connection_pool=self._client.connection_pool, single_connection_client=True)
-        try:
-            write = script(self._connected, "written")
-            there: Any = write(keys=[], args=[one.job_id for one in self._batch])
-            self._tell(_doubt(self._connected, 0.01 if self._doubt == _NO_FSYNC else PATIENCE))
-        except BaseException:
-            self._connected.close()
-            self._connected = None
-            raise
+        write = script(self._connected, "written")
+        there: Any = write(keys=[], args=[one.job_id for one in self._batch])
+        self._tell(_doubt(self._connected, 0.01 if self._doubt == _NO_FSYNC else PATIENCE))
         for one, kept in zip(self._batch, there, strict=True):
             if one.kept.set_running_or_notify_cancel():
                 one.kept.set_result(bool(kept))

@@ -71,8 +71,10 @@ def two_hosts() -> Iterator[Hosts]:
             _ip("-n", host, "link", "set", "lo", "up")
         yield hosts
     finally:
+        for link in (0, 3):  # those of a namespace would go with it, but later
+            subprocess.run(["ip", "link", "delete", f"inferq{number}-{link}"], capture_output=True, check=False)
         for host in (hosts.front, hosts.back):
-            subprocess.run(["ip", "netns", "delete", host], capture_output=True, check=False)  # takes its links along
+            subprocess.run(["ip", "netns", "delete", host], capture_output=True, check=False)
 
 
 def _ip(*arguments: str) -> None:

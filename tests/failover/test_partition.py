@@ -204,7 +204,6 @@ def test_what_the_cut_off_side_accepts_may_be_lost_unless_its_client_waits(tmp_p
         holds_in_any_case(stack, report)
         assert report.late == [said(4), said(5)]
         assert report.lost  # the partition hit something
-        print("DBG", len(report.lost), len(report.after), report.after.count(None))
 
 
 def test_with_min_replicas_to_write_the_cut_off_side_soon_refuses(tmp_path: Path, hosts: Hosts) -> None:
@@ -213,5 +212,4 @@ def test_with_min_replicas_to_write_the_cut_off_side_soon_refuses(tmp_path: Path
         holds_in_any_case(stack, report)
         assert set(report.late) <= {"", said(4), said(5)}
         first_refusal = report.after.index(None)
-        print("DBG", len(report.lost), len(report.after), report.after.count(None), first_refusal)
         assert report.lost <= set(report.after[:first_refusal])
