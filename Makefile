@@ -18,7 +18,7 @@ test: .venv/dev          ## all tests
 docker-test: .venv/dev   ## docker-compose.yml on a Docker engine; as root on Debian 12 it brings one along
 	tests/docker/engine.sh $(BIN)/python -m pytest tests/docker/test_compose.py
 
-chaos: .venv/dev         ## everything dies at random under load; options in ARGS, e.g. make chaos ARGS="--seed 7 --requests 200"
+chaos: .venv/dev         ## everything is hurt at random under load; options in ARGS, e.g. make chaos ARGS="--seeds 5", ARGS="--seed 7 --requests 200"
 	$(BIN)/inferq pull
 	$(BIN)/python -m tests.chaos $(ARGS)
 
@@ -31,8 +31,8 @@ failover: .venv/dev      ## failovers of Redis under load, and one during a part
 load: .venv/dev          ## two thousand streams at once
 	$(BIN)/python -m pytest tests/load/test_many_streams.py --timeout 300
 
-memory: .venv/dev        ## what a hundred thousand small jobs leave in Redis
-	$(BIN)/python -m pytest tests/load/test_memory.py --timeout 400
+memory: .venv/dev        ## what a hundred thousand small jobs, and whatever was killed, leave behind
+	$(BIN)/python -m pytest tests/load/test_memory.py tests/load/test_leaks.py --timeout 600
 
 check: .venv/dev         ## format, lint, types, layers
 	$(BIN)/ruff format --check

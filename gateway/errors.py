@@ -44,6 +44,7 @@ _UNKNOWN = Outcome(500, "server_error", retry=True)
 _OUTCOMES: dict[str, Outcome] = {
     **dict.fromkeys(CODES, _INVALID),
     "context_length_exceeded": _INVALID,
+    "unknown_event": _INVALID,
     "model_not_found": Outcome(404, "invalid_request_error", retry=False),
     "job_not_found": Outcome(404, "invalid_request_error", retry=False),
     "request_timeout": Outcome(408, "invalid_request_error", retry=False),

@@ -102,10 +102,10 @@ def _begin(worker: Any) -> None:
 
 def _leave(worker: Any) -> None:
     """Say that this process lives no longer, for those of its clients' jobs that are left."""
-    from gateway.app import leave
+    if (app := getattr(worker, "wsgi", None)) is not None:  # else it did not get that far
+        from gateway.app import leave
 
-    if worker.wsgi is not None:
-        leave(worker.wsgi)
+        leave(app)
 
 
 def main(config: Config) -> int:

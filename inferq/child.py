@@ -46,20 +46,22 @@ class Child:
         now = time.monotonic()
         if self._process is None:
             if now >= self.due:
-                self.start()
+                try:
+                    self.start()
+                except OSError as exc:  # the machine has no room for it now
+                    self._failed(f"cannot be started: {exc}")
         elif (status := self._process.poll()) is not None:
             self.kill()  # what it leaves behind in its group would hold its port or its memory
-            self.failures = 1 if now - self._started > LONG_LIFE else self.failures + 1
-            delay = min(FIRST_DELAY * 2 ** min(self.failures - 1, 10), LONGEST_DELAY)
-            self.due = now + delay
-            log.warning(
-                "%s (pid %d) ended with %s; starting it again in %.1f s",
-                self.name,
-                self._process.pid,
-                _described(status),
-                delay,
-            )
+            if now - self._started > LONG_LIFE:
+                self.failures = 0
+            self._failed(f"(pid {self._process.pid}) ended with {_described(status)}")
             self._process = None
+
+    def _failed(self, how: str) -> None:
+        self.failures += 1
+        delay = min(FIRST_DELAY * 2 ** min(self.failures - 1, 10), LONGEST_DELAY)
+        self.due = time.monotonic() + delay
+        log.warning("%s %s; starting it again in %.1f s", self.name, how, delay)
 
     def terminate(self) -> None:
         if self._process:

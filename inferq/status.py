@@ -21,7 +21,7 @@ from inferq.table import aligned
 from shared import census, registry
 from shared.census import Failure, Numbers
 from shared.config import PREFIX, Config
-from shared.registry import Worker
+from shared.registry import GatewayProcess, Worker
 from shared.store import Outage, connect
 
 PERIOD = 2.0
@@ -34,6 +34,7 @@ _SHOWN = 10
 class Status:
     """A moment."""
 
+    gateways: list[GatewayProcess]
     workers: list[Worker]
     busy: dict[str, int]
     """Jobs that each worker computes."""
@@ -77,7 +78,8 @@ def _look(client: Redis, url: str) -> Status:
     try:
         workers = registry.workers(client)
         names = census.models(client) | registry.models(client).keys() | {worker.model for worker in workers}
-        return Status(workers, census.busy(client, names), census.numbers(client, names), census.failures(client, 100))
+        numbers, failures = census.numbers(client, names), census.failures(client, 100)
+        return Status(registry.gateways(client), workers, census.busy(client, names), numbers, failures)
     except Outage as exc:
         raise unanswered(url, exc) from exc
 
@@ -133,6 +135,10 @@ def _plain(status: Status) -> dict[str, Any]:
             }
             for w in status.workers
         ],
+        "gateways": [
+            {"host": g.host, "pid": g.pid, "since": g.since, "ready": not g.reason, "reason": g.reason or None}
+            for g in status.gateways
+        ],
         "failures": [asdict(failure) for failure in status.failures],
     }
 
@@ -140,6 +146,8 @@ def _plain(status: Status) -> dict[str, Any]:
 def as_table(status: Status) -> str:
     parts = [_models(status) if status.models else "no models: no worker has been started yet"]
     parts += [_workers(status)] if status.workers else ["no live workers"]
+    unwell = [gateway for gateway in status.gateways if gateway.reason]
+    parts += [_gateways(unwell)] if unwell else []
     parts += [_failures(status.failures[:_SHOWN])] if status.failures else []
     return "\n\n".join(parts)
 
@@ -167,6 +175,12 @@ def _workers(status: Status) -> str:
         slots = f"{status.busy.get(w.name, 0)} of {w.card.slots}" if w.card else "-"
         state = "ready" if w.card else f"not ready: {w.reason}"
         rows.append((w.name, w.model, w.host, str(w.pid), _span(time.time() - w.since), slots, state))
+    return aligned(rows)
+
+
+def _gateways(unwell: list[GatewayProcess]) -> str:
+    rows = [("GATEWAY", "PID", "UP", "STATE")]
+    rows += [(g.host, str(g.pid), _span(time.time() - g.since), f"not well: {g.reason}") for g in unwell]
     return aligned(rows)
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from shared import registry
 from shared.loops import Loop, Loops
-from tests.stack import wait_for
+from shared.protocol import Accepted, Completion, Delta, Done, Failed, Sampling, State, Usage
+from shared.tickets import Tickets
+from tests.calls import CHATS, chat, post_later
+from tests.commands import inferq
+from tests.record import read
+from tests.stack import Stack, wait_for
+from worker.execution import Execution
+from worker.publish import Publisher
 
 
 @pytest.fixture
@@ -78,3 +89,72 @@ def test_the_loops_of_a_process_tell_their_trouble_together() -> None:
     finally:
         well.stop(5)
         ill.stop(5)
+
+
+class TestOfAGateway:
+    """The sweep of one model keeps failing, because its key is not what it should be."""
+
+    def test_that_keeps_failing_is_told_and_harms_no_other_model(self, empty: Stack) -> None:
+        empty.start_gateway()
+        empty.start_worker(slots=1)
+        http = empty.http()
+        assert http.post(CHATS, json=chat("Hello")).status_code == 200
+        empty.redis.sadd("rq:queues", "rq:queue:spoiled")
+        empty.redis.set("iq:sweep:spoiled", "no hash")
+        empty.redis.set("rq:queue:spoiled", "no list")  # somebody still needs it, so it is not forgotten
+        unready = wait_for(lambda: (answer := http.get("/readyz")).status_code == 503 and answer.json(), "trouble")
+        assert unready["reason"].startswith("sweep: ResponseError: ")
+        assert re.search(r'^inferq_loop_errors_total\{loop="sweep"\} [1-9]', http.get("/metrics").text, re.MULTILINE)
+        wait_for(lambda: [g.reason for g in registry.gateways(empty.redis) if "sweep" in g.reason], "the card", 40)
+        shown = inferq("status", INFERQ_REDIS_URL=str(empty.settings["redis_url"])).stdout
+        assert "not well: sweep: ResponseError" in shown
+        assert http.post(CHATS, json=chat("Hello")).status_code == 200
+        empty.worker.kill()
+        empty.worker.wait()
+        headers = {"Prefer": "respond-async", "x-request-timeout": "1"}
+        job_id = str(http.post(CHATS, json=chat("one"), headers=headers).json()["id"])
+        wait_for(lambda: empty.state(job_id) == "failed", "its deadline")
+        empty.redis.delete("iq:sweep:spoiled", "rq:queue:spoiled")
+        wait_for(lambda: not registry.gateways(empty.redis)[0].reason, "its recovery", 40)
+        wait_for(lambda: "sweep" not in http.get("/readyz").text, "readiness")
+
+
+def test_what_a_newer_card_says_ends_no_loop(empty: Stack) -> None:
+    empty.settings["request_timeout"] = 2
+    empty.start_gateway()
+    empty.start_worker()
+    blob: Any = empty.redis.get("iq:card:models:echo")
+    empty.redis.set("iq:card:models:new", json.dumps({**json.loads(blob), "id": "new", "modalities": ["text"]}))
+    empty.redis.set("iq:card:models:newer", json.dumps(["a", "list"]))
+    empty.redis.zadd("iq:live:models", {"new": 10**13, "newer": 10**13})
+    http = empty.http()
+    wait_for(lambda: [model["id"] for model in http.get("/v1/models").json()["data"]] == ["echo", "new"], "the new one")
+    empty.worker.kill()
+    empty.worker.wait()
+    job_id = post_later(http, "nobody computes it")
+    wait_for(lambda: empty.state(job_id) == "failed", "its deadline")
+    assert 'loop="directory"' not in http.get("/metrics").text
+
+
+def test_an_event_that_cannot_be_written_fails_its_job_alone(empty: Stack) -> None:
+    tickets, loops = Tickets(empty.redis), Loops()
+    tickets.load()
+    publisher = Publisher(empty.redis, "m", loops)
+    executions = []
+    for name in ("good", "bad"):
+        accepted = Accepted(Completion("m", ("x",), Sampling(seed=1)), created=1)
+        tickets.submit(name, accepted, reply="", max_queue=9, wait=60, keep=60)
+        empty.redis.lmove("rq:queue:m", "rq:queue:m:intermediate")
+        claim = tickets.claim("m", name, "x-" + name, lease_ms=60_000, worker="w")
+        assert claim
+        executions.append(Execution(name, "x-" + name, claim))
+    good, bad = executions
+    publisher.publish(bad, Delta("\ud800"))
+    publisher.publish(good, Delta("fine"))
+    publisher.publish(good, Done(Usage(1, 1)), State.COMPLETED)
+    wait_for(lambda: empty.state("good") == "completed" and empty.state("bad") == "failed", "both ends")
+    publisher.publish(bad, Delta("too late"))
+    assert bad.cancelled
+    publisher.stop()
+    assert loops.errors() == {"publisher": 0}
+    assert [type(event) for event in read(empty.redis, "bad").events] == [Failed]

@@ -87,8 +87,8 @@ class TestAnotherExecution:
         box.put(1, "z", [Delta("one two"), Delta(offset=7, finish_reason="stop"), END])
         ends = [event for event in taken(box) if isinstance(event, Delta) and event.finish_reason]
         assert ends == [Delta(offset=7, finish_reason="stop")]
+        box.ended = False
         with pytest.raises(Conflict):
-            box.ended = False
             box.put(9, "z", [Delta(" more", offset=7)])
 
     def test_is_refused_where_ids_of_tokens_are_told(self) -> None:

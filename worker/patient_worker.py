@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
 from redis import Redis
 from rq import SimpleWorker
+
+from shared.store import Outage
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +26,11 @@ class PatientWorker(SimpleWorker):
     def _set_connection(self, connection: Redis) -> Redis:
         """RQ would wait seven minutes for each answer, but a link that is cut tells nobody."""
         return connection
+
+    def register_birth(self) -> None:
+        """The worker's announcements do the same again and again, so a Redis that is away does not matter here."""
+        with suppress(*Outage):
+            super().register_birth()  # type: ignore[no-untyped-call]  # RQ's is not annotated
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """The lease keeper does it."""

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_FINAL = ("WRONGTYPE", "ERR")
+"""What an answer of Redis begins with that is none of an outage."""
+
 
 class Run:
     """The computation of one execution.
@@ -205,10 +208,12 @@ def give_back(tickets: Tickets, execution: Execution, reason: InferqError) -> No
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """An outage of Redis is never a failure of the job."""
+    """An outage of Redis is never a failure of the job. What it will never answer otherwise is raised."""
     while True:
         try:
             return call()
         except Outage as exc:
+            if str(exc).startswith(_FINAL):
+                raise
             log.warning("waiting for redis: %s", exc)
             time.sleep(PAUSE)

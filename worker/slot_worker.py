@@ -19,7 +19,7 @@ from redis import OutOfMemoryError, Redis
 from rq import Queue
 from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
-from rq.worker_registration import clean_worker_registry
+from rq.worker_registration import clean_worker_registry, register
 
 from shared import registry
 from shared.config import Config
@@ -174,6 +174,7 @@ class SlotWorker(PatientWorker):
         if self._stopping.is_set() or not self._herald.announce(self.trouble, self._loops.errors()):
             return
         with suppress(OutOfMemoryError), self._lease_client.pipeline() as pipe:  # it is for RQ's tools only
+            register(self, pipe)  # anew: whoever was taken for dead is not listed any more
             pipe.hset(self.key, mapping=self.serialize())
             pipe.expire(self.key, self.worker_ttl + 60)
             pipe.execute()

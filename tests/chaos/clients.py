@@ -3,73 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from random import Random
 from typing import Any
 
 from tests.calls import CHATS, COMPLETIONS, said
+from tests.chaos.failures import Failure, Forgotten, Gap, Refused, UnknownEvent
+from tests.chaos.judgement import Fate, difference, judge
 from tests.chaos.plan import Kind, Request
-from tests.chaos.wire import Answer, Broken, Wire
+from tests.chaos.reading import Reading
+from tests.chaos.wire import SILENCE, Answer, Broken, Wire
 
-PATIENCE = 240.0
+PATIENCE = 120.0
 """Seconds after which an answer is taken for lost."""
 IN_FLIGHT = 0.5
 """Seconds in which tokens may still arrive that their worker had sent before it died; less than any lease."""
-
-
-class Outcome(StrEnum):
-    """What became of a request."""
-
-    ANSWERED = "answered"
-    CANCELLED = "cancelled"
-    LOST = "lost"
-    DOUBLED = "doubled"
-    CROSSED = "crossed"
-
-
-class Lost(Exception):
-    """An accepted job was not answered."""
-
-
-class Refused(Exception):
-    """Come again after `pause` seconds."""
-
-    def __init__(self, status: int, code: str, pause: float) -> None:
-        super().__init__(f"{status} {code}")
-        self.pause = pause
-
-
-@dataclass(slots=True)
-class Reading:
-    """What a client has read of one stream."""
-
-    text: str = ""
-    last_id: str = ""
-    job: str = ""
-    finish: str = ""
-    usage: dict[str, Any] | None = None
-
-    def take(self, event_id: str, data: str) -> bool:
-        """Take in an event; True when it brought text. Raises Lost."""
-        self.last_id = event_id or self.last_id
-        chunk = json.loads(data)
-        if "error" in chunk:
-            raise Lost(f"the stream ended with {chunk['error']['code']}: {chunk['error']['message']}")
-        if self.job and chunk["id"] != self.job:
-            raise Lost(f"the stream of {self.job} went on as {chunk['id']}")
-        self.job = chunk["id"]
-        self.usage = chunk.get("usage") or self.usage
-        for choice in chunk["choices"]:
-            self.finish += choice["finish_reason"] or ""
-            text = choice["text"] if "text" in choice else choice["delta"].get("content")
-            self.text += text or ""
-            if text:
-                return True
-        return False
+SECOND_LOOK = 1.5
+"""Seconds after which a cancelled job is looked at again: a cancel may be among what Redis forgets."""
 
 
 @dataclass(slots=True)
@@ -83,30 +36,44 @@ class Client:
     """Where it notes how it was refused."""
     recoveries: list[tuple[float, float]]
     """Where it notes the time of a fault under its job, and that of the next token."""
+    crashes: Sequence[tuple[float, float]]
+    """From when to when Redis has forgotten what was written."""
     job: str = ""
-    outcome: Outcome | None = None
-    story: list[str] = field(default_factory=list)
+    fate: Fate | None = None
+    story: list[tuple[float, str]] = field(default_factory=list)
+    """What happened to it, and when."""
     fault_at: float | None = None
     attempts: int = 0
+    sent: float = 0.0
+    accepted: tuple[float, float] = (0.0, 0.0)
+    """When the attempt that brought the job was sent, and when its answer began."""
+    forgotten: int = 0
+    """How often it had to submit anew because Redis had forgotten its job."""
+    read_anew: int = 0
+    """How often it had to read from the start because Redis had forgotten where it was."""
+    seen: str = ""
+    """The longest part of its answer that it has read."""
     text: str = ""
+    usage: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return str(self.request.number)
 
     async def run(self) -> None:
-        """Ask until there is an answer, or the client leaves; `outcome` says which."""
+        """Ask until there is an answer, or the client leaves; `fate` says which."""
         leaves = self.request.leaves_after
+        self.note("asks")
         try:
             async with asyncio.timeout(PATIENCE if leaves is None else leaves):
                 self.text = await self._ask()
         except TimeoutError:
             if leaves is None:
-                self._end(Outcome.LOST, f"no answer within {PATIENCE:.0f} s")
+                self._end(Fate.LOST, f"no answer within {PATIENCE:.0f} s")
             else:
                 await self._leave()
-        except Lost as exc:
-            self._end(Outcome.LOST, str(exc))
+        except Failure as exc:
+            self._end(exc.fate, str(exc))
         else:
             self._judge()
 
@@ -115,9 +82,19 @@ class Client:
         self.fault_at = at
 
     def note(self, what: object) -> None:
-        self.story.append(f"{time.monotonic():.2f} {what}")
+        self.story.append((time.monotonic(), str(what)))
 
     async def _ask(self) -> str:
+        while True:
+            try:
+                return await self._ask_once()
+            except Forgotten:
+                self.note(f"{self.job} is forgotten")
+                self.forgotten += 1
+                self.job = ""
+
+    async def _ask_once(self) -> str:
+        """Raises Forgotten."""
         match self.request.kind:
             case Kind.STREAM:
                 return (await self._stream()).text
@@ -131,36 +108,28 @@ class Client:
                 return (await self._follow()).text
 
     async def _stream(self) -> Reading:
-        partial = ""
         while True:
             reading = Reading()
             try:
                 async with self._post() as answer:
                     await self._accepted(answer, 200)
                     await self._read(answer, reading)
+                    return reading
             except Broken as exc:
                 self.note(f"stream: {exc}")
-                self._check_prefix(partial, reading.text)
-                partial = max(partial, reading.text, key=len)
+                self._compare(reading)
                 if self.job and not (self.request.key and self.random.random() < 0.5):
-                    reading = await self._follow()
-                else:
-                    await self._pause()
-                    continue
+                    return await self._follow()
+                await self._pause()
             except Refused as exc:
                 await asyncio.sleep(exc.pause)
-                continue
-            self._check_prefix(partial, reading.text)
-            return reading
 
     async def _whole(self) -> str:
         while True:
             try:
                 async with self._post() as answer:
                     await self._accepted(answer, 200)
-                    body = await answer.json()
-                    self._check_usage(body["usage"])
-                    return _text(body)
+                    return self._whole_text(await answer.json())
             except Broken as exc:
                 self.note(f"waiting: {exc}")
                 await self._pause()
@@ -184,10 +153,9 @@ class Client:
         while True:
             job = await self._call("GET", f"/v1/jobs/{self.job}")
             if job["status"] == "completed":
-                self._check_usage(job["result"]["usage"])
-                return _text(job["result"])
+                return self._whole_text(job["result"])
             if job["status"] not in ("queued", "in_progress"):
-                raise Lost(f"{job['status']}: {job['error']}")
+                raise Failure(f"{job['status']}: {job['error']}")
             await asyncio.sleep(0.5)
 
     async def _follow(self) -> Reading:
@@ -201,25 +169,46 @@ class Client:
                         await self._accepted(answer, 200)
                         await self._read(answer, reading)
                     return reading
+            except UnknownEvent:
+                self.note(f"{reading.last_id!r} is no event any more")
+                self.read_anew += 1
+                self._compare(reading)
+                reading = Reading()
             except Broken as exc:
                 self.note(f"following after {reading.last_id!r}: {exc}")
+                self._compare(reading)
                 await self._pause()
             except Refused as exc:
                 await asyncio.sleep(exc.pause)
 
     async def _leave(self) -> None:
         """The connection is closed already. Who has none, because it polls, says so."""
-        self._end(Outcome.CANCELLED, "")
+        self._end(Fate.CANCELLED, "")
         if self.request.kind in (Kind.POLL, Kind.FOLLOW) and self.job:
             try:
                 async with asyncio.timeout(PATIENCE):
-                    while (state := (await self._call("DELETE", f"/v1/jobs/{self.job}"))["status"]) == "in_progress":
-                        self.note("not cancelled yet")
-            except (TimeoutError, Lost) as exc:
-                self._end(Outcome.LOST, f"the cancel: {exc!r}")
-            else:
-                if state not in ("cancelled", "completed"):
-                    self._end(Outcome.LOST, f"cancelled, but {state}")
+                    await self._cancel()
+            except Forgotten:
+                self.note(f"{self.job} is forgotten, and with it that it is to be cancelled")
+            except (TimeoutError, Failure) as exc:
+                self._end(Fate.LOST, f"the cancel: {exc!r}")
+
+    async def _cancel(self) -> None:
+        """See that the job ends, and cancel it anew where Redis has forgotten that. Raises Failure, Forgotten."""
+        path = f"/v1/jobs/{self.job}"
+        while True:
+            asked = time.monotonic()
+            while (state := (await self._call("DELETE", path))["status"]) == "in_progress":
+                self.note("not cancelled yet")
+            if state not in ("cancelled", "completed"):
+                raise Failure(f"cancelled, but {state}")
+            answered = time.monotonic()
+            await asyncio.sleep(SECOND_LOOK)
+            if (await self._call("GET", path))["status"] not in ("queued", "in_progress"):
+                return
+            self.note(f"was {state}, and runs again")
+            if not self._may_have_forgotten(asked, answered):
+                raise Failure(f"was {state}, and runs again")
 
     async def _call(self, method: str, path: str) -> Any:
         while True:
@@ -249,35 +238,46 @@ class Client:
         else:
             headers |= {"x-stainless-retry-count": str(self.attempts), "x-stainless-read-timeout": "600"}
         self.attempts += 1
+        self.sent = time.monotonic()
         # A stream that has begun is cancelled when its client goes, unless it has a key to come again with.
         resumable = bool(request.key) or request.kind is Kind.WHOLE
-        return self.wire.request("POST", path, body, headers, whose=self.name, resumable=resumable)
+        # Who waits for a whole answer hears nothing before, and does not come again unless the connection breaks.
+        silence = PATIENCE if request.kind is Kind.WHOLE else SILENCE
+        return self.wire.request("POST", path, body, headers, whose=self.name, resumable=resumable, silence=silence)
 
     async def _accepted(self, answer: Answer, status: int) -> None:
-        """Note the job. Raises Refused, or Lost where the answer is one that clients do not repeat."""
+        """Note the job. Raises Refused, Forgotten, UnknownEvent, or Failure where clients do not repeat it."""
         if answer.status == status:
             if "location" in answer.headers:
                 job = answer.headers["location"].rpartition("/")[2]
                 if job != self.job:
                     self.note(f"attempt {self.attempts}: {job}")
-                self.job = job
+                    self.job, self.accepted = job, (self.sent, time.monotonic())
             return
         error = (await answer.json())["error"]
         told = f"{answer.status} {error['code']}"
         self.note(told)
+        if error["code"] == "job_not_found" and self._may_have_forgotten(*self.accepted):
+            raise Forgotten
+        if error["code"] == "unknown_event" and error["param"] == "Last-Event-ID":
+            raise UnknownEvent
         again = answer.status in (408, 409, 429) or answer.status >= 500
         if not again or answer.headers.get("x-should-retry") == "false" or error["code"] == "worker_lost":
-            raise Lost(f"{told}: {error['message']}")
+            raise Failure(f"{told}: {error['message']}")
         self.refusals.append(told)
         raise Refused(answer.status, error["code"], float(answer.headers.get("retry-after", 0.5)))
+
+    def _may_have_forgotten(self, asked: float, answered: float) -> bool:
+        """Whether Redis may have forgotten what it was asked to write then."""
+        return any(begin < answered and asked < end for begin, end in self.crashes)
 
     async def _read(self, answer: Answer, reading: Reading) -> None:
         """To the end of the stream. Raises Broken where it has none."""
         async for event_id, data in answer.events():
             if data == "[DONE]":
-                self._check_usage(reading.usage)
-                if reading.finish not in ("stop", "length"):
-                    raise Lost(f"finish reason {reading.finish!r}")
+                reading.end()
+                self._compare(reading)
+                self.usage = reading.usage or {}
                 return
             if reading.take(event_id, data) and self.fault_at is not None:
                 now = time.monotonic()
@@ -290,33 +290,27 @@ class Client:
         """As the `openai` client does."""
         await asyncio.sleep(min(0.5 * 2 ** min(self.attempts - 1, 4), 8.0) * self.random.uniform(0.75, 1))
 
-    def _check_prefix(self, partial: str, text: str) -> None:
-        if not (text.startswith(partial) or partial.startswith(text)):
-            raise Lost(f"another beginning: {partial[-60:]!r}, then {text[:60]!r}")
+    def _compare(self, reading: Reading) -> None:
+        """Note how far it has read. Raises Gap where it had read something else before."""
+        if not (reading.text.startswith(self.seen) or self.seen.startswith(reading.text)):
+            raise Gap(f"reads otherwise than before, {difference(reading.text, self.seen)}")
+        self.seen = max(self.seen, reading.text, key=len)
 
-    def _check_usage(self, usage: dict[str, Any] | None) -> None:
-        if usage is None:
-            raise Lost("no usage")
-        if not self.request.most and usage["completion_tokens"] != len(self.request.expected.split()):
-            raise Lost(f"usage of {usage['completion_tokens']} tokens for {len(self.request.expected.split())}")
+    def _whole_text(self, answer: dict[str, Any]) -> str:
+        self.usage = answer["usage"]
+        [choice] = answer["choices"]
+        return str(choice["text"] if "text" in choice else choice["message"]["content"])
 
     def _judge(self) -> None:
-        if self.text == self.request.expected:
-            self._end(Outcome.ANSWERED, "")
-            return
-        got, expected = ([word.strip() for word in text.split(";")] for text in (self.text, self.request.expected))
-        if not self.request.most and set(got) - set(expected):
-            outcome = Outcome.CROSSED
+        fate = judge(self.request, self.text)
+        if fate is not Fate.ANSWERED:
+            self._end(fate, difference(self.text, self.request.expected))
+        elif not self.request.most and self.usage.get("completion_tokens") != len(self.text.split()):
+            self._end(Fate.LOST, f"usage {self.usage} for {len(self.text.split())} tokens")
         else:
-            outcome = Outcome.DOUBLED if len(got) > len(expected) else Outcome.LOST
-        self._end(outcome, f"got {self.text!r}\n  of {self.request.expected!r}")
+            self._end(fate, "")
 
-    def _end(self, outcome: Outcome, why: str) -> None:
-        self.outcome = outcome
+    def _end(self, fate: Fate, why: str) -> None:
+        self.fate = fate
         if why:
             self.note(why)
-
-
-def _text(answer: dict[str, Any]) -> str:
-    [choice] = answer["choices"]
-    return str(choice["text"] if "text" in choice else choice["message"]["content"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,11 +16,19 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from tests.chaos.marks import Marks
+from tests.chaos.relay import Relay
 from tests.stack import Process, Stack, children
+
+BACK = 0.9
+"""Seconds that Valkey is put back, and up to a mark's pace more."""
 
 
 class Parts(Stack):
     """A stack whose processes are started without waiting for them."""
+
+    valkey_options = ("--auto-aof-rewrite-min-size", "4mb")
+    """A short file is soon read, so that Valkey is back before its clients have given up."""
 
     def spawn(self, *arguments: str, **settings: Any) -> Process:
         return self._inferq(*arguments, **settings)
@@ -38,6 +47,8 @@ class Child:
     up: asyncio.Event = field(default_factory=asyncio.Event)
     """It serves, and is not being hurt."""
     seen_up: bool = False
+    relay: Relay | None = None
+    """Its way to Valkey, where that can be cut."""
 
     @property
     def pid(self) -> int:
@@ -47,6 +58,22 @@ class Child:
         """Send it a signal that keeps it from serving."""
         self.up.clear()
         self.process.send_signal(number)
+
+    def restart(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Kill it, and start it again at once; `meanwhile` is done while it does not run."""
+        self.up.clear()
+        self.process.kill()
+        self.process.wait()
+        meanwhile()
+        self.process, self.seen_up = self.spawn(), False
+
+    async def thaw_after(self, seconds: float) -> None:
+        """Let it go on, when it was frozen."""
+        process = self.process
+        await asyncio.sleep(seconds)
+        process.send_signal(signal.SIGCONT)
+        if process is self.process:
+            self.up.set()
 
     async def keep(self) -> None:
         """Start it again whenever it ends, until cancelled."""
@@ -71,13 +98,19 @@ class Crew:
     """After `inferq worker`."""
     count: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    last: Mapping[str, Any] = field(default_factory=dict)
+    """What is different at the last of them."""
+
+    def each(self) -> list[Mapping[str, Any]]:
+        """The settings of each worker."""
+        return [self.settings] * (self.count - 1) + [{**self.settings, **self.last}]
 
 
 class House:
     """Valkey, a gateway of two processes, and workers. All that waits does so without holding up the clients."""
 
-    def __init__(self, stack: Parts, crews: Mapping[str, Crew]) -> None:
-        """`crews` by model."""
+    def __init__(self, stack: Parts, crews: Mapping[str, Crew], *, relayed: bool = False) -> None:
+        """`crews` by model. `relayed`: the others connect to Valkey through relays, which `keep` serves."""
         self.stack = stack
         self.redis = Redis(
             host="127.0.0.1", port=stack.redis_port, protocol=2, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)
@@ -85,21 +118,25 @@ class House:
         self.models = tuple(crews)
         self._names: dict[int, str] = {}
         self._last_running: dict[str, str] = {}
+        self._relayed = relayed
+        self._marks = Marks(stack.directory)
+        self.forgotten: list[tuple[float, float]] = []
+        """From when to when Valkey has forgotten what was written."""
         self.valkey = Child("valkey", stack.spawn_valkey, self._valkey_is_up, stack.valkey)
-        self.gateway = self._child("gateway", lambda: stack.spawn("gateway", gateway_processes=2), self._gateway_is_up)
+        self.gateway = self._child("gateway", self._gateway_is_up, "gateway", gateway_processes=2)
         self.gateway.may_start = stack.port_is_free  # its processes follow their arbiter within half a second
         self.workers = [
-            self._child(
-                f"worker {model} {number}",
-                partial(stack.spawn, "worker", *c.arguments, **c.settings),
-                self._worker_is_up,
-            )
-            for model, c in crews.items()
-            for number in range(c.count)
+            self._child(f"worker {model} {number}", self._worker_is_up, "worker", *crew.arguments, **settings)
+            for model, crew in crews.items()
+            for number, settings in enumerate(crew.each())
         ]
 
-    def _child(self, name: str, spawn: Callable[[], Process], is_up: Callable[[Process], Awaitable[bool]]) -> Child:
-        return Child(name, spawn, is_up, spawn())
+    def _child(self, name: str, is_up: Callable[[Process], Awaitable[bool]], *arguments: str, **settings: Any) -> Child:
+        relay = Relay(self.stack.redis_port) if self._relayed else None
+        if relay:
+            settings["redis_url"] = f"redis://127.0.0.1:{relay.port}/0"
+        spawn = partial(self.stack.spawn, *arguments, **settings)
+        return Child(name, spawn, is_up, spawn(), relay=relay)
 
     @property
     def children(self) -> list[Child]:
@@ -107,7 +144,17 @@ class House:
 
     async def keep(self) -> None:
         """Supervise until cancelled."""
-        await asyncio.gather(*(child.keep() for child in self.children))
+        relays = [child.relay.serve() for child in self.children if child.relay]
+        await asyncio.gather(*relays, self._marks.keep(), *(child.keep() for child in self.children))
+
+    def put_back(self) -> bool:
+        """Kill Valkey and start it again with what its files were a second ago; False where nobody knows that."""
+        mark = self._marks.older(BACK)
+        if mark is None:
+            return False
+        self.valkey.restart(partial(self._marks.put_back, mark))
+        self.forgotten.append((mark.at, time.monotonic()))
+        return True
 
     async def all_up(self) -> None:
         """Wait until everything serves."""

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 from inferq.table import aligned
-from tests.chaos.clients import Outcome as Fate
+from tests.chaos.clients import Client
+from tests.chaos.faults import Fault
+from tests.chaos.judgement import Fate
 from tests.chaos.run import SLACK, Outcome
 
-BAD = (Fate.LOST, Fate.DOUBLED, Fate.CROSSED)
+REQUESTS_A_KIND = 25
+"""Requests during which one more kind of fault has to hit a running job."""
+BAD = (Fate.LOST, Fate.DOUBLED, Fate.CROSSED, Fate.GAP)
 
 
 def table(outcome: Outcome, lease: float) -> str:
     """What happened, for people."""
-    fates = Counter(client.outcome for client in outcome.clients)
+    fates = Counter(client.fate for client in outcome.clients)
     lines = [f"{len(outcome.clients)} requests in {outcome.seconds:.0f} s: " + _list({f: fates[f] for f in Fate})]
     kinds = Counter(client.request.kind for client in outcome.clients)
     lines.append("asked as " + _list(kinds) + "; refused and repeated: " + (_list(Counter(outcome.refusals)) or "none"))
-    rows: list[tuple[str, ...]] = [("FAULT", "MADE", "HIT A RUNNING JOB", "RUNNING JOBS HIT")]
+    forgotten, read_anew = (
+        sum(getattr(client, what) for client in outcome.clients) for what in ("forgotten", "read_anew")
+    )
+    lines.append(f"forgotten by Redis with its last second, and submitted anew: {forgotten}; read anew: {read_anew}")
+    rows: list[tuple[str, ...]] = [("FAULT", "MADE", "HIT A RUNNING JOB", "RUNNING JOBS HIT", "UP AGAIN AFTER")]
     for kind in sorted({fault.kind for fault in outcome.faults}):
         faults = [fault for fault in outcome.faults if fault.kind == kind]
-        rows.append((kind, *map(str, (len(faults), sum(f.hit > 0 for f in faults), sum(f.hit for f in faults)))))
-    rows.append(("all", *map(str, (len(outcome.faults), hits(outcome), sum(f.hit for f in outcome.faults)))))
+        counts = (len(faults), sum(fault.hit > 0 for fault in faults), sum(fault.hit for fault in faults))
+        rows.append((kind, *map(str, counts), f"{statistics.median(fault.until - fault.at for fault in faults):.1f} s"))
+    rows.append(("all", *map(str, (len(outcome.faults), hits(outcome), sum(f.hit for f in outcome.faults))), ""))
     lines += ["", aligned(rows), ""]
     for name, times in (("recovery, nothing else going on", alone(outcome, lease)), ("recovery, any", _any(outcome))):
         if times:
@@ -39,16 +48,36 @@ def table(outcome: Outcome, lease: float) -> str:
     return "\n".join(lines)
 
 
-def broken_promises(outcome: Outcome, least_hits: int) -> Iterator[str]:
-    """What makes the run a failure."""
+def summed(outcomes: Sequence[Outcome]) -> Outcome:
+    """Several runs in one."""
+    return Outcome(
+        clients=[client for outcome in outcomes for client in outcome.clients],
+        seconds=sum(outcome.seconds for outcome in outcomes),
+        faults=[fault for outcome in outcomes for fault in outcome.faults],
+        recoveries=[times for outcome in outcomes for times in outcome.recoveries],
+        refusals=[told for outcome in outcomes for told in outcome.refusals],
+        books="\n".join(filter(None, (outcome.books for outcome in outcomes))),
+    )
+
+
+def broken_promises(outcome: Outcome, least_hits: int, kinds: Collection[str] = ()) -> Iterator[str]:
+    """What makes the run a failure.
+
+    So many faults must have hit a running job, and one of each of `kinds`, or of fewer where fewer requests were made.
+    """
     for client in outcome.clients:
-        if client.outcome in BAD or client.outcome is None:
-            yield f"request {client.name} ({client.request.kind}) is {client.outcome}:\n  " + "\n  ".join(client.story)
+        if client.fate in BAD or client.fate is None:
+            told = "\n  ".join(_story(client, outcome.faults))
+            yield f"request {client.name} ({client.request.kind}) is {client.fate}:\n  {told}"
+    yield from (fault.unnoticed for fault in outcome.faults if fault.unnoticed)
     for told, count in Counter(outcome.refusals).items():
         if not told.startswith(("429 ", "503 ")):
             yield f"{count} requests were refused with {told}"
     if hits(outcome) < least_hits:
         yield f"only {hits(outcome)} faults hit a running job, which proves too little; {least_hits} must"
+    missing = sorted(set(kinds) - {fault.kind for fault in outcome.faults if fault.hit})
+    if missing and len(set(kinds)) - len(missing) < len(outcome.clients) // REQUESTS_A_KIND:
+        yield f"no fault of these kinds hit a running job, which proves too little: {', '.join(missing)}"
     if outcome.books:
         yield f"the books do not balance: {outcome.books}"
     if sum(outcome.after.values()) > sum(outcome.before.values()) + SLACK:
@@ -79,6 +108,14 @@ def alone(outcome: Outcome, lease: float) -> list[float]:
     return [
         after - at for at, after in outcome.recoveries if not any(at < end and begin < after for begin, end in outages)
     ]
+
+
+def _story(client: Client, faults: Iterable[Fault]) -> Iterator[str]:
+    """What happened to a client, and around it; in seconds since it asked."""
+    begin, end = client.story[0][0], client.story[-1][0]
+    around = [(fault.at, f"-- {fault.kind}") for fault in faults if begin - 5 < fault.at < end]
+    for at, what in sorted((*client.story, *around)):
+        yield f"{at - begin:+.2f} {what}"
 
 
 def _any(outcome: Outcome) -> list[float]:

@@ -16,8 +16,9 @@ from random import Random
 from typing import Any
 
 from tests.chaos.clients import Client
-from tests.chaos.faults import Fault, Mischief
+from tests.chaos.faults import Fault
 from tests.chaos.house import Crew, House, Parts
+from tests.chaos.mischief import Mischief
 from tests.chaos.plan import Request
 from tests.chaos.wire import Wire
 
@@ -66,11 +67,12 @@ def run(scene: Scene, requests: Sequence[Request], random: Random, *, patient: b
 
 
 async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random: Random, patient: bool) -> Outcome:
-    house = House(stack, scene.crews)
+    house = House(stack, scene.crews, relayed=True)
     wire = Wire(stack.port)
     outcome = Outcome([])
     outcome.clients = [
-        Client(request, wire, Random(random.random()), outcome.refusals, outcome.recoveries) for request in requests
+        Client(request, wire, Random(random.random()), outcome.refusals, outcome.recoveries, house.forgotten)
+        for request in requests
     ]
     mischief = Mischief(house, wire, outcome.clients, stack.settings["lease"], random)
     keeping = asyncio.create_task(house.keep())

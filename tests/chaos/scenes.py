@@ -1,41 +1,51 @@
-"""The two runs: echo engines, whose every word is known, and a real model with its engine hosts."""
+"""What runs: echo engines, whose every word is known, or a real model with its engine hosts; and what it suffers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.chaos.faults import Mischief
 from tests.chaos.house import Crew
+from tests.chaos.mischief import Mischief
 from tests.chaos.run import Scene
 
 _SHARED = {"log_level": "error", "retention": 20, "grace": 3}
-_MENU = (
-    *("SIGKILL worker",) * 4,
-    *("SIGTERM worker", "SIGSTOP worker", "SIGKILL gateway process", "cut connections") * 2,
-    *("SIGKILL gateway arbiter", "SIGTERM gateway", "SIGKILL valkey", "SIGSTOP valkey"),
+WORKERS = ("SIGKILL worker",) * 4 + ("SIGTERM worker", "SIGSTOP worker") * 2
+REDIS = (
+    *("partition worker", "valkey a second back") * 2,
+    *("SIGKILL valkey", "SIGSTOP valkey", "restart valkey at once"),
 )
+GATEWAY = (
+    *("SIGKILL gateway process", "SIGSTOP gateway process", "cut connections") * 2,
+    *("SIGKILL gateway arbiter", "SIGTERM gateway", "partition gateway"),
+)
+HOSTS = ("SIGKILL engine host", "SIGSTOP engine host") * 2
+EVERYTHING, BEHIND_THE_GATEWAY = WORKERS + REDIS + GATEWAY, WORKERS + REDIS
 
 
-def echoes(lease: float, folder: Path) -> Scene:
-    """Three workers that can continue an answer, and one that has to compute it again."""
+def echoes(lease: float, menu: Sequence[str], folder: Path) -> Scene:
+    """Three workers that can continue an answer, and one that has to compute it again.
+
+    One of the three tells how far it is in the prompt, so that its events are numbered otherwise.
+    """
     again = folder / "again.gguf"
     again.write_bytes(b"echo reads no file")
     return Scene(
         crews={
-            "echo": Crew(("echo",), 3),
+            "echo": Crew(("echo",), 3, last={"echo_prefill_ms": 100}),
             "again": Crew((str(again), "--engine", "echo"), 1, {"echo_continue": 0}),
         },
-        course=lambda mischief: mischief.reign(_MENU),
+        course=lambda mischief: mischief.reign(menu),
         clients=40,
         settings={**_SHARED, "lease": lease, "slots": 4, "echo_rate": 50},
     )
 
 
 def smollm2(lease: float) -> Scene:
-    """Two workers of one slot each, so that no neighbour changes the order of sums. Engine hosts are killed too."""
+    """Two workers of one slot each, so that no neighbour changes the order of sums. Engine hosts are hurt too."""
     return Scene(
         crews={"smollm2": Crew(("smollm2",), 2)},
-        course=lambda mischief: mischief.reign((*_MENU, *("SIGKILL engine host",) * 4)),
+        course=lambda mischief: mischief.reign(EVERYTHING + HOSTS),
         clients=6,
         settings={**_SHARED, "lease": lease, "slots": 1, "threads": 1, "context": 2048},
     )

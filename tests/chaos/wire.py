@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 SILENCE = 25.0
-"""Seconds without a byte after which a connection is given up; comments come every ten."""
+"""Seconds without a byte after which a stream is given up; comments come every ten."""
 
 
 class Broken(Exception):
@@ -21,8 +21,11 @@ class Broken(Exception):
 class Answer:
     """The head of an answer, and its body as it comes."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+    def __init__(self, reader: asyncio.StreamReader, silence: float) -> None:
         self._reader = reader
+        self._silence = silence
+        self.heard = time.monotonic()
+        """When its last bytes came."""
         self.status = 0
         self.headers: dict[str, str] = {}
 
@@ -59,11 +62,13 @@ class Answer:
             await self._until(b"\r\n")
 
     async def _until(self, end: bytes) -> bytes:
-        async with asyncio.timeout(SILENCE):
-            return (await self._reader.readuntil(end)).removesuffix(end)
+        async with asyncio.timeout(self._silence):
+            got = await self._reader.readuntil(end)
+        self.heard = time.monotonic()
+        return got.removesuffix(end)
 
     async def _exactly(self, size: int) -> bytes:
-        async with asyncio.timeout(SILENCE):
+        async with asyncio.timeout(self._silence):
             return await self._reader.readexactly(size)
 
 
@@ -74,6 +79,7 @@ class Wire:
         self._port = port
         self._resumable: dict[asyncio.StreamWriter, str] = {}
         self._cut: set[asyncio.StreamWriter] = set()
+        self._open: dict[Answer, str] = {}
         self.broken: list[tuple[float, str]] = []
         """When connections broke that we did not cut, and whose they were."""
 
@@ -87,10 +93,12 @@ class Wire:
         *,
         whose: str,
         resumable: bool = False,
+        silence: float = SILENCE,
     ) -> AsyncIterator[Answer]:
         """One request on a connection of its own, which is closed at the end of the context.
 
-        `resumable`: its client is promised to miss nothing when it is cut. Raises Broken.
+        `resumable`: its client is promised to miss nothing when it is cut. After `silence` seconds without a byte it is
+        given up. Raises Broken.
         """
         blob = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", "Host: chaos", "Connection: close", f"Content-Length: {len(blob)}"]
@@ -101,9 +109,10 @@ class Wire:
             raise Broken(str(exc)) from exc
         if resumable:
             self._resumable[writer] = whose
+        answer = Answer(reader, silence)
+        self._open[answer] = whose
         try:
             writer.write("\r\n".join([*lines, "", ""]).encode() + blob)
-            answer = Answer(reader)
             await answer.read_head()
             yield answer
         except (OSError, EOFError, TimeoutError) as exc:
@@ -111,9 +120,18 @@ class Wire:
                 self.broken.append((time.monotonic(), whose))
             raise Broken(repr(exc)) from exc
         finally:
+            self._open.pop(answer)
             self._resumable.pop(writer, None)
             self._cut.discard(writer)
             writer.transport.abort()
+
+    def open(self) -> set[str]:
+        """Whose connections are open."""
+        return set(self._open.values())
+
+    def heard_last(self, begin: float, end: float) -> set[str]:
+        """Whose open connections brought something between these times, and nothing since."""
+        return {whose for answer, whose in self._open.items() if begin <= answer.heard <= end}
 
     def cut(self, random: Random, most: int) -> list[str]:
         """Cut up to `most` connections; whose they were."""

@@ -1,0 +1,33 @@
+"""What clients may be told instead of an answer: what they put up with, and what breaks the promise."""
+
+from __future__ import annotations
+
+from tests.chaos.judgement import Fate
+
+
+class Failure(Exception):
+    """The promise is broken, in this way."""
+
+    fate = Fate.LOST
+
+
+class Gap(Failure):
+    """The text goes on otherwise than it was read before."""
+
+    fate = Fate.GAP
+
+
+class Refused(Exception):
+    """Come again after `pause` seconds."""
+
+    def __init__(self, status: int, code: str, pause: float) -> None:
+        super().__init__(f"{status} {code}")
+        self.pause = pause
+
+
+class Forgotten(Exception):
+    """Redis was put back to before the job was accepted, as by a machine's crash."""
+
+
+class UnknownEvent(Exception):
+    """The same happened to the event after which its client wanted to read on."""

@@ -1,0 +1,84 @@
+"""Makes faults and remembers them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from random import Random
+
+from tests.chaos.clients import Client
+from tests.chaos.faults import Fault, Ground, Makers
+from tests.chaos.house import House
+from tests.chaos.process_faults import GatewayFaults, HostFaults, WorkerFaults
+from tests.chaos.redis_faults import RedisFaults
+from tests.chaos.wire import Wire
+
+
+class Mischief:
+    """All kinds of faults, by name."""
+
+    def __init__(self, house: House, wire: Wire, clients: Collection[Client], lease: float, random: Random) -> None:
+        self._house = house
+        self._random = random
+        self._healing: set[asyncio.Task[None]] = set()
+        ground = Ground(house, wire, clients, lease, random, self._healing)
+        self._workers, self._gateway = WorkerFaults(ground), GatewayFaults(ground)
+        self._makers: Makers = {
+            **self._workers.makers,
+            **self._gateway.makers,
+            **HostFaults(ground).makers,
+            **RedisFaults(ground).makers,
+        }
+        self.made: list[Fault] = []
+
+    async def reign(self, menu: Sequence[str], low: float = 1.0, high: float = 3.0) -> None:
+        """Make faults out of `menu` every `low` to `high` seconds, until cancelled.
+
+        The menu is gone through in random order again and again, the first of each kind before the second of any.
+        What cannot be made at the moment is made as soon as it can.
+        """
+        schedule = Random(self._random.random())  # its own: how often the other draws depends on what is up
+        due: list[str] = []
+        while True:
+            await asyncio.sleep(schedule.uniform(low, high))
+            due = due or _shuffled(menu, schedule)
+            for kind in due:
+                if await self.make(kind):
+                    due.remove(kind)
+                    break
+
+    async def roll(self) -> None:
+        """Stop one process after the other as a deploy does, each when the one before it serves again."""
+        for child in (*self._house.workers, self._house.gateway):
+            await child.up.wait()
+            with suppress(TimeoutError):  # a fault that hits nothing proves nothing
+                async with asyncio.timeout(5):
+                    while child is not self._house.gateway and not await self._house.running_on(child):
+                        await asyncio.sleep(0.02)
+            if child is self._house.gateway:
+                self._note(await self._gateway.end(signal.SIGTERM))
+            else:
+                self._note(await self._workers.end(child, signal.SIGTERM))
+            await child.up.wait()
+
+    async def make(self, kind: str) -> Fault | None:
+        """None where there is nothing that could be hurt so at the moment."""
+        return self._note(await self._makers[kind]())
+
+    async def heal(self) -> None:
+        """Wait until everything that was frozen or cut off goes on."""
+        await asyncio.gather(*self._healing)
+
+    def _note(self, fault: Fault | None) -> Fault | None:
+        if fault:
+            self.made.append(fault)
+        return fault
+
+
+def _shuffled(menu: Sequence[str], random: Random) -> list[str]:
+    kinds, again = list(dict.fromkeys(menu)), list(menu)
+    for kind in kinds:
+        again.remove(kind)
+    return random.sample(kinds, len(kinds)) + random.sample(again, len(again))

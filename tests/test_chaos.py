@@ -1,0 +1,106 @@
+"""The tools of `make chaos` do what its verdicts rest on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+import redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from tests.chaos.judgement import Fate, judge
+from tests.chaos.marks import Marks
+from tests.chaos.plan import Kind, Request
+from tests.chaos.relay import Relay
+from tests.stack import Stack, running
+
+ASKED = Request(7, Kind.STREAM, "echo", "", "7.0; 7.1; 7.2; 7.3;", None, "", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "fate"),
+    [
+        ("7.0; 7.1; 7.2; 7.3;", Fate.ANSWERED),
+        ("7.0; 7.1;", Fate.LOST),
+        ("", Fate.LOST),
+        ("7.0; 7.1; 7.1; 7.2; 7.3;", Fate.DOUBLED),
+        ("7.0; 7.1; 7.0; 7.1;", Fate.DOUBLED),
+        ("7.0; 7.3;", Fate.GAP),
+        ("7.1; 7.2; 7.3;", Fate.GAP),
+        ("7.0; 8.1; 7.2; 7.3;", Fate.CROSSED),
+    ],
+)
+def test_an_answer_is_judged_by_its_words(text: str, fate: Fate) -> None:
+    assert judge(ASKED, text) is fate
+
+
+def test_valkey_comes_back_with_what_it_had_a_moment_ago(tmp_path: Path) -> None:
+    async def put_back(stack: Stack) -> None:
+        marks = Marks(stack.directory)
+        keeping = asyncio.create_task(marks.keep())
+        stack.redis.set("before", 1)
+        begun = time.monotonic()
+        while not ((mark := marks.older(0.5)) and mark.at > begun):
+            await asyncio.sleep(0.05)
+        stack.redis.set("after", 1)
+        keeping.cancel()
+        stack.valkey.kill()
+        stack.valkey.wait()
+        marks.put_back(mark)
+
+    with running(tmp_path) as stack:
+        asyncio.run(put_back(stack))
+        stack.start_valkey()
+        assert stack.redis.keys() == [b"before"]
+
+
+@asynccontextmanager
+async def relayed(stack: Stack) -> AsyncIterator[tuple[Relay, redis.asyncio.Redis]]:
+    relay = Relay(stack.redis_port)
+    serving = asyncio.create_task(relay.serve())
+    client = redis.asyncio.Redis(port=relay.port, protocol=2, socket_timeout=20, retry=Retry(NoBackoff(), 0))
+    try:
+        yield relay, client
+    finally:
+        await client.aclose()
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+
+def test_a_relay_that_is_cut_holds_back_and_goes_on(tmp_path: Path) -> None:
+    async def cut(stack: Stack) -> None:
+        async with relayed(stack) as (relay, client):
+            await client.set("key", 1)
+            relay.cut()
+            known, new = asyncio.ensure_future(client.incr("key")), asyncio.ensure_future(client.incr("key"))
+            await asyncio.sleep(0.5)
+            assert stack.redis.get("key") == b"1"
+            assert not known.done()
+            assert not new.done()
+            relay.heal(drop=False)
+            assert sorted(await asyncio.gather(known, new)) == [2, 3]
+
+    with running(tmp_path) as stack:
+        asyncio.run(cut(stack))
+
+
+def test_a_relay_that_drops_its_connections_takes_new_ones(tmp_path: Path) -> None:
+    async def cut(stack: Stack) -> None:
+        async with relayed(stack) as (relay, client):
+            await client.set("key", 1)
+            relay.cut()
+            asking = asyncio.ensure_future(client.incr("key"))
+            await asyncio.sleep(0.5)
+            relay.heal(drop=True)
+            with pytest.raises(redis.ConnectionError):
+                await asking
+            assert await client.incr("key") == 2
+
+    with running(tmp_path) as stack:
+        asyncio.run(cut(stack))

@@ -1,0 +1,80 @@
+"""A long answer is read, sent and told in slices, so that others have their turn in between."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+from gateway import sse
+from gateway.mailbox import Mailbox
+from shared import streams
+from shared.codec import encode
+from shared.protocol import Accepted, Completion, Delta, Done, Sampling, Usage
+from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion
+from tests.stack import Stack, wait_for
+
+MANY = 8000
+WORDS = "w " * MANY
+
+
+def record(stack: Stack, job_id: str) -> None:
+    """A stream of many entries, each of two events."""
+    accepted = encode([Accepted(Completion("m", ("x",), Sampling(seed=1)), created=1)])
+    stack.redis.xadd(f"iq:events:{job_id}", {"f": 0, "x": "", "e": accepted}, id="0-1")
+    pipe = stack.redis.pipeline(transaction=False)
+    for first in range(1, MANY, 2):
+        blob = encode([Delta("a", offset=first - 1), Delta("b", offset=first)])
+        pipe.xadd(f"iq:events:{job_id}", {"f": first, "x": "e", "e": blob}, id=f"{first + 1}-0")
+    pipe.execute()
+
+
+def test_a_record_is_decoded_with_pauses(empty: Stack) -> None:
+    record(empty, "a")
+    pauses: list[int] = []
+    decoded = 0
+    for entry in streams.entries(empty.redis, "a", pause=lambda: pauses.append(1)):
+        decoded += len(entry.events)
+    assert decoded == MANY
+    assert len(pauses) >= MANY // 110
+    assert [entry.first for entry in streams.entries(empty.redis, "a", after=MANY - 3)] == [MANY - 3, MANY - 1]
+
+
+def test_a_stream_of_what_is_there_already_goes_out_in_pieces() -> None:
+    box = Mailbox("a", parts=True)
+    box.put(1, "x", [Delta("word" * 100, offset=400 * i) for i in range(MANY)])
+    box.put(MANY + 1, "x", [Done(Usage(1, MANY))])
+    lines = sse.plain(lambda event: [{"text": event.text}] if isinstance(event, Delta) else [])
+    pieces = list(sse.body(box, None, lines, lambda: None))
+    assert len(pieces) > 30
+    assert max(map(len, pieces)) < 70_000
+    assert "".join(pieces).count("data: ") == MANY + 1
+
+
+def test_what_was_held_back_arrives_in_slices(empty: Stack) -> None:
+    empty.start_gateway()
+    empty.start_worker(echo_rate=2000, slots=1)
+    job_id = str(empty.http().post(COMPLETIONS, json=completion(WORDS), headers=LATER).json()["id"])
+    wait_for(lambda: empty.events(job_id) > 10, "text")
+    empty.valkey.send_signal(signal.SIGSTOP)
+    time.sleep(1)
+    empty.valkey.send_signal(signal.SIGCONT)
+    wait_for(lambda: empty.state(job_id) == "completed", "its end", 60)
+    sizes = [len(entry.events) for entry in streams.entries(empty.redis, job_id)]
+    assert sum(sizes) > MANY
+    assert max(sizes) == 256
+
+
+def test_what_a_job_tells_while_it_runs_is_counted_in_its_ticket(empty: Stack) -> None:
+    """Its record is not read: it may be gone, and nobody notices."""
+    empty.start_gateway()
+    empty.start_worker(echo_rate=100, slots=1)
+    http = empty.http()
+    job_id = str(http.post(CHATS, json=chat(WORDS), headers=LATER).json()["id"])
+    wait_for(lambda: empty.events(job_id) > 20, "text")
+    empty.redis.rename(f"iq:events:{job_id}", "away")
+    job: dict[str, Any] = http.get(f"/v1/jobs/{job_id}").json()
+    empty.redis.rename("away", f"iq:events:{job_id}")
+    assert (job["status"], job["result"], job["error"]) == ("in_progress", None, None)
+    assert job["tokens"] >= 20
+    assert http.delete(f"/v1/jobs/{job_id}").json()["status"] == "cancelled"
