@@ -25,7 +25,7 @@ chaos: .venv/dev         ## everything is hurt at random under load; options in 
 fuzz: .venv/dev          ## spoiled model files are loaded or refused in words; options in ARGS, e.g. make fuzz ARGS="--seed 7"
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-failover: .venv/dev      ## a failover of Redis under load
+failover: .venv/dev      ## failovers of Redis under load, and one during a partition
 	$(BIN)/python -m pytest tests/failover
 
 load: .venv/dev          ## two thousand streams at once

@@ -9,6 +9,7 @@ from flask import Flask
 from gateway import access, api, auth, cors, errors, health
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
+from gateway.durability import Confirmer
 from gateway.keys import Keys
 from gateway.metrics import Metrics
 from gateway.reconcile import Reconciler
@@ -42,8 +43,9 @@ def create_app(config: Config, keys: Keys) -> Flask:
     reconciler = Reconciler(tickets, replies, loops, config.retention)
     directory = Directory(client, tickets, loops, config)
     dispatcher = Dispatcher(tickets, replies, reconciler, directory, config)
-    set_gateway(app, Gateway(config, client, tickets, directory, dispatcher, numbers, loops, replies.stream))
-    for part in (replies, reconciler, directory):
+    confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
+    set_gateway(app, Gateway(config, client, tickets, directory, dispatcher, confirmer, numbers, loops, replies.stream))
+    for part in (replies, reconciler, directory, confirmer):
         part.start()
 
     access.init_app(app)

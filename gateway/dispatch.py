@@ -120,6 +120,11 @@ class Dispatcher:
         """Wait for the job no longer; it goes on."""
         self._replies.close(job.mailbox)
 
+    def withdraw(self, job: Job) -> None:
+        """Take back a job that nobody waits for: its client is told "not accepted". One that it has joined goes on."""
+        if job.id == job.mailbox.job_id:
+            gevent.spawn(self._withdraw, job.id)
+
     def close(self, job: Job) -> None:
         """Wait for the job no longer. If its end was not taken, the client has left: see `Visit.linger`."""
         box = job.mailbox

@@ -35,6 +35,7 @@ class Server(BaseApplication):
         self.config = config
         self.counts = counts
         self.keys = keys
+        self.place = 0
         super().__init__()
 
     def load_config(self) -> None:
@@ -51,7 +52,7 @@ class Server(BaseApplication):
             "on_exit": lambda arbiter: shutil.rmtree(self.counts, ignore_errors=True),
             "limit_request_line": 8190,  # its most: /api/chat has a prompt there
             "control_socket_disable": True,  # it would lie in the home folder
-            "pre_fork": lambda arbiter, worker: setproctitle(TITLE),  # gunicorn sets its own after it has begun
+            "pre_fork": self._before_fork,
             "post_worker_init": _begin,
             "worker_exit": lambda arbiter, worker: _leave(worker),
         }
@@ -62,10 +63,15 @@ class Server(BaseApplication):
         # Imported here, in the forked process and after gevent has patched the standard library.
         from gateway.app import create_app
 
+        samples.take_place(self.place)
         try:
             return create_app(self.config, self.keys)
         except ConfigError as exc:
             raise AppImportError(f"inferq: {exc}") from exc  # ends it all, without a stack trace
+
+    def _before_fork(self, arbiter: Any, worker: Any) -> None:
+        setproctitle(TITLE)  # gunicorn sets its own after it has begun
+        self.place = worker.place = samples.free_place(other.place for other in arbiter.WORKERS.values())
 
 
 class _Log(Logger):

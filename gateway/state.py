@@ -9,6 +9,7 @@ from redis import Redis
 
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
+from gateway.durability import Confirmer
 from gateway.metrics import Metrics
 from shared.config import Config
 from shared.loops import Loops
@@ -24,6 +25,7 @@ class Gateway:
     tickets: Tickets
     directory: Directory
     dispatcher: Dispatcher
+    confirmer: Confirmer
     metrics: Metrics
     loops: Loops
     name: str

@@ -19,7 +19,15 @@ _LISTS = ("rq:queue:{}", "rq:queue:{}:intermediate")
 _SETS = ("iq:deadlines:{}", "iq:leases:{}", "iq:lingering:{}", "iq:limbo:{}", "rq:wip:{}")
 """Where the jobs of a model are listed; members of the last one are `<job>:<execution>`."""
 _OF_MODELS = (*_LISTS, *_SETS, "iq:sweep:{}", "iq:counts:{}", "rq:workers:{}")
-_SINGLE = ("iq:failures", "iq:lapse", "iq:lease", *(f"iq:live:{kind}" for kind in Kind), "rq:queues", "rq:workers")
+_SINGLE = (
+    "iq:failures",
+    "iq:written",
+    "iq:lapse",
+    "iq:lease",
+    *(f"iq:live:{kind}" for kind in Kind),
+    "rq:queues",
+    "rq:workers",
+)
 _OF_JOBS = ("iq:job:", "iq:events:", "rq:job:")
 _CHUNK = 200
 """Jobs that one call of the script judges; Redis does nothing else meanwhile."""

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelManagedConnection
 
 from shared.config import PREFIX, ConfigError
 from shared.errors import StoreUnavailable
@@ -67,11 +67,28 @@ def _master(rest: str, options: dict[str, Any]) -> redis.Redis:
     login = {"username": user or None, "password": password} if before else {}
     asking = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "protocol")}
     # This pool refuses where the other one has commands wait, so its bound is one that is not met.
+    options = options | {"connection_class": _ToMaster, "max_connections": 10_000}
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has not annotated it
-        sentinels, sentinel_kwargs=asking, max_connections=10_000, **options, **login
+        sentinels, sentinel_kwargs=asking, **options, **login
     )
     master: redis.Redis = sentinel.master_for(name, db=int(database[0]) if database and database[0] else 0)
     return master
+
+
+class _ToMaster(SentinelManagedConnection):
+    """A connection to whichever server is the master when it is opened.
+
+    Redis-py's own stays open after an answer that did not come in time, so that the next command would be given it; and
+    one that was lost while a command was under way is opened to the server it led to before.
+    """
+
+    def read_response(self, *args: Any, disconnect_on_error: bool | None = True, **options: Any) -> Any:
+        return super().read_response(*args, disconnect_on_error=disconnect_on_error, **options)
+
+    def send_packed_command(self, *args: Any, **options: Any) -> None:
+        if not self.is_connected:
+            self.connect()  # type: ignore[no-untyped-call]
+        super().send_packed_command(*args, **options)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -102,6 +102,28 @@ def test_a_killed_process_loses_no_counts(stack: Stack, numbers: Numbers) -> Non
     assert numbers.requests("completed") == before + 4
 
 
+def test_killed_processes_do_not_pile_up_files(empty: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private = tmp_path / "private"
+    private.mkdir()
+    monkeypatch.setenv("TMPDIR", str(private))
+    gateway = empty.start_gateway(processes=2)
+    empty.start_worker()
+    numbers = Numbers(empty.url)
+    totals = [0.0]
+    files = set[str]()
+    for _ in range(5):
+        assert [ask(empty.url) for _ in range(4)] == [200] * 4
+        totals += [numbers.requests("completed"), numbers("time_to_first_token_seconds_count", model="echo")]
+        old = children(gateway)
+        os.kill(min(old), signal.SIGKILL)
+        wait_for(lambda old=old: len(children(gateway) - old) == 1 and answers(empty.url), "the new process")  # type: ignore[misc]
+        totals += [numbers.requests("completed"), numbers("time_to_first_token_seconds_count", model="echo")]
+        files |= {path.name for path in private.glob("inferq-*/*.db")}
+    assert totals == sorted(totals)
+    assert totals[-2:] == [20, 20]
+    assert files == {f"{kind}_{place}.db" for kind in ("counter", "histogram") for place in (0, 1)}
+
+
 def test_how_requests_end(stack: Stack, numbers: Numbers) -> None:
     http = stack.http()
     before = numbers.all()

@@ -43,8 +43,7 @@ def generate(wire: WireFormat) -> ResponseReturnValue:
     waits = "respond-async" not in map(str.strip, preferences)
     job = submit(task, wire.id_prefix, body, waits=waits, parts=options.stream)
     if not waits:
-        with kept():
-            return jsonify(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
+        return _later(job)
     with attended(job) as waiting:
         try:
             if not options.stream:
@@ -92,6 +91,18 @@ def _body() -> bytes:
     except ParseException as exc:
         raise BadRequest(f"The request body cannot be read: {exc}") from exc
     return raw
+
+
+def _later(job: Job) -> ResponseReturnValue:
+    """Promise the answer: from here on nothing that is killed loses the job."""
+    gateway = this_gateway()
+    try:
+        gateway.confirmer.confirm(job.id)
+    except BaseException:
+        gateway.dispatcher.withdraw(job)
+        raise
+    with kept():
+        return jsonify(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
 
 
 def _whole(job: Job, wire: WireFormat) -> ResponseReturnValue:

