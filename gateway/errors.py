@@ -61,6 +61,8 @@ _OUTCOMES: dict[str, Outcome] = {
     "engine_error": Outcome(500, "server_error", retry=False),
     # Whoever sees this status has seen nothing of the answer, and another worker can give a whole one.
     "worker_lost": Outcome(500, "server_error", retry=True),
+    # The next gateway, or worker, that is asked may be of the version that wrote it.
+    "other_version": Outcome(503, "server_error", retry=True, retry_after=1),
     # It waited its full time. Clients that repeat it by themselves would multiply the load just when there is too much.
     "deadline_exceeded": Outcome(504, "server_error", retry=False),
     "internal_error": _UNKNOWN,

@@ -29,6 +29,7 @@ from shared.loops import Loops
 from shared.registry import GATEWAY_TTL, HEARTBEAT, GatewayProcess
 from shared.scripts import script
 from shared.store import Outage
+from shared.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Replies:
         self._loops = loops
         self._lease_ms = int(lease * 1000)
         self._listen = script(client, "listen")
-        self._me = GatewayProcess(self.stream, socket.gethostname(), os.getpid(), int(time.time()))
+        self._me = GatewayProcess(self.stream, socket.gethostname(), os.getpid(), int(time.time()), version=VERSION)
         self._boxes: dict[str, list[Mailbox]] = {}
         self._filling: dict[Mailbox, bool] = {}
         """Those that are being filled, and whether something came meanwhile."""
@@ -159,7 +160,7 @@ class Replies:
         for _, entries in replies or ():
             for entry_id, fields in entries:
                 self._cursor = entry_id
-                for box in tuple(self._boxes.get(fields[b"j"].decode(), ())):
+                for box in tuple(self._boxes.get(fields.get(b"j", b"").decode(), ())):  # another version's has none
                     self._deliver(box, fields)
             if len(entries) == _BATCH:
                 time.sleep(0)

@@ -126,6 +126,7 @@ def _plain(status: Status) -> dict[str, Any]:
                 "host": w.host,
                 "pid": w.pid,
                 "since": w.since,
+                "version": w.version or None,
                 "ready": w.card is not None,
                 "reason": w.reason or None,
                 "engine": w.card.engine if w.card else None,
@@ -170,11 +171,12 @@ def _slots(status: Status, model: str) -> int:
 
 
 def _workers(status: Status) -> str:
-    rows = [("WORKER", "MODEL", "HOST", "PID", "UP", "BUSY", "STATE")]
+    rows = [("WORKER", "MODEL", "HOST", "PID", "VERSION", "UP", "BUSY", "STATE")]
     for w in status.workers:
         slots = f"{status.busy.get(w.name, 0)} of {w.card.slots}" if w.card else "-"
         state = "ready" if w.card else f"not ready: {w.reason}"
-        rows.append((w.name, w.model, w.host, str(w.pid), _span(time.time() - w.since), slots, state))
+        up = _span(time.time() - w.since)
+        rows.append((w.name, w.model, w.host, str(w.pid), w.version or "-", up, slots, state))
     return aligned(rows)
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from redis import Redis
 
+from shared import registry
 from shared.registry import Kind
 from shared.scripts import script
+from shared.version import VERSION
 
 _LISTS = ("rq:queue:{}", "rq:queue:{}:intermediate")
 _SETS = ("iq:deadlines:{}", "iq:leases:{}", "iq:lingering:{}", "iq:limbo:{}", "rq:wip:{}")
@@ -29,6 +31,12 @@ _SINGLE = (
     "rq:workers",
 )
 _OF_JOBS = ("iq:job:", "iq:events:", "rq:job:")
+_KINDS = (
+    *("rq:", *_SINGLE, *_OF_JOBS, "iq:reply:", "iq:orphans:", "iq:idempotency:"),
+    *(f"iq:card:{kind}:" for kind in Kind),
+    *(key.format("") for key in _OF_MODELS),
+)
+"""How the keys begin that this version writes."""
 _CHUNK = 200
 """Jobs that one call of the script judges; Redis does nothing else meanwhile."""
 
@@ -74,8 +82,16 @@ def _look(client: Redis) -> Audit:
     _sort_in(client, {key.removeprefix(kind) for key in keys for kind in _OF_JOBS if key.startswith(kind)}, jobs)
     owned = {*_SINGLE, *(key.format(model) for key in _OF_MODELS for model in models), *_of_the_living(client)}
     strangers = sorted(key for key in keys - owned if not key.startswith(_OF_JOBS))
+    if _others_live(client):  # who know what belongs to whom among keys of kinds that this version does not write
+        strangers = [key for key in strangers if key.startswith(_KINDS)]
     findings = [*_judged(client, jobs), *_without_end(client, strangers)]
     return Audit(len(keys), sum(key.startswith("iq:job:") for key in keys), findings)
+
+
+def _others_live(client: Redis) -> bool:
+    """Whether processes of another version are at work."""
+    versions = {worker.version for worker in registry.workers(client)}
+    return bool((versions | {process.version for process in registry.gateways(client)}) - {VERSION})
 
 
 def _of_the_living(client: Redis) -> Iterator[str]:

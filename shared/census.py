@@ -71,7 +71,7 @@ def numbers(client: Redis, models: Iterable[str]) -> dict[str, Numbers]:
 
 
 def _numbers(queued: int, running: int, raw: dict[bytes, bytes]) -> Numbers:
-    counts = {name.decode(): int(value) for name, value in raw.items()}
+    counts = {name.decode(): int(value) for name, value in raw.items() if value.isdigit()}  # or another version's
     return Numbers(
         queued=queued,
         running=running,
@@ -101,8 +101,11 @@ def failures(client: Redis, most: int) -> list[Failure]:
     entries: Any = client.xrevrange("iq:failures", count=most)
     return [
         Failure(
-            at=int(entry_id.partition(b"-")[0]) / 1000,
-            **{name.decode(): value.decode(errors="replace") for name, value in fields.items()},
+            int(entry_id.partition(b"-")[0]) / 1000,
+            *(
+                fields.get(name, b"").decode(errors="replace")
+                for name in (b"job", b"model", b"worker", b"code", b"message")
+            ),
         )
         for entry_id, fields in entries
     ]

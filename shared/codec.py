@@ -1,6 +1,7 @@
 """Tasks and events as they travel through Redis: JSON objects with a `type`; fields at their default are left out.
 
-Another version may have written them: fields and events that this one does not know are passed over.
+Another version may have written them: fields and events that this one does not know are passed over. So a new field of
+a task may only say what can be passed over; what changes the answer is a task, or a part of one, of a new kind.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def _pack(value: Any) -> Any:
 
 def _unpack(value: Any) -> Any:
     if isinstance(value, dict):
-        kind = _KINDS.get(value.get("type", ""))
+        kind = _KINDS.get(str(value.get("type")))
         if kind is None:
             raise NotUnderstood(f"This version of inferq does not know {value.get('type')!r}.")
         known = _FIELDS[kind]
@@ -74,8 +75,11 @@ def decode(blob: bytes | str) -> list[Event | None]:
 
 def decode_accepted(blob: bytes | str) -> Accepted:
     """The inverse of `encode([accepted])`. Raises NotUnderstood for what only another version can compute."""
-    (accepted,) = map(_unpack, json.loads(blob))
-    if not isinstance(accepted, Accepted):
+    try:
+        (accepted,) = map(_unpack, json.loads(blob))
+    except (ValueError, TypeError) as exc:  # not JSON, or not one
+        raise NotUnderstood(f"A job does not begin as it should: {exc}") from exc
+    if not (isinstance(accepted, Accepted) and isinstance(accepted.task, Completion | Chat)):
         raise NotUnderstood(f"A job begins with {type(accepted).__name__} instead of Accepted.")
     return accepted
 

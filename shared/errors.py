@@ -87,7 +87,7 @@ class StoreUnavailable(InferqError):
 
 
 class NotUnderstood(InferqError):
-    """Has the code of its base: nothing that a client can do about it."""
+    code = "other_version"
 
 
 class ModelFileError(InferqError):

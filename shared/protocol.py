@@ -20,6 +20,11 @@ class State(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    @classmethod
+    def _missing_(cls, value: object) -> State:
+        """One that only another version knows: nothing can be said of the job but that it is there."""
+        return cls.IN_PROGRESS
+
     @property
     def final(self) -> bool:
         return self not in (State.QUEUED, State.IN_PROGRESS)

@@ -73,6 +73,8 @@ class Worker:
     """Why it is not ready."""
     loop_errors: Mapping[str, int] = field(default_factory=dict)
     """How often each of its loops has failed."""
+    version: str = ""
+    """Of inferq."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class GatewayProcess:
     """Unix time of its start, in seconds."""
     reason: str = ""
     """What keeps it from working well; empty when nothing does."""
+    version: str = ""
+    """Of inferq."""
 
 
 def announce(client: Redis, worker: Worker, lease_ms: int | None = None) -> None:
@@ -122,11 +126,13 @@ def withdraw(client: Redis, name: str) -> None:
 
 
 def forget_all(client: Redis) -> None:
-    """Remove every card. For an owner of the whole Redis that starts afresh."""
-    for kind in Kind:
-        names: Any = client.zrange(f"iq:live:{kind}", 0, -1)
+    """Remove every card, also of other versions. For an owner of the whole Redis that starts afresh."""
+    client.delete("iq:workers", "iq:models")  # of versions before 0.1.0, which listed cards there
+    for group in list(client.scan_iter("iq:live:*", count=1000)):
+        kind = group.decode().removeprefix("iq:live:")
+        names: Any = client.zrange(group, 0, -1)
         for name in names:
-            if kind is Kind.GATEWAYS:
+            if kind == Kind.GATEWAYS:
                 leave_gateway(client, name)
             else:
                 _script(client, "withdraw")(keys=[], args=[kind, name])

@@ -180,9 +180,12 @@ class Tickets:
         if b"state" not in raw:
             raise JobNotFound(job_id)
         fields = {k.decode(): v.decode() for k, v in raw.items()}
+        state = State(fields["state"])
+        if "ended" in fields and not state.final:  # in a way that only another version knows
+            state = State.FAILED
         return Ticket(
             id=job_id,
-            state=State(fields["state"]),
+            state=state,
             model=fields["model"],
             owner=fields["owner"],
             events=int(fields["seq"]),

@@ -615,9 +615,12 @@ STATUS: dict[str, int] = {
     "idempotency_key_reused": 422,
     "queue_full": 429,
     "store_unavailable": 503,
+    "other_version": 503,
     "deadline_exceeded": 504,
 }
-REPEATABLE = {"queue_full", "store_unavailable", "model_load_error", "worker_lost", "internal_error", "unheard_of"}
+REPEATABLE = {"model_load_error", "worker_lost", "internal_error", "unheard_of"}
+SOON = {"queue_full": "5", "store_unavailable": "1", "other_version": "1"}
+"""Codes that say when to come again."""
 
 
 @pytest.mark.parametrize("code", sorted(codes() | {"unheard_of"}))
@@ -629,8 +632,8 @@ def test_every_code_has_its_answer(app: Flask, code: str) -> None:
     kind = error.pop("type")
     assert error == {"message": "It failed.", "param": "prompt", "code": code}
     assert kind == {429: "rate_limit_error"}.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    assert response.headers.get("x-should-retry") == (None if code in REPEATABLE else "false")
-    assert response.headers.get("Retry-After") == {"queue_full": "5", "store_unavailable": "1"}.get(code)
+    assert response.headers.get("x-should-retry") == (None if code in REPEATABLE | SOON.keys() else "false")
+    assert response.headers.get("Retry-After") == SOON.get(code)
     assert errors.body(InferqError("It failed.", param="prompt", code=code)) == response.get_json()
 
 

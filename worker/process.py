@@ -18,6 +18,7 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ModelFileError, ModelLoadError
 from shared.store import Outage, connect
+from shared.version import VERSION
 from worker import engines
 from worker.engines import Engine
 from worker.presence import Presence
@@ -41,7 +42,7 @@ def main(model: str, locate: Callable[[], Model], config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # until RQ takes them over
         signal.signal(number, lambda *_: sys.exit(0))
     name = f"{model}-{secrets.token_hex(4)}"
-    me = registry.Worker(name, model, socket.gethostname(), os.getpid(), int(time.time()))
+    me = registry.Worker(name, model, socket.gethostname(), os.getpid(), int(time.time()), version=VERSION)
     client, lease_ms = connect(config.redis_url, retries=1), int(config.lease * 1000)
     with suppress(*Outage):  # before the model is loaded, which may take minutes
         registry.check_lease(client, lease_ms)

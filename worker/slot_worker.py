@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import signal
 import threading
 import time
@@ -40,8 +41,9 @@ from worker.slots import Slots
 
 log = logging.getLogger(__name__)
 
-_NOT_OURS = 1.0
-"""Seconds in which a job that only another version understands may find its worker."""
+_NOT_OURS = 0.3, 0.7
+"""Seconds for which a job that only another version understands is held before it goes back to find its worker: less
+than BLMOVE waits, for Redis gives it to whoever has waited the longest."""
 
 
 class SlotWorker(PatientWorker):
@@ -125,8 +127,8 @@ class SlotWorker(PatientWorker):
             execution = Execution(job_id, execution_id, claim, self._forget)
         except NotUnderstood as exc:
             log.warning("cannot compute %s, so it goes back to the queue: %s", job_id, exc)
+            self._stopping.wait(random.uniform(*_NOT_OURS))  # given back at once it would be the next that we take
             patiently(lambda exc=exc: self.tickets.hand_back(self.model, job_id, execution_id, exc))  # type: ignore[misc]  # its default
-            time.sleep(_NOT_OURS)
             return
         # By execution, not by job: a doubled entry of the same job may land here too, and must not hide the first.
         with self._lock:

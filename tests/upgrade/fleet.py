@@ -1,0 +1,103 @@
+"""Gateways and workers of two releases on one Redis, each of them replaced when the course says so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.faults import Fault
+from tests.chaos.house import Child, Crew, House, Parts
+from tests.stack import Process, free_port
+from tests.upgrade.balancer import Gateway
+from tests.upgrade.sides import Side
+
+
+class Pair(Parts):
+    """A stack whose processes are those of either release."""
+
+    def __init__(self, directory: Path, side: Side, **settings: Any) -> None:
+        super().__init__(directory, **settings)
+        self.side = side
+        """Whose processes are started next."""
+        self.sides: dict[int, Side] = {}
+        """Whose each process is, by its pid."""
+
+    def spawn(self, *arguments: str, **settings: Any) -> Process:
+        given = {f"INFERQ_{name.upper()}": str(value) for name, value in {**self.settings, **settings}.items()}
+        command = [*self.side.command, *arguments]
+        process = self._start(command, env={**os.environ, **given}, cwd=self.side.folder)
+        self.sides[process.pid] = self.side
+        return process
+
+
+class Fleet(House):
+    """Valkey, two gateways and workers, at first of the side that their stack has."""
+
+    stack: Pair
+
+    def __init__(self, stack: Pair, crews: Mapping[str, Crew]) -> None:
+        super().__init__(stack, crews)
+        port = free_port()
+        spawn = partial(stack.spawn, "gateway", gateway_processes=2, port=port)
+        self.second = Child("gateway 2", spawn, _serves(port), spawn(), may_start=lambda: not _is_taken(port))
+        self.gateway.is_up = _serves(stack.port)
+        self.gateways = (Gateway(self.gateway, stack.port), Gateway(self.second, port))
+
+    @property
+    def children(self) -> list[Child]:
+        return [*super().children, self.second]
+
+    async def replace(self, child: Child, side: Side, number: signal.Signals) -> Fault:
+        """End a process, a worker if possible under a running job, and have one of a side in its place."""
+        await child.up.wait()
+        if child in self.workers:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(10):
+                    while not await self.running_on(child):
+                        await asyncio.sleep(0.02)
+        spawn = child.spawn
+
+        def start() -> Process:
+            self.stack.side = side
+            return spawn()
+
+        child.spawn = start
+        fault = Fault(f"{number.name} {child.name.split()[0]}", time.monotonic(), len(await self.running_on(child)))
+        child.hurt(number)
+        await child.up.wait()
+        fault.until = time.monotonic()
+        return fault
+
+    def side(self, pid: int) -> str:
+        return self.stack.sides[pid].name
+
+
+def _serves(port: int) -> Callable[[Process], Awaitable[bool]]:
+    async def is_up(process: Process) -> bool:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return False
+        try:
+            writer.write(b"GET /v1/models HTTP/1.1\r\nHost: upgrade\r\nConnection: close\r\n\r\n")
+            async with asyncio.timeout(2):
+                return b" 200 " in await reader.readline()
+        except (OSError, TimeoutError):
+            return False
+        finally:
+            writer.transport.abort()
+
+    return is_up
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0

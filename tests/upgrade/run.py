@@ -1,0 +1,151 @@
+"""One run: all of the older release, then one process after the other of the newer, and back, while clients ask."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from urllib.request import urlopen
+
+from tests.chaos import plan
+from tests.chaos.clients import Client
+from tests.chaos.house import Crew
+from tests.chaos.run import Outcome
+from tests.chaos.wire import Wire
+from tests.stack import free_port
+from tests.upgrade.balancer import Balancer
+from tests.upgrade.fleet import Fleet, Pair
+from tests.upgrade.sides import Side
+from tests.upgrade.witness import Handovers, Witness
+
+SETTINGS = {"log_level": "error", "retention": 900, "grace": 0.2, "slots": 4, "echo_rate": 50, "lease": 2}
+CLIENTS = 20
+MOST = 10_000
+"""Requests that are drawn; more than any run asks."""
+SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+
+
+@dataclass(slots=True)
+class Upgrade:
+    """What came of a run."""
+
+    outcome: Outcome = field(default_factory=lambda: Outcome([]))
+    """With what each release has to say against the other as its `books`."""
+    handovers: Handovers = field(default_factory=Handovers)
+
+
+def run(older: Side, newer: Side, random: Random, *, requests: int, mixed: float) -> Upgrade:
+    """Ask at least so many requests; stay mixed for so many seconds, on the way up and on the way back."""
+    with tempfile.TemporaryDirectory() as folder:
+        again = Path(folder) / "again.gguf"
+        again.write_bytes(b"echo reads no file")
+        stack = Pair(Path(folder), older, **SETTINGS)
+        try:
+            return asyncio.run(_play(stack, again, (older, newer), random, requests, mixed))
+        finally:
+            stack.close()
+
+
+async def _play(
+    stack: Pair, again: Path, sides: tuple[Side, Side], random: Random, requests: int, mixed: float
+) -> Upgrade:
+    crews = {"echo": Crew(("echo",), 3), "again": Crew((str(again), "--engine", "echo"), 1, {"echo_continue": 0})}
+    fleet, port = Fleet(stack, crews), free_port()
+    balancer = Balancer(port, fleet.gateways, random)
+    witness = Witness(fleet, balancer)
+    upgrade = Upgrade()
+    background = [asyncio.ensure_future(each) for each in (fleet.keep(), balancer.serve(), witness.watch())]
+    try:
+        await asyncio.wait_for(fleet.all_up(), 120)
+        course = asyncio.create_task(_up_and_back(fleet, sides, mixed, upgrade))
+        begun = time.monotonic()
+        await _ask(upgrade.outcome, fleet, Wire(port), random, requests, course)
+        upgrade.outcome.seconds = time.monotonic() - begun
+        await course
+        await _all_final(fleet)
+        upgrade.handovers = await witness.handovers(upgrade.outcome.clients)
+        upgrade.outcome.books += await _complaints(fleet, sides, "in the end")
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await fleet.redis.aclose()
+    return upgrade
+
+
+async def _up_and_back(fleet: Fleet, sides: tuple[Side, Side], mixed: float, upgrade: Upgrade) -> None:
+    """Half of each kind first, and the rest after a while in which both releases serve."""
+    one, two, three, again = fleet.workers
+    older, newer = sides
+    numbers, faults = itertools.cycle(SIGNALS), upgrade.outcome.faults
+    for side, other in ((newer, older), (older, newer)):
+        for child in (one, fleet.gateway, again):
+            faults.append(await fleet.replace(child, side, next(numbers)))
+        sys.stderr.write(f"half of it is {side.name}\n")
+        end = time.monotonic() + mixed
+        while time.monotonic() < end:
+            for child, own in ((one, side), (two, other)):
+                faults.append(await fleet.replace(child, own, next(numbers)))
+        upgrade.outcome.books += await _complaints(fleet, sides, f"when half of it was {side.name}")
+        for child in (two, fleet.second, three):
+            faults.append(await fleet.replace(child, side, next(numbers)))
+        sys.stderr.write(f"all of it is {side.name}\n")
+
+
+async def _ask(
+    outcome: Outcome, fleet: Fleet, wire: Wire, random: Random, least: int, course: asyncio.Task[None]
+) -> None:
+    """Keep asking until the course has ended, and so many have asked."""
+    waiting = iter(plan.echoes(random, MOST, fleet.models))
+
+    async def one_after_the_other() -> None:
+        for request in waiting:
+            if course.done() and len(outcome.clients) >= least:
+                return
+            client = Client(
+                request, wire, Random(random.random()), outcome.refusals, outcome.recoveries, fleet.forgotten
+            )
+            outcome.clients.append(client)
+            await client.run()
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(CLIENTS)))
+
+
+async def _all_final(fleet: Fleet) -> None:
+    end = time.monotonic() + 90
+    while active := await fleet.active():
+        if time.monotonic() > end:
+            raise AssertionError(f"{active} jobs do not end")
+        await asyncio.sleep(0.1)
+
+
+async def _complaints(fleet: Fleet, sides: Sequence[Side], when: str) -> str:
+    """What does not balance, is not seen or keeps failing, in the eyes of each release, a line each."""
+    await fleet.all_up()
+    return await asyncio.to_thread(lambda: "".join(f"\n  {line}" for line in _looked(fleet, sides, when)))
+
+
+def _looked(fleet: Fleet, sides: Sequence[Side], when: str) -> Iterator[str]:
+    url = str(fleet.stack.settings["redis_url"])
+    for side in sides:
+        well, said = side.run("check", redis_url=url)
+        if not well:
+            yield f"inferq check of {side.name}, {when}: {said}"
+        well, said = side.run("status", "--json", redis_url=url)
+        seen = {worker["pid"] for worker in json.loads(said)["workers"] if worker["ready"]} if well else set()
+        if missing := {worker.pid for worker in fleet.workers} - seen:
+            yield f"inferq status of {side.name}, {when}, does not show {missing}: {said}"
+    for gateway in fleet.gateways:
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{gateway.port}/metrics") as answer:
+            for line in answer.read().decode().splitlines():
+                if "loop_errors_total{" in line and not line.endswith(" 0.0"):
+                    yield f"a loop has failed, says {fleet.side(gateway.child.pid)}, {when}: {line}"
