@@ -2,7 +2,8 @@
 
 InferqError
 ├── InvalidRequest            the request itself is wrong; names the parameter
-│   └── ContextLengthExceeded the prompt does not fit the model's context
+│   ├── ContextLengthExceeded the prompt does not fit the model's context
+│   └── EventNotFound         the job's record has no event of this id any more
 ├── ModelNotFound             no worker has served this model lately
 ├── JobNotFound               no such job, or it belongs to another API key
 ├── InvalidApiKey             the request carries no API key, or none of the gateway's
@@ -52,6 +53,17 @@ class ContextLengthExceeded(InvalidRequest):
             f"This model's maximum context length is {context} tokens, but the prompt has {prompt_tokens} tokens."
             " Please shorten it.",
             param=param,
+        )
+
+
+class EventNotFound(InvalidRequest):
+    code = "unknown_event"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The job's record has no such event any more: Redis has lost a part of it. Read it again without"
+            " Last-Event-ID.",
+            param="Last-Event-ID",
         )
 
 

@@ -607,6 +607,7 @@ def codes() -> set[str]:
 STATUS: dict[str, int] = {
     **dict.fromkeys(CODES, 400),
     "context_length_exceeded": 400,
+    "unknown_event": 400,
     "model_not_found": 404,
     "job_not_found": 404,
     "cancelled": 409,

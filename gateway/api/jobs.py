@@ -19,7 +19,7 @@ from gateway.schemas import FORMATS
 from gateway.schemas.job import render_job
 from gateway.state import this_gateway
 from shared import streams
-from shared.errors import InvalidRequest
+from shared.errors import EventNotFound
 from shared.protocol import Failed, State
 from shared.store import translated
 from shared.ticket import Ticket
@@ -57,16 +57,11 @@ def follow(job_id: str) -> ResponseReturnValue:
 
 
 def _check(after: sse.Mark, ticket: Ticket) -> None:
-    """Raises InvalidRequest where the record has no such event: what follows it cannot be told."""
+    """Raises EventNotFound where the record has no such event: what follows it cannot be told."""
     with translated():
         by = streams.writer(this_gateway().client, ticket.id, after.number) if after.number else ""
     if by is None or not by.startswith(after.by):
-        raise InvalidRequest(
-            "The job's record has no such event any more: Redis has lost a part of it. Read it again without"
-            " Last-Event-ID.",
-            param="Last-Event-ID",
-            code="unknown_event",
-        )
+        raise EventNotFound
 
 
 def job_object(job_id: str) -> dict[str, Any]:
