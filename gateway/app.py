@@ -58,7 +58,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
 
 
 def leave(app: Flask) -> None:
-    """The process ends: say so."""
+    """The process ends: say so, unless Redis is slow to hear it. The port is not free before that."""
     gateway: Gateway = app.extensions["inferq"]
-    with suppress(*Outage):
-        registry.leave_gateway(gateway.client, gateway.name)
+    with suppress(*Outage), connect(gateway.config.redis_url, timeout=0.5, retries=0) as client:
+        registry.leave_gateway(client, gateway.name)
