@@ -88,10 +88,8 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def private(tmp_path: Path) -> Path:
-    folder = tmp_path / "private"
-    folder.mkdir()
-    return folder
+def private(short: Path) -> Path:
+    return short
 
 
 def test_a_worker_that_was_frozen_does_not_take_its_absence_for_the_hosts_silence(model: Path, private: Path) -> None:

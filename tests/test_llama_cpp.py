@@ -325,14 +325,14 @@ def test_what_llama_cpp_refuses_is_told_with_the_log(tmp_path: Path, monkeypatch
     assert not list(private.iterdir())
 
 
-def test_closing_ends_the_host_and_removes_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_closing_ends_the_host_and_removes_its_directory(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(short))
     with loaded() as engine:
-        (directory,) = tmp_path.iterdir()
+        (directory,) = short.iterdir()
         assert directory.stat().st_mode & 0o777 == 0o700
         pid = host_of(engine)
     assert gone(pid, within=0.1)
-    assert not list(tmp_path.iterdir())
+    assert not list(short.iterdir())
     with pytest.raises(EngineError, match="closed"):
         answer(engine, greedy("a", 1))
 

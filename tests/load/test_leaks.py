@@ -21,13 +21,11 @@ KEPT = {b"iq:lapse", b"iq:lease", b"iq:failures", b"iq:written"}
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """For temporary files. Its path is short: sockets are made there."""
-    folder = tmp_path / "t"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
+def folder(short: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """For temporary files."""
+    monkeypatch.setenv("TMPDIR", str(short))
     monkeypatch.setattr("tempfile.tempdir", None)
-    return folder
+    return short
 
 
 def kill_all(process: subprocess.Popen[bytes]) -> None:
