@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --root-user-
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos upgrade fuzz failover load memory check bench lock
+.PHONY: up test docker-test chaos upgrade fuzz model failover load memory check bench lock
 
 up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
 	$(BIN)/inferq up $(ARGS)
@@ -27,6 +27,9 @@ upgrade: .venv/dev       ## two neighbouring releases side by side under load; o
 
 fuzz: .venv/dev          ## spoiled model files are loaded or refused in words; options in ARGS, e.g. make fuzz ARGS="--seed 7"
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+model: .venv/dev         ## the scripts against a model of them; options in ARGS, e.g. make model ARGS="--steps 5000 --seed 7"
+	$(BIN)/python -m tests.model $(ARGS)
 
 failover: .venv/dev      ## failovers of Redis under load, and one during a partition
 	$(BIN)/python -m pytest tests/failover

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from shared import catalogue
+from shared.tickets import Tickets
 from tests.stack import Stack, running
 
 
@@ -53,3 +54,19 @@ def empty(tmp_path: Path) -> Iterator[Stack]:
     """Only Valkey; the test starts the rest, and may hurt it."""
     with running(tmp_path, lease=2) as stack:
         yield stack
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Only Valkey, for tests of the scripts."""
+    with running(tmp_path_factory.mktemp("valkey")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def tickets(valkey: Stack) -> Tickets:
+    """The scripts, on an empty Redis."""
+    valkey.redis.flushall()
+    tickets = Tickets(valkey.redis)
+    tickets.load()
+    return tickets

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,14 +17,8 @@ from shared.protocol import State
 from shared.ticket import Attempt
 from shared.tickets import Tickets
 from tests.calls import CHATS, chat, post_later
-from tests.stack import Stack, free_port, running, wait_for
-from tests.test_tickets import END, append, claim, dequeue, start, submit
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("books")) as stack:
-        yield stack
+from tests.stack import Stack, free_port, wait_for
+from tests.transitions import END, append, claim, dequeue, start, submit
 
 
 @pytest.fixture

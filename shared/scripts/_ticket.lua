@@ -187,13 +187,17 @@ local function abandoned(id)
   return t[1] == '' and not t[2]
 end
 
--- Back to the head of the queue. A job that has run does not wait there in vain: its patience begins anew, and is a day at least.
+-- How long a job may wait in the queue. One that has run shall not wait there in vain: a day at least.
+local function patience(id)
+  local t = redis.call('HMGET', ticket(id), 'wait', 'started')
+  local wait = tonumber(t[1] or 0)
+  return t[2] and math.max(wait, 86400000) or wait
+end
+
+-- Back to the head of the queue. The patience of a job that has run begins anew.
 local function requeue(model, id, exec)
   unlist(model, id, exec)
-  if exec ~= '' then
-    local wait = math.max(tonumber(redis.call('HGET', ticket(id), 'wait')), 86400000)
-    redis.call('HSET', ticket(id), 'deadline', now + wait)
-  end
+  if exec ~= '' then redis.call('HSET', ticket(id), 'deadline', now + patience(id)) end
   redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '')
   redis.call('ZADD', 'iq:deadlines:' .. model, redis.call('HGET', ticket(id), 'deadline'), id)
   redis.call('HSET', 'rq:job:' .. id, 'status', 'queued')
@@ -202,7 +206,7 @@ end
 
 -- Requeue several {id, exec, created}: the newest first, so that the oldest ends at the very head.
 local function requeue_in_order(model, jobs)
-  table.sort(jobs, function(a, b) return a[3] > b[3] end)
+  table.sort(jobs, function(a, b) return a[3] > b[3] or (a[3] == b[3] and a[1] > b[1]) end)
   for _, job in ipairs(jobs) do requeue(model, job[1], job[2]) end
   return #jobs
 end

@@ -60,6 +60,6 @@ for _, queue in ipairs(redis.call('SMEMBERS', 'rq:queues')) do
     'iq:leases:' .. model, 'iq:deadlines:' .. model, 'iq:lingering:' .. model, 'iq:limbo:' .. model) > 0
   if not needed then
     redis.call('SREM', 'rq:queues', queue)
-    redis.call('DEL', 'iq:counts:' .. model, 'iq:sweep:' .. model)
+    redis.call('DEL', 'iq:counts:' .. model)
   end
 end

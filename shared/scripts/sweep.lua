@@ -12,6 +12,7 @@ local r = redis.call('HMGET', record, 'last', 'hold')
 local last, hold = tonumber(r[1] or 0), tonumber(r[2] or 0)
 if now >= last and now - last < 400 then return 0 end
 redis.call('HSET', record, 'last', now)
+redis.call('PEXPIRE', record, 60000) -- nobody else would remove that of a model which was never asked for, or is forgotten already
 if now < last or now - last > 3000 then
   hold = now + lease
   redis.call('HSET', record, 'hold', hold)
@@ -28,9 +29,8 @@ clamp('iq:lingering:', now + 60000)
 clamp('iq:limbo:', now)
 if now < last then
   for _, id in ipairs(redis.call('ZRANGE', 'iq:deadlines:' .. model, 0, -1)) do
-    local t = redis.call('HMGET', ticket(id), 'wait', 'deadline', 'started')
-    local latest = now + (t[3] and 86400000 or t[1] or 0)
-    if t[2] and tonumber(t[2]) > latest then
+    local deadline, latest = redis.call('HGET', ticket(id), 'deadline'), now + patience(id)
+    if deadline and tonumber(deadline) > latest then
       redis.call('HSET', ticket(id), 'deadline', latest)
       redis.call('ZADD', 'iq:deadlines:' .. model, latest, id)
     end

@@ -1,0 +1,105 @@
+"""Who acts: executions and clients as their processes know them, and what they may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, ClassVar, TypeVar
+
+from hypothesis import strategies as st
+
+from shared.protocol import Accepted
+from shared.ticket import Attempt
+from tests.model.pair import Pair, Sending
+
+LEASE = 2000
+MODELS = ("m", "n")
+GATEWAYS = ("iq:reply:g1", "iq:reply:g2")
+WORKERS = {"w1": "m", "w2": "m", "w3": "n"}
+
+number = st.integers(0, 5)
+sometimes = st.sampled_from([False, False, False, True])
+sendings = st.sampled_from(
+    [Sending.ONCE] * 7 + [Sending.TWICE, Sending.TWICE, Sending.LATE, Sending.LATE, Sending.LOST]
+)
+models = st.sampled_from(["m", "m", "m", "n"])
+gateways = st.sampled_from(GATEWAYS)
+workers = st.sampled_from(list(WORKERS))
+
+T = TypeVar("T")
+Act = TypeVar("Act", bound=Callable[..., None])
+
+ACTIONS: dict[str, st.SearchStrategy[dict[str, Any]]] = {}
+NEEDS: dict[str, str] = {}
+WEIGHTED: list[str] = []
+
+
+def action(weight: int, needs: str = "", **arguments: st.SearchStrategy[Any]) -> Callable[[Act], Act]:
+    """Something that may happen at any time, as often as its weight says, once there is what it needs.
+
+    Not a rule of hypothesis: that leaves half of all rules out of each world, and here one needs the other.
+    """
+
+    def register(act: Act) -> Act:
+        ACTIONS[act.__name__], NEEDS[act.__name__] = st.fixed_dictionaries(arguments), needs
+        WEIGHTED.extend([act.__name__] * weight)
+        return act
+
+    return register
+
+
+@dataclass
+class Run:
+    """An execution, as its worker knows it. It goes on when it is fenced: nobody has told it yet."""
+
+    id: str
+    job: str
+    model: str
+    worker: str
+    stored: int
+
+
+@dataclass
+class Caller:
+    """A client that waits, as its gateway knows it."""
+
+    job: str
+    visitor: str
+    reply: str
+    attempt: Attempt
+    accepted: Accepted
+
+
+class Cast:
+    """All who act in one world."""
+
+    pair: ClassVar[Pair]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair.reset()
+        self.world = self.pair.world
+        self.runs: list[Run] = []
+        self.callers: list[Caller] = []
+        self.ids: list[str] = []
+        self._names = count()
+
+    @property
+    def endings(self) -> list[tuple[str, ...]]:
+        return self.world.endings()
+
+    @property
+    def late(self) -> list[object]:
+        return list(self.pair.late)
+
+    def do(self, command: str, *args: Any, **options: Any) -> Any:
+        return self.pair.do(command, *args, **options)
+
+    def new(self, kind: str) -> str:
+        return f"{kind}{next(self._names)}"
+
+
+def newest(of: list[T], which: int) -> T:
+    """Small numbers are the newest ones."""
+    return of[-1 - which % len(of)]

@@ -1,0 +1,108 @@
+"""What clients and their gateways may do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from shared.protocol import Accepted, Completion, Sampling
+from shared.ticket import Attempt, Sighting
+from tests.model.cast import GATEWAYS, Caller, Cast, action, gateways, models, newest, number, sendings, sometimes
+from tests.model.pair import Sending
+
+
+class Clients(Cast):
+    """Clients come, come again and leave; gateways compare."""
+
+    @action(
+        2,
+        model=models,
+        gateway=st.sampled_from([*GATEWAYS, *GATEWAYS, ""]),
+        waits=st.sampled_from([True, True, True, False]),
+        parts=sometimes,
+        key=st.sampled_from(["", "", "", "k1", "k2"]),
+        most=st.sampled_from([9, 9, 9, 9, 9, 9, 2, 0]),
+        wait=st.sampled_from([3000, 3000, 3000, 60, 5, 0, 200_000]),
+        sending=sendings,
+    )
+    def submit(
+        self, model: str, gateway: str, waits: bool, parts: bool, key: str, most: int, wait: float, sending: Sending
+    ) -> None:
+        attempt = Attempt(f"print-{model}", 0, key, waits=waits, parts=parts)
+        accepted = Accepted(Completion(model, ("once",), Sampling(seed=7)), created=1, owner="o")
+        self._submit(self.new("j"), accepted, gateway, attempt, most, wait, sending)
+
+    @action(
+        2,
+        needs="callers",
+        which=number,
+        gateway=gateways,
+        key=sometimes,
+        waits=st.sampled_from([True, True, False]),
+        sending=sendings,
+    )
+    def come_again(self, which: int, gateway: str, key: bool, waits: bool, sending: Sending) -> None:
+        """A client's next attempt, or the same key with another request."""
+        old = newest(self.callers, which)
+        fingerprint = "another" if key and old.attempt.idempotency else old.attempt.fingerprint
+        attempt = Attempt(fingerprint, old.attempt.number + 1, old.attempt.idempotency, waits=waits)
+        self._submit(self.new("j"), old.accepted, gateway, attempt, 9, 3000, sending)
+
+    @action(1, needs="callers", which=number, sending=sendings)
+    def put_back(self, which: int, sending: Sending) -> None:
+        """A gateway takes a job for lost, rightly or not."""
+        caller = newest(self.callers, which)
+        args = (caller.job, caller.accepted, caller.reply, caller.attempt, 0, 60, sending)
+        self._submit(*args, visitor=caller.visitor, again=True)
+
+    def _submit(
+        self,
+        job_id: str,
+        accepted: Accepted,
+        gateway: str,
+        attempt: Attempt,
+        most: int,
+        wait: float,
+        sending: Sending,
+        visitor: str = "",
+        again: bool = False,
+    ) -> None:
+        visitor = visitor or job_id
+        options: dict[str, Any] = {"reply": gateway, "max_queue": most, "wait": wait, "keep": 3600, "attempt": attempt}
+        options |= {"visitor": visitor, "again": again, "sending": sending, "actor": f"request {visitor}"}
+        taken = self.do("submit", job_id, accepted, **options)
+        if taken not in ("QueueFull", "IdempotencyKeyReused") and not again:
+            self.ids.append(taken)
+            self.callers.append(Caller(taken, visitor, gateway, attempt, accepted))
+
+    @action(2, needs="callers", which=number, linger=st.sampled_from([0, 30, 30, 60]), sending=sendings)
+    def leave(self, which: int, linger: float, sending: Sending) -> None:
+        c = newest(self.callers, which)
+        actor = f"request {c.visitor}"
+        self.do("leave", c.job, c.visitor, c.reply, c.attempt, linger, sending=sending, actor=actor)
+
+    @action(2, which=st.lists(number, min_size=1, max_size=3), gateway=gateways, exact=st.booleans(), sending=sendings)
+    def attach(self, which: list[int], gateway: str, exact: bool, sending: Sending) -> None:
+        """A gateway compares: what it has is right, or not."""
+        sightings = []
+        for n in which:
+            caller = newest(self.callers, n) if self.callers else None
+            job = self.world.jobs.get(caller.job) if caller else None
+            if job is None or caller is None:
+                sightings.append(Sighting("nobody", n, "", "v", False))
+            else:
+                seen, by = (job.seq, job.by) if exact else (n, job.by if n % 2 else "x")
+                visitor = caller.visitor if caller.reply == gateway and n % 4 else ""
+                sightings.append(Sighting(job.id, seen, by, visitor, n == 5))
+        self.do("attach", gateway, sightings, sending=sending, actor=f"reconciler {gateway}")
+
+    @action(1, needs="ids", which=number, unless_joined=sometimes, sending=sendings)
+    def cancel(self, which: int, unless_joined: bool, sending: Sending) -> None:
+        self.do("cancel", newest(self.ids, which), unless_joined=unless_joined, sending=sending)
+
+    @action(1, gateway=gateways, read=number, sending=sendings)
+    def listen(self, gateway: str, read: int, sending: Sending) -> None:
+        read %= len(self.world.streams.get(gateway, ())) + 1
+        if sending in (Sending.ONCE, Sending.LOST):  # the cursor is one of the stream as it is
+            self.do("listen", gateway, read if sending is Sending.ONCE else 0, sending=sending)

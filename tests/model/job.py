@@ -1,0 +1,100 @@
+"""One job, as the model has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shared.protocol import State
+
+DAY = 86_400_000
+"""In milliseconds, like all times here."""
+
+
+@dataclass
+class Entry:
+    """Events that were written at one time."""
+
+    first: int
+    last: int
+    by: str
+    blob: str
+
+
+@dataclass
+class Job:
+    """What is known of it. Where it is listed follows from this alone, and is never kept beside it."""
+
+    id: str
+    model: str
+    owner: str
+    accepted: str
+    created: int
+    wait: int
+    keep: int
+    deadline: int
+    record: list[Entry]
+    state: State = State.QUEUED
+    seq: int = 0
+    by: str = ""
+    tokens: int = 0
+    tries: int = 0
+    returned: int = 0
+    cancel: bool = False
+    exec: str = ""
+    worker: str = ""
+    started: int | None = None
+    ended: int | None = None
+    lease: int = 0
+    """Until when its execution is believed to run."""
+    lingers: int | None = None
+    """Until when it waits for its client to come again."""
+    replies: list[str] = field(default_factory=list)
+    waiting: list[tuple[str, str]] = field(default_factory=list)
+    """(visitor, reply stream) of each client that waits."""
+    kept: bool = False
+    parts: bool = False
+    joined: bool = False
+    key: str = ""
+
+    @property
+    def queued(self) -> bool:
+        return self.state is State.QUEUED
+
+    @property
+    def running(self) -> bool:
+        return self.state is State.IN_PROGRESS
+
+    @property
+    def final(self) -> bool:
+        return self.state.final
+
+    @property
+    def abandoned(self) -> bool:
+        """Nobody wants it any more."""
+        return not self.waiting and not self.kept
+
+    @property
+    def joinable(self) -> bool:
+        """A client that comes again may be given it."""
+        return self.state not in (State.FAILED, State.CANCELLED) and not self.cancel
+
+    @property
+    def patience(self) -> int:
+        """How long it may wait in the queue: once it has run, a day at least."""
+        return self.wait if self.started is None else max(self.wait, DAY)
+
+    def admit(self, visitor: str, reply: str, *, waits: bool, parts: bool) -> None:
+        """A client is given it: to wait for it, or to have it kept."""
+        self.parts = self.parts or parts
+        if reply and reply not in self.replies:
+            self.replies.append(reply)
+        if waits and visitor:
+            self.dismiss(visitor, reply)
+            self.waiting.append((visitor, reply))
+            self.lingers = None
+        if not waits:
+            self.kept = True
+            self.lingers = None
+
+    def dismiss(self, visitor: str, reply: str) -> None:
+        self.waiting = [other for other in self.waiting if other != (visitor, reply)]

@@ -1,0 +1,159 @@
+"""The model's other half: who lives, reply streams, and what ends by itself."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import asdict
+
+from shared.config import ConfigError
+from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL, Card, GatewayProcess, Kind, Worker
+from shared.tickets import RETURN_SECONDS
+from tests.model.job import Entry, Job
+
+TTL = {Kind.GATEWAYS: GATEWAY_TTL, Kind.WORKERS: WORKER_TTL, Kind.MODELS: MODEL_TTL}
+
+
+class Living:
+    """Who lives, and what is kept for them."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.jobs: dict[str, Job] = {}
+        self.queues: defaultdict[str, list[str]] = defaultdict(list)
+        self.between: defaultdict[str, list[str]] = defaultdict(list)
+        self.limbo: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        self.asked: set[str] = set()
+        """Models that have a queue."""
+        self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.failures: list[tuple[str, str, str, str, str]] = []
+        self.keys: dict[str, tuple[str, str]] = {}
+        """The job and the fingerprint of an Idempotency-Key."""
+        self.orphans: dict[tuple[str, int], list[str]] = {}
+        self.streams: dict[str, list[tuple[str, Entry]]] = {}
+        self.sweeps: dict[str, tuple[int, int]] = {}
+        self.lapsing = (0, 0)
+        """When it was last done, and until when it holds still."""
+        self.lease: int | None = None
+        self.live: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
+        self.cards: dict[tuple[Kind, str], str] = {}
+        self.registered: dict[str, str] = {}
+        """The models of RQ's workers by their names."""
+
+    def announce_worker(self, worker: Worker, lease_ms: int) -> None:
+        self.registered[worker.name] = worker.model
+        self._announce(Kind.WORKERS, worker.name, worker, lease_ms)
+        if worker.card:
+            self._announce(Kind.MODELS, worker.card.id, worker.card)
+
+    def announce_gateway(self, gateway: GatewayProcess, lease_ms: int) -> None:
+        self._announce(Kind.GATEWAYS, gateway.name, gateway, lease_ms)
+
+    def _announce(
+        self, kind: Kind, name: str, card: Worker | GatewayProcess | Card, lease_ms: int | None = None
+    ) -> None:
+        if lease_ms is not None and self.lease != lease_ms:
+            alive = [
+                (group, other)
+                for group in (Kind.GATEWAYS, Kind.WORKERS)
+                for other, until in self.live[group].items()
+                if until >= self.now
+            ]
+            if self.lease is not None and set(alive) - {(kind, name)}:
+                raise ConfigError("")
+            self.lease = lease_ms
+        self.live[kind][name] = self.now + TTL[kind] * 1000
+        self.cards[kind, name] = json.dumps(asdict(card))
+
+    def leave_gateway(self, name: str) -> None:
+        if name in self.live[Kind.GATEWAYS]:
+            self.live[Kind.GATEWAYS][name] = 0
+
+    def withdraw(self, name: str) -> None:
+        self.registered.pop(name, None)
+        self._forget(Kind.WORKERS, name)
+
+    def _forget(self, kind: Kind, name: str) -> None:
+        self.live[kind].pop(name, None)
+        self.cards.pop((kind, name), None)
+
+    def names(self, kind: Kind) -> list[str]:
+        """Who lives, by name."""
+        return sorted(name for name, until in self.live[kind].items() if until >= self.now)
+
+    def listen(self, reply: str, read: int) -> bool:
+        """A gateway has read so many entries of its stream."""
+        there = reply in self.streams
+        del self.streams.setdefault(reply, [])[:read]
+        return there
+
+    def lapse(self) -> None:
+        last, hold = self.lapsing
+        if 0 <= self.now - last < 400:
+            return
+        if self.now < last or self.now - last > 3000:
+            hold = self.now + 10_000
+        self.lapsing = self.now, hold
+        if self.now < hold:
+            return
+        for reply in self._lapsed(Kind.GATEWAYS):
+            jobs = [job for job in self.jobs.values() if not job.final and reply in job.replies]
+            for job in jobs:
+                self._orphan(job, reply)
+            if not jobs:  # the next time, once there are none
+                self.streams.pop(reply, None)
+                self._forget(Kind.GATEWAYS, reply)
+        for name in self._lapsed(Kind.WORKERS):
+            self.withdraw(name)
+        for model in self._lapsed(Kind.MODELS):
+            self._forget(Kind.MODELS, model)
+            self.asked.add(model)
+        for model in self.asked - set(self.live[Kind.MODELS]):
+            if not (self.queues[model] or self.between[model] or self.limbo[model] or self._runs(model)):
+                self.asked.remove(model)
+                self.counts.pop(model, None)
+
+    def _lapsed(self, kind: Kind) -> list[str]:
+        """Whom nobody has announced lately. Nobody is believed for longer than he was meant to be."""
+        group = self.live[kind]
+        for name in group:
+            group[name] = min(group[name], self.now + TTL[kind] * 1000)
+        return [name for name, until in group.items() if until < self.now]
+
+    def _orphan(self, job: Job, reply: str) -> None:
+        """Its clients at a gateway that died are gone, but may come again to another one."""
+        job.replies.remove(reply)
+        attended = bool(job.waiting)
+        job.waiting = [(visitor, at) for visitor, at in job.waiting if at != reply]
+        if attended and job.abandoned:
+            job.lingers = self.now + int(RETURN_SECONDS * 1000)
+
+    def _runs(self, model: str) -> bool:
+        return any(job.model == model and not job.final for job in self.jobs.values())
+
+    def endings(self) -> list[tuple[str, ...]]:
+        """Redis keys that end together by themselves, sooner or later."""
+        ends: list[tuple[str, ...]] = [(f"iq:job:{j.id}", f"iq:events:{j.id}") for j in self.jobs.values() if j.final]
+        ends += [(f"iq:idempotency:{key}",) for key in self.keys]
+        ends += [(f"iq:orphans:{fingerprint}:{number}",) for fingerprint, number in self.orphans]
+        ends += [(f"iq:sweep:{model}",) for model in self.sweeps]
+        return ends + [(reply,) for reply in self.streams]
+
+    def end(self, *keys: str) -> None:
+        """Their time has come."""
+        for key in keys:
+            self.jobs.pop(key.removeprefix("iq:job:"), None)
+            self.keys.pop(key.removeprefix("iq:idempotency:"), None)
+            self.sweeps.pop(key.removeprefix("iq:sweep:"), None)
+            self.streams.pop(key, None)
+            fingerprint, _, number = key.removeprefix("iq:orphans:").rpartition(":")
+            if number.isdigit():
+                self.orphans.pop((fingerprint, int(number)), None)
+
+    def hint(self, model: str, entry: str) -> None:
+        """An entry that says nothing true: late, or of somebody else."""
+        self.queues[model].append(entry)
+
+    def paces(self, model: str) -> list[int]:
+        running = sorted((job.lease, job.id, job) for job in self.jobs.values() if job.model == model and job.running)
+        return [self.counts[model]["held_us"], *(max(0, self.now - (job.started or 0)) for _, _, job in running)]

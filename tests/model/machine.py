@@ -1,0 +1,123 @@
+"""Whatever gateways, workers and clients may do, in any order: hypothesis chooses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from shared.registry import Card, GatewayProcess, Kind, Worker
+from tests.model.cast import (
+    ACTIONS,
+    LEASE,
+    MODELS,
+    NEEDS,
+    WEIGHTED,
+    WORKERS,
+    action,
+    gateways,
+    models,
+    newest,
+    number,
+    sendings,
+    sometimes,
+    workers,
+)
+from tests.model.clients import Clients
+from tests.model.pair import Sending
+from tests.model.workers import Workers
+
+moments = st.sampled_from([0, 1, 399, 400, 1000, 2000, 2500, 3000, 3001])
+jumps = st.sampled_from(
+    [-1, -500, -5000, -61_000, -3_600_000, -200_000_000, 16_000, 16_000, 61_000, 301_000, 90_000_000]
+)
+
+
+class Machine(Clients, Workers, RuleBasedStateMachine):
+    """One world from its beginning."""
+
+    # housekeeping, by whoever lives
+
+    @action(2, model=models, after=moments, sending=sendings)
+    def sweep(self, model: str, after: int, sending: Sending) -> None:
+        self.pair.pass_time(after)
+        self.do("sweep", model, LEASE, sending=sending)
+
+    @action(1, after=moments, sending=sendings)
+    def lapse(self, after: int, sending: Sending) -> None:
+        self.pair.pass_time(after)
+        self.do("lapse", sending=sending)
+
+    @action(4, jump=st.one_of(*[st.just(0)] * 4, jumps), rounds=st.integers(1, 4), live=st.booleans(), forget=sometimes)
+    def keep_house(self, jump: int, rounds: int, live: bool, forget: bool) -> None:
+        """Time passes as it does where somebody lives, with the workers or without them."""
+        self.pair.pass_time(jump)
+        for _ in range(rounds):
+            self.pair.pass_time(1100)
+            if live:
+                self.do("renew", "m", LEASE, [(run.job, run.id) for run in self.runs if run.model == "m"][-3:])
+            self.do("sweep", "m", LEASE)
+            if forget:
+                self.pair.pass_time(1800)
+                self.do("lapse")
+
+    @action(1, gateway=gateways, other_lease=sometimes, sending=sendings)
+    def announce_gateway(self, gateway: str, other_lease: bool, sending: Sending) -> None:
+        process = GatewayProcess(gateway, "h", 1, 1)
+        self.do("announce_gateway", process, LEASE + other_lease, sending=sending, actor=f"reader {gateway}")
+
+    @action(1, worker=workers, ready=st.booleans(), other_lease=sometimes, sending=sendings)
+    def announce_worker(self, worker: str, ready: bool, other_lease: bool, sending: Sending) -> None:
+        model = WORKERS[worker]
+        card = Card(model, "echo", "", 100, 1, 1) if ready else None
+        who = Worker(worker, model, "h", 1, 1, card)
+        self.do("announce_worker", who, LEASE + other_lease, sending=sending, actor=f"herald {worker}")
+
+    @action(1, gateway=gateways)
+    def leave_gateway(self, gateway: str) -> None:
+        self.do("leave_gateway", gateway)
+
+    @action(1, worker=workers, sending=sendings)
+    def withdraw(self, worker: str, sending: Sending) -> None:
+        self.do("withdraw", worker, sending=sending, actor=f"herald {worker}")
+
+    @action(1, kind=st.sampled_from(list(Kind)), model=models)
+    def look(self, kind: Kind, model: str) -> None:
+        self.do("names", kind)
+        self.do("paces", model)
+
+    # what happens to Redis
+
+    @action(1, needs="endings", which=number)
+    def end(self, which: int) -> None:
+        """Something's time to live is over."""
+        self.do("end", *newest(self.endings, which))
+
+    @action(1, needs="ids", which=number, stranger=sometimes)
+    def hint(self, which: int, stranger: bool) -> None:
+        """An entry that is late or doubled, or not one of ours."""
+        job = self.world.jobs.get(newest(self.ids, which))
+        model = job.model if job else MODELS[which % 2]
+        if model in self.world.asked and (stranger or not (job and job.queued)):
+            self.do("hint", model, job.id if job and not stranger else f"stranger to {model}")
+
+    @action(2, needs="late", which=number)
+    def resend(self, which: int) -> None:
+        """A duplicate arrives late."""
+        self.pair.resend(newest(self.late, which))
+
+    @action(1, chance=number, kill=st.booleans())
+    def restart_valkey(self, chance: int, kill: bool) -> None:
+        if chance == 4:
+            self.pair.restart_valkey(kill=kill)
+
+    @rule(act=st.sampled_from(WEIGHTED).flatmap(lambda name: st.tuples(st.just(name), ACTIONS[name])))
+    def step(self, act: tuple[str, dict[str, Any]]) -> None:
+        name, arguments = act
+        if not NEEDS[name] or getattr(self, NEEDS[name]):
+            getattr(self, name)(**arguments)
+
+    def teardown(self) -> None:
+        if self.pair.sound:
+            self.pair.audit()

@@ -1,0 +1,62 @@
+"""Faults that are put into the fences of the scripts, one at a time: the machine must find each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.scripts import COMMON
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A script in which some text, that stands there once, is another."""
+
+    name: str
+    script: str
+    text: str
+    instead: str
+
+
+MUTANTS = (
+    Mutant("append by any execution", "append", "if t[1] ~= exec then", "if not t[1] then"),
+    Mutant("append to a job that does not run", "append", "if t[4] ~= 'in_progress' then", "if t[4] == 'queued' then"),
+    Mutant("append takes the end by another for a resend", "append", "if t[5] ~= exec then", "if not t[5] then"),
+    Mutant("append over a gap", "append", "if first ~= stored + 1 then", "if first <= stored then"),
+    Mutant("append stores a resend again", "append", "if last <= stored then", "if last < stored then"),
+    Mutant("append does not tell of a cancel", "append", "t[3] == '1' and 2 or 1, last", "1, last"),
+    Mutant("claim of a job that is not queued", "claim", "or t[1] ~= 'queued'", "or not t[1]"),
+    Mutant("claim of a job that was not moved", "claim", "moved == 0 or ", ""),
+    Mutant("claim forgets that it was sent before", "claim", "local mine = t[4] == exec", "local mine = false"),
+    Mutant("claim past the deadline", "claim", "now >= tonumber(t[6])", "now >= tonumber(t[6]) + 60000"),
+    Mutant("renew for any execution", "renew", "t[1] ~= exec or ", ""),
+    Mutant("renew of a job that has ended", "renew", " or t[2] ~= 'in_progress'", ""),
+    Mutant("release for any execution", "release", "t[1] == exec and ", ""),
+    Mutant("release runs a cancelled job again", "release", "if t[4] == '1' then", "if t[4] == '2' then"),
+    Mutant("hand-backs without a bound", "release", "'returned', 1) > most", "'returned', 1) > most + 1000"),
+    Mutant("restart for any execution", "restart", "t[1] ~= exec or ", ""),
+    Mutant("restart under somebody who reads", "restart", "if t[3] then return 0 end", ""),
+    Mutant("restart of a cancelled job", "restart", "if t[5] == '1' then", "if t[5] == '2' then"),
+    Mutant("submit does not see that it was sent before", "submit", "if known then", "if known == 'none' then"),
+    Mutant("submit joins a job that was cancelled", COMMON, " and t[1] ~= 'cancelled' and t[2] ~= '1'", ""),
+    Mutant("submit gives an orphan to two", "submit", "(waiting == '' or", "(waiting or"),
+    Mutant("submit into a full queue", "submit", "waiting >= tonumber(most)", "waiting > tonumber(most)"),
+    Mutant("leave cancels what was promised", COMMON, "return t[1] == '' and not t[2]", "return t[1] == ''"),
+    Mutant("leave cancels under the others", "leave", "if not abandoned(id) then return t[1] end", ""),
+    Mutant(
+        "an end that leaves the job listed",
+        COMMON,
+        "  unlist(model, id, exec)\n  redis.call('ZREM'",
+        "  redis.call('ZREM'",
+    ),
+    Mutant("an end without a time to live", COMMON, "redis.call('EXPIRE', 'iq:events:' .. id, keep)", ""),
+    Mutant("sweep runs a cancelled job again", "sweep", "elseif t[5] == '1' then", "elseif t[5] == '2' then"),
+    Mutant("sweep believes any lease", "sweep", "clamp('iq:leases:', now + lease)", ""),
+    Mutant("sweep recovers at once after an outage", "sweep", "if now < hold then return 0 end", ""),
+    Mutant("sweep runs a job for ever", "sweep", "tonumber(t[3]) >= most", "tonumber(t[3]) > most + 1000"),
+    Mutant("sweep believes any deadline", "sweep", "if deadline and tonumber(deadline) > latest then", "if false then"),
+    Mutant("lapse leaves the visitors of the dead", "lapse", "string.sub(other, -#reply) == reply", "false"),
+    Mutant("lapse dismisses the visitors of the living", "lapse", "string.sub(other, -#reply) == reply", "true"),
+    Mutant("lapse at once after an outage", "lapse", "if now < hold and hold - now <= 10000 then return end", ""),
+    Mutant("attach forgets who waits", COMMON, "if visitor ~= '' then await(id, visitor, reply) end", ""),
+    Mutant("announce with any lease", "announce", "if agreed and others > 0 then", "if false then"),
+)

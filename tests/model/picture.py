@@ -1,0 +1,142 @@
+"""The whole of Redis as one value, and what the model says that it must be: {key: (type, whether it ends, value)}."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from redis import Redis
+
+from shared.registry import Kind
+from tests.model.job import Entry, Job
+from tests.model.world import World
+
+Picture = dict[str, tuple[str, bool, Any]]
+
+_ALL = """
+local all = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local kind, value = redis.call('TYPE', key).ok, nil
+  if string.sub(key, 1, 7) == 'rq:job:' then -- the rest is RQ's own, put there as it came
+    value = {}
+    for _, name in ipairs({ 'status', 'worker_name' }) do
+      local field = redis.call('HGET', key, name)
+      if field then value[#value + 1] = name; value[#value + 1] = field end
+    end
+  elseif kind == 'string' then value = redis.call('GET', key)
+  elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
+  elseif kind == 'set' then value = redis.call('SMEMBERS', key)
+  elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  elseif kind == 'hash' then value = redis.call('HGETALL', key)
+  elseif kind == 'stream' then value = redis.call('XRANGE', key, '-', '+') end
+  all[#all + 1] = { key, kind, redis.call('PTTL', key) >= 0, value }
+end
+return cjson.encode(all)
+"""
+CLOCK = "clock"
+"""The key of the test's own clock."""
+
+
+def take(client: Redis) -> Picture:
+    """Everything, seen at one moment."""
+    found: Any = client.eval(_ALL, 0)
+    return {key: (kind, ends, _value(key, kind, value)) for key, kind, ends, value in json.loads(found) if key != CLOCK}
+
+
+def _value(key: str, kind: str, value: Any) -> Any:
+    if kind == "set":
+        return sorted(value)
+    if kind == "stream":
+        entries = [_entry(entry_id, _pairs(fields)) for entry_id, fields in value]
+        return entries if key.startswith("iq:events:") else [fields for _, fields in entries]  # ids by Redis's clock
+    if kind in ("hash", "zset"):
+        fields = _pairs(value)
+        return fields | _sets(fields) if key.startswith("iq:job:") else fields
+    return value
+
+
+def _pairs(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _sets(ticket: dict[str, str]) -> dict[str, Any]:
+    return {name: sorted(ticket[name].split()) for name in ("reply", "waiting") if name in ticket}
+
+
+def _entry(entry_id: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    if fields.get("x") == "0":  # written by Lua: the order of its fields is no part of the contract
+        fields["e"] = json.loads(fields["e"])
+    return entry_id, fields
+
+
+def paint(world: World) -> Picture:
+    """What Redis must look like."""
+    return {key: (kind, ends, value) for key, kind, ends, value in _keys(world) if value or key in world.streams}
+
+
+def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
+    for job in world.jobs.values():
+        yield from _of_job(job)
+    indexed = world.asked | world.queues.keys() | world.between.keys() | world.sweeps.keys()
+    for model in indexed | set(world.registered.values()):
+        yield from _of_model(world, model)
+    for reply, entries in world.streams.items():
+        yield reply, "stream", True, [{"j": job_id, "l": str(e.last), **_fields(e)} for job_id, e in entries]
+    for reply in {reply for job in world.jobs.values() for reply in job.replies}:
+        listed = sorted(job.id for job in world.jobs.values() if not job.final and reply in job.replies)
+        yield f"{reply}:jobs", "set", False, listed
+    for key, (holder, fingerprint) in world.keys.items():
+        yield f"iq:idempotency:{key}", "hash", True, {"job": holder, "fingerprint": fingerprint}
+    for (fingerprint, number), ids in world.orphans.items():
+        yield f"iq:orphans:{fingerprint}:{number}", "list", True, ids
+    for kind in Kind:
+        yield f"iq:live:{kind}", "zset", False, {name: str(until) for name, until in world.live[kind].items()}
+    for (kind, name), card in world.cards.items():
+        yield f"iq:card:{kind}:{name}", "string", False, card
+    yield "iq:lease", "string", False, str(world.lease or "")
+    last, hold = world.lapsing
+    yield "iq:lapse", "hash", False, {"last": str(last), "hold": str(hold)} if last else {}
+    names = ("job", "model", "worker", "code", "message")
+    yield "iq:failures", "stream", False, [dict(zip(names, failure, strict=True)) for failure in world.failures]
+    yield "rq:queues", "set", False, sorted(f"rq:queue:{model}" for model in world.asked)
+    yield "rq:workers", "set", False, sorted(f"rq:worker:{name}" for name in world.registered)
+
+
+def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
+    head = {"state": job.state, "model": job.model, "owner": job.owner, "exec": job.exec, "by": job.by}
+    numbers = {"created": job.created, "wait": job.wait, "deadline": job.deadline, "keep": job.keep, "seq": job.seq}
+    numbers |= {"tokens": job.tokens, "tries": job.tries, "cancel": int(job.cancel)}
+    sets = {"reply": sorted(job.replies), "waiting": sorted(f"{visitor}@{at}" for visitor, at in job.waiting)}
+    where_there = {"started": job.started, "ended": job.ended, "worker": job.worker, "returned": job.returned}
+    where_there |= {"kept": int(job.kept), "parts": int(job.parts), "joined": int(job.joined)}
+    where_there |= {"idempotency": f"iq:idempotency:{job.key}" if job.key else ""}
+    ticket = {**head, **numbers, **{name: value for name, value in where_there.items() if value}}
+    yield f"iq:job:{job.id}", "hash", job.final, {name: str(value) for name, value in ticket.items()} | sets
+    record = [(f"{e.last}-0" if e.last else "0-1", _fields(e)) for e in job.record]
+    yield f"iq:events:{job.id}", "stream", job.final, record
+    if not job.final:
+        shown = {"status": "started" if job.running else "queued", "worker_name": job.worker}
+        yield f"rq:job:{job.id}", "hash", False, shown
+
+
+def _fields(entry: Entry) -> dict[str, Any]:
+    return {"f": str(entry.first), "x": entry.by, "e": json.loads(entry.blob) if entry.by == "0" else entry.blob}
+
+
+def _of_model(world: World, model: str) -> Iterator[tuple[str, str, bool, Any]]:
+    jobs = [job for job in world.jobs.values() if job.model == model]
+    yield f"rq:queue:{model}", "list", False, world.queues[model]
+    yield f"rq:queue:{model}:intermediate", "list", False, world.between[model]
+    yield f"iq:deadlines:{model}", "zset", False, {job.id: str(job.deadline) for job in jobs if job.queued}
+    yield f"iq:leases:{model}", "zset", False, {job.id: str(job.lease) for job in jobs if job.running}
+    yield f"rq:wip:{model}", "zset", False, {f"{job.id}:{job.exec}": "inf" for job in jobs if job.running}
+    lingering = {job.id: str(job.lingers) for job in jobs if job.lingers is not None}
+    yield f"iq:lingering:{model}", "zset", False, lingering
+    yield f"iq:limbo:{model}", "zset", False, {job_id: str(since) for job_id, since in world.limbo[model].items()}
+    counts = {name: str(number) for name, number in world.counts.get(model, {}).items()}
+    yield f"iq:counts:{model}", "hash", False, counts
+    last, hold = world.sweeps.get(model, (0, 0))
+    yield f"iq:sweep:{model}", "hash", True, {"last": str(last), "hold": str(hold)} if last else {}
+    registered = sorted(f"rq:worker:{name}" for name, of in world.registered.items() if of == model)
+    yield f"rq:workers:{model}", "set", False, registered

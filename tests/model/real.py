@@ -1,0 +1,143 @@
+"""The scripts on a real Valkey, on a clock that the test sets, behind the same methods as the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+import shared.scripts
+from shared import registry
+from shared.errors import InferqError
+from shared.protocol import Accepted, Event, State
+from shared.registry import GATEWAY_TTL, GatewayProcess, Kind, Worker
+from shared.scripts import COMMON, script
+from shared.ticket import Answer, Attempt, Claim, Sighting
+from shared.tickets import Tickets
+from tests.model.picture import CLOCK
+
+_TIME = ("redis.call('TIME')", f"redis.call('HMGET', '{CLOCK}', 's', 'us')")
+
+
+class Edits:
+    """The scripts as they are loaded: on the test's clock, and with one fault where a test wants it."""
+
+    def __init__(self) -> None:
+        self.fault: tuple[str, str, str] | None = None
+        """The script, its text, and what stands there instead."""
+
+    def text(self, name: str) -> str:
+        first, _, rest = self._source(name).partition("\n")
+        return f"{first}\n{self._source(COMMON)}\n{rest}"
+
+    def _source(self, name: str) -> str:
+        source = (resources.files(shared.scripts) / f"{name}.lua").read_text()
+        for script_name, text, instead in [(COMMON, *_TIME)] + ([self.fault] if self.fault else []):
+            if script_name == name:
+                if source.count(text) != 1:
+                    raise LookupError(f"{source.count(text)} times in {name}.lua: {text!r}")
+                source = source.replace(text, instead)
+        return source
+
+
+class Real:
+    """Everything that the model can do, through the real ones who do it."""
+
+    def __init__(self, client: Redis) -> None:
+        self.client = client
+        self.tickets = Tickets(client)
+        self._listen = script(client, "listen")
+        self._pace = script(client, "pace")
+
+    def set_clock(self, now: int) -> None:
+        self.client.hset(CLOCK, mapping={"s": now // 1000, "us": now % 1000 * 1000})
+
+    def submit(self, job_id: str, accepted: Accepted, **options: Any) -> str:
+        return self.tickets.submit(job_id, accepted, **options)
+
+    def claim(self, model: str, job_id: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
+        return self.tickets.claim(model, job_id, execution, lease_ms=lease_ms, worker=worker)
+
+    def append(
+        self, model: str, job_id: str, execution: str, *, first: int, events: Sequence[Event], state: State | None
+    ) -> tuple[int, int]:
+        while True:
+            pipe = self.client.pipeline(transaction=False)
+            self.tickets.append(pipe, model, job_id, execution, first=first, events=events, state=state)
+            try:
+                [(answer, stored)] = pipe.execute()
+            except NoScriptError:
+                self.tickets.load()
+            else:
+                return answer, stored
+
+    def renew(self, model: str, lease_ms: int, executions: Sequence[tuple[str, str]]) -> list[Answer]:
+        return self.tickets.renew(model, lease_ms, executions)
+
+    def release(self, model: str, executions: Sequence[tuple[str, str]]) -> int:
+        return self.tickets.release(model, executions)
+
+    def hand_back(self, model: str, job_id: str, execution: str, reason: InferqError) -> None:
+        self.tickets.hand_back(model, job_id, execution, reason)
+
+    def restart(self, model: str, job_id: str, execution: str) -> bool:
+        return self.tickets.restart(model, job_id, execution)
+
+    def cancel(self, job_id: str, *, unless_joined: bool) -> State:
+        return self.tickets.cancel(job_id, unless_joined=unless_joined)
+
+    def leave(self, job_id: str, visitor: str, reply: str, attempt: Attempt, linger: float) -> None:
+        self.tickets.leave(job_id, visitor, reply, attempt, linger)
+
+    def attach(self, reply: str, sightings: Sequence[Sighting]) -> dict[int, bool]:
+        return self.tickets.attach(reply, sightings)
+
+    def sweep(self, model: str, lease_ms: int) -> int:
+        return self.tickets.sweep(model, lease_ms)
+
+    def lapse(self) -> None:
+        self.tickets.lapse()
+
+    def move(self, model: str) -> str | None:
+        entry = self.tickets.move(f"rq:queue:{model}", f"rq:queue:{model}:intermediate")
+        return entry.decode() if entry else None
+
+    def announce_worker(self, worker: Worker, lease_ms: int) -> None:
+        self.client.sadd("rq:workers", f"rq:worker:{worker.name}")  # as RQ does when a worker registers
+        self.client.sadd(f"rq:workers:{worker.model}", f"rq:worker:{worker.name}")
+        registry.announce(self.client, worker, lease_ms)
+
+    def announce_gateway(self, gateway: GatewayProcess, lease_ms: int) -> None:
+        registry.announce_gateway(self.client, gateway, lease_ms)
+
+    def leave_gateway(self, name: str) -> None:
+        registry.leave_gateway(self.client, name)
+
+    def withdraw(self, name: str) -> None:
+        for key in self.client.keys("rq:workers*"):
+            self.client.srem(key, f"rq:worker:{name}")
+        registry.withdraw(self.client, name)
+
+    def names(self, kind: Kind) -> list[str]:
+        found: list[bytes] = script(self.client, "live")(keys=[], args=[kind])
+        return sorted(name.decode() for name in found[::2])
+
+    def listen(self, reply: str, read: int) -> bool:
+        entries: Any = self.client.xrange(reply, "-", "+", count=read + 1)
+        last = self.client.xinfo_stream(reply)["last-generated-id"].decode() if entries else "0-0"
+        cursor = entries[read][0] if len(entries) > read else f"{last}1"
+        there, _ = self._listen(keys=[], args=[reply, 60 * GATEWAY_TTL, cursor])
+        return bool(there)
+
+    def end(self, *keys: str) -> None:
+        self.client.delete(*keys)
+
+    def hint(self, model: str, entry: str) -> None:
+        self.client.rpush(f"rq:queue:{model}", entry)
+
+    def paces(self, model: str) -> list[int]:
+        answer: list[int] = self._pace(keys=[], args=[model])
+        return answer

@@ -1,0 +1,95 @@
+"""What workers may do, dead ones that wake up too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from shared.errors import InferqError
+from shared.protocol import Delta, Done, Event, Failed, State, Usage
+from shared.ticket import Answer, Claim
+from tests.model.cast import LEASE, Cast, Run, action, models, newest, number, sendings, workers
+from tests.model.pair import Sending
+
+ENDS: dict[State, Event] = {
+    State.COMPLETED: Done(Usage(4, 2)),
+    State.FAILED: Failed("server_error", "It broke."),
+    State.CANCELLED: Failed("cancelled", "The job was cancelled."),
+}
+
+
+class Workers(Cast):
+    """Executions begin, go on and end."""
+
+    @action(1, model=models, sending=st.sampled_from([Sending.ONCE] * 9 + [Sending.LOST]))
+    def move(self, model: str, sending: Sending) -> None:
+        self.do("move", model, sending=sending)
+
+    @action(
+        8,
+        needs="ids",
+        model=models,
+        entry=st.sampled_from(["moved", "moved", "moved", "moved", "earlier", "none"]),
+        which=number,
+        worker=workers,
+        sending=sendings,
+    )
+    def claim(self, model: str, entry: str, which: int, worker: str, sending: Sending) -> None:
+        """The entry that was moved now or earlier, or a job without one."""
+        moved = self.do("move", model) if entry == "moved" else None
+        between = self.world.between[model]
+        job_id = moved or (newest(between, which) if between and entry == "earlier" else newest(self.ids, which))
+        model = self.world.jobs[job_id].model if job_id in self.world.jobs else model
+        execution = self.new("x")
+        options: dict[str, Any] = {"lease_ms": LEASE, "worker": worker, "sending": sending}
+        claim: Claim | None = self.do("claim", model, job_id, execution, actor=execution, **options)
+        if claim:
+            self.runs.append(Run(execution, job_id, model, worker, claim.seq))
+
+    @action(
+        9,
+        needs="runs",
+        which=st.sampled_from([0, 0, 0, 1, 2, 3]),
+        count=st.integers(1, 3),
+        shift=st.sampled_from([0, 0, 0, 0, 0, -1, -2, 1]),
+        state=st.sampled_from([None, None, None, *ENDS]),
+        sending=sendings,
+    )
+    def append(self, which: int, count: int, shift: int, state: State | None, sending: Sending) -> None:
+        run = newest(self.runs, which)
+        first = max(1, run.stored + 1 + shift)
+        events: list[Event] = [Delta(f"{n}", (n,), offset=n) for n in range(first, first + count)]
+        if state:
+            events[-1] = ENDS[state]
+        options: dict[str, Any] = {"first": first, "events": tuple(events), "state": state, "sending": sending}
+        answer, stored = self.do("append", run.model, run.job, run.id, actor=run.id, **options)
+        if answer != Answer.FENCED:
+            run.stored = stored
+
+    @action(2, needs="runs", which=st.lists(number, min_size=1, max_size=3), sending=sendings)
+    def renew(self, which: list[int], sending: Sending) -> None:
+        model, pairs = self._pairs(which)
+        self.do("renew", model, LEASE, pairs, sending=sending, actor=f"leases {model}")
+
+    @action(1, needs="runs", which=st.lists(number, min_size=1, max_size=3), sending=sendings)
+    def release(self, which: list[int], sending: Sending) -> None:
+        model, pairs = self._pairs(which)
+        self.do("release", model, pairs, sending=sending, actor=f"stopping {model}")
+
+    def _pairs(self, which: list[int]) -> tuple[str, list[tuple[str, str]]]:
+        """Executions of one model."""
+        runs = {run.id: run for run in (newest(self.runs, n) for n in which)}.values()
+        model = next(run.model for run in runs)
+        return model, [(run.job, run.id) for run in runs if run.model == model]
+
+    @action(2, needs="runs", which=number, sending=sendings)
+    def hand_back(self, which: int, sending: Sending) -> None:
+        run = newest(self.runs, which)
+        reason = InferqError("It cannot compute.")
+        self.do("hand_back", run.model, run.job, run.id, reason, sending=sending, actor=run.id)
+
+    @action(2, needs="runs", which=number, sending=sendings)
+    def restart(self, which: int, sending: Sending) -> None:
+        run = newest(self.runs, which)
+        self.do("restart", run.model, run.job, run.id, sending=sending, actor=run.id)

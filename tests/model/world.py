@@ -1,0 +1,316 @@
+"""The model: what the heads of shared/scripts/*.lua promise, in plain Python.
+
+Its methods are those of `shared.tickets.Tickets`, with the same answers and errors. Who lives is in living.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from shared import tickets
+from shared.codec import encode
+from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, QueueFull
+from shared.protocol import Accepted, Delta, Done, Event, Failed, StartOver, State
+from shared.ticket import Answer, Attempt, Claim, Sighting
+from tests.model.job import Entry, Job
+from tests.model.living import Living
+
+CANCELLED = Failed("cancelled", "The job was cancelled.")
+OVERDUE = Failed("deadline_exceeded", "The job waited in the queue beyond its deadline.")
+
+
+class World(Living):
+    """All that Redis is to know."""
+
+    def submit(
+        self,
+        job_id: str,
+        accepted: Accepted,
+        *,
+        reply: str,
+        max_queue: int,
+        wait: float,
+        keep: int,
+        attempt: Attempt,
+        visitor: str,
+        again: bool,
+    ) -> str:
+        def give(job: Job) -> str:
+            if not job.final:
+                job.admit(visitor, reply, waits=attempt.waits, parts=attempt.parts)
+            return job.id
+
+        if job_id in self.jobs:
+            return give(self.jobs[job_id])
+        holder, fingerprint = self.keys.get(attempt.idempotency, ("", ""))
+        held = self.jobs.get(holder)
+        if not again:
+            if held and fingerprint != attempt.fingerprint:
+                raise IdempotencyKeyReused("")
+            left = self.orphans.get((attempt.fingerprint, attempt.number - 1), ())
+            mine = [job for job in map(self.jobs.get, left) if job and job.waiting in ([], [(visitor, reply)])]
+            for other in ([held] if held else []) + mine:
+                if other.joinable:
+                    other.joined = True
+                    return give(other)
+        model = accepted.task.model
+        if len(self.queues[model]) >= max_queue and not again:
+            raise QueueFull("")
+        blob, patience = encode([accepted]), int(wait * 1000)
+        record = [Entry(0, 0, "", blob)]
+        job = Job(job_id, model, accepted.owner, blob, self.now, patience, keep, self.now + patience, record)
+        if attempt.idempotency and not (again and held):
+            job.key = attempt.idempotency
+            self.keys[job.key] = job_id, attempt.fingerprint
+        self.jobs[job_id] = job
+        self.asked.add(model)
+        self.queues[model].append(job_id)
+        return give(job)
+
+    def claim(self, model: str, job_id: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
+        moved = _take(self.between[model], job_id)
+        self.limbo[model].pop(job_id, None)
+        job = self.jobs.get(job_id)
+        if job is None:
+            return None
+        if job.exec != execution:
+            if not (moved and job.queued):
+                return None
+            if self.now >= job.deadline:
+                self._fail(job, State.FAILED, OVERDUE)
+                return None
+            job.state, job.exec, job.worker, job.started = State.IN_PROGRESS, execution, worker, self.now
+            job.lease = self.now + lease_ms
+            job.tries += 1
+        assert job.started is not None
+        return Claim(job.seq, job.tries, job.accepted, job.started - job.created)
+
+    def append(
+        self, model: str, job_id: str, execution: str, *, first: int, events: Sequence[Event], state: State | None
+    ) -> tuple[int, int]:
+        job = self.jobs.get(job_id)
+        if job is None or job.exec != execution:
+            return Answer.FENCED, job.seq if job else 0
+        last = first + len(events) - 1
+        stored = last <= job.seq and job.by == execution
+        if not stored:
+            if last <= job.seq or not job.running:
+                return Answer.FENCED, job.seq
+            if first != job.seq + 1:
+                return Answer.RESEND, job.seq
+            self._emit(job, Entry(first, last, execution, encode(events)))
+            job.tokens += sum(len(event.tokens) for event in events if isinstance(event, Delta))
+            if state:
+                self._finish(job, state, events[-1])
+        return Answer.CANCELLED if job.cancel else Answer.OK, job.seq
+
+    def renew(self, model: str, lease_ms: int, executions: Sequence[tuple[str, str]]) -> list[Answer]:
+        return [self._renew(lease_ms, *pair) for pair in executions]
+
+    def _renew(self, lease_ms: int, job_id: str, execution: str) -> Answer:
+        job = self._owned(job_id, execution)
+        if job is None:
+            return Answer.FENCED
+        job.lease = self.now + lease_ms
+        return Answer.CANCELLED if job.cancel else Answer.OK
+
+    def release(self, model: str, executions: Sequence[tuple[str, str]]) -> int:
+        return self._return(executions)
+
+    def hand_back(self, model: str, job_id: str, execution: str, reason: InferqError) -> None:
+        self._return([(job_id, execution)], reason)
+
+    def _return(self, executions: Sequence[tuple[str, str]], reason: InferqError | None = None) -> int:
+        jobs = []
+        for pair in executions:
+            job = self._owned(*pair)
+            if job is None or job in jobs:
+                continue
+            if job.cancel:
+                self._fail(job, State.CANCELLED, CANCELLED)
+                continue
+            if reason:
+                job.returned += 1
+                if job.returned > tickets.MOST_RETURNS:
+                    self._fail(job, State.FAILED, Failed(reason.code, reason.message))
+                    continue
+            job.tries -= 1
+            jobs.append(job)
+        return self._requeue(jobs)
+
+    def restart(self, model: str, job_id: str, execution: str) -> bool:
+        job = self._owned(job_id, execution)
+        if job is None:
+            return True
+        if job.parts:
+            return False
+        if job.cancel:
+            self._fail(job, State.CANCELLED, CANCELLED)
+            return True
+        del job.record[1:]
+        self._emit(job, Entry(job.seq + 1, job.seq + 1, "0", encode([StartOver()])))
+        job.tokens = 0
+        self._requeue([job])
+        return True
+
+    def cancel(self, job_id: str, *, unless_joined: bool) -> State:
+        job = self.jobs.get(job_id)
+        if job is None:
+            raise JobNotFound(job_id)
+        if not (unless_joined and job.joined):
+            self._cancel(job)
+        return job.state
+
+    def _cancel(self, job: Job) -> None:
+        if job.queued:
+            _take(self.queues[job.model], job.id)
+            self._fail(job, State.CANCELLED, CANCELLED)
+        elif job.running:
+            job.cancel = True
+
+    def leave(self, job_id: str, visitor: str, reply: str, attempt: Attempt, linger: float) -> None:
+        job = self.jobs.get(job_id)
+        if job is None or job.final:
+            return
+        job.dismiss(visitor, reply)
+        if not job.abandoned:
+            return
+        if not linger:
+            self._cancel(job)
+            return
+        job.lingers = self.now + int(linger * 1000)
+        orphans = self.orphans.setdefault((attempt.fingerprint, attempt.number), [])
+        _take(orphans, job_id)
+        orphans.append(job_id)
+
+    def attach(self, reply: str, sightings: Sequence[Sighting]) -> dict[int, bool]:
+        differing = {}
+        for index, seen in enumerate(sightings):
+            job = self.jobs.get(seen.job_id)
+            if job is None or (job.seq, job.by) != (seen.number, seen.by):
+                differing[index] = job is not None
+            if job and not job.final:
+                job.admit(seen.visitor, reply, waits=True, parts=seen.parts)
+        return differing
+
+    def sweep(self, model: str, lease_ms: int) -> int:
+        last, hold = self.sweeps.get(model, (0, 0))
+        if 0 <= self.now - last < 400:
+            return 0
+        back = self.now < last
+        if back or self.now - last > 3000:
+            hold = self.now + lease_ms
+        self.sweeps[model] = self.now, hold
+        jobs = [job for job in self.jobs.values() if job.model == model and not job.final]
+        self._clamp(model, jobs, lease_ms, back)
+        for job in _due(((job.deadline, job) for job in jobs if job.queued), self.now):
+            _take(self.queues[model], job.id)
+            self._fail(job, State.FAILED, OVERDUE)
+        for job in _due(((job.lingers, job) for job in jobs if job.lingers is not None), self.now):
+            job.lingers = None
+            if job.abandoned:
+                self._cancel(job)
+        if self.now < hold:
+            return 0
+        lost = []
+        for job in _due(((job.lease, job) for job in jobs if job.running), self.now):
+            if job.cancel:
+                self._fail(job, State.CANCELLED, CANCELLED)
+            elif job.tries >= tickets.MOST_EXECUTIONS:
+                told = f"Its workers died under the job {job.tries} times."
+                self._fail(job, State.FAILED, Failed("worker_lost", told))
+            else:
+                lost.append(job)
+        lost += self._stuck(model)
+        if lost:
+            self.counts[model]["recovered"] += len(lost)
+        return self._requeue(lost)
+
+    def _clamp(self, model: str, jobs: Iterable[Job], lease_ms: int, back: bool) -> None:
+        """Nothing is believed for longer than it was meant to be, wherever the clock has jumped to."""
+        for job in jobs:
+            job.lease = min(job.lease, self.now + lease_ms)
+            if job.lingers is not None:
+                job.lingers = min(job.lingers, self.now + 60_000)
+            if back and job.queued:
+                job.deadline = min(job.deadline, self.now + job.patience)
+        for job_id, since in self.limbo[model].items():
+            self.limbo[model][job_id] = min(since, self.now)
+
+    def _stuck(self, model: str) -> list[Job]:
+        """Jobs whose entries lie between the queue and a claim for too long."""
+        stuck = []
+        for job_id in list(self.between[model]):
+            job = self.jobs.get(job_id)
+            waits = job and job.queued
+            if waits and self.now - self.limbo[model].setdefault(job_id, self.now) < tickets.STUCK_MS:
+                continue
+            _take(self.between[model], job_id)
+            self.limbo[model].pop(job_id, None)
+            if job and waits:
+                stuck.append(job)
+        return stuck
+
+    def move(self, model: str) -> str | None:
+        if not self.queues[model]:
+            return None
+        entry = self.queues[model].pop(0)
+        self.between[model].append(entry)
+        return entry
+
+    def _owned(self, job_id: str, execution: str) -> Job | None:
+        job = self.jobs.get(job_id)
+        return job if job and job.running and job.exec == execution else None
+
+    def _requeue(self, jobs: Sequence[Job]) -> int:
+        """Back to the head of the queue, in the order of their arrival."""
+        for job in sorted(jobs, key=lambda job: (job.created, job.id), reverse=True):
+            if job.running:
+                job.deadline = self.now + job.patience
+            job.state, job.exec = State.QUEUED, ""
+            self.queues[job.model].insert(0, job.id)
+        return len(jobs)
+
+    def _emit(self, job: Job, entry: Entry) -> None:
+        job.record.append(entry)
+        job.seq, job.by = entry.last, entry.by
+        for reply in job.replies:
+            if reply in self.streams:
+                self.streams[reply].append((job.id, entry))
+
+    def _fail(self, job: Job, state: State, last: Failed) -> None:
+        self._emit(job, Entry(job.seq + 1, job.seq + 1, "0", encode([last])))
+        self._finish(job, state, last)
+
+    def _finish(self, job: Job, state: State, last: Event) -> None:
+        counts = self.counts[job.model]
+        failed = isinstance(last, Failed) and state is State.FAILED
+        counts[f"jobs:{last.code if failed and isinstance(last, Failed) else state}"] += 1
+        if job.started is not None:
+            waited = max(0, job.started - job.created)
+            counts[f"wait:{next((k for k in range(21) if 2**k >= waited), 21)}"] += 1
+            counts["wait_ms"] += waited
+        if isinstance(last, Done):
+            counts["prompt_tokens"] += last.usage.prompt_tokens
+            counts["completion_tokens"] += last.usage.completion_tokens
+        if failed and isinstance(last, Failed):
+            self.failures.append((job.id, job.model, job.worker, last.code, last.message))
+            del self.failures[:-100]
+        if job.running and job.started is not None:
+            n, mean = min(20, counts["held"] + 1), counts["held_us"]
+            held = max(1, self.now - job.started) * 1000
+            counts["held_us"], counts["held"] = int(mean + (held - mean) / n + 0.5), n
+        job.state, job.ended, job.lingers = state, self.now, None
+
+
+def _take(entries: list[str], entry: str) -> bool:
+    """Remove the first one, if there is one."""
+    if entry not in entries:
+        return False
+    entries.remove(entry)
+    return True
+
+
+def _due(timed: Iterable[tuple[int, Job]], now: int) -> list[Job]:
+    """Those whose time has come, the earliest first."""
+    return [job for time, job in sorted(timed, key=lambda each: (each[0], each[1].id)) if time <= now]

@@ -1,0 +1,133 @@
+"""Who lives no longer is forgotten, and what was kept for him goes with him; what others need stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared import registry
+from shared.config import ConfigError
+from shared.protocol import State
+from shared.registry import Card, GatewayProcess, Kind, Worker
+from shared.scripts import script
+from shared.ticket import Attempt, Sighting
+from shared.tickets import Tickets
+from tests.transitions import END, append, claim, dequeue, submit, sweep
+
+WAITS = Attempt("print")
+PROMISED = Attempt("print", waits=False)
+DEAD, LIVING = "iq:reply:dead", "iq:reply:living"
+
+
+def lapse(tickets: Tickets) -> None:
+    """One that is not the first after an outage, and not held back by one a moment ago."""
+    now, _ = tickets.client.time()
+    tickets.client.hset("iq:lapse", mapping={"last": now * 1000 - 1500, "hold": 0})
+    tickets.lapse()
+
+
+def announce(tickets: Tickets, *names: str) -> None:
+    for name in names:
+        registry.announce_gateway(tickets.client, GatewayProcess(name, "h", 1, 1), 4000)
+        script(tickets.client, "listen")(keys=[], args=[name, 60, "0-0"])
+
+
+def bury(tickets: Tickets, kind: Kind, *names: str) -> None:
+    tickets.client.zadd(f"iq:live:{kind}", dict.fromkeys(names, 1))
+
+
+def left(tickets: Tickets) -> set[str]:
+    return {key.decode() for key in tickets.client.scan_iter() if key != b"iq:lapse"}
+
+
+def lingering(tickets: Tickets) -> set[bytes]:
+    found: Any = tickets.client.zrange("iq:lingering:m", 0, -1)
+    return set(found)
+
+
+def test_with_a_gateway_its_clients_go_and_not_those_of_others(tickets: Tickets) -> None:
+    announce(tickets, DEAD, LIVING)
+    for job_id in ("alone", "shared", "ending"):
+        submit(tickets, job_id, reply=DEAD, attempt=WAITS)
+    submit(tickets, "promised", reply=DEAD, attempt=PROMISED)
+    tickets.attach(LIVING, [Sighting("shared", 0, "", "v")])
+    tickets.cancel("ending")
+    bury(tickets, Kind.GATEWAYS, DEAD)
+    lapse(tickets)
+    assert lingering(tickets) == {b"alone"}
+    assert tickets.client.hmget("iq:job:shared", "reply", "waiting") == [LIVING.encode(), f"v@{LIVING}".encode()]
+    lapse(tickets)  # once it has no jobs left
+    assert {key for key in left(tickets) if DEAD in key} == set()
+    assert {key for key in left(tickets) if LIVING in key} >= {LIVING, f"{LIVING}:jobs"}
+    assert [process.name for process in registry.gateways(tickets.client)] == [LIVING]
+    tickets.client.zadd("iq:lingering:m", {"alone": 1})
+    sweep(tickets)
+    states = [tickets.get(job_id).state for job_id in ("alone", "shared", "promised")]
+    assert states == [State.CANCELLED, State.QUEUED, State.QUEUED]
+
+
+def test_a_job_whose_gateway_died_goes_on_for_a_client_that_comes_again(tickets: Tickets) -> None:
+    announce(tickets, DEAD, LIVING)
+    submit(tickets, "a", reply=DEAD, attempt=Attempt("print", idempotency="key"))
+    bury(tickets, Kind.GATEWAYS, DEAD)
+    lapse(tickets)
+    assert submit(tickets, "b", reply=LIVING, attempt=Attempt("print", 1, "key")) == "a"
+    assert lingering(tickets) == set()
+
+
+def test_after_an_outage_everybody_has_a_moment_to_say_that_he_lives(tickets: Tickets) -> None:
+    announce(tickets, DEAD)
+    bury(tickets, Kind.GATEWAYS, DEAD)
+    tickets.lapse()  # nobody has looked for 3 s
+    assert DEAD in left(tickets)
+    hold: Any = tickets.client.hget("iq:lapse", "hold")
+    now, _ = tickets.client.time()
+    assert 0 < int(hold) - now * 1000 <= 11_000
+
+
+def test_nobody_is_believed_for_longer_than_he_was_meant_to_be(tickets: Tickets) -> None:
+    announce(tickets, LIVING)
+    now, _ = tickets.client.time()
+    tickets.client.zadd("iq:live:gateways", {LIVING: (now + 3600) * 1000})  # the clock has jumped back
+    lapse(tickets)
+    until: Any = tickets.client.zscore("iq:live:gateways", LIVING)
+    assert until <= (now + registry.GATEWAY_TTL + 10) * 1000
+
+
+def test_with_a_worker_its_registration_goes(tickets: Tickets) -> None:
+    registry.announce(tickets.client, Worker("w", "m", "h", 1, 1))
+    for key in ("rq:workers", "rq:workers:m"):
+        tickets.client.sadd(key, "rq:worker:w", "rq:worker:another")
+    bury(tickets, Kind.WORKERS, "w")
+    lapse(tickets)
+    assert registry.workers(tickets.client) == []
+    assert "iq:card:workers:w" not in left(tickets)
+    assert tickets.client.smembers("rq:workers") == tickets.client.smembers("rq:workers:m") == {b"rq:worker:another"}
+
+
+def test_with_a_model_its_keys_go_once_its_jobs_have_ended(tickets: Tickets) -> None:
+    registry.announce(tickets.client, Worker("w", "m", "h", 1, 1, Card("m", "echo", "", 100, 1, 1)))
+    for job_id in ("a", "b"):
+        submit(tickets, job_id)
+        dequeue(tickets)
+        claim(tickets, job_id, job_id)
+    append(tickets, "a", "a", 1, END, state=State.COMPLETED)
+    bury(tickets, Kind.MODELS, "m")
+    lapse(tickets)
+    assert registry.models(tickets.client) == {}
+    assert {"rq:queues", "iq:counts:m", "iq:leases:m"} <= left(tickets)
+    append(tickets, "b", "b", 1, END, state=State.COMPLETED)
+    lapse(tickets)
+    ending = {key for key in left(tickets) if tickets.client.ttl(key) > 0}
+    assert left(tickets) - ending == {"iq:live:workers", "iq:card:workers:w"}
+
+
+def test_a_process_with_another_lease_is_not_announced_among_the_living(tickets: Tickets) -> None:
+    announce(tickets, LIVING)
+    with pytest.raises(ConfigError, match="LEASE is 5 here, and 4 for the others"):
+        registry.announce(tickets.client, Worker("w", "m", "h", 1, 1), 5000)
+    assert registry.workers(tickets.client) == []
+    bury(tickets, Kind.GATEWAYS, LIVING)
+    registry.announce(tickets.client, Worker("w", "m", "h", 1, 1), 5000)
+    assert tickets.client.get("iq:lease") == b"5000"

@@ -1,0 +1,50 @@
+"""The scripts against their model, in short; `make model` takes longer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.scripts import COMMON
+from tests.model.mutants import MUTANTS
+from tests.model.pair import Pair
+from tests.model.real import Edits
+from tests.model.run import explore, steps_until_found
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    pair = Pair(tmp_path)
+    yield pair
+    pair.close()
+
+
+def test_scripts_and_model_are_alike(pair: Pair) -> None:
+    explore(pair, seed=1, steps=500)
+    assert pair.resent > 20
+    assert pair.proxy.lost > 5
+
+
+def test_a_fault_in_a_script_is_found(pair: Pair) -> None:
+    pair.edits.fault = ("claim", "moved == 0 or ", "")
+    assert steps_until_found(pair, seed=1, steps=8000)
+
+
+def test_nothing_is_lost_when_valkey_is_killed(pair: Pair) -> None:
+    pair.do("hint", "m", "stranger")
+    pair.restart_valkey(kill=True)
+    pair.do("move", "m")
+    assert pair.restarts == 1
+
+
+def test_what_a_mutant_changes_stands_in_its_script() -> None:
+    edits, names = Edits(), sorted({mutant.script for mutant in MUTANTS} - {COMMON})
+    whole = [edits.text(name) for name in names]
+    for mutant in MUTANTS:
+        edits.fault = (mutant.script, mutant.text, mutant.instead)
+        assert [edits.text(name) for name in names] != whole
+    edits.fault = ("claim", "what does not stand there", "")
+    with pytest.raises(LookupError, match=r"0 times in claim\.lua"):
+        edits.text("claim")

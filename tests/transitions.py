@@ -1,0 +1,55 @@
+"""Transitions of jobs of the model `m`, in short, for tests of the scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.protocol import Accepted, Completion, Done, Event, Sampling, State, Usage
+from shared.ticket import NOBODY, Attempt, Claim
+from shared.tickets import Tickets
+
+ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1)
+END = Done(Usage(4, 1))
+LEASE = 60_000
+
+
+def submit(
+    tickets: Tickets, job_id: str, *, reply: str = "", most: int = 10, wait: float = 60, attempt: Attempt = NOBODY
+) -> str:
+    return tickets.submit(job_id, ACCEPTED, reply=reply, max_queue=most, wait=wait, keep=60, attempt=attempt)
+
+
+def dequeue(tickets: Tickets) -> str:
+    entry: Any = tickets.client.lmove("rq:queue:m", "rq:queue:m:intermediate", "LEFT", "RIGHT")
+    return str(entry.decode())
+
+
+def claim(tickets: Tickets, job_id: str, execution: str, lease_ms: int = LEASE) -> Claim | None:
+    return tickets.claim("m", job_id, execution, lease_ms=lease_ms, worker="w")
+
+
+def start(tickets: Tickets, job_id: str, execution: str, lease_ms: int = LEASE) -> None:
+    submit(tickets, job_id)
+    assert dequeue(tickets) == job_id
+    assert claim(tickets, job_id, execution, lease_ms)
+
+
+def append(
+    tickets: Tickets, job_id: str, execution: str, first: int, *events: Event, state: State | None = None
+) -> tuple[int, int]:
+    pipe = tickets.client.pipeline(transaction=False)
+    tickets.append(pipe, "m", job_id, execution, first=first, events=events, state=state)
+    [(answer, stored)] = pipe.execute()
+    return answer, stored
+
+
+def sweep(tickets: Tickets, lease_ms: int = LEASE) -> int:
+    """A sweep that is not the first after an outage, and not held back by one a moment ago."""
+    now, _ = tickets.client.time()
+    tickets.client.hset("iq:sweep:m", mapping={"last": now * 1000 - 1500, "hold": 0})
+    return tickets.sweep("m", lease_ms)
+
+
+def queue(tickets: Tickets) -> list[str]:
+    entries: Any = tickets.client.lrange("rq:queue:m", 0, -1)
+    return [entry.decode() for entry in entries]
