@@ -17,7 +17,7 @@ from shared.loops import Loops, for_each
 from shared.protocol import Chat, Task
 from shared.registry import Card
 from shared.store import translated
-from shared.tickets import Tickets
+from shared.tickets import Tickets, sweep_pause
 
 
 class Directory:
@@ -32,7 +32,7 @@ class Directory:
 
     def start(self) -> None:
         self._loops.start("directory", self._look, pause=1.0)
-        self._loops.start("sweep", self._sweep, pause=1.0)
+        self._loops.start("sweep", self._sweep, pause=sweep_pause(self._lease_ms))
 
     def models(self) -> dict[str, Card]:
         """The served models by id, read afresh. Raises StoreUnavailable."""

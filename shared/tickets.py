@@ -207,6 +207,11 @@ class Tickets:
         return [name.decode().removeprefix("rq:queue:") for name in queues]
 
 
+def sweep_pause(lease_ms: int) -> float:
+    """Seconds between two sweeps; see sweep.lua."""
+    return min(1.0, lease_ms / 4000)
+
+
 def _rq_fields(client: Redis, model: str, job_id: str) -> list[bytes | str | int | float]:
     # RQ's tools show the job by this hash. It is not what runs: the worker reads the ticket and calls `worker.run`
     # itself, so a hash that somebody else put there can name any function without it ever being imported.

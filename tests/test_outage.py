@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
 
-from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, problem, said
+from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, post_later, problem, said
 from tests.stack import Stack, wait_for
 
 
@@ -71,3 +72,18 @@ def test_out_of_memory_refuses_new_requests_and_lets_running_ones_finish(empty: 
     assert "".join(chunk.choices[0].delta.content or "" for chunk in received) == text
     empty.redis.config_set("maxmemory", "0")
     assert http.post(CHATS, json=chat("Hello")).json()["choices"][0]["message"]["content"] == "Hello"
+
+
+def test_an_outage_that_outlasts_a_short_lease_re_runs_nothing(empty: Stack) -> None:
+    empty.start_gateway()
+    empty.start_worker(echo_rate=20)
+    http = empty.http()
+    jobs = [post_later(http, "and on " * 60) for _ in range(4)]
+    wait_for(lambda: all(empty.events(job_id) > 3 for job_id in jobs), "text of each")
+    for _ in range(2):
+        empty.valkey.send_signal(signal.SIGSTOP)
+        time.sleep(2.2)
+        empty.valkey.send_signal(signal.SIGCONT)
+        time.sleep(1)
+    wait_for(lambda: all(empty.state(job_id) == "completed" for job_id in jobs), "their ends", 60)
+    assert [empty.redis.hget(f"iq:job:{job_id}", "tries") for job_id in jobs] == [b"1"] * 4

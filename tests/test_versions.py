@@ -19,7 +19,7 @@ from tests.calls import CHATS, LATER, chat, data, post_later, problem, spoken
 from tests.commands import inferq
 from tests.record import read
 from tests.stack import Stack, wait_for
-from tests.test_tickets import claim, dequeue, start
+from tests.transitions import claim, dequeue, start
 from tests.upgrade.fleet import Pair
 from tests.upgrade.sides import MADE_UP, THIS, Side
 

@@ -9,7 +9,7 @@ from redis import Redis
 
 from shared.loops import Loops
 from shared.ticket import Answer
-from shared.tickets import Tickets
+from shared.tickets import Tickets, sweep_pause
 from worker.execution import Execution
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class LeaseKeeper:
 
     def start(self) -> None:
         self._renewing = self._loops.start("leases", self._renew, pause=self._lease_ms / 4000)
-        self._sweeping = self._loops.start("sweep", self._sweep, pause=1.0)
+        self._sweeping = self._loops.start("sweep", self._sweep, pause=sweep_pause(self._lease_ms))
 
     def stop(self) -> None:
         self._sweeping.stop(timeout=1)

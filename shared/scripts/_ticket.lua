@@ -161,11 +161,10 @@ end
 
 -- The client's request `visitor` waits for the job at the gateway of a reply stream. By name, so that repeating it changes nothing.
 local function await(id, visitor, reply)
-  local name = visitor .. '@' .. reply
-  if dismiss(id, function(other) return other == name end) > 0 then
-    name = redis.call('HGET', ticket(id), 'waiting') .. ' ' .. name
+  local name, waiting = visitor .. '@' .. reply, redis.call('HGET', ticket(id), 'waiting') or ''
+  if not string.find(' ' .. waiting .. ' ', ' ' .. name .. ' ', 1, true) then
+    redis.call('HSET', ticket(id), 'waiting', waiting == '' and name or waiting .. ' ' .. name)
   end
-  redis.call('HSET', ticket(id), 'waiting', name)
   redis.call('ZREM', 'iq:lingering:' .. redis.call('HGET', ticket(id), 'model'), id)
 end
 

@@ -198,7 +198,7 @@ class World(Living):
         if 0 <= self.now - last < 400:
             return 0
         back = self.now < last
-        if back or self.now - last > 3000:
+        if back or self.now - last > min(3000, lease_ms * 7 / 10):
             hold = self.now + lease_ms
         self.sweeps[model] = self.now, hold
         jobs = [job for job in self.jobs.values() if job.model == model and not job.final]
