@@ -68,7 +68,7 @@ def hunt(both: Pair, seed: int, runs: int, steps: int, only: str) -> bool:
     for mutant in (mutant for mutant in MUTANTS if only in mutant.name):
         both.edits.fault = (mutant.script, mutant.text, mutant.instead)
         counts = [steps_until_found(both, seed + run, steps) for run in range(runs)]
-        found = sorted(count for count in counts if count)
+        found = sorted(count for count in counts if count is not None)
         median = f"{found[len(found) // 2]:,}" if found else "-"
         print(f"| {mutant.name} | {len(found)} | {median} |", flush=True)
         sound = sound and len(found) == runs

@@ -97,7 +97,7 @@ class Clients(Cast):
                 sightings.append(Sighting(job.id, seen, by, visitor, n == 5))
         self.do("attach", gateway, sightings, sending=sending, actor=f"reconciler {gateway}")
 
-    @action(1, needs="ids", which=number, unless_joined=sometimes, sending=sendings)
+    @action(2, needs="ids", which=number, unless_joined=sometimes, sending=sendings)
     def cancel(self, which: int, unless_joined: bool, sending: Sending) -> None:
         self.do("cancel", newest(self.ids, which), unless_joined=unless_joined, sending=sending)
 

@@ -152,7 +152,7 @@ class Living:
 
     def hint(self, model: str, entry: str) -> None:
         """An entry that says nothing true: late, or of somebody else."""
-        self.queues[model].append(entry)
+        self.queues[model].insert(0, entry)
 
     def paces(self, model: str) -> list[int]:
         running = sorted((job.lease, job.id, job) for job in self.jobs.values() if job.model == model and job.running)

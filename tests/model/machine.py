@@ -94,7 +94,7 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
         """Something's time to live is over."""
         self.do("end", *newest(self.endings, which))
 
-    @action(1, needs="ids", which=number, stranger=sometimes)
+    @action(2, needs="ids", which=number, stranger=sometimes)
     def hint(self, which: int, stranger: bool) -> None:
         """An entry that is late or doubled, or not one of ours."""
         job = self.world.jobs.get(newest(self.ids, which))

@@ -136,7 +136,7 @@ class Real:
         self.client.delete(*keys)
 
     def hint(self, model: str, entry: str) -> None:
-        self.client.rpush(f"rq:queue:{model}", entry)
+        self.client.lpush(f"rq:queue:{model}", entry)
 
     def paces(self, model: str) -> list[int]:
         answer: list[int] = self._pace(keys=[], args=[model])

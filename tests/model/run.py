@@ -47,6 +47,8 @@ def steps_until_found(pair: Pair, seed: int, steps: int) -> int | None:
     try:
         explore(pair, seed, steps, shrink=False)
     except Exception:  # noqa: BLE001  # a fault may lead to any error; the same seed without it leads to none
+        if pair.stack.valkey.poll() is not None:  # its port was taken meanwhile, or such
+            raise
         found = pair.broken_at or pair.steps
         return found - before
     return None
