@@ -46,7 +46,7 @@ def steps_until_found(pair: Pair, seed: int, steps: int) -> int | None:
     before, pair.broken_at = pair.steps, None
     try:
         explore(pair, seed, steps, shrink=False)
-    except Exception:  # noqa: BLE001  # a fault may lead to any error; the same seed without it leads to none
+    except Exception:  # a fault may lead to any error; the same seed without it leads to none
         if pair.stack.valkey.poll() is not None:  # its port was taken meanwhile, or such
             raise
         found = pair.broken_at or pair.steps
