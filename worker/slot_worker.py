@@ -97,6 +97,10 @@ class SlotWorker(PatientWorker):
                 log.warning("waiting for redis: %s", exc)
                 time.sleep(PAUSE)
                 continue
+            except Exception:  # RQ would end the worker, and say nothing
+                log.exception("no job could be taken")
+                time.sleep(PAUSE)
+                continue
             if entry is not None and not self.trouble:  # else the sweep puts it back
                 return entry.decode(errors="replace"), queue  # not UTF-8, not ours: it will find no ticket
         self._slots.give_back()

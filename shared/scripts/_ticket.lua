@@ -171,12 +171,12 @@ end
 
 -- A client's request is given the job: to wait for it, or to have it kept.
 local function admit(id, visitor, reply, waits, parts)
-  if parts then redis.call('HSET', ticket(id), 'parts', 1) end
+  if parts then redis.call('HSETNX', ticket(id), 'parts', 1) end
   attach(id, reply)
   if waits then
     if visitor ~= '' then await(id, visitor, reply) end
   else
-    redis.call('HSET', ticket(id), 'kept', 1)
+    redis.call('HSETNX', ticket(id), 'kept', 1)
     redis.call('ZREM', 'iq:lingering:' .. redis.call('HGET', ticket(id), 'model'), id)
   end
 end
