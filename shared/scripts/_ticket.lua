@@ -14,7 +14,7 @@
 --   iq:lingering:<model> jobs whose client may come again, by the time at which they are cancelled if it does not
 --   iq:orphans:<print>:<n>     such jobs by the fingerprint of their request and the client's count of attempts
 --   iq:idempotency:<owner and key>   the job and the fingerprint that belong to an Idempotency-Key
---   iq:limbo:<model>     entries seen in RQ's intermediate list, by when first   iq:sweep:<model>      when the last sweep was
+--   iq:limbo:<model>     entries seen in RQ's intermediate list, by when first   iq:sweep:<model>      when the last sweep was; gone a minute later
 --   iq:live:gateways, iq:live:workers, iq:live:models    who lives, by the time until which that is believed; iq:lapse, when that
 --                        was looked at last; iq:card:<kind>:<name>, what they say of themselves; iq:lease, in force for all of them
 --   iq:written           when 202s were confirmed last

@@ -19,6 +19,7 @@ GATEWAYS = ("iq:reply:g1", "iq:reply:g2")
 WORKERS = {"w1": "m", "w2": "m", "w3": "n"}
 
 number = st.integers(0, 5)
+which_run = st.integers(0, 11)
 sometimes = st.sampled_from([False, False, False, True])
 sendings = st.sampled_from(
     [Sending.ONCE] * 7 + [Sending.TWICE, Sending.TWICE, Sending.LATE, Sending.LATE, Sending.LOST]
@@ -95,6 +96,13 @@ class Cast:
 
     def do(self, command: str, *args: Any, **options: Any) -> Any:
         return self.pair.do(command, *args, **options)
+
+    def execution(self, which: int) -> Run:
+        """More often than not one that has its job; else any, often one whose job has gone to another."""
+        running = {job.id: job.exec for job in self.world.jobs.values() if job.running}
+        owners = [run for run in self.runs if running.get(run.job) == run.id]
+        rivals = [run for run in self.runs if running.get(run.job, run.id) != run.id]
+        return newest((self.runs, owners, owners, rivals)[which % 4] or self.runs, which // 4)
 
     def new(self, kind: str) -> str:
         return f"{kind}{next(self._names)}"

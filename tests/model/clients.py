@@ -99,7 +99,8 @@ class Clients(Cast):
 
     @action(2, needs="ids", which=number, unless_joined=sometimes, sending=sendings)
     def cancel(self, which: int, unless_joined: bool, sending: Sending) -> None:
-        self.do("cancel", newest(self.ids, which), unless_joined=unless_joined, sending=sending)
+        job_id = self.execution(which).job if which % 2 and self.runs else newest(self.ids, which)
+        self.do("cancel", job_id, unless_joined=unless_joined, sending=sending)
 
     @action(1, gateway=gateways, read=number, sending=sendings)
     def listen(self, gateway: str, read: int, sending: Sending) -> None:

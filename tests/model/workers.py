@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared.errors import InferqError
 from shared.protocol import Delta, Done, Event, Failed, State, Usage
 from shared.ticket import Answer, Claim
-from tests.model.cast import LEASE, Cast, Run, action, models, newest, number, sendings, workers
+from tests.model.cast import LEASE, Cast, Run, action, models, newest, number, sendings, sometimes, which_run, workers
 from tests.model.pair import Sending
 
 ENDS: dict[State, Event] = {
@@ -50,14 +50,48 @@ class Workers(Cast):
     @action(
         9,
         needs="runs",
-        which=st.sampled_from([0, 0, 0, 1, 2, 3]),
+        which=which_run,
         count=st.integers(1, 3),
         shift=st.sampled_from([0, 0, 0, 0, 0, -1, -2, 1]),
         state=st.sampled_from([None, None, None, *ENDS]),
         sending=sendings,
     )
     def append(self, which: int, count: int, shift: int, state: State | None, sending: Sending) -> None:
-        run = newest(self.runs, which)
+        self._append(self.execution(which), count, shift, state, sending)
+
+    @action(
+        3,
+        needs="runs",
+        which=which_run,
+        cancelled=sometimes,
+        taken=st.booleans(),
+        wakes=st.sampled_from(["append", "renew", "release", "hand_back", "restart"]),
+        sending=sendings,
+    )
+    def freeze(self, which: int, cancelled: bool, taken: bool, wakes: str, sending: Sending) -> None:
+        """A worker is frozen for longer than its leases, and goes on as if nothing had happened."""
+        run = self.execution(which)
+        if cancelled:
+            self.do("cancel", run.job, unless_joined=False)
+        for _ in range(4):
+            self.pair.pass_time(1100)
+            self.do("sweep", run.model, LEASE)
+        if taken:
+            self.claim(run.model, "moved", 0, "w2", Sending.ONCE)
+        options: dict[str, Any] = {"sending": sending, "actor": run.id}
+        match wakes:
+            case "append":
+                self._append(run, 1, 0, None, sending)
+            case "renew":
+                self.do("renew", run.model, LEASE, [(run.job, run.id)], **options)
+            case "release":
+                self.do("release", run.model, [(run.job, run.id)], **options)
+            case "hand_back":
+                self.do("hand_back", run.model, run.job, run.id, InferqError("It cannot compute."), **options)
+            case "restart":
+                self.do("restart", run.model, run.job, run.id, **options)
+
+    def _append(self, run: Run, count: int, shift: int, state: State | None, sending: Sending) -> None:
         first = max(1, run.stored + 1 + shift)
         events: list[Event] = [Delta(f"{n}", (n,), offset=n) for n in range(first, first + count)]
         if state:
@@ -67,29 +101,29 @@ class Workers(Cast):
         if answer != Answer.FENCED:
             run.stored = stored
 
-    @action(2, needs="runs", which=st.lists(number, min_size=1, max_size=3), sending=sendings)
+    @action(2, needs="runs", which=st.lists(which_run, min_size=1, max_size=3), sending=sendings)
     def renew(self, which: list[int], sending: Sending) -> None:
         model, pairs = self._pairs(which)
         self.do("renew", model, LEASE, pairs, sending=sending, actor=f"leases {model}")
 
-    @action(1, needs="runs", which=st.lists(number, min_size=1, max_size=3), sending=sendings)
+    @action(1, needs="runs", which=st.lists(which_run, min_size=1, max_size=3), sending=sendings)
     def release(self, which: list[int], sending: Sending) -> None:
         model, pairs = self._pairs(which)
         self.do("release", model, pairs, sending=sending, actor=f"stopping {model}")
 
     def _pairs(self, which: list[int]) -> tuple[str, list[tuple[str, str]]]:
         """Executions of one model."""
-        runs = {run.id: run for run in (newest(self.runs, n) for n in which)}.values()
+        runs = {run.id: run for run in (self.execution(n) for n in which)}.values()
         model = next(run.model for run in runs)
         return model, [(run.job, run.id) for run in runs if run.model == model]
 
-    @action(2, needs="runs", which=number, sending=sendings)
+    @action(2, needs="runs", which=which_run, sending=sendings)
     def hand_back(self, which: int, sending: Sending) -> None:
-        run = newest(self.runs, which)
+        run = self.execution(which)
         reason = InferqError("It cannot compute.")
         self.do("hand_back", run.model, run.job, run.id, reason, sending=sending, actor=run.id)
 
-    @action(2, needs="runs", which=number, sending=sendings)
+    @action(2, needs="runs", which=which_run, sending=sendings)
     def restart(self, which: int, sending: Sending) -> None:
-        run = newest(self.runs, which)
+        run = self.execution(which)
         self.do("restart", run.model, run.job, run.id, sending=sending, actor=run.id)
