@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from gevent.queue import Empty, SimpleQueue
 
-from shared.errors import InferqError
+from shared.errors import InferqError, JobCancelled
 from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver
 from shared.ticket import Sighting
 
@@ -89,6 +89,9 @@ class Mailbox:
         """When Redis was last known to have the job (monotonic); 0 until it is accepted."""
         self.restore: Callable[[], object] | None = None
         """What to do when Redis has lost the job, which was accepted."""
+        self.doubted: Failed | None = None
+        """An end that may not be one: the job was cancelled although its client waits. Either somebody else asked for
+        that, or Redis had forgotten who waits."""
         self.farewell: Callable[[], None] | None = None
         """What to say to Redis now that the client has left."""
         self._texts: dict[int, _Text] = {}
@@ -175,6 +178,9 @@ class Mailbox:
             case StartOver():
                 self._texts.clear()
             case Progress() if self._texts:
+                return None
+            case Failed(code=JobCancelled.code) if self.visitor and self.seen:
+                self.doubted = event
                 return None
             case Done() | Failed():
                 self.ended = True

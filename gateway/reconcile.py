@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from gateway.mailbox import Mailbox
 from gateway.replies import Replies
-from shared.errors import InferqError, WorkerLost
+from shared.errors import InferqError, JobNotFound, WorkerLost
 from shared.loops import Loops
 from shared.store import Outage
 from shared.tickets import Tickets
@@ -56,7 +56,10 @@ class Reconciler:
         for _ in range(len(self._farewells)):
             self.say(self._farewells.popleft())
         quiet = time.monotonic() - SILENCE
-        silent = [box for box in self._replies.open_boxes() if box.seen and not box.ended and box.heard < quiet]
+        waiting = [box for box in self._replies.open_boxes() if box.seen and not box.ended]
+        for box in [box for box in waiting if box.doubted]:
+            self._ask(box)
+        silent = [box for box in waiting if box.heard < quiet]
         silent.sort(key=lambda box: box.heard)
         if silent:
             self._compare(silent[:_SLICE])
@@ -76,6 +79,23 @@ class Reconciler:
             elif not box.ended:
                 self._restore(box, now)
             box.heard = now
+
+    def _ask(self, box: Mailbox) -> None:
+        """Tell that the job was cancelled; where Redis had only forgotten who waits for it, put it back instead."""
+        assert box.restore is not None, "it was accepted"
+        assert box.doubted is not None
+        try:
+            if self._tickets.get(box.job_id).deserted:
+                box.restore()
+                log.warning("redis had forgotten who waits for %s", box.job_id)
+            else:
+                box.fail(InferqError(box.doubted.message, code=box.doubted.code))
+        except JobNotFound:
+            box.fail(InferqError(box.doubted.message, code=box.doubted.code))
+        except Outage as exc:  # the others shall not wait for it
+            log.warning("whether %s was cancelled is not known yet: %s", box.job_id, exc)
+            return
+        box.doubted = None
 
     def _restore(self, box: Mailbox, now: float) -> None:
         """Redis does not know the job."""

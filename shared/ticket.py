@@ -78,6 +78,8 @@ class Ticket:
     """The execution that wrote it."""
     tokens: int
     """Of the answer so far."""
+    deserted: bool
+    """It was cancelled because nobody waited any more, as far as Redis knew."""
     created: int
     started: int | None
     ended: int | None

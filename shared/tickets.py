@@ -191,6 +191,7 @@ class Tickets:
             events=int(fields["seq"]),
             by=fields.get("by", ""),
             tokens=int(fields.get("tokens", 0)),
+            deserted="deserted" in fields,
             created=int(fields["created"]),
             started=int(fields["started"]) if "started" in fields else None,
             ended=int(fields["ended"]) if "ended" in fields else None,

@@ -248,6 +248,37 @@ class TestWhoWaits:
             assert empty.redis.zscore("iq:lingering:echo", job_id) is None
         wait_for(lambda: empty.state(job_id) == "completed", "its end")
 
+    @pytest.mark.parametrize("running", [False, True], ids=["queued", "running"])
+    def test_a_client_that_redis_has_forgotten_is_answered(
+        self, empty: Stack, pool: ThreadPoolExecutor, running: bool
+    ) -> None:
+        """It had come again to a job that was about to be cancelled, and Redis lost just that."""
+        empty.start_gateway()
+        empty.start_worker(slots=2 if running else 1, echo_rate=10)
+        with busy(empty):
+            known = set(empty.jobs())
+            waiting = [pool.submit(way, empty, chat(WORDS)) for way in ((read,) if running else (ask, read))]
+            wait_for(lambda: len(empty.jobs().keys() - known) == len(waiting), "the jobs")
+            jobs = empty.jobs().keys() - known
+            for job_id in jobs:
+                wait_for(lambda job_id=job_id: not running or empty.events(job_id) > 3, "text")  # type: ignore[misc]  # its default
+                empty.redis.hset(f"iq:job:{job_id}", "waiting", "")
+                empty.redis.zadd("iq:lingering:echo", {job_id: 1})
+            wait_for(
+                lambda: empty.redis.hget("iq:counts:echo", "jobs:cancelled") == str(len(jobs)).encode(), "their end"
+            )
+        assert [answered(one) for one in waiting] == [WORDS] * len(waiting)
+        assert {empty.state(job_id) for job_id in jobs} == {"completed"}
+
+    def test_who_waits_for_a_job_that_somebody_cancels_is_told(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
+        empty.start_gateway()
+        empty.start_worker(echo_rate=5)
+        waiting = pool.submit(empty.http().post, CHATS, json=chat(WORDS))
+        job_id = submitted(empty, (), "in_progress")
+        assert empty.http().delete(f"/v1/jobs/{job_id}").json()["status"] == "cancelled"
+        answer = waiting.result(timeout=PATIENCE)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "cancelled")
+
     def test_a_leaving_that_redis_did_not_hear_is_told_later(self, empty: Stack) -> None:
         empty.start_gateway()
         empty.start_worker(echo_rate=5)

@@ -7,6 +7,7 @@
 --                        tokens   of its events                 reply the reply streams that get its events
 --                        waiting  whose client waits for the answer: `<visitor>@<reply>` each, where a visitor is the id with
 --                                 which its request came        kept  somebody was promised it (202): it runs, whoever leaves
+--                        deserted it was cancelled because nobody waited any more
 --                        parts    somebody reads the answer as it comes, so that nothing of it can be taken back
 --   iq:events:<id>       the job's stream; an entry's id is the number of its last event, `f` that of its first, `x` its execution
 --                        and `e` its events; entry 0-1 is `Accepted`
@@ -185,6 +186,12 @@ end
 local function abandoned(id)
   local t = redis.call('HMGET', ticket(id), 'waiting', 'kept')
   return t[1] == '' and not t[2]
+end
+
+-- Cancel a job that nobody wants any more. Returns its state after it.
+local function desert(id)
+  redis.call('HSET', ticket(id), 'deserted', 1)
+  return cancel(id)
 end
 
 -- How long a job may wait in the queue. One that has run shall not wait there in vain: a day at least.

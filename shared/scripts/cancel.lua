@@ -5,4 +5,5 @@
 if ARGV[2] == '1' and redis.call('HGET', ticket(ARGV[1]), 'joined') then
   return redis.call('HGET', ticket(ARGV[1]), 'state')
 end
+redis.call('HDEL', ticket(ARGV[1]), 'deserted')
 return cancel(ARGV[1])

@@ -11,7 +11,7 @@ if t[1] ~= 'queued' and t[1] ~= 'in_progress' then return t[1] or '' end
 local name = visitor .. '@' .. reply
 dismiss(id, function(other) return other == name end)
 if not abandoned(id) then return t[1] end
-if linger == 0 then return cancel(id) end
+if linger == 0 then return desert(id) end
 redis.call('ZADD', 'iq:lingering:' .. t[2], now + linger, id)
 local orphans = 'iq:orphans:' .. fingerprint .. ':' .. attempt
 redis.call('LREM', orphans, 0, id)

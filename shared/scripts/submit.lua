@@ -4,7 +4,8 @@
 -- ARGV: model, id, owner, most jobs that may wait, milliseconds it may wait, seconds to keep it once final, reply stream or '',
 --       the visitor (the id that its client's request came with) or '', clients that wait (0 or 1), 1 where the answer is read as it
 --       comes else 0, fingerprint of the request, the client's count of attempts (0 the first), Idempotency-Key with its owner or '',
---       1 to put back a job that was accepted before and that Redis has lost, else 0, the encoded `Accepted`,
+--       1 to put back a job that was accepted before, and that Redis has lost or has cancelled because it had forgotten who waits for
+--       it, else 0, the encoded `Accepted`,
 --       then the fields and values of RQ's job hash
 -- Returns {1, place in the queue from 1} when accepted, also when the same id was accepted before (a resent command);
 --         {0, jobs waiting} when the queue is full, which is no reason not to put one back; {2, id} when it joined that job;
@@ -14,6 +15,10 @@ local waits, parts, fingerprint, attempt, idempotency, again, accepted = unpack(
 waits, parts, again = waits == '1', parts == '1', again == '1'
 local queue = 'rq:queue:' .. model
 local known = redis.call('HGET', ticket(id), 'state')
+if again and known == 'cancelled' and redis.call('HGET', ticket(id), 'deserted') then
+  redis.call('DEL', ticket(id), 'iq:events:' .. id)
+  known = nil
+end
 if known then
   if known == 'queued' or known == 'in_progress' then admit(id, visitor, reply, waits, parts) end
   return { 1, redis.call('LLEN', queue) }

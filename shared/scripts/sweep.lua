@@ -47,7 +47,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:deadlines:' .. model, '-inf'
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:lingering:' .. model, '-inf', now, 'LIMIT', 0, 100)) do
   redis.call('ZREM', 'iq:lingering:' .. model, id)
-  if abandoned(id) then cancel(id) end
+  if abandoned(id) then desert(id) end
 end
 if now < hold then return 0 end
 

@@ -65,7 +65,7 @@ def test_what_was_killed_is_forgotten(tmp_path: Path, folder: Path) -> None:
             process.wait(20)
         stack.start_gateway(processes=1)  # somebody has to look
         lapse(stack, "iq:live:models")
-        wait_for(lambda: not stack.redis.exists("rq:queues", "iq:counts:echo", "iq:sweep:echo"), "the models' end")
+        wait_for(lambda: not stack.redis.exists("rq:queues", "iq:counts:echo"), "the models' end")
         left = {key for key in stack.redis.scan_iter() if stack.redis.ttl(key) == -1 and b"gateways" not in key}
         assert left <= KEPT, left
 

@@ -47,8 +47,11 @@ def _onwards(before: Picture, after: Picture, job_id: str, command: str) -> None
     """What was there is there still, and what came came from who might."""
     was, now = before[f"iq:job:{job_id}"][2], after[f"iq:job:{job_id}"][2]
     had, has = before[f"iq:events:{job_id}"][2], after[f"iq:events:{job_id}"][2]
+    if was.get("deserted") and now["state"] == "queued":
+        return  # it was cancelled for want of a client, and is put back by one
     if was["state"] in FINAL:
-        assert {**was, "joined": ""} == {**now, "joined": ""}, f"{job_id} was final, and changed"
+        told = {"joined": "", "deserted": ""}  # by whoever joins it, or asks for the end as well
+        assert {**was, **told} == {**now, **told}, f"{job_id} was final, and changed"
         assert had == has, f"the record of {job_id} was whole, and changed"
         return
     if command == "restart" and was["exec"] and now["state"] == "queued":

@@ -54,6 +54,8 @@ class Job:
     kept: bool = False
     parts: bool = False
     joined: bool = False
+    deserted: bool = False
+    """It was cancelled because nobody waited any more."""
     key: str = ""
 
     @property

@@ -40,8 +40,11 @@ class World(Living):
                 job.admit(visitor, reply, waits=attempt.waits, parts=attempt.parts)
             return job.id
 
-        if job_id in self.jobs:
-            return give(self.jobs[job_id])
+        known = self.jobs.get(job_id)
+        if known and again and known.state is State.CANCELLED and known.deserted:
+            del self.jobs[job_id]
+        elif known:
+            return give(known)
         holder, fingerprint = self.keys.get(attempt.idempotency, ("", ""))
         held = self.jobs.get(holder)
         if not again:
@@ -158,8 +161,13 @@ class World(Living):
         if job is None:
             raise JobNotFound(job_id)
         if not (unless_joined and job.joined):
+            job.deserted = False
             self._cancel(job)
         return job.state
+
+    def _desert(self, job: Job) -> None:
+        job.deserted = True
+        self._cancel(job)
 
     def _cancel(self, job: Job) -> None:
         if job.queued:
@@ -176,7 +184,7 @@ class World(Living):
         if not job.abandoned:
             return
         if not linger:
-            self._cancel(job)
+            self._desert(job)
             return
         job.lingers = self.now + int(linger * 1000)
         orphans = self.orphans.setdefault((attempt.fingerprint, attempt.number), [])
@@ -209,7 +217,7 @@ class World(Living):
         for job in _due(((job.lingers, job) for job in jobs if job.lingers is not None), self.now):
             job.lingers = None
             if job.abandoned:
-                self._cancel(job)
+                self._desert(job)
         if self.now < hold:
             return 0
         lost = []
