@@ -31,20 +31,29 @@ workers = st.sampled_from(list(WORKERS))
 T = TypeVar("T")
 Act = TypeVar("Act", bound=Callable[..., None])
 
-ACTIONS: dict[str, st.SearchStrategy[dict[str, Any]]] = {}
-NEEDS: dict[str, str] = {}
-WEIGHTED: list[str] = []
+
+@dataclass(frozen=True)
+class Action:
+    """Something that may happen once there is what it needs, as often as its weight says."""
+
+    weight: int
+    needs: str
+    arguments: st.SearchStrategy[dict[str, Any]]
+
+
+ACTIONS: dict[str, Action] = {}
+ALWAYS = ("submit", "claim", "append", "cancel", "overtake", "keep_house")
+"""In every world; of the others each world has a few, so that these meet each other often."""
 
 
 def action(weight: int, needs: str = "", **arguments: st.SearchStrategy[Any]) -> Callable[[Act], Act]:
-    """Something that may happen at any time, as often as its weight says, once there is what it needs.
+    """The method is an action.
 
-    Not a rule of hypothesis: that leaves half of all rules out of each world, and here one needs the other.
+    Not a rule of hypothesis, which would leave half of all rules out of a world, also those that the others need.
     """
 
     def register(act: Act) -> Act:
-        ACTIONS[act.__name__], NEEDS[act.__name__] = st.fixed_dictionaries(arguments), needs
-        WEIGHTED.extend([act.__name__] * weight)
+        ACTIONS[act.__name__] = Action(weight, needs, st.fixed_dictionaries(arguments))
         return act
 
     return register
@@ -84,11 +93,23 @@ class Cast:
         self.runs: list[Run] = []
         self.callers: list[Caller] = []
         self.ids: list[str] = []
+        self.theme: set[str] = set()
         self._names = count()
 
     @property
     def endings(self) -> list[tuple[str, ...]]:
         return self.world.endings()
+
+    @property
+    def entries(self) -> bool:
+        """There is something to claim."""
+        return any(self.world.queues.values()) or any(self.world.between.values())
+
+    @property
+    def owners(self) -> list[Run]:
+        """Executions that have their jobs."""
+        running = {job.id: job.exec for job in self.world.jobs.values() if job.running}
+        return [run for run in self.runs if running.get(run.job) == run.id]
 
     @property
     def late(self) -> list[object]:
@@ -97,12 +118,21 @@ class Cast:
     def do(self, command: str, *args: Any, **options: Any) -> Any:
         return self.pair.do(command, *args, **options)
 
+    def choices(self) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
+        """What may happen next."""
+        able = [
+            name
+            for name, action in ACTIONS.items()
+            if (name in ALWAYS or name in self.theme) and (not action.needs or getattr(self, action.needs))
+            for _ in range(action.weight)
+        ]
+        return st.sampled_from(able).flatmap(lambda name: st.tuples(st.just(name), ACTIONS[name].arguments))
+
     def execution(self, which: int) -> Run:
         """More often than not one that has its job; else any, often one whose job has gone to another."""
         running = {job.id: job.exec for job in self.world.jobs.values() if job.running}
-        owners = [run for run in self.runs if running.get(run.job) == run.id]
         rivals = [run for run in self.runs if running.get(run.job, run.id) != run.id]
-        return newest((self.runs, owners, owners, rivals)[which % 4] or self.runs, which // 4)
+        return newest((self.runs, self.owners, self.owners, rivals)[which % 4] or self.runs, which // 4)
 
     def new(self, kind: str) -> str:
         return f"{kind}{next(self._names)}"

@@ -97,7 +97,7 @@ class Clients(Cast):
                 sightings.append(Sighting(job.id, seen, by, visitor, n == 5))
         self.do("attach", gateway, sightings, sending=sending, actor=f"reconciler {gateway}")
 
-    @action(2, needs="ids", which=number, unless_joined=sometimes, sending=sendings)
+    @action(1, needs="ids", which=number, unless_joined=sometimes, sending=sendings)
     def cancel(self, which: int, unless_joined: bool, sending: Sending) -> None:
         job_id = self.execution(which).job if which % 2 and self.runs else newest(self.ids, which)
         self.do("cancel", job_id, unless_joined=unless_joined, sending=sending)

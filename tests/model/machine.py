@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from shared.registry import Card, GatewayProcess, Kind, Worker
 from tests.model.cast import (
     ACTIONS,
+    ALWAYS,
     LEASE,
     MODELS,
-    NEEDS,
-    WEIGHTED,
     WORKERS,
+    Cast,
     action,
     gateways,
     models,
@@ -49,7 +49,7 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
         self.pair.pass_time(after)
         self.do("lapse", sending=sending)
 
-    @action(4, jump=st.one_of(*[st.just(0)] * 4, jumps), rounds=st.integers(1, 4), live=st.booleans(), forget=sometimes)
+    @action(2, jump=st.one_of(*[st.just(0)] * 4, jumps), rounds=st.integers(1, 4), live=st.booleans(), forget=sometimes)
     def keep_house(self, jump: int, rounds: int, live: bool, forget: bool) -> None:
         """Time passes as it does where somebody lives, with the workers or without them."""
         self.pair.pass_time(jump)
@@ -112,11 +112,14 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
         if chance == 4:
             self.pair.restart_valkey(kill=kill)
 
-    @rule(act=st.sampled_from(WEIGHTED).flatmap(lambda name: st.tuples(st.just(name), ACTIONS[name])))
+    @initialize(theme=st.sets(st.sampled_from(sorted(ACTIONS.keys() - set(ALWAYS))), min_size=3, max_size=8))
+    def begin(self, theme: set[str]) -> None:
+        self.theme = theme
+
+    @rule(act=st.runner().flatmap(Cast.choices))
     def step(self, act: tuple[str, dict[str, Any]]) -> None:
         name, arguments = act
-        if not NEEDS[name] or getattr(self, NEEDS[name]):
-            getattr(self, name)(**arguments)
+        getattr(self, name)(**arguments)
 
     def teardown(self) -> None:
         if self.pair.sound:

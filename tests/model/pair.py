@@ -28,8 +28,8 @@ from tests.model.world import World
 from tests.stack import Stack, stop, wait_for
 
 EPOCH = 1_700_000_000_000
-MOST = 2
-"""Executions and returns of a job here: small, so that they are reached."""
+MOST_EXECUTIONS, MOST_RETURNS = 2, 1
+"""Of a job, here: so few that they are reached."""
 _AUDIT_EVERY = 10
 
 
@@ -56,7 +56,7 @@ class Pair:
 
     def __init__(self, directory: Path) -> None:
         self._as_it_was = (tickets.MOST_EXECUTIONS, tickets.MOST_RETURNS, shared.scripts.text)
-        tickets.MOST_EXECUTIONS = tickets.MOST_RETURNS = MOST
+        tickets.MOST_EXECUTIONS, tickets.MOST_RETURNS = MOST_EXECUTIONS, MOST_RETURNS
         self.edits = Edits()
         shared.scripts.text = self.edits.text  # type: ignore[assignment]  # looked up anew by each `script`
         self.stack = Durable(directory)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared.errors import InferqError
 from shared.protocol import Delta, Done, Event, Failed, State, Usage
 from shared.ticket import Answer, Claim
-from tests.model.cast import LEASE, Cast, Run, action, models, newest, number, sendings, sometimes, which_run, workers
+from tests.model.cast import LEASE, Cast, Run, action, models, newest, number, sendings, which_run, workers
 from tests.model.pair import Sending
 
 ENDS: dict[State, Event] = {
@@ -28,7 +28,7 @@ class Workers(Cast):
 
     @action(
         8,
-        needs="ids",
+        needs="entries",
         model=models,
         entry=st.sampled_from(["moved", "moved", "moved", "moved", "earlier", "none"]),
         which=number,
@@ -49,7 +49,7 @@ class Workers(Cast):
 
     @action(
         9,
-        needs="runs",
+        needs="owners",
         which=which_run,
         count=st.integers(1, 3),
         shift=st.sampled_from([0, 0, 0, 0, 0, -1, -2, 1]),
@@ -61,22 +61,23 @@ class Workers(Cast):
 
     @action(
         3,
-        needs="runs",
+        needs="owners",
         which=which_run,
-        cancelled=sometimes,
+        cancelled=st.booleans(),
+        lost=st.booleans(),
         taken=st.booleans(),
         wakes=st.sampled_from(["append", "renew", "release", "hand_back", "restart"]),
         sending=sendings,
     )
-    def freeze(self, which: int, cancelled: bool, taken: bool, wakes: str, sending: Sending) -> None:
-        """A worker is frozen for longer than its leases, and goes on as if nothing had happened."""
+    def overtake(self, which: int, cancelled: bool, lost: bool, taken: bool, wakes: str, sending: Sending) -> None:
+        """What a worker is about to do comes too late: its job is cancelled, was lost meanwhile, or is another's."""
         run = self.execution(which)
         if cancelled:
             self.do("cancel", run.job, unless_joined=False)
-        for _ in range(4):
+        for _ in range(4 * lost):
             self.pair.pass_time(1100)
             self.do("sweep", run.model, LEASE)
-        if taken:
+        if lost and taken:
             self.claim(run.model, "moved", 0, "w2", Sending.ONCE)
         options: dict[str, Any] = {"sending": sending, "actor": run.id}
         match wakes:
@@ -101,12 +102,12 @@ class Workers(Cast):
         if answer != Answer.FENCED:
             run.stored = stored
 
-    @action(2, needs="runs", which=st.lists(which_run, min_size=1, max_size=3), sending=sendings)
+    @action(2, needs="owners", which=st.lists(which_run, min_size=1, max_size=3), sending=sendings)
     def renew(self, which: list[int], sending: Sending) -> None:
         model, pairs = self._pairs(which)
         self.do("renew", model, LEASE, pairs, sending=sending, actor=f"leases {model}")
 
-    @action(1, needs="runs", which=st.lists(which_run, min_size=1, max_size=3), sending=sendings)
+    @action(2, needs="owners", which=st.lists(which_run, min_size=1, max_size=3), sending=sendings)
     def release(self, which: list[int], sending: Sending) -> None:
         model, pairs = self._pairs(which)
         self.do("release", model, pairs, sending=sending, actor=f"stopping {model}")
@@ -117,13 +118,13 @@ class Workers(Cast):
         model = next(run.model for run in runs)
         return model, [(run.job, run.id) for run in runs if run.model == model]
 
-    @action(2, needs="runs", which=which_run, sending=sendings)
+    @action(2, needs="owners", which=which_run, sending=sendings)
     def hand_back(self, which: int, sending: Sending) -> None:
         run = self.execution(which)
         reason = InferqError("It cannot compute.")
         self.do("hand_back", run.model, run.job, run.id, reason, sending=sending, actor=run.id)
 
-    @action(2, needs="runs", which=which_run, sending=sendings)
+    @action(2, needs="owners", which=which_run, sending=sendings)
     def restart(self, which: int, sending: Sending) -> None:
         run = self.execution(which)
         self.do("restart", run.model, run.job, run.id, sending=sending, actor=run.id)
