@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from shared.version import VERSION
 from tests.upgrade.sides import MADE_UP, ROOT, THIS, Side
 
 LIST = Path(__file__).with_name("releases.txt")
@@ -17,10 +18,10 @@ def pair(against: str = "") -> tuple[Side, Side]:
     """The older and the newer side.
 
     `against` is the commit of the older one, `made-up` for this tree and a made-up newer one; by default it is the
-    last release, as long as there is one.
+    last release of another version, as long as there is one.
     """
     if not against:
-        against = next((commit for _, commit in releases()), "made-up")
+        against = next((commit for name, commit in releases() if name != f"v{VERSION}"), "made-up")
     return (THIS, MADE_UP) if against == "made-up" else (check_out(against), THIS)
 
 
