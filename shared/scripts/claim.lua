@@ -5,7 +5,7 @@
 --         is this execution's, also when the command is resent; {0, 0, 0, '', 0} when there is nothing to run: the entry was a
 --         double, or late, or not one of ours, or the job is past its deadline, and has failed now.
 local model, id, exec, lease, worker = unpack(ARGV)
-local moved = redis.call('LREM', 'rq:queue:' .. model .. ':intermediate', 1, id)
+local moved = redis.call('LREM', 'rq:queue:' .. model .. ':intermediate', 0, id) -- doubled ones too: a resend finds none
 redis.call('ZREM', 'iq:limbo:' .. model, id)
 local t = redis.call('HMGET', ticket(id), 'state', 'seq', 'tries', 'exec', 'created', 'deadline', 'started')
 local mine = t[4] == exec

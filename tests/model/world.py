@@ -71,7 +71,9 @@ class World(Living):
         return give(job)
 
     def claim(self, model: str, job_id: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
-        moved = _take(self.between[model], job_id)
+        moved = False
+        while _take(self.between[model], job_id):
+            moved = True
         self.limbo[model].pop(job_id, None)
         job = self.jobs.get(job_id)
         if job is None:
