@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,8 +44,10 @@ def ask(stack: Stack, body: dict[str, Any], **headers: str) -> str:
     return str(answer.json()["choices"][0]["message"]["content"])
 
 
-def follow(stack: Stack, job_id: str) -> str:
+def follow(stack: Stack, job_id: str, begun: threading.Event | None = None) -> str:
     with stack.http().stream("GET", f"/v1/jobs/{job_id}/events") as answer:
+        if begun:
+            begun.set()
         lines = (line for line in answer.iter_lines() if not line.startswith("id: "))
         chunks = list(data(lines))
     assert chunks[-1] == "[DONE]", chunks[-1]
@@ -143,16 +146,20 @@ class TestALostJob:
             body, key = chat("mine"), {"Idempotency-Key": "k"}
             asked = [pool.submit(ask, stack, body, **key)]
             job_id = submitted(stack, known, "queued")
-            asked += [pool.submit(ask, stack, body, **key), pool.submit(follow, stack, job_id)]
-            wait_for(lambda: stack.redis.hget(f"iq:job:{job_id}", "parts"), "a reader")
+            begun = threading.Event()
+            asked += [pool.submit(ask, stack, body, **key), pool.submit(follow, stack, job_id, begun)]
+            wait_for(lambda: stack.redis.hget(f"iq:job:{job_id}", "joined"), "the second one")
+            assert begun.wait(PATIENCE)
+            time.sleep(1)  # the second one has what it needs to put the job back
             lose_job(stack, job_id)
         assert {answered(one) for one in asked} == {"mine"}
 
     def test_that_nobody_but_a_follower_knows(self, stack: Stack, pool: ThreadPoolExecutor) -> None:
         with busy(stack):
             job_id = post_later(stack.http(), "promised")
-            following = pool.submit(follow, stack, job_id)
-            wait_for(lambda: stack.redis.hget(f"iq:job:{job_id}", "parts"), "the follower")
+            begun = threading.Event()
+            following = pool.submit(follow, stack, job_id, begun)
+            assert begun.wait(PATIENCE)
             lose_job(stack, job_id)
             wait_for(lambda: stack.state(job_id) == "queued", "its return", PATIENCE)
             assert stack.redis.hget(f"iq:job:{job_id}", "kept") == b"1"
