@@ -94,6 +94,9 @@ class Cast:
         self.callers: list[Caller] = []
         self.ids: list[str] = []
         self.theme: set[str] = set()
+        self.restart_at: int | None = None
+        """After so many actions Valkey is restarted."""
+        self.taken = 0
         self._names = count()
 
     @property

@@ -87,7 +87,7 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
         self.do("names", kind)
         self.do("paces", model)
 
-    # what happens to Redis
+    # what happens to Redis; its restarts: see `begin`
 
     @action(1, needs="endings", which=number)
     def end(self, which: int) -> None:
@@ -107,19 +107,22 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
         """A duplicate arrives late."""
         self.pair.resend(newest(self.late, which))
 
-    @action(1, chance=number, kill=st.booleans())
-    def restart_valkey(self, chance: int, kill: bool) -> None:
-        if chance == 4:
-            self.pair.restart_valkey(kill=kill)
-
-    @initialize(theme=st.sets(st.sampled_from(sorted(ACTIONS.keys() - set(ALWAYS))), min_size=3, max_size=8))
-    def begin(self, theme: set[str]) -> None:
+    @initialize(
+        theme=st.sets(st.sampled_from(sorted(ACTIONS.keys() - set(ALWAYS))), min_size=3, max_size=8),
+        restart_at=st.sampled_from([None] * 5 + [5, 15, 40]),
+    )
+    def begin(self, theme: set[str], restart_at: int | None) -> None:
+        """Valkey's restart is not one of the actions: a short run might then draw none at all."""
         self.theme = theme
+        self.restart_at = restart_at
 
-    @rule(act=st.runner().flatmap(Cast.choices))
-    def step(self, act: tuple[str, dict[str, Any]]) -> None:
+    @rule(act=st.runner().flatmap(Cast.choices), kill=st.booleans())
+    def step(self, act: tuple[str, dict[str, Any]], kill: bool) -> None:
         name, arguments = act
         getattr(self, name)(**arguments)
+        self.taken += 1
+        if self.taken == self.restart_at:
+            self.pair.restart_valkey(kill=kill)
 
     def teardown(self) -> None:
         if self.pair.sound:
