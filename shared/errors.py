@@ -90,6 +90,12 @@ class IdempotencyKeyReused(InferqError):
     code = "idempotency_key_reused"
 
 
+class KeyFull(InferqError):
+    """The API key has as many jobs waiting and running as it may have."""
+
+    code = "key_queue_full"
+
+
 class QueueFull(InferqError):
     code = "queue_full"
 
