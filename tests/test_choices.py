@@ -16,11 +16,6 @@ from tests.stack import Stack, wait_for
 from worker.choices import pass_over
 
 
-@pytest.fixture
-def http(echo: Stack) -> httpx.Client:
-    return echo.http()
-
-
 def texts(answer: dict[str, Any]) -> list[str]:
     assert [choice["index"] for choice in answer["choices"]] == list(range(len(answer["choices"])))
     return [choice["text"] if "text" in choice else choice["message"]["content"] for choice in answer["choices"]]

@@ -14,17 +14,11 @@ from shared.config import Config
 from shared.protocol import Chat, Completion, Delta, Done, Message, Sampling, Task
 from tests.answers import Running
 from tests.calls import CHATS, problem
-from tests.stack import Stack
 from tests.test_llama_cpp import TINY
 from worker.engines.llama_cpp import LlamaCppEngine
 
 USER, BEGUN = {"role": "user", "content": "one two three"}, {"role": "assistant", "content": "one two"}
 PAIR = {"continue_final_message": True, "add_generation_prompt": False}
-
-
-@pytest.fixture(scope="module")
-def http(echo: Stack) -> httpx.Client:
-    return echo.http()
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx2 as httpx
 
 from tests.calls import COMPLETIONS
-from tests.test_catalogue import inferq
-from tests.test_up import up
+from tests.commands import inferq
+from tests.up import up
 
 GENUINE = sorted((Path(__file__).parent / "fixtures" / "models" / "rustformers").glob("*.bin"))
 """Written by rustformers' own code."""

@@ -50,11 +50,6 @@ def text(found: Iterable[tuple[str, str]]) -> str:
 
 
 @pytest.fixture
-def http(echo: Stack) -> httpx.Client:
-    return echo.http()
-
-
-@pytest.fixture
 def done(echo: Stack, http: httpx.Client) -> str:
     """A finished job."""
     job = submit(http)

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,12 @@ import pytest
 
 from shared.protocol import Delta, Event, Progress
 from shared.tickets import Tickets
-from tests.calls import CHATS, COMPLETIONS, LATER, chat, post_later, problem, raw_post, submitted
+from tests.calls import CHATS, COMPLETIONS, LATER, ask, chat, post_later, problem, raw_post, read, submitted
 from tests.losses import copy_of, go_back
 from tests.stack import Stack, children, wait_for
-from tests.test_reconcile import ask, read
 
 WORDS = " ".join(f"w{i}" for i in range(14))
 GPTJ = Path(__file__).parent / "fixtures" / "models" / "rustformers" / "gptj-Q4_0-GGJT.bin"
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as pool:
-        yield pool
 
 
 def serve(stack: Stack) -> None:

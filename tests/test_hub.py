@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from tests.test_catalogue import inferq
-from tests.test_up import up
+from tests.commands import inferq
+from tests.up import up
 
 TINY = (Path(__file__).parent / "fixtures" / "tiny-llama.gguf").read_bytes()
 COMMIT = "1234567890abcdef1234567890abcdef12345678"

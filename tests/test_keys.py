@@ -17,17 +17,18 @@ from gateway.keys import Keys, warn_if_open
 from shared.config import Config, ConfigError
 from shared.errors import InvalidApiKey
 from tests.calls import CHATS, ENDLESS, LATER, chat, problem, said
-from tests.stack import Process, Stack, wait_for
+from tests.logged import Logged
+from tests.stack import Stack, wait_for
 
 ALICE, ALICES_NEXT, BOB = "sk-alice-0123456789", "sk-alice-abcdefghij", "sk-bob+/0123456789=="
 PAGE = "https://chat.example"
 
 
-class Guarded(Stack):
-    """A stack whose keys are in a file, and whose output is."""
+class Guarded(Logged):
+    """A stack whose keys are in a file."""
 
     def __init__(self, directory: Path) -> None:
-        self.keys, self.output = directory / "keys", directory / "output"
+        self.keys = directory / "keys"
         self.write(f"alice:{ALICE}  # ours\n\nbob:{BOB}\n")
         super().__init__(directory, api_keys=f"@{self.keys}", cors_origins=f"{PAGE}, http://localhost:3000")
 
@@ -38,17 +39,13 @@ class Guarded(Stack):
         fresh.replace(self.keys)
 
     def logged(self, text: str) -> bool:
-        return text in self.output.read_text()
+        return text in self.log()
 
     def by(self, key: str | None) -> httpx.Client:
         http = self.http()
         if key is not None:
             http.headers["Authorization"] = f"Bearer {key}"
         return http
-
-    def _start(self, command: list[str], **options: Any) -> Process:
-        with self.output.open("ab") as file:
-            return super()._start(command, **{"stderr": file, **options})
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +57,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         yield stack
     finally:
         stack.close()
-    output = stack.output.read_text()
+    output = stack.log()
     assert not [key for key in (ALICE, ALICES_NEXT, BOB) if key in output]
 
 

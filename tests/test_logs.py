@@ -18,38 +18,14 @@ from shared.protocol import Accepted, Chat, Event, Message, Sampling, Task
 from shared.ticket import Claim
 from shared.tickets import Tickets
 from tests.calls import CHATS, ENDLESS, LATER, chat, raw_post
-from tests.stack import Process, Stack, wait_for
+from tests.logged import Logged
+from tests.stack import Stack
 from worker.engines import Engine
 from worker.execution import Execution
 from worker.quarantine import Quarantine
 from worker.run import Run
 
 SECRET, KEY = "the quick brown fox", "sk-alice-0123456789"
-
-
-class Logged(Stack):
-    """A stack whose output is in a file."""
-
-    def __init__(self, directory: Path, **settings: Any) -> None:
-        self.output = directory / "output"
-        super().__init__(directory, **settings)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """What was logged as JSON."""
-        return [json.loads(line) for line in self.output.read_text().splitlines()]
-
-    def line(self, **fields: Any) -> dict[str, Any]:
-        """The first line that has these fields."""
-
-        def find() -> dict[str, Any] | None:
-            return next((line for line in self.lines() if fields.items() <= line.items()), None)
-
-        found: dict[str, Any] = wait_for(find, f"a line with {fields}")
-        return found
-
-    def _start(self, command: list[str], **options: Any) -> Process:
-        with self.output.open("ab") as file:
-            return super()._start(command, **{"stderr": file, **options})
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +38,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
         yield stack
     finally:
         stack.close()
-    output = stack.output.read_text()
+    output = stack.log()
     assert "Traceback" not in output
     assert SECRET not in output
     assert KEY not in output

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests.calls import CHATS, ENDLESS, LATER, chat, post_later
+from tests.logged import Logged
 from tests.stack import Stack, children, free_port, running, wait_for
-from tests.test_logs import Logged
-from tests.test_up import up
+from tests.up import up
 
 TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
 UNKNOWN = TINY.read_bytes().replace(b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0lxxma", 1)
