@@ -84,6 +84,14 @@ def post_later(http: httpx.Client, text: str, **more: Any) -> str:
     return job_id
 
 
+def job(http: httpx.Client, job_id: str) -> dict[str, Any]:
+    """What is told of a job now."""
+    response = http.get(f"/v1/jobs/{job_id}")
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
 @contextmanager
 def busy(stack: Stack) -> Iterator[None]:
     """The only slot computes something else meanwhile."""

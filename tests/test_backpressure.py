@@ -6,7 +6,6 @@ import asyncio
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import httpx2 as httpx
 import openai
@@ -15,7 +14,7 @@ import pytest
 from gateway.pace import Pace
 from shared.protocol import Accepted, Completion, Done, Failed, Sampling, State, Usage
 from shared.tickets import Tickets
-from tests.calls import CHATS, LATER, busy, chat, data, post_later, problem, said, spoken
+from tests.calls import CHATS, LATER, busy, chat, data, job, post_later, problem, said, spoken
 from tests.record import read
 from tests.stack import Stack, running, wait_for
 
@@ -51,11 +50,6 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         worker.terminate()
         worker.wait(20)
         yield stack
-
-
-def job(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = http.get(f"/v1/jobs/{job_id}").json()
-    return found
 
 
 def all_ended(stack: Stack) -> bool:

@@ -27,6 +27,7 @@ from tests.answers import Running, deltas, text, tokens
 from tests.calls import said
 from tests.fixtures.make_legacy import FOLDERS, MODELS, write
 from tests.stack import Stack
+from tests.tiny import TINY
 from worker import chat_formats
 from worker.engines.ctransformers import CtransformersEngine
 from worker.engines.ctransformers_text import Text
@@ -109,7 +110,7 @@ def test_what_it_cannot_run_is_refused(tmp_path: Path, file: Path) -> None:
     with pytest.raises(ModelFileError, match="no bloom"):
         loaded(write("bloom", "F16", tmp_path / "model.bin"))
     with pytest.raises(ModelFileError, match=r"GGUF files are run by the engine llama\.cpp"):
-        loaded(Path(__file__).parent / "fixtures" / "tiny-llama.gguf")
+        loaded(TINY)
     with pytest.raises(ModelFileError, match="does not read gptj in files of the kind ggjt"):
         loaded(write("gptj", "F16", tmp_path / "ggjt.bin", "ggjt"))
     (tmp_path / "cut.bin").write_bytes(file.read_bytes()[:-1])

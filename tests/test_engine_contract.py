@@ -20,10 +20,9 @@ from shared.protocol import Chat, Completion, Delta, Event, Message, Prompt, Sam
 from tests.answers import Running, deltas, finish, text, tokens
 from tests.fixtures.make_legacy import write
 from tests.stack import wait_for
+from tests.tiny import TINY
 from worker import engines
 from worker.engines import UNTOLD, Engine
-
-TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
 
 
 @dataclass(frozen=True)

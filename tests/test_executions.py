@@ -17,6 +17,7 @@ from shared.tickets import Tickets
 from tests.calls import CHATS, COMPLETIONS, LATER, ask, chat, post_later, problem, raw_post, read, submitted
 from tests.losses import copy_of, go_back
 from tests.stack import Stack, children, wait_for
+from tests.tiny import TINY
 
 WORDS = " ".join(f"w{i}" for i in range(14))
 GPTJ = Path(__file__).parent / "fixtures" / "models" / "rustformers" / "gptj-Q4_0-GGJT.bin"
@@ -198,9 +199,8 @@ def test_a_worker_whose_engine_does_not_come_back_hands_its_jobs_back(
 
 def test_a_model_of_another_file_goes_on_by_the_text(empty: Stack) -> None:
     """Its tokens mean something else there: llama.cpp would refuse these, or say something of its own."""
-    tiny = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
     empty.start_gateway()
-    empty.start_worker(str(tiny), slots=1)
+    empty.start_worker(str(TINY), slots=1)
     name = next(iter(empty.workers())).rpartition("-")[0]
     empty.worker.terminate()
     empty.worker.wait(20)
@@ -214,7 +214,7 @@ def test_a_model_of_another_file_goes_on_by_the_text(empty: Stack) -> None:
     tickets.append(pipe, name, job_id, "x-ffffffff", first=1, events=[Delta(" upon a", (10**6, 10**6 + 1))], state=None)
     assert pipe.execute() == [[1, 1]]
     assert tickets.release(name, [(job_id, "x-ffffffff")]) == 1
-    empty.start_worker(str(tiny), slots=1)
+    empty.start_worker(str(TINY), slots=1)
     wait_for(lambda: empty.state(job_id) in ("completed", "failed"), "its end")
     job = empty.http().get(f"/v1/jobs/{job_id}").json()
     assert job["status"] == "completed", job

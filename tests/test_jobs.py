@@ -12,7 +12,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.calls import CHATS, COMPLETIONS, ENDLESS, LATER, busy, chat, completion, post_later, problem, said
+from tests.calls import CHATS, COMPLETIONS, ENDLESS, LATER, busy, chat, completion, job, post_later, problem, said
 from tests.stack import Stack, running, wait_for
 
 TEXT = "an answer of six words altogether"
@@ -26,13 +26,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.start_gateway()
         stack.start_worker(slots=1, echo_rate=100)
         yield stack
-
-
-def job(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    response = http.get(f"/v1/jobs/{job_id}")
-    assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
 
 
 def ended(http: httpx.Client, job_id: str) -> dict[str, Any]:

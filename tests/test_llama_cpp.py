@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import (
     ContextLengthExceeded,
@@ -28,19 +26,13 @@ from shared.errors import (
 )
 from shared.protocol import Chat, Completion, Delta, Done, Event, Message, Progress, Prompt, Sampling, Task
 from tests.answers import Running, finish, text, tokens
+from tests.tiny import REFERENCE, TINY, loaded, tiny
 from worker.engines import UNTOLD
 from worker.engines.llama_cpp import LlamaCppEngine
 
-FIXTURES = Path(__file__).parent / "fixtures"
-TINY = FIXTURES / "tiny-llama.gguf"
-REFERENCE = json.loads((FIXTURES / "tiny-llama.json").read_text())
 CONTEXT = 256
 ONE_TOKEN = "!"
 """A text whose n repetitions are n tokens of the tiny model."""
-
-
-def tiny(path: Path) -> Model:
-    return Model("tiny", "", path, "llama.cpp", None)
 
 
 def greedy(prompt: Prompt, max_tokens: int | None = None, stop: tuple[str, ...] = ()) -> Completion:
@@ -83,15 +75,6 @@ def gone(pid: int, within: float) -> bool:
 def host_of(engine: LlamaCppEngine) -> int:
     assert engine.host_pid is not None
     return engine.host_pid
-
-
-@contextlib.contextmanager
-def loaded(path: Path = TINY, slots: int = 1) -> Iterator[LlamaCppEngine]:
-    engine = LlamaCppEngine(tiny(path), Config(slots=slots, threads=1))
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 @pytest.fixture(scope="module")
@@ -355,7 +338,7 @@ def test_the_host_is_named_after_the_model(single: LlamaCppEngine) -> None:
 
 def test_it_loads_in_a_thread_that_ends_before_it_is_used() -> None:
     def load() -> None:
-        engines.append(LlamaCppEngine(tiny(TINY), Config(slots=1, threads=1)))
+        engines.append(LlamaCppEngine(tiny(), Config(slots=1, threads=1)))
 
     engines: list[LlamaCppEngine] = []
     in_threads(load)

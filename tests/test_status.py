@@ -15,20 +15,20 @@ from typing import Any
 import pytest
 
 from tests.calls import CHATS, ENDLESS, LATER, chat, post_later
+from tests.commands import environment, inferq
 from tests.logged import Logged
 from tests.stack import Stack, children, free_port, running, wait_for
+from tests.tiny import TINY
 from tests.up import up
 
-TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
 UNKNOWN = TINY.read_bytes().replace(b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0lxxma", 1)
 """A file whose header is right, and that llama.cpp refuses."""
 
 
 def start(*options: str, **environ: str) -> subprocess.Popen[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("INFERQ_")}
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "inferq", "status", *options],
-        env={**inherited, **environ},
+        env=environment(**environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -36,9 +36,8 @@ def start(*options: str, **environ: str) -> subprocess.Popen[str]:
 
 
 def ended(*options: str, **environ: str) -> tuple[int, str, str]:
-    process = start(*options, **environ)
-    output, complaint = process.communicate(timeout=30)
-    return process.returncode, output, complaint
+    done = inferq("status", *options, **environ)
+    return done.returncode, done.stdout, done.stderr
 
 
 def redis_of(stack: Stack) -> dict[str, str]:

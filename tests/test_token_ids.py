@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -12,10 +10,9 @@ import pytest
 
 from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, problem, said, spoken
 from tests.stack import Stack, running, wait_for
+from tests.tiny import REFERENCE, TINY
 from worker.engines.llama_cpp_spelling import Piece, Spelling
 
-FIXTURES = Path(__file__).parent / "fixtures"
-REFERENCE = json.loads((FIXTURES / "tiny-llama.json").read_text())
 EMOJI = "Repeat: 😀😂🤣😃 日本語 😀😂🤣😃 日本語 😀😂🤣😃 日本語"
 BODY: dict[str, Any] = {"model": "smollm2", "prompt": EMOJI, "temperature": 0, "max_tokens": 24}
 IDS = {"return_token_ids": True}
@@ -26,7 +23,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Random weights: most of its tokens are parts of characters."""
     with running(tmp_path_factory.mktemp("tiny")) as stack:
         stack.start_gateway()
-        stack.start_worker(str(FIXTURES / "tiny-llama.gguf"), slots=2)
+        stack.start_worker(str(TINY), slots=2)
         yield stack.http()
 
 

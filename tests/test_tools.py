@@ -10,8 +10,9 @@ import pytest
 from gguf import GGUFReader
 from gguf.quants import dequantize, quantize
 
-from tests.commands import TINY, inferq, output
+from tests.commands import inferq, output
 from tests.fixtures.make_legacy import MODELS, write
+from tests.tiny import TINY
 from worker.formats.description import describe
 
 REFERENCE = json.loads((MODELS / "reference.json").read_text())

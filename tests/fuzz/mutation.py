@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fixtures.make_legacy import FOLDERS, MODELS, write
+from tests.tiny import TINY
 
-TINY = Path(__file__).parent.parent / "fixtures" / "tiny-llama.gguf"
 _NUMBERS = (0, 1, 2, 31, 255, 256, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _LARGE = (1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 
