@@ -76,12 +76,17 @@ def ask(stack: Stack, body: dict[str, Any], **headers: str) -> str:
     return str(answer.json()["choices"][0]["message"]["content"])
 
 
-def post_later(http: httpx.Client, text: str, **more: Any) -> str:
-    """The id of a chat that nobody waits for."""
-    response = http.post(CHATS, json=chat(text, **more), headers=LATER)
+def submit(http: httpx.Client, path: str, body: dict[str, Any], **headers: str) -> str:
+    """The id of a job that nobody waits for."""
+    response = http.post(path, json=body, headers={**LATER, **headers})
     assert response.status_code == 202, response.text
     job_id: str = response.json()["id"]
     return job_id
+
+
+def post_later(http: httpx.Client, text: str, **more: Any) -> str:
+    """The id of a chat that nobody waits for."""
+    return submit(http, CHATS, chat(text, **more))
 
 
 def job(http: httpx.Client, job_id: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 
 from shared.protocol import Delta, Event, Progress
 from shared.tickets import Tickets
-from tests.calls import CHATS, COMPLETIONS, LATER, ask, chat, post_later, problem, raw_post, read, submitted
+from tests.calls import CHATS, COMPLETIONS, ask, chat, post_later, problem, raw_post, read, submit, submitted
 from tests.losses import copy_of, go_back
 from tests.stack import Stack, children, wait_for
 from tests.tiny import TINY
@@ -182,7 +182,7 @@ def test_a_worker_whose_engine_does_not_come_back_hands_its_jobs_back(
     assert empty.http().post(COMPLETIONS, json=body).status_code == 200
     [host] = children(first)
     os.kill(host, signal.SIGSTOP)
-    job_id = str(empty.http().post(COMPLETIONS, json=body, headers=LATER).json()["id"])
+    job_id = submit(empty.http(), COMPLETIONS, body)
     wait_for(lambda: empty.state(job_id) == "in_progress", "its start")
     cached = list((tmp_path / "cache").rglob("*.gguf"))
     assert cached
@@ -205,7 +205,7 @@ def test_a_model_of_another_file_goes_on_by_the_text(empty: Stack) -> None:
     empty.worker.terminate()
     empty.worker.wait(20)
     body = {"model": name, "prompt": "once", "max_tokens": 12, "temperature": 0}
-    job_id = str(empty.http().post(COMPLETIONS, json=body, headers=LATER).json()["id"])
+    job_id = submit(empty.http(), COMPLETIONS, body)
     tickets = Tickets(empty.redis)
     tickets.load()
     empty.redis.lmove(f"rq:queue:{name}", f"rq:queue:{name}:intermediate")

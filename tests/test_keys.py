@@ -16,7 +16,7 @@ from openai import OpenAI
 from gateway.keys import Keys, warn_if_open
 from shared.config import Config, ConfigError
 from shared.errors import InvalidApiKey
-from tests.calls import CHATS, ENDLESS, LATER, chat, problem, said
+from tests.calls import CHATS, ENDLESS, LATER, chat, post_later, problem, said
 from tests.logged import Logged
 from tests.stack import Stack, wait_for
 
@@ -127,7 +127,7 @@ class TestTheDoor:
 class TestJobs:
     def test_of_others_do_not_exist(self, stack: Guarded) -> None:
         alice, bob = stack.by(ALICE), stack.by(BOB)
-        job_id = alice.post(CHATS, json=chat(ENDLESS), headers=LATER).json()["id"]
+        job_id = post_later(alice, ENDLESS)
         wait_for(lambda: stack.events(job_id) > 1, "its first words")
         for method, path in (("GET", ""), ("GET", "/events"), ("DELETE", "")):
             theirs = bob.request(method, f"/v1/jobs/{job_id}{path}")

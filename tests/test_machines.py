@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.calls import CHATS, ENDLESS, LATER, chat
+from tests.calls import CHATS, ENDLESS, LATER, chat, post_later
 from tests.logged import Logged
 from tests.netns import Hosts, two_hosts
 from tests.stack import Process, Stack, stop, wait_for
@@ -156,7 +156,7 @@ class TestCutLink:
         others: list[str] = []
 
         def started() -> str | None:
-            job_id = http.post(CHATS, json=chat("more"), headers=LATER).json()["id"]
+            job_id = post_later(http, "more")
             wait_for(lambda: stack.state(job_id) == "in_progress", "its start", 10)
             if stack.field(job_id, "worker") == name:
                 return str(job_id)

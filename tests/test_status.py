@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.calls import CHATS, ENDLESS, LATER, chat, post_later
+from tests.calls import CHATS, COMPLETIONS, ENDLESS, chat, post_later, submit
 from tests.commands import environment, inferq
 from tests.logged import Logged
 from tests.stack import Stack, children, free_port, running, wait_for
@@ -152,7 +152,7 @@ def test_a_worker_whose_file_is_no_good_waits_for_a_better_one(tmp_path: Path) -
         [host] = children(worker)
         os.kill(host, signal.SIGKILL)
         wait_for(lambda: "lxxma" in stack.http().get("/readyz").text, "the reason")
-        later = stack.http().post("/v1/completions", json=body, headers=LATER).json()["id"]
+        later = submit(stack.http(), COMPLETIONS, body)
         assert stack.http().get("/readyz").status_code == 503
         wait_for(lambda: stack.redis.llen("rq:queue:tiny") == 1, "the job's return to the queue")
         assert stack.state(later) == "queued"
