@@ -17,6 +17,8 @@ from openai import OpenAI
 from shared import catalogue
 from shared.tickets import Tickets
 from tests.stack import Stack, running
+from tests.tiny import loaded
+from worker.engines.llama_cpp import LlamaCppEngine
 
 
 def pytest_configure() -> None:
@@ -102,3 +104,10 @@ def pool() -> Iterator[ThreadPoolExecutor]:
     """Where several clients ask at once."""
     with ThreadPoolExecutor(8) as pool:
         yield pool
+
+
+@pytest.fixture
+def single() -> Iterator[LlamaCppEngine]:
+    """The tiny model with one slot, so that what keeps it busy keeps everybody waiting."""
+    with loaded() as engine:
+        yield engine

@@ -18,16 +18,13 @@ from gguf import GGUFReader
 from safetensors.numpy import load_file, save_file
 
 from shared.errors import ModelFileError
-from tests.fixtures.make_legacy import FOLDERS, KINDS, MODELS, write
+from tests.fixtures.make_legacy import FOLDERS, GENUINE, KINDS, MODELS, REFERENCE, write
 from tests.tiny import likeliest, loaded
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.architectures.mapping import Hyper
 from worker.formats.checkpoint import convert
 from worker.formats.legacy import read_legacy
 from worker.formats.repack import repack, repacked
-
-REFERENCE = json.loads((MODELS / "reference.json").read_text())
-GENUINE = sorted((MODELS / "rustformers").iterdir())
 
 
 def greedy(path: Path, ids: Sequence[int] = REFERENCE["ids"]) -> list[int]:

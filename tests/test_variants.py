@@ -16,13 +16,12 @@ from gguf.quants import dequantize, quantize
 from safetensors.numpy import load_file, save_file
 
 from tests.fixtures.forward import greedy
-from tests.fixtures.make_legacy import FOLDERS, KINDS, MODELS, write
+from tests.fixtures.make_legacy import FOLDERS, KINDS, MODELS, REFERENCE, write
 from tests.tiny import likeliest
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.checkpoint import convert
 from worker.formats.repack import repack
 
-REFERENCE = json.loads((MODELS / "reference.json").read_text())
 PROMPT = REFERENCE["ids"]
 COUNT = 10
 WIDE = 0.08

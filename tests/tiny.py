@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from shared.catalogue import Model
 from shared.config import Config
-from shared.protocol import Completion, Sampling
-from tests.answers import Running, tokens
+from shared.protocol import Completion, Prompt, Sampling
+from tests.answers import run, tokens
 from worker.engines.llama_cpp import LlamaCppEngine
 
 TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
@@ -27,8 +28,12 @@ def loaded(path: Path = TINY, slots: int = 1, **more: Any) -> closing[LlamaCppEn
     return closing(LlamaCppEngine(tiny(path, **more), Config(slots=slots, threads=1)))
 
 
+def greedy(prompt: Prompt, max_tokens: int | None = None, stop: tuple[str, ...] = ()) -> Completion:
+    sampling = Sampling(seed=1, max_tokens=max_tokens, temperature=0.0, stop=stop, ignore_eos=True)
+    return Completion("tiny", (prompt,), sampling)
+
+
 def likeliest(path: Path, prompt: Sequence[int], count: int) -> list[int]:
     """So many tokens after the prompt, from an engine of its own."""
-    sampling = Sampling(seed=1, max_tokens=count, temperature=0.0, ignore_eos=True)
     with loaded(path) as engine:
-        return tokens(list(engine.run(Completion("tiny", (tuple(prompt),), sampling, token_ids=True), Running())))
+        return tokens(run(engine, replace(greedy(tuple(prompt), count), token_ids=True)))
