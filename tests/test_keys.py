@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,13 +51,10 @@ class Guarded(Logged):
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    stack = Guarded(tmp_path_factory.mktemp("keys"))
-    try:
+    with closing(Guarded(tmp_path_factory.mktemp("keys"))) as stack:
         stack.start_gateway(processes=1)
         stack.start_worker(echo_rate=100)
         yield stack
-    finally:
-        stack.close()
     output = stack.log()
     assert not [key for key in (ALICE, ALICES_NEXT, BOB) if key in output]
 
@@ -255,8 +253,7 @@ class TestOpenToTheWorld:
         assert ("ANYBODY" in caplog.text) == warned
 
     def test_is_said_by_the_gateway(self, tmp_path: Path) -> None:
-        stack = Guarded(tmp_path)
-        try:
+        with closing(Guarded(tmp_path)) as stack:
             stack.start_gateway(processes=1)
             stack.gateway.terminate()
             stack.gateway.wait(20)
@@ -264,8 +261,6 @@ class TestOpenToTheWorld:
             stack.settings |= {"api_keys": "", "host": "0.0.0.0"}
             stack.start_gateway(processes=1)
             assert stack.logged("ANYBODY who can reach 0.0.0.0 can use this gateway")
-        finally:
-            stack.close()
 
 
 class TestWebPages:

@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,13 +32,10 @@ SECRET, KEY = "the quick brown fox", "sk-alice-0123456789"
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
     keys = {"api_keys": f"alice:{KEY}", "log_format": "json"}
-    stack = Logged(tmp_path_factory.mktemp("logs"), echo_rate=100, slots=1, **keys)
-    try:
+    with closing(Logged(tmp_path_factory.mktemp("logs"), echo_rate=100, slots=1, **keys)) as stack:
         stack.start_gateway()
         stack.start_worker()
         yield stack
-    finally:
-        stack.close()
     output = stack.log()
     assert "Traceback" not in output
     assert SECRET not in output
