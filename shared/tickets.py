@@ -89,7 +89,7 @@ class Tickets:
         """Make `execution` the job's owner; None when the entry was a hint without a job behind it."""
         args: list[str | int] = [model, job_id, execution, lease_ms, worker]
         mine, seq, tries, accepted, waited = self._claim(keys=[], args=args)
-        return Claim(int(seq), int(tries), accepted.decode(), int(waited)) if mine else None
+        return Claim(int(seq), int(tries), accepted, int(waited)) if mine else None
 
     def append(
         self,
@@ -110,7 +110,7 @@ class Tickets:
 
         Raises whatever an event raises that cannot be written; then nothing is queued.
         """
-        blob, ending = encode(events).encode(), encode(events[-1:]).encode() if state else b""
+        blob, ending = encode(events), encode(events[-1:]) if state else b""
         tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
         arguments = (model, job_id, execution, first, len(events), state or "", blob, ending, tokens)
         pipe.evalsha(self._append.sha, 0, *arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import Any
 
@@ -19,7 +18,7 @@ _SEEDS = 2**32 - 1
 _MAX_BIASES = 1024
 _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}")
 
-_SAMPLING = {field.name for field in dataclasses.fields(Sampling)}
+_SAMPLING = frozenset(Sampling.__struct_fields__)
 
 
 class Stop(Array):
