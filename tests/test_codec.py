@@ -35,8 +35,8 @@ EVENTS: list[Event] = [Delta("a", (1,)), Delta("b", (2,), finish_reason="stop", 
 BEFORE: list[tuple[str, Accepted]] = [
     (
         '[{"type":"Accepted","task":{"type":"Chat","model":"m","messages":[{"type":"Message","role":"system","content":'
-        '"be “kind”"},{"type":"Message","role":"user","content":"hi\\n"},{"type":"Message","role":"assistant","content":'
-        '""}],"sampling":{"type":"Sampling","seed":7,"max_tokens":16,"temperature":0,"top_p":0.5,"top_k":40,"min_p":'
+        '"be “kind”"},{"type":"Message","role":"user","content":"hi\\n"},{"type":"Message","role":"assistant",'
+        '"content":""}],"sampling":{"type":"Sampling","seed":7,"max_tokens":16,"temperature":0,"top_p":0.5,"top_k":40,"min_p":'
         '0.05,"typical_p":1.0,"repeat_penalty":1.1,"presence_penalty":-2,"frequency_penalty":2.0,"stop":["\\n","é"],'
         '"ignore_eos":true,"logit_bias":[[5,-100],[7,0.5]]},"n":2,"continue_final":true,"token_ids":true},'
         '"created":1790000000,"owner":"me","request_id":"req_1"}]',
