@@ -9,8 +9,7 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Object, Only, Strict, Text
 from gateway.schemas.problem import first, named, refuse, shown, wrong_type
-from gateway.schemas.wire import Options
-from shared.protocol import Sampling
+from shared.protocol import Options, Sampling
 
 _SEEDS = 2**32 - 1
 """Engines take seeds of 32 bits, and llama.cpp's highest means: choose one."""

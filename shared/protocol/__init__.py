@@ -1,4 +1,4 @@
-"""The one language that gateway and worker speak: tasks and events. Pure: imports nothing of ours.
+"""The one language that gateway and worker speak: tasks and events. Pure values.
 
 A *task* is a validated request. An *event* is what a job emits while it runs. Both are immutable records whose fields
 carry the names of the OpenAI API. How they travel through Redis is in shared/codec.py.
@@ -13,11 +13,13 @@ from shared.protocol.events import (
     Event,
     Failed,
     FinishReason,
+    Options,
     Progress,
     StartOver,
     State,
     Timings,
     Usage,
+    final_state,
 )
 from shared.protocol.record import Record
 from shared.protocol.tasks import Chat, Completion, Message, Prompt, Sampling, Task
@@ -32,6 +34,7 @@ __all__ = [
     "Failed",
     "FinishReason",
     "Message",
+    "Options",
     "Progress",
     "Prompt",
     "Record",
@@ -41,4 +44,5 @@ __all__ = [
     "Task",
     "Timings",
     "Usage",
+    "final_state",
 ]

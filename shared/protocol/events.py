@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
+from shared.errors import JobCancelled
 from shared.protocol.record import Record
 from shared.protocol.tasks import Task
 
@@ -47,8 +48,16 @@ class Timings(Record, frozen=True):
     completion_ms: float
 
 
+class Options(Record, frozen=True):
+    """What of a request concerns only how its answer is sent."""
+
+    stream: bool = False
+    include_usage: bool = False
+    """A stream tells the usage before it ends."""
+
+
 class Accepted(Record, frozen=True):
-    """The first entry of every job's stream: everything needed to run the job again."""
+    """The first entry of every job's stream: everything needed to run the job again, and to answer it."""
 
     task: Task
     created: int
@@ -57,6 +66,11 @@ class Accepted(Record, frozen=True):
     """The API key's name; empty where the gateway knows no keys."""
     request_id: str = ""
     """The HTTP request's `x-request-id`, for the logs."""
+    format: str = ""
+    """The name of the format in which it is answered; empty in what release 0.1.0 wrote."""
+    options: Options = Options()
+    tier: str = "default"
+    """OpenAI's `service_tier`."""
 
 
 class Progress(Record, frozen=True):
@@ -107,3 +121,15 @@ class Failed(Record, frozen=True):
 
 
 Event = Progress | Delta | StartOver | Done | Failed
+
+
+def final_state(event: Event) -> State | None:
+    """How the job has ended with this event; None where it goes on."""
+    match event:
+        case Done():
+            return State.COMPLETED
+        case Failed(code=JobCancelled.code):
+            return State.CANCELLED
+        case Failed():
+            return State.FAILED
+    return None
