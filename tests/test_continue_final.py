@@ -12,6 +12,7 @@ import pytest
 from shared.catalogue import Model
 from shared.config import Config
 from shared.protocol import Chat, Completion, Delta, Done, Message, Sampling, Task
+from shared.registry import Ability
 from tests.answers import Running
 from tests.calls import CHATS, problem
 from tests.stack import Stack
@@ -88,7 +89,7 @@ def test_a_chat_format_gives_a_model_its_template_and_its_stops(tmp_path: Path) 
     model = Model("tiny", "", TINY, "llama.cpp", None, chat_format=str(form))
     engine = LlamaCppEngine(model, Config(slots=1, threads=1))
     try:
-        assert "chat" in engine.card.capabilities
+        assert Ability.CHAT in engine.card.abilities
         sampling = Sampling(seed=1, max_tokens=12, temperature=0.0, ignore_eos=True)
         chat = list(engine.run(Chat("tiny", (Message("user", "hi"),), sampling), Running()))
         same = list(engine.run(Completion("tiny", ("<user>hi<a>",), sampling), Running()))
