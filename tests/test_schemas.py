@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, request
+from flask import Flask, abort, g, request
 from marshmallow import Schema
 
 from gateway import errors
 from gateway.schemas import FORMATS, Format
 from gateway.schemas.body import load_json
-from gateway.schemas.chat import ChatSchema, MessageSchema
+from gateway.schemas.chat import ChatFormat, ChatSchema, MessageSchema
 from gateway.schemas.completion import CompletionSchema
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import failure, outcome
@@ -421,6 +421,11 @@ def test_good_json() -> None:
 # --- errors
 
 
+class InOtherWords(ChatFormat):
+    def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
+        return {"type": "error", "status": status, "message": error.message}
+
+
 @pytest.fixture
 def app() -> Flask:
     app = Flask("errors")
@@ -430,6 +435,13 @@ def app() -> Flask:
     @app.post("/fail/<code>")
     def fail(code: str) -> str:
         raise failure(Failed(code, "It failed.", "prompt"))
+
+    @app.post("/in-other-words/<code>")
+    def other(code: str) -> str:
+        g.format = InOtherWords()
+        if code == "teapot":
+            abort(418)
+        raise failure(Failed(code, "It failed."))
 
     @app.post("/bug")
     def bug() -> str:
@@ -509,6 +521,14 @@ def test_what_flask_refuses(
     assert response.headers["x-should-retry"] == "false"
     if status == 405:
         assert {name.strip() for name in response.headers["Allow"].split(",")} == {"POST", "OPTIONS"}
+
+
+@pytest.mark.parametrize(("code", "status"), [("queue_full", 429), ("teapot", 418)])
+def test_a_format_has_its_own_words_for_errors(app: Flask, code: str, status: int) -> None:
+    response = app.test_client().post(f"/in-other-words/{code}")
+    assert response.status_code == status
+    assert response.get_json()["type"] == "error"
+    assert response.get_json()["status"] == status
 
 
 def test_a_bug_is_logged_and_not_told(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
