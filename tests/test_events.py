@@ -171,7 +171,7 @@ def test_a_job_keeps_its_format_and_options(echo: Stack, http: httpx.Client, don
     assert (accepted.format, accepted.options) == ("openai.completion", Options(stream=True, include_usage=True))
 
 
-@pytest.mark.parametrize("name", ["", "smoke.signals"], ids=["none", "unknown"])
+@pytest.mark.parametrize("name", ["", "smoke-signals"], ids=["none", "unknown"])
 def test_a_job_of_another_version_is_answered_if_its_format_is_known(
     echo: Stack, http: httpx.Client, name: str
 ) -> None:

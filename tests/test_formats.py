@@ -170,7 +170,7 @@ def test_a_job_is_answered_in_its_format() -> None:
     assert format_of(ACCEPTED) is usual_format(ACCEPTED.task) is CHAT
     assert format_of(ACCEPTED_TEXT) is usual_format(ACCEPTED_TEXT.task) is COMPLETION
     with pytest.raises(NotUnderstood):
-        format_of(replace(ACCEPTED, format="smoke.signals"))
+        format_of(replace(ACCEPTED, format="smoke-signals"))
 
 
 def test_frames_may_have_names() -> None:
