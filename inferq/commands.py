@@ -109,13 +109,13 @@ def up(
     That is the gateway, the workers and, unless INFERQ_REDIS_URL names one, a Redis. Without a MODEL it serves the
     built-in `smollm2`. When every model answers, it prints the line `ready: http://HOST:PORT`.
     """
-    from inferq import data_dir as folder
     from inferq import supervisor
+    from shared import folders
 
     _begin("inferq up", config := configured(**flags))
     names = models or ("smollm2",)
     choice = supervisor.Choice(names, engine, arch, chat_format)
-    sys.exit(supervisor.up(choice, config, data_dir=data_dir or folder.default(), workers=workers))
+    sys.exit(supervisor.up(choice, config, folder=data_dir or folders.data(), workers=workers))
 
 
 @cli.command()

@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 import click
 from redis import Redis
 
-from inferq import data_dir as folder
 from inferq.errors import NotRunning
 from inferq.table import aligned
-from shared import census, registry
+from shared import census, folders, registry
 from shared.census import Failure, Numbers
 from shared.config import PREFIX, Config
 from shared.registry import GatewayProcess, Worker
@@ -51,7 +50,7 @@ def place(data_dir: Path | None, config: Config) -> str:
     """
     if data_dir is None and os.environ.get(PREFIX + "REDIS_URL"):
         return config.redis_url
-    file = (data_dir or folder.default()) / "redis.url"
+    file = (data_dir or folders.data()) / "redis.url"
     try:
         return file.read_text().strip()
     except OSError as exc:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from shared import folders
 
 AUTO = "auto"
 """The engine that is chosen by the file, once it is there."""
@@ -12,9 +13,7 @@ AUTO = "auto"
 
 def cache() -> Path:
     """The folder of fetched and converted models."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
-    return root / "inferq" / "models"
+    return folders.cache() / "models"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from shared import folders
 from shared.catalogue.file import ENGINES
 from shared.catalogue.model import AUTO, HubFile, Model, Wheel
 from shared.config import PREFIX, ConfigError
@@ -58,9 +58,7 @@ def place(setting: str) -> Path | None:
         if not path.is_file():
             raise ConfigError(f"{PREFIX}MODELS={setting!r}: no such file")
         return path
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    folder = Path(base) if Path(base).is_absolute() else Path.home() / ".config"
-    usual = (Path("models.toml"), folder / "inferq" / "models.toml")
+    usual = (Path("models.toml"), folders.config() / "models.toml")
     return next((path for path in usual if path.is_file()), None)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shared.backoff import Backoff
 from shared.errors import HostUnavailable, JobCancelled
 from shared.loops import Loop
 from worker.engines.child import SOCKET
@@ -26,7 +27,8 @@ _SLOWER = 10
 """How many times as long as one that succeeded a start may take."""
 _STABLE = 10.0
 """Seconds after which a host is sound, so that its death is an accident and not the next of a row."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_FIRST, _LONGEST = 0.5, 30.0
+"""Seconds before a host is started again that has died soon, or has not started."""
 _TICK = 1.0
 """Seconds between two looks at a host that lives."""
 _CONNECTS = 3
@@ -60,7 +62,7 @@ class EngineHost:
         self._failures = 0
         self._failure = ""
         self._patience = _PATIENCE
-        self._pause = 0.0
+        self._backoff = Backoff(_FIRST, _LONGEST)
         self._start()
         self._watcher = Loop("engine-host", self._watch)
         self._watcher.start()
@@ -147,7 +149,7 @@ class EngineHost:
         """A step of the watcher: look at the host that lives for a second, or start it again."""
         if self.alive:
             self._look()
-        elif not self._closing.wait(self._pause):
+        elif not self._closing.wait(self._backoff.pause):
             self._revive()
 
     def _look(self) -> None:
@@ -161,7 +163,10 @@ class EngineHost:
             self._epitaph, self._failure = epitaph, ""
             self._buried = self._started
             self._changed.notify_all()
-        self._pause = 0.0 if time.monotonic() - self._born > _STABLE else self._longer_pause()
+        if time.monotonic() - self._born > _STABLE:
+            self._backoff.reset()
+        else:
+            self._backoff.fail()
 
     def _revive(self) -> None:
         try:
@@ -172,7 +177,7 @@ class EngineHost:
             with self._changed:
                 self._failure, self._failures = str(exc), self._failures + 1
                 self._changed.notify_all()
-            self._pause = self._longer_pause()
+            self._backoff.fail()
             raise  # for the loop to log and count
 
     def _start(self) -> None:
@@ -184,6 +189,3 @@ class EngineHost:
         with self._changed:
             self._started += 1
             self._changed.notify_all()
-
-    def _longer_pause(self) -> float:
-        return min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)

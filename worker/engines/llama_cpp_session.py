@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
 from shared.errors import EngineError, InvalidRequest
+from shared.whole_file import write_whole
 from worker.engines.llama_cpp_client import Client
 
 _FORMAT = "inferq session 1"
@@ -36,7 +36,9 @@ class Sessions:
         try:
             with self._state.open("rb") as state:
                 header = {"format": _FORMAT, "model": self._identity, "state": _sha256(state)}
-                _write(path, json.dumps(header).encode() + b"\n", state)
+                with write_whole(path, mode=0o600) as part, part.open("wb") as file:
+                    file.write(json.dumps(header).encode() + b"\n")
+                    shutil.copyfileobj(state, file)
         except OSError as exc:
             raise EngineError(f"cannot save the session {path}: {exc.strerror}") from exc
         finally:
@@ -78,19 +80,6 @@ def _sha256(file: BinaryIO) -> str:
         digest.update(block)
     file.seek(start)
     return digest.hexdigest()
-
-
-def _write(path: Path, header: bytes, state: BinaryIO) -> None:
-    """Whole, or not at all."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        try:
-            file.write(header)
-            shutil.copyfileobj(state, file)
-            file.flush()
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink()
-            raise
 
 
 def _refused(path: Path, reason: str) -> InvalidRequest:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,8 @@ import numpy.typing as npt
 
 from shared import catalogue
 from shared.errors import ModelFileError
+from shared.file_lock import FileLock
+from shared.whole_file import write_whole
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.architectures.mapping import Order
 from worker.formats.gguf_writer import Blob, Progress, made, silent, write
@@ -63,15 +63,10 @@ def repacked(source: Path, architecture: str | None = None, progress: Progress =
         folder.mkdir(parents=True, exist_ok=True)
         digest = _digest(source)
         target = folder / f"{source.stem}-{digest[:16]}-{architecture or 'auto'}-{_REVISION}.gguf"
-        with (folder / f"{target.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(folder / f"{target.name}.lock"):
             if not target.exists():
-                part = target.with_suffix(f".{os.getpid()}.part")
-                try:
+                with write_whole(target) as part:
                     repack(source, part, architecture, progress)
-                    part.replace(target)
-                finally:
-                    part.unlink(missing_ok=True)
     except OSError as exc:
         raise ModelFileError(f"{source}: cannot be repacked into {folder}: {exc.strerror or exc}") from exc
     return target
