@@ -1,8 +1,12 @@
-"""The rules of the layout: who may import whom, and how long a file may be."""
+"""The rules of the layout: who may import whom, what is declared, and how long a file may be."""
 
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +52,32 @@ def test_imports_stay_in_their_layer(file: Path) -> None:
     wrong = forbidden(file) | {"a relative import"}
     found = [f"line {line}: {name}" for line, name in imports(file.read_text()) if name in wrong]
     assert not found, f"{file.relative_to(ROOT)} may not import {found}"
+
+
+def declared() -> set[str]:
+    """The distributions that installing inferq brings along by name: its dependencies and those of its extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project.get("optional-dependencies", {}).values()
+    requirements = [*project["dependencies"], *(requirement for extra in extras for requirement in extra)]
+    return {normal(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in requirements}
+
+
+def normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    owners = importlib.metadata.packages_distributions()
+    used: dict[str, str] = {}
+    for file in FILES:
+        for line, name in imports(file.read_text()):
+            if name not in sys.stdlib_module_names and name not in PACKAGES:
+                assert name in owners, f"{file.relative_to(ROOT)}, line {line}: nobody brings {name}"
+                used |= {normal(owner): f"{file.relative_to(ROOT)}, line {line}" for owner in owners[name]}
+    assert {"flask", "httpx2", "redis"} <= used.keys()
+    undeclared = {name: place for name, place in used.items() if name not in declared()}
+    assert not undeclared, "not among the dependencies of pyproject.toml"
+    assert declared() - used.keys() == {"pip"}, "declared, but not imported"  # pip is run
 
 
 def test_files_can_be_read_in_one_sitting() -> None:
