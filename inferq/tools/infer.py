@@ -101,15 +101,15 @@ def _save(engine: Engine, session: Path) -> None:
 
 def _answer(engine: Engine, task: Completion, flags: dict[str, Any]) -> tuple[str, list[int], str, Done]:
     """The text, its tokens, why it ended, and what it took; prints it as it comes, unless it is to become JSON."""
-    from inferq.tools.answers import Cancellation
     from inferq.tools.terminal import show_status, write
+    from shared.cancellation import NEVER
     from shared.protocol import Delta, Done, Progress
 
     shown = not flags["as_json"]
     if shown and not flags["hide_prompt"]:
         write(str(task.prompt[0]))
     text, tokens, finish_reason = "", list[int](), ""
-    for event in engine.run(task, Cancellation()):
+    for event in engine.run(task, NEVER):
         match event:
             case Progress():
                 show_status(f"reading the prompt: {event.done}/{event.total}")

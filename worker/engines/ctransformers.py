@@ -21,7 +21,7 @@ from worker.engines.ctransformers_host import BATCH
 from worker.engines.ctransformers_text import Text
 from worker.engines.host import EngineHost
 from worker.engines.sampler import Sampler, logprobs
-from worker.engines.stops import Released, StopStrings
+from worker.engines.stops import Piece, Spelling, StopStrings
 from worker.formats.identity import digest, identity
 from worker.formats.legacy import Legacy, read_legacy
 
@@ -92,7 +92,7 @@ class CtransformersEngine:
         stops = task.sampling.stop
         if isinstance(task, Chat):
             stops += chat_formats.stops(self._format)
-        with self._turn, self._evaluator.session(lambda: execution.cancelled, execution.on_cancel) as session:
+        with self._turn, self._evaluator.session(execution) as session:
             events = self._events(session, tokens, task.sampling, stops, past)
             yield from with_prompt(events, tokens) if task.token_ids and not past else events
 
@@ -154,7 +154,7 @@ class CtransformersEngine:
         most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)
         sampler = Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
-        released = StopStrings(stops)
+        spelling = Spelling(StopStrings(stops))
         cached = session.shared(tokens)
         begun = time.monotonic()
         start, read_ms = cached, 0.0
@@ -170,16 +170,15 @@ class CtransformersEngine:
             tokens.append(choice.token)
             made.append(choice.token)
             if choice.token in self._text.ends:
-                released.hold(choice.token, choice.logprob)
+                spelling.hold(choice.token, choice.logprob)
                 finish = "stop"
                 break
-            piece = released.add(self._text.bytes_of(choice.token), choice.token, choice.logprob)
-            if piece.text:
+            if piece := spelling.add(self._text.bytes_of(choice.token), choice.token, choice.logprob):
                 yield _delta(piece)
-            if released.stopped:
+            if spelling.stopped:
                 finish = "stop"
                 break
-        yield _delta(released.rest(), finish)
+        yield _delta(spelling.rest(), finish)
         yield Done(
             Usage(len(prompt), len(made), min(cached, len(prompt))),
             None if past else Timings(read_ms, (time.monotonic() - begun) * 1000 - read_ms),
@@ -218,5 +217,5 @@ def _spells(path: Path, vocabulary: Sequence[bytes]) -> bool:
         return file.read(len(written)) == written
 
 
-def _delta(piece: Released, finish_reason: FinishReason | None = None) -> Delta:
+def _delta(piece: Piece, finish_reason: FinishReason | None = None) -> Delta:
     return Delta(piece.text, piece.tokens, finish_reason=finish_reason, logprob=piece.logprob)

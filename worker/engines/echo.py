@@ -17,6 +17,7 @@ from shared.errors import ContextLengthExceeded, JobCancelled
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Task, Usage
 from shared.registry import Card
 from worker.engines import Execution, with_prompt
+from worker.engines.stops import StopStrings
 from worker.formats.identity import digest, identity
 
 CONTEXT = 32_768
@@ -79,7 +80,8 @@ class EchoEngine:
     def _pieces(
         self, task: Task, text: str, read: int, past: Sequence[Delta], wakeup: threading.Event
     ) -> Iterator[Event]:
-        words = _TOKEN.findall(_until(text, task.sampling.stop))
+        before = StopStrings(task.sampling.stop).cut(text)
+        words = _TOKEN.findall(text if before is None else before)
         room = self.card.context - read
         most = min(room, task.sampling.max_tokens or room)
         due = time.monotonic()
@@ -111,11 +113,6 @@ def _number(word: str) -> int:
 def _answer(chat: Chat) -> str:
     text = next((m.content for m in reversed(chat.messages) if m.role == "user"), "")
     return text.removeprefix(chat.messages[-1].content) if chat.continue_final else text
-
-
-def _until(text: str, stop: tuple[str, ...]) -> str:
-    ends = [at for at in (text.find(s) for s in stop) if at >= 0]
-    return text[: min(ends)] if ends else text
 
 
 def _sleep(wakeup: threading.Event, seconds: float) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from shared.backoff import Backoff
-from shared.errors import HostUnavailable, JobCancelled
+from shared.cancellation import NEVER, Cancellable, wait_for
+from shared.errors import HostUnavailable
 from shared.loops import Loop
 from worker.engines.child import SOCKET
 from worker.engines.host_process import HostProcess
@@ -33,13 +34,6 @@ _TICK = 1.0
 """Seconds between two looks at a host that lives."""
 _CONNECTS = 3
 """Lives of a host in a row that may refuse a connection."""
-
-Cancelled = Callable[[], bool]
-
-
-def never() -> bool:
-    """The `cancelled` of what cannot be cancelled."""
-    return False
 
 
 class EngineHost:
@@ -85,7 +79,7 @@ class EngineHost:
         """Of its present life."""
         return self._process.directory
 
-    def connect(self, cancelled: Cancelled = never) -> tuple[socket.socket, int]:
+    def connect(self, work: Cancellable = NEVER) -> tuple[socket.socket, int]:
         """A connection to the host's socket, and the number of its life, for `obituary`.
 
         Waits while the host is being started again. One that does not let anybody connect is ended: it has not heard of
@@ -93,10 +87,10 @@ class EngineHost:
 
         Raises:
             HostUnavailable: a start failed, or a host that has started cannot be reached.
-            JobCancelled: `cancelled()` turned true.
+            JobCancelled: `work` was cancelled.
         """
         for _ in range(_CONNECTS):
-            life, path = self._wait_ready(cancelled)
+            life, path = self._wait_ready(work)
             try:
                 connection = socket.socket(socket.AF_UNIX)
             except OSError as exc:
@@ -125,18 +119,15 @@ class EngineHost:
         self._watcher.stop(timeout=None)
         self._process.bury()
 
-    def _wait_ready(self, cancelled: Cancelled) -> tuple[int, Path]:
+    def _wait_ready(self, work: Cancellable) -> tuple[int, Path]:
         """The number of the host's life, and its socket."""
         with self._changed:
             failures = self._failures
-            while not self.alive and not self._closing.is_set():
-                if self._failures > failures:
-                    raise HostUnavailable(self._failure)
-                if cancelled():
-                    raise JobCancelled("cancelled while the engine was being restarted")
-                self._changed.wait(0.1)
+            wait_for(self._changed, lambda: self.alive or self._closing.is_set() or self._failures > failures, work)
             if self._closing.is_set():
                 raise HostUnavailable("the engine is closed")
+            if not self.alive:
+                raise HostUnavailable(self._failure)
             return self._started, self._process.directory / SOCKET
 
     def _kill(self, life: int, verdict: str) -> None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from shared.errors import EngineError, InvalidRequest
 from shared.whole_file import write_whole
-from worker.engines.llama_cpp_client import Client
+from worker.engines.llama_cpp_server import LlamaServer
 
 _FORMAT = "inferq session 1"
 _STATE = "session"
@@ -27,12 +27,12 @@ _DISK = 60.0
 class Sessions:
     """Saves and loads sessions of one engine, whose model has this `identity`. `directory` is its host's."""
 
-    def __init__(self, client: Client, directory: Path, identity: str) -> None:
-        self._client, self._state, self._identity = client, directory / _STATE, identity
+    def __init__(self, server: LlamaServer, directory: Path, identity: str) -> None:
+        self._server, self._state, self._identity = server, directory / _STATE, identity
 
     def save(self, path: Path) -> None:
         """Raises EngineError."""
-        self._client.ask("/slots/0?action=save", {"filename": _STATE}, seconds=_DISK)
+        self._server.ask("/slots/0?action=save", {"filename": _STATE}, seconds=_DISK)
         try:
             with self._state.open("rb") as state:
                 header = {"format": _FORMAT, "model": self._identity, "state": _sha256(state)}
@@ -51,7 +51,7 @@ class Sessions:
                 self._check(path, file)
                 with self._state.open("wb") as state:
                     shutil.copyfileobj(file, state)
-            self._client.ask("/slots/0?action=restore", {"filename": _STATE}, param="session", seconds=_DISK)
+            self._server.ask("/slots/0?action=restore", {"filename": _STATE}, param="session", seconds=_DISK)
         except OSError as exc:
             raise InvalidRequest(f"cannot load the session {path}: {exc.strerror}", param="session") from exc
         finally:
