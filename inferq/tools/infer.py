@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inferq.tools.flags import json_flag
-from inferq.tools.options import MARK, encodable, loaded, model_flags, sampling, sampling_flags, template
+from inferq.tools.options import MARK, encodable, load_engine, model_flags, sampling, sampling_flags, template
 from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def infer(model: str, prompt: str | None, prompt_file: Path | None, session: Pat
 
     The prompt comes from -p, -f or stdin. ARCH is what a legacy file holds, where it does not tell, as `--arch`.
     """
-    from inferq.tools.terminal import ending
+    from inferq.tools.terminal import exit_quietly
     from shared.protocol import Completion
 
-    with ending():
+    with exit_quietly():
         text, choosing = _prompt(prompt, prompt_file), sampling(flags)
         started = time.monotonic()
-        with loaded(model, flags) as engine:
+        with load_engine(model, flags) as engine:
             load_ms = (time.monotonic() - started) * 1000
             if session:
                 _load(engine, session)

@@ -28,10 +28,10 @@ def quantize(source: Path, target: Path, kind: str, pure: bool, allow_requantize
     from worker.formats.quantise import quantise
 
     if not is_gguf(source):
-        from worker.formats.repack import repacked
+        from worker.formats.repack import provide_gguf
 
         with bar("converting") as progress:
-            source = repacked(source, arch or None, progress)
+            source = provide_gguf(source, arch or None, progress)
     elif arch:
         describe(source, arch)
     with create(target, force=force) as partial, bar(f"quantising to {kind}") as progress:

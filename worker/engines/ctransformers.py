@@ -16,9 +16,9 @@ from shared.protocol import Chat, Completion, Delta, Done, Event, FinishReason, 
 from shared.registry import Card
 from worker import chat_formats
 from worker.engines import UNTOLD, Execution, with_prompt
-from worker.engines.ctransformers_client import Evaluator, Session
+from worker.engines.ctransformers_client import Evaluation, Evaluator
 from worker.engines.ctransformers_host import BATCH
-from worker.engines.ctransformers_text import Text
+from worker.engines.ctransformers_text import LegacyText
 from worker.engines.host import EngineHost
 from worker.engines.sampler import Sampler, logprobs
 from worker.engines.stops import Piece, Spelling, StopStrings
@@ -46,8 +46,8 @@ class CtransformersEngine:
     def __init__(self, model: Model, config: Config) -> None:
         if model.path is None:
             raise EngineError(f"the engine ctransformers needs a file for the model {model.id!r}")
-        legacy = _checked(model.path, model.architecture)
-        self._text = Text(legacy)
+        legacy = _check_file(model.path, model.architecture)
+        self._text = LegacyText(legacy)
         self._format = model.chat_format
         self._template = chat_formats.template(model.chat_format) if model.chat_format else ""
         parameters = {
@@ -60,8 +60,8 @@ class CtransformersEngine:
         self._evaluator = Evaluator(self._host, len(legacy.vocabulary))
         self._turn = threading.Lock()
         try:
-            with self._evaluator.session() as session:
-                context = min(session.context, config.context or session.context)
+            with self._evaluator.open() as evaluation:
+                context = min(evaluation.context, config.context or evaluation.context)
         except BaseException:
             self._host.close()
             raise
@@ -92,8 +92,8 @@ class CtransformersEngine:
         stops = task.sampling.stop
         if isinstance(task, Chat):
             stops += chat_formats.stops(self._format)
-        with self._turn, self._evaluator.session(execution) as session:
-            events = self._events(session, tokens, task.sampling, stops, past)
+        with self._turn, self._evaluator.open(execution) as evaluation:
+            events = self._events(evaluation, tokens, task.sampling, stops, past)
             yield from with_prompt(events, tokens) if task.token_ids and not past else events
 
     def tokenize(self, text: str) -> list[int]:
@@ -108,10 +108,10 @@ class CtransformersEngine:
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
         scores = []
-        with self._turn, self._evaluator.session() as session:
-            start = session.shared(tokens[:after])
+        with self._turn, self._evaluator.open() as evaluation:
+            start = evaluation.count_known(tokens[:after])
             for i in range(after, len(tokens)):
-                for _, step in session.evaluate(tokens[:i], start):
+                for _, step in evaluation.evaluate(tokens[:i], start):
                     last = step
                 scores.append(float(logprobs(last.astype(float))[tokens[i]]))
                 start = i
@@ -146,7 +146,12 @@ class CtransformersEngine:
             raise InvalidRequest(f"{highest} is no token: this model has {self._text.size}", param=param)
 
     def _events(
-        self, session: Session, prompt: list[int], sampling: Sampling, stops: tuple[str, ...], past: Sequence[Delta]
+        self,
+        evaluation: Evaluation,
+        prompt: list[int],
+        sampling: Sampling,
+        stops: tuple[str, ...],
+        past: Sequence[Delta],
     ) -> Iterator[Event]:
         made = [token for delta in past for token in delta.tokens]
         tokens = prompt + (self._text.more("".join(delta.text for delta in past)) if UNTOLD in made else made)
@@ -155,12 +160,12 @@ class CtransformersEngine:
         most = min(most, sampling.max_tokens or most)
         sampler = Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
         spelling = Spelling(StopStrings(stops))
-        cached = session.shared(tokens)
+        cached = evaluation.count_known(tokens)
         begun = time.monotonic()
         start, read_ms = cached, 0.0
         finish: FinishReason = "length"
         while len(made) < most:
-            for done, step in session.evaluate(tokens, start):
+            for done, step in evaluation.evaluate(tokens, start):
                 logits = step
                 if len(tokens) - start > BATCH and done < len(tokens) and not past:
                     yield Progress(done, len(tokens))
@@ -185,7 +190,7 @@ class CtransformersEngine:
         )
 
 
-def _checked(path: Path, architecture: str) -> Legacy:
+def _check_file(path: Path, architecture: str) -> Legacy:
     """What a file says that ctransformers computes as it is meant: it loads others too, and answers nonsense."""
     try:
         ours = is_legacy(path)

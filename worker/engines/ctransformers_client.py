@@ -30,7 +30,7 @@ class Evaluator:
         self._life = 0
 
     @contextlib.contextmanager
-    def session(self, work: Cancellable = NEVER) -> Iterator[Session]:
+    def open(self, work: Cancellable = NEVER) -> Iterator[Evaluation]:
         """A connection to the host. Raises HostDied, with the tail of the host's log, when it breaks meanwhile, and
         HostUnavailable when the host cannot be started again.
 
@@ -43,14 +43,14 @@ class Evaluator:
             with connected as connection:
                 work.on_cancel(partial(abort, connection))
                 with connection.makefile("rb") as answers:
-                    with self._host.pulse.awaited():
+                    with self._host.pulse.expect():
                         greeting = answers.readline()
                     if not greeting.endswith(b"\n"):
                         raise ConnectionResetError("the host closed the connection")
                     self._host.pulse.beat()
                     context = json.loads(greeting)["context"]
                     exchange = partial(self._exchange, connection, answers)
-                    yield Session(exchange, self._known, context, work)
+                    yield Evaluation(exchange, self._known, context, work)
         except OSError as exc:
             self._known = []
             check(work)
@@ -59,7 +59,7 @@ class Evaluator:
     def _exchange(self, connection: socket.socket, answers: BinaryIO, question: bytes) -> Logits:
         """The answer to one question. Raises ConnectionResetError, EngineError."""
         size = np.dtype(np.float32).itemsize * self._size
-        with self._host.pulse.awaited():
+        with self._host.pulse.expect():
             connection.sendall(question)
             status = answers.read(1)
             data = answers.read(size) if status == b"\1" else b""
@@ -71,7 +71,7 @@ class Evaluator:
         return np.frombuffer(data, np.float32)
 
 
-class Session:
+class Evaluation:
     """One sequence after the other. `context` is how many tokens the model can look back on."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Session:
         self.context = context
         self._exchange, self._known, self._work = exchange, known, work
 
-    def shared(self, tokens: Sequence[int]) -> int:
+    def count_known(self, tokens: Sequence[int]) -> int:
         """How many of a sequence's first tokens need not be evaluated: all but the last, at most."""
         most = min(len(tokens) - 1, len(self._known))
         return next((i for i in range(most) if tokens[i] != self._known[i]), most)

@@ -96,7 +96,7 @@ class EngineHost:
             except OSError as exc:
                 raise HostUnavailable(f"the worker cannot open a socket: {exc}") from exc
             try:
-                with self.pulse.awaited():
+                with self.pulse.expect():
                     connection.connect(str(path))
                 return connection, life
             except OSError as exc:

@@ -19,14 +19,14 @@ from worker.engines import Execution, with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.defaults import COLDEST, DEFAULTS
 from worker.engines.host import EngineHost
-from worker.engines.llama_cpp_files import Files, checked
+from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
 from worker.formats.identity import digest, identity
-from worker.formats.vocabulary import pieces, written
+from worker.formats.vocabulary import pieces, read_vocabulary
 
 
 class LlamaCppEngine:
@@ -38,7 +38,7 @@ class LlamaCppEngine:
     """
 
     def __init__(self, model: Model, config: Config) -> None:
-        self._files = files = checked(model)
+        self._files = files = check_files(model)
         self._bos, self._vocabulary_size = files.header.bos, files.header.vocabulary_size
         self._defaults = {**DEFAULTS, **files.header.sampling}
         self._model = model
@@ -69,7 +69,7 @@ class LlamaCppEngine:
             slots=properties["total_slots"],
             created=int(files.path.stat().st_mtime),
             capabilities=("completion", "continue", *(("chat",) if chats else ())),
-            digest=digest(self._identity, written(files.path, files.header)),
+            digest=digest(self._identity, read_vocabulary(files.path, files.header)),
         )
         self._cells = Cells(self.card.context)
         self._scorer = Scorer(self._server, self.card.slots, self._batch, self._vocabulary_size)
@@ -113,7 +113,7 @@ class LlamaCppEngine:
         sampling = task.sampling
         if isinstance(task, Chat):
             sampling = replace(sampling, stop=(*sampling.stop, *stops(self._model.chat_format)))
-        choosing = self._choosing(sampling)
+        choosing = self._sampling(sampling)
         if isinstance(task, Completion) and task.best_of > 1:
             choosing["n_probs"] = 1
         spell = self.detokenize if task.token_ids else None
@@ -176,7 +176,7 @@ class LlamaCppEngine:
     def _pieces(self) -> list[bytes]:
         return pieces(self._files.path)
 
-    def _choosing(self, sampling: Sampling) -> dict[str, Any]:
+    def _sampling(self, sampling: Sampling) -> dict[str, Any]:
         given = {name: getattr(sampling, name) for name in DEFAULTS}
         chosen = {name: default if given[name] is None else given[name] for name, default in self._defaults.items()}
         if chosen["temperature"] < COLDEST:

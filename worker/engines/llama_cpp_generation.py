@@ -72,7 +72,7 @@ class Generation:
         stalls, attempt = 0, self._attempt
         try:
             while True:
-                count, prompt, limit = len(self._tokens), self._continued(), self._sampling.max_tokens
+                count, prompt, limit = len(self._tokens), self._prompt_so_far(), self._sampling.max_tokens
                 # Full: its end was lost, or the text took more tokens when it was read again than when it was made.
                 if count == limit or len(prompt) >= context:
                     yield Delta(finish_reason="length")
@@ -95,7 +95,7 @@ class Generation:
         finally:
             self._cells.leave(share)
 
-    def _continued(self) -> list[int]:
+    def _prompt_so_far(self) -> list[int]:
         """The tokens of the prompt and of what has been generated."""
         if UNTOLD not in self._tokens:
             return self._prompt_tokens + self._tokens
@@ -144,7 +144,7 @@ class Generation:
         if self._spell and count > len(self._tokens) + len(held):
             raise _Untold
         full = last["stop_type"] == "limit"
-        text = self._released(held) if full and held else ""
+        text = self._recover_text(held) if full and held else ""
         tokens = tuple(held) if text or self._spell else ()
         yield Delta(text, tokens, finish_reason="length" if full else "stop")
         timings = last["timings"]
@@ -153,7 +153,7 @@ class Generation:
             None if continued else Timings(timings["prompt_ms"], timings["predicted_ms"]),
         )
 
-    def _released(self, held: list[int]) -> str:
+    def _recover_text(self, held: list[int]) -> str:
         """The text that llama.cpp held back as the possible beginning of a stop string, and forgets at the limit."""
         text: str = self._server.ask("/detokenize", {"tokens": held})["content"]
         return text if self._stops.may_follow(text) else ""

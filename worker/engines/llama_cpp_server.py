@@ -58,7 +58,7 @@ class LlamaServer:
         connected, life = self._host.connect(work)
         with contextlib.closing(_Connection(connected)) as connection, self._death_of(life):
             response = self._send(connection, path, body, steps, seconds)
-            with self._host.pulse.awaited():
+            with self._host.pulse.expect():
                 answer = json.loads(response.read())
             self._host.pulse.beat()
         if response.status != http.HTTPStatus.OK:
@@ -89,7 +89,7 @@ class LlamaServer:
                 # Each event is one line; the lines between are blank or frame the HTTP chunks. Reading them past
                 # http.client's own decoding of chunks saves a fifth of the time that a token costs.
                 while True:
-                    with pulse.awaited():
+                    with pulse.expect():
                         line = response.fp.readline()
                     if not line:
                         raise ConnectionResetError("the stream ended early")
@@ -116,7 +116,7 @@ class LlamaServer:
         seconds: float = 0.0,
     ) -> http.client.HTTPResponse:
         payload = None if body is None else json.dumps(body)
-        with self._host.pulse.awaited(steps, seconds + len(payload or "") / _BYTES_A_SECOND):
+        with self._host.pulse.expect(steps, seconds + len(payload or "") / _BYTES_A_SECOND):
             connection.request("POST" if payload else "GET", path, payload, self._headers)
             response = connection.getresponse()
         self._host.pulse.beat()

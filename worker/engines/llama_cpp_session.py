@@ -65,11 +65,11 @@ class Sessions:
         except ValueError:
             known = False
         if not known:
-            raise _refused(path, "this is no session of inferq, or one of another version")
+            raise _refusal(path, "this is no session of inferq, or one of another version")
         if header.get("model") != self._identity:
-            raise _refused(path, "the session belongs to another model, adapter or RoPE setting")
+            raise _refusal(path, "the session belongs to another model, adapter or RoPE setting")
         if header.get("state") != _sha256(file):
-            raise _refused(path, "the session is damaged")
+            raise _refusal(path, "the session is damaged")
 
 
 def _sha256(file: BinaryIO) -> str:
@@ -82,5 +82,5 @@ def _sha256(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _refused(path: Path, reason: str) -> InvalidRequest:
+def _refusal(path: Path, reason: str) -> InvalidRequest:
     return InvalidRequest(f"{path}: {reason}; name another file, or remove it", param="session")
