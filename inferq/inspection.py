@@ -21,7 +21,7 @@ def inspect_model(model: Model) -> Model:
         from worker.chat_formats import template
 
         template(model.chat_format)
-    if engines.chosen(model) == "llama.cpp" and model.path:
+    if engines.choose(model) == "llama.cpp" and model.path:
         if catalogue.is_legacy(model.path):
             _repack(model)
         else:

@@ -127,7 +127,7 @@ def load_engine(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
 
     config = configure(slots=1, **{name: flags.get(name) for name in ("context", "threads", "batch_size")})
     model = _model(name, flags, config.models)
-    if flags.get("batch_size") and (chosen := engines.chosen(model)) != "llama.cpp":
+    if flags.get("batch_size") and (chosen := engines.choose(model)) != "llama.cpp":
         raise InvalidRequest(f"the engine {chosen} has none; llama.cpp has", param="--batch-size")
     with status(f"loading {model.id}"):
         engine = engines.load(model, config)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from shared.cancellation import Cancellable
 from shared.catalogue import Model, is_legacy
 from shared.config import Config
 from shared.cores import usable
@@ -15,7 +16,7 @@ from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest, Mo
 from shared.protocol import Chat, Completion, Delta, Done, Event, FinishReason, Progress, Sampling, Task, Timings, Usage
 from shared.registry import Card
 from worker import chat_formats
-from worker.engines import UNTOLD, Execution, with_prompt
+from worker.engines import UNTOLD, with_prompt
 from worker.engines.ctransformers_client import Evaluation, Evaluator
 from worker.engines.ctransformers_host import BATCH
 from worker.engines.ctransformers_text import LegacyText
@@ -84,7 +85,7 @@ class CtransformersEngine:
     def host_pid(self) -> int | None:
         return self._host.pid
 
-    def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         param, tokens = self._prompt(task)
         if len(tokens) >= self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param=param)

@@ -11,12 +11,13 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 
+from shared.cancellation import Cancellable
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, JobCancelled
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Task, Usage
 from shared.registry import Card
-from worker.engines import Execution, with_prompt
+from worker.engines import with_prompt
 from worker.engines.stops import StopStrings
 from worker.formats.identity import digest, identity
 
@@ -51,7 +52,7 @@ class EchoEngine:
     def trouble(self) -> str:
         return ""
 
-    def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         wakeup = threading.Event()
         execution.on_cancel(wakeup.set)
         match task:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from shared.cancellation import Cancellable
 from shared.catalogue import Model
 from shared.config import Config
 from shared.cores import usable
@@ -15,7 +16,7 @@ from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
 from shared.protocol import Chat, Completion, Delta, Event, Prompt, Sampling, Task
 from shared.registry import Card
 from worker.chat_formats import stops, template
-from worker.engines import Execution, with_prompt
+from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.defaults import COLDEST, DEFAULTS
 from worker.engines.host import EngineHost
@@ -100,7 +101,7 @@ class LlamaCppEngine:
     def host_pid(self) -> int | None:
         return self._host.pid
 
-    def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         param, prompt = self._render(task, execution)
         tokens = self._tokens(prompt, execution)
         if not tokens:
@@ -149,7 +150,7 @@ class LlamaCppEngine:
         """Saves and loads what the first slot has read; for an engine with one slot, between two runs."""
         return Sessions(self._server, self._host.directory, self._identity)
 
-    def _render(self, task: Task, execution: Execution) -> tuple[str, Prompt]:
+    def _render(self, task: Task, execution: Cancellable) -> tuple[str, Prompt]:
         """The parameter that the prompt comes from, and the prompt.
 
         llama.cpp drops the template's BOS here when its tokenizer adds one: there is never a second.
@@ -162,7 +163,7 @@ class LlamaCppEngine:
         begun = task.messages[-1].content if task.continue_final else ""
         return "messages", rendered["prompt"] + begun
 
-    def _tokens(self, prompt: Prompt, execution: Execution) -> list[int]:
+    def _tokens(self, prompt: Prompt, execution: Cancellable) -> list[int]:
         if isinstance(prompt, str):
             return self._server.tokens(prompt, execution)
         self._check(prompt, "prompt")

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.cancellation import check
+from shared.cancellation import Cancellable, check
 from shared.protocol import Delta, Done, Event, FinishReason, Progress, Prompt, Sampling, Timings, Usage
-from worker.engines import UNTOLD, Execution
+from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
 from worker.engines.stops import Piece, Spelling, StopStrings
@@ -55,7 +55,7 @@ class Generation:
         sampling: Sampling,
         choosing: Mapping[str, Any],
         batch: int,
-        execution: Execution,
+        execution: Cancellable,
         past: Sequence[Delta],
         spell: Callable[[Sequence[int]], bytes] | None = None,
     ) -> None:
