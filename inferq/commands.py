@@ -128,7 +128,7 @@ def gateway(parent: int | None, **flags: Any) -> None:
 
     config = configure(**flags)
     _begin("inferq gateway", config, parent)
-    config = dataclasses.replace(config, port=port.claim(config.host, config.port))
+    config = dataclasses.replace(config, port=port.find(config.host, config.port))
 
     from gateway import server
 

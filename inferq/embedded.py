@@ -57,7 +57,7 @@ class EmbeddedValkey:
         self._stop_stale()
         if not self._lock.wait(timeout=10.0):
             raise StartError(f"the Valkey of an earlier run does not end; it works in {self._dir}")
-        number, password = port.claim("127.0.0.1", 0), secrets.token_urlsafe(24)
+        number, password = port.find("127.0.0.1", 0), secrets.token_urlsafe(24)
         self.url = f"redis://:{password}@127.0.0.1:{number}/0"
         self._write("valkey.conf", _SETTINGS.format(port=number, password=password))
         self._write(self._url_file.name, self.url + "\n")
