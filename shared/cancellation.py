@@ -31,14 +31,14 @@ class Cancellation:
     def __init__(self) -> None:
         self._cancelled = False
         self._callbacks: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
+        self._guard = threading.Lock()
 
     @property
     def cancelled(self) -> bool:
         return self._cancelled
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
-        with self._lock:
+        with self._guard:
             if not self._cancelled:
                 self._callbacks.append(callback)
                 return
@@ -46,7 +46,7 @@ class Cancellation:
 
     def cancel(self) -> None:
         """May be repeated, and from any thread."""
-        with self._lock:
+        with self._guard:
             self._cancelled = True
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
