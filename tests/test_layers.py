@@ -17,6 +17,14 @@ PACKAGES = ("inferq", "gateway", "worker", "shared")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 WEB = {"flask", "marshmallow"}
 LONGEST = 250
+ONE_PLACE = {
+    "fcntl.flock": "shared/file_lock.py",
+    "os.fsync": "shared/whole_file.py",
+    "XDG_": "shared/folders.py",
+    "SHUT_RDWR": "shared/cancellation.py",
+    "getincrementaldecoder": "worker/engines/stops.py",
+}
+"""What is done in one room, which the others ask."""
 
 
 def forbidden(file: Path) -> set[str]:
@@ -78,6 +86,11 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     undeclared = {name: place for name, place in used.items() if name not in declared()}
     assert not undeclared, "not among the dependencies of pyproject.toml"
     assert declared() - used.keys() == {"pip"}, "declared, but not imported"  # pip is run
+
+
+@pytest.mark.parametrize("what", ONE_PLACE)
+def test_it_is_done_in_one_place(what: str) -> None:
+    assert [str(file.relative_to(ROOT)) for file in FILES if what in file.read_text()] == [ONE_PLACE[what]]
 
 
 def test_files_can_be_read_in_one_sitting() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from inferq.commands import chat_format_flag
-from inferq.tools.options import encodable, model_flag, model_flags, sampling, sampling_flags
+from inferq.tools.options import check_encodable, model_flag, model_flags, sampling, sampling_flags
 from inferq.tools.source import gateway_flags, open_answers
 
 
@@ -28,7 +28,7 @@ def chat(model: str | None, system: str, **flags: Any) -> None:
     from shared.protocol import Chat, Message
 
     history: list[Message] = []
-    told = encodable(system, "--system")
+    told = check_encodable(system, "--system")
 
     def task(text: str) -> Chat:
         first = (Message("system", told),) if told else ()

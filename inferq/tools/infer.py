@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inferq.tools.flags import json_flag
-from inferq.tools.options import MARK, encodable, load_engine, model_flags, sampling, sampling_flags, template
+from inferq.tools.options import MARK, check_encodable, load_engine, model_flags, sampling, sampling_flags, template
 from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ def _prompt(prompt: str | None, file: Path | None) -> str:
             raise InvalidRequest(f"{file} has no {MARK} for --prompt to stand at", param="--prompt")
         if prompt is None and MARK in form:
             raise InvalidRequest(f"{file} has a {MARK}; give --prompt", param="--prompt")
-        return form.replace(MARK, encodable(prompt or "", "--prompt"))
+        return form.replace(MARK, check_encodable(prompt or "", "--prompt"))
     if prompt is not None:
-        return encodable(prompt, "--prompt")
+        return check_encodable(prompt, "--prompt")
     if sys.stdin.isatty():
         raise click.UsageError("Give a prompt: -p TEXT, -f FILE, or on stdin.")
     try:
-        return encodable(sys.stdin.read(), "stdin")
+        return check_encodable(sys.stdin.read(), "stdin")
     except UnicodeDecodeError as exc:
         raise InvalidRequest(f"not UTF-8 at byte {exc.start}", param="stdin") from exc
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,9 @@ def info(file: Path, tensors: bool, tokens: bool, arch: str, as_json: bool) -> N
     if tensors:
         click.echo("\n" + align(_tensor_rows(description)))
     if tokens:
-        click.echo("\n" + align([("ID", "TOKEN"), *((str(i), _token(t)) for i, t in _numbered(description))]))
+        click.echo(
+            "\n" + align([("ID", "TOKEN"), *((str(i), _token(t)) for i, t in enumerate(description.vocabulary))])
+        )
 
 
 def _lines(description: Description) -> Iterator[str]:
@@ -91,10 +93,6 @@ def _as_object(description: Description, tensors: bool, tokens: bool) -> dict[st
     if tokens:
         answer["tokens"] = [token.decode(errors="backslashreplace") for token in description.vocabulary]
     return answer
-
-
-def _numbered(description: Description) -> Iterable[tuple[int, bytes]]:
-    return enumerate(description.vocabulary)
 
 
 def _token(token: bytes) -> str:

@@ -162,7 +162,7 @@ def sampling(flags: dict[str, Any]) -> Sampling:
     for stop in flags["stop"]:
         if not stop:
             raise InvalidRequest("an empty text would end every answer at once", param="--stop")
-        encodable(stop, "--stop")
+        check_encodable(stop, "--stop")
     seed = flags["seed"]
     return Sampling(
         seed=secrets.randbelow(_SEEDS) if seed is None else seed % _SEEDS,
@@ -181,7 +181,7 @@ def sampling(flags: dict[str, Any]) -> Sampling:
     )
 
 
-def encodable(text: str, source: str) -> str:
+def check_encodable(text: str, source: str) -> str:
     """The text, if the terminal or the shell has given one: bytes that are no UTF-8 come as halves of surrogates."""
     try:
         text.encode()
