@@ -11,7 +11,7 @@ from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from gateway.schemas.problem import CODES
-from shared.errors import InferqError, QueueFull
+from shared.errors import InferqError, KeyFull, QueueFull
 from shared.protocol import Failed
 
 log = logging.getLogger(__name__)
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 Answer = tuple[dict[str, Any], int, Mapping[str, str]]
 
 
-class Crowded(QueueFull):
-    """A full queue, and the seconds after which a client may find a place in it, where somebody can tell."""
+class Crowded(InferqError):
+    """A bound is reached, and the seconds after which a client may find a place, where somebody can tell."""
 
-    def __init__(self, message: str, retry_after: float | None) -> None:
-        super().__init__(message)
+    def __init__(self, reason: QueueFull | KeyFull, retry_after: float | None) -> None:
+        super().__init__(reason.message, code=reason.code)
         self.retry_after = retry_after
 
 
@@ -49,10 +49,12 @@ _OUTCOMES: dict[str, Outcome] = {
     "job_not_found": Outcome(404, "invalid_request_error", retry=False),
     "request_timeout": Outcome(408, "invalid_request_error", retry=False),
     "invalid_api_key": Outcome(401, "invalid_request_error", retry=False),
+    "tier_refused": Outcome(403, "invalid_request_error", retry=False),
     # Somebody else ended the job: whoever still waits for it must not start it again unasked.
     "cancelled": Outcome(409, "invalid_request_error", retry=False),
     "idempotency_key_reused": Outcome(422, "invalid_request_error", retry=False),
     "queue_full": Outcome(429, "rate_limit_error", retry=True, retry_after=5),
+    "key_queue_full": Outcome(429, "rate_limit_error", retry=True, retry_after=5),
     "store_unavailable": Outcome(503, "server_error", retry=True, retry_after=1),
     "model_file_error": Outcome(500, "server_error", retry=False),
     # Another worker may be able to.

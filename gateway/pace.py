@@ -79,14 +79,25 @@ class Pace:
             self._outlooks[model] = time.monotonic(), outlook
         return None if outlook is None else max(0.0, outlook.wait(position) - age)
 
-    def retry_after(self, model: str, most: int) -> float | None:
+    def next_place(self, model: str, most: int) -> float | None:
         """Seconds after which a client may find a place in a full queue of `most` jobs; None when nobody can tell.
 
         The next place is free when the next job starts. Clients are spread over the next few, or all of those who were
         refused would come again at the same moment, to be refused for the most part.
         """
         wait = self.wait(model, random.randint(1, max(1, most // _SPREAD)))
-        return None if wait is None else min(_LATEST, max(_SOONEST, wait))
+        return None if wait is None else _bounded(wait)
+
+    def next_end(self, model: str, owner: str) -> float | None:
+        """Seconds after which one of the owner's running jobs may have ended; None when nobody can tell.
+
+        It is any one of them, for the same reason.
+        """
+        try:
+            held_us, *ages = self._script(keys=[], args=[model, owner])
+        except Outage:
+            return None
+        return _bounded(_left(held_us / 1e6, random.choice(ages) / 1000)) if held_us and ages else None
 
     def _read(self, model: str) -> Outlook | None:
         try:
@@ -99,6 +110,10 @@ class Pace:
         except Outage:
             return None
         return Outlook(held, free) if held and free else None
+
+
+def _bounded(seconds: float) -> float:
+    return min(_LATEST, max(_SOONEST, seconds))
 
 
 def _left(held: float, age: float) -> float:

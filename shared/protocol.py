@@ -137,6 +137,8 @@ class Accepted:
     """The API key's name; empty where the gateway knows no keys."""
     request_id: str = ""
     """The HTTP request's `x-request-id`, for the logs."""
+    tier: str = "default"
+    """OpenAI's `service_tier`, by which the job's turn is decided."""
 
 
 @dataclass(frozen=True, slots=True)

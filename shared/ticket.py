@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from shared.protocol import State
+
+
+class Tier(StrEnum):
+    PRIORITY = "priority"
+    DEFAULT = "default"
+    FLEX = "flex"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    tier: Tier = Tier.DEFAULT
+    weight: float = 1.0
+    most: int = 0  # jobs that this owner may have waiting and running at once; 0: no bound
 
 
 class Answer(IntEnum):
@@ -34,6 +47,7 @@ class Attempt:
 
 
 NOBODY = Attempt("", waits=False)
+USUAL = Standing()
 
 
 @dataclass(frozen=True, slots=True)

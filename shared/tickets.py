@@ -19,7 +19,7 @@ from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, QueueF
 from shared.protocol import Accepted, Delta, Event, State
 from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL
 from shared.scripts import script
-from shared.ticket import NOBODY, Answer, Attempt, Claim, Sighting, Ticket
+from shared.ticket import NOBODY, USUAL, Answer, Attempt, Claim, Sighting, Standing, Ticket
 
 STUCK_MS = 2000
 """How long an entry may lie between the queue and its claim."""
@@ -61,6 +61,7 @@ class Tickets:
         attempt: Attempt = NOBODY,
         visitor: str | None = None,
         again: bool = False,
+        standing: Standing = USUAL,
     ) -> str:
         """Accept a job. Returns its id, or that of the job which the client's `attempt` joins instead.
 

@@ -190,7 +190,6 @@ def test_accepted_without_effect(parse: Any) -> None:
         "prompt_cache_retention": "24h",
         "prompt_cache_options": {"mode": "explicit"},
         "verbosity": "low",
-        "service_tier": "default",
         "store": False,
     }
     assert parse(**inert) == parse()
@@ -203,7 +202,6 @@ def test_accepted_without_effect(parse: Any) -> None:
         ({"metadata": []}, "metadata"),
         ({"metadata": {"a": 1}}, "metadata.a"),
         ({"prompt_cache_options": "x"}, "prompt_cache_options"),
-        ({"service_tier": "flex"}, "service_tier"),
         ({"store": True}, "store"),
     ],
 )
@@ -452,7 +450,7 @@ USAGE = {
     "total_tokens": 8,
     "prompt_tokens_details": {"cached_tokens": 2},
 }
-HEAD = {"id": "j", "created": 1_700_000_000, "model": "m"}
+HEAD = {"id": "j", "created": 1_700_000_000, "model": "m", "service_tier": "default"}
 
 
 def chunked(
@@ -615,12 +613,14 @@ STATUS: dict[str, int] = {
     "request_timeout": 408,
     "idempotency_key_reused": 422,
     "queue_full": 429,
+    "key_queue_full": 429,
+    "tier_refused": 403,
     "store_unavailable": 503,
     "other_version": 503,
     "deadline_exceeded": 504,
 }
 REPEATABLE = {"model_load_error", "worker_lost", "internal_error", "unheard_of"}
-SOON = {"queue_full": "5", "store_unavailable": "1", "other_version": "1"}
+SOON = {"queue_full": "5", "key_queue_full": "5", "store_unavailable": "1", "other_version": "1"}
 """Codes that say when to come again."""
 
 

@@ -26,6 +26,7 @@ from gateway.schemas.body import load_json
 from gateway.state import this_gateway
 from shared.errors import RequestTooSlow
 from shared.protocol import Event, Failed, Task
+from shared.ticket import Tier
 
 CLIENT_GONE = ("", 499)
 """Nobody reads this answer."""
@@ -41,7 +42,7 @@ def generate(wire: WireFormat) -> ResponseReturnValue:
     task, options = wire.parse(load_json(body), seed=seed())
     preferences = request.headers.get("Prefer", "").lower().split(",")
     waits = "respond-async" not in map(str.strip, preferences)
-    job = submit(task, wire.id_prefix, body, waits=waits, parts=options.stream)
+    job = submit(task, wire.id_prefix, body, options.tier, waits=waits, parts=options.stream)
     if not waits:
         return _later(job)
     with attended(job) as waiting:
@@ -59,15 +60,17 @@ def seed() -> int:
     return random.randrange(2**32 - 1)
 
 
-def submit(task: Task, id_prefix: str, body: bytes, *, waits: bool = True, parts: bool) -> Job:
+def submit(
+    task: Task, id_prefix: str, body: bytes, tier: Tier = Tier.DEFAULT, *, waits: bool = True, parts: bool
+) -> Job:
     """Have the current request's task computed; `body` tells it from other ones. Raises what the dispatcher does.
 
     `waits`: its client waits for the answer; `parts`: and reads it as it comes.
     """
-    g.model = task.model
+    g.model, who = task.model, owner()
     wait = pace.patience(request.headers.get(pace.HEADER), this_gateway().config.request_timeout)
-    client = visit(request.headers, owner(), request.path, body, waits=waits, parts=waits and parts, patience=wait)
-    job = this_gateway().dispatcher.submit(task, id_prefix, owner(), g.request_id, client)
+    client = visit(request.headers, who.name, request.path, body, waits=waits, parts=waits and parts, patience=wait)
+    job = this_gateway().dispatcher.submit(task, id_prefix, who, tier, g.request_id, client)
     access.note(job)
     return job
 

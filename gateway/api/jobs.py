@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from gateway import access, errors, sse
 from gateway.api.streaming import events_as, stream
-from gateway.auth import owned
+from gateway.auth import owned, owner
 from gateway.disconnect import watch
 from gateway.schemas import FORMATS
 from gateway.schemas.job import render_job
@@ -47,7 +47,7 @@ def follow(job_id: str) -> ResponseReturnValue:
         if ticket.state.final and (after.number, after.part) >= (ticket.events, math.inf):
             return "", 204  # which tells an EventSource not to come again
     with ExitStack() as waiting:
-        job = this_gateway().dispatcher.follow(job_id)
+        job = this_gateway().dispatcher.follow(job_id, owner())
         waiting.callback(this_gateway().dispatcher.detach, job)
         access.note(job)
         waiting.callback(watch(job.mailbox.leave))

@@ -72,7 +72,13 @@ def prompt_token_ids(tokens: tuple[int, ...]) -> dict[str, Any]:
 
 def head(job_id: str, accepted: Accepted, kind: str) -> dict[str, Any]:
     """What an answer and each of its chunks begin with."""
-    return {"id": job_id, "object": kind, "created": accepted.created, "model": accepted.task.model}
+    return {
+        "id": job_id,
+        "object": kind,
+        "created": accepted.created,
+        "model": accepted.task.model,
+        "service_tier": accepted.tier,
+    }
 
 
 def usage(used: Usage) -> dict[str, Any]:

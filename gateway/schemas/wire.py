@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.protocol import Accepted, Event, Task
+from shared.ticket import Tier
 
 Chunks = Callable[[Event], Iterable[dict[str, Any]]]
 """Makes the chunks of one event; it remembers what of the same stream came before."""
@@ -14,10 +15,11 @@ Chunks = Callable[[Event], Iterable[dict[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What of a request concerns only how its answer is sent."""
+    """What of a request concerns only how its answer is sent, and how soon."""
 
     stream: bool
     include_usage: bool
+    tier: Tier = Tier.DEFAULT
 
 
 class WireFormat(Protocol):
