@@ -168,7 +168,7 @@ class Dispatcher:
     def turn(self, model: str, job_id: str) -> Turn | None:
         """When the job's turn will come; None when it does not wait in the queue, or nobody knows."""
         try:
-            position = self._tickets.position(model, job_id)
+            position = self._tickets.position(job_id)
         except Outage:
             return None
         return None if position is None else Turn(position, self._pace.wait(model, position))

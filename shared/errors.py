@@ -96,12 +96,14 @@ class TierRefused(InferqError):
     code = "tier_refused"
 
 
+class KeyFull(InferqError):
+    """The API key has as many jobs waiting and running as it may have."""
+
+    code = "key_queue_full"
+
+
 class QueueFull(InferqError):
     code = "queue_full"
-
-
-class KeyFull(InferqError):
-    code = "key_queue_full"
 
 
 class StoreUnavailable(InferqError):

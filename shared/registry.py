@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 GATEWAY_TTL = 60
 WORKER_TTL = 15
 MODEL_TTL = 300
+WIRE = 2
+"""What a process understands: places in the queue, and tasks beside the streams, since 2. See scripts/lapse.lua."""
 HEARTBEAT = 5.0
 """Seconds after which a process announces itself again."""
 
@@ -75,6 +77,7 @@ class Worker:
     """How often each of its loops has failed."""
     version: str = ""
     """Of inferq."""
+    wire: int = WIRE
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class GatewayProcess:
     """What keeps it from working well; empty when nothing does."""
     version: str = ""
     """Of inferq."""
+    wire: int = WIRE
 
 
 def announce(client: Redis, worker: Worker, lease_ms: int | None = None) -> None:

@@ -8,19 +8,6 @@ from enum import IntEnum, StrEnum
 from shared.protocol import State
 
 
-class Tier(StrEnum):
-    PRIORITY = "priority"
-    DEFAULT = "default"
-    FLEX = "flex"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    tier: Tier = Tier.DEFAULT
-    weight: float = 1.0
-    most: int = 0  # jobs that this owner may have waiting and running at once; 0: no bound
-
-
 class Answer(IntEnum):
     """What `append` and `renew` answer; see append.lua."""
 
@@ -28,6 +15,30 @@ class Answer(IntEnum):
     FENCED = 0
     OK = 1
     CANCELLED = 2
+    PREEMPTED = 3
+    """To be handed back, for a better job waits for a slot."""
+
+
+class Tier(StrEnum):
+    """How urgent a job is: OpenAI's `service_tier`. The better first."""
+
+    PRIORITY = "priority"
+    DEFAULT = "default"
+    FLEX = "flex"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a job's owner may claim for it."""
+
+    tier: Tier = Tier.DEFAULT
+    weight: float = 1.0
+    """Of the owner's share, more than 0."""
+    most: int = 0
+    """Jobs that the owner may have waiting and running at once; 0: any number."""
+
+
+ORDINARY = Standing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,6 @@ class Attempt:
 
 
 NOBODY = Attempt("", waits=False)
-USUAL = Standing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,7 @@ class Sighting:
 class Claim:
     """A job that was given to an execution."""
 
+    job_id: str
     seq: int
     """Events that earlier executions have emitted."""
     tries: int

@@ -1,8 +1,8 @@
 """A recorded mixed load, and the schedule that the real scripts make of it on a clock of its own.
 
-The record is drawn from a seed: three people who chat, one of them in a hurry, a tool that asks in bursts, and a night's
-work of long answers handed in at once. Answers are as long as answers are: log-normal, so that a few hold a slot for many
-times as long as most. Together they want somewhat more than the slots have to give.
+The record is drawn from a seed: three people who chat, one of them in a hurry, a tool that asks in bursts, and a
+night's work of long answers, handed in at once. Answers are as long as answers are: log-normal, so that a few hold a
+slot for many times as long as most.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gateway.pace import Pace
+from shared import scripts
 from shared.protocol import Accepted, Completion, Done, Sampling, State, Usage
-from shared.ticket import Standing, Tier
+from shared.ticket import Answer, Standing, Tier
 from shared.tickets import Tickets
-from tests.model.picture import CLOCK
 
 SLOTS = 4
+CLOCK = "clock"
+"""The key with the time: its seconds `s` and microseconds `us`."""
 _MODEL = "m"
 _EPOCH = 1_700_000_000_000
 _LOOK = 10_000
@@ -71,6 +73,14 @@ def record(seed: int) -> list[Arrival]:
         for _ in range(80):
             add(at, "night", Tier.FLEX, median=12, spread=0.6)
     return sorted(jobs, key=lambda job: job.at)
+
+
+_text = scripts.text
+
+
+def on_a_clock(name: str) -> str:
+    """The source of a script whose time is that of `CLOCK`, instead of `shared.scripts.text`."""
+    return _text(name).replace("redis.call('TIME')", f"redis.call('HMGET', '{CLOCK}', 's', 'us')")
 
 
 @dataclass(slots=True)
@@ -134,10 +144,10 @@ class Replay:
             permit = self.tickets.move(f"rq:queue:{_MODEL}", f"rq:queue:{_MODEL}:intermediate")
             self._executions += 1
             execution = f"x{self._executions}"
-            claim = permit and self.tickets.claim(_MODEL, permit.decode(), execution, lease_ms=10**9, worker="w")
-            if not claim:
+            claim = self.tickets.claim(_MODEL, (permit or b"").decode(), execution, lease_ms=10**9, worker="w")
+            if claim is None:
                 return
-            job_id = getattr(claim, "job_id", permit.decode())
+            job_id = claim.job_id
             self._running[job_id] = self.now + self._left[job_id], execution, self.now
             tier = self._arrival(job_id).tier
             self.told += [Told(tier, at, wait, self.now - at) for at, wait in self._asked.pop(job_id)]
@@ -156,7 +166,7 @@ class Replay:
     def _hand_back(self) -> None:
         pairs = [(job_id, execution) for job_id, (_, execution, _) in self._running.items()]
         for (job_id, execution), answer in zip(pairs, self.tickets.renew(_MODEL, 10**9, pairs), strict=True):
-            if answer.name == "PREEMPTED":
+            if answer is Answer.PREEMPTED:
                 self.preemptions += 1
                 _, _, began = self._running.pop(job_id)
                 self._left[job_id] = max(1, self._left[job_id] - (self.now - began))
@@ -168,10 +178,6 @@ class Replay:
         if outlook is None:
             return
         for job_id, asked in self._asked.items():
-            position = position_of(self.tickets, job_id)
+            position = self.tickets.position(job_id)
             if position:
                 asked.append((self.now, outlook.wait(position) * 1000))
-
-
-def position_of(tickets: Tickets, job_id: str) -> int | None:
-    return tickets.position(_MODEL, job_id)

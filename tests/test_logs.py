@@ -173,7 +173,7 @@ def test_what_goes_wrong_in_a_slot_is_found_by_the_request(written: pytest.Captu
     logs.setup("info", "json")
     task = Chat("echo", (Message("user", SECRET),), Sampling(seed=1))
     accepted = encode([Accepted(task, created=1, request_id="req_1")])
-    execution = Execution("chatcmpl-1", "first", Claim(seq=0, tries=1, accepted=accepted, waited=0))
+    execution = Execution("first", Claim("chatcmpl-1", seq=0, tries=1, accepted=accepted, waited=0))
     run = Run(cast(Engine, _Broken()), Quarantine(), execution, lambda *_: None, cast(Tickets, None))
     run.enter()
     run.work()

@@ -130,6 +130,8 @@ class Publisher:
             e.stored = stored
             if answer is Answer.CANCELLED:
                 e.cancel()
+            elif answer is Answer.PREEMPTED and not e.preempt():
+                self._tickets.decline(self._model, e.job_id, e.id)
         if e.settled:
             e.end()
         elif e.pending and not e.fenced:

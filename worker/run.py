@@ -51,6 +51,7 @@ class Run:
         self._task = execution.accepted.task
         self._judged = judged(self._task)
         self._candidates = split(self._task)
+        execution.continuable = "continue" in engine.card.capabilities and not self._judged
         self._next = iter(self._candidates)
         self._sent: list[Delta] = []
         self._slots = 0
@@ -172,6 +173,11 @@ class Run:
         """Tell the end, unless it is not ours to tell: the job was fenced, or handed back."""
         execution = self.execution
         if execution.fenced or execution.handed_back:
+            return
+        if execution.preempted:
+            log.info("handed back for a better job", extra=execution.names)
+            execution.hand_back()
+            patiently(lambda: self._tickets.release(self._task.model, [(execution.job_id, execution.id)]))
             return
         if self._judged and not self._error:
             self._error = self._publish_best()

@@ -1,40 +1,21 @@
--- What the scripts share; put after each script's first line by shared/tickets.py.
---
--- Keys (all scripts; <id> a job, <model> a queue, <reply> the reply stream of a gateway process, `iq:reply:<its name>`):
---   iq:job:<id>          the ticket, a hash: state model owner created wait deadline keep tries returned cancel exec worker
---                        started ended idempotency joined, and
---                        seq      number of the last event      by    the execution that wrote it, `0` for one of these scripts
---                        tokens   of its events                 reply the reply streams that get its events
---                        waiting  whose client waits for the answer: `<visitor>@<reply>` each, where a visitor is the id with
---                                 which its request came        kept  somebody was promised it (202): it runs, whoever leaves
---                        deserted it was cancelled because nobody waited any more
---                        parts    somebody reads the answer as it comes, so that nothing of it can be taken back
---   iq:events:<id>       the job's stream; an entry's id is the number of its last event, `f` that of its first, `x` its execution
---                        and `e` its events; entry 0-1 is `Accepted`
---   iq:leases:<model>    running jobs by the time at which their lease ends      iq:deadlines:<model>  queued jobs by deadline
---   iq:lingering:<model> jobs whose client may come again, by the time at which they are cancelled if it does not
---   iq:orphans:<print>:<n>     such jobs by the fingerprint of their request and the client's count of attempts
---   iq:idempotency:<owner and key>   the job and the fingerprint that belong to an Idempotency-Key
---   iq:limbo:<model>     entries seen in RQ's intermediate list, by when first   iq:sweep:<model>      when the last sweep was; gone a minute later
---   iq:live:gateways, iq:live:workers, iq:live:models    who lives, by the time until which that is believed; iq:lapse, when that
---                        was looked at last; iq:card:<kind>:<name>, what they say of themselves; iq:lease, in force for all of them
---   iq:written           when 202s were confirmed last
---   <reply>:jobs         the jobs whose events a gateway gets: those of one that died are found here
---   iq:counts:<model>    what became of its jobs: jobs:<outcome>, recovered, prompt_tokens, completion_tokens, wait_ms, and wait:<k>,
---                        the jobs that waited more than 2^(k-1) and up to 2^k ms; held_us, how long the last `held` (up to 20) held
---                        a slot on average                                            iq:failures  a stream of the last failed jobs
---   rq:queue:<model>, rq:queue:<model>:intermediate, rq:wip:<model>, rq:job:<id>   RQ's own, kept so that its tools can show them
--- Times are Redis's own, in milliseconds. It may jump: what is judged by a time is never believed for longer than it was meant to be.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- What is done with a ticket.
 
-local function ticket(id) return 'iq:job:' .. id end
-
--- The first entry of the job's stream, by the names of its fields.
+-- The encoded `Accepted`: what the job is to compute.
 local function accepted(id)
-  local entry, fields = redis.call('XRANGE', 'iq:events:' .. id, '0-1', '0-1')[1][2], {}
-  for i = 1, #entry, 2 do fields[entry[i]] = entry[i + 1] end
-  return fields
+  local task = redis.call('GET', 'iq:task:' .. id)
+  if task then return task end
+  local entry = redis.call('XRANGE', 'iq:events:' .. id, '0-1', '0-1')[1][2]
+  for i = 1, #entry, 2 do
+    if entry[i] == 'e' then return entry[i + 1] end
+  end
+end
+
+-- The job's stream is made: by its first event, for an empty one takes 4 kB; sooner where version 0.1.0 may claim the job.
+local function begin(id)
+  local task = redis.call('GET', 'iq:task:' .. id)
+  if not task then return end
+  redis.call('XADD', 'iq:events:' .. id, '0-1', 'f', 0, 'x', '', 'e', task)
+  redis.call('DEL', 'iq:task:' .. id)
 end
 
 -- The reply streams that get the job's events.
@@ -42,6 +23,7 @@ local function replies(id) return string.gmatch(redis.call('HGET', ticket(id), '
 
 -- Write events first..last (one JSON array) of the execution `by` to the job's stream, and to the reply streams that live.
 local function emit(id, first, last, by, blob)
+  if tonumber(first) == 1 then begin(id) end
   redis.call('XADD', 'iq:events:' .. id, last .. '-0', 'f', first, 'x', by, 'e', blob)
   for reply in replies(id) do
     redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', 20000, '*', 'j', id, 'f', first, 'l', last, 'x', by, 'e', blob)
@@ -65,7 +47,14 @@ end
 local function unlist(model, id, exec)
   redis.call('ZREM', 'iq:leases:' .. model, id)
   redis.call('ZREM', 'iq:deadlines:' .. model, id)
-  if exec and exec ~= '' then redis.call('ZREM', 'rq:wip:' .. model, id .. ':' .. exec) end
+  if exec ~= '' then
+    redis.call('ZREM', 'rq:wip:' .. model, id .. ':' .. exec)
+    redis.call('EXPIRE', 'iq:exec:' .. exec, 60)
+    withhold(model, id)
+    settle(model, id)
+  else
+    delist(model, id)
+  end
 end
 
 local function count(model, what, by) redis.call('HINCRBY', 'iq:counts:' .. model, what, by) end
@@ -111,7 +100,9 @@ local function finish(model, id, exec, state, last)
   redis.call('HSET', ticket(id), 'state', state, 'ended', now)
   redis.call('DEL', 'rq:job:' .. id)
   for reply in replies(id) do redis.call('SREM', reply .. ':jobs', id) end
-  local keep = redis.call('HGET', ticket(id), 'keep')
+  local t = redis.call('HMGET', ticket(id), 'keep', 'owner')
+  local keep = t[1]
+  redis.call('SREM', 'iq:owned:' .. (t[2] or ''), id)
   redis.call('EXPIRE', ticket(id), keep)
   redis.call('EXPIRE', 'iq:events:' .. id, keep)
   local key = redis.call('HGET', ticket(id), 'idempotency')
@@ -131,12 +122,11 @@ local function expire(model, id)
   fail(model, id, '', 'failed', 'deadline_exceeded', 'The job waited in the queue beyond its deadline.')
 end
 
--- Cancel a job. A queued one ends at once; a running one is marked, and its worker is told through RQ's command channel (and
+-- Cancel a job. A queued one ends at once, and leaves its permit; a running one is marked, and its worker is told through RQ's command channel (and
 -- learns it with its next append or renewal if it missed that). Returns the job's state after it, '' when there is none.
 local function cancel(id)
   local t = redis.call('HMGET', ticket(id), 'state', 'model', 'exec', 'worker')
   if t[1] == 'queued' then
-    redis.call('LREM', 'rq:queue:' .. t[2], 1, id)
     fail(t[2], id, '', 'cancelled', 'cancelled', 'The job was cancelled.')
     return 'cancelled'
   end
@@ -204,19 +194,41 @@ local function patience(id)
   return t[2] and math.max(wait, 86400000) or wait
 end
 
--- Back to the head of the queue. The patience of a job that has run begins anew.
+-- A running job waits again, where it waited before; its patience begins anew.
 local function requeue(model, id, exec)
   unlist(model, id, exec)
-  if exec ~= '' then redis.call('HSET', ticket(id), 'deadline', now + patience(id)) end
-  redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '')
-  redis.call('ZADD', 'iq:deadlines:' .. model, redis.call('HGET', ticket(id), 'deadline'), id)
+  if redis.call('HDEL', ticket(id), 'preempt') == 1 then redis.call('HINCRBY', ticket(id), 'preempted', 1) end
+  local deadline = now + patience(id)
+  redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline)
+  redis.call('ZADD', 'iq:deadlines:' .. model, deadline, id)
+  enlist(model, id)
   redis.call('HSET', 'rq:job:' .. id, 'status', 'queued')
   redis.call('LPUSH', 'rq:queue:' .. model, id)
 end
 
--- Requeue several {id, exec, created}: the newest first, so that the oldest ends at the very head.
-local function requeue_in_order(model, jobs)
-  table.sort(jobs, function(a, b) return a[3] > b[3] or (a[3] == b[3] and a[1] > b[1]) end)
-  for _, job in ipairs(jobs) do requeue(model, job[1], job[2]) end
-  return #jobs
+-- A job of an earlier version has no place among the waiting yet.
+local function adopt(model, id)
+  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'place')
+  if t[1] == 'queued' and t[2] == model and not (t[3] and redis.call('ZSCORE', waiting(model), t[3])) then enlist(model, id) end
+end
+
+-- Whether a waiting job can be run. One whose deadline is over ends.
+local function runnable(model, id)
+  local t = redis.call('HMGET', ticket(id), 'state', 'deadline')
+  if t[1] ~= 'queued' then return false end
+  if now < tonumber(t[2]) then return true end
+  expire(model, id)
+  return false
+end
+
+-- How many jobs an owner has waiting and running. Where it looks like too many, some that have ended under version 0.1.0 are forgotten.
+local function owned(owner, most)
+  local jobs = 'iq:owned:' .. owner
+  if redis.call('SCARD', jobs) >= most then
+    for _, id in ipairs(redis.call('SRANDMEMBER', jobs, 20)) do
+      local state = redis.call('HGET', ticket(id), 'state')
+      if state ~= 'queued' and state ~= 'in_progress' then redis.call('SREM', jobs, id) end
+    end
+  end
+  return redis.call('SCARD', jobs)
 end
