@@ -214,7 +214,7 @@ def start(tickets: Tickets, job_id: str, ago: float) -> bool:
     """Submit a job that began to run so many seconds ago."""
     submit(tickets, job_id)
     tickets.client.lmove("rq:queue:m", "rq:queue:m:intermediate")
-    claimed = tickets.claim("m", job_id, "x", lease_ms=60_000, worker="w") is not None
+    claimed = tickets.claim("m", job_id, f"x-{job_id}", lease_ms=60_000, worker="w") is not None
     seconds, micros = tickets.client.time()
     tickets.client.hset(f"iq:job:{job_id}", "started", int((seconds - ago) * 1000 + micros / 1000))
     return claimed
@@ -223,7 +223,7 @@ def start(tickets: Tickets, job_id: str, ago: float) -> bool:
 def end(tickets: Tickets, job_id: str, state: State = State.COMPLETED) -> None:
     pipe = tickets.client.pipeline(transaction=False)
     event = Done(Usage(1, 1)) if state is State.COMPLETED else Failed("engine_error", "It failed.")
-    tickets.append(pipe, "m", job_id, "x", first=1, events=[event], state=state)
+    tickets.append(pipe, "m", job_id, f"x-{job_id}", first=1, events=[event], state=state)
     pipe.execute()
 
 
