@@ -104,6 +104,7 @@ end
 
 -- The whole policy: the next job of a model, its id and place; nil when there is none.
 local function choose(model, ready)
+  if redis.call('EXISTS', waiting(model)) == 0 then return end
   local schedule = 'iq:schedule:' .. model
   local claims = redis.call('HINCRBY', schedule, 'claims', 1)
   local ageing = claims - (redis.call('HGET', schedule, 'aged') or 0) >= AGED_EVERY

@@ -86,6 +86,8 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
     def look(self, kind: Kind, model: str) -> None:
         self.do("names", kind)
         self.do("paces", model)
+        for job_id in self.ids[-9:]:
+            self.do("position", job_id)
 
     # what happens to Redis; its restarts: see `begin`
 
