@@ -64,11 +64,11 @@ def record(seed: int) -> list[Arrival]:
         while at < 2400:
             add(at, owner, tier, median=6, spread=0.8)
             at += draw.expovariate(1 / every)
-    at = draw.expovariate(1 / 200)
+    at = draw.expovariate(1 / 100)
     while at < 2400:
-        for _ in range(draw.randint(10, 40)):
+        for _ in range(draw.randint(5, 20)):
             add(at, "tool", Tier.DEFAULT, median=5, spread=0.6)
-        at += draw.expovariate(1 / 200)
+        at += draw.expovariate(1 / 100)
     for at in (60, 1200):
         for _ in range(80):
             add(at, "night", Tier.FLEX, median=12, spread=0.6)

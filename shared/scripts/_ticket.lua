@@ -79,10 +79,10 @@ local function tally(model, id, state, last)
   end
 end
 
--- Take note of how long a running job that ends has held its slot: among the last ones of its tier, and of all.
+-- Take note of how long a running job that ends has held slots: among the last ones of its tier, and of all.
 local function pace(model, id)
-  local counts, t = 'iq:counts:' .. model, redis.call('HMGET', ticket(id), 'started', 'tier')
-  local tier, held = ':' .. (t[2] or 'default'), math.max(1, now - t[1])
+  local counts, t = 'iq:counts:' .. model, redis.call('HMGET', ticket(id), 'started', 'tier', 'spent')
+  local tier, held = ':' .. (t[2] or 'default'), math.max(1, now - t[1]) + (t[3] or 0)
   for _, of in ipairs({ '', tier }) do
     local c = redis.call('HMGET', counts, 'held_us' .. of, 'held' .. of)
     local mean, n = tonumber(c[1] or 0), math.min(20, (c[2] or 0) + 1)
@@ -197,6 +197,7 @@ end
 -- A running job waits again, where it waited before; its patience begins anew.
 local function requeue(model, id, exec)
   unlist(model, id, exec)
+  redis.call('HINCRBY', ticket(id), 'spent', math.max(1, now - redis.call('HGET', ticket(id), 'started')))
   if redis.call('HDEL', ticket(id), 'preempt') == 1 then redis.call('HINCRBY', ticket(id), 'preempted', 1) end
   local deadline = now + patience(id)
   redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline)

@@ -1,9 +1,9 @@
 #!lua flags=no-writes
 -- How fast a model's queue moves.
 -- ARGV: model, and an owner where only his running jobs are asked for
--- Returns the time; of each tier, the better first: how long its last jobs held a slot on average, in microseconds (where none has
+-- Returns the time; of each tier, the better first: how long its last jobs held slots on average, in microseconds (where none has
 --         ended, those of all tiers; 0 where none of these has), how many wait, and how long those that have ended held slots, all
---         together; then of each running job the number of its tier and how long it has been running. Times are in milliseconds.
+--         together; then of each running job the number of its tier and how long it has held slots. Times are in milliseconds.
 local model, owner = unpack(ARGV)
 local pace = { now }
 for rank, tier in ipairs({ 'priority', 'default', 'flex' }) do
@@ -13,10 +13,10 @@ for rank, tier in ipairs({ 'priority', 'default', 'flex' }) do
   pace[#pace + 1] = tonumber(c[3] or 0)
 end
 for _, id in ipairs(redis.call('ZRANGE', 'iq:leases:' .. model, 0, -1)) do
-  local t = redis.call('HMGET', ticket(id), 'started', 'owner', 'tier')
+  local t = redis.call('HMGET', ticket(id), 'started', 'owner', 'tier', 'spent')
   if not owner or t[2] == owner then
     pace[#pace + 1] = RANKS[t[3]] or RANKS.default
-    pace[#pace + 1] = math.max(0, now - (t[1] or now))
+    pace[#pace + 1] = math.max(0, now - (t[1] or now)) + (t[4] or 0)
   end
 end
 return pace
