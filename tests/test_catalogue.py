@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,17 +11,7 @@ import pytest
 from inferq import layout
 from shared import catalogue
 from shared.errors import InvalidRequest, ModelFileError, ModelNotFound
-
-
-def inferq(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "inferq", *arguments],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.commands import inferq
 
 
 @pytest.fixture

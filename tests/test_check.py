@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +14,7 @@ from shared.protocol import State
 from shared.ticket import Attempt
 from shared.tickets import Tickets
 from tests.calls import CHATS, chat, post_later
+from tests.commands import inferq
 from tests.stack import Stack, free_port, wait_for
 from tests.transitions import END, append, claim, dequeue, start, submit
 
@@ -39,15 +37,7 @@ def problems(tickets: Tickets) -> list[str]:
 
 
 def check(*options: str, **environ: str) -> tuple[int, str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("INFERQ_")}
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "inferq", "check", *options],
-        env={**inherited, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = inferq("check", *options, **environ)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -8,7 +8,6 @@ import struct
 import tracemalloc
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,40 +17,18 @@ import pytest
 from gguf import GGUFReader
 from safetensors.numpy import load_file, save_file
 
-from shared.catalogue import Model
-from shared.config import Config
 from shared.errors import ModelFileError
-from shared.protocol import Completion, Delta, Sampling
-from tests.fixtures.make_legacy import FOLDERS, KINDS, MODELS, write
-from worker.engines.llama_cpp import LlamaCppEngine
+from tests.fixtures.make_legacy import FOLDERS, GENUINE, KINDS, MODELS, REFERENCE, write
+from tests.tiny import likeliest, loaded
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.architectures.mapping import Hyper
 from worker.formats.checkpoint import convert
 from worker.formats.legacy import read_legacy
 from worker.formats.repack import repack, repacked
 
-REFERENCE = json.loads((MODELS / "reference.json").read_text())
-GENUINE = sorted((MODELS / "rustformers").iterdir())
-
-
-class Running:
-    cancelled = False
-
-    def on_cancel(self, callback: Any) -> None:
-        """Nobody cancels."""
-
-
-def loaded(path: Path, architecture: str = "") -> closing[LlamaCppEngine]:
-    model = Model("tiny", "", path, "llama.cpp", None, architecture=architecture)
-    return closing(LlamaCppEngine(model, Config(slots=1, threads=1)))
-
 
 def greedy(path: Path, ids: Sequence[int] = REFERENCE["ids"]) -> list[int]:
-    """The 16 likeliest tokens after a prompt."""
-    sampling = Sampling(seed=1, max_tokens=16, temperature=0.0, ignore_eos=True)
-    with loaded(path) as engine:
-        events = engine.run(Completion("tiny", (tuple(ids),), sampling, token_ids=True), Running())
-        return [token for event in events if isinstance(event, Delta) for token in event.tokens]
+    return likeliest(path, ids, 16)
 
 
 def expected(architecture: str) -> list[int]:

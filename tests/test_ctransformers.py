@@ -8,7 +8,7 @@ import shutil
 import signal
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,17 +22,17 @@ from safetensors.numpy import load_file, save_file
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, JobCancelled, ModelFileError
-from shared.protocol import Chat, Completion, Delta, Done, Event, Message, Progress, Prompt, Sampling, Task
-from tests.answers import Running, deltas, text, tokens
+from shared.protocol import Chat, Completion, Done, Message, Progress, Prompt, Sampling
+from tests.answers import Running, deltas, run, text, tokens
 from tests.calls import said
-from tests.fixtures.make_legacy import FOLDERS, MODELS, write
+from tests.fixtures.make_legacy import FOLDERS, MODELS, REFERENCE, write
 from tests.stack import Stack
+from tests.tiny import TINY
 from worker import chat_formats
 from worker.engines.ctransformers import CtransformersEngine
 from worker.engines.ctransformers_text import Text
 from worker.formats.legacy import read_legacy
 
-REFERENCE = json.loads((MODELS / "reference.json").read_text())
 IDS = tuple(REFERENCE["ids"])
 
 
@@ -54,10 +54,6 @@ def engine(file: Path) -> Iterator[CtransformersEngine]:
 
 def completion(prompt: Prompt = IDS, **sampling: Any) -> Completion:
     return Completion("tiny", (prompt,), Sampling(**{"seed": 1, "max_tokens": 16, "ignore_eos": True, **sampling}))
-
-
-def run(engine: CtransformersEngine, task: Task, past: Sequence[Delta] = ()) -> list[Event]:
-    return list(engine.run(task, Running(), past))
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gptj", "gptneox", "mpt"])
@@ -109,7 +105,7 @@ def test_what_it_cannot_run_is_refused(tmp_path: Path, file: Path) -> None:
     with pytest.raises(ModelFileError, match="no bloom"):
         loaded(write("bloom", "F16", tmp_path / "model.bin"))
     with pytest.raises(ModelFileError, match=r"GGUF files are run by the engine llama\.cpp"):
-        loaded(Path(__file__).parent / "fixtures" / "tiny-llama.gguf")
+        loaded(TINY)
     with pytest.raises(ModelFileError, match="does not read gptj in files of the kind ggjt"):
         loaded(write("gptj", "F16", tmp_path / "ggjt.bin", "ggjt"))
     (tmp_path / "cut.bin").write_bytes(file.read_bytes()[:-1])

@@ -16,6 +16,7 @@ import pytest
 
 from shared.errors import HostDied
 from tests.stack import wait_for
+from tests.tiny import TINY
 from worker.engines.host import EngineHost, never
 from worker.engines.llama_cpp_client import Client
 
@@ -83,7 +84,7 @@ def tell(process: subprocess.Popen[str]) -> None:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "model.gguf"
-    shutil.copy(ROOT / "tests" / "fixtures" / "tiny-llama.gguf", path)
+    shutil.copy(TINY, path)
     return path
 
 

@@ -6,13 +6,12 @@ import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import httpx2 as httpx
 import pytest
 
 from shared import registry
-from tests.calls import CHATS, LATER, chat, completion, data, problem, spoken
+from tests.calls import CHATS, LATER, chat, completion, data, post_later, problem, spoken
 from tests.stack import Stack, wait_for
 
 TEXT = " ".join(str(number) for number in range(60))
@@ -39,25 +38,14 @@ def follow(http: httpx.Client, job: str, after: str | None = None) -> list[tuple
         return list(events(answer.iter_lines()))
 
 
-def submit(http: httpx.Client, body: dict[str, Any] | None = None) -> str:
-    answer = http.post(CHATS, json=body or chat(TEXT), headers=LATER)
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["id"])
-
-
 def text(found: Iterable[tuple[str, str]]) -> str:
     return spoken(data(f"data: {value}" for _, value in found))
 
 
 @pytest.fixture
-def http(echo: Stack) -> httpx.Client:
-    return echo.http()
-
-
-@pytest.fixture
 def done(echo: Stack, http: httpx.Client) -> str:
     """A finished job."""
-    job = submit(http)
+    job = post_later(http, TEXT)
     wait_for(lambda: echo.state(job) == "completed", "its end")
     return job
 
@@ -98,7 +86,7 @@ def test_many_follow_a_running_job_from_its_beginning_through_every_process(empt
 def test_what_a_cut_reader_read_and_the_rest_are_the_whole(empty: Stack) -> None:
     gateway = empty.start_gateway()
     empty.start_worker(echo_rate=30)
-    job = submit(empty.http())
+    job = post_later(empty.http(), TEXT)
     read: list[tuple[str, str]] = []
     try:
         with empty.http().stream("GET", f"/v1/jobs/{job}/events") as answer:
@@ -121,7 +109,7 @@ def test_a_reader_that_leaves_cancels_nothing(empty: Stack) -> None:
     empty.start_gateway()
     empty.start_worker(echo_rate=60)
     http = empty.http()
-    job = submit(http)
+    job = post_later(http, TEXT)
     with http.stream("GET", f"/v1/jobs/{job}/events") as answer:
         next(events(answer.iter_lines()))
     assert text(follow(http, job)) == TEXT
@@ -129,7 +117,7 @@ def test_a_reader_that_leaves_cancels_nothing(empty: Stack) -> None:
 
 
 def test_failed_and_cancelled_jobs_end_with_their_error(echo: Stack, http: httpx.Client) -> None:
-    job = submit(http, chat("word " * 40_000))
+    job = post_later(http, "word " * 40_000)
     wait_for(lambda: echo.state(job) == "failed", "its end")
     [(event_id, error)] = follow(http, job)
     assert event_id.startswith("1-")

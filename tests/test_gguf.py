@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from shared.errors import ModelFileError
+from tests.tiny import TINY
 from worker.formats.gguf import Array, read_header
 
-TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
 U32, BOOL, STRING, ARRAY = 4, 7, 8, 9
 F16, Q4_0 = 1, 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,18 +15,19 @@ from openai import OpenAI
 
 from gateway.keys import Keys, warn_if_open
 from shared.config import Config, ConfigError
-from tests.calls import CHATS, ENDLESS, LATER, chat, problem, said
-from tests.stack import Process, Stack, wait_for
+from tests.calls import CHATS, ENDLESS, LATER, chat, post_later, problem, said
+from tests.logged import Logged
+from tests.stack import Stack, wait_for
 
 ALICE, ALICES_NEXT, BOB = "sk-alice-0123456789", "sk-alice-abcdefghij", "sk-bob+/0123456789=="
 PAGE = "https://chat.example"
 
 
-class Guarded(Stack):
-    """A stack whose keys are in a file, and whose output is."""
+class Guarded(Logged):
+    """A stack whose keys are in a file."""
 
     def __init__(self, directory: Path) -> None:
-        self.keys, self.output = directory / "keys", directory / "output"
+        self.keys = directory / "keys"
         self.write(f"alice:{ALICE}  # ours\n\nbob:{BOB}\n")
         super().__init__(directory, api_keys=f"@{self.keys}", cors_origins=f"{PAGE}, http://localhost:3000")
 
@@ -36,7 +38,7 @@ class Guarded(Stack):
         fresh.replace(self.keys)
 
     def logged(self, text: str) -> bool:
-        return text in self.output.read_text()
+        return text in self.log()
 
     def by(self, key: str | None) -> httpx.Client:
         http = self.http()
@@ -44,21 +46,14 @@ class Guarded(Stack):
             http.headers["Authorization"] = f"Bearer {key}"
         return http
 
-    def _start(self, command: list[str], **options: Any) -> Process:
-        with self.output.open("ab") as file:
-            return super()._start(command, **{"stderr": file, **options})
-
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    stack = Guarded(tmp_path_factory.mktemp("keys"))
-    try:
+    with closing(Guarded(tmp_path_factory.mktemp("keys"))) as stack:
         stack.start_gateway(processes=1)
         stack.start_worker(echo_rate=100)
         yield stack
-    finally:
-        stack.close()
-    output = stack.output.read_text()
+    output = stack.log()
     assert not [key for key in (ALICE, ALICES_NEXT, BOB) if key in output]
 
 
@@ -128,7 +123,7 @@ class TestTheDoor:
 class TestJobs:
     def test_of_others_do_not_exist(self, stack: Guarded) -> None:
         alice, bob = stack.by(ALICE), stack.by(BOB)
-        job_id = alice.post(CHATS, json=chat(ENDLESS), headers=LATER).json()["id"]
+        job_id = post_later(alice, ENDLESS)
         wait_for(lambda: stack.events(job_id) > 1, "its first words")
         for method, path in (("GET", ""), ("GET", "/events"), ("DELETE", "")):
             theirs = bob.request(method, f"/v1/jobs/{job_id}{path}")
@@ -204,8 +199,7 @@ class TestOpenToTheWorld:
         assert ("ANYBODY" in caplog.text) == warned
 
     def test_is_said_by_the_gateway(self, tmp_path: Path) -> None:
-        stack = Guarded(tmp_path)
-        try:
+        with closing(Guarded(tmp_path)) as stack:
             stack.start_gateway(processes=1)
             stack.gateway.terminate()
             stack.gateway.wait(20)
@@ -213,8 +207,6 @@ class TestOpenToTheWorld:
             stack.settings |= {"api_keys": "", "host": "0.0.0.0"}
             stack.start_gateway(processes=1)
             assert stack.logged("ANYBODY who can reach 0.0.0.0 can use this gateway")
-        finally:
-            stack.close()
 
 
 class TestWebPages:

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("inferq", "gateway", "worker", "shared")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 WEB = {"flask", "marshmallow"}
-LONGEST = 250
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+LONGEST = {**dict.fromkeys(FILES, 250), **{file: 320 for file in TESTS if file.name.startswith("test_")}}
 
 
 def forbidden(file: Path) -> set[str]:
@@ -32,13 +33,13 @@ def forbidden(file: Path) -> set[str]:
 
 
 def imports(source: str) -> Iterator[tuple[int, str]]:
-    """Line and top-level package of every import, also of those inside functions."""
+    """Line and dotted name of all that is imported, also inside functions."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Import(names=names):
-                yield from ((node.lineno, alias.name.partition(".")[0]) for alias in names)
-            case ast.ImportFrom(module=str(module), level=0):
-                yield node.lineno, module.partition(".")[0]
+                yield from ((node.lineno, alias.name) for alias in names)
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                yield from ((node.lineno, f"{module}.{alias.name}") for alias in names)
             case ast.ImportFrom():
                 yield node.lineno, "a relative import"
 
@@ -46,18 +47,28 @@ def imports(source: str) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_stay_in_their_layer(file: Path) -> None:
     wrong = forbidden(file) | {"a relative import"}
-    found = [f"line {line}: {name}" for line, name in imports(file.read_text()) if name in wrong]
+    found = [f"line {line}: {name}" for line, name in imports(file.read_text()) if name.partition(".")[0] in wrong]
     assert not found, f"{file.relative_to(ROOT)} may not import {found}"
 
 
+def test_no_module_of_tests_is_imported() -> None:
+    """What several of them need has a module of its own, or is a fixture of conftest.py."""
+    wrong = [
+        f"{file.relative_to(ROOT)}, line {line}: {name}"
+        for file in TESTS
+        for line, name in imports(file.read_text())
+        if ".test_" in f".{name}"
+    ]
+    assert not wrong
+
+
 def test_files_can_be_read_in_one_sitting() -> None:
-    long = {
-        str(file.relative_to(ROOT)): lines for file in FILES if (lines := len(file.read_text().splitlines())) > LONGEST
-    }
+    lines = {file: len(file.read_text().splitlines()) for file in LONGEST}
+    long = {str(file.relative_to(ROOT)): lines[file] for file, most in LONGEST.items() if lines[file] > most}
     assert not long
 
 
 def test_the_walk_sees_every_kind_of_import() -> None:
     source = "import a.b, c\ndef f():\n    from d.e import g\n    from . import h\n"
-    assert {name for _, name in imports(source)} == {"a", "c", "d", "a relative import"}
+    assert {name for _, name in imports(source)} == {"a.b", "c", "d.e.g", "a relative import"}
     assert {file.relative_to(ROOT).parts[0] for file in FILES} == set(PACKAGES)

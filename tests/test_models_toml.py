@@ -17,11 +17,11 @@ from shared import catalogue
 from shared.catalogue import HubFile, Wheel
 from shared.config import ConfigError
 from tests.calls import CHATS, chat
+from tests.commands import inferq
 from tests.stack import Stack, wait_for
-from tests.test_catalogue import inferq
-from tests.test_up import up
+from tests.tiny import TINY
+from tests.up import up
 
-TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
 DIGEST = "0" * 64
 Write = Callable[[str], str]
 

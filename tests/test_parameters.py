@@ -9,18 +9,6 @@ import pytest
 from openai import OpenAI
 
 from tests.calls import CHATS, COMPLETIONS, chat, completion, said
-from tests.stack import Stack
-
-
-@pytest.fixture(scope="module")
-def http(echo: Stack) -> httpx.Client:
-    return echo.http()
-
-
-@pytest.fixture(scope="module")
-def client(echo: Stack) -> OpenAI:
-    return echo.client()
-
 
 WITHOUT_EFFECT: dict[str, Any] = {
     "user": "somebody",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.calls import CHATS, LATER, chat, said
+from tests.calls import post_later, said
 from tests.stack import Stack, wait_for
 
 SLOTS, CHATS_AT_ONCE = 4, 200
@@ -29,7 +29,7 @@ def test_jobs_start_in_the_order_of_their_arrival(empty: Stack) -> None:
     worker.terminate()
     worker.wait(20)
     http = empty.http()
-    jobs = [http.post(CHATS, json=chat(str(index)), headers=LATER).json()["id"] for index in range(CHATS_AT_ONCE)]
+    jobs = [post_later(http, str(index)) for index in range(CHATS_AT_ONCE)]
     empty.start_worker(slots=SLOTS, echo_prefill_ms=20)
     wait_for(lambda: empty.state(jobs[-1]) == "completed", "the last job")
     started = [int(empty.redis.hget(f"iq:job:{job}", "started") or 0) for job in jobs]

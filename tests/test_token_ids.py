@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
-from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, problem, said, spoken
+from tests.calls import CHATS, COMPLETIONS, chat, completion, data, problem, said, spoken, submit
 from tests.stack import Stack, running, wait_for
+from tests.tiny import REFERENCE, TINY
 from worker.engines.llama_cpp_spelling import Piece, Spelling
 
-FIXTURES = Path(__file__).parent / "fixtures"
-REFERENCE = json.loads((FIXTURES / "tiny-llama.json").read_text())
 EMOJI = "Repeat: 😀😂🤣😃 日本語 😀😂🤣😃 日本語 😀😂🤣😃 日本語"
 BODY: dict[str, Any] = {"model": "smollm2", "prompt": EMOJI, "temperature": 0, "max_tokens": 24}
 IDS = {"return_token_ids": True}
@@ -26,7 +23,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Random weights: most of its tokens are parts of characters."""
     with running(tmp_path_factory.mktemp("tiny")) as stack:
         stack.start_gateway()
-        stack.start_worker(str(FIXTURES / "tiny-llama.gguf"), slots=2)
+        stack.start_worker(str(TINY), slots=2)
         yield stack.http()
 
 
@@ -103,7 +100,7 @@ def test_best_of_tells_those_of_the_best(tiny: httpx.Client) -> None:
 
 def test_a_job_polled_for_has_them_too(tiny: httpx.Client) -> None:
     body = {"model": "tiny-llama", "prompt": REFERENCE["ids"], "temperature": 0, "max_tokens": 16, **IDS}
-    job = tiny.post(COMPLETIONS, json=body, headers=LATER).json()["id"]
+    job = submit(tiny, COMPLETIONS, body)
     done = wait_for(lambda: (found := tiny.get(f"/v1/jobs/{job}").json())["status"] == "completed" and found, "the end")
     assert done["result"]["choices"][0]["token_ids"] == REFERENCE["greedy"]
     assert done["tokens"] == 16

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from shared.catalogue import Model
-from shared.config import Config
 from shared.errors import ModelFileError
 from tests.fixtures.make_legacy import MODELS, write
-from worker.engines.llama_cpp import LlamaCppEngine
+from tests.tiny import loaded
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.checkpoint import convert
 from worker.formats.gguf import read_header
@@ -28,10 +25,6 @@ from worker.formats.tokenizer import Kind, of_legacy
 WORDS = ["h", "e", "l", "o", " ", " h", "he", "ll", " he", "llo", " hello", "é"]
 """Of a SentencePiece vocabulary, those that merge earlier first."""
 BYTES = 3
-
-
-def loaded(path: Path) -> closing[LlamaCppEngine]:
-    return closing(LlamaCppEngine(Model("tiny", "", path, "llama.cpp", None), Config(slots=1, threads=1)))
 
 
 def sentence_piece_file(target: Path) -> Path:
