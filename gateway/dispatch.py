@@ -20,10 +20,11 @@ from gateway.mailbox import Mailbox
 from gateway.pace import Pace, Turn
 from gateway.reconcile import Reconciler
 from gateway.replies import Replies
+from gateway.schemas import Format
 from shared import streams
 from shared.config import Config
 from shared.errors import JobNotFound, KeyFull, QueueFull, StoreUnavailable
-from shared.protocol import Accepted, Delta, Done, Event, Failed, State, Task
+from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, State, Task
 from shared.store import Outage, translated
 from shared.ticket import NOBODY, Standing, Tier
 from shared.tickets import Tickets
@@ -56,22 +57,22 @@ class Dispatcher:
         self._config = config
         self._pace = Pace(tickets)
 
-    def submit(self, task: Task, prefix: str, owner: Owner, tier: Tier, request_id: str, visit: Visit) -> Job:
+    def submit(self, task: Task, wire: Format, options: Options, owner: Owner, request_id: str, visit: Visit) -> Job:
         """Accept a task: once this returns, it will be answered. End with `close`, unless nobody waits.
 
         A client that comes again gets the job of its attempt before.
 
         Raises TierRefused, ModelNotFound, InvalidRequest, Crowded, IdempotencyKeyReused, StoreUnavailable.
         """
-        owner.check(tier)
+        owner.check(tier_of(options))
         task = self._directory.admit(task)
         if self._replies.trouble:
             raise StoreUnavailable(self._replies.trouble)
-        job_id, attempt = prefix + uuid4().hex, visit.attempt
+        job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
         box.exact = task.token_ids
-        accepted = Accepted(task, int(time.time()), owner.name, request_id, tier)
-        job = Job(job_id, accepted, box, owner.standing(tier), visit)
+        accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options)
+        job = Job(job_id, accepted, box, owner.standing(tier_of(options)), visit)
         try:
             with translated():
                 taken = self._push(job)
@@ -158,8 +159,7 @@ class Dispatcher:
         except BaseException:
             self._replies.close(box)
             raise
-        tier = next((tier for tier in Tier if tier == accepted.tier), Tier.DEFAULT)  # it may be another version's
-        job = Job(job_id, accepted, box, owner.standing(tier), visit)
+        job = Job(job_id, accepted, box, owner.standing(tier_of(accepted.options)), visit)
         box.exact = accepted.task.token_ids
         box.accept(partial(self._push, job, again=True))
         self._replies.fill(box)
@@ -185,6 +185,11 @@ class Dispatcher:
                 time.sleep(0.01)
                 state = self._tickets.get(job_id).state
         return state
+
+
+def tier_of(options: Options) -> Tier:
+    """That of a job. One that only another version knows is the default."""
+    return next((tier for tier in Tier if tier == options.tier), Tier.DEFAULT)
 
 
 @contextmanager

@@ -132,7 +132,7 @@ class Replay:
         self.tickets.client.hset(CLOCK, mapping={"s": now // 1000, "us": now % 1000 * 1000})
 
     def _submit(self, job_id: str, arrival: Arrival) -> None:
-        accepted = Accepted(Completion(_MODEL, ("once",), Sampling(seed=7)), 1, arrival.owner, "", arrival.tier)
+        accepted = Accepted(Completion(_MODEL, ("once",), Sampling(seed=7)), 1, arrival.owner)
         self.tickets.submit(
             job_id, accepted, reply="", max_queue=10_000, wait=86_400, keep=1, standing=Standing(arrival.tier)
         )

@@ -112,7 +112,7 @@ def test_others_are_refused_by_name(alice: httpx.Client, path: str, tier: object
     body = chat("Hello") if path == CHATS else completion("Hello")
     error = problem(alice.post(path, json={**body, "service_tier": tier}), 400)
     assert (error["param"], error["code"]) == ("service_tier", code)
-    assert tier == 1 or "auto, default, priority, flex" in error["message"]
+    assert tier == 1 or "auto, default, priority, fast, flex" in error["message"]
 
 
 @pytest.mark.parametrize("stream", [False, True])

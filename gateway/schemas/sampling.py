@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import Any
 
@@ -10,8 +9,7 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Object, Only, Strict, Text, text
 from gateway.schemas.problem import first, named, refuse, shown, wrong_type
-from gateway.schemas.wire import Options
-from shared.protocol import Sampling
+from shared.protocol import Options, Sampling
 from shared.ticket import Tier
 
 _SEEDS = 2**32 - 1
@@ -20,7 +18,7 @@ _SEEDS = 2**32 - 1
 _MAX_BIASES = 1024
 _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}")
 
-_SAMPLING = {field.name for field in dataclasses.fields(Sampling)}
+_SAMPLING = frozenset(Sampling.__struct_fields__)
 
 
 class Stop(Array):
@@ -60,14 +58,19 @@ class LogitBias(fields.Field[tuple[tuple[int, float], ...]]):
         return tuple(biases)
 
 
-_TIERS = {"auto": Tier.DEFAULT, **{tier.value: tier for tier in (Tier.DEFAULT, Tier.PRIORITY, Tier.FLEX)}}
-_TIERS["fast"] = Tier.PRIORITY  # as OpenAI calls it too
+_TIERS = {
+    "auto": Tier.DEFAULT.value,
+    "default": Tier.DEFAULT.value,
+    "priority": Tier.PRIORITY.value,
+    "fast": Tier.PRIORITY.value,  # as OpenAI calls it too
+    "flex": Tier.FLEX.value,
+}
 
 
-class ServiceTier(fields.Field[Tier]):
+class ServiceTier(fields.Field[str]):
     """How soon the job is served, beside others that wait."""
 
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> Tier:
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
         name = text(value)
         if name not in _TIERS:
             raise refuse("unsupported_value", f"{shown(name)} is none of {', '.join(_TIERS)}")
@@ -101,7 +104,7 @@ class SamplingSchema(Strict):
     stream = Boolean(load_default=False)
     stream_options = fields.Nested(StreamOptions)
     return_token_ids = Boolean(load_default=False)
-    service_tier = ServiceTier(load_default=Tier.DEFAULT)
+    service_tier = ServiceTier(load_default=Tier.DEFAULT.value)
 
     # Accepted without effect.
     user = Text()

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from shared.errors import InvalidRequest
 from shared.protocol import Chat, Event, Task
+from shared.registry import Ability
 from worker.engines import Engine
 
 
@@ -54,7 +55,7 @@ class EngineAnswers:
         self._running = Cancellation()
 
     def answer(self, task: Task) -> Iterator[Event]:
-        if isinstance(task, Chat) and "chat" not in self._engine.card.capabilities:
+        if isinstance(task, Chat) and Ability.CHAT not in self._engine.card.abilities:
             raise InvalidRequest(f"{self.model} does not say how a conversation becomes a prompt; give --chat-format")
         self._running = Cancellation()
         yield from self._engine.run(task, self._running)

@@ -141,7 +141,8 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
 
 
 def _fields(entry: Entry) -> dict[str, Any]:
-    return {"f": str(entry.first), "x": entry.by, "e": json.loads(entry.blob) if entry.by == "0" else entry.blob}
+    blob = json.loads(entry.blob) if entry.by == "0" else entry.blob.decode()
+    return {"f": str(entry.first), "x": entry.by, "e": blob}
 
 
 def _of_model(world: World, model: str) -> Iterator[tuple[str, str, bool, Any]]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from msgspec import structs
+
 from shared.catalogue import AUTO, ENGINES, Model
 from shared.config import Config
 from shared.errors import EngineError
@@ -44,12 +46,15 @@ class Engine(Protocol):
     def trouble(self) -> str:
         """What keeps it from computing, although it has been loaded once; empty when nothing does."""
 
+    def continues(self, task: Task) -> bool:
+        """Whether `run` can go on after a part of this task's answer."""
+
     def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
         """Compute one choice of one prompt; `index` of the events stays 0. A task with several is split before.
 
         `past` is what an earlier execution has sent: go on after it, as if nothing had happened; `max_tokens` and the
-        usage count it in. Only engines get it whose card has the capability `continue`. Where it has tokens that are
-        `UNTOLD`, because another model made it or because they were never told, its text is read again.
+        usage count it in. Only tasks get it that the engine `continues`. Where it has tokens that are `UNTOLD`, because
+        another model made it or because they were never told, its text is read again.
 
         Where the task wants `token_ids`, the pieces tell every token: see `Delta.tokens` and `with_prompt`.
         """
@@ -114,7 +119,7 @@ def with_prompt(events: Iterable[Event], tokens: Sequence[int]) -> Iterator[Even
     told = False
     for event in events:
         if isinstance(event, Delta) and not told:
-            event, told = replace(event, prompt_tokens=tuple(tokens)), True
+            event, told = structs.replace(event, prompt_tokens=tuple(tokens)), True
         yield event
 
 

@@ -13,7 +13,7 @@ from shared.config import Config
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest, ModelFileError
 from shared.protocol import Chat, Completion, Delta, Done, Event, FinishReason, Progress, Sampling, Task, Timings, Usage
-from shared.registry import Card
+from shared.registry import Ability, Card
 from worker import chat_formats
 from worker.engines import UNTOLD, Execution, with_prompt
 from worker.engines.ctransformers_client import Evaluator, Session
@@ -72,7 +72,7 @@ class CtransformersEngine:
             context=context,
             slots=1,
             created=int(model.path.stat().st_mtime),
-            capabilities=("completion", "continue", *(("chat",) if model.chat_format else ())),
+            capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if model.chat_format else ())),
             digest=digest(identity([model.path], legacy.architecture), b"".join(legacy.vocabulary)),
         )
 
@@ -83,6 +83,9 @@ class CtransformersEngine:
     @property
     def host_pid(self) -> int | None:
         return self._host.pid
+
+    def continues(self, task: Task) -> bool:
+        return True
 
     def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
         param, tokens = self._prompt(task)

@@ -15,7 +15,7 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, JobCancelled
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Task, Usage
-from shared.registry import Card
+from shared.registry import Ability, Card
 from worker.engines import Execution, with_prompt
 from worker.formats.identity import digest, identity
 
@@ -40,15 +40,19 @@ class EchoEngine:
             context=config.context or CONTEXT,
             slots=config.slots,
             created=int(time.time()),
-            capabilities=("completion", "chat", *(("continue",) if config.echo_continue else ())),
+            capabilities=(Ability.COMPLETION, Ability.CHAT),
             digest=digest(identity([], model.id), b""),
         )
         self._interval = 1 / config.echo_rate if config.echo_rate else 0.0
         self._prefill = config.echo_prefill_ms / 1000
+        self._continues = bool(config.echo_continue)
 
     @property
     def trouble(self) -> str:
         return ""
+
+    def continues(self, task: Task) -> bool:
+        return self._continues
 
     def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
         wakeup = threading.Event()

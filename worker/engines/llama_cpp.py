@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from shared.catalogue import Model
 from shared.config import Config
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
 from shared.protocol import Chat, Completion, Delta, Event, Prompt, Sampling, Task
-from shared.registry import Card
+from shared.registry import Ability, Card
 from worker.chat_formats import stops, template
 from worker.engines import Execution, with_prompt
 from worker.engines.cells import Cells, Claim
@@ -68,7 +69,7 @@ class LlamaCppEngine:
             context=properties["default_generation_settings"]["n_ctx"],
             slots=properties["total_slots"],
             created=int(files.path.stat().st_mtime),
-            capabilities=("completion", "continue", *(("chat",) if chats else ())),
+            capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if chats else ())),
             digest=digest(self._identity, written(files.path, files.header)),
         )
         self._cells = Cells(self.card.context)
@@ -99,6 +100,9 @@ class LlamaCppEngine:
     @property
     def host_pid(self) -> int | None:
         return self._host.pid
+
+    def continues(self, task: Task) -> bool:
+        return True
 
     def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
         param, prompt = self._render(task, execution)
