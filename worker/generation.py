@@ -33,7 +33,8 @@ class Generation(Runner[Candidate]):
         self._task = execution.accepted.task
         self._judged = judged(self._task)
         self._candidates = split(self._task)
-        execution.continuable = not self._judged and all(engine.continues(each.task) for each in self._candidates)
+        continues = all(engine.continues(candidate.task) for candidate in self._candidates)
+        execution.continuable = continues and not self._judged
         self._left = iter(self._candidates)
         self._sent: list[Delta] = []
 

@@ -132,7 +132,10 @@ class Runner(ABC, Generic[Part]):
         if execution.fenced or execution.handed_back:
             return
         if execution.preempted:
-            self._make_room()
+            log.info("handed back for a better job", extra=execution.names)
+            execution.hand_back()
+            model = execution.accepted.task.model
+            patiently(lambda: self._tickets.release(model, [(execution.job_id, execution.id)]))
             return
         try:
             if self._error:
@@ -144,13 +147,6 @@ class Runner(ABC, Generic[Part]):
             self._start_over(error)
         except InferqError as error:
             self._tell(Failed(error.code, error.message, error.param))
-
-    def _make_room(self) -> None:
-        """Hand the job back for a better one; it goes on later."""
-        execution, model = self.execution, self.execution.accepted.task.model
-        log.info("handed back for a better job", extra=execution.names)
-        execution.hand_back()
-        patiently(lambda: self._tickets.release(model, [(execution.job_id, execution.id)]))
 
     def _start_over(self, error: Diverged) -> None:
         """Have the job computed anew, if nobody has read a part of its answer."""
