@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import outcome
-from shared.errors import InferqError, QueueFull
+from shared.errors import InferqError, KeyFull, QueueFull
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +20,11 @@ Answer = tuple[dict[str, Any], int, Mapping[str, str]]
 Render = Callable[[InferqError, int], dict[str, Any]]
 
 
-class Crowded(QueueFull):
-    """A full queue, and the seconds after which a client may find a place in it, where somebody can tell."""
+class Crowded(InferqError):
+    """A bound is reached, and the seconds after which a client may find a place, where somebody can tell."""
 
-    def __init__(self, message: str, retry_after: float | None) -> None:
-        super().__init__(message)
+    def __init__(self, reason: QueueFull | KeyFull, retry_after: float | None) -> None:
+        super().__init__(reason.message, code=reason.code)
         self.retry_after = retry_after
 
 

@@ -48,7 +48,7 @@ USAGE = {
     "total_tokens": 8,
     "prompt_tokens_details": {"cached_tokens": 2},
 }
-HEAD = {"id": "j", "created": 1_700_000_000, "model": "m"}
+HEAD = {"id": "j", "created": 1_700_000_000, "model": "m", "service_tier": "default"}
 
 
 def chunked(wire: Format, accepted: Accepted, events: Iterable[Event], include_usage: bool) -> Iterator[dict[str, Any]]:

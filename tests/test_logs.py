@@ -139,6 +139,9 @@ def test_json_holds_the_stack_trace(written: pytest.CaptureFixture[str]) -> None
 class _Broken:
     """An engine with a fault."""
 
+    def continues(self, task: Task) -> bool:
+        return True
+
     def run(self, task: Task, execution: object) -> Iterator[Event]:
         raise RuntimeError("a fault of ours")
 

@@ -146,7 +146,6 @@ def test_accepted_without_effect(parse: Any) -> None:
         "prompt_cache_retention": "24h",
         "prompt_cache_options": {"mode": "explicit"},
         "verbosity": "low",
-        "service_tier": "default",
         "store": False,
     }
     assert parse(**inert) == parse()
@@ -159,7 +158,6 @@ def test_accepted_without_effect(parse: Any) -> None:
         ({"metadata": []}, "metadata"),
         ({"metadata": {"a": 1}}, "metadata.a"),
         ({"prompt_cache_options": "x"}, "prompt_cache_options"),
-        ({"service_tier": "flex"}, "service_tier"),
         ({"store": True}, "store"),
     ],
 )

@@ -72,6 +72,8 @@ class Job:
     """It was."""
     preempted: int = 0
     """How often it went back because of that."""
+    spent: int = 0
+    """How long earlier executions of it held slots."""
 
     @property
     def queued(self) -> bool:

@@ -126,7 +126,7 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
     where_there = {"started": job.started, "ended": job.ended, "worker": job.worker, "returned": job.returned}
     where_there |= {"kept": int(job.kept), "parts": int(job.parts), "joined": int(job.joined)}
     where_there |= {"deserted": int(job.deserted), "charge": job.charge}
-    where_there |= {"preempt": int(job.preempt), "preempted": job.preempted}
+    where_there |= {"preempt": int(job.preempt), "preempted": job.preempted, "spent": job.spent}
     where_there |= {"idempotency": f"iq:idempotency:{job.key}" if job.key else ""}
     ticket = {**head, **numbers, **{name: value for name, value in where_there.items() if value}}
     yield f"iq:job:{job.id}", "hash", job.final, {name: str(value) for name, value in ticket.items()} | sets
