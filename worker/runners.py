@@ -8,4 +8,4 @@ from shared.protocol import Chat, Completion, Task
 from worker.generation import GenerationRunner
 from worker.run import Runner
 
-RUNNERS: dict[type[Task], type[Runner[Any]]] = {Chat: GenerationRunner, Completion: Generation}
+RUNNERS: dict[type[Task], type[Runner[Any]]] = {Chat: GenerationRunner, Completion: GenerationRunner}
