@@ -84,7 +84,7 @@ def pass_over(sent: Iterable[Delta], events: Iterable[Event]) -> Iterator[Event]
             yield replace(event, text=event.text[common:], tokens=tokens)
 
 
-def judged(task: Task) -> bool:
+def chooses_best(task: Task) -> bool:
     """Whether more is computed than answered, so that nothing can be told before the end."""
     return isinstance(task, Completion) and task.best_of > task.n
 
@@ -109,7 +109,7 @@ def _likelihood(candidate: Candidate) -> float:
     return total / max(1, candidate.done.usage.completion_tokens)
 
 
-def summed(candidates: Sequence[Candidate]) -> Done:
+def sum_up(candidates: Sequence[Candidate]) -> Done:
     """The end of the whole job."""
     ends = [candidate.done for candidate in candidates if candidate.done]
     if len(ends) == 1:
