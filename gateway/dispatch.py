@@ -24,7 +24,7 @@ from gateway.schemas import Format
 from shared import streams
 from shared.config import Config
 from shared.errors import JobNotFound, KeyFull, QueueFull, StoreUnavailable
-from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, State, Task
+from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, State, Task, TextTask
 from shared.store import Outage, translated
 from shared.ticket import NOBODY, Standing, Tier
 from shared.tickets import Tickets
@@ -70,7 +70,7 @@ class Dispatcher:
             raise StoreUnavailable(self._replies.trouble)
         job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
-        box.exact = task.token_ids
+        box.exact = _is_exact(task)
         accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options)
         job = Job(job_id, accepted, box, owner.standing(tier_of(options)), visit)
         try:
@@ -160,7 +160,7 @@ class Dispatcher:
             self._replies.close(box)
             raise
         job = Job(job_id, accepted, box, owner.standing(tier_of(accepted.options)), visit)
-        box.exact = accepted.task.token_ids
+        box.exact = _is_exact(accepted.task)
         box.accept(partial(self._push, job, again=True))
         self._replies.fill(box)
         return job
@@ -190,6 +190,11 @@ class Dispatcher:
 def tier_of(options: Options) -> Tier:
     """That of a job. One that only another version knows is the default."""
     return next((tier for tier in Tier if tier == options.tier), Tier.DEFAULT)
+
+
+def _is_exact(task: Task) -> bool:
+    """See `Mailbox.exact`."""
+    return isinstance(task, TextTask) and task.token_ids
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from shared import streams
 from shared.errors import JobCancelled
-from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, State
+from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, State, TextTask
 from shared.tickets import Tickets
 from worker.choices import Candidate, Diverged, best, chooses_best, pass_over, restore, split, sum_up
 from worker.engines import UNTOLD, Engine
@@ -30,7 +30,9 @@ class GenerationRunner(Runner[Candidate]):
         tickets: Tickets,
     ) -> None:
         super().__init__(engine, quarantine, execution, publish, tickets)
-        self._task = execution.accepted.task
+        task = execution.accepted.task
+        assert isinstance(task, TextTask), "see runners.py"
+        self._task = task
         self._judged = chooses_best(self._task)
         self._candidates = split(self._task)
         continues = all(engine.continues(candidate.task) for candidate in self._candidates)

@@ -166,6 +166,7 @@ class ChatFormat:
 
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         task, opening = accepted.task, head(job_id, accepted, "chat.completion.chunk")
+        assert isinstance(task, Chat), "what `parse` makes"
         closing = {"usage": None} if options.include_usage else {}
 
         def chunk(

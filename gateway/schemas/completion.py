@@ -108,6 +108,7 @@ class CompletionFormat:
 
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         task, opening = accepted.task, head(job_id, accepted, _KIND)
+        assert isinstance(task, Completion), "what `parse` makes"
         closing = {"usage": None} if options.include_usage else {}
 
         def chunk(choice: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from shared.cancellation import Cancellable
 from shared.catalogue import ARCHITECTURES, AUTO, Model
 from shared.config import Config
 from shared.errors import EngineError
-from shared.protocol import Delta, Event, Task
+from shared.protocol import Delta, Event, TextTask
 from shared.registry import Card
 
 UNTOLD = -1
@@ -36,10 +36,10 @@ class Engine(Protocol):
     def trouble(self) -> str:
         """What keeps it from computing, although it has been loaded once; empty when nothing does."""
 
-    def continues(self, task: Task) -> bool:
+    def continues(self, task: TextTask) -> bool:
         """Whether `run` can go on after a part of this task's answer."""
 
-    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         """Compute one choice of one prompt; `index` of the events stays 0. A task with several is split before.
 
         `past` is what an earlier execution has sent: go on after it, as if nothing had happened; `max_tokens` and the
