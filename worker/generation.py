@@ -18,7 +18,7 @@ from worker.quarantine import Quarantine
 from worker.run import Runner
 
 
-class Generation(Runner[Candidate]):
+class GenerationRunner(Runner[Candidate]):
     """The computation of a `Chat` or a `Completion`."""
 
     def __init__(

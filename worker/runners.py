@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.protocol import Chat, Completion, Task
-from worker.generation import Generation
+from worker.generation import GenerationRunner
 from worker.run import Runner
 
-RUNNERS: dict[type[Task], type[Runner[Any]]] = {Chat: Generation, Completion: Generation}
+RUNNERS: dict[type[Task], type[Runner[Any]]] = {Chat: GenerationRunner, Completion: GenerationRunner}

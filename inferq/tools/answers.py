@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from shared.cancellation import Cancellation
 from shared.errors import InvalidRequest
 from shared.protocol import Chat, Event, Task
 from shared.registry import Ability
@@ -23,29 +24,6 @@ class Answers(Protocol):
 
     def cancel(self) -> None:
         """End the answer that is being given; from any thread."""
-
-
-class Cancellation:
-    """The execution of an answer: see `worker.engines.Execution`."""
-
-    def __init__(self) -> None:
-        self.cancelled = False
-        self._callbacks: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
-
-    def on_cancel(self, callback: Callable[[], None]) -> None:
-        with self._lock:
-            self._callbacks.append(callback)
-            cancelled = self.cancelled
-        if cancelled:
-            callback()
-
-    def cancel(self) -> None:
-        with self._lock:
-            self.cancelled = True
-            callbacks = list(self._callbacks)
-        for callback in callbacks:
-            callback()
 
 
 class EngineAnswers:
