@@ -1,0 +1,134 @@
+"""What a token costs in the gateway, the worker and Valkey, beside what it costs in another commit, in one run.
+
+    python -m bench.cost [--against COMMIT] [--runs N] [--streams N]
+
+Streamed chats over HTTP to the echo engine, which computes nothing: at a fixed rate, as a model brings tokens forth,
+and unbounded. Both sides have a Valkey of their own, and run in turns. Prints the CPU time of each part a token, what
+the parts use while nothing is asked of them, and the ratio pair by pair. The client's time is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import socket
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench.machine import cpu, describe, spread
+from tests.stack import Process, Stack, children, wait_for
+from tests.upgrade.releases import check_out
+from tests.upgrade.sides import THIS, Side
+
+AGAINST = "01c233d"
+RATE, PACED, UNBOUNDED = 30, 200, 1500
+"""Tokens a second of a stream that is paced, and tokens of a stream that is and of one that is not."""
+_CONTENT = re.compile(rb'"delta":\{"content"')
+
+Costs = dict[str, float]
+
+
+class Parts(Stack):
+    """A gateway process and a worker of one side."""
+
+    def __init__(self, directory: Path, side: Side, streams: int, rate: float) -> None:
+        super().__init__(directory, log_level="warning", slots=streams, echo_rate=rate)
+        self._side = side
+        self.start_gateway(processes=1)
+        self.worker = self._inferq("worker", "echo")
+        wait_for(lambda: self._get("/readyz"), "the worker's card", 60)
+        (gateway,) = children(self.gateway)
+        self._pids = {"gateway": gateway, "worker": self.worker.pid, "valkey": self.valkey.pid}
+
+    def _inferq(self, *arguments: str, **settings: Any) -> Process:
+        given = {f"INFERQ_{name.upper()}": str(value) for name, value in {**self.settings, **settings}.items()}
+        return self._start([*self._side.command, *arguments], env={**os.environ, **given}, cwd=self._side.folder)
+
+    def spent(self) -> Costs:
+        """Seconds of CPU so far."""
+        return {name: cpu(pid) for name, pid in self._pids.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="CPU time of a token, beside another commit")
+    parser.add_argument("--against", default=AGAINST, metavar="COMMIT", help=f"the other side [{AGAINST}]")
+    parser.add_argument("--runs", type=int, default=5, help="of each side [5]")
+    parser.add_argument("--streams", type=int, default=8, help="at once [8]")
+    given = parser.parse_args()
+    sides = (check_out(given.against), THIS)
+    print(describe("inferq", "redis", "rq", "gunicorn", "gevent"))
+    for rate, tokens in ((RATE, PACED), (0, UNBOUNDED)):
+        pace = f"{rate} tokens/s each" if rate else "unbounded"
+        print(f"\n{given.streams} streams of {tokens} tokens, {pace}, {given.runs} runs in turns; CPU a token:")
+        compare(sides, given.streams, rate, tokens, given.runs)
+
+
+def compare(sides: tuple[Side, Side], streams: int, rate: float, tokens: int, runs: int) -> None:
+    costs: dict[str, list[Costs]] = {side.name: [] for side in sides}
+    with ExitStack() as closing:
+        stacks = {}
+        for side in sides:
+            folder = Path(closing.enter_context(tempfile.TemporaryDirectory()))
+            stacks[side.name] = stack = Parts(folder, side, streams, rate)
+            closing.callback(stack.close)
+            chat_all(stack, streams, tokens)  # warms up
+        for _ in range(runs):
+            for name, stack in stacks.items():
+                costs[name].append(measure(stack, streams, tokens))
+        idle = {name: rest(stack) for name, stack in stacks.items()}
+    for name, seen in costs.items():
+        parts = ", ".join(f"{part} {spread([cost[part] for cost in seen], ' us', 0)}" for part in seen[0])
+        print(f"  {name:9} {spread([sum(cost.values()) for cost in seen], ' us', 0)}: {parts}")
+        print(f"  {'':9} with nothing to do: {', '.join(f'{part} {ms:.1f} ms/s' for part, ms in idle[name].items())}")
+    before, after = costs.values()
+    for part in before[0]:
+        print(f"  {part:9} {spread([b[part] / a[part] for a, b in zip(before, after, strict=True)])} of what it was")
+    ratios = [sum(b.values()) / sum(a.values()) for a, b in zip(before, after, strict=True)]
+    print(f"  together  {spread(ratios)} of what it was")
+
+
+def measure(stack: Parts, streams: int, tokens: int) -> Costs:
+    """Microseconds a token."""
+    before = stack.spent()
+    chat_all(stack, streams, tokens)
+    return {part: (seconds - before[part]) / (streams * tokens) * 1e6 for part, seconds in stack.spent().items()}
+
+
+def rest(stack: Parts, seconds: float = 5) -> Costs:
+    """Milliseconds of CPU a second while nothing is asked."""
+    before = stack.spent()
+    time.sleep(seconds)
+    return {part: (used - before[part]) / seconds * 1000 for part, used in stack.spent().items()}
+
+
+def chat_all(stack: Stack, streams: int, tokens: int) -> None:
+    with ThreadPoolExecutor(streams) as pool:
+        for count in pool.map(lambda _: chat(stack.port, tokens), range(streams)):
+            assert count == tokens, f"{count} tokens came of {tokens}"
+
+
+def chat(port: int, tokens: int) -> int:
+    """Read a streamed chat to its end; how many tokens came, each in a chunk of its own."""
+    content = " ".join(f"word{number}" for number in range(tokens))
+    body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": content}], "stream": True})
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        pieces = []
+        while piece := connection.recv(65_536):
+            pieces.append(piece)
+    answer = b"".join(pieces)
+    assert b"data: [DONE]" in answer, answer[-300:]
+    return len(_CONTENT.findall(answer))
+
+
+if __name__ == "__main__":
+    main()
