@@ -15,6 +15,7 @@ class Answer(IntEnum):
     FENCED = 0
     OK = 1
     CANCELLED = 2
+    PREEMPTED = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from shared.tickets import Tickets
 from tests.calls import CHATS, LATER, busy, chat, data, post_later, problem, said, spoken
 from tests.record import read
 from tests.stack import Stack, running, wait_for
+from tests.transitions import append
 
 TEXT = "an answer of six words altogether"
 MOST = 10
@@ -200,9 +201,7 @@ def test_a_running_job_has_all_the_time_it_needs(http: httpx.Client) -> None:
 
 @pytest.fixture
 def tickets(empty: Stack) -> Tickets:
-    tickets = Tickets(empty.redis)
-    tickets.load()
-    return tickets
+    return Tickets(empty.redis)
 
 
 def submit(tickets: Tickets, job_id: str, wait: float = 60) -> None:
@@ -221,10 +220,8 @@ def start(tickets: Tickets, job_id: str, ago: float) -> bool:
 
 
 def end(tickets: Tickets, job_id: str, state: State = State.COMPLETED) -> None:
-    pipe = tickets.client.pipeline(transaction=False)
     event = Done(Usage(1, 1)) if state is State.COMPLETED else Failed("engine_error", "It failed.")
-    tickets.append(pipe, "m", job_id, "x", first=1, events=[event], state=state)
-    pipe.execute()
+    append(tickets, job_id, "x", 1, event, state=state)
 
 
 def waits(tickets: Tickets, *positions: int) -> list[float | None]:

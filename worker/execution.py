@@ -53,12 +53,15 @@ class Execution:
         self.fenced = False
         """Another execution owns the job: emit nothing, send nothing."""
         self.handed_back = False
+        self.preempted = False
+        """A better job waits for its place: it is to be handed back."""
         self._waited = claim.waited
         self._began = time.monotonic()
         self._events: list[Event] = []
         self._answered = False
         self._state: State | None = None
         self._cancelled = False
+        self._spoiled = False
         self._callbacks: list[Callable[[], None]] = []
         self._on_over = on_over
         self._lock = threading.Lock()
@@ -101,6 +104,10 @@ class Execution:
         self.cancel()
         self._on_over(self)
 
+    def preempt(self) -> None:
+        """A better job waits for its place."""
+        self.preempted = True
+
     def end(self) -> None:
         """Its last event is stored."""
         self._on_over(self)
@@ -126,13 +133,17 @@ class Execution:
             events = self._events[first : first + _MOST]
             return events, self._state if first + len(events) == len(self._events) else None
 
-    def spoil(self, error: InferqError) -> None:
-        """What is unsent cannot be sent: the job fails instead."""
+    def spoil(self, error: InferqError) -> bool:
+        """What is unsent cannot be sent: the job fails instead. False when that cannot be sent either."""
         with self._lock:
+            if self._spoiled:
+                return False
+            self._spoiled = True
             del self._events[self.stored - self.before :]
             self._events.append(Failed(error.code, error.message, error.param))
             self._state = State.FAILED
         self.cancel()
+        return True
 
     @property
     def pending(self) -> bool:

@@ -10,15 +10,13 @@ import logging
 import threading
 import time
 
-from redis import Redis
-from redis.client import Pipeline
-from redis.exceptions import NoScriptError
+from redis import Redis, ResponseError
 
 from shared.errors import InferqError
 from shared.loops import Loops
 from shared.protocol import Event, State
 from shared.ticket import Answer
-from shared.tickets import Tickets
+from shared.tickets import Addition, Tickets, addition
 from worker.execution import Execution
 
 log = logging.getLogger(__name__)
@@ -28,6 +26,7 @@ GATHER = 0.002
 """Seconds to wait for the tokens of the other slots, which a batch brings forth at the same time."""
 PAUSE = 0.2
 """Seconds between two tries while Redis is away."""
+_UNWRITTEN = InferqError("The worker could not write the answer; its log says why.")
 
 
 class Publisher:
@@ -47,10 +46,12 @@ class Publisher:
     def publish(self, execution: Execution, event: Event, state: State | None = None) -> None:
         """Send an event; `state` marks the last one."""
         first = execution.add(event, state)
+        urgent = first or state is not None
         with self._changed:
+            if urgent or not self._waiting:  # a notice wakes a thread, which costs more than the event itself
+                self._changed.notify()
             self._waiting[execution.id] = execution
-            self._urgent = self._urgent or first or state is not None
-            self._changed.notify()
+            self._urgent = self._urgent or urgent
 
     def stop(self) -> None:
         """Send what is there, then end; gives up after a second if Redis is away."""
@@ -75,8 +76,6 @@ class Publisher:
             unsent = self._send(batch)
         finally:
             self._take_back(unsent)
-        if unsent:
-            time.sleep(PAUSE)
 
     def _take_back(self, unsent: list[Execution]) -> None:
         """These have not arrived; they are sent again with what has come meanwhile."""
@@ -84,55 +83,53 @@ class Publisher:
             self._waiting = {e.id: e for e in unsent} | self._waiting
 
     def _send(self, batch: list[Execution]) -> list[Execution]:
-        """Send what is unsent; the executions whose events did not arrive."""
-        pipe = self._client.pipeline(transaction=False)
-        for e in batch:
-            self._append(pipe, e)
-        results = pipe.execute(raise_on_error=False)
-        if any(isinstance(result, NoScriptError) for result in results):
-            self._tickets.load()
-            return self._send(batch)
-        again = []
-        for e, result in zip(batch, results, strict=True):
-            if isinstance(result, Exception):
-                log.warning("holding back the events of a job: %s", result, extra=e.names)
-                again.append(e)
-            elif not self._note(e, Answer(result[0]), int(result[1])):
-                again.append(e)
-        return again
-
-    def _append(self, pipe: Pipeline, e: Execution) -> None:
-        """Add what an execution has to send. What cannot be written fails its job, and no other."""
+        """Send what is unsent; the executions of which something is left to be sent."""
+        if not batch:
+            return []
         try:
-            self._append_events(pipe, e)
+            answers = self._tickets.append(self._model, [self._addition(e) for e in batch])
+        except ResponseError as exc:  # what is wrong is not a job's
+            log.warning("holding back the events of %d jobs: %s", len(batch), exc)
+            time.sleep(PAUSE)
+            return batch
+        return [e for e, answer in zip(batch, answers, strict=True) if not self._note(e, answer)]
+
+    def _addition(self, e: Execution) -> Addition:
+        """What an execution has to send. What cannot be written fails its job, and no other."""
+        try:
+            return self._pack(e)
         except Exception:
             log.exception("the events of a job cannot be written", extra=e.names)
-            e.spoil(InferqError("The worker could not write the answer; its log says why."))
-            self._append_events(pipe, e)
+            e.spoil(_UNWRITTEN)
+            return self._pack(e)
 
-    def _append_events(self, pipe: Pipeline, e: Execution) -> None:
+    def _pack(self, e: Execution) -> Addition:
         events, state = e.unsent()
-        self._tickets.append(pipe, self._model, e.job_id, e.id, first=e.stored + 1, events=events, state=state)
+        return addition(e.job_id, e.id, first=e.stored + 1, events=events, state=state)
 
-    def _note(self, e: Execution, answer: Answer, stored: int) -> bool:
-        """Take in the answer to an append; False when the events have to be sent again."""
-        if answer is Answer.FENCED:
-            log.warning("the job belongs to another execution now", extra=e.names)
-            e.fence()
-        elif answer is Answer.RESEND:
-            if stored < e.before:  # the server lost events of an earlier execution, which we do not have: run again
-                self._tickets.release(self._model, [(e.job_id, e.id)])
+    def _note(self, e: Execution, answer: tuple[Answer, int] | ResponseError) -> bool:
+        """Take in the answer to an append; False when something is left to be sent."""
+        match answer:
+            case ResponseError():
+                log.error("the events of a job cannot be written: %s", answer, extra=e.names)
+                if e.spoil(_UNWRITTEN):
+                    return False
                 e.fence()
-            else:
+            case (Answer.FENCED, _):
+                log.warning("the job belongs to another execution now", extra=e.names)
+                e.fence()
+            case (Answer.RESEND, stored) if stored >= e.before:
                 e.stored = stored
                 return False
-        else:
-            e.stored = stored
-            if answer is Answer.CANCELLED:
-                e.cancel()
+            case (Answer.RESEND, _):  # the server lost events of an earlier execution, which we do not have: run again
+                self._tickets.release(self._model, [(e.job_id, e.id)])
+                e.fence()
+            case (wish, stored):
+                e.stored = stored
+                if wish is Answer.CANCELLED:
+                    e.cancel()
+                elif wish is Answer.PREEMPTED:
+                    e.preempt()
         if e.settled:
             e.end()
-        elif e.pending and not e.fenced:
-            with self._changed:
-                self._waiting[e.id], self._urgent = e, True
-        return True
+        return e.fenced or not e.pending

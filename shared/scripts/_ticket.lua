@@ -1,6 +1,6 @@
 -- What the scripts share; put after each script's first line by shared/tickets.py.
 --
--- Keys (all scripts; <id> a job, <model> a queue, <reply> the reply stream of a gateway process, `iq:reply:<its name>`):
+-- Keys (all scripts; <id> a job, <model> a queue, <reply> the reply stream of a gateway process, `iq:reply:2:<its name>`):
 --   iq:job:<id>          the ticket, a hash: state model owner created wait deadline keep tries returned cancel exec worker
 --                        started ended idempotency joined, and
 --                        seq      number of the last event      by    the execution that wrote it, `0` for one of these scripts
@@ -11,6 +11,8 @@
 --                        parts    somebody reads the answer as it comes, so that nothing of it can be taken back
 --   iq:events:<id>       the job's stream; an entry's id is the number of its last event, `f` that of its first, `x` its execution
 --                        and `e` its events; entry 0-1 is `Accepted`
+--   <reply>              an entry's `m` is in MessagePack a list of {<id>, first, last, execution, events}; those named by release 0.1.0,
+--                        without the 2, get an entry a job: `j`, `f`, `l`, `x` and `e`
 --   iq:leases:<model>    running jobs by the time at which their lease ends      iq:deadlines:<model>  queued jobs by deadline
 --   iq:lingering:<model> jobs whose client may come again, by the time at which they are cancelled if it does not
 --   iq:orphans:<print>:<n>     such jobs by the fingerprint of their request and the client's count of attempts
@@ -37,16 +39,28 @@ local function accepted(id)
   return fields
 end
 
+local function names(field) return string.gmatch(field or '', '%S+') end
+
 -- The reply streams that get the job's events.
-local function replies(id) return string.gmatch(redis.call('HGET', ticket(id), 'reply') or '', '%S+') end
+local function replies(id) return names(redis.call('HGET', ticket(id), 'reply')) end
+
+-- Write events first..last (one JSON array) of the execution `by` to the job's stream, and further fields to its ticket.
+local function record(id, first, last, by, blob, ...)
+  redis.call('XADD', 'iq:events:' .. id, last .. '-0', 'f', first, 'x', by, 'e', blob)
+  redis.call('HSET', ticket(id), 'seq', last, 'by', by, ...)
+end
+
+-- Write events of jobs, {id, first, last, by, blob} each, to a reply stream if it lives.
+local function tell(reply, news)
+  local function add(...) redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', 20000, '*', ...) end
+  if string.find(reply, '^iq:reply:2:') then return add('m', cmsgpack.pack(news)) end
+  for _, n in ipairs(news) do add('j', n[1], 'f', n[2], 'l', n[3], 'x', n[4], 'e', n[5]) end -- a gateway of release 0.1.0
+end
 
 -- Write events first..last (one JSON array) of the execution `by` to the job's stream, and to the reply streams that live.
 local function emit(id, first, last, by, blob)
-  redis.call('XADD', 'iq:events:' .. id, last .. '-0', 'f', first, 'x', by, 'e', blob)
-  for reply in replies(id) do
-    redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', 20000, '*', 'j', id, 'f', first, 'l', last, 'x', by, 'e', blob)
-  end
-  redis.call('HSET', ticket(id), 'seq', last, 'by', by)
+  record(id, first, last, by, blob)
+  for reply in replies(id) do tell(reply, { { id, first, last, by, blob } }) end
 end
 
 -- Have the job's further events written to one more reply stream.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from shared.protocol import State
+from shared.protocol import Event, State
 
 DAY = 86_400_000
 """In milliseconds, like all times here."""
@@ -18,6 +19,16 @@ class Entry:
     last: int
     by: str
     blob: str
+
+
+class Addition(NamedTuple):
+    """Events that an execution sends; without one it is nothing that can be understood."""
+
+    job_id: str
+    execution: str
+    first: int
+    events: tuple[Event, ...]
+    state: State | None
 
 
 @dataclass
