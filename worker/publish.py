@@ -21,7 +21,7 @@ from worker.execution import Execution
 
 log = logging.getLogger(__name__)
 
-PACK = 0.010
+PACK = 0.020
 GATHER = 0.002
 """Seconds to wait for the tokens of the other slots, which a batch brings forth at the same time."""
 PAUSE = 0.2
