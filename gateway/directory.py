@@ -6,8 +6,7 @@ else the one whose id comes first in the alphabet: every gateway decides the sam
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from redis import Redis
 
 from shared import registry

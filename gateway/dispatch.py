@@ -19,10 +19,11 @@ from gateway.mailbox import Mailbox
 from gateway.pace import Pace, Turn
 from gateway.reconcile import Reconciler
 from gateway.replies import Replies
+from gateway.schemas import Format
 from shared import streams
 from shared.config import Config
 from shared.errors import JobNotFound, QueueFull, StoreUnavailable
-from shared.protocol import Accepted, Delta, Done, Event, Failed, State, Task
+from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, State, Task
 from shared.store import Outage, translated
 from shared.ticket import NOBODY
 from shared.tickets import Tickets
@@ -54,7 +55,7 @@ class Dispatcher:
         self._config = config
         self._pace = Pace(tickets)
 
-    def submit(self, task: Task, prefix: str, owner: str, request_id: str, visit: Visit) -> Job:
+    def submit(self, task: Task, wire: Format, options: Options, owner: str, request_id: str, visit: Visit) -> Job:
         """Accept a task: once this returns, it will be answered. End with `close`, unless nobody waits.
 
         A client that comes again gets the job of its attempt before.
@@ -64,10 +65,11 @@ class Dispatcher:
         task = self._directory.admit(task)
         if self._replies.trouble:
             raise StoreUnavailable(self._replies.trouble)
-        job_id, attempt = prefix + uuid4().hex, visit.attempt
+        job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
         box.exact = task.token_ids
-        job = Job(job_id, Accepted(task, int(time.time()), owner, request_id), box, visit)
+        accepted = Accepted(task, int(time.time()), owner, request_id, wire.name, options)
+        job = Job(job_id, accepted, box, visit)
         try:
             with translated():
                 taken = self._push(job)

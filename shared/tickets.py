@@ -93,7 +93,7 @@ class Tickets:
         """Make `execution` the job's owner; None when the entry was a hint without a job behind it."""
         args: list[str | int] = [model, job_id, execution, lease_ms, worker]
         mine, seq, tries, accepted, waited = self._claim(keys=[], args=args)
-        return Claim(int(seq), int(tries), accepted.decode(), int(waited)) if mine else None
+        return Claim(int(seq), int(tries), accepted, int(waited)) if mine else None
 
     def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | ResponseError]:
         """Add events to jobs; of each the answer and the number of the last event that is stored.
@@ -198,7 +198,7 @@ def addition(job_id: str, execution: str, *, first: int, events: Sequence[Event]
     Raises whatever an event raises that cannot be written.
     """
     tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
-    packed = (job_id, execution, first, len(events), encode(events).encode().decode(), tokens)
+    packed = (job_id, execution, first, len(events), encode(events).decode(), tokens)
     return (*packed, state, _ending(events[-1])) if state else packed
 
 

@@ -7,11 +7,12 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shared.catalogue import Model
 from shared.config import Config

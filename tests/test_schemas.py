@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask, request
 from marshmallow import Schema
-from openai.types import Completion as OpenAICompletion
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from gateway import errors
-from gateway.schemas import FORMATS, Options, WireFormat
+from gateway.schemas import FORMATS, Format
 from gateway.schemas.body import load_json
 from gateway.schemas.chat import ChatSchema, MessageSchema
 from gateway.schemas.completion import CompletionSchema
+from gateway.schemas.openai import render_failure
+from gateway.schemas.outcomes import failure, outcome
 from gateway.schemas.parameters import Only
 from gateway.schemas.problem import CODES
 from gateway.schemas.sampling import StreamOptions
 from shared.errors import InferqError, InvalidRequest
 from shared.protocol import (
-    Accepted,
     Chat,
     Completion,
-    Delta,
-    Done,
-    Event,
     Failed,
     Message,
-    Progress,
+    Options,
     Sampling,
-    Task,
-    Usage,
 )
 
-CHAT, COMPLETION = FORMATS[Chat], FORMATS[Completion]
+CHAT, COMPLETION = FORMATS["openai.chat"], FORMATS["openai.completion"]
 USER = {"role": "user", "content": "Hi"}
 DOCS = Path(__file__).parent.parent / "docs" / "api.md"
 
@@ -50,10 +43,10 @@ def completion(**given: Any) -> tuple[Any, Options]:
     return COMPLETION.parse({"model": "m", "prompt": "Once", **given}, seed=7)
 
 
-def refused(body: object, kind: type[Task] = Chat) -> tuple[str | None, str]:
+def refused(body: object, wire: Format = CHAT) -> tuple[str | None, str]:
     """(param, code) of the error; every message is words that name the parameter."""
     with pytest.raises(InvalidRequest) as caught:
-        FORMATS[kind].parse(body, seed=7)
+        wire.parse(body, seed=7)
     error = caught.value
     assert error.message.endswith(".")
     assert error.message.isprintable()
@@ -103,7 +96,7 @@ def test_sampling_is_taken_over(parse: Any, name: str, value: object) -> None:
 @pytest.mark.parametrize("base", [{"messages": [USER]}, {"prompt": "Once"}])
 @pytest.mark.parametrize(("name", "value", "code"), FORBIDDEN)
 def test_sampling_out_of_bounds_or_of_another_type(base: dict[str, Any], name: str, value: object, code: str) -> None:
-    param, found = refused({"model": "m", **base, name: value}, Chat if "messages" in base else Completion)
+    param, found = refused({"model": "m", **base, name: value}, CHAT if "messages" in base else COMPLETION)
     assert param == name
     assert code in found
 
@@ -125,7 +118,7 @@ def test_limits_of_chat() -> None:
     assert chat(max_tokens=9)[0].sampling.max_tokens == 9
     assert chat(max_completion_tokens=None, max_tokens=9)[0].sampling.max_tokens == 9
     assert refused_chat(max_completion_tokens=0) == ("max_completion_tokens", "integer_below_min_value")
-    assert refused({"model": "m", "prompt": "", "max_completion_tokens": 1}, Completion)[1] == "unknown_parameter"
+    assert refused({"model": "m", "prompt": "", "max_completion_tokens": 1}, COMPLETION)[1] == "unknown_parameter"
     assert completion(max_tokens=None)[0].sampling.max_tokens == 16
 
 
@@ -172,12 +165,12 @@ def test_streaming() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "kind", "base"),
-    [(ChatSchema, Chat, {"messages": [USER]}), (CompletionSchema, Completion, {"prompt": "Once"})],
+    ("schema", "wire", "base"),
+    [(ChatSchema, CHAT, {"messages": [USER]}), (CompletionSchema, COMPLETION, {"prompt": "Once"})],
 )
-def test_null_means_not_given(schema: type[Schema], kind: type[Task], base: dict[str, Any]) -> None:
+def test_null_means_not_given(schema: type[Schema], wire: Format, base: dict[str, Any]) -> None:
     nulls = dict.fromkeys(schema().fields)
-    assert FORMATS[kind].parse({**nulls, "model": "m", **base}, 7) == FORMATS[kind].parse({"model": "m", **base}, 7)
+    assert wire.parse({**nulls, "model": "m", **base}, 7) == wire.parse({"model": "m", **base}, 7)
 
 
 @pytest.mark.parametrize("parse", [chat, completion])
@@ -212,21 +205,21 @@ def test_without_effect_but_not_just_anything(given: dict[str, Any], param: str)
 
 
 RESTRICTED = [
-    (kind, name, field)
-    for kind, schema in ((Chat, ChatSchema()), (Completion, CompletionSchema()))
+    (wire, name, field)
+    for wire, schema in ((CHAT, ChatSchema()), (COMPLETION, CompletionSchema()))
     for name, field in schema.fields.items()
     if isinstance(field, Only)
 ]
 
 
-@pytest.mark.parametrize(("kind", "name", "field"), RESTRICTED)
-def test_unsupported_only_where_it_asks_for_nothing(kind: type[Task], name: str, field: Only) -> None:
-    body = {"model": "m", "messages": [USER]} if kind is Chat else {"model": "m", "prompt": "Once"}
+@pytest.mark.parametrize(("wire", "name", "field"), RESTRICTED)
+def test_unsupported_only_where_it_asks_for_nothing(wire: Format, name: str, field: Only) -> None:
+    body = {"model": "m", "messages": [USER]} if wire is CHAT else {"model": "m", "prompt": "Once"}
     for value in field.accepted:
-        assert FORMATS[kind].parse({**body, name: value}, 7) == FORMATS[kind].parse(body, 7)
+        assert wire.parse({**body, name: value}, 7) == wire.parse(body, 7)
     for value in (2, 0.0, 1.0, "required", [{"type": "function"}], {"type": "json_object"}, {"50256": -100}):
         code = "unsupported_value" if field.accepted else "unsupported_parameter"
-        assert refused({**body, name: value}, kind) == (name, code)
+        assert refused({**body, name: value}, wire) == (name, code)
 
 
 @pytest.mark.parametrize(
@@ -268,15 +261,6 @@ def test_near_misses(given: dict[str, Any], expected: str) -> None:
 )
 def test_messages(message: dict[str, Any], expected: Message) -> None:
     assert chat(messages=[USER, message])[0].messages[1] == expected
-
-
-def test_an_answer_can_be_sent_back() -> None:
-    answer = ChatCompletion.model_validate(CHAT.render("chatcmpl-1", ACCEPTED, EVENTS))
-    message = answer.choices[0].message
-    for sent in (message.model_dump(), message.model_dump(exclude_none=True)):
-        assert chat(messages=[USER, sent])[0].messages[1] == Message("assistant", "Hello there")
-    sent = {**message.model_dump(), "annotations": []}
-    assert chat(messages=[sent])[0].messages == (Message("assistant", "Hello there"),)
 
 
 def part(**fields: Any) -> dict[str, Any]:
@@ -364,7 +348,7 @@ def test_bad_bodies(body: object, expected: tuple[str | None, str]) -> None:
     ],
 )
 def test_bad_prompts(prompt: object, param: str, code: str) -> None:
-    assert refused({"model": "m", "prompt": prompt}, Completion) == (param, code)
+    assert refused({"model": "m", "prompt": prompt}, COMPLETION) == (param, code)
 
 
 @pytest.mark.parametrize(
@@ -388,7 +372,7 @@ def test_prompts(prompt: object, expected: tuple[object, ...]) -> None:
     "given", [{"n": 2, "best_of": 1}, {"best_of": 2, "stream": True}, {"n": 2, "best_of": 3, "stream": True}]
 )
 def test_best_of_needs_more_than_n_and_no_stream(given: dict[str, Any]) -> None:
-    assert refused({"model": "m", "prompt": "x", **given}, Completion) == ("best_of", "invalid_value")
+    assert refused({"model": "m", "prompt": "x", **given}, COMPLETION) == ("best_of", "invalid_value")
 
 
 def test_best_of_is_n_unless_it_is_given() -> None:
@@ -434,141 +418,6 @@ def test_good_json() -> None:
     assert load_json('\ufeff{"a": ["é", 1.5, null]}'.encode()) == {"a": ["é", 1.5, None]}
 
 
-# --- answers
-
-ACCEPTED = Accepted(Chat("m", (Message("user", "Hi"),), Sampling(seed=1)), created=1_700_000_000)
-ACCEPTED_TEXT = Accepted(Completion("m", ("Hi",), Sampling(seed=1)), created=1_700_000_000)
-EVENTS: list[Event] = [
-    Progress(1, 5),
-    Delta("Hello", (1,)),
-    Delta("", (2,)),
-    Progress(5, 5),
-    Delta(" there", (3,), finish_reason="length"),
-    Done(Usage(5, 3, cached_tokens=2)),
-]
-USAGE = {
-    "prompt_tokens": 5,
-    "completion_tokens": 3,
-    "total_tokens": 8,
-    "prompt_tokens_details": {"cached_tokens": 2},
-}
-HEAD = {"id": "j", "created": 1_700_000_000, "model": "m"}
-
-
-def chunked(
-    wire: WireFormat, accepted: Accepted, events: Iterable[Event], include_usage: bool
-) -> Iterator[dict[str, Any]]:
-    chunks = wire.render_chunks("j", accepted, include_usage)
-    for event in events:
-        yield from chunks(event)
-
-
-def test_chat_answer() -> None:
-    answer = CHAT.render("j", ACCEPTED, EVENTS)
-    ChatCompletion.model_validate(answer, strict=True)
-    assert answer == {
-        **HEAD,
-        "object": "chat.completion",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "Hello there", "refusal": None},
-                "logprobs": None,
-                "finish_reason": "length",
-            }
-        ],
-        "usage": USAGE,
-    }
-
-
-def test_completion_answer() -> None:
-    answer = COMPLETION.render("j", ACCEPTED_TEXT, EVENTS)
-    OpenAICompletion.model_validate(answer, strict=True)
-    assert answer == {
-        **HEAD,
-        "object": "text_completion",
-        "choices": [{"index": 0, "text": "Hello there", "logprobs": None, "finish_reason": "length"}],
-        "usage": USAGE,
-    }
-
-
-@pytest.mark.parametrize("include_usage", [False, True])
-def test_chat_chunks(include_usage: bool) -> None:
-    chunks = list(chunked(CHAT, ACCEPTED, EVENTS, include_usage))
-    head = {**HEAD, "object": "chat.completion.chunk"}
-    tail: dict[str, Any] = {"usage": None} if include_usage else {}
-    deltas: list[tuple[dict[str, str], str | None]] = [
-        ({"role": "assistant", "content": ""}, None),
-        ({"content": "Hello"}, None),
-        ({"content": " there"}, None),
-        ({}, "length"),
-    ]
-    expected: list[dict[str, Any]] = [
-        {**head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}], **tail}
-        for delta, reason in deltas
-    ]
-    if include_usage:
-        expected.append({**head, "choices": [], "usage": USAGE})
-    assert chunks == expected
-    for chunk in chunks:
-        ChatCompletionChunk.model_validate(chunk, strict=True)
-
-
-@pytest.mark.parametrize("include_usage", [False, True])
-def test_completion_chunks(include_usage: bool) -> None:
-    chunks = list(chunked(COMPLETION, ACCEPTED_TEXT, EVENTS, include_usage))
-    head = {**HEAD, "object": "text_completion"}
-    tail: dict[str, Any] = {"usage": None} if include_usage else {}
-    expected: list[dict[str, Any]] = [
-        {**head, "choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": reason}], **tail}
-        for text, reason in (("Hello", None), (" there", "length"))
-    ]
-    if include_usage:
-        expected.append({**head, "choices": [], "usage": USAGE})
-    assert chunks == expected
-    for chunk in chunks:
-        # The SDK's type knows no chunk without a reason, though OpenAI sends them.
-        whole = [{**choice, "finish_reason": choice["finish_reason"] or "stop"} for choice in chunk["choices"]]
-        OpenAICompletion.model_validate({**chunk, "choices": whole}, strict=True)
-
-
-def test_each_event_gives_its_own_chunks() -> None:
-    chunks = CHAT.render_chunks("j", ACCEPTED, include_usage=False)
-    assert list(chunks(Progress(1, 5))) == []
-    first = [chunk["choices"][0]["delta"] for chunk in chunks(Delta("Hello"))]
-    assert first == [{"role": "assistant", "content": ""}, {"content": "Hello"}]
-    assert [chunk["choices"][0]["delta"] for chunk in chunks(Delta(" there"))] == [{"content": " there"}]
-
-
-def test_an_empty_answer_is_an_answer() -> None:
-    events: list[Event] = [Delta(finish_reason="stop"), Done(Usage(5, 0))]
-    assert CHAT.render("j", ACCEPTED, events)["choices"][0]["message"]["content"] == ""
-    assert [c["choices"][0]["delta"] for c in chunked(CHAT, ACCEPTED, events, False)] == [
-        {"role": "assistant", "content": ""},
-        {},
-    ]
-    assert [c["choices"][0]["finish_reason"] for c in chunked(COMPLETION, ACCEPTED_TEXT, events, False)] == ["stop"]
-
-
-def test_choices_are_kept_apart() -> None:
-    events: list[Event] = [
-        Delta("a"),
-        Delta("x", index=1),
-        Delta("y", index=1, finish_reason="stop"),
-        Delta("b", finish_reason="length"),
-        Done(Usage(1, 4)),
-    ]
-    answer = ChatCompletion.model_validate(CHAT.render("j", ACCEPTED, events), strict=True)
-    assert [(c.index, c.message.content, c.finish_reason) for c in answer.choices] == [
-        (0, "ab", "length"),
-        (1, "xy", "stop"),
-    ]
-    streamed = {0: "", 1: ""}
-    for chunk in chunked(COMPLETION, ACCEPTED_TEXT, events, False):
-        streamed[chunk["choices"][0]["index"]] += chunk["choices"][0]["text"]
-    assert streamed == {0: "ab", 1: "xy"}
-
-
 # --- errors
 
 
@@ -580,7 +429,7 @@ def app() -> Flask:
 
     @app.post("/fail/<code>")
     def fail(code: str) -> str:
-        raise errors.failure(Failed(code, "It failed.", "prompt"))
+        raise failure(Failed(code, "It failed.", "prompt"))
 
     @app.post("/bug")
     def bug() -> str:
@@ -635,7 +484,8 @@ def test_every_code_has_its_answer(app: Flask, code: str) -> None:
     assert kind == {429: "rate_limit_error"}.get(status, "server_error" if status >= 500 else "invalid_request_error")
     assert response.headers.get("x-should-retry") == (None if code in REPEATABLE | SOON.keys() else "false")
     assert response.headers.get("Retry-After") == SOON.get(code)
-    assert errors.body(InferqError("It failed.", param="prompt", code=code)) == response.get_json()
+    error = InferqError("It failed.", param="prompt", code=code)
+    assert render_failure(error, outcome(code).status) == response.get_json()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TypeVar, assert_never
+
+from msgspec.structs import replace
 
 from shared import logs, streams
 from shared.errors import HostDied, HostUnavailable, InferqError, JobCancelled

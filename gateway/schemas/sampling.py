@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import Any
 
@@ -10,8 +9,7 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Object, Only, Strict, Text
 from gateway.schemas.problem import first, named, refuse, shown, wrong_type
-from gateway.schemas.wire import Options
-from shared.protocol import Sampling
+from shared.protocol import Options, Sampling
 
 _SEEDS = 2**32 - 1
 """Engines take seeds of 32 bits, and llama.cpp's highest means: choose one."""
@@ -19,7 +17,7 @@ _SEEDS = 2**32 - 1
 _MAX_BIASES = 1024
 _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}")
 
-_SAMPLING = {field.name for field in dataclasses.fields(Sampling)}
+_SAMPLING = frozenset(Sampling.__struct_fields__)
 
 
 class Stop(Array):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http.client
 import json
 import socket
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec.structs import asdict
 
 from inferq.errors import GatewayError
 from shared.errors import InvalidRequest, JobCancelled
@@ -116,12 +117,12 @@ class GatewayAnswers:
 def _body(task: Task) -> dict[str, Any]:
     body: dict[str, Any] = {
         name: value
-        for name, value in dataclasses.asdict(task.sampling).items()
+        for name, value in asdict(task.sampling).items()
         if value is not None and value != () and value is not False
     }
     if "logit_bias" in body:
         body["logit_bias"] = {str(token): bias for token, bias in body["logit_bias"]}
     body |= {"model": task.model, "stream": True, "stream_options": {"include_usage": True}}
     if isinstance(task, Chat):
-        return body | {"messages": [dataclasses.asdict(message) for message in task.messages]}
+        return body | {"messages": [asdict(message) for message in task.messages]}
     return {"max_tokens": _UNLIMITED} | body | {"prompt": task.prompt[0]}

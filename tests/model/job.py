@@ -18,7 +18,7 @@ class Entry:
     first: int
     last: int
     by: str
-    blob: str
+    blob: bytes
 
 
 class Addition(NamedTuple):
@@ -38,7 +38,7 @@ class Job:
     id: str
     model: str
     owner: str
-    accepted: str
+    accepted: bytes
     created: int
     wait: int
     keep: int

@@ -131,7 +131,8 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
 
 
 def _fields(entry: Entry) -> dict[str, Any]:
-    return {"f": str(entry.first), "x": entry.by, "e": json.loads(entry.blob) if entry.by == "0" else entry.blob}
+    blob = json.loads(entry.blob) if entry.by == "0" else entry.blob.decode()
+    return {"f": str(entry.first), "x": entry.by, "e": blob}
 
 
 def _told(news: list[tuple[str, Entry]], together: bool) -> dict[str, Any]:

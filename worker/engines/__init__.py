@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from msgspec import structs
+
 from shared.catalogue import AUTO, ENGINES, Model
 from shared.config import Config
 from shared.errors import EngineError
@@ -114,7 +116,7 @@ def with_prompt(events: Iterable[Event], tokens: Sequence[int]) -> Iterator[Even
     told = False
     for event in events:
         if isinstance(event, Delta) and not told:
-            event, told = replace(event, prompt_tokens=tuple(tokens)), True
+            event, told = structs.replace(event, prompt_tokens=tuple(tokens)), True
         yield event
 
 

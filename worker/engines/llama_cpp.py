@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from shared.catalogue import Model
 from shared.config import Config
