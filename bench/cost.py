@@ -1,10 +1,11 @@
 """What a token costs in the gateway, the worker and Valkey, beside what it costs in another commit, in one run.
 
-    python -m bench.cost [--against COMMIT] [--runs N] [--streams N]
+    python -m bench.cost [--against COMMIT] [--runs N] [--streams N] [--model NAME]
 
-Streamed chats over HTTP to the echo engine, which computes nothing: at a fixed rate, as a model brings tokens forth,
-and unbounded. Both sides have a Valkey of their own, and run in turns. Prints the CPU time of each part a token, what
-the parts use while nothing is asked of them, and the ratio pair by pair. The client's time is not counted.
+Streamed chats over HTTP to the echo engine, which computes nothing: at a fixed rate, and unbounded; or to another
+model, which brings the tokens of all streams forth at one time, and whose engine host is not counted. Both sides have
+a Valkey of their own, and run in turns. Prints the CPU time of each part a token, what the parts use while nothing is
+asked of them, and the ratio pair by pair. The client's time is not counted.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from tests.upgrade.releases import check_out
 from tests.upgrade.sides import THIS, Side
 
 AGAINST = "01c233d"
-RATE, PACED, UNBOUNDED = 30, 200, 1500
-"""Tokens a second of a stream that is paced, and tokens of a stream that is and of one that is not."""
+RATE, PACED, UNBOUNDED, COMPUTED = 30, 200, 1500, 64
+"""Tokens a second of a stream that is paced, and tokens of a stream that is, of one that is not, and of a model's."""
 _CONTENT = re.compile(rb'"delta":\{"content"')
 
 Costs = dict[str, float]
@@ -37,11 +38,14 @@ Costs = dict[str, float]
 class Parts(Stack):
     """A gateway process and a worker of one side."""
 
-    def __init__(self, directory: Path, side: Side, streams: int, rate: float) -> None:
+    def __init__(self, directory: Path, side: Side, model: str, streams: int, rate: float) -> None:
         super().__init__(directory, log_level="warning", slots=streams, echo_rate=rate)
         self._side = side
+        self.model = model
+
+    def serve(self) -> None:
         self.start_gateway(processes=1)
-        self.worker = self._inferq("worker", "echo")
+        self.worker = self._inferq("worker", self.model)
         wait_for(lambda: self._get("/readyz"), "the worker's card", 60)
         (gateway,) = children(self.gateway)
         self._pids = {"gateway": gateway, "worker": self.worker.pid, "valkey": self.valkey.pid}
@@ -60,23 +64,26 @@ def main() -> None:
     parser.add_argument("--against", default=AGAINST, metavar="COMMIT", help=f"the other side [{AGAINST}]")
     parser.add_argument("--runs", type=int, default=5, help="of each side [5]")
     parser.add_argument("--streams", type=int, default=8, help="at once [8]")
+    parser.add_argument("--model", default="echo", help="what answers [echo]")
     given = parser.parse_args()
     sides = (check_out(given.against), THIS)
     print(describe("inferq", "redis", "rq", "gunicorn", "gevent"))
-    for rate, tokens in ((RATE, PACED), (0, UNBOUNDED)):
-        pace = f"{rate} tokens/s each" if rate else "unbounded"
+    paces = ((RATE, PACED), (0, UNBOUNDED)) if given.model == "echo" else ((0, COMPUTED),)
+    for rate, tokens in paces:
+        pace = f"{rate} tokens/s each" if rate else f"as fast as {given.model} goes"
         print(f"\n{given.streams} streams of {tokens} tokens, {pace}, {given.runs} runs in turns; CPU a token:")
-        compare(sides, given.streams, rate, tokens, given.runs)
+        compare(sides, given.model, given.streams, rate, tokens, given.runs)
 
 
-def compare(sides: tuple[Side, Side], streams: int, rate: float, tokens: int, runs: int) -> None:
+def compare(sides: tuple[Side, Side], model: str, streams: int, rate: float, tokens: int, runs: int) -> None:
     costs: dict[str, list[Costs]] = {side.name: [] for side in sides}
     with ExitStack() as closing:
         stacks = {}
         for side in sides:
             folder = Path(closing.enter_context(tempfile.TemporaryDirectory()))
-            stacks[side.name] = stack = Parts(folder, side, streams, rate)
+            stacks[side.name] = stack = Parts(folder, side, model, streams, rate)
             closing.callback(stack.close)
+            stack.serve()
             chat_all(stack, streams, tokens)  # warms up
         for _ in range(runs):
             for name, stack in stacks.items():
@@ -107,16 +114,17 @@ def rest(stack: Parts, seconds: float = 5) -> Costs:
     return {part: (used - before[part]) / seconds * 1000 for part, used in stack.spent().items()}
 
 
-def chat_all(stack: Stack, streams: int, tokens: int) -> None:
+def chat_all(stack: Parts, streams: int, tokens: int) -> None:
     with ThreadPoolExecutor(streams) as pool:
-        for count in pool.map(lambda _: chat(stack.port, tokens), range(streams)):
-            assert count == tokens, f"{count} tokens came of {tokens}"
+        for _ in pool.map(lambda _: chat(stack.port, stack.model, tokens), range(streams)):
+            pass
 
 
-def chat(port: int, tokens: int) -> int:
-    """Read a streamed chat to its end; how many tokens came, each in a chunk of its own."""
-    content = " ".join(f"word{number}" for number in range(tokens))
-    body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": content}], "stream": True})
+def chat(port: int, model: str, tokens: int) -> None:
+    """Read a streamed chat of so many tokens to its end."""
+    content = " ".join(f"word{number}" for number in range(tokens)) if model == "echo" else "Tell me a long story."
+    options = {"max_tokens": tokens, "ignore_eos": model != "echo", "stream": True}
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": content}], **options})
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nConnection: close\r\n"
     )
@@ -127,7 +135,8 @@ def chat(port: int, tokens: int) -> int:
             pieces.append(piece)
     answer = b"".join(pieces)
     assert b"data: [DONE]" in answer, answer[-300:]
-    return len(_CONTENT.findall(answer))
+    count = len(_CONTENT.findall(answer))
+    assert tokens * 0.9 <= count <= tokens, f"{count} pieces of text came of {tokens} tokens"
 
 
 if __name__ == "__main__":
