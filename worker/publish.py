@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import cached_property
 
 from redis import Redis, ResponseError
 
@@ -34,7 +35,6 @@ class Publisher:
 
     def __init__(self, client: Redis, model: str, loops: Loops) -> None:
         self._client = client
-        self._tickets = Tickets(client)
         self._model = model
         self._changed = threading.Condition()
         self._waiting: dict[str, Execution] = {}
@@ -42,6 +42,11 @@ class Publisher:
         self._stopped = False
         self._sent = 0.0
         self._loop = loops.start("publisher", self._round)
+
+    @cached_property
+    def _tickets(self) -> Tickets:
+        """Over a connection of its own: the pool asks each one whether it is sound, which costs as much as a flush."""
+        return Tickets(self._client.client())  # type: ignore[no-untyped-call]  # redis-py has not annotated it
 
     def publish(self, execution: Execution, event: Event, state: State | None = None) -> None:
         """Send an event; `state` marks the last one."""
