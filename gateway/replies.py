@@ -30,7 +30,7 @@ from shared.errors import InferqError, WorkerLost
 from shared.loops import Loops
 from shared.registry import GATEWAY_TTL, HEARTBEAT, GatewayProcess
 from shared.scripts import script
-from shared.store import Outage
+from shared.store import Line, Outage
 from shared.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -65,9 +65,8 @@ class Replies:
         """Why this process may not take part at all."""
 
     @cached_property
-    def _reading(self) -> Redis:
-        """A connection of its own: the pool asks each one whether it is sound, which costs more than the reading."""
-        return self._client.client()  # type: ignore[no-any-return, no-untyped-call]  # redis-py has not annotated it
+    def _line(self) -> Line:
+        return Line(self._client)
 
     def start(self) -> None:
         self._loops.start("reader", self._step)
@@ -166,7 +165,9 @@ class Replies:
             box.heard = 0.0
 
     def _read(self) -> None:
-        replies: Any = self._reading.xread({self.stream: self._cursor}, count=_BATCH, block=1000)
+        replies: Any = self._line.execute_command(
+            "XREAD", "COUNT", _BATCH, "BLOCK", 1000, "STREAMS", self.stream, self._cursor
+        )
         for _, entries in replies or ():
             for entry_id, fields in entries:
                 self._cursor = entry_id

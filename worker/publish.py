@@ -16,6 +16,7 @@ from redis import Redis, ResponseError
 from shared.errors import InferqError
 from shared.loops import Loops
 from shared.protocol import Event, State
+from shared.store import Line
 from shared.ticket import Answer
 from shared.tickets import Addition, Tickets, addition
 from worker.execution import Execution
@@ -45,8 +46,7 @@ class Publisher:
 
     @cached_property
     def _tickets(self) -> Tickets:
-        """Over a connection of its own: the pool asks each one whether it is sound, which costs as much as a flush."""
-        return Tickets(self._client.client())  # type: ignore[no-untyped-call]  # redis-py has not annotated it
+        return Tickets(Line(self._client))
 
     def publish(self, execution: Execution, event: Event, state: State | None = None) -> None:
         """Send an event; `state` marks the last one."""
