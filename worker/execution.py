@@ -157,6 +157,11 @@ class Execution:
         return self._state is not None
 
     @property
+    def over(self) -> bool:
+        """True when nothing more will come of it."""
+        return self.fenced or self.handed_back or self.settled
+
+    @property
     def settled(self) -> bool:
         """True when the end has been stored."""
         with self._lock:

@@ -1,7 +1,8 @@
 """The publisher: one loop that sends the events of all slots to Redis.
 
-The first event of an execution, its first text and its last event are sent at once, the others are packed for up to
-`PACK` seconds. While Redis is away events are held back, and sent again afterwards.
+The first event of an execution, its first text and its last event are sent at once. The others are packed for up to
+`PACK` seconds, and sent as soon as every execution has something, for a batch brings forth its tokens at one time.
+While Redis is away events are held back, and sent again afterwards.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from functools import cached_property
 
 from redis import Redis, ResponseError
@@ -24,8 +26,8 @@ from worker.execution import Execution
 log = logging.getLogger(__name__)
 
 PACK = 0.020
-GATHER = 0.002
-"""Seconds to wait for the tokens of the other slots, which a batch brings forth at the same time."""
+GATHER = 0.004
+"""Seconds to wait at most for those executions that have nothing yet."""
 PAUSE = 0.2
 """Seconds between two tries while Redis is away."""
 _UNWRITTEN = InferqError("The worker could not write the answer; its log says why.")
@@ -38,7 +40,9 @@ class Publisher:
         self._client = client
         self._model = model
         self._changed = threading.Condition()
+        self._running: dict[str, Execution] = {}
         self._waiting: dict[str, Execution] = {}
+        self._gathering = False
         self._urgent = False
         self._stopped = False
         self._sent = 0.0
@@ -53,10 +57,12 @@ class Publisher:
         first = execution.add(event, state)
         urgent = first or state is not None
         with self._changed:
-            if urgent or not self._waiting:  # a notice wakes a thread, which costs more than the event itself
-                self._changed.notify()
-            self._waiting[execution.id] = execution
+            first_waiting = not self._waiting
+            self._waiting[execution.id] = self._running[execution.id] = execution
             self._urgent = self._urgent or urgent
+            # A notice wakes a thread, which costs more than the event itself.
+            if urgent or first_waiting or (self._gathering and self._complete()):
+                self._changed.notify()
 
     def stop(self) -> None:
         """Send what is there, then end; gives up after a second if Redis is away."""
@@ -71,9 +77,13 @@ class Publisher:
             if not self._waiting:
                 self._loop.stop()
                 return
-            due = max(self._sent + PACK, time.monotonic() + GATHER)
-            self._changed.wait_for(lambda: self._urgent or self._stopped, timeout=due - time.monotonic())
+            gathered = time.monotonic() + GATHER
+            self._wait(self._sent + PACK, lambda: self._urgent)
+            self._gathering = True
+            self._wait(gathered, lambda: self._urgent or self._complete())
+            self._gathering = False
             batch, self._waiting, self._urgent = list(self._waiting.values()), {}, False
+            self._running = {e.id: e for e in self._running.values() if not e.over}
         self._sent = time.monotonic()
         batch = [e for e in batch if not (e.fenced or e.handed_back)]
         unsent = batch
@@ -81,6 +91,13 @@ class Publisher:
             unsent = self._send(batch)
         finally:
             self._take_back(unsent)
+
+    def _wait(self, until: float, enough: Callable[[], bool]) -> None:
+        self._changed.wait_for(lambda: self._stopped or enough(), timeout=until - time.monotonic())
+
+    def _complete(self) -> bool:
+        """Every execution has something to send."""
+        return len(self._waiting) >= len(self._running)
 
     def _take_back(self, unsent: list[Execution]) -> None:
         """These have not arrived; they are sent again with what has come meanwhile."""
