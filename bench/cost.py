@@ -2,10 +2,10 @@
 
     python -m bench.cost [--against COMMIT] [--runs N] [--streams N] [--model NAME]
 
-Streamed chats over HTTP to the echo engine, which computes nothing: at a fixed rate, and unbounded; or to another
-model, which brings the tokens of all streams forth at one time, and whose engine host is not counted. Both sides have
-a Valkey of their own, and run in turns. Prints the CPU time of each part a token, what the parts use while nothing is
-asked of them, and the ratio pair by pair. The client's time is not counted.
+Streamed chats over HTTP to the echo engine, which computes nothing: at a rate, the tokens of all streams at one time as
+the batch of a model brings them forth, then each stream's at its own, then unbounded. Or to another model, whose engine
+host is not counted. Both sides have a Valkey of their own, and run in turns. Prints the CPU time of each part a token,
+what the parts use while nothing is asked of them, and the ratio pair by pair. The client's time is not counted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,33 @@ RATE, PACED, UNBOUNDED, COMPUTED = 30, 200, 1500, 64
 """Tokens a second of a stream that is paced, and tokens of a stream that is, of one that is not, and of a model's."""
 _CONTENT = re.compile(rb'"delta":\{"content"')
 
+_LOCKSTEP = Path(__file__).with_name("lockstep.py")
+
 Costs = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How the tokens of the streams come."""
+
+    tokens: int
+    rate: float = 0
+    """A second and stream; 0: as fast as it goes."""
+    lockstep: bool = False
+    """Those of all streams at one time."""
+
+    def __str__(self) -> str:
+        how = f"{self.rate} a second, {'all at one time' if self.lockstep else 'each at its own'}"
+        return f"{self.tokens} tokens, {how if self.rate else 'as fast as it goes'}"
 
 
 class Parts(Stack):
     """A gateway process and a worker of one side."""
 
-    def __init__(self, directory: Path, side: Side, model: str, streams: int, rate: float) -> None:
+    def __init__(self, directory: Path, side: Side, model: str, streams: int, rate: float, lockstep: bool) -> None:
         super().__init__(directory, log_level="warning", slots=streams, echo_rate=rate)
         self._side = side
+        self._lockstep = lockstep
         self.model = model
 
     def serve(self) -> None:
@@ -52,7 +71,10 @@ class Parts(Stack):
 
     def _inferq(self, *arguments: str, **settings: Any) -> Process:
         given = {f"INFERQ_{name.upper()}": str(value) for name, value in {**self.settings, **settings}.items()}
-        return self._start([*self._side.command, *arguments], env={**os.environ, **given}, cwd=self._side.folder)
+        command = self._side.command
+        if self._lockstep and arguments[0] == "worker":
+            command = (*command[:2], str(_LOCKSTEP))
+        return self._start([*command, *arguments], env={**os.environ, **given}, cwd=self._side.folder)
 
     def spent(self) -> Costs:
         """Seconds of CPU so far."""
@@ -68,26 +90,25 @@ def main() -> None:
     given = parser.parse_args()
     sides = (check_out(given.against), THIS)
     print(describe("inferq", "redis", "rq", "gunicorn", "gevent"))
-    paces = ((RATE, PACED), (0, UNBOUNDED)) if given.model == "echo" else ((0, COMPUTED),)
-    for rate, tokens in paces:
-        pace = f"{rate} tokens/s each" if rate else f"as fast as {given.model} goes"
-        print(f"\n{given.streams} streams of {tokens} tokens, {pace}, {given.runs} runs in turns; CPU a token:")
-        compare(sides, given.model, given.streams, rate, tokens, given.runs)
+    paces = (Pace(PACED, RATE, lockstep=True), Pace(PACED, RATE), Pace(UNBOUNDED))
+    for pace in paces if given.model == "echo" else (Pace(COMPUTED),):
+        print(f"\n{given.streams} streams of {pace}, {given.runs} runs in turns; CPU a token:")
+        compare(sides, given.model, given.streams, pace, given.runs)
 
 
-def compare(sides: tuple[Side, Side], model: str, streams: int, rate: float, tokens: int, runs: int) -> None:
+def compare(sides: tuple[Side, Side], model: str, streams: int, pace: Pace, runs: int) -> None:
     costs: dict[str, list[Costs]] = {side.name: [] for side in sides}
     with ExitStack() as closing:
         stacks = {}
         for side in sides:
             folder = Path(closing.enter_context(tempfile.TemporaryDirectory()))
-            stacks[side.name] = stack = Parts(folder, side, model, streams, rate)
+            stacks[side.name] = stack = Parts(folder, side, model, streams, pace.rate, pace.lockstep)
             closing.callback(stack.close)
             stack.serve()
-            chat_all(stack, streams, tokens)  # warms up
+            chat_all(stack, streams, pace.tokens)  # warms up
         for _ in range(runs):
             for name, stack in stacks.items():
-                costs[name].append(measure(stack, streams, tokens))
+                costs[name].append(measure(stack, streams, pace.tokens))
         idle = {name: rest(stack) for name, stack in stacks.items()}
     for name, seen in costs.items():
         parts = ", ".join(f"{part} {spread([cost[part] for cost in seen], ' us', 0)}" for part in seen[0])
