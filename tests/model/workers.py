@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.errors import InferqError
 from shared.protocol import Delta, Done, Event, Failed, State, Usage
 from shared.ticket import Answer, Claim
-from tests.model.cast import LEASE, Cast, Run, action, models, newest, number, sendings, which_run, workers
+from tests.model.cast import GATEWAYS, LEASE, Cast, Run, action, models, newest, number, sendings, which_run, workers
 from tests.model.job import Addition
 from tests.model.pair import Sending
 
@@ -63,10 +63,19 @@ class Workers(Cast):
             max_size=3,
         ),
         broken=st.sampled_from([None, None, None, 0, 1]),
+        listening=st.booleans(),
         sending=sendings,
     )
-    def append(self, several: list[tuple[int, int, int, State | None]], broken: int | None, sending: Sending) -> None:
-        """Of one model: a worker sends what all of its executions have to send."""
+    def append(
+        self,
+        several: list[tuple[int, int, int, State | None]],
+        broken: int | None,
+        listening: bool,
+        sending: Sending,
+    ) -> None:
+        """Of one model: a worker sends what all of its executions have to send, to gateways that listen or do not."""
+        for gateway in GATEWAYS if listening else ():
+            self.do("listen", gateway, 0)
         runs: dict[str, tuple[Run, int, int, State | None]] = {}
         for which, count, shift, state in several:
             run = self.execution(which)
