@@ -52,7 +52,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TierQueue:
     """The jobs of one tier that wait, or would."""
 
     waiting: int
@@ -65,7 +65,7 @@ class Line:
 class Outlook:
     """When the jobs of a queue will start, in seconds from the moment of its making."""
 
-    def __init__(self, lines: Sequence[Line], free: Iterable[float]) -> None:
+    def __init__(self, lines: Sequence[TierQueue], free: Iterable[float]) -> None:
         """`lines` are those of the tiers, the better first; `free` says when each slot is free for the next job."""
         self._lines = lines
         self._free = list(free)
@@ -79,7 +79,7 @@ class Outlook:
             heapreplace(self._free, self._free[0] + self._line(len(self._starts)).held)
         return self._starts[position - 1] / (1 - self._line(position).overtaken)
 
-    def _line(self, position: int) -> Line:
+    def _line(self, position: int) -> TierQueue:
         """The one that the job at `position` waits in."""
         for line in self._lines:
             position -= line.waiting
@@ -169,7 +169,7 @@ class Pace:
         before = self._remember(model, reading)
         lines, overtaken, slot_ms = [], 0.0, len(free) * max(_LEAST_MS, reading.now - before.now)
         for waiting, held, then, now in zip(reading.waiting, reading.held, before.busy, reading.busy, strict=True):
-            lines.append(Line(waiting, held, min(_MOST_OVERTAKEN, overtaken)))
+            lines.append(TierQueue(waiting, held, min(_MOST_OVERTAKEN, overtaken)))
             overtaken += max(0.0, now - then) * 1000 / slot_ms
         return Outlook(lines, free)
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from redis import Redis
-from redis.client import Pipeline
+from msgspec.msgpack import Encoder
+from redis import Redis, ResponseError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from shared.codec import encode
 from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, KeyFull, QueueFull
-from shared.protocol import Accepted, Delta, Event, State
+from shared.protocol import Accepted, Delta, Done, Event, Failed, State
 from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL
 from shared.scripts import script
 from shared.ticket import NOBODY, ORDINARY, Answer, Attempt, Claim, Sighting, Standing, Ticket
@@ -30,6 +30,10 @@ MOST_RETURNS = 20
 """How often workers that cannot compute may hand a job back before it fails."""
 RETURN_SECONDS = 15.0
 """How long a job waits for its client to come again when the gateway of its client has died."""
+
+Addition = tuple[Any, ...]
+"""Events of an execution, packed for `Tickets.append`."""
+_PACKER = Encoder()
 
 
 class Tickets:
@@ -103,33 +107,13 @@ class Tickets:
         """Whether there is a job to be claimed."""
         return bool(self.client.exists(f"iq:waiting:{model}"))
 
-    def append(
-        self,
-        pipe: Pipeline,
-        model: str,
-        job_id: str,
-        execution: str,
-        *,
-        first: int,
-        events: Sequence[Event],
-        state: State | None,
-    ) -> None:
-        """Queue in `pipe` an append of events numbered from `first`. `state` is final if the last one ends the job.
+    def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | ResponseError]:
+        """Add events to jobs; of each the answer and the number of the last event that is stored.
 
-        The result is (Answer, sequence number of the last event stored). Or it is a NoScriptError from a server that
-        has lost its scripts: call `load`, and append again. (redis-py would ask before each pipeline whether the script
-        is there, which costs as much as the append.)
-
-        Raises whatever an event raises that cannot be written; then nothing is queued.
+        Or an error, which concerns that job alone.
         """
-        blob, ending = encode(events), encode(events[-1:]) if state else b""
-        tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
-        arguments = (model, job_id, execution, first, len(events), state or "", blob, ending, tokens)
-        pipe.evalsha(self._append.sha, 0, *arguments)
-
-    def load(self) -> None:
-        """Give the server the script that `append` needs."""
-        self.client.script_load(self._append.script)
+        answers = self._append(keys=[], args=[model, _PACKER.encode(additions)])
+        return [each if isinstance(each, ResponseError) else (Answer(each[0]), int(each[1])) for each in answers]
 
     def renew(self, model: str, lease_ms: int, executions: Sequence[tuple[str, str]]) -> list[Answer]:
         """Renew the leases of (job id, execution id) pairs."""
@@ -221,6 +205,27 @@ class Tickets:
         """The models that jobs were ever submitted for."""
         queues: Any = self.client.smembers("rq:queues")
         return [name.decode().removeprefix("rq:queue:") for name in queues]
+
+
+def addition(job_id: str, execution: str, *, first: int, events: Sequence[Event], state: State | None) -> Addition:
+    """Events numbered from `first`; `state` is final if the last one ends the job. See append.lua.
+
+    Raises whatever an event raises that cannot be written.
+    """
+    tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
+    packed = (job_id, execution, first, len(events), encode(events).decode(), tokens)
+    return (*packed, state, _ending(events[-1])) if state else packed
+
+
+def _ending(last: Event) -> dict[str, Any]:
+    """What the end of a job leaves in the counts, and in the list of failures."""
+    match last:
+        case Done(usage=usage):
+            counted = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+            return {"usage": counted}
+        case Failed():
+            return {"code": last.code, "message": last.message}
+    raise TypeError(f"a job does not end with {type(last).__name__}")
 
 
 def sweep_pause(lease_ms: int) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from redis import ResponseError
+
 from shared.protocol import Accepted, Completion, Done, Event, Sampling, State, Usage
 from shared.ticket import NOBODY, Attempt, Claim
-from shared.tickets import Tickets
+from shared.tickets import Tickets, addition
 
 ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1, owner="o")
 END = Done(Usage(4, 1))
@@ -35,12 +37,17 @@ def start(tickets: Tickets, job_id: str, execution: str, lease_ms: int = LEASE) 
 
 
 def append(
-    tickets: Tickets, job_id: str, execution: str, first: int, *events: Event, state: State | None = None
+    tickets: Tickets,
+    job_id: str,
+    execution: str,
+    first: int,
+    *events: Event,
+    state: State | None = None,
+    model: str = "m",
 ) -> tuple[int, int]:
-    pipe = tickets.client.pipeline(transaction=False)
-    tickets.append(pipe, "m", job_id, execution, first=first, events=events, state=state)
-    [(answer, stored)] = pipe.execute()
-    return answer, stored
+    [answer] = tickets.append(model, [addition(job_id, execution, first=first, events=events, state=state)])
+    assert not isinstance(answer, ResponseError), answer
+    return answer
 
 
 def sweep(tickets: Tickets, lease_ms: int = LEASE) -> int:

@@ -1,4 +1,4 @@
--- Keys (all scripts; <id> a job, <model> a queue, <reply> the reply stream of a gateway process, `iq:reply:<its name>`):
+-- Keys (all scripts; <id> a job, <model> a queue, <reply> the reply stream of a gateway process, `iq:reply:2:<its name>`):
 --   iq:job:<id>          the ticket, a hash: state model owner tier created wait deadline keep tries returned cancel exec worker
 --                        started ended idempotency joined, and
 --                        seq      number of the last event      by    the execution that wrote it, `0` for one of these scripts
@@ -14,6 +14,8 @@
 --   iq:exec:<execution>  the job that its claim was given, '' for none; until a minute after its end
 --   iq:events:<id>       the job's stream; an entry's id is the number of its last event, `f` that of its first, `x` its execution
 --                        and `e` its events; entry 0-1 is `Accepted`
+--   <reply>              an entry's `m` is in MessagePack a list of {<id>, first, last, execution, events}; those named by release 0.1.0,
+--                        without the 2, get an entry a job: `j`, `f`, `l`, `x` and `e`
 --   iq:leases:<model>    running jobs by the time at which their lease ends      iq:deadlines:<model>  queued jobs by deadline
 --   iq:lingering:<model> jobs whose client may come again, by the time at which they are cancelled if it does not
 --   iq:owned:<owner>     its jobs that wait or run

@@ -23,7 +23,27 @@ MUTANTS = (
     Mutant("append takes the end by another for a resend", "append", "if t[5] ~= exec then", "if not t[5] then"),
     Mutant("append over a gap", "append", "if first ~= stored + 1 then", "if first <= stored then"),
     Mutant("append stores a resend again", "append", "if last <= stored then", "if last < stored then"),
-    Mutant("append does not tell of a cancel", "append", "t[3] == '1' and 2 or", "false or"),
+    Mutant("append does not tell of a cancel", "append", "t[3] == '1' and 2 or t[6]", "t[6]"),
+    Mutant(
+        "append answers one execution for another",
+        "append",
+        "return answers",
+        "if #answers > 1 then answers[1], answers[2] = answers[2], answers[1] end\nreturn answers",
+    ),
+    Mutant(
+        "append of all fails with one", "append", "pcall(append, unpack(execution))", "true, append(unpack(execution))"
+    ),
+    Mutant(
+        "append forgets those after one that fails",
+        "append",
+        "  answers[i] =",
+        "  if not done then break end\n  answers[i] =",
+    ),
+    Mutant(
+        "append tells a gateway of the last job only", "append", "news[reply] = news[reply] or {}", "news[reply] = {}"
+    ),
+    Mutant("append tells an older gateway of several jobs", _TICKET, "'^iq:reply:2:'", "'^iq:reply:'"),
+    Mutant("append forgets the tokens before", "append", "(t[7] or 0) + tokens", "tokens"),
     Mutant("append does not ask back", "append", "t[6] and 3 or 1", "1"),
     Mutant("claim forgets that it was sent before", "claim", "if not id then", "if true then"),
     Mutant(

@@ -10,6 +10,7 @@ from redis import Redis
 
 from shared.registry import Kind
 from tests.model.job import Entry, Job
+from tests.model.living import together
 from tests.model.schedule import Schedule
 from tests.model.world import World
 
@@ -30,7 +31,12 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
   elseif kind == 'set' then value = redis.call('SMEMBERS', key)
   elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
   elseif kind == 'hash' then value = redis.call('HGETALL', key)
-  elseif kind == 'stream' then value = redis.call('XRANGE', key, '-', '+') end
+  elseif kind == 'stream' then
+    value = redis.call('XRANGE', key, '-', '+')
+    for _, entry in ipairs(value) do
+      if entry[2][1] == 'm' then entry[2][2] = cmsgpack.unpack(entry[2][2]) end
+    end
+  end
   all[#all + 1] = { key, kind, redis.call('PTTL', key) >= 0, value }
 end
 return cjson.encode(all)
@@ -68,6 +74,9 @@ def _sets(ticket: dict[str, str]) -> dict[str, Any]:
 def _entry(entry_id: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if fields.get("x") == "0":  # written by Lua: the order of its fields is no part of the contract
         fields["e"] = json.loads(fields["e"])
+    for told in fields.get("m", ()):
+        if told[3] == "0":
+            told[4] = json.loads(told[4])
     return entry_id, fields
 
 
@@ -84,7 +93,7 @@ def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
     for model in indexed | set(world.registered.values()):
         yield from _of_model(world, model)
     for reply, entries in world.streams.items():
-        yield reply, "stream", True, [{"j": job_id, "l": str(e.last), **_fields(e)} for job_id, e in entries]
+        yield reply, "stream", True, [_told(news, together(reply)) for news in entries]
     for reply in {reply for job in world.jobs.values() for reply in job.replies}:
         listed = sorted(job.id for job in world.jobs.values() if not job.final and reply in job.replies)
         yield f"{reply}:jobs", "set", False, listed
@@ -146,6 +155,14 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
 def _fields(entry: Entry) -> dict[str, Any]:
     blob = json.loads(entry.blob) if entry.by == "0" else entry.blob.decode()
     return {"f": str(entry.first), "x": entry.by, "e": blob}
+
+
+def _told(news: list[tuple[str, Entry]], together: bool) -> dict[str, Any]:
+    """An entry of a reply stream."""
+    if together:
+        return {"m": [[job_id, e.first, e.last, e.by, _fields(e)["e"]] for job_id, e in news]}
+    ((job_id, e),) = news
+    return {"j": job_id, "l": str(e.last), **_fields(e)}
 
 
 def _of_model(world: World, model: str) -> Iterator[tuple[str, str, bool, Any]]:
