@@ -131,10 +131,13 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
     ticket = {**head, **numbers, **{name: value for name, value in where_there.items() if value}}
     yield f"iq:job:{job.id}", "hash", job.final, {name: str(value) for name, value in ticket.items()} | sets
     if job.begun:
-        entries = [("0-1", {"f": "0", "x": "", "e": job.accepted}), *((f"{e.last}-0", _fields(e)) for e in job.record)]
+        entries = [
+            ("0-1", {"f": "0", "x": "", "e": job.accepted.decode()}),
+            *((f"{e.last}-0", _fields(e)) for e in job.record),
+        ]
         yield f"iq:events:{job.id}", "stream", job.final, entries
     else:
-        yield f"iq:task:{job.id}", "string", False, job.accepted
+        yield f"iq:task:{job.id}", "string", False, job.accepted.decode()
     if not job.final:
         shown = {"status": "started" if job.running else "queued", "worker_name": job.worker}
         yield f"rq:job:{job.id}", "hash", False, shown

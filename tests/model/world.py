@@ -14,7 +14,7 @@ from shared.protocol import Accepted, Delta, Done, Event, Failed, StartOver, Sta
 from shared.ticket import ORDINARY, Answer, Attempt, Claim, Sighting, Standing, Tier
 from tests.model.job import Entry, Job
 from tests.model.living import Living
-from tests.model.schedule import youngest
+from tests.model.schedule import MOST_PREEMPTIONS, youngest
 
 CANCELLED = Failed("cancelled", "The job was cancelled.")
 OVERDUE = Failed("deadline_exceeded", "The job waited in the queue beyond its deadline.")
@@ -106,7 +106,7 @@ class World(Living):
         job.state, job.exec, job.worker, job.started = State.IN_PROGRESS, execution, worker, self.now
         job.lease = self.now + lease_ms
         job.tries += 1
-        job.offered = job.tier is Tier.FLEX and job.preempted < 10
+        job.offered = job.tier is Tier.FLEX and job.preempted < MOST_PREEMPTIONS
 
     def _preempt(self, model: str, free: int | None) -> None:
         """Ask as many flex jobs back as better ones wait for whom no slot is free."""
