@@ -150,7 +150,8 @@ class Mixture:
             side.position(job) if not isinstance(side, Earlier) else None
 
     def mend(self, side: Tickets) -> None:
-        for permit in self.client.zrange("iq:limbo:m", 0, -1):  # type: ignore[union-attr]  # the sync client's answer
+        limbo: Any = self.client.zrange("iq:limbo:m", 0, -1)
+        for permit in limbo:
             self.client.zadd("iq:limbo:m", {permit: 1})
         sweep(side)
 

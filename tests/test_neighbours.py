@@ -97,6 +97,7 @@ def test_what_is_cancelled_or_overdue_is_named_no_longer(tickets: Tickets, old: 
     submit(tickets, "b", wait=0)
     submit(tickets, "c")
     tickets.cancel("a")
+    assert permits(tickets) == ["b", "c"]
     sweep(tickets)
     assert permits(tickets) == ["c"]
     with pytest.raises(QueueFull):
@@ -173,6 +174,17 @@ def test_what_the_other_puts_back_can_be_claimed_at_once(tickets: Tickets, old: 
     assert run(tickets, "y") == "a"
 
 
+def test_what_this_one_puts_back_the_other_can_claim_at_once(tickets: Tickets) -> None:
+    old = Earlier(tickets.client)
+    submit(tickets, "a")
+    assert claim(tickets, dequeue(tickets), "x")
+    old.live()
+    lapse(tickets)
+    assert not tickets.client.exists("iq:events:a"), "it was accepted before"
+    tickets.release("m", [("a", "x")])
+    assert run(old, "y") == "a"
+
+
 @pytest.mark.parametrize("new_ends_it", [True, False])
 def test_a_job_outlives_workers_of_both(tickets: Tickets, old: Earlier, new_ends_it: bool) -> None:
     submit(tickets, "a")
@@ -219,6 +231,13 @@ def test_jobs_that_the_other_ends_are_not_held_against_their_owner(tickets: Tick
     leave_alone(tickets, old)
     assert tickets.client.smembers("iq:owned:o") == set()
     assert_clean(tickets)
+
+
+def test_jobs_that_the_other_accepts_and_runs_count_for_their_owner(tickets: Tickets, old: Earlier) -> None:
+    submit(old, "a")
+    assert claim(old, dequeue(old), "x")
+    sweep(tickets)
+    assert tickets.client.smembers("iq:owned:o") == {b"a"}
 
 
 def test_a_gateway_of_the_other_follows_a_job(tickets: Tickets, old: Earlier) -> None:

@@ -22,7 +22,8 @@
 --   iq:limbo:<model>     entries seen in RQ's intermediate list, by when first   iq:sweep:<model>      when the last sweep was; gone a minute later
 --   and what waits: see _schedule.lua
 --   iq:live:gateways, iq:live:workers, iq:live:models    who lives, by the time until which that is believed; iq:lapse, when that
---                        was looked at last; iq:card:<kind>:<name>, what they say of themselves; iq:lease, in force for all of them
+--                        was looked at last, and how far what version 0.1.0 has left is cleared
+--   iq:card:<kind>:<name>     what they say of themselves                       iq:lease   in force for all of them
 --   iq:written           when 202s were confirmed last
 --   <reply>:jobs         the jobs whose events a gateway gets: those of one that died are found here
 --   iq:counts:<model>    what became of its jobs: jobs:<outcome>, recovered, prompt_tokens, completion_tokens, wait_ms, and wait:<k>,
