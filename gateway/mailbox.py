@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from gevent.queue import Empty, SimpleQueue
+from msgspec.structs import replace
 
 from shared.errors import InferqError, JobCancelled
 from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver

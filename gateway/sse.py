@@ -1,4 +1,4 @@
-"""Server-sent events: the chunks of a stream as they arrive, with comments while there is nothing to say.
+"""Server-sent events: the frames of a stream as they arrive, with comments while there is nothing to say.
 
 The `openai` client dies of an `id:` field followed by a comment and a blank line. So the streams that it reads carry no
 ids, and a comment is one line with a single newline.
@@ -6,17 +6,15 @@ ids, and a comment is one line with a single newline.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from gateway import errors
 from gateway.mailbox import Mailbox, Place
 from gateway.pace import Turn
+from gateway.schemas import Frame, Frames
 from shared.errors import InvalidRequest
 from shared.protocol import Done, Event, Failed, Progress
 
@@ -26,25 +24,22 @@ QUIET = 8.0
 """Seconds after which it gets a comment in any case, so that it is never silent for more than ten: proxies cut silent
 connections."""
 
-Chunks = Callable[[Event], Iterable[dict[str, Any]]]
-Lines = Callable[[Event], Iterable[str]]
+Lines = Callable[[Event], Iterable[bytes]]
 
 _EXECUTION = 8
 """Letters of an execution's name that stand in an id."""
 _LARGE = 65_536
-"""Characters that go out at once where there are more: others shall have their turn in between."""
-
-_END = "data: [DONE]\n\n"
+"""Bytes that go out at once where there are more: others shall have their turn in between."""
 
 
-def body(mailbox: Mailbox, first: Event | None, lines: Lines, turn: Callable[[], Turn | None]) -> Iterator[str]:
+def body(mailbox: Mailbox, first: Event | None, lines: Lines, turn: Callable[[], Turn | None]) -> Iterator[bytes]:
     """The body of a stream.
 
     `first` is an event that was taken from the mailbox already, None if it has been empty so far; `lines` makes an
     event's lines; `turn` tells when the job's turn will come, while it waits. What is there at one time goes out in
     one piece. Raises ClientGone.
     """
-    event, piece, size = first, list[str](), 0
+    event, piece, size = first, list[bytes](), 0
     spoken, told = -math.inf, 0
     while not isinstance(event, Done | Failed):
         if event is not None:
@@ -55,9 +50,9 @@ def body(mailbox: Mailbox, first: Event | None, lines: Lines, turn: Callable[[],
             piece.append(_queued(there))
             told = there.position
         elif time.monotonic() - spoken >= QUIET:
-            piece.append(_queued(there) if there else ": waiting\n")
+            piece.append(_queued(there) if there else b": waiting\n")
         if piece and (size > _LARGE or mailbox.empty()):
-            yield "".join(piece)
+            yield b"".join(piece)
             if size > _LARGE:
                 time.sleep(0)
             piece.clear()
@@ -65,18 +60,16 @@ def body(mailbox: Mailbox, first: Event | None, lines: Lines, turn: Callable[[],
             spoken = time.monotonic()
         event = mailbox.take(LOOK)
     piece.extend(lines(event))
-    yield "".join(piece)
+    yield b"".join(piece)
 
 
-def plain(chunks: Chunks) -> Lines:
-    """Lines as OpenAI sends them."""
+def plain(frames: Frames) -> Lines:
+    """Lines without ids."""
 
-    def lines(event: Event) -> Iterator[str]:
+    def lines(event: Event) -> Iterator[bytes]:
         if isinstance(event, Progress):
             yield _comment(event)
-        yield from map(_data, _values(event, chunks))
-        if isinstance(event, Done):
-            yield _END
+        yield from map(_lines, frames(event))
 
     return lines
 
@@ -88,21 +81,21 @@ class Mark:
     number: int
     """Of the event."""
     part: float
-    """How many of its chunks."""
+    """How many of its frames."""
     by: str
     """What the name of the execution begins with that wrote it; empty where the client does not say."""
 
 
-def numbered(chunks: Chunks, after: Mark | None, place: Callable[[], Place]) -> Lines:
+def numbered(frames: Frames, after: Mark | None, place: Callable[[], Place]) -> Lines:
     """The same with ids, without what a client has read already.
 
-    The id of an event's last chunk is the event's number and its execution, `5-0f3c2a91`; those of chunks before it are
+    The id of an event's last frame is the event's number and its execution, `5-0f3c2a91`; those of frames before it are
     `5.1-0f3c2a91`, `5.2-0f3c2a91`, so that a client that was cut off between them misses and repeats nothing. `lines`
     has to see every event from the first on; `place` tells which one it is.
     """
     begun = after is None
 
-    def lines(event: Event) -> Iterator[str]:
+    def lines(event: Event) -> Iterator[bytes]:
         nonlocal begun
         number, by = place()
         read = 0.0
@@ -111,13 +104,14 @@ def numbered(chunks: Chunks, after: Mark | None, place: Callable[[], Place]) -> 
             begun = number >= after.number
         if isinstance(event, Progress) and read < 1:
             yield _comment(event)
-        values = list(_values(event, chunks))
-        for part, value in enumerate(values, start=1):
-            if part > read:
-                mark = str(number) if part == len(values) else f"{number}.{part}"
-                yield f"id: {mark}-{by[:_EXECUTION]}\n{_data(value)}"
-        if isinstance(event, Done):
-            yield _END
+        made = list(frames(event))
+        most = sum(frame.counts for frame in made)
+        for part, frame in enumerate(made, start=1):
+            if part > most:
+                yield _lines(frame)
+            elif part > read:
+                mark = str(number) if part == most else f"{number}.{part}"
+                yield f"id: {mark}-{by[:_EXECUTION]}\n".encode() + _lines(frame)
 
     return lines
 
@@ -133,22 +127,15 @@ def mark(last_event_id: str | None) -> Mark | None:
     return Mark(int(number), int(part) if part else math.inf, by or "")
 
 
-def _values(event: Event, chunks: Chunks) -> Iterable[dict[str, Any]]:
-    if isinstance(event, Progress):
-        return ()
-    if isinstance(event, Failed):
-        return (errors.body(errors.failure(event)),)
-    return chunks(event)
+def _lines(frame: Frame) -> bytes:
+    named = b"event: %b\n" % frame.name.encode() if frame.name else b""
+    return b"%bdata: %b\n\n" % (named, frame.data)
 
 
-def _data(value: dict[str, Any]) -> str:
-    return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
+def _comment(progress: Progress) -> bytes:
+    return b": prompt %d/%d\n" % (progress.done, progress.total)
 
 
-def _comment(progress: Progress) -> str:
-    return f": prompt {progress.done}/{progress.total}\n"
-
-
-def _queued(turn: Turn) -> str:
-    wait = "" if turn.wait is None else f" wait={math.ceil(turn.wait)}s"
-    return f": queued position={turn.position}{wait}\n"
+def _queued(turn: Turn) -> bytes:
+    wait = b"" if turn.wait is None else b" wait=%ds" % math.ceil(turn.wait)
+    return b": queued position=%d%b\n" % (turn.position, wait)

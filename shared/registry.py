@@ -39,6 +39,13 @@ class Kind(StrEnum):
     MODELS = "models"
 
 
+class Ability(StrEnum):
+    """What a model may be asked for."""
+
+    COMPLETION = "completion"
+    CHAT = "chat"
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """What an engine tells about the model it holds."""
@@ -52,11 +59,15 @@ class Card:
     created: int
     """Unix time of the model file, in seconds; of the start where there is no file."""
     capabilities: tuple[str, ...] = ()
-    """Out of `completion`, `chat`: what the gateway may promise; `continue`: it can go on after a part of an answer."""
+    """The abilities as they are written; another version may name further ones."""
     aliases: tuple[str, ...] = ()
     """Further names by which requests may ask for it."""
     digest: str = ""
     """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        return frozenset(ability for ability in Ability if ability in self.capabilities)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class Claim:
     seq: int
     """Events that earlier executions have emitted."""
     tries: int
-    accepted: str
+    accepted: bytes
     """The encoded `Accepted`."""
     waited: int
     """Milliseconds since it was submitted."""

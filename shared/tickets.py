@@ -97,7 +97,7 @@ class Tickets:
         if not job_id:
             return None
         seq, tries, accepted, waited = found
-        return Claim(job_id.decode(), int(seq), int(tries), accepted.decode(), int(waited))
+        return Claim(job_id.decode(), int(seq), int(tries), accepted, int(waited))
 
     def waits(self, model: str) -> bool:
         """Whether there is a job to be claimed."""
@@ -122,7 +122,7 @@ class Tickets:
 
         Raises whatever an event raises that cannot be written; then nothing is queued.
         """
-        blob, ending = encode(events).encode(), encode(events[-1:]).encode() if state else b""
+        blob, ending = encode(events), encode(events[-1:]) if state else b""
         tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
         arguments = (model, job_id, execution, first, len(events), state or "", blob, ending, tokens)
         pipe.evalsha(self._append.sha, 0, *arguments)

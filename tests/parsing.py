@@ -6,16 +6,12 @@ from typing import Any
 
 import pytest
 
-from gateway.schemas import FORMATS, Options
+from gateway.schemas import FORMATS, Format
 from gateway.schemas.problem import CODES
 from shared.errors import InvalidRequest
-from shared.protocol import (
-    Chat,
-    Completion,
-    Task,
-)
+from shared.protocol import Options
 
-CHAT, COMPLETION = FORMATS[Chat], FORMATS[Completion]
+CHAT, COMPLETION = FORMATS["openai.chat"], FORMATS["openai.completion"]
 USER = {"role": "user", "content": "Hi"}
 
 
@@ -27,10 +23,10 @@ def completion(**given: Any) -> tuple[Any, Options]:
     return COMPLETION.parse({"model": "m", "prompt": "Once", **given}, seed=7)
 
 
-def refused(body: object, kind: type[Task] = Chat) -> tuple[str | None, str]:
+def refused(body: object, wire: Format = CHAT) -> tuple[str | None, str]:
     """(param, code) of the error; every message is words that name the parameter."""
     with pytest.raises(InvalidRequest) as caught:
-        FORMATS[kind].parse(body, seed=7)
+        wire.parse(body, seed=7)
     error = caught.value
     assert error.message.endswith(".")
     assert error.message.isprintable()

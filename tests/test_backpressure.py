@@ -197,7 +197,7 @@ def start(tickets: Tickets, job_id: str, ago: float) -> bool:
     """Submit a job that began to run so many seconds ago."""
     submit(tickets, job_id)
     dequeue(tickets)
-    claimed = claim(tickets, job_id, "x") is not None
+    claimed = claim(tickets, job_id, f"x-{job_id}") is not None
     seconds, micros = tickets.client.time()
     tickets.client.hset(f"iq:job:{job_id}", "started", int((seconds - ago) * 1000 + micros / 1000))
     return claimed
@@ -205,7 +205,7 @@ def start(tickets: Tickets, job_id: str, ago: float) -> bool:
 
 def end(tickets: Tickets, job_id: str, state: State = State.COMPLETED) -> None:
     event = END if state is State.COMPLETED else Failed("engine_error", "It failed.")
-    append(tickets, job_id, "x", 1, event, state=state)
+    append(tickets, job_id, f"x-{job_id}", 1, event, state=state)
 
 
 def waits(tickets: Tickets, *positions: int) -> list[float | None]:

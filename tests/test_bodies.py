@@ -126,7 +126,7 @@ def test_bad_bodies(body: object, expected: tuple[str | None, str]) -> None:
     ],
 )
 def test_bad_prompts(prompt: object, param: str, code: str) -> None:
-    assert refused({"model": "m", "prompt": prompt}, Completion) == (param, code)
+    assert refused({"model": "m", "prompt": prompt}, COMPLETION) == (param, code)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_prompts(prompt: object, expected: tuple[object, ...]) -> None:
     "given", [{"n": 2, "best_of": 1}, {"best_of": 2, "stream": True}, {"n": 2, "best_of": 3, "stream": True}]
 )
 def test_best_of_needs_more_than_n_and_no_stream(given: dict[str, Any]) -> None:
-    assert refused({"model": "m", "prompt": "x", **given}, Completion) == ("best_of", "invalid_value")
+    assert refused({"model": "m", "prompt": "x", **given}, COMPLETION) == ("best_of", "invalid_value")
 
 
 def test_best_of_is_n_unless_it_is_given() -> None:

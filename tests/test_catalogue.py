@@ -161,8 +161,8 @@ def test_a_foreign_package_in_the_way_is_named(tmp_path: Path) -> None:
 
 
 def test_a_flag_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from inferq.commands import configured
+    from inferq.commands import configure
 
     monkeypatch.setenv("INFERQ_SLOTS", "3")
-    assert configured(slots=None).slots == 3
-    assert configured(slots=5).slots == 5
+    assert configure(slots=None).slots == 3
+    assert configure(slots=5).slots == 5

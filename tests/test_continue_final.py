@@ -10,6 +10,7 @@ import httpx2 as httpx
 import pytest
 
 from shared.protocol import Chat, Completion, Delta, Done, Message, Sampling, Task
+from shared.registry import Ability
 from tests.answers import Running
 from tests.calls import CHATS, problem
 from tests.tiny import loaded
@@ -77,7 +78,7 @@ def test_a_chat_format_gives_a_model_its_template_and_its_stops(tmp_path: Path) 
     form = tmp_path / "form.jinja"
     form.write_text("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<a>")
     with loaded(chat_format=str(form)) as engine:
-        assert "chat" in engine.card.capabilities
+        assert Ability.CHAT in engine.card.abilities
         sampling = Sampling(seed=1, max_tokens=12, temperature=0.0, ignore_eos=True)
         chat = list(engine.run(Chat("tiny", (Message("user", "hi"),), sampling), Running()))
         same = list(engine.run(Completion("tiny", ("<user>hi<a>",), sampling), Running()))

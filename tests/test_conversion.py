@@ -24,7 +24,7 @@ from worker.formats.architectures import ARCHITECTURES
 from worker.formats.architectures.mapping import Hyper
 from worker.formats.checkpoint import convert
 from worker.formats.legacy import read_legacy
-from worker.formats.repack import repack, repacked
+from worker.formats.repack import provide_gguf, repack
 
 
 def greedy(path: Path, ids: Sequence[int] = REFERENCE["ids"]) -> list[int]:
@@ -122,13 +122,13 @@ class TestTheCache:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         source = write("gptj", "Q4_0", tmp_path / "model.bin")
         reports: list[tuple[int, int]] = []
-        first = repacked(source, progress=lambda *report: reports.append(report))
+        first = provide_gguf(source, progress=lambda *report: reports.append(report))
         assert reports[-1][0] == reports[-1][1] > 0
         born = first.stat().st_mtime_ns
-        assert repacked(source) == first
+        assert provide_gguf(source) == first
         assert first.stat().st_mtime_ns == born
         write("gptj", "Q8_0", source)
-        assert repacked(source) != first
+        assert provide_gguf(source) != first
 
     def test_the_engine_takes_the_legacy_file_itself(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -138,7 +138,7 @@ class TestTheCache:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         source, makers = write("gptj", "Q4_0", tmp_path / "model.bin"), set()
         with ThreadPoolExecutor(4) as pool:
-            made = list(pool.map(lambda i: repacked(source, progress=lambda *_: makers.add(i)), range(4)))
+            made = list(pool.map(lambda i: provide_gguf(source, progress=lambda *_: makers.add(i)), range(4)))
         assert len(set(made)) == len(makers) == 1
 
     def test_what_is_refused_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ class TestTheCache:
         source = write("gptj", "Q4_0", tmp_path / "model.bin")
         source.write_bytes(source.read_bytes()[:-100])
         with pytest.raises(ModelFileError, match="truncated"):
-            repacked(source)
+            provide_gguf(source)
         assert [path.suffix for path in (tmp_path / "cache").rglob("*") if path.is_file()] in ([], [".lock"])
 
 

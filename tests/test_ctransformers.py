@@ -30,7 +30,7 @@ from tests.stack import Stack
 from tests.tiny import TINY
 from worker import chat_formats
 from worker.engines.ctransformers import CtransformersEngine
-from worker.engines.ctransformers_text import Text
+from worker.engines.ctransformers_text import LegacyText
 from worker.formats.legacy import read_legacy
 
 IDS = tuple(REFERENCE["ids"])
@@ -264,7 +264,7 @@ def test_replits_spaces_and_the_ends_of_dolly(file: Path) -> None:
         vocabulary=tuple(word.encode() for word in vocabulary),
         scores=tuple(-float(i) for i in range(len(vocabulary))),
     )
-    text = Text(legacy)
+    text = LegacyText(legacy)
     assert text.tokens(" def x") == [1, 2, 3]
     assert b"".join(map(text.bytes_of, (1, 2, 3))) == b" def x"
     assert text.tokens("x### Instruction:x") == [3, 5, 3]
@@ -278,7 +278,7 @@ def test_a_text_that_goes_on_gets_no_space_before_it(file: Path) -> None:
         vocabulary=(b"<unk>", b"<s>", b"</s>", b" d", b"d", b" "),
         scores=(0.0, 0.0, 0.0, -1.0, -2.0, -3.0),
     )
-    text = Text(legacy)
+    text = LegacyText(legacy)
     assert text.tokens("d")[-1:] == [3]
     assert text.more("d") == [4]
     assert text.more("") == []

@@ -7,16 +7,18 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, HostDied, HostUnavailable, InvalidRequest, JobCancelled
 from shared.protocol import Chat, Completion, Delta, Message, Prompt, Sampling
+from shared.registry import Ability
 from tests.answers import Running, deltas, finish, host_of, run, text, tokens
 from tests.fixtures.make_legacy import write
 from tests.stack import wait_for
@@ -84,7 +86,9 @@ def serves(engine: Engine) -> bool:
 
 def test_the_card_tells_models_apart(engine: Engine, tmp_path: Path) -> None:
     card = engine.card
-    assert {"completion", "chat", "continue"} == set(card.capabilities)
+    assert set(card.abilities) == {Ability.COMPLETION, Ability.CHAT}
+    assert engine.continues(completion())
+    assert engine.continues(chat(PROMPT))
     assert (card.id, card.context, card.slots) == ("tiny", CONTEXT, 1)
     [entry] = [entry for entry in ENGINES if entry.engine == card.engine]
     with closing(load(entry, tmp_path)) as same:

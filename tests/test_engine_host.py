@@ -17,8 +17,8 @@ import pytest
 from shared.errors import HostDied
 from tests.stack import wait_for
 from tests.tiny import TINY
-from worker.engines.host import EngineHost, never
-from worker.engines.llama_cpp_client import Client
+from worker.engines.host import EngineHost
+from worker.engines.llama_cpp_server import LlamaServer
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = """
@@ -178,6 +178,6 @@ def test_the_log_of_a_host_stays_short(model: Path, private: Path) -> None:
 def test_an_event_that_ends_within_a_character_is_the_hosts_death(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with contextlib.closing(EngineHost("tests.fixtures.cut_host", "cut", {})) as host:
-        client = Client(host, "key")
+        server = LlamaServer(host, "key")
         with pytest.raises(HostDied, match="ended with status 0"):
-            list(client.stream("/completion", {}, never, lambda _: None))
+            list(server.stream("/completion", {}))

@@ -10,8 +10,10 @@ from dataclasses import replace
 import httpx2 as httpx
 import pytest
 
-from shared import registry
-from tests.calls import CHATS, LATER, chat, completion, data, post_later, problem, spoken
+from shared import registry, streams
+from shared.protocol import Accepted, Chat, Message, Options, Sampling
+from shared.tickets import Tickets
+from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, post_later, problem, spoken
 from tests.stack import Stack, wait_for
 
 TEXT = " ".join(str(number) for number in range(60))
@@ -145,3 +147,29 @@ def test_bad_ids(http: httpx.Client, done: str) -> None:
     for wrong in ("x", "1.x", "-1", "1.2.3"):
         answer = http.get(f"/v1/jobs/{done}/events", headers={"Last-Event-ID": wrong})
         assert problem(answer, 400)["param"] == "Last-Event-ID"
+
+
+def test_a_job_keeps_its_format_and_options(echo: Stack, http: httpx.Client, done: str) -> None:
+    accepted = streams.accepted(echo.redis, done)
+    assert (accepted.format, accepted.options) == ("openai.chat", Options())
+    answer = http.post(
+        COMPLETIONS, json=completion("x", stream=True, stream_options={"include_usage": True}), headers=LATER
+    )
+    accepted = streams.accepted(echo.redis, answer.json()["id"])
+    assert (accepted.format, accepted.options) == ("openai.completion", Options(stream=True, include_usage=True))
+
+
+@pytest.mark.parametrize("name", ["", "smoke-signals"], ids=["none", "unknown"])
+def test_a_job_of_another_version_is_answered_if_its_format_is_known(
+    echo: Stack, http: httpx.Client, name: str
+) -> None:
+    task, job = Chat("echo", (Message("user", TEXT),), Sampling(1)), f"format-{name}"
+    tickets = Tickets(echo.redis)
+    tickets.submit(job, Accepted(task, created=1, format=name), reply="", max_queue=10, wait=60, keep=60)
+    wait_for(lambda: echo.state(job) == "completed", "its end")
+    if name:
+        assert problem(http.get(f"/v1/jobs/{job}"), 503)["code"] == "other_version"
+        assert problem(http.get(f"/v1/jobs/{job}/events"), 503)["code"] == "other_version"
+    else:
+        assert http.get(f"/v1/jobs/{job}").json()["result"]["object"] == "chat.completion"
+        assert text(follow(http, job)) == TEXT

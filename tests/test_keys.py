@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,7 +15,6 @@ from openai import OpenAI
 
 from gateway.keys import Keys, warn_if_open
 from shared.config import Config, ConfigError
-from shared.errors import InvalidApiKey
 from tests.calls import CHATS, ENDLESS, LATER, chat, post_later, problem, said
 from tests.logged import Logged
 from tests.stack import Stack, wait_for
@@ -179,58 +177,6 @@ def test_a_file_that_is_no_good_changes_nothing(stack: Guarded, fault: str, comp
         stack.write(before)
 
 
-class TestEntries:
-    @pytest.mark.parametrize(
-        ("setting", "owners"),
-        [
-            ("alice:k1,bob:k2", {"k1": "alice", "k2": "bob"}),
-            (" alice:k1 , , bob:k2==", {"k1": "alice", "k2==": "bob"}),
-            ("alice:k1,alice:k2", {"k1": "alice", "k2": "alice"}),
-            ("a.b_c-1:aB0-._~+/=", {"aB0-._~+/=": "a.b_c-1"}),
-            ("secret", {"secret": "key-2bb80d537b1d"}),
-        ],
-    )
-    def test_give_names(self, setting: str, owners: dict[str, str]) -> None:
-        keys = Keys(setting)
-        assert {key: keys.owner(key) for key in owners} == owners
-        with pytest.raises(InvalidApiKey):
-            keys.owner("k3")
-
-    def test_may_be_none(self) -> None:
-        assert not Keys("")
-
-    @pytest.mark.parametrize(
-        ("setting", "reason"),
-        [
-            (",", "INFERQ_API_KEYS: holds no keys"),
-            ("a:k1,hidden key", "entry 2: not `name:key`"),
-            ("a:hidden:k", "entry 1: not `name:key`"),
-            ("b c:hidden", "entry 1: not `name:key`"),
-            ("a:", "entry 1: not `name:key`"),
-            (":hidden", "entry 1: not `name:key`"),
-            ("a:hidden,b:hidden", "entry 2: the key of 'b' is also that of 'a'"),
-            ("/run/hidden", "entry 1: a file with keys is written `@`"),
-            ("@/nowhere/keys", "/nowhere/keys cannot be read: No such file"),
-        ],
-    )
-    def test_are_refused_unseen(self, setting: str, reason: str) -> None:
-        with pytest.raises(ConfigError) as refused:
-            Keys(setting)
-        assert reason in refused.value.message
-        assert "hidden" not in refused.value.message
-
-    def test_of_a_file_as_editors_write_it(self, tmp_path: Path) -> None:
-        file = tmp_path / "keys"
-        file.write_bytes(b"\xef\xbb\xbf# ours\r\nalice:k1 # since May\r\n\r\n  k2\r\n")
-        keys = Keys(f"@{file}")
-        assert (keys.owner("k1"), keys.owner("k2")[:4]) == ("alice", "key-")
-        with pytest.raises(InvalidApiKey):
-            keys.owner("ours")
-
-    def test_are_not_shown(self) -> None:
-        assert "hidden" not in repr(Config(api_keys="hidden", redis_url="redis://:hidden@x"))
-
-
 class TestOpenToTheWorld:
     @pytest.mark.parametrize(
         ("host", "setting", "warned"),
@@ -301,19 +247,3 @@ class TestWebPages:
     def test_must_be_origins(self, origins: str) -> None:
         with pytest.raises(ConfigError, match="INFERQ_CORS_ORIGINS"):
             Config.from_env({"INFERQ_CORS_ORIGINS": origins})
-
-
-def test_every_known_key_is_compared_whichever_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So the time of the answer tells nothing about the keys."""
-    keys, compare, compared = Keys("a:k1,b:k2,c:k3"), hmac.compare_digest, list[int]()
-
-    def counting(one: bytes, other: bytes) -> bool:
-        compared.append(len(one))
-        return compare(one, other)
-
-    monkeypatch.setattr(hmac, "compare_digest", counting)
-    for key in ("k1", "k3"):
-        keys.owner(key)
-    with pytest.raises(InvalidApiKey):
-        keys.owner("k4")
-    assert compared == [32] * 9

@@ -1,8 +1,12 @@
-"""The rules of the layout: who may import whom, and how long a file may be."""
+"""The rules of the layout: who may import whom, what is declared, and how long a file may be."""
 
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +18,14 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 WEB = {"flask", "marshmallow"}
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LONGEST = {**dict.fromkeys(FILES, 250), **{file: 320 for file in TESTS if file.name.startswith("test_")}}
+ONE_PLACE = {
+    "fcntl.flock": "shared/file_lock.py",
+    "os.fsync": "shared/whole_file.py",
+    "XDG_": "shared/folders.py",
+    "SHUT_RDWR": "shared/cancellation.py",
+    "getincrementaldecoder": "worker/engines/stops.py",
+}
+"""What is done in one room, which the others ask."""
 
 
 def forbidden(file: Path) -> set[str]:
@@ -60,6 +72,38 @@ def test_no_module_of_tests_is_imported() -> None:
         if ".test_" in f".{name}"
     ]
     assert not wrong
+
+
+def declared() -> set[str]:
+    """The distributions that installing inferq brings along by name: its dependencies and those of its extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project.get("optional-dependencies", {}).values()
+    requirements = [*project["dependencies"], *(requirement for extra in extras for requirement in extra)]
+    return {normal(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in requirements}
+
+
+def normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    owners = importlib.metadata.packages_distributions()
+    used: dict[str, str] = {}
+    for file in FILES:
+        for line, name in imports(file.read_text()):
+            name = name.partition(".")[0]
+            if name not in sys.stdlib_module_names and name not in PACKAGES:
+                assert name in owners, f"{file.relative_to(ROOT)}, line {line}: nobody brings {name}"
+                used |= {normal(owner): f"{file.relative_to(ROOT)}, line {line}" for owner in owners[name]}
+    assert {"flask", "httpx2", "redis"} <= used.keys()
+    undeclared = {name: place for name, place in used.items() if name not in declared()}
+    assert not undeclared, "not among the dependencies of pyproject.toml"
+    assert declared() - used.keys() == {"pip"}, "declared, but not imported"  # pip is run
+
+
+@pytest.mark.parametrize("what", ONE_PLACE)
+def test_it_is_done_in_one_place(what: str) -> None:
+    assert [str(file.relative_to(ROOT)) for file in FILES if what in file.read_text()] == [ONE_PLACE[what]]
 
 
 def test_files_can_be_read_in_one_sitting() -> None:

@@ -24,7 +24,7 @@ from tests.stack import Stack
 from worker.engines import Engine
 from worker.execution import Execution
 from worker.quarantine import Quarantine
-from worker.run import Run
+from worker.runners import RUNNERS
 
 SECRET, KEY = "the quick brown fox", "sk-alice-0123456789"
 
@@ -139,6 +139,9 @@ def test_json_holds_the_stack_trace(written: pytest.CaptureFixture[str]) -> None
 class _Broken:
     """An engine with a fault."""
 
+    def continues(self, task: Task) -> bool:
+        return True
+
     def run(self, task: Task, execution: object) -> Iterator[Event]:
         raise RuntimeError("a fault of ours")
 
@@ -148,7 +151,7 @@ def test_what_goes_wrong_in_a_slot_is_found_by_the_request(written: pytest.Captu
     task = Chat("echo", (Message("user", SECRET),), Sampling(seed=1))
     accepted = encode([Accepted(task, created=1, request_id="req_1")])
     execution = Execution("first", Claim("chatcmpl-1", seq=0, tries=1, accepted=accepted, waited=0))
-    run = Run(cast(Engine, _Broken()), Quarantine(), execution, lambda *_: None, cast(Tickets, None))
+    run = RUNNERS[Chat](cast(Engine, _Broken()), Quarantine(), execution, lambda *_: None, cast(Tickets, None))
     run.enter()
     run.work()
     [line] = map(json.loads, written.readouterr().err.splitlines())

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway import sse
 from gateway.mailbox import Mailbox
+from gateway.schemas import Frame
 from shared import streams
 from shared.codec import encode
 from shared.protocol import Accepted, Completion, Delta, Done, Sampling, Usage
@@ -44,11 +45,11 @@ def test_a_stream_of_what_is_there_already_goes_out_in_pieces() -> None:
     box = Mailbox("a", parts=True)
     box.put(1, "x", [Delta("word" * 100, offset=400 * i) for i in range(MANY)])
     box.put(MANY + 1, "x", [Done(Usage(1, MANY))])
-    lines = sse.plain(lambda event: [{"text": event.text}] if isinstance(event, Delta) else [])
+    lines = sse.plain(lambda event: [Frame(event.text.encode())] if isinstance(event, Delta) else [Frame(b"[DONE]")])
     pieces = list(sse.body(box, None, lines, lambda: None))
     assert len(pieces) > 30
     assert max(map(len, pieces)) < 70_000
-    assert "".join(pieces).count("data: ") == MANY + 1
+    assert b"".join(pieces).count(b"data: ") == MANY + 1
 
 
 def test_what_was_held_back_arrives_in_slices(empty: Stack) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from flask import Flask, request
+from flask import Flask, abort, g, request
 
 from gateway import errors
+from gateway.schemas.chat import ChatFormat
+from gateway.schemas.openai import render_failure
+from gateway.schemas.outcomes import failure, outcome
 from gateway.schemas.problem import CODES
 from shared.errors import InferqError
 from shared.protocol import (
@@ -16,6 +20,11 @@ from shared.protocol import (
 )
 
 DOCS = Path(__file__).parent.parent / "docs" / "api.md"
+
+
+class InOtherWords(ChatFormat):
+    def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
+        return {"type": "error", "status": status, "message": error.message}
 
 
 @pytest.fixture
@@ -26,7 +35,14 @@ def app() -> Flask:
 
     @app.post("/fail/<code>")
     def fail(code: str) -> str:
-        raise errors.failure(Failed(code, "It failed.", "prompt"))
+        raise failure(Failed(code, "It failed.", "prompt"))
+
+    @app.post("/in-other-words/<code>")
+    def other(code: str) -> str:
+        g.format = InOtherWords()
+        if code == "teapot":
+            abort(418)
+        raise failure(Failed(code, "It failed."))
 
     @app.post("/bug")
     def bug() -> str:
@@ -61,12 +77,14 @@ STATUS: dict[str, int] = {
     "request_timeout": 408,
     "idempotency_key_reused": 422,
     "queue_full": 429,
+    "key_queue_full": 429,
+    "tier_refused": 403,
     "store_unavailable": 503,
     "other_version": 503,
     "deadline_exceeded": 504,
 }
 REPEATABLE = {"model_load_error", "worker_lost", "internal_error", "unheard_of"}
-SOON = {"queue_full": "5", "store_unavailable": "1", "other_version": "1"}
+SOON = {"queue_full": "5", "key_queue_full": "5", "store_unavailable": "1", "other_version": "1"}
 """Codes that say when to come again."""
 
 
@@ -81,7 +99,8 @@ def test_every_code_has_its_answer(app: Flask, code: str) -> None:
     assert kind == {429: "rate_limit_error"}.get(status, "server_error" if status >= 500 else "invalid_request_error")
     assert response.headers.get("x-should-retry") == (None if code in REPEATABLE | SOON.keys() else "false")
     assert response.headers.get("Retry-After") == SOON.get(code)
-    assert errors.body(InferqError("It failed.", param="prompt", code=code)) == response.get_json()
+    error = InferqError("It failed.", param="prompt", code=code)
+    assert render_failure(error, outcome(code).status) == response.get_json()
 
 
 @pytest.mark.parametrize(
@@ -105,6 +124,14 @@ def test_what_flask_refuses(
     assert response.headers["x-should-retry"] == "false"
     if status == 405:
         assert {name.strip() for name in response.headers["Allow"].split(",")} == {"POST", "OPTIONS"}
+
+
+@pytest.mark.parametrize(("code", "status"), [("queue_full", 429), ("teapot", 418)])
+def test_a_format_has_its_own_words_for_errors(app: Flask, code: str, status: int) -> None:
+    response = app.test_client().post(f"/in-other-words/{code}")
+    assert response.status_code == status
+    assert response.get_json()["type"] == "error"
+    assert response.get_json()["status"] == status
 
 
 def test_a_bug_is_logged_and_not_told(app: Flask, caplog: pytest.LogCaptureFixture) -> None:

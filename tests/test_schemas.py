@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from marshmallow import Schema
 
-from gateway.schemas import FORMATS, Options
+from gateway.schemas import Format
 from gateway.schemas.chat import ChatSchema, MessageSchema
 from gateway.schemas.completion import CompletionSchema
 from gateway.schemas.parameters import Only
@@ -18,8 +18,8 @@ from shared.protocol import (
     Chat,
     Completion,
     Message,
+    Options,
     Sampling,
-    Task,
 )
 from tests.parsing import CHAT, COMPLETION, USER, chat, completion, refused, refused_chat
 
@@ -59,7 +59,7 @@ def test_sampling_is_taken_over(parse: Any, name: str, value: object) -> None:
 @pytest.mark.parametrize("base", [{"messages": [USER]}, {"prompt": "Once"}])
 @pytest.mark.parametrize(("name", "value", "code"), FORBIDDEN)
 def test_sampling_out_of_bounds_or_of_another_type(base: dict[str, Any], name: str, value: object, code: str) -> None:
-    param, found = refused({"model": "m", **base, name: value}, Chat if "messages" in base else Completion)
+    param, found = refused({"model": "m", **base, name: value}, CHAT if "messages" in base else COMPLETION)
     assert param == name
     assert code in found
 
@@ -81,7 +81,7 @@ def test_limits_of_chat() -> None:
     assert chat(max_tokens=9)[0].sampling.max_tokens == 9
     assert chat(max_completion_tokens=None, max_tokens=9)[0].sampling.max_tokens == 9
     assert refused_chat(max_completion_tokens=0) == ("max_completion_tokens", "integer_below_min_value")
-    assert refused({"model": "m", "prompt": "", "max_completion_tokens": 1}, Completion)[1] == "unknown_parameter"
+    assert refused({"model": "m", "prompt": "", "max_completion_tokens": 1}, COMPLETION)[1] == "unknown_parameter"
     assert completion(max_tokens=None)[0].sampling.max_tokens == 16
 
 
@@ -128,12 +128,12 @@ def test_streaming() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "kind", "base"),
-    [(ChatSchema, Chat, {"messages": [USER]}), (CompletionSchema, Completion, {"prompt": "Once"})],
+    ("schema", "wire", "base"),
+    [(ChatSchema, CHAT, {"messages": [USER]}), (CompletionSchema, COMPLETION, {"prompt": "Once"})],
 )
-def test_null_means_not_given(schema: type[Schema], kind: type[Task], base: dict[str, Any]) -> None:
+def test_null_means_not_given(schema: type[Schema], wire: Format, base: dict[str, Any]) -> None:
     nulls = dict.fromkeys(schema().fields)
-    assert FORMATS[kind].parse({**nulls, "model": "m", **base}, 7) == FORMATS[kind].parse({"model": "m", **base}, 7)
+    assert wire.parse({**nulls, "model": "m", **base}, 7) == wire.parse({"model": "m", **base}, 7)
 
 
 @pytest.mark.parametrize("parse", [chat, completion])
@@ -146,7 +146,6 @@ def test_accepted_without_effect(parse: Any) -> None:
         "prompt_cache_retention": "24h",
         "prompt_cache_options": {"mode": "explicit"},
         "verbosity": "low",
-        "service_tier": "default",
         "store": False,
     }
     assert parse(**inert) == parse()
@@ -159,7 +158,6 @@ def test_accepted_without_effect(parse: Any) -> None:
         ({"metadata": []}, "metadata"),
         ({"metadata": {"a": 1}}, "metadata.a"),
         ({"prompt_cache_options": "x"}, "prompt_cache_options"),
-        ({"service_tier": "flex"}, "service_tier"),
         ({"store": True}, "store"),
     ],
 )
@@ -168,21 +166,21 @@ def test_without_effect_but_not_just_anything(given: dict[str, Any], param: str)
 
 
 RESTRICTED = [
-    (kind, name, field)
-    for kind, schema in ((Chat, ChatSchema()), (Completion, CompletionSchema()))
+    (wire, name, field)
+    for wire, schema in ((CHAT, ChatSchema()), (COMPLETION, CompletionSchema()))
     for name, field in schema.fields.items()
     if isinstance(field, Only)
 ]
 
 
-@pytest.mark.parametrize(("kind", "name", "field"), RESTRICTED)
-def test_unsupported_only_where_it_asks_for_nothing(kind: type[Task], name: str, field: Only) -> None:
-    body = {"model": "m", "messages": [USER]} if kind is Chat else {"model": "m", "prompt": "Once"}
+@pytest.mark.parametrize(("wire", "name", "field"), RESTRICTED)
+def test_unsupported_only_where_it_asks_for_nothing(wire: Format, name: str, field: Only) -> None:
+    body = {"model": "m", "messages": [USER]} if wire is CHAT else {"model": "m", "prompt": "Once"}
     for value in field.accepted:
-        assert FORMATS[kind].parse({**body, name: value}, 7) == FORMATS[kind].parse(body, 7)
+        assert wire.parse({**body, name: value}, 7) == wire.parse(body, 7)
     for value in (2, 0.0, 1.0, "required", [{"type": "function"}], {"type": "json_object"}, {"50256": -100}):
         code = "unsupported_value" if field.accepted else "unsupported_parameter"
-        assert refused({**body, name: value}, kind) == (name, code)
+        assert refused({**body, name: value}, wire) == (name, code)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pytest
 from tests.calls import CHATS, COMPLETIONS, chat, completion, data, problem, said, spoken, submit
 from tests.stack import Stack, running, wait_for
 from tests.tiny import REFERENCE, TINY
-from worker.engines.llama_cpp_spelling import Piece, Spelling
 
 EMOJI = "Repeat: 😀😂🤣😃 日本語 😀😂🤣😃 日本語 😀😂🤣😃 日本語"
 BODY: dict[str, Any] = {"model": "smollm2", "prompt": EMOJI, "temperature": 0, "max_tokens": 24}
@@ -188,33 +187,3 @@ class TestRealModel:
         assert answer["choices"][0]["finish_reason"] == "stop"
         assert answer["choices"][0]["token_ids"][-1] == 2  # <|im_end|>
         assert ids(streamed(smollm2.http(), CHATS, body)) == answer["choices"][0]["token_ids"]
-
-
-class TestSpelling:
-    """A token is a byte here."""
-
-    @staticmethod
-    def spelled(text: bytes, *stops: str) -> list[Piece | None]:
-        spelling = Spelling(bytes, stops)
-        return [spelling.add(byte) for byte in text]
-
-    def test_whole_characters(self) -> None:
-        assert self.spelled("aé😀".encode()) == [
-            Piece("a", (97,)),
-            None,
-            Piece("é", (0xC3, 0xA9)),
-            *[None] * 3,
-            Piece("😀", (0xF0, 0x9F, 0x98, 0x80)),
-        ]
-
-    def test_what_is_no_utf8_is_not_waited_for(self) -> None:
-        assert self.spelled(b"\xf0a") == [None, Piece("\ufffda", (0xF0, 97))]
-
-    def test_stop_strings(self) -> None:
-        assert self.spelled(b"xabz", "abc") == [Piece("x", (120,)), None, None, Piece("abz", (97, 98, 122))]
-        assert self.spelled(b"xab", "ab")[-1] == Piece("", (97, 98), stopped=True)
-
-    def test_the_rest(self) -> None:
-        spelling = Spelling(bytes, ["abc"])
-        assert [spelling.add(byte) for byte in b"ab\xc3"] == [None] * 3
-        assert spelling.rest(2) == Piece("ab", (97, 98, 0xC3, 2))

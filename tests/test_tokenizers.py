@@ -20,7 +20,7 @@ from worker.formats.checkpoint import convert
 from worker.formats.gguf import read_header
 from worker.formats.legacy import read_legacy
 from worker.formats.repack import repack
-from worker.formats.tokenizer import Kind, of_legacy
+from worker.formats.tokenizer import TokenKind, of_legacy
 
 WORDS = ["h", "e", "l", "o", " ", " h", "he", "ll", " he", "llo", " hello", "é"]
 """Of a SentencePiece vocabulary, those that merge earlier first."""
@@ -64,7 +64,7 @@ def test_lost_bytes_are_known_by_their_places(tmp_path: Path) -> None:
     whole = of_legacy(legacy, ARCHITECTURES["gptj"])
     lossy = tuple(token.decode(errors="replace").encode() for token in legacy.vocabulary)
     restored = of_legacy(replace(legacy, vocabulary=lossy), ARCHITECTURES["gptj"])
-    lost = [i for i, kind in enumerate(restored.kinds) if kind is Kind.UNUSED]
+    lost = [i for i, kind in enumerate(restored.kinds) if kind is TokenKind.UNUSED]
     assert all(b"\xef\xbf\xbd" in lossy[i] and len(legacy.vocabulary[i]) > 1 for i in lost)
     assert [t for i, t in enumerate(restored.tokens) if i not in lost] == [
         t for i, t in enumerate(whole.tokens) if i not in lost

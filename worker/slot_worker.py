@@ -36,7 +36,8 @@ from worker.patient_worker import PatientWorker
 from worker.presence import Herald
 from worker.publish import PAUSE, Publisher
 from worker.quarantine import Quarantine
-from worker.run import Run, patiently
+from worker.run import Runner, patiently
+from worker.runners import RUNNERS
 from worker.slots import Slots
 
 log = logging.getLogger(__name__)
@@ -146,12 +147,13 @@ class SlotWorker(PatientWorker):
             return
         run.work()
 
-    def _prepared(self, execution: Execution) -> Run:
+    def _prepared(self, execution: Execution) -> Runner[Any]:
         """The execution's computation, with further slots for further choices if there are any this moment.
 
         Whoever waits for one holds none.
         """
-        run = Run(self.engine, self._quarantine, execution, self._publisher.publish, self.tickets)
+        runner = RUNNERS[type(execution.accepted.task)]
+        run = runner(self.engine, self._quarantine, execution, self._publisher.publish, self.tickets)
         if execution.before:
             patiently(run.restore)
         run.enter()

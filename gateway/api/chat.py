@@ -7,11 +7,10 @@ from flask.typing import ResponseReturnValue
 
 from gateway.api.generation import generate
 from gateway.schemas import FORMATS
-from shared.protocol import Chat
 
 views = Blueprint("chat", __name__)
 
 
 @views.post("/chat/completions")
 def create() -> ResponseReturnValue:
-    return generate(FORMATS[Chat])
+    return generate(FORMATS["openai.chat"])

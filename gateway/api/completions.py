@@ -7,11 +7,10 @@ from flask.typing import ResponseReturnValue
 
 from gateway.api.generation import generate
 from gateway.schemas import FORMATS
-from shared.protocol import Completion
 
 views = Blueprint("completions", __name__)
 
 
 @views.post("/completions")
 def create() -> ResponseReturnValue:
-    return generate(FORMATS[Completion])
+    return generate(FORMATS["openai.completion"])

@@ -19,20 +19,21 @@ from gateway.auth import owner
 from gateway.connections import TooSlow
 from gateway.disconnect import watch
 from gateway.dispatch import Job, events, first_decisive, kept
-from gateway.errors import failure
 from gateway.mailbox import ClientGone
-from gateway.schemas import Options, WireFormat
+from gateway.schemas import Format
 from gateway.schemas.body import load_json
+from gateway.schemas.outcomes import failure
 from gateway.state import this_gateway
 from shared.errors import RequestTooSlow
-from shared.protocol import Event, Failed, Task
+from shared.protocol import Event, Failed, Options, Task
 
 CLIENT_GONE = ("", 499)
 """Nobody reads this answer."""
 
 
-def generate(wire: WireFormat) -> ResponseReturnValue:
-    """Answer the current request in a wire format."""
+def generate(wire: Format) -> ResponseReturnValue:
+    """Answer the current request in a format, also where it fails."""
+    g.format = wire
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("The request body must be JSON, with Content-Type: application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -41,7 +42,7 @@ def generate(wire: WireFormat) -> ResponseReturnValue:
     task, options = wire.parse(load_json(body), seed=seed())
     preferences = request.headers.get("Prefer", "").lower().split(",")
     waits = "respond-async" not in map(str.strip, preferences)
-    job = submit(task, wire.id_prefix, body, waits=waits, parts=options.stream)
+    job = submit(task, wire, options, body, waits=waits)
     if not waits:
         return _later(job)
     with attended(job) as waiting:
@@ -59,15 +60,16 @@ def seed() -> int:
     return random.randrange(2**32 - 1)
 
 
-def submit(task: Task, id_prefix: str, body: bytes, *, waits: bool = True, parts: bool) -> Job:
+def submit(task: Task, wire: Format, options: Options, body: bytes, *, waits: bool = True) -> Job:
     """Have the current request's task computed; `body` tells it from other ones. Raises what the dispatcher does.
 
-    `waits`: its client waits for the answer; `parts`: and reads it as it comes.
+    `waits`: its client waits for the answer; with `options.stream` it reads it as it comes.
     """
-    g.model = task.model
+    g.model, who = task.model, owner()
     wait = pace.patience(request.headers.get(pace.HEADER), this_gateway().config.request_timeout)
-    client = visit(request.headers, owner(), request.path, body, waits=waits, parts=waits and parts, patience=wait)
-    job = this_gateway().dispatcher.submit(task, id_prefix, owner(), g.request_id, client)
+    parts = waits and options.stream
+    client = visit(request.headers, who.name, request.path, body, waits=waits, parts=parts, patience=wait)
+    job = this_gateway().dispatcher.submit(task, wire, options, who, g.request_id, client)
     access.note(job)
     return job
 
@@ -105,19 +107,17 @@ def _later(job: Job) -> ResponseReturnValue:
         return jsonify(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
 
 
-def _whole(job: Job, wire: WireFormat) -> ResponseReturnValue:
+def _whole(job: Job, wire: Format) -> ResponseReturnValue:
     record = list(events(job.mailbox))
     if isinstance(record[-1], Failed):
         raise failure(record[-1])
     return jsonify(wire.render(job.id, job.accepted, record)), 200, location(job)
 
 
-def _stream(
-    job: Job, first: Event | None, wire: WireFormat, options: Options, waiting: ExitStack
-) -> ResponseReturnValue:
+def _stream(job: Job, first: Event | None, wire: Format, options: Options, waiting: ExitStack) -> ResponseReturnValue:
     if isinstance(first, Failed):
         raise failure(first)
-    lines = sse.plain(wire.render_chunks(job.id, job.accepted, options.include_usage))
+    lines = sse.plain(wire.render_frames(job.id, job.accepted, options))
     response = stream(job, events_as(lines, job, first), waiting)
     response.headers.update(location(job))
     return response

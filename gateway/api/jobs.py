@@ -10,13 +10,16 @@ from typing import Any
 
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
+from msgspec.structs import replace
 
-from gateway import access, errors, sse
+from gateway import access, sse
 from gateway.api.streaming import events_as, stream
-from gateway.auth import owned
+from gateway.auth import owned, owner
 from gateway.disconnect import watch
-from gateway.schemas import FORMATS
+from gateway.schemas import format_of
 from gateway.schemas.job import render_job
+from gateway.schemas.openai import render_failure
+from gateway.schemas.outcomes import failure, outcome
 from gateway.state import this_gateway
 from shared import streams
 from shared.errors import EventNotFound
@@ -47,12 +50,13 @@ def follow(job_id: str) -> ResponseReturnValue:
         if ticket.state.final and (after.number, after.part) >= (ticket.events, math.inf):
             return "", 204  # which tells an EventSource not to come again
     with ExitStack() as waiting:
-        job = this_gateway().dispatcher.follow(job_id)
+        job = this_gateway().dispatcher.follow(job_id, owner())
         waiting.callback(this_gateway().dispatcher.detach, job)
         access.note(job)
         waiting.callback(watch(job.mailbox.leave))
-        chunks = FORMATS[type(job.accepted.task)].render_chunks(job_id, job.accepted, include_usage=True)
-        lines = sse.numbered(chunks, after, lambda: job.mailbox.place)
+        options = replace(job.accepted.options, include_usage=True)
+        frames = format_of(job.accepted).render_frames(job_id, job.accepted, options)
+        lines = sse.numbered(frames, after, lambda: job.mailbox.place)
         return stream(job, events_as(lines, job, None), waiting)
 
 
@@ -73,11 +77,16 @@ def job_object(job_id: str) -> dict[str, Any]:
         if ticket.state is State.COMPLETED:
             accepted = streams.accepted(gateway.client, job_id)
             record = [e for entry in _entries(job_id) for e in entry.events if e]
-            result = FORMATS[type(accepted.task)].render(job_id, accepted, record)
+            result = format_of(accepted).render(job_id, accepted, record)
         elif ticket.state.final:
             last = [e for entry in _entries(job_id, ticket.events - 1) for e in entry.events]
-            error = errors.body(errors.failure(last[-1]))["error"] if last and isinstance(last[-1], Failed) else None
+            error = _error(last[-1]) if last and isinstance(last[-1], Failed) else None
     return render_job(ticket, turn, result, error)
+
+
+def _error(event: Failed) -> Any:
+    found = failure(event)
+    return render_failure(found, outcome(found.code).status)["error"]
 
 
 def _entries(job_id: str, after: int = 0) -> Iterator[streams.Entry]:

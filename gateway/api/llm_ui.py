@@ -12,12 +12,12 @@ from werkzeug.exceptions import Forbidden, MethodNotAllowed
 from gateway.api.generation import CLIENT_GONE, attended, location, seed, submit
 from gateway.api.streaming import stream
 from gateway.dispatch import Job, events
-from gateway.errors import failure
 from gateway.mailbox import ClientGone
-from gateway.schemas import FORMATS
+from gateway.schemas import usual_format
+from gateway.schemas.outcomes import failure
 from gateway.schemas.prompt import parse_query, prompt_task
 from gateway.state import this_gateway
-from shared.protocol import Delta, Event, Failed, Progress
+from shared.protocol import Delta, Event, Failed, Options, Progress
 
 views = Blueprint("llm_ui", __name__)
 
@@ -30,7 +30,7 @@ def chat() -> ResponseReturnValue:
     prompt, model = parse_query(request.args.to_dict())
     directory = this_gateway().directory
     task = prompt_task(prompt, directory.find(model) if model else directory.default(), seed())
-    return _answer(submit(task, FORMATS[type(task)].id_prefix, request.query_string, parts=True))
+    return _answer(submit(task, usual_format(task), Options(stream=True), request.query_string))
 
 
 def _refuse_strangers() -> None:
@@ -53,7 +53,7 @@ def _answer(job: Job) -> ResponseReturnValue:
         return response
 
 
-def _text(job: Job, first: Event) -> Iterator[str]:
+def _text(job: Job, first: Event) -> Iterator[bytes]:
     """What is there at one time goes out in one piece. A failure now breaks the connection off before its end."""
     piece = ""
     for event in chain((first,), () if job.mailbox.last else events(job.mailbox)):
@@ -63,6 +63,6 @@ def _text(job: Job, first: Event) -> Iterator[str]:
             case Failed():
                 raise failure(event)
         if piece and job.mailbox.empty():
-            yield piece
+            yield piece.encode()
             piece = ""
-    yield piece
+    yield piece.encode()

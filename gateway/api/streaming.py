@@ -14,12 +14,12 @@ from gateway.state import this_gateway
 from shared.protocol import Event
 
 
-def stream(job: Job, pieces: Iterator[str], waiting: ExitStack, mimetype: str = "text/event-stream") -> Response:
+def stream(job: Job, pieces: Iterator[bytes], waiting: ExitStack, mimetype: str = "text/event-stream") -> Response:
     """Stream the rest of a job. `waiting` is closed when the stream ends or the client leaves."""
     if job.visit:
         job.visit.begun = True
 
-    def body() -> Iterator[str]:
+    def body() -> Iterator[bytes]:
         with suppress(ClientGone):
             yield from pieces
 
@@ -29,7 +29,7 @@ def stream(job: Job, pieces: Iterator[str], waiting: ExitStack, mimetype: str = 
     return response
 
 
-def events_as(lines: sse.Lines, job: Job, first: Event | None) -> Iterator[str]:
+def events_as(lines: sse.Lines, job: Job, first: Event | None) -> Iterator[bytes]:
     """Server-sent events of a job; see `sse.body`."""
     dispatcher = this_gateway().dispatcher
     return sse.body(job.mailbox, first, lines, lambda: dispatcher.turn(job.accepted.task.model, job.id))

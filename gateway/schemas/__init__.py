@@ -1,4 +1,4 @@
-"""The wire formats: requests in, answers out. Pure: no Flask, no Redis, no clock, no randomness.
+"""The formats: requests in, answers out. Pure: no Flask, no Redis, no clock, no randomness.
 
 A new endpoint is one module beside `chat.py` and one line here.
 """
@@ -7,10 +7,27 @@ from __future__ import annotations
 
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
-from gateway.schemas.wire import Options, WireFormat
-from shared.protocol import Chat, Completion, Task
+from gateway.schemas.format import Format, Frame, Frames
+from shared.errors import NotUnderstood
+from shared.protocol import Accepted, Chat, Completion, Task
 
-__all__ = ["FORMATS", "Options", "WireFormat"]
+__all__ = ["FORMATS", "Format", "Frame", "Frames", "format_of", "usual_format"]
 
-FORMATS: dict[type[Task], WireFormat] = {Chat: ChatFormat(), Completion: CompletionFormat()}
-"""By the type of the task, so that a stored job can be answered in the format it was asked in."""
+FORMATS: dict[str, Format] = {each.name: each for each in (ChatFormat(), CompletionFormat())}
+"""By the name that stands in `Accepted`, so that a stored job can be answered in the format it was asked in."""
+
+_USUAL: dict[type[Task], str] = {Chat: ChatFormat.name, Completion: CompletionFormat.name}
+
+
+def usual_format(task: Task) -> Format:
+    """The one in which such a task is answered where nobody has named another."""
+    return FORMATS[_USUAL[type(task)]]
+
+
+def format_of(accepted: Accepted) -> Format:
+    """The one in which a job is answered. Release 0.1.0 named none. Raises NotUnderstood."""
+    if not accepted.format:
+        return usual_format(accepted.task)
+    if accepted.format not in FORMATS:
+        raise NotUnderstood(f"This version of inferq does not know the format {accepted.format!r}.")
+    return FORMATS[accepted.format]

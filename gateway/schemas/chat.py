@@ -1,18 +1,21 @@
-"""The wire format of /v1/chat/completions."""
+"""The format of /v1/chat/completions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, assert_never
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
-from gateway.schemas.answer import fold, head, pieces, prompt_token_ids, token_ids, usage
+from gateway.schemas.answer import fold
+from gateway.schemas.format import Frames
+from gateway.schemas.openai import cut, encode, head, prompt_token_ids, render_failure, render_frames, token_ids, usage
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Only, Strict, Text, refuse_unknown, text
 from gateway.schemas.problem import refuse, shown, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, sampling
-from gateway.schemas.wire import Chunks, Options
-from shared.protocol import Accepted, Chat, Delta, Done, Event, FinishReason, Message, StartOver
+from shared.errors import InferqError
+from shared.protocol import Accepted, Chat, Delta, Event, FinishReason, Message, Options
 
 _MAX_MESSAGES = 2048
 """OpenAI's bound too."""
@@ -125,8 +128,9 @@ _SCHEMA = ChatSchema()
 
 
 class ChatFormat:
-    """`WireFormat` of chats."""
+    """`Format` of chats."""
 
+    name = "openai.chat"
     id_prefix = "chatcmpl-"
 
     def parse(self, body: object, seed: int) -> tuple[Chat, Options]:
@@ -160,35 +164,35 @@ class ChatFormat:
             **prompt_token_ids(choices[0].prompt_tokens),
         }
 
-    def render_chunks(self, job_id: str, accepted: Accepted, include_usage: bool) -> Chunks:
-        opening = head(job_id, accepted, "chat.completion.chunk")
-        closing = {"usage": None} if include_usage else {}
+    def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
+        task, opening = accepted.task, head(job_id, accepted, "chat.completion.chunk")
+        closing = {"usage": None} if options.include_usage else {}
 
         def chunk(
             index: int, delta: dict[str, str], tokens: tuple[int, ...] = (), finish_reason: FinishReason | None = None
         ) -> dict[str, Any]:
             choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-            return {**opening, "choices": [{**choice, **token_ids(accepted.task, tokens)}], **closing}
+            return {**opening, "choices": [{**choice, **token_ids(task, tokens)}], **closing}
 
-        indices = iter(range(accepted.task.choices))
+        @cache
+        def speaker(index: int) -> Callable[[str], bytes]:
+            return cut(lambda text: chunk(index, {"content": text}))
 
-        def chunks(event: Event) -> Iterator[dict[str, Any]]:
-            for piece in pieces((event,)):
-                match piece:
-                    case Delta():
-                        for index in indices:  # before the first piece: clients make room for the choices in order
-                            role = chunk(index, {"role": "assistant", "content": ""})
-                            yield {**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role
-                        if piece.text:
-                            yield chunk(piece.index, {"content": piece.text}, piece.tokens)
-                        if piece.finish_reason is not None:
-                            yield chunk(piece.index, {}, () if piece.text else piece.tokens, piece.finish_reason)
-                    case StartOver():
-                        raise AssertionError("nothing is taken back of what is read as it comes")
-                    case Done():
-                        if include_usage:
-                            yield {**opening, "choices": [], "usage": usage(piece.usage)}
-                    case _:
-                        assert_never(piece)
+        indices = iter(range(task.choices))
 
-        return chunks
+        def say(piece: Delta) -> Iterator[bytes]:
+            for index in indices:  # before the first piece: clients make room for the choices in order
+                role = chunk(index, {"role": "assistant", "content": ""})
+                yield encode({**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role)
+            if piece.text and task.token_ids:
+                yield encode(chunk(piece.index, {"content": piece.text}, piece.tokens))
+            elif piece.text:
+                yield speaker(piece.index)(piece.text)
+            if piece.finish_reason is not None:
+                tokens = () if piece.text else piece.tokens
+                yield encode(chunk(piece.index, {}, tokens, piece.finish_reason))
+
+        return render_frames(opening, options, say)
+
+    def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
+        return render_failure(error, status)

@@ -1,18 +1,21 @@
-"""The wire format of /v1/completions."""
+"""The format of /v1/completions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, assert_never
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from gateway.schemas.answer import fold, head, pieces, prompt_token_ids, token_ids, usage
+from gateway.schemas.answer import fold
+from gateway.schemas.format import Frames
+from gateway.schemas.openai import cut, encode, head, prompt_token_ids, render_failure, render_frames, token_ids, usage
 from gateway.schemas.parameters import INT32_MAX, Integer, Only, text
 from gateway.schemas.problem import refuse, shown, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, sampling
-from gateway.schemas.wire import Chunks, Options
-from shared.protocol import Accepted, Completion, Delta, Done, Event, FinishReason, Prompt, StartOver, Task
+from shared.errors import InferqError
+from shared.protocol import Accepted, Completion, Delta, Event, FinishReason, Options, Prompt, Task
 
 _KIND = "text_completion"
 
@@ -79,8 +82,9 @@ _SCHEMA = CompletionSchema()
 
 
 class CompletionFormat:
-    """`WireFormat` of completions."""
+    """`Format` of completions."""
 
+    name = "openai.completion"
     id_prefix = "cmpl-"
 
     def parse(self, body: object, seed: int) -> tuple[Completion, Options]:
@@ -102,37 +106,32 @@ class CompletionFormat:
             **_only_prompt(accepted.task, choices[0].prompt_tokens),
         }
 
-    def render_chunks(self, job_id: str, accepted: Accepted, include_usage: bool) -> Chunks:
-        opening = head(job_id, accepted, _KIND)
-        closing = {"usage": None} if include_usage else {}
-        indices = iter(range(accepted.task.choices) if accepted.task.choices > 1 else ())
+    def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
+        task, opening = accepted.task, head(job_id, accepted, _KIND)
+        closing = {"usage": None} if options.include_usage else {}
 
-        def chunks(event: Event) -> Iterator[dict[str, Any]]:
-            for piece in pieces((event,)):
-                match piece:
-                    case Delta():
-                        for index in indices:  # before the first piece: so clients make room in order
-                            yield {**opening, "choices": [_choice(accepted.task, index, "", None)], **closing}
-                        if piece.text or piece.finish_reason is not None:
-                            choice = _choice(
-                                accepted.task,
-                                piece.index,
-                                piece.text,
-                                piece.finish_reason,
-                                piece.tokens,
-                                piece.prompt_tokens,
-                            )
-                            prompt = _only_prompt(accepted.task, piece.prompt_tokens)
-                            yield {**opening, "choices": [choice], **closing, **prompt}
-                    case StartOver():
-                        raise AssertionError("nothing is taken back of what is read as it comes")
-                    case Done():
-                        if include_usage:
-                            yield {**opening, "choices": [], "usage": usage(piece.usage)}
-                    case _:
-                        assert_never(piece)
+        def chunk(choice: dict[str, Any]) -> dict[str, Any]:
+            return {**opening, "choices": [choice], **closing}
 
-        return chunks
+        @cache
+        def speaker(index: int) -> Callable[[str], bytes]:
+            return cut(lambda text: chunk(_choice(task, index, text, None)))
+
+        indices = iter(range(task.choices) if task.choices > 1 else ())
+
+        def say(piece: Delta) -> Iterator[bytes]:
+            for index in indices:  # before the first piece: so clients make room in order
+                yield encode(chunk(_choice(task, index, "", None)))
+            if piece.finish_reason is not None or (piece.text and task.token_ids):
+                choice = _choice(task, piece.index, piece.text, piece.finish_reason, piece.tokens, piece.prompt_tokens)
+                yield encode({**chunk(choice), **_only_prompt(task, piece.prompt_tokens)})
+            elif piece.text:
+                yield speaker(piece.index)(piece.text)
+
+        return render_frames(opening, options, say)
+
+    def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
+        return render_failure(error, status)
 
 
 def _choice(

@@ -9,6 +9,7 @@
 --                        parts    somebody reads the answer as it comes, so that nothing of it can be taken back
 --                        place    among the waiting jobs         charge what its owner was charged for its running execution
 --                        preempt  it is asked back for a better job      preempted  how often it was
+--                        spent    how long earlier executions of it held slots
 --   iq:task:<id>         the encoded `Accepted`, until the job's first event
 --   iq:exec:<execution>  the job that its claim was given, '' for none; until a minute after its end
 --   iq:events:<id>       the job's stream; an entry's id is the number of its last event, `f` that of its first, `x` its execution
@@ -28,7 +29,8 @@
 --   <reply>:jobs         the jobs whose events a gateway gets: those of one that died are found here
 --   iq:counts:<model>    what became of its jobs: jobs:<outcome>, recovered, prompt_tokens, completion_tokens, wait_ms, and wait:<k>,
 --                        the jobs that waited more than 2^(k-1) and up to 2^k ms; held_us, how long the last `held` (up to 20) held
---                        a slot on average                                            iq:failures  a stream of the last failed jobs
+--                        slots on average, and held_us:<tier>; busy_ms:<tier>, how long all of them have
+--   iq:failures          a stream of the last failed jobs
 --   rq:queue:<model>, rq:queue:<model>:intermediate, rq:wip:<model>, rq:job:<id>   RQ's own, kept so that its tools can show them
 -- Times are Redis's own, in milliseconds. It may jump: what is judged by a time is never believed for longer than it was meant to be.
 local time = redis.call('TIME')

@@ -80,13 +80,16 @@ local function tally(model, id, state, last)
   end
 end
 
--- Take note of how long a running job that ends has held its slot.
+-- Take note of how long a running job that ends has held slots: among the last ones of its tier, and of all.
 local function pace(model, id)
-  local counts = 'iq:counts:' .. model
-  local c = redis.call('HMGET', counts, 'held_us', 'held')
-  local mean, n = tonumber(c[1] or 0), math.min(20, (c[2] or 0) + 1)
-  local held = math.max(1, now - redis.call('HGET', ticket(id), 'started')) * 1000
-  redis.call('HSET', counts, 'held_us', math.floor(mean + (held - mean) / n + 0.5), 'held', n)
+  local counts, t = 'iq:counts:' .. model, redis.call('HMGET', ticket(id), 'started', 'tier', 'spent')
+  local tier, held = ':' .. (t[2] or 'default'), math.max(1, now - t[1]) + (t[3] or 0)
+  for _, of in ipairs({ '', tier }) do
+    local c = redis.call('HMGET', counts, 'held_us' .. of, 'held' .. of)
+    local mean, n = tonumber(c[1] or 0), math.min(20, (c[2] or 0) + 1)
+    redis.call('HSET', counts, 'held_us' .. of, math.floor(mean + (held * 1000 - mean) / n + 0.5), 'held' .. of, n)
+  end
+  count(model, 'busy_ms' .. tier, held)
 end
 
 -- The final state, come with the event `last`. From here on the ticket and the stream have a time to live.
@@ -195,6 +198,7 @@ end
 -- A running job waits again, where it waited before; its patience begins anew.
 local function requeue(model, id, exec)
   unlist(model, id, exec)
+  redis.call('HINCRBY', ticket(id), 'spent', math.max(1, now - redis.call('HGET', ticket(id), 'started')))
   if redis.call('HDEL', ticket(id), 'preempt') == 1 then redis.call('HINCRBY', ticket(id), 'preempted', 1) end
   local deadline = now + patience(id)
   redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline)

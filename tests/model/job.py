@@ -18,7 +18,7 @@ class Entry:
     first: int
     last: int
     by: str
-    blob: str
+    blob: bytes
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Job:
     id: str
     model: str
     owner: str
-    accepted: str
+    accepted: bytes
     created: int
     wait: int
     keep: int
@@ -72,6 +72,8 @@ class Job:
     """It was."""
     preempted: int = 0
     """How often it went back because of that."""
+    spent: int = 0
+    """How long earlier executions of it held slots."""
 
     @property
     def queued(self) -> bool:

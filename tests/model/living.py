@@ -10,7 +10,7 @@ from shared.config import ConfigError
 from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL, Card, GatewayProcess, Kind, Worker
 from shared.tickets import RETURN_SECONDS
 from tests.model.job import Entry, Job
-from tests.model.schedule import Schedule
+from tests.model.schedule import RANKS, Schedule
 
 TTL = {Kind.GATEWAYS: GATEWAY_TTL, Kind.WORKERS: WORKER_TTL, Kind.MODELS: MODEL_TTL}
 
@@ -171,5 +171,12 @@ class Living:
         self.queues[model].insert(0, entry)
 
     def paces(self, model: str) -> list[int]:
-        running = sorted((job.lease, job.id, job) for job in self.jobs.values() if job.model == model and job.running)
-        return [self.counts[model]["held_us"], *(max(0, self.now - (job.started or 0)) for _, _, job in running)]
+        counts, answer = self.counts[model], [self.now]
+        for tier, rank in RANKS.items():
+            places = [place for place in self.schedules[model].waiting if place.startswith(f"{rank}:")]
+            held = counts[f"held_us:{tier}"] or counts["held_us"]
+            answer += [held, len(places), counts[f"busy_ms:{tier}"]]
+        jobs = [job for job in self.jobs.values() if job.model == model and job.running]
+        for job in sorted(jobs, key=lambda job: (job.lease, job.id)):
+            answer += [RANKS[job.tier], max(0, self.now - (job.started or 0)) + job.spent]
+        return answer

@@ -126,22 +126,26 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
     where_there = {"started": job.started, "ended": job.ended, "worker": job.worker, "returned": job.returned}
     where_there |= {"kept": int(job.kept), "parts": int(job.parts), "joined": int(job.joined)}
     where_there |= {"deserted": int(job.deserted), "charge": job.charge}
-    where_there |= {"preempt": int(job.preempt), "preempted": job.preempted}
+    where_there |= {"preempt": int(job.preempt), "preempted": job.preempted, "spent": job.spent}
     where_there |= {"idempotency": f"iq:idempotency:{job.key}" if job.key else ""}
     ticket = {**head, **numbers, **{name: value for name, value in where_there.items() if value}}
     yield f"iq:job:{job.id}", "hash", job.final, {name: str(value) for name, value in ticket.items()} | sets
     if job.begun:
-        entries = [("0-1", {"f": "0", "x": "", "e": job.accepted}), *((f"{e.last}-0", _fields(e)) for e in job.record)]
+        entries = [
+            ("0-1", {"f": "0", "x": "", "e": job.accepted.decode()}),
+            *((f"{e.last}-0", _fields(e)) for e in job.record),
+        ]
         yield f"iq:events:{job.id}", "stream", job.final, entries
     else:
-        yield f"iq:task:{job.id}", "string", False, job.accepted
+        yield f"iq:task:{job.id}", "string", False, job.accepted.decode()
     if not job.final:
         shown = {"status": "started" if job.running else "queued", "worker_name": job.worker}
         yield f"rq:job:{job.id}", "hash", False, shown
 
 
 def _fields(entry: Entry) -> dict[str, Any]:
-    return {"f": str(entry.first), "x": entry.by, "e": json.loads(entry.blob) if entry.by == "0" else entry.blob}
+    blob = json.loads(entry.blob) if entry.by == "0" else entry.blob.decode()
+    return {"f": str(entry.first), "x": entry.by, "e": blob}
 
 
 def _of_model(world: World, model: str) -> Iterator[tuple[str, str, bool, Any]]:

@@ -18,8 +18,11 @@ from shared.scripts import COMMON, script
 from shared.ticket import Answer, Attempt, Claim, Sighting
 from shared.tickets import Tickets
 from tests.model.picture import CLOCK
+from tests.model.schedule import MOST_PREEMPTIONS
 
 _TIME = ("redis.call('TIME')", f"redis.call('HMGET', '{CLOCK}', 's', 'us')")
+
+_PREEMPTIONS = ("_schedule", "local MOST_PREEMPTIONS = 10", f"local MOST_PREEMPTIONS = {MOST_PREEMPTIONS}")
 
 
 class Edits:
@@ -35,7 +38,7 @@ class Edits:
 
     def _source(self, name: str) -> str:
         source = (resources.files(shared.scripts) / f"{name}.lua").read_text()
-        for script_name, text, instead in [("_keys", *_TIME)] + ([self.fault] if self.fault else []):
+        for script_name, text, instead in [("_keys", *_TIME), _PREEMPTIONS] + ([self.fault] if self.fault else []):
             if script_name == name:
                 if source.count(text) != 1:
                     raise LookupError(f"{source.count(text)} times in {name}.lua: {text!r}")

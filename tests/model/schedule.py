@@ -11,6 +11,8 @@ from tests.model.job import Job
 
 RANKS = {Tier.PRIORITY: 1, Tier.DEFAULT: 2, Tier.FLEX: 3}
 AGEING = {2: 30_000, 3: 600_000}
+MOST_PREEMPTIONS = 1
+"""Of a job, here: so few that they are reached."""
 LOOK = 8
 """Heads that a claim looks at."""
 

@@ -14,7 +14,7 @@ from shared.protocol import Accepted, Delta, Done, Event, Failed, StartOver, Sta
 from shared.ticket import ORDINARY, Answer, Attempt, Claim, Sighting, Standing, Tier
 from tests.model.job import Entry, Job
 from tests.model.living import Living
-from tests.model.schedule import youngest
+from tests.model.schedule import MOST_PREEMPTIONS, youngest
 
 CANCELLED = Failed("cancelled", "The job was cancelled.")
 OVERDUE = Failed("deadline_exceeded", "The job waited in the queue beyond its deadline.")
@@ -106,7 +106,7 @@ class World(Living):
         job.state, job.exec, job.worker, job.started = State.IN_PROGRESS, execution, worker, self.now
         job.lease = self.now + lease_ms
         job.tries += 1
-        job.offered = job.tier is Tier.FLEX and job.preempted < 10
+        job.offered = job.tier is Tier.FLEX and job.preempted < MOST_PREEMPTIONS
 
     def _preempt(self, model: str, free: int | None) -> None:
         """Ask as many flex jobs back as better ones wait for whom no slot is free."""
@@ -317,6 +317,7 @@ class World(Living):
     def _requeue(self, job: Job) -> None:
         """A running job waits again, where it waited before."""
         self._stop(job)
+        job.spent += max(1, self.now - (job.started or 0))
         job.preempted += job.preempt
         job.preempt = False
         job.deadline = self.now + job.patience
@@ -360,9 +361,11 @@ class World(Living):
             self.failures.append((job.id, job.model, job.worker, last.code, last.message))
             del self.failures[:-100]
         if job.running and job.started is not None:
-            n, mean = min(20, counts["held"] + 1), counts["held_us"]
-            held = max(1, self.now - job.started) * 1000
-            counts["held_us"], counts["held"] = int(mean + (held - mean) / n + 0.5), n
+            held = max(1, self.now - job.started) + job.spent
+            for of in ("", f":{job.tier}"):
+                n, mean = min(20, counts[f"held{of}"] + 1), counts[f"held_us{of}"]
+                counts[f"held_us{of}"], counts[f"held{of}"] = int(mean + (held * 1000 - mean) / n + 0.5), n
+            counts[f"busy_ms:{job.tier}"] += held
         job.state, job.ended, job.lingers = state, self.now, None
 
 

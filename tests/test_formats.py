@@ -1,15 +1,20 @@
-"""Answers and chunks, as the OpenAI client reads them."""
+"""Formats: whole answers and streams of frames, made from the same events."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from openai.types import Completion as OpenAICompletion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from gateway.schemas import WireFormat
+from gateway import sse
+from gateway.mailbox import Place
+from gateway.schemas import FORMATS, Format, Frame, format_of, usual_format
+from shared.errors import NotUnderstood
 from shared.protocol import (
     Accepted,
     Chat,
@@ -17,13 +22,16 @@ from shared.protocol import (
     Delta,
     Done,
     Event,
+    Failed,
     Message,
+    Options,
     Progress,
     Sampling,
     Usage,
 )
-from tests.parsing import CHAT, COMPLETION, USER, chat
 
+CHAT, COMPLETION = FORMATS["openai.chat"], FORMATS["openai.completion"]
+USER = {"role": "user", "content": "Hi"}
 ACCEPTED = Accepted(Chat("m", (Message("user", "Hi"),), Sampling(seed=1)), created=1_700_000_000)
 ACCEPTED_TEXT = Accepted(Completion("m", ("Hi",), Sampling(seed=1)), created=1_700_000_000)
 EVENTS: list[Event] = [
@@ -40,15 +48,16 @@ USAGE = {
     "total_tokens": 8,
     "prompt_tokens_details": {"cached_tokens": 2},
 }
-HEAD = {"id": "j", "created": 1_700_000_000, "model": "m"}
+HEAD = {"id": "j", "created": 1_700_000_000, "model": "m", "service_tier": "default"}
 
 
-def chunked(
-    wire: WireFormat, accepted: Accepted, events: Iterable[Event], include_usage: bool
-) -> Iterator[dict[str, Any]]:
-    chunks = wire.render_chunks("j", accepted, include_usage)
-    for event in events:
-        yield from chunks(event)
+def chunked(wire: Format, accepted: Accepted, events: Iterable[Event], include_usage: bool) -> Iterator[dict[str, Any]]:
+    frames = wire.render_frames("j", accepted, Options(stream=True, include_usage=include_usage))
+    *chunks, (done, _, counts) = (frame for event in events for frame in frames(event))
+    assert (done, counts) == (b"[DONE]", False)
+    for frame in chunks:
+        assert (frame.name, frame.counts) == ("", True)
+        yield json.loads(frame.data)
 
 
 def test_chat_answer() -> None:
@@ -121,11 +130,57 @@ def test_completion_chunks(include_usage: bool) -> None:
 
 
 def test_each_event_gives_its_own_chunks() -> None:
-    chunks = CHAT.render_chunks("j", ACCEPTED, include_usage=False)
-    assert list(chunks(Progress(1, 5))) == []
-    first = [chunk["choices"][0]["delta"] for chunk in chunks(Delta("Hello"))]
-    assert first == [{"role": "assistant", "content": ""}, {"content": "Hello"}]
-    assert [chunk["choices"][0]["delta"] for chunk in chunks(Delta(" there"))] == [{"content": " there"}]
+    frames = CHAT.render_frames("j", ACCEPTED, Options(stream=True))
+
+    def deltas(event: Event) -> list[Any]:
+        return [json.loads(frame.data)["choices"][0]["delta"] for frame in frames(event)]
+
+    assert deltas(Progress(1, 5)) == []
+    assert deltas(Delta("Hello")) == [{"role": "assistant", "content": ""}, {"content": "Hello"}]
+    assert deltas(Delta(" there")) == [{"content": " there"}]
+
+
+@pytest.mark.parametrize("text", ['"', "\\", "\0", "\u2028é😀", "\r\n", "}", '"\0"'])
+@pytest.mark.parametrize("model", ["m", '\0"\0', "\\u0000"])
+def test_any_text_fits_into_a_chunk(text: str, model: str) -> None:
+    accepted = Accepted(replace(ACCEPTED_TEXT.task, model=model), created=1)
+    [chunk] = chunked(COMPLETION, accepted, [Delta(text), Done(Usage(1, 1))], False)
+    assert (chunk["model"], chunk["choices"][0]["text"], chunk["choices"][0]["index"]) == (model, text, 0)
+    accepted = Accepted(replace(ACCEPTED.task, model=model), created=1)
+    _, chunk = chunked(CHAT, accepted, [Delta(text), Done(Usage(1, 1))], False)
+    assert (chunk["model"], chunk["choices"][0]["delta"]) == (model, {"content": text})
+
+
+def test_a_failure_ends_a_stream_without_done() -> None:
+    frames = CHAT.render_frames("j", ACCEPTED, Options(stream=True))
+    [frame] = frames(Failed("cancelled", "It was cancelled.", "prompt"))
+    assert json.loads(frame.data) == {
+        "error": {
+            "message": "It was cancelled.",
+            "type": "invalid_request_error",
+            "param": "prompt",
+            "code": "cancelled",
+        }
+    }
+
+
+def test_a_job_is_answered_in_its_format() -> None:
+    for wire in FORMATS.values():
+        assert format_of(replace(ACCEPTED, format=wire.name)) is wire
+    assert format_of(ACCEPTED) is usual_format(ACCEPTED.task) is CHAT
+    assert format_of(ACCEPTED_TEXT) is usual_format(ACCEPTED_TEXT.task) is COMPLETION
+    with pytest.raises(NotUnderstood):
+        format_of(replace(ACCEPTED, format="smoke-signals"))
+
+
+def test_frames_may_have_names() -> None:
+    def frames(event: Event) -> list[Frame]:
+        return [Frame(b"1", "piece"), Frame(b"2"), Frame(b"3", "end", counts=False)]
+
+    named = [b"event: piece\ndata: 1\n\n", b"data: 2\n\n", b"event: end\ndata: 3\n\n"]
+    assert list(sse.plain(frames)(Delta("x"))) == named
+    numbered = sse.numbered(frames, None, lambda: Place(7, "0123456789"))
+    assert list(numbered(Delta("x"))) == [b"id: 7.1-01234567\n" + named[0], b"id: 7-01234567\n" + named[1], named[2]]
 
 
 def test_an_empty_answer_is_an_answer() -> None:
@@ -158,9 +213,13 @@ def test_choices_are_kept_apart() -> None:
 
 
 def test_an_answer_can_be_sent_back() -> None:
+    def messages(*sent: object) -> tuple[Message, ...]:
+        task, _ = CHAT.parse({"model": "m", "messages": list(sent)}, seed=7)
+        assert isinstance(task, Chat)
+        return task.messages
+
     answer = ChatCompletion.model_validate(CHAT.render("chatcmpl-1", ACCEPTED, EVENTS))
     message = answer.choices[0].message
     for sent in (message.model_dump(), message.model_dump(exclude_none=True)):
-        assert chat(messages=[USER, sent])[0].messages[1] == Message("assistant", "Hello there")
-    sent = {**message.model_dump(), "annotations": []}
-    assert chat(messages=[sent])[0].messages == (Message("assistant", "Hello there"),)
+        assert messages(USER, sent)[1] == Message("assistant", "Hello there")
+    assert messages({**message.model_dump(), "annotations": []}) == (Message("assistant", "Hello there"),)

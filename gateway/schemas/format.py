@@ -1,0 +1,45 @@
+"""What a format is: the way in and the ways out of one endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
+
+from shared.errors import InferqError
+from shared.protocol import Accepted, Event, Options, Task
+
+
+class Frame(NamedTuple):
+    """A part of a stream that is sent as one."""
+
+    data: bytes
+    """JSON, or what else the format says; in one line."""
+    name: str = ""
+    """Of the server-sent event; empty where the format names none."""
+    counts: bool = True
+    """It has an id where frames have ids. Only those at the end that close the stream need none."""
+
+
+Frames = Callable[[Event], Iterable[Frame]]
+"""Makes the frames of one event, also of the last one; it remembers what of the same stream came before."""
+
+
+class Format(Protocol):
+    """A request in; a whole answer, or frames, out, both made from the same events. Nothing else knows its words."""
+
+    name: str
+    """By which a job says how it is answered."""
+    id_prefix: str
+    """What the ids of this format's jobs and answers begin with."""
+
+    def parse(self, body: object, seed: int) -> tuple[Task, Options]:
+        """The validated request. `seed` is taken where it gives none. Raises InvalidRequest, naming the parameter."""
+
+    def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
+        """The whole answer: a fold over the events, which end with `Done`."""
+
+    def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
+        """The frames of one stream: call what is returned with each of the events, in their order."""
+
+    def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
+        """The body of the answer to a request that failed, which has this HTTP status."""

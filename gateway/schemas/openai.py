@@ -1,0 +1,89 @@
+"""What OpenAI's formats have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, assert_never
+
+from msgspec.json import Encoder
+
+from gateway.schemas.format import Frame, Frames
+from gateway.schemas.outcomes import failure, outcome
+from shared.errors import InferqError
+from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, Progress, StartOver, Task, Usage
+
+encode = Encoder().encode
+
+_DONE = Frame(b"[DONE]", counts=False)
+_GAP = "\0"
+"""Stands for the text of a chunk while the chunk is cut around it."""
+
+
+def render_frames(opening: dict[str, Any], options: Options, say: Callable[[Delta], Iterable[bytes]]) -> Frames:
+    """`Format.render_frames`: `say` makes the chunks of a piece, `opening` is what every chunk begins with."""
+
+    def frames(event: Event) -> Iterable[Frame]:
+        match event:
+            case Delta():
+                return map(Frame, say(event))
+            case Progress():
+                return ()
+            case Done() if options.include_usage:
+                return Frame(encode({**opening, "choices": [], "usage": usage(event.usage)})), _DONE
+            case Done():
+                return (_DONE,)
+            case Failed():
+                error = failure(event)
+                return (Frame(encode(render_failure(error, outcome(error.code).status))),)
+            case StartOver():
+                raise AssertionError("nothing is taken back of what is read as it comes")
+            case _:
+                assert_never(event)
+
+    return frames
+
+
+def render_failure(error: InferqError, status: int) -> dict[str, Any]:
+    """`Format.render_failure`: OpenAI's error object."""
+    kind = "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
+    return {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
+
+
+def cut(chunk: Callable[[str], dict[str, Any]]) -> Callable[[str], bytes]:
+    """The same chunk as JSON. What stands around its text, which is the same for a whole stream, is written once.
+
+    Nothing may come after the text that others have chosen.
+    """
+    head, _, tail = encode(chunk(_GAP)).rpartition(encode(_GAP))
+    return lambda text: head + encode(text) + tail
+
+
+def head(job_id: str, accepted: Accepted, kind: str) -> dict[str, Any]:
+    """What an answer and each of its chunks begin with."""
+    return {
+        "id": job_id,
+        "object": kind,
+        "created": accepted.created,
+        "model": accepted.task.model,
+        "service_tier": accepted.options.tier,
+    }
+
+
+def token_ids(task: Task, tokens: Iterable[int]) -> dict[str, Any]:
+    """What a choice says of its tokens: nothing, unless the task wants it."""
+    return {"token_ids": list(tokens)} if task.token_ids else {}
+
+
+def prompt_token_ids(tokens: tuple[int, ...]) -> dict[str, Any]:
+    """What an answer or a choice says of its prompt's tokens: nothing where they were not told."""
+    return {"prompt_token_ids": list(tokens)} if tokens else {}
+
+
+def usage(used: Usage) -> dict[str, Any]:
+    """OpenAI's usage object, as far as the engine knows."""
+    return {
+        "prompt_tokens": used.prompt_tokens,
+        "completion_tokens": used.completion_tokens,
+        "total_tokens": used.prompt_tokens + used.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": used.cached_tokens},
+    }

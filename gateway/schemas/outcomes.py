@@ -1,0 +1,62 @@
+"""Which HTTP answer belongs to which error: the one table of it. Pure; the words are a matter of the formats."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gateway.schemas.problem import CODES
+from shared.errors import InferqError
+from shared.protocol import Failed
+
+
+class Outcome(NamedTuple):
+    """How an error is answered over HTTP."""
+
+    status: int
+    retry: bool
+    """Whether clients should repeat the request by themselves. OpenAI's does on 409, 429 and 5xx unless told not to."""
+    retry_after: float | None = None
+    """Seconds, where the error itself does not tell; at most 120, or OpenAI's client gives up."""
+
+
+_INVALID = Outcome(400, retry=False)
+_UNKNOWN = Outcome(500, retry=True)
+
+_OUTCOMES: dict[str, Outcome] = {
+    **dict.fromkeys(CODES, _INVALID),
+    "context_length_exceeded": _INVALID,
+    "unknown_event": _INVALID,
+    "model_not_found": Outcome(404, retry=False),
+    "job_not_found": Outcome(404, retry=False),
+    "request_timeout": Outcome(408, retry=False),
+    "invalid_api_key": Outcome(401, retry=False),
+    "tier_refused": Outcome(403, retry=False),
+    # Somebody else ended the job: whoever still waits for it must not start it again unasked.
+    "cancelled": Outcome(409, retry=False),
+    "idempotency_key_reused": Outcome(422, retry=False),
+    "queue_full": Outcome(429, retry=True, retry_after=5),
+    "key_queue_full": Outcome(429, retry=True, retry_after=5),
+    "store_unavailable": Outcome(503, retry=True, retry_after=1),
+    "model_file_error": Outcome(500, retry=False),
+    # Another worker may be able to.
+    "model_load_error": Outcome(500, retry=True),
+    # The same request would only take the engine down once more.
+    "engine_error": Outcome(500, retry=False),
+    # Whoever sees this status has seen nothing of the answer, and another worker can give a whole one.
+    "worker_lost": Outcome(500, retry=True),
+    # The next gateway, or worker, that is asked may be of the version that wrote it.
+    "other_version": Outcome(503, retry=True, retry_after=1),
+    # It waited its full time. Clients that repeat it by themselves would multiply the load just when there is too much.
+    "deadline_exceeded": Outcome(504, retry=False),
+    "internal_error": _UNKNOWN,
+}
+
+
+def outcome(code: str) -> Outcome:
+    """That of an error with this code."""
+    return _OUTCOMES.get(code, _UNKNOWN)
+
+
+def failure(event: Failed) -> InferqError:
+    """The error that a job failed with, as the worker raised it."""
+    return InferqError(event.message, param=event.param, code=event.code)

@@ -1,0 +1,48 @@
+"""The one language that gateway and worker speak: tasks and events. Pure values.
+
+A *task* is a validated request. An *event* is what a job emits while it runs. Both are immutable records whose fields
+carry the names of the OpenAI API. How they travel through Redis is in shared/codec.py.
+"""
+
+from __future__ import annotations
+
+from shared.protocol.events import (
+    Accepted,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    FinishReason,
+    Options,
+    Progress,
+    StartOver,
+    State,
+    Timings,
+    Usage,
+    final_state,
+)
+from shared.protocol.record import Record
+from shared.protocol.tasks import Chat, Completion, Message, Prompt, Sampling, Task
+
+__all__ = [
+    "Accepted",
+    "Chat",
+    "Completion",
+    "Delta",
+    "Done",
+    "Event",
+    "Failed",
+    "FinishReason",
+    "Message",
+    "Options",
+    "Progress",
+    "Prompt",
+    "Record",
+    "Sampling",
+    "StartOver",
+    "State",
+    "Task",
+    "Timings",
+    "Usage",
+    "final_state",
+]

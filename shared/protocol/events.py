@@ -1,0 +1,135 @@
+"""What a job emits while it runs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from shared.errors import JobCancelled
+from shared.protocol.record import Record
+from shared.protocol.tasks import Task
+
+
+class State(StrEnum):
+    """The states of a job. The last three are final."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @classmethod
+    def _missing_(cls, value: object) -> State:
+        """One that only another version knows: nothing can be said of the job but that it is there."""
+        return cls.IN_PROGRESS
+
+    @property
+    def final(self) -> bool:
+        return self not in (State.QUEUED, State.IN_PROGRESS)
+
+
+FinishReason = Literal["stop", "length"]
+
+
+class Usage(Record, frozen=True):
+    """Tokens of a finished job: each prompt counts once, and every answer that was computed."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    """How many of the prompt's tokens the engine found in its cache."""
+
+
+class Timings(Record, frozen=True):
+    """What the engine measured, in milliseconds."""
+
+    prompt_ms: float
+    completion_ms: float
+
+
+class Options(Record, frozen=True):
+    """What of a request concerns only how its answer is sent, and how soon."""
+
+    stream: bool = False
+    include_usage: bool = False
+    """A stream tells the usage before it ends."""
+    tier: str = "default"
+    """OpenAI's `service_tier`, by which the job's turn is decided."""
+
+
+class Accepted(Record, frozen=True):
+    """The first entry of every job's stream: everything needed to run the job again, and to answer it."""
+
+    task: Task
+    created: int
+    """Unix time in seconds, as the answer's `created`."""
+    owner: str = ""
+    """The API key's name; empty where the gateway knows no keys."""
+    request_id: str = ""
+    """The HTTP request's `x-request-id`, for the logs."""
+    format: str = ""
+    """The name of the format in which it is answered; empty in what release 0.1.0 wrote."""
+    options: Options = Options()
+
+
+class Progress(Record, frozen=True):
+    """The prompt is being read: `done` of `total` tokens."""
+
+    done: int
+    total: int
+
+
+class Delta(Record, frozen=True):
+    """A piece of the choice `index`. Its last one carries the finish reason."""
+
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+    """Ids of the tokens that the text was made of; -1 for one that the engine does not tell.
+
+    Where the task wants `token_ids`, every id is there: also of tokens that have no text, in the last piece.
+    """
+    index: int = 0
+    finish_reason: FinishReason | None = None
+    logprob: float | None = None
+    """Sum of the tokens' natural log probabilities; told where the task's `best_of` needs it."""
+    usage: Usage | None = None
+    """With the finish reason: what this choice used."""
+    prompt_tokens: tuple[int, ...] = ()
+    """In a choice's first piece, where the task wants `token_ids`: those of its prompt."""
+    offset: int = 0
+    """Characters of the choice before this piece: where it belongs, whichever execution sent it."""
+
+
+class StartOver(Record, frozen=True):
+    """The answer begins anew: what came before is void. Only where nobody has read a part of it."""
+
+
+class Done(Record, frozen=True):
+    """The job is completed."""
+
+    usage: Usage
+    timings: Timings | None = None
+
+
+class Failed(Record, frozen=True):
+    """The job has failed or was cancelled. `code` is one of `shared.errors`."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+Event = Progress | Delta | StartOver | Done | Failed
+
+
+def final_state(event: Event) -> State | None:
+    """How the job has ended with this event; None where it goes on."""
+    match event:
+        case Done():
+            return State.COMPLETED
+        case Failed(code=JobCancelled.code):
+            return State.CANCELLED
+        case Failed():
+            return State.FAILED
+    return None

@@ -1,0 +1,78 @@
+"""What a job can be asked to compute."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from shared.protocol.record import Record
+
+
+class Sampling(Record, frozen=True):
+    """How to choose tokens and when to stop. None means: the model's own default, else OpenAI's."""
+
+    seed: int
+    """0 <= seed < 2**32 - 1. Every job has one, so that it can be run again with the same outcome."""
+    max_tokens: int | None = None
+    """None: until the model stops or its context is full."""
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    typical_p: float | None = None
+    repeat_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token id, what is added to its logit)."""
+
+
+class Message(Record, frozen=True):
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+Prompt = str | tuple[int, ...]
+"""A text, or the ids of its tokens."""
+
+
+class Completion(Record, frozen=True):
+    """Continue texts: `n` choices of each prompt, those of the first prompt first."""
+
+    model: str
+    prompt: tuple[Prompt, ...]
+    sampling: Sampling
+    n: int = 1
+    best_of: int = 1
+    """More than `n`: compute so many of each prompt, and answer the `n` whose tokens are the likeliest on average."""
+    token_ids: bool = False
+    """Tell the ids of every token, those of the prompt too."""
+
+    @property
+    def choices(self) -> int:
+        """How many choices the answer has."""
+        return len(self.prompt) * self.n
+
+
+class Chat(Record, frozen=True):
+    """Answer a conversation, `n` times."""
+
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    n: int = 1
+    continue_final: bool = False
+    """The last message, the assistant's, is the beginning of the answer; only what comes after it is answered."""
+    token_ids: bool = False
+    """Tell the ids of every token, those of the prompt too."""
+
+    @property
+    def choices(self) -> int:
+        """How many choices the answer has."""
+        return self.n
+
+
+Task = Completion | Chat
