@@ -57,6 +57,13 @@ def sweep(tickets: Tickets, lease_ms: int = LEASE) -> int:
     return tickets.sweep("m", lease_ms)
 
 
+def lapse(tickets: Tickets) -> None:
+    """One that is not the first after an outage, and not held back by one a moment ago."""
+    now, _ = tickets.client.time()
+    tickets.client.hset("iq:lapse", mapping={"last": now * 1000 - 1500, "hold": 0})
+    tickets.lapse()
+
+
 def queue(tickets: Tickets) -> list[str]:
     """The waiting jobs, in the order in which they are served."""
     ids: Any = tickets.client.zrange("iq:deadlines:m", 0, -1)

@@ -66,6 +66,7 @@ local function unlist(model, id, exec)
     settle(model, id)
   else
     delist(model, id)
+    if older() then redis.call('LREM', 'rq:queue:' .. model, 1, id) end
   end
 end
 
@@ -215,14 +216,9 @@ local function requeue(model, id, exec)
   redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline)
   redis.call('ZADD', 'iq:deadlines:' .. model, deadline, id)
   enlist(model, id)
+  if older() then begin(id) end
   redis.call('HSET', 'rq:job:' .. id, 'status', 'queued')
   redis.call('LPUSH', 'rq:queue:' .. model, id)
-end
-
--- A job of an earlier version has no place among the waiting yet.
-local function adopt(model, id)
-  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'place')
-  if t[1] == 'queued' and t[2] == model and not (t[3] and redis.call('ZSCORE', waiting(model), t[3])) then enlist(model, id) end
 end
 
 -- Whether a waiting job can be run. One whose deadline is over ends.

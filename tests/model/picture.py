@@ -112,7 +112,7 @@ def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
         yield f"iq:card:{kind}:{name}", "string", False, card
     yield "iq:lease", "string", False, str(world.lease or "")
     last, hold = world.lapsing
-    yield "iq:lapse", "hash", False, {"last": str(last), "hold": str(hold)} if last else {}
+    yield "iq:lapse", "hash", False, {"last": str(last), "ours": str(last), "hold": str(hold)} if last else {}
     names = ("job", "model", "worker", "code", "message")
     yield "iq:failures", "stream", False, [dict(zip(names, failure, strict=True)) for failure in world.failures]
     yield "rq:queues", "set", False, sorted(f"rq:queue:{model}" for model in world.asked)
@@ -183,7 +183,8 @@ def _of_model(world: World, model: str) -> Iterator[tuple[str, str, bool, Any]]:
     counts = {name: str(number) for name, number in world.counts.get(model, {}).items()}
     yield f"iq:counts:{model}", "hash", False, counts
     last, hold = world.sweeps.get(model, (0, 0))
-    yield f"iq:sweep:{model}", "hash", True, {"last": str(last), "hold": str(hold)} if last else {}
+    swept = {"last": str(last), "ours": str(last), "hold": str(hold)} if last else {}
+    yield f"iq:sweep:{model}", "hash", True, swept
     registered = sorted(f"rq:worker:{name}" for name, of in world.registered.items() if of == model)
     yield f"rq:workers:{model}", "set", False, registered
 
