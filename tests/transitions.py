@@ -45,9 +45,14 @@ def append(
 
 def sweep(tickets: Tickets, lease_ms: int = LEASE) -> int:
     """A sweep that is not the first after an outage, and not held back by one a moment ago."""
+    due(tickets)
+    return tickets.sweep("m", lease_ms)
+
+
+def due(tickets: Tickets) -> None:
+    """Have the next sweep be such a one."""
     now, _ = tickets.client.time()
     tickets.client.hset("iq:sweep:m", mapping={"last": now * 1000 - 1500, "hold": 0})
-    return tickets.sweep("m", lease_ms)
 
 
 def queue(tickets: Tickets) -> list[str]:

@@ -34,13 +34,13 @@ local function read(place)
   return tonumber(rank), owner, id
 end
 
--- By how much a job that takes so many microseconds of a slot puts off its owner's next turn.
-local function price(owner, took)
-  return math.max(1, math.floor(math.max(LEAST_COST, took) / (redis.call('HGET', 'iq:weights', owner) or 1) + 0.5))
-end
+-- By how much a job that takes so many microseconds of a slot puts off the next turn of an owner with this weight.
+local function price(took, weight) return math.max(1, math.floor(math.max(LEAST_COST, took) / (weight or 1) + 0.5)) end
 
--- What a job of the owner is taken to cost.
-local function cost(model, owner) return price(owner, tonumber(redis.call('HGET', 'iq:counts:' .. model, 'held_us') or 0)) end
+local function weight(owner) return redis.call('HGET', 'iq:weights', owner) end
+
+-- How many microseconds the model's jobs are taken to hold a slot.
+local function held(model) return tonumber(redis.call('HGET', 'iq:counts:' .. model, 'held_us') or 0) end
 
 -- The owner waits for a turn, if a job of his waits.
 local function queue_up(model, rank, owner)
@@ -128,7 +128,7 @@ end
 local function charge(model, id, place)
   local rank, owner = read(place)
   local tag = math.max(tonumber(redis.call('ZSCORE', turns(model, rank), owner)), clock(model, rank))
-  local charge = cost(model, owner)
+  local charge = price(held(model), weight(owner))
   redis.call('HSET', 'iq:schedule:' .. model, 'clock:' .. rank, tag)
   redis.call('HSET', ticket(id), 'charge', charge)
   redis.call('ZADD', turns(model, rank), tag + charge, owner)
@@ -142,7 +142,7 @@ local function settle(model, id)
   if not t[1] then return end
   redis.call('HDEL', ticket(id), 'charge')
   local rank, owner = read(t[2])
-  local due = price(owner, math.min(MOST_COST, (now - t[3]) * 1000)) - t[1]
+  local due = price(math.min(MOST_COST, (now - t[3]) * 1000), weight(owner)) - t[1]
   if redis.call('ZSCORE', turns(model, rank), owner) then
     redis.call('ZINCRBY', turns(model, rank), due, owner)
   else
@@ -159,13 +159,15 @@ local function ahead(model, place)
   local mine = redis.call('ZLEXCOUNT', waiting(model), from, '(' .. place)
   local count = redis.call('ZLEXCOUNT', waiting(model), '-', '(' .. rank .. ':') + mine
   local line = turns(model, rank)
-  local zero = clock(model, rank)
-  local start = math.max(zero, tonumber(redis.call('ZSCORE', line, owner) or zero)) + mine * cost(model, owner)
-  local others = redis.call('ZRANGE', line, '-inf', start, 'BYSCORE', 'LIMIT', 0, MOST_OWNERS, 'WITHSCORES')
-  for i = 1, #others, 2 do
-    local other = others[i]
+  local zero, took = clock(model, rank), held(model)
+  local start = math.max(zero, tonumber(redis.call('ZSCORE', line, owner) or zero)) + mine * price(took, weight(owner))
+  local tagged = redis.call('ZRANGE', line, '-inf', start, 'BYSCORE', 'LIMIT', 0, MOST_OWNERS, 'WITHSCORES')
+  local others = {}
+  for i = 1, #tagged, 2 do others[#others + 1] = tagged[i] end
+  local weights = #others > 0 and redis.call('HMGET', 'iq:weights', unpack(others))
+  for i, other in ipairs(others) do
     if other ~= owner then
-      local before = (start - math.max(zero, tonumber(others[i + 1]))) / cost(model, other)
+      local before = (start - math.max(zero, tonumber(tagged[2 * i]))) / price(took, weights[i])
       local turn = other < owner and math.floor(before) + 1 or math.ceil(before)
       count = count + math.min(turn, redis.call('ZLEXCOUNT', waiting(model), range(rank, other)))
     end

@@ -35,7 +35,7 @@ MUTANTS = (
     Mutant("claim without a job may get one later", "claim", "redis.call('SET', mark, '', 'EX', 60)", ""),
     Mutant("claim past the deadline", _TICKET, "if now < tonumber(t[2]) then", "if now < tonumber(t[2]) + 60000 then"),
     Mutant("claim charges nobody", "claim", "charge(model, id, job.place)", "delist(model, id)"),
-    Mutant("weights that count for nothing", _SCHEDULE, "(redis.call('HGET', 'iq:weights', owner) or 1)", "1"),
+    Mutant("weights that count for nothing", _SCHEDULE, "(weight or 1)", "1"),
     Mutant(
         "whoever comes anew has saved up",
         _SCHEDULE,

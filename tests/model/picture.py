@@ -136,8 +136,8 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
     else:
         yield f"iq:task:{job.id}", "string", False, job.accepted
     if not job.final:
-        shown = {"status": "started" if job.running else "queued", "worker_name": job.worker}
-        yield f"rq:job:{job.id}", "hash", False, shown
+        shown = {"status": "started" if job.running else "queued"}
+        yield f"rq:job:{job.id}", "hash", False, shown | ({"worker_name": job.worker} if job.worker else {})
 
 
 def _fields(entry: Entry) -> dict[str, Any]:
