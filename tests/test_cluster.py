@@ -30,8 +30,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 @pytest.mark.parametrize("part", [("gateway", "--port", "0"), ("worker", "echo"), ("up", "echo", "--port", "0")])
 def test_a_cluster_is_refused_with_the_setting_named(cluster: Stack, tmp_path: Path, part: tuple[str, ...]) -> None:
-    options = {"INFERQ_REDIS_URL": cluster.settings["redis_url"], "XDG_DATA_HOME": str(tmp_path)}
-    done = inferq(*part, **options)
+    url, folder = cluster.settings["redis_url"], str(tmp_path)
+    done = inferq(*part, INFERQ_REDIS_URL=url, INFERQ_GATEWAY_PROCESSES="1", XDG_DATA_HOME=folder)
     assert done.returncode != 0
     assert "INFERQ_REDIS_URL names a Redis Cluster" in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from shared.protocol import Accepted, Completion, Done, Event, Sampling, State, Usage
-from shared.ticket import NOBODY, Attempt, Claim
+from shared.ticket import NOBODY, ORDINARY, Attempt, Claim, Standing
 from shared.tickets import Tickets
 
 ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1, owner="o")
@@ -14,9 +15,19 @@ LEASE = 60_000
 
 
 def submit(
-    tickets: Tickets, job_id: str, *, reply: str = "", most: int = 10, wait: float = 60, attempt: Attempt = NOBODY
+    tickets: Tickets,
+    job_id: str,
+    *,
+    owner: str = "o",
+    reply: str = "",
+    most: int = 10,
+    wait: float = 60,
+    attempt: Attempt = NOBODY,
+    standing: Standing = ORDINARY,
 ) -> str:
-    return tickets.submit(job_id, ACCEPTED, reply=reply, max_queue=most, wait=wait, keep=60, attempt=attempt)
+    accepted = replace(ACCEPTED, owner=owner)
+    options: dict[str, Any] = {"max_queue": most, "wait": wait, "keep": 60, "attempt": attempt, "standing": standing}
+    return tickets.submit(job_id, accepted, reply=reply, **options)
 
 
 def dequeue(tickets: Tickets) -> str:

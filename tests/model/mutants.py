@@ -52,6 +52,12 @@ MUTANTS = (
         "ZREVRANGEBYLEX', waiting(model), to, from,",
     ),
     Mutant("a job that waits nowhere", _SCHEDULE, "redis.call('ZADD', waiting(model), 0, place)", ""),
+    Mutant(
+        "an owner who waits without a job",
+        _SCHEDULE,
+        "if redis.call('HINCRBY', lines(model, rank), owner, -1) > 0 then",
+        "if redis.call('HINCRBY', lines(model, rank), owner, -1) >= 0 then",
+    ),
     Mutant("a place that outlives its job", _TICKET, "    delist(model, id)\n", ""),
     Mutant(
         "a job that goes back to the end",

@@ -173,6 +173,7 @@ def _of_schedule(model: str, schedule: Schedule) -> Iterator[tuple[str, str, boo
     for rank in (1, 2, 3):
         yield f"iq:turns:{model}:{rank}", "zset", False, _texts(schedule.turns[rank])
         yield f"iq:tags:{model}:{rank}", "zset", False, _texts(schedule.tags[rank])
+        yield f"iq:lines:{model}:{rank}", "hash", False, _texts(schedule.lines(rank))
 
 
 def _texts(numbers: dict[str, int]) -> dict[str, str]:
