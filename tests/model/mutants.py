@@ -55,7 +55,7 @@ MUTANTS = (
     Mutant("claim without a job may get one later", "claim", "redis.call('SET', mark, '', 'EX', 60)", ""),
     Mutant("claim past the deadline", _TICKET, "if now < tonumber(t[2]) then", "if now < tonumber(t[2]) + 60000 then"),
     Mutant("claim charges nobody", "claim", "charge(model, id, job.place)", "delist(model, id)"),
-    Mutant("weights that count for nothing", _SCHEDULE, "(redis.call('HGET', 'iq:weights', owner) or 1)", "1"),
+    Mutant("weights that count for nothing", _SCHEDULE, "(weight or 1)", "1"),
     Mutant(
         "whoever comes anew has saved up",
         _SCHEDULE,
@@ -72,6 +72,12 @@ MUTANTS = (
         "ZREVRANGEBYLEX', waiting(model), to, from,",
     ),
     Mutant("a job that waits nowhere", _SCHEDULE, "redis.call('ZADD', waiting(model), 0, place)", ""),
+    Mutant(
+        "an owner who waits without a job",
+        _SCHEDULE,
+        "if redis.call('HINCRBY', lines(model, rank), owner, -1) > 0 then",
+        "if redis.call('HINCRBY', lines(model, rank), owner, -1) >= 0 then",
+    ),
     Mutant("a place that outlives its job", _TICKET, "    delist(model, id)\n", ""),
     Mutant(
         "a job that goes back to the end",
