@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from shared.cores import usable
+
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def describe(*packages: str) -> str:
@@ -31,3 +34,8 @@ def spread(values: Sequence[float], unit: str = "", digits: int = 2) -> str:
 def percentile(values: Sequence[float], percent: float) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def cpu(pid: int) -> float:
+    """Seconds of CPU that a process has used, with its threads but without its children. Linux only."""
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])) / _TICKS

@@ -23,12 +23,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bench.machine import describe, spread
+from bench.machine import cpu, describe, spread
 from inferq import pull
 from shared import catalogue
 from shared.config import Config
 from shared.cores import usable
-from tests.stack import Stack, running, wait_for
+from tests.stack import Stack, children, running, wait_for
 from worker.engines.child import SOCKET
 from worker.engines.host import EngineHost
 
@@ -178,14 +178,9 @@ def cancel_in_prefill(stack: Stack) -> float:
 
 def spent(stack: Stack) -> dict[str, float]:
     """Seconds of CPU that each of inferq's processes has used, the engine's own aside."""
-    gateway = [
-        int(pid) for pid in Path(f"/proc/{stack.gateway.pid}/task/{stack.gateway.pid}/children").read_text().split()
-    ]
-    pids = {"gateway": gateway[0], "worker": stack.worker.pid, "valkey": stack.valkey.pid}
-    return {
-        name: sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])) / 100
-        for name, pid in pids.items()
-    }
+    (gateway,) = children(stack.gateway)
+    pids = {"gateway": gateway, "worker": stack.worker.pid, "valkey": stack.valkey.pid}
+    return {name: cpu(pid) for name, pid in pids.items()}
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -29,10 +29,11 @@ come again at all when it is told to wait for longer."""
 _SPREAD = 10
 """Refused clients come again within the time in which this part of the queue is served: one in so many."""
 
-_WINDOW_MS, _STEP_MS = 600_000, 10_000
-"""How far back that is, and how far apart the moments are that are remembered."""
+_WINDOW_MS, _LEAST_MS, _STEP_MS = 600_000, 60_000, 10_000
+"""Over how long it is told which tier takes which share of the slots, over how long at least, and how far apart the
+moments are that are remembered for it."""
 _MOST_OVERTAKEN = 0.75
-"""A job that has waited for long gets every fourth slot."""
+"""Whatever comes, jobs that have waited for long get every fourth start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TierQueue:
     """The jobs of one tier that wait, or would."""
 
     waiting: int
@@ -59,10 +60,9 @@ class Line:
 class Outlook:
     """When the jobs of a queue will start, in seconds from the moment of its making."""
 
-    def __init__(self, lines: Sequence[Line], free: Iterable[float]) -> None:
+    def __init__(self, lines: Sequence[TierQueue], free: Iterable[float]) -> None:
         """`lines` are those of the tiers, the better first; `free` says when each slot is free for the next job."""
-        self._lines = [line for line in lines for _ in range(line.waiting)]
-        self._last = lines[-1]
+        self._lines = lines
         self._free = list(free)
         heapify(self._free)
         self._starts: list[float] = []
@@ -74,8 +74,13 @@ class Outlook:
             heapreplace(self._free, self._free[0] + self._line(len(self._starts)).held)
         return self._starts[position - 1] / (1 - self._line(position).overtaken)
 
-    def _line(self, position: int) -> Line:
-        return self._lines[position - 1] if position <= len(self._lines) else self._last
+    def _line(self, position: int) -> TierQueue:
+        """The one that the job at `position` waits in."""
+        for line in self._lines:
+            position -= line.waiting
+            if position <= 0:
+                break
+        return line
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +144,10 @@ class Estimator:
         It is any one of them, for the same reason.
         """
         try:
-            ends = self._read(model, owner).ends()
+            reading = self._read(model, owner)
         except Outage:
             return None
-        return _bounded(random.choice(ends)) if ends else None
+        return _bounded(random.choice(reading.ends())) if any(reading.held) and reading.running else None
 
     def look(self, model: str) -> Outlook | None:
         """The outlook at this moment; None as for `wait`."""
@@ -157,10 +162,10 @@ class Estimator:
         if not (any(reading.held) and free):
             return None
         before = self._remember(model, reading)
-        lines, overtaken, spent = [], 0.0, len(free) * (reading.now - before.now) / 1000
+        lines, overtaken, slot_ms = [], 0.0, len(free) * max(_LEAST_MS, reading.now - before.now)
         for waiting, held, then, now in zip(reading.waiting, reading.held, before.busy, reading.busy, strict=True):
-            lines.append(Line(waiting, held, min(_MOST_OVERTAKEN, overtaken)))
-            overtaken += max(0.0, now - then) / spent if spent else 0.0
+            lines.append(TierQueue(waiting, held, min(_MOST_OVERTAKEN, overtaken)))
+            overtaken += max(0.0, now - then) * 1000 / slot_ms
         return Outlook(lines, free)
 
     def _read(self, model: str, *owner: str) -> _Reading:

@@ -12,12 +12,14 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
 import gevent
+from msgspec.msgpack import Decoder
 from redis import Redis
 
 from gateway.mailbox import Conflict, Mailbox
@@ -28,13 +30,16 @@ from shared.errors import InferqError, WorkerLost
 from shared.loops import Loops
 from shared.registry import GATEWAY_TTL, HEARTBEAT, GatewayProcess
 from shared.scripts import script
-from shared.store import Outage
+from shared.store import Line, Outage
 from shared.version import VERSION
 
 log = logging.getLogger(__name__)
 
 _BATCH = 200
 """Entries that are taken in before others have their turn."""
+_News = tuple[str, int, int, str, bytes | str]
+"""Of a job: its id, the numbers of the first and the last event, the execution, and the encoded events."""
+_UNPACKER = Decoder(list[tuple[str, int, int, str, str]])
 _MOST_RESTARTS = 3
 """Of an answer that nobody has read in part; a record that disagrees with itself would go on for ever."""
 
@@ -44,7 +49,7 @@ class Replies:
 
     def __init__(self, client: Redis, loops: Loops, lease: float) -> None:
         """`lease` is in seconds; it has to be that of all who share this Redis."""
-        self.stream = f"iq:reply:{uuid4().hex}"
+        self.stream = f"iq:reply:2:{uuid4().hex}"
         self._client = client
         self._loops = loops
         self._lease_ms = int(lease * 1000)
@@ -58,6 +63,10 @@ class Replies:
         self._sound = True
         self.trouble = ""
         """Why this process may not take part at all."""
+
+    @cached_property
+    def _line(self) -> Line:
+        return Line(self._client)
 
     def start(self) -> None:
         self._loops.start("reader", self._step)
@@ -156,24 +165,39 @@ class Replies:
             box.heard = 0.0
 
     def _read(self) -> None:
-        replies: Any = self._client.xread({self.stream: self._cursor}, count=_BATCH, block=1000)
+        replies: Any = self._line.execute_command(
+            "XREAD", "COUNT", _BATCH, "BLOCK", 1000, "STREAMS", self.stream, self._cursor
+        )
         for _, entries in replies or ():
             for entry_id, fields in entries:
                 self._cursor = entry_id
-                for box in tuple(self._boxes.get(fields.get(b"j", b"").decode(), ())):  # another version's has none
-                    self._deliver(box, fields)
+                for job_id, first, last, by, blob in self._news(fields):
+                    for box in tuple(self._boxes.get(job_id, ())):
+                        self._deliver(box, first, last, by, blob)
             if len(entries) == _BATCH:
                 time.sleep(0)
 
-    def _deliver(self, box: Mailbox, fields: dict[bytes, bytes]) -> None:
-        first, last, by = int(fields[b"f"]), int(fields[b"l"]), fields.get(b"x", b"").decode()
+    def _news(self, fields: dict[bytes, bytes]) -> Sequence[_News]:
+        """What an entry tells of jobs; nothing where only another version understands it."""
+        try:
+            if b"m" in fields:
+                return _UNPACKER.decode(fields[b"m"])
+            if b"j" in fields:  # a worker of release 0.1.0
+                job_id, by = fields[b"j"].decode(), fields.get(b"x", b"").decode()
+                return [(job_id, int(fields[b"f"]), int(fields[b"l"]), by, fields[b"e"])]
+        except Exception:  # the jobs' own streams are sound
+            log.exception("an entry of the reply stream cannot be read")
+            self._doubt()
+        return ()
+
+    def _deliver(self, box: Mailbox, first: int, last: int, by: str, blob: bytes | str) -> None:
         if box.has(last, by):
             return
         if box in self._filling or not box.follows(first, by):
             self.fill(box)
             return
         try:
-            box.put(first, by, decode(fields[b"e"]))
+            box.put(first, by, decode(blob))
         except Conflict:
             self.fill(box)
         except Exception:  # it concerns this client only; and the record may be sound

@@ -22,7 +22,7 @@ _SETS = ("iq:deadlines:{}", "iq:leases:{}", "iq:lingering:{}", "iq:limbo:{}", "r
 _OF_MODELS = (
     *(*_SETS, "rq:queue:{}", "rq:queue:{}:intermediate", "iq:sweep:{}", "iq:counts:{}", "rq:workers:{}"),
     *("iq:waiting:{}", "iq:schedule:{}", "iq:flex:{}", "iq:preempted:{}", "iq:slots:{}"),
-    *(f"iq:{kind}:{{}}:{rank}" for kind in ("turns", "tags") for rank in (1, 2, 3)),
+    *(f"iq:{kind}:{{}}:{rank}" for kind in ("turns", "tags", "lines") for rank in (1, 2, 3)),
 )
 _SINGLE = (
     "iq:failures",
@@ -83,13 +83,16 @@ def _look(client: Redis) -> Audit:
     queues: Any = client.smembers("rq:queues")
     models = {queue.decode().removeprefix("rq:queue:") for queue in queues}  # that were ever asked for
     models |= {key.removeprefix("rq:workers:") for key in keys if key.startswith("rq:workers:")}  # or served
+    settled = not client.hexists("iq:lapse", "tidy")  # else version 0.1.0 has left what is not cleared yet
+    if not settled:
+        models |= {key.removeprefix("iq:schedule:") for key in keys if key.startswith("iq:schedule:")}
     jobs = {model: _listed(client, model) for model in models}
     _sort_in(client, {key.removeprefix(kind) for key in keys for kind in _OF_JOBS if key.startswith(kind)}, jobs)
     owned = {*_SINGLE, *(key.format(model) for key in _OF_MODELS for model in models), *_of_the_living(client)}
     strangers = sorted(key for key in keys - owned if not key.startswith((*_OF_JOBS, _OWNED)))
     if _others_live(client):  # who know what belongs to whom among keys of kinds that this version does not write
         strangers = [key for key in strangers if key.startswith(_KINDS)]
-    lists = sorted(key for key in keys if key.startswith(_OWNED))
+    lists = sorted(key for key in keys if key.startswith(_OWNED)) if settled else []
     findings = [*_judged(client, jobs), *_without_end(client, strangers), *_of_nobody(client, lists)]
     findings += [finding for model in models for finding in _misplaced(client, model)]
     return Audit(len(keys), sum(key.startswith("iq:job:") for key in keys), findings)

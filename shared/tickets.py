@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from redis import Redis
-from redis.client import Pipeline
-from rq.job import Job
-from rq.serializers import JSONSerializer
+from msgspec.msgpack import Encoder
+from redis import Redis, ResponseError
+from rq.utils import now, utcformat
 
 from shared.codec import encode
 from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, KeyFull, QueueFull
-from shared.protocol import Accepted, Delta, Event, State
+from shared.protocol import Accepted, Delta, Done, Event, Failed, State
 from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL
 from shared.scripts import script
 from shared.ticket import NOBODY, ORDINARY, Answer, Attempt, Claim, Sighting, Standing, Ticket
@@ -30,6 +29,10 @@ MOST_RETURNS = 20
 """How often workers that cannot compute may hand a job back before it fails."""
 RETURN_SECONDS = 15.0
 """How long a job waits for its client to come again when the gateway of its client has died."""
+
+Addition = tuple[Any, ...]
+"""Events of an execution, packed for `Tickets.append`."""
+_PACKER = Encoder()
 
 
 class Tickets:
@@ -79,7 +82,7 @@ class Tickets:
         head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, visitor]
         head += [int(attempt.waits), int(attempt.parts), attempt.fingerprint, attempt.number, attempt.idempotency]
         head += [int(again), encode([accepted]), standing.tier, f"{standing.weight:g}", standing.most]
-        outcome, value = self._submit(keys=[], args=head + _rq_fields(self.client, model, job_id))
+        outcome, value = self._submit(keys=[], args=head + _rq_fields(model, job_id))
         match outcome:
             case 0:
                 raise QueueFull(f"{value} requests wait for the model {model!r} already. Please try again later.")
@@ -103,33 +106,13 @@ class Tickets:
         """Whether there is a job to be claimed."""
         return bool(self.client.exists(f"iq:waiting:{model}"))
 
-    def append(
-        self,
-        pipe: Pipeline,
-        model: str,
-        job_id: str,
-        execution: str,
-        *,
-        first: int,
-        events: Sequence[Event],
-        state: State | None,
-    ) -> None:
-        """Queue in `pipe` an append of events numbered from `first`. `state` is final if the last one ends the job.
+    def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | ResponseError]:
+        """Add events to jobs; of each the answer and the number of the last event that is stored.
 
-        The result is (Answer, sequence number of the last event stored). Or it is a NoScriptError from a server that
-        has lost its scripts: call `load`, and append again. (redis-py would ask before each pipeline whether the script
-        is there, which costs as much as the append.)
-
-        Raises whatever an event raises that cannot be written; then nothing is queued.
+        Or an error, which concerns that job alone.
         """
-        blob, ending = encode(events), encode(events[-1:]) if state else b""
-        tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
-        arguments = (model, job_id, execution, first, len(events), state or "", blob, ending, tokens)
-        pipe.evalsha(self._append.sha, 0, *arguments)
-
-    def load(self) -> None:
-        """Give the server the script that `append` needs."""
-        self.client.script_load(self._append.script)
+        answers = self._append(keys=[], args=[model, _PACKER.encode(additions)])
+        return [each if isinstance(each, ResponseError) else (Answer(each[0]), int(each[1])) for each in answers]
 
     def renew(self, model: str, lease_ms: int, executions: Sequence[tuple[str, str]]) -> list[Answer]:
         """Renew the leases of (job id, execution id) pairs."""
@@ -223,23 +206,36 @@ class Tickets:
         return [name.decode().removeprefix("rq:queue:") for name in queues]
 
 
+def addition(job_id: str, execution: str, *, first: int, events: Sequence[Event], state: State | None) -> Addition:
+    """Events numbered from `first`; `state` is final if the last one ends the job. See append.lua.
+
+    Raises whatever an event raises that cannot be written.
+    """
+    tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
+    packed = (job_id, execution, first, len(events), encode(events).decode(), tokens)
+    return (*packed, state, _ending(events[-1])) if state else packed
+
+
+def _ending(last: Event) -> dict[str, Any]:
+    """What the end of a job leaves in the counts, and in the list of failures."""
+    match last:
+        case Done(usage=usage):
+            counted = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+            return {"usage": counted}
+        case Failed():
+            return {"code": last.code, "message": last.message}
+    raise TypeError(f"a job does not end with {type(last).__name__}")
+
+
 def sweep_pause(lease_ms: int) -> float:
     """Seconds between two sweeps; see sweep.lua."""
     return min(1.0, lease_ms / 4000)
 
 
-def _rq_fields(client: Redis, model: str, job_id: str) -> list[bytes | str | int | float]:
+def _rq_fields(model: str, job_id: str) -> list[str | int]:
     # RQ's tools show the job by this hash. It is not what runs: the worker reads the ticket and calls `worker.run`
     # itself, so a hash that somebody else put there can name any function without it ever being imported.
-    job = Job.create(
-        "worker.run.run",
-        args=(job_id,),
-        id=job_id,
-        connection=client,
-        serializer=JSONSerializer,
-        origin=model,
-        timeout=-1,
-        description=f"{model} {job_id}",
-    )
-    fields = {**job.to_dict(), "status": "queued"}
-    return [part for name, value in fields.items() if value is not None for part in (name, value)]
+    # Nothing in it is longer than 64 bytes, for beyond that Redis needs three times the memory for the hash.
+    fields: dict[str, str | int] = {"origin": model, "description": job_id, "status": "queued", "timeout": -1}
+    fields |= {"data": '["worker.run.run",null,[],{}]', "created_at": utcformat(now())}
+    return [part for field in fields.items() for part in field]

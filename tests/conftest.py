@@ -94,9 +94,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def tickets(valkey: Stack) -> Tickets:
     """The scripts, on an empty Redis."""
     valkey.redis.flushall()
-    tickets = Tickets(valkey.redis)
-    tickets.load()
-    return tickets
+    return Tickets(valkey.redis)
 
 
 @pytest.fixture

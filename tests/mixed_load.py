@@ -16,6 +16,7 @@ from shared import scripts
 from shared.protocol import Accepted, Completion, Done, Sampling, State, Usage
 from shared.ticket import Answer, Standing, Tier
 from shared.tickets import Tickets
+from tests.transitions import append
 
 SLOTS = 4
 CLOCK = "clock"
@@ -158,10 +159,7 @@ class Replay:
     def _end(self) -> None:
         for job_id in [job_id for job_id, (end, _, _) in self._running.items() if end <= self.now]:
             _, execution, _ = self._running.pop(job_id)
-            pipe = self.tickets.client.pipeline(transaction=False)
-            done = [Done(Usage(1, 1))]
-            self.tickets.append(pipe, _MODEL, job_id, execution, first=1, events=done, state=State.COMPLETED)
-            pipe.execute()
+            append(self.tickets, job_id, execution, 1, Done(Usage(1, 1)), state=State.COMPLETED, model=_MODEL)
 
     def _hand_back(self) -> None:
         pairs = [(job_id, execution) for job_id, (_, execution, _) in self._running.items()]

@@ -24,7 +24,6 @@ def tickets(valkey: Stack) -> Tickets:
     """Three jobs: `waits`, `runs` and `done`."""
     valkey.redis.flushall()
     tickets = Tickets(valkey.redis)
-    tickets.load()
     start(tickets, "done", "e1")
     append(tickets, "done", "e1", 1, END, state=State.COMPLETED)
     start(tickets, "runs", "e2")

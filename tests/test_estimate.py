@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.estimate import Line, Outlook
+from gateway.estimate import Outlook, TierQueue
 from shared import scripts
 from shared.ticket import Tier
 from shared.tickets import Tickets
@@ -26,9 +26,7 @@ def virtual(valkey: Stack, monkeypatch: pytest.MonkeyPatch) -> Tickets:
     """The real scripts on a clock that the test sets."""
     monkeypatch.setattr(scripts, "text", on_a_clock)
     valkey.redis.flushall()
-    tickets = Tickets(valkey.redis)
-    tickets.load()
-    return tickets
+    return Tickets(valkey.redis)
 
 
 def error(told: list[Told]) -> float:
@@ -57,13 +55,17 @@ def waits(outlook: Outlook, count: int) -> list[float]:
 
 
 def test_each_waits_for_those_before_it_as_long_as_their_tier_takes() -> None:
-    lines = [Line(waiting=2, held=1), Line(waiting=1, held=10), Line(waiting=2, held=100)]
+    lines = [TierQueue(waiting=2, held=1), TierQueue(waiting=1, held=10), TierQueue(waiting=2, held=100)]
     assert waits(Outlook(lines, free=[5]), 7) == [5, 6, 7, 17, 117, 217, 317]
     assert waits(Outlook(lines, free=[5, 0]), 5) == [0, 1, 2, 5, 12]
 
 
 def test_those_who_overtake_take_their_share_of_the_slots() -> None:
-    lines = [Line(waiting=1, held=2), Line(waiting=1, held=2, overtaken=0.5), Line(waiting=1, held=2, overtaken=0.75)]
+    lines = [
+        TierQueue(waiting=1, held=2),
+        TierQueue(waiting=1, held=2, overtaken=0.5),
+        TierQueue(waiting=1, held=2, overtaken=0.75),
+    ]
     assert waits(Outlook(lines, free=[2]), 3) == [2, 8, 24]
 
 

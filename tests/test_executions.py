@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from shared.protocol import Delta, Event, Progress
+from shared.ticket import Answer
 from shared.tickets import Tickets
 from tests.calls import CHATS, COMPLETIONS, ask, chat, post_later, problem, raw_post, read, submit, submitted
 from tests.losses import copy_of, go_back
 from tests.stack import Stack, children, wait_for
 from tests.tiny import TINY
+from tests.transitions import append
 
 WORDS = " ".join(f"w{i}" for i in range(14))
 GPTJ = Path(__file__).parent / "fixtures" / "models" / "rustformers" / "gptj-Q4_0-GGJT.bin"
@@ -34,12 +36,9 @@ def serve(stack: Stack) -> None:
 def executed(stack: Stack, job_id: str, *events: Event, by: str = "0123456789abcdef-00000000") -> None:
     """Another worker has begun the job, sent these events, and handed it back."""
     tickets = Tickets(stack.redis)
-    tickets.load()
     assert stack.redis.lmove("rq:queue:echo", "rq:queue:echo:intermediate") == job_id.encode()
     assert tickets.claim("echo", job_id, by, lease_ms=60_000, worker="another")
-    pipe = stack.redis.pipeline(transaction=False)
-    tickets.append(pipe, "echo", job_id, by, first=1, events=events, state=None)
-    assert pipe.execute() == [[1, len(events)]]
+    assert append(tickets, job_id, by, 1, *events, model="echo") == (Answer.OK, len(events))
     assert tickets.release("echo", [(job_id, by)]) == 1
 
 
@@ -106,14 +105,11 @@ def test_the_end_of_a_job_that_somebody_else_ended_is_refused(empty: Stack) -> N
     serve(empty)
     job_id = post_later(empty.http(), "one two")
     tickets = Tickets(empty.redis)
-    tickets.load()
     empty.redis.lmove("rq:queue:echo", "rq:queue:echo:intermediate")
     assert tickets.claim("echo", job_id, "x", lease_ms=1, worker="another")
     tickets.cancel(job_id)
     wait_for(lambda: empty.state(job_id) == "cancelled", "the sweep")
-    pipe = empty.redis.pipeline(transaction=False)
-    tickets.append(pipe, "echo", job_id, "x", first=1, events=[Delta("one")], state=None)
-    assert pipe.execute() == [[0, 1]]
+    assert append(tickets, job_id, "x", 1, Delta("one"), model="echo") == (Answer.FENCED, 1)
 
 
 class TestAnAnswerThatCannotBeContinued:
@@ -207,12 +203,10 @@ def test_a_model_of_another_file_goes_on_by_the_text(empty: Stack) -> None:
     body = {"model": name, "prompt": "once", "max_tokens": 12, "temperature": 0}
     job_id = submit(empty.http(), COMPLETIONS, body)
     tickets = Tickets(empty.redis)
-    tickets.load()
     empty.redis.lmove(f"rq:queue:{name}", f"rq:queue:{name}:intermediate")
     assert tickets.claim(name, job_id, "x-ffffffff", lease_ms=60_000, worker="another")
-    pipe = empty.redis.pipeline(transaction=False)
-    tickets.append(pipe, name, job_id, "x-ffffffff", first=1, events=[Delta(" upon a", (10**6, 10**6 + 1))], state=None)
-    assert pipe.execute() == [[1, 1]]
+    sent = Delta(" upon a", (10**6, 10**6 + 1))
+    assert append(tickets, job_id, "x-ffffffff", 1, sent, model=name) == (Answer.OK, 1)
     assert tickets.release(name, [(job_id, "x-ffffffff")]) == 1
     empty.start_worker(str(TINY), slots=1)
     wait_for(lambda: empty.state(job_id) in ("completed", "failed"), "its end")

@@ -13,18 +13,11 @@ from shared.registry import Card, GatewayProcess, Kind, Worker
 from shared.scripts import script
 from shared.ticket import Attempt, Sighting
 from shared.tickets import Tickets
-from tests.transitions import END, append, claim, dequeue, submit, sweep
+from tests.transitions import END, append, claim, dequeue, lapse, submit, sweep
 
 WAITS = Attempt("print")
 PROMISED = Attempt("print", waits=False)
 DEAD, LIVING = "iq:reply:dead", "iq:reply:living"
-
-
-def lapse(tickets: Tickets) -> None:
-    """One that is not the first after an outage, and not held back by one a moment ago."""
-    now, _ = tickets.client.time()
-    tickets.client.hset("iq:lapse", mapping={"last": now * 1000 - 1500, "hold": 0})
-    tickets.lapse()
 
 
 def announce(tickets: Tickets, *names: str) -> None:

@@ -138,7 +138,6 @@ def test_what_a_newer_card_says_ends_no_loop(empty: Stack) -> None:
 
 def test_an_event_that_cannot_be_written_fails_its_job_alone(empty: Stack) -> None:
     tickets, loops = Tickets(empty.redis), Loops()
-    tickets.load()
     publisher = Publisher(empty.redis, "m", loops)
     executions = []
     for name in ("good", "bad"):

@@ -28,7 +28,7 @@ def test_scripts_and_model_are_alike(pair: Pair) -> None:
 
 
 def test_a_fault_in_a_script_is_found(pair: Pair) -> None:
-    pair.edits.fault = ("claim", "moved == 0 or ", "")
+    pair.edits.fault = ("claim", "if not id then", "if true then")
     assert steps_until_found(pair, seed=1, steps=8000)
 
 

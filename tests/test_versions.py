@@ -104,7 +104,6 @@ def test_a_worker_hands_back_what_it_does_not_understand(pair: Pair) -> None:
 
 def test_a_job_that_no_worker_understands_fails(empty: Stack) -> None:
     tickets, reason = Tickets(empty.redis), NotUnderstood("It is of another version.")
-    tickets.load()
     start(tickets, "talk", "e0")
     for number in range(MOST_RETURNS):
         tickets.hand_back("m", "talk", f"e{number}", reason)

@@ -62,6 +62,7 @@ class Execution:
         self._answered = False
         self._state: State | None = None
         self._cancelled = False
+        self._spoiled = False
         self._callbacks: list[Callable[[], None]] = []
         self._on_over = on_over
         self._lock = threading.Lock()
@@ -138,13 +139,17 @@ class Execution:
             events = self._events[first : first + _MOST]
             return events, self._state if first + len(events) == len(self._events) else None
 
-    def spoil(self, error: InferqError) -> None:
-        """What is unsent cannot be sent: the job fails instead."""
+    def spoil(self, error: InferqError) -> bool:
+        """What is unsent cannot be sent: the job fails instead. False when that cannot be sent either."""
         with self._lock:
+            if self._spoiled:
+                return False
+            self._spoiled = True
             del self._events[self.stored - self.before :]
             self._events.append(Failed(error.code, error.message, error.param))
             self._state = State.FAILED
         self.cancel()
+        return True
 
     @property
     def pending(self) -> bool:
@@ -156,6 +161,11 @@ class Execution:
     def ending(self) -> bool:
         """True when the last event is on its way, or stored."""
         return self._state is not None
+
+    @property
+    def over(self) -> bool:
+        """True when nothing more will come of it."""
+        return self.fenced or self.handed_back or self.settled
 
     @property
     def settled(self) -> bool:

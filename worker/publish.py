@@ -1,7 +1,8 @@
 """The publisher: one loop that sends the events of all slots to Redis.
 
-The first event of an execution, its first text and its last event are sent at once, the others are packed for up to
-`PACK` seconds. While Redis is away events are held back, and sent again afterwards.
+The first event of an execution, its first text and its last event are sent at once. The others are packed for up to
+`PACK` seconds, and sent as soon as every execution has something, for a batch brings forth its tokens at one time.
+While Redis is away events are held back, and sent again afterwards.
 """
 
 from __future__ import annotations
@@ -9,25 +10,27 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
+from functools import cached_property
 
-from redis import Redis
-from redis.client import Pipeline
-from redis.exceptions import NoScriptError
+from redis import Redis, ResponseError
 
 from shared.errors import InferqError
 from shared.loops import Loops
 from shared.protocol import Event, State
+from shared.store import Line
 from shared.ticket import Answer
-from shared.tickets import Tickets
+from shared.tickets import Addition, Tickets, addition
 from worker.execution import Execution
 
 log = logging.getLogger(__name__)
 
-PACK = 0.010
-GATHER = 0.002
-"""Seconds to wait for the tokens of the other slots, which a batch brings forth at the same time."""
+PACK = 0.020
+GATHER = 0.004
+"""Seconds to wait at most for those executions that have nothing yet."""
 PAUSE = 0.2
 """Seconds between two tries while Redis is away."""
+_UNWRITTEN = InferqError("The worker could not write the answer; its log says why.")
 
 
 class Publisher:
@@ -35,22 +38,31 @@ class Publisher:
 
     def __init__(self, client: Redis, model: str, loops: Loops) -> None:
         self._client = client
-        self._tickets = Tickets(client)
         self._model = model
         self._changed = threading.Condition()
+        self._running: dict[str, Execution] = {}
         self._waiting: dict[str, Execution] = {}
+        self._gathering = False
         self._urgent = False
         self._stopped = False
         self._sent = 0.0
         self._loop = loops.start("publisher", self._round)
 
+    @cached_property
+    def _tickets(self) -> Tickets:
+        return Tickets(Line(self._client))
+
     def publish(self, execution: Execution, event: Event, state: State | None = None) -> None:
         """Send an event; `state` marks the last one."""
         first = execution.add(event, state)
+        urgent = first or state is not None
         with self._changed:
-            self._waiting[execution.id] = execution
-            self._urgent = self._urgent or first or state is not None
-            self._changed.notify()
+            first_waiting = not self._waiting
+            self._waiting[execution.id] = self._running[execution.id] = execution
+            self._urgent = self._urgent or urgent
+            # A notice wakes a thread, which costs more than the event itself.
+            if urgent or first_waiting or (self._gathering and self._complete()):
+                self._changed.notify()
 
     def stop(self) -> None:
         """Send what is there, then end; gives up after a second if Redis is away."""
@@ -65,9 +77,13 @@ class Publisher:
             if not self._waiting:
                 self._loop.stop()
                 return
-            due = max(self._sent + PACK, time.monotonic() + GATHER)
-            self._changed.wait_for(lambda: self._urgent or self._stopped, timeout=due - time.monotonic())
+            gathered = time.monotonic() + GATHER
+            self._wait(self._sent + PACK, lambda: self._urgent)
+            self._gathering = True
+            self._wait(gathered, lambda: self._urgent or self._complete())
+            self._gathering = False
             batch, self._waiting, self._urgent = list(self._waiting.values()), {}, False
+            self._running = {e.id: e for e in self._running.values() if not e.over}
         self._sent = time.monotonic()
         batch = [e for e in batch if not (e.fenced or e.handed_back)]
         unsent = batch
@@ -75,8 +91,13 @@ class Publisher:
             unsent = self._send(batch)
         finally:
             self._take_back(unsent)
-        if unsent:
-            time.sleep(PAUSE)
+
+    def _wait(self, until: float, enough: Callable[[], bool]) -> None:
+        self._changed.wait_for(lambda: self._stopped or enough(), timeout=until - time.monotonic())
+
+    def _complete(self) -> bool:
+        """Every execution has something to send."""
+        return len(self._waiting) >= len(self._running)
 
     def _take_back(self, unsent: list[Execution]) -> None:
         """These have not arrived; they are sent again with what has come meanwhile."""
@@ -84,57 +105,53 @@ class Publisher:
             self._waiting = {e.id: e for e in unsent} | self._waiting
 
     def _send(self, batch: list[Execution]) -> list[Execution]:
-        """Send what is unsent; the executions whose events did not arrive."""
-        pipe = self._client.pipeline(transaction=False)
-        for e in batch:
-            self._append(pipe, e)
-        results = pipe.execute(raise_on_error=False)
-        if any(isinstance(result, NoScriptError) for result in results):
-            self._tickets.load()
-            return self._send(batch)
-        again = []
-        for e, result in zip(batch, results, strict=True):
-            if isinstance(result, Exception):
-                log.warning("holding back the events of a job: %s", result, extra=e.names)
-                again.append(e)
-            elif not self._note(e, Answer(result[0]), int(result[1])):
-                again.append(e)
-        return again
-
-    def _append(self, pipe: Pipeline, e: Execution) -> None:
-        """Add what an execution has to send. What cannot be written fails its job, and no other."""
+        """Send what is unsent; the executions of which something is left to be sent."""
+        if not batch:
+            return []
         try:
-            self._append_events(pipe, e)
+            answers = self._tickets.append(self._model, [self._addition(e) for e in batch])
+        except ResponseError as exc:  # what is wrong is not a job's
+            log.warning("holding back the events of %d jobs: %s", len(batch), exc)
+            time.sleep(PAUSE)
+            return batch
+        return [e for e, answer in zip(batch, answers, strict=True) if not self._note(e, answer)]
+
+    def _addition(self, e: Execution) -> Addition:
+        """What an execution has to send. What cannot be written fails its job, and no other."""
+        try:
+            return self._pack(e)
         except Exception:
             log.exception("the events of a job cannot be written", extra=e.names)
-            e.spoil(InferqError("The worker could not write the answer; its log says why."))
-            self._append_events(pipe, e)
+            e.spoil(_UNWRITTEN)
+            return self._pack(e)
 
-    def _append_events(self, pipe: Pipeline, e: Execution) -> None:
+    def _pack(self, e: Execution) -> Addition:
         events, state = e.unsent()
-        self._tickets.append(pipe, self._model, e.job_id, e.id, first=e.stored + 1, events=events, state=state)
+        return addition(e.job_id, e.id, first=e.stored + 1, events=events, state=state)
 
-    def _note(self, e: Execution, answer: Answer, stored: int) -> bool:
-        """Take in the answer to an append; False when the events have to be sent again."""
-        if answer is Answer.FENCED:
-            log.warning("the job belongs to another execution now", extra=e.names)
-            e.fence()
-        elif answer is Answer.RESEND:
-            if stored < e.before:  # the server lost events of an earlier execution, which we do not have: run again
-                self._tickets.release(self._model, [(e.job_id, e.id)])
+    def _note(self, e: Execution, answer: tuple[Answer, int] | ResponseError) -> bool:
+        """Take in the answer to an append; False when something is left to be sent."""
+        match answer:
+            case ResponseError():
+                log.error("the events of a job cannot be written: %s", answer, extra=e.names)
+                if e.spoil(_UNWRITTEN):
+                    return False
                 e.fence()
-            else:
+            case (Answer.FENCED, _):
+                log.warning("the job belongs to another execution now", extra=e.names)
+                e.fence()
+            case (Answer.RESEND, stored) if stored >= e.before:
                 e.stored = stored
                 return False
-        else:
-            e.stored = stored
-            if answer is Answer.CANCELLED:
-                e.cancel()
-            elif answer is Answer.PREEMPTED and not e.preempt():
-                self._tickets.decline(self._model, e.job_id, e.id)
+            case (Answer.RESEND, _):  # the server lost events of an earlier execution, which we do not have: run again
+                self._tickets.release(self._model, [(e.job_id, e.id)])
+                e.fence()
+            case (wish, stored):
+                e.stored = stored
+                if wish is Answer.CANCELLED:
+                    e.cancel()
+                elif wish is Answer.PREEMPTED and not e.preempt():
+                    self._tickets.decline(self._model, e.job_id, e.id)
         if e.settled:
             e.end()
-        elif e.pending and not e.fenced:
-            with self._changed:
-                self._waiting[e.id], self._urgent = e, True
-        return True
+        return e.fenced or not e.pending

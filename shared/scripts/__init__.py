@@ -8,7 +8,7 @@ from importlib import resources
 from redis import Redis
 from redis.commands.core import Script
 
-COMMON = ("_keys", "_schedule", "_ticket")
+COMMON = ("_keys", "_schedule", "_ticket", "_older")
 """What all of them share, put after each script's first line."""
 
 

@@ -18,17 +18,30 @@ local function begin(id)
   redis.call('DEL', 'iq:task:' .. id)
 end
 
+local function names(field) return string.gmatch(field or '', '%S+') end
+
 -- The reply streams that get the job's events.
-local function replies(id) return string.gmatch(redis.call('HGET', ticket(id), 'reply') or '', '%S+') end
+local function replies(id) return names(redis.call('HGET', ticket(id), 'reply')) end
+
+-- Write events first..last (one JSON array) of the execution `by` to the job's stream, and further fields to its ticket.
+local function record(id, first, last, by, blob, ...)
+  if tonumber(first) == 1 then begin(id) end
+  if first == 1 then begin(id) end
+  redis.call('XADD', 'iq:events:' .. id, last .. '-0', 'f', first, 'x', by, 'e', blob)
+  redis.call('HSET', ticket(id), 'seq', last, 'by', by, ...)
+end
+
+-- Write events of jobs, {id, first, last, by, blob} each, to a reply stream if it lives.
+local function tell(reply, news)
+  local function add(...) redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', 20000, '*', ...) end
+  if string.find(reply, '^iq:reply:2:') then return add('m', cmsgpack.pack(news)) end
+  for _, n in ipairs(news) do add('j', n[1], 'f', n[2], 'l', n[3], 'x', n[4], 'e', n[5]) end -- a gateway of release 0.1.0
+end
 
 -- Write events first..last (one JSON array) of the execution `by` to the job's stream, and to the reply streams that live.
 local function emit(id, first, last, by, blob)
-  if tonumber(first) == 1 then begin(id) end
-  redis.call('XADD', 'iq:events:' .. id, last .. '-0', 'f', first, 'x', by, 'e', blob)
-  for reply in replies(id) do
-    redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', 20000, '*', 'j', id, 'f', first, 'l', last, 'x', by, 'e', blob)
-  end
-  redis.call('HSET', ticket(id), 'seq', last, 'by', by)
+  record(id, first, last, by, blob)
+  for reply in replies(id) do tell(reply, { { id, first, last, by, blob } }) end
 end
 
 -- Have the job's further events written to one more reply stream.
@@ -54,6 +67,7 @@ local function unlist(model, id, exec)
     settle(model, id)
   else
     delist(model, id)
+    if older() then redis.call('LREM', 'rq:queue:' .. model, 1, id) end
   end
 end
 
@@ -203,14 +217,9 @@ local function requeue(model, id, exec)
   redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline)
   redis.call('ZADD', 'iq:deadlines:' .. model, deadline, id)
   enlist(model, id)
+  if older() then begin(id) end
   redis.call('HSET', 'rq:job:' .. id, 'status', 'queued')
   redis.call('LPUSH', 'rq:queue:' .. model, id)
-end
-
--- A job of an earlier version has no place among the waiting yet.
-local function adopt(model, id)
-  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'place')
-  if t[1] == 'queued' and t[2] == model and not (t[3] and redis.call('ZSCORE', waiting(model), t[3])) then enlist(model, id) end
 end
 
 -- Whether a waiting job can be run. One whose deadline is over ends.

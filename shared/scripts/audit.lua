@@ -5,6 +5,7 @@
 local model = ARGV[1]
 local queue = 'rq:queue:' .. model
 local found = {}
+local settled = redis.call('HEXISTS', 'iq:lapse', 'tidy') == 0 -- else version 0.1.0 has left what is not cleared yet
 for i = 2, #ARGV do
   local id = ARGV[i]
   local function wrong(...) found[#found + 1] = { id, string.format(...) } end
@@ -31,7 +32,7 @@ for i = 2, #ARGV do
   local last = redis.call('XREVRANGE', 'iq:events:' .. id, '+', '-', 'COUNT', 1)[1]
   local task = redis.call('EXISTS', 'iq:task:' .. id) == 1
   if known and not last and not task then wrong('%s, and nothing tells what to compute', state) end
-  if task and last then wrong('%s, and its task is beside its stream', state) end
+  if settled and task and last then wrong('%s, and its task is beside its stream', state) end
   if last and not t[1] then wrong('has a stream without a ticket') end
   if known and last and last[1] ~= (t[4] == '0' and '0-1' or t[4] .. '-0') then
     wrong('its ticket knows %s events, its stream ends with %s', t[4], last[1])
@@ -44,7 +45,7 @@ for i = 2, #ARGV do
   end
   local owner = t[6] or ''
   local owned = redis.call('SISMEMBER', 'iq:owned:' .. owner, id) == 1
-  if known and owned ~= ((waits or runs) and owner ~= '') then wrong('%s, and %s of its owner', state, owned and 'one' or 'not one') end
+  if settled and known and owned ~= ((waits or runs) and owner ~= '') then wrong('%s, and %s of its owner', state, owned and 'one' or 'not one') end
   for _, key in ipairs({ ticket(id), 'iq:events:' .. id }) do
     local ttl = redis.call('TTL', key)
     if (waits or runs) and ttl >= 0 then wrong('%s, and %s ends in %d s', state, key, ttl) end

@@ -19,7 +19,9 @@ if not id then
   end
   id = job.id
   redis.call('SET', mark, id, 'EX', REMEMBERED)
+  swap(model, permit, id)
   charge(model, id, job.place)
+  if redis.call('HDEL', ticket(id), 'preempt') == 1 then withhold(model, id) end -- version 0.1.0 has put it back since
   redis.call('HSET', ticket(id), 'state', 'in_progress', 'exec', exec, 'worker', worker, 'started', now)
   redis.call('HINCRBY', ticket(id), 'tries', 1)
   redis.call('HSET', 'rq:job:' .. id, 'status', 'started', 'worker_name', worker)

@@ -6,12 +6,12 @@
 local PAUSE, SILENCE, HOLD = 400, 3000, 10000 -- milliseconds
 local OLDER_LASTS = 5 -- seconds
 local linger = tonumber(ARGV[4])
-local last = tonumber(redis.call('HGET', 'iq:lapse', 'last') or 0)
-if now >= last and now - last < PAUSE then return end
-redis.call('HSET', 'iq:lapse', 'last', now)
+local l = redis.call('HMGET', 'iq:lapse', 'last', 'ours', 'tidy')
+local last = tonumber(l[1] or 0)
+if now >= last and now - last < PAUSE and l[1] == l[2] then return end -- one by version 0.1.0 does not count
+redis.call('HSET', 'iq:lapse', 'last', now, 'ours', now)
 
--- Whether an earlier version is among us, which needs things to be written as it knows them.
-local function older()
+local function older_lives()
   for _, kind in ipairs({ 'gateways', 'workers' }) do
     for _, name in ipairs(redis.call('ZRANGEBYSCORE', 'iq:live:' .. kind, now, '+inf')) do
       local read, card = pcall(cjson.decode, redis.call('GET', 'iq:card:' .. kind .. ':' .. name) or '')
@@ -19,7 +19,14 @@ local function older()
     end
   end
 end
-if older() then redis.call('SET', 'iq:older', 1, 'EX', OLDER_LASTS) end
+if older_lives() then
+  redis.call('SET', 'iq:older', 1, 'EX', OLDER_LASTS)
+  redis.call('HSET', 'iq:lapse', 'tidy', 0)
+elseif l[3] and not older() then
+  local cursor = tidy(l[3])
+  redis.call('HSET', 'iq:lapse', 'tidy', cursor)
+  if cursor == '0' then redis.call('HDEL', 'iq:lapse', 'tidy') end
+end
 
 -- After an outage everybody has a moment to say that he lives.
 if now < last or now - last > SILENCE then redis.call('HSET', 'iq:lapse', 'hold', now + HOLD) end
@@ -77,7 +84,7 @@ for _, queue in ipairs(redis.call('SMEMBERS', 'rq:queues')) do
     'iq:leases:' .. model, 'iq:deadlines:' .. model, 'iq:lingering:' .. model, 'iq:limbo:' .. model) > 0
   if not needed then
     redis.call('SREM', 'rq:queues', queue)
-    redis.call('DEL', 'iq:counts:' .. model, 'iq:schedule:' .. model)
+    redis.call('DEL', 'iq:counts:' .. model, 'iq:schedule:' .. model, waiting(model), 'iq:flex:' .. model, 'iq:preempted:' .. model)
     for _, rank in pairs(RANKS) do redis.call('DEL', turns(model, rank), tags(model, rank)) end
   end
 end

@@ -57,7 +57,7 @@ if idempotency ~= '' and not (again and holder[1]) then
   redis.call('PEXPIRE', key, 86400000)
 end
 redis.call('SET', 'iq:task:' .. id, task)
-if redis.call('EXISTS', 'iq:older') == 1 then begin(id) end
+if older() then begin(id) end
 redis.call('HSET', 'rq:job:' .. id, unpack(ARGV, 19))
 redis.call('SADD', 'rq:queues', queue)
 redis.call('ZADD', 'iq:deadlines:' .. model, now + wait, id)
@@ -69,6 +69,6 @@ else
 end
 enlist(model, id)
 redis.call('RPUSH', queue, id)
-if tier ~= 'flex' then preempt(model) end
+if tier ~= 'flex' and not older() then preempt(model) end -- whose free slots are not known
 admit(id, visitor, reply, waits, parts)
 return { 1, others + 1 }

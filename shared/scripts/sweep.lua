@@ -10,13 +10,12 @@ local PAUSE, SILENCE = 400, 3000 -- milliseconds
 local RECORD_LASTS, LONGEST_LINGER = 60000, 60000
 local OVERLOOKED = 500 -- milliseconds
 local MOST = 100 -- of each kind at once
-local WALK = 500 -- waiting jobs that are looked at at once, where all have to be
 local model, lease, stuck, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local record = 'iq:sweep:' .. model
-local r = redis.call('HMGET', record, 'last', 'hold', 'cursor')
+local r = redis.call('HMGET', record, 'last', 'hold', 'deadlines', 'places', 'ours')
 local last, hold = tonumber(r[1] or 0), tonumber(r[2] or 0)
-if now >= last and now - last < PAUSE then return 0 end
-redis.call('HSET', record, 'last', now)
+if now >= last and now - last < PAUSE and r[1] == r[5] then return 0 end -- one by version 0.1.0 does not count
+redis.call('HSET', record, 'last', now, 'ours', now)
 redis.call('PEXPIRE', record, RECORD_LASTS) -- nobody else would remove that of a model which was never asked for, or is forgotten already
 if now < last or now - last > math.min(SILENCE, lease * 7 / 10) then
   hold = now + lease
@@ -33,32 +32,35 @@ clamp('iq:leases:', now + lease)
 clamp('iq:lingering:', now + LONGEST_LINGER)
 clamp('iq:limbo:', now)
 
--- Every waiting job is looked at, some at a time, after the clock has jumped back, and while there is an earlier version: it gives jobs no
--- place among the waiting, and finds what to compute in their streams alone.
+-- Look at some members of an index, and go on with the next ones the next time.
 local deadlines, queue = 'iq:deadlines:' .. model, 'rq:queue:' .. model
-local older = redis.call('EXISTS', 'iq:older') == 1
-local function look_through()
-  local page = redis.call('ZSCAN', deadlines, r[3] or 0, 'COUNT', WALK)
-  for i = 1, #page[2], 2 do
-    local id = page[2][i]
-    if redis.call('HGET', ticket(id), 'state') == 'queued' then
-      local latest = now + patience(id)
-      if tonumber(page[2][i + 1]) > latest then
-        redis.call('HSET', ticket(id), 'deadline', latest)
-        redis.call('ZADD', deadlines, latest, id)
-      end
-      adopt(model, id)
-      if older then begin(id) end
-    end
-  end
+local function look_through(index, field, cursor, look)
+  local page = redis.call('ZSCAN', index, cursor or 0, 'COUNT', WALK)
+  for i = 1, #page[2], 2 do look(page[2][i], tonumber(page[2][i + 1])) end
   if page[1] == '0' then
-    redis.call('HDEL', record, 'cursor')
+    redis.call('HDEL', record, field)
   else
-    redis.call('HSET', record, 'cursor', page[1])
+    redis.call('HSET', record, field, page[1])
   end
 end
+
+-- All that waits is looked at after the clock has jumped back, and where places and waiting jobs differ: version 0.1.0 gives and
+-- takes no places.
 local placed = redis.call('ZCARD', waiting(model)) == redis.call('ZCARD', deadlines)
-if now < last or r[3] or older or not placed then look_through() end
+if now < last or r[3] or r[4] or older() or not placed then
+  look_through(deadlines, 'deadlines', r[3], function(id, deadline)
+    if redis.call('HGET', ticket(id), 'state') ~= 'queued' then return end
+    local latest = now + patience(id)
+    if deadline > latest then
+      redis.call('HSET', ticket(id), 'deadline', latest)
+      redis.call('ZADD', deadlines, latest, id)
+    end
+    adopt(model, id)
+    if older() then begin(id) end
+  end)
+  look_through(waiting(model), 'places', r[4], function(place) evict(model, place) end)
+end
+if older() then accommodate(model) end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, MOST)) do
   if redis.call('HGET', ticket(id), 'state') == 'queued' then
@@ -84,7 +86,9 @@ end
 redis.call('ZREMRANGEBYSCORE', 'iq:limbo:' .. model, '-inf', now - 10 * stuck)
 local permits = redis.call('LLEN', queue)
 local missing = redis.call('ZCARD', deadlines) - permits
-if missing > 0 then
+if older() then
+  name_all(model)
+elseif missing > 0 then
   redis.call('RPUSH', queue, unpack(redis.call('ZRANGE', deadlines, 0, math.min(missing, 10 * MOST) - 1)))
 elseif missing < 0 then
   redis.call('RPOP', queue, math.min(-missing, 10 * MOST))

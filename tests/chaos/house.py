@@ -220,14 +220,15 @@ class House:
         return False
 
 
-async def serves(port: int) -> bool:
-    """A gateway there lists its models."""
+async def serves(port: int, key: str = "") -> bool:
+    """A gateway there lists its models, to somebody with an API key where it wants one."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
         return False
     try:
-        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: chaos\r\nConnection: close\r\n\r\n")
+        head = f"GET /v1/models HTTP/1.1\r\nHost: chaos\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n"
+        writer.write(head.encode())
         async with asyncio.timeout(2):
             return b" 200 " in await reader.readline()
     except (OSError, TimeoutError):

@@ -75,8 +75,10 @@ class Answer:
 class Wire:
     """All connections of the clients."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, key: str = "") -> None:
+        """`key`: the API key that its requests carry."""
         self._port = port
+        self._always = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._resumable: dict[asyncio.StreamWriter, str] = {}
         self._cut: set[asyncio.StreamWriter] = set()
         self._open: dict[Answer, str] = {}
@@ -102,7 +104,7 @@ class Wire:
         """
         blob = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", "Host: chaos", "Connection: close", f"Content-Length: {len(blob)}"]
-        lines += [f"{name}: {value}" for name, value in {"Content-Type": "application/json", **(headers or {})}.items()]
+        lines += [f"{name}: {value}" for name, value in {**self._always, **(headers or {})}.items()]
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError as exc:

@@ -15,7 +15,7 @@ from tests.model.pair import Pair, Sending
 
 LEASE = 2000
 MODELS = ("m", "n")
-GATEWAYS = ("iq:reply:g1", "iq:reply:g2")
+GATEWAYS = ("iq:reply:2:g1", "iq:reply:g2")
 WORKERS = {"w1": "m", "w2": "m", "w3": "n"}
 
 number = st.integers(0, 5)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from shared.protocol import State
+from shared.protocol import Event, State
 from shared.ticket import Tier
 
 DAY = 86_400_000
@@ -19,6 +20,16 @@ class Entry:
     last: int
     by: str
     blob: bytes
+
+
+class Addition(NamedTuple):
+    """Events that an execution sends; without one it is nothing that can be understood."""
+
+    job_id: str
+    execution: str
+    first: int
+    events: tuple[Event, ...]
+    state: State | None
 
 
 @dataclass

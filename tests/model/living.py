@@ -15,6 +15,11 @@ from tests.model.schedule import RANKS, Schedule
 TTL = {Kind.GATEWAYS: GATEWAY_TTL, Kind.WORKERS: WORKER_TTL, Kind.MODELS: MODEL_TTL}
 
 
+def together(reply: str) -> bool:
+    """Whether an entry of the reply stream may tell of several jobs. Release 0.1.0 understands one."""
+    return reply.startswith("iq:reply:2:")
+
+
 class Living:
     """Who lives, and what is kept for them."""
 
@@ -37,7 +42,8 @@ class Living:
         self.keys: dict[str, tuple[str, str]] = {}
         """The job and the fingerprint of an Idempotency-Key."""
         self.orphans: dict[tuple[str, int], list[str]] = {}
-        self.streams: dict[str, list[tuple[str, Entry]]] = {}
+        self.streams: dict[str, list[list[tuple[str, Entry]]]] = {}
+        """Entries of reply streams, and what each tells of jobs."""
         self.sweeps: dict[str, tuple[int, int]] = {}
         self.lapsing = (0, 0)
         """When it was last done, and until when it holds still."""

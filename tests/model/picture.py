@@ -10,6 +10,7 @@ from redis import Redis
 
 from shared.registry import Kind
 from tests.model.job import Entry, Job
+from tests.model.living import together
 from tests.model.schedule import Schedule
 from tests.model.world import World
 
@@ -30,7 +31,12 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
   elseif kind == 'set' then value = redis.call('SMEMBERS', key)
   elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
   elseif kind == 'hash' then value = redis.call('HGETALL', key)
-  elseif kind == 'stream' then value = redis.call('XRANGE', key, '-', '+') end
+  elseif kind == 'stream' then
+    value = redis.call('XRANGE', key, '-', '+')
+    for _, entry in ipairs(value) do
+      if entry[2][1] == 'm' then entry[2][2] = cmsgpack.unpack(entry[2][2]) end
+    end
+  end
   all[#all + 1] = { key, kind, redis.call('PTTL', key) >= 0, value }
 end
 return cjson.encode(all)
@@ -68,6 +74,9 @@ def _sets(ticket: dict[str, str]) -> dict[str, Any]:
 def _entry(entry_id: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if fields.get("x") == "0":  # written by Lua: the order of its fields is no part of the contract
         fields["e"] = json.loads(fields["e"])
+    for told in fields.get("m", ()):
+        if told[3] == "0":
+            told[4] = json.loads(told[4])
     return entry_id, fields
 
 
@@ -84,7 +93,7 @@ def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
     for model in indexed | set(world.registered.values()):
         yield from _of_model(world, model)
     for reply, entries in world.streams.items():
-        yield reply, "stream", True, [{"j": job_id, "l": str(e.last), **_fields(e)} for job_id, e in entries]
+        yield reply, "stream", True, [_told(news, together(reply)) for news in entries]
     for reply in {reply for job in world.jobs.values() for reply in job.replies}:
         listed = sorted(job.id for job in world.jobs.values() if not job.final and reply in job.replies)
         yield f"{reply}:jobs", "set", False, listed
@@ -103,7 +112,7 @@ def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
         yield f"iq:card:{kind}:{name}", "string", False, card
     yield "iq:lease", "string", False, str(world.lease or "")
     last, hold = world.lapsing
-    yield "iq:lapse", "hash", False, {"last": str(last), "hold": str(hold)} if last else {}
+    yield "iq:lapse", "hash", False, {"last": str(last), "ours": str(last), "hold": str(hold)} if last else {}
     names = ("job", "model", "worker", "code", "message")
     yield "iq:failures", "stream", False, [dict(zip(names, failure, strict=True)) for failure in world.failures]
     yield "rq:queues", "set", False, sorted(f"rq:queue:{model}" for model in world.asked)
@@ -139,13 +148,21 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
     else:
         yield f"iq:task:{job.id}", "string", False, job.accepted.decode()
     if not job.final:
-        shown = {"status": "started" if job.running else "queued", "worker_name": job.worker}
-        yield f"rq:job:{job.id}", "hash", False, shown
+        shown = {"status": "started" if job.running else "queued"}
+        yield f"rq:job:{job.id}", "hash", False, shown | ({"worker_name": job.worker} if job.worker else {})
 
 
 def _fields(entry: Entry) -> dict[str, Any]:
     blob = json.loads(entry.blob) if entry.by == "0" else entry.blob.decode()
     return {"f": str(entry.first), "x": entry.by, "e": blob}
+
+
+def _told(news: list[tuple[str, Entry]], together: bool) -> dict[str, Any]:
+    """An entry of a reply stream."""
+    if together:
+        return {"m": [[job_id, e.first, e.last, e.by, _fields(e)["e"]] for job_id, e in news]}
+    ((job_id, e),) = news
+    return {"j": job_id, "l": str(e.last), **_fields(e)}
 
 
 def _of_model(world: World, model: str) -> Iterator[tuple[str, str, bool, Any]]:
@@ -166,7 +183,8 @@ def _of_model(world: World, model: str) -> Iterator[tuple[str, str, bool, Any]]:
     counts = {name: str(number) for name, number in world.counts.get(model, {}).items()}
     yield f"iq:counts:{model}", "hash", False, counts
     last, hold = world.sweeps.get(model, (0, 0))
-    yield f"iq:sweep:{model}", "hash", True, {"last": str(last), "hold": str(hold)} if last else {}
+    swept = {"last": str(last), "ours": str(last), "hold": str(hold)} if last else {}
+    yield f"iq:sweep:{model}", "hash", True, swept
     registered = sorted(f"rq:worker:{name}" for name, of in world.registered.items() if of == model)
     yield f"rq:workers:{model}", "set", False, registered
 
@@ -177,6 +195,7 @@ def _of_schedule(model: str, schedule: Schedule) -> Iterator[tuple[str, str, boo
     for rank in (1, 2, 3):
         yield f"iq:turns:{model}:{rank}", "zset", False, _texts(schedule.turns[rank])
         yield f"iq:tags:{model}:{rank}", "zset", False, _texts(schedule.tags[rank])
+        yield f"iq:lines:{model}:{rank}", "hash", False, _texts(schedule.lines(rank))
 
 
 def _texts(numbers: dict[str, int]) -> dict[str, str]:

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from redis import Redis
-from redis.exceptions import NoScriptError
+from redis import Redis, ResponseError
 
 import shared.scripts
 from shared import registry
 from shared.errors import InferqError
-from shared.protocol import Accepted, Event, State
+from shared.protocol import Accepted, State
 from shared.registry import GATEWAY_TTL, GatewayProcess, Kind, Worker
 from shared.scripts import COMMON, script
 from shared.ticket import Answer, Attempt, Claim, Sighting
-from shared.tickets import Tickets
+from shared.tickets import Tickets, addition
+from tests.model.job import Addition
 from tests.model.picture import CLOCK
 from tests.model.schedule import MOST_PREEMPTIONS
 
@@ -64,18 +64,15 @@ class Real:
     def claim(self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
         return self.tickets.claim(model, permit, execution, lease_ms=lease_ms, worker=worker)
 
-    def append(
-        self, model: str, job_id: str, execution: str, *, first: int, events: Sequence[Event], state: State | None
-    ) -> tuple[int, int]:
-        while True:
-            pipe = self.client.pipeline(transaction=False)
-            self.tickets.append(pipe, model, job_id, execution, first=first, events=events, state=state)
-            try:
-                [(answer, stored)] = pipe.execute()
-            except NoScriptError:
-                self.tickets.load()
-            else:
-                return answer, stored
+    def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | None]:
+        packed = [
+            addition(a.job_id, a.execution, first=a.first, events=a.events, state=a.state)
+            if a.events
+            else (a.job_id, a.execution)
+            for a in additions
+        ]
+        answers = self.tickets.append(model, packed)
+        return [None if isinstance(answer, ResponseError) else answer for answer in answers]
 
     def renew(self, model: str, lease_ms: int, executions: Sequence[tuple[str, str]]) -> list[Answer]:
         return self.tickets.renew(model, lease_ms, executions)

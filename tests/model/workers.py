@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from shared.errors import InferqError
 from shared.protocol import Delta, Done, Event, Failed, State, Usage
 from shared.ticket import Answer, Claim
-from tests.model.cast import LEASE, Cast, Run, action, models, newest, number, sendings, which_run, workers
+from tests.model.cast import GATEWAYS, LEASE, Cast, Run, action, models, newest, number, sendings, which_run, workers
+from tests.model.job import Addition
 from tests.model.pair import Sending
 
 ENDS: dict[State, Event] = {
@@ -53,14 +55,36 @@ class Workers(Cast):
     @action(
         9,
         needs="owners",
-        which=which_run,
-        count=st.integers(1, 3),
-        shift=st.sampled_from([0, 0, 0, 0, 0, -1, -2, 1]),
-        state=st.sampled_from([None, None, None, *ENDS]),
+        several=st.lists(
+            st.tuples(
+                which_run,
+                st.integers(1, 3),
+                st.sampled_from([0, 0, 0, 0, 0, -1, -2, 1]),
+                st.sampled_from([None, None, None, *ENDS]),
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+        broken=st.sampled_from([None, None, None, 0, 1]),
+        listening=st.booleans(),
         sending=sendings,
     )
-    def append(self, which: int, count: int, shift: int, state: State | None, sending: Sending) -> None:
-        self._append(self.execution(which), count, shift, state, sending)
+    def append(
+        self,
+        several: list[tuple[int, int, int, State | None]],
+        broken: int | None,
+        listening: bool,
+        sending: Sending,
+    ) -> None:
+        """Of one model: a worker sends what all of its executions have to send, to gateways that listen or do not."""
+        for gateway in GATEWAYS if listening else ():
+            self.do("listen", gateway, 0)
+        runs: dict[str, tuple[Run, int, int, State | None]] = {}
+        for which, count, shift, state in several:
+            run = self.execution(which)
+            if not runs or next(iter(runs.values()))[0].model == run.model:
+                runs[run.id] = (run, count, shift, state)
+        self._append(list(runs.values()), sending, broken)
 
     @action(
         3,
@@ -85,7 +109,7 @@ class Workers(Cast):
         options: dict[str, Any] = {"sending": sending, "actor": run.id}
         match wakes:
             case "append":
-                self._append(run, 1, 0, None, sending)
+                self._append([(run, 1, 0, None)], sending)
             case "renew":
                 self.do("renew", run.model, LEASE, [(run.job, run.id)], **options)
             case "release":
@@ -95,15 +119,27 @@ class Workers(Cast):
             case "restart":
                 self.do("restart", run.model, run.job, run.id, **options)
 
-    def _append(self, run: Run, count: int, shift: int, state: State | None, sending: Sending) -> None:
-        first = max(1, run.stored + 1 + shift)
-        events: list[Event] = [Delta(f"{n}", (n,), offset=n) for n in range(first, first + count)]
-        if state:
-            events[-1] = ENDS[state]
-        options: dict[str, Any] = {"first": first, "events": tuple(events), "state": state, "sending": sending}
-        answer, stored = self.do("append", run.model, run.job, run.id, actor=run.id, **options)
-        if answer != Answer.FENCED:
-            run.stored = stored
+    def _append(
+        self, several: Sequence[tuple[Run, int, int, State | None]], sending: Sending, broken: int | None = None
+    ) -> None:
+        """Events of executions: how many, by how much their numbers are wrong, and whether they are the last.
+
+        `broken` is the place of one more among them, of which nothing can be made.
+        """
+        additions = []
+        for run, count, shift, state in several:
+            first = max(1, run.stored + 1 + shift)
+            events: list[Event] = [Delta(f"{n}", (n,), offset=n) for n in range(first, first + count)]
+            if state:
+                events[-1] = ENDS[state]
+            additions.append(Addition(run.job, run.id, first, tuple(events), state))
+        if broken is not None:
+            additions.insert(broken, Addition(additions[0].job_id, additions[0].execution, 1, (), None))
+        model = several[0][0].model
+        answers = self.do("append", model, tuple(additions), sending=sending, actor=f"publisher {model}")
+        for (run, *_), (answer, stored) in zip(several, filter(None, answers), strict=True):
+            if answer != Answer.FENCED:
+                run.stored = stored
 
     @action(2, needs="owners", which=st.lists(which_run, min_size=1, max_size=3), sending=sendings)
     def renew(self, which: list[int], sending: Sending) -> None:

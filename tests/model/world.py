@@ -5,6 +5,7 @@ Its methods are those of `shared.tickets.Tickets`, with the same answers and err
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from shared import tickets
@@ -12,8 +13,8 @@ from shared.codec import encode
 from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, KeyFull, QueueFull
 from shared.protocol import Accepted, Delta, Done, Event, Failed, StartOver, State
 from shared.ticket import ORDINARY, Answer, Attempt, Claim, Sighting, Standing, Tier
-from tests.model.job import Entry, Job
-from tests.model.living import Living
+from tests.model.job import Addition, Entry, Job
+from tests.model.living import Living, together
 from tests.model.schedule import MOST_PREEMPTIONS, youngest
 
 CANCELLED = Failed("cancelled", "The job was cancelled.")
@@ -129,9 +130,17 @@ class World(Living):
             return None
         return self.schedules[job.model].position(job, self.counts[job.model]["held_us"])
 
-    def append(
-        self, model: str, job_id: str, execution: str, *, first: int, events: Sequence[Event], state: State | None
-    ) -> tuple[int, int]:
+    def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | None]:
+        news: defaultdict[str, list[tuple[str, Entry]]] = defaultdict(list)
+        answers = [self._append(addition, news) for addition in additions]
+        for reply, told in news.items():
+            self._tell(reply, told)
+        return answers
+
+    def _append(self, addition: Addition, news: dict[str, list[tuple[str, Entry]]]) -> tuple[Answer, int] | None:
+        job_id, execution, first, events, state = addition
+        if not events:
+            return None
         job = self.jobs.get(job_id)
         if job is None or job.exec != execution:
             return Answer.FENCED, job.seq if job else 0
@@ -142,7 +151,10 @@ class World(Living):
                 return Answer.FENCED, job.seq
             if first != job.seq + 1:
                 return Answer.RESEND, job.seq
-            self._emit(job, Entry(first, last, execution, encode(events)))
+            entry = Entry(first, last, execution, encode(events))
+            self._record(job, entry)
+            for reply in job.replies:
+                news[reply].append((job_id, entry))
             job.tokens += sum(len(event.tokens) for event in events if isinstance(event, Delta))
             if state:
                 self._finish(job, state, events[-1])
@@ -334,12 +346,19 @@ class World(Living):
             self.schedules[job.model].delist(job)
 
     def _emit(self, job: Job, entry: Entry) -> None:
+        self._record(job, entry)
+        for reply in job.replies:
+            self._tell(reply, [(job.id, entry)])
+
+    def _record(self, job: Job, entry: Entry) -> None:
         job.begun = True
         job.record.append(entry)
         job.seq, job.by = entry.last, entry.by
-        for reply in job.replies:
-            if reply in self.streams:
-                self.streams[reply].append((job.id, entry))
+
+    def _tell(self, reply: str, news: list[tuple[str, Entry]]) -> None:
+        """In one entry of its reply stream, if a gateway understands that."""
+        if reply in self.streams:
+            self.streams[reply] += [news] if together(reply) else [[each] for each in news]
 
     def _fail(self, job: Job, state: State, last: Failed) -> None:
         self._emit(job, Entry(job.seq + 1, job.seq + 1, "0", encode([last])))

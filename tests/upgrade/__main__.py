@@ -1,10 +1,11 @@
-"""Two neighbouring releases side by side: workers and gateways are replaced one by one under load, up and back.
+"""Two neighbouring releases side by side: their processes are replaced one by one under load, up, back and up again.
 
     python -m tests.upgrade [--requests 500] [--mixed 20] [--seed S] [--against COMMIT]
 
-The older side is the last tagged release, and the newer one this tree. Until there is a release the older side is this
-tree, and the newer one is made up, see newer.py. Whatever was accepted, and not cancelled by its client, must be
-answered exactly once with exactly its text; each release must find the other one in order.
+The older side is the last tagged release of another version, and the newer one this tree. With `--against made-up`, or
+in a clone that lacks the release, the older side is this tree, and the newer one is made up, see newer.py. Whatever was
+accepted, and not cancelled by its client, must be answered exactly once with exactly its text; each release must find
+the other one in order, and the newer one clear in the end what the older one has left.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main(requests: int, mixed: float, seed: int | None, against: str) -> None:
     """Replace one release by another under load."""
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     sides = releases.pair(against)
-    print(f"seed {seed}: {sides[0].name} -> {sides[1].name} -> {sides[0].name}", flush=True)
+    print(f"seed {seed}: {' -> '.join(sides[step].name for step in (0, 1, 0, 1))}", flush=True)
     upgrade = run(*sides, Random(seed), requests=requests, mixed=mixed)
     rows = [("HANDED OVER", "FROM", "TO", "JOBS")]
     rows += [(*what, str(count)) for what, count in sorted(upgrade.handovers.items())]

@@ -43,12 +43,13 @@ class Fleet(House):
 
     stack: Pair
 
-    def __init__(self, stack: Pair, crews: Mapping[str, Crew]) -> None:
+    def __init__(self, stack: Pair, crews: Mapping[str, Crew], key: str) -> None:
+        """`key`: an API key of theirs."""
         super().__init__(stack, crews)
         port = free_port()
         spawn = partial(stack.spawn, "gateway", gateway_processes=2, port=port)
-        self.second = Child("gateway 2", spawn, _serves(port), spawn(), may_start=lambda: not _is_taken(port))
-        self.gateway.is_up = _serves(stack.port)
+        self.second = Child("gateway 2", spawn, _serves(port, key), spawn(), may_start=lambda: not _is_taken(port))
+        self.gateway.is_up = _serves(stack.port, key)
         self.gateways = (Gateway(self.gateway, stack.port), Gateway(self.second, port))
 
     @property
@@ -80,8 +81,8 @@ class Fleet(House):
         return self.stack.sides[pid].name
 
 
-def _serves(port: int) -> Callable[[Process], Awaitable[bool]]:
-    return lambda process: serves(port)
+def _serves(port: int, key: str) -> Callable[[Process], Awaitable[bool]]:
+    return lambda process: serves(port, key)
 
 
 def _is_taken(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""One run: all of the older release, then one process after the other of the newer, and back, while clients ask."""
+"""One run: all of the older release, then one process after the other of the newer, back, and up again, under load."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from tests.chaos import plan
 from tests.chaos.clients import Client
@@ -28,7 +28,12 @@ from tests.upgrade.sides import Side
 from tests.upgrade.witness import Handovers, Witness
 
 SETTINGS = {"log_level": "error", "retention": 900, "grace": 0.2, "slots": 4, "echo_rate": 50, "lease": 2}
-CLIENTS = 20
+KEYS = ("first", "second")
+"""The API keys of the clients, whose names are the same."""
+CLIENTS = 28
+"""More than there are slots, so that jobs wait."""
+TIDY = 180
+"""Seconds in which what the older release has left is cleared: its gateways that were killed are believed in for 60."""
 MOST = 10_000
 """Requests that are drawn; more than any run asks."""
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
@@ -48,7 +53,7 @@ def run(older: Side, newer: Side, random: Random, *, requests: int, mixed: float
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / "again.gguf"
         again.write_bytes(b"echo reads no file")
-        stack = Pair(Path(folder), older, **SETTINGS)
+        stack = Pair(Path(folder), older, **SETTINGS, api_keys=",".join(f"{key}:{key}" for key in KEYS))
         try:
             return asyncio.run(_play(stack, again, (older, newer), random, requests, mixed))
         finally:
@@ -59,7 +64,7 @@ async def _play(
     stack: Pair, again: Path, sides: tuple[Side, Side], random: Random, requests: int, mixed: float
 ) -> Upgrade:
     crews = {"echo": Crew(("echo",), 3), "again": Crew((str(again), "--engine", "echo"), 1, {"echo_continue": 0})}
-    fleet, port = Fleet(stack, crews), free_port()
+    fleet, port = Fleet(stack, crews, KEYS[0]), free_port()
     balancer = Balancer(port, fleet.gateways, random)
     witness = Witness(fleet, balancer)
     upgrade = Upgrade()
@@ -68,10 +73,11 @@ async def _play(
         await asyncio.wait_for(fleet.all_up(), 120)
         course = asyncio.create_task(_up_and_back(fleet, sides, mixed, upgrade))
         begun = time.monotonic()
-        await _ask(upgrade.outcome, fleet, Wire(port), random, requests, course)
+        await _ask(upgrade.outcome, fleet, [Wire(port, key) for key in KEYS], random, requests, course)
         upgrade.outcome.seconds = time.monotonic() - begun
         await course
         await all_final(fleet.active)
+        await _tidied(fleet)
         upgrade.handovers = await witness.handovers(upgrade.outcome.clients)
         upgrade.outcome.books += await _complaints(fleet, sides, "in the end")
     finally:
@@ -83,15 +89,18 @@ async def _play(
 
 
 async def _up_and_back(fleet: Fleet, sides: tuple[Side, Side], mixed: float, upgrade: Upgrade) -> None:
-    """Half of each kind first, and the rest after a while in which both releases serve."""
+    """Half of each kind first, and the rest after a while in which both releases serve; then up again, without it.
+
+    On the way back a worker is the first: once it is seen, streams are begun as its gateways need them.
+    """
     one, two, three, again = fleet.workers
     older, newer = sides
     numbers, faults = itertools.cycle(SIGNALS), upgrade.outcome.faults
-    for side, other in ((newer, older), (older, newer)):
+    for side, other, pause in ((newer, older, mixed), (older, newer, mixed), (newer, older, 0.0)):
         for child in (one, fleet.gateway, again):
             faults.append(await fleet.replace(child, side, next(numbers)))
         sys.stderr.write(f"half of it is {side.name}\n")
-        end = time.monotonic() + mixed
+        end = time.monotonic() + pause
         while time.monotonic() < end:
             for child, own in ((one, side), (two, other)):
                 faults.append(await fleet.replace(child, own, next(numbers)))
@@ -102,7 +111,7 @@ async def _up_and_back(fleet: Fleet, sides: tuple[Side, Side], mixed: float, upg
 
 
 async def _ask(
-    outcome: Outcome, fleet: Fleet, wire: Wire, random: Random, least: int, course: asyncio.Task[None]
+    outcome: Outcome, fleet: Fleet, wires: Sequence[Wire], random: Random, least: int, course: asyncio.Task[None]
 ) -> None:
     """Keep asking until the course has ended, and so many have asked."""
     waiting = iter(plan.echoes(random, MOST, fleet.models))
@@ -111,13 +120,20 @@ async def _ask(
         for request in waiting:
             if course.done() and len(outcome.clients) >= least:
                 return
-            client = Client(
-                request, wire, Random(random.random()), outcome.refusals, outcome.recoveries, fleet.forgotten
-            )
+            wire, own = random.choice(wires), Random(random.random())
+            client = Client(request, wire, own, outcome.refusals, outcome.recoveries, fleet.forgotten)
             outcome.clients.append(client)
             await client.run()
 
     await asyncio.gather(*(one_after_the_other() for _ in range(CLIENTS)))
+
+
+async def _tidied(fleet: Fleet) -> None:
+    """Until the newer release has seen the last of the older one go, and has cleared what that left."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TIDY):
+            while await fleet.redis.hexists("iq:lapse", "tidy"):
+                await asyncio.sleep(0.5)
 
 
 async def _complaints(fleet: Fleet, sides: Sequence[Side], when: str) -> str:
@@ -137,7 +153,8 @@ def _looked(fleet: Fleet, sides: Sequence[Side], when: str) -> Iterator[str]:
         if missing := {worker.pid for worker in fleet.workers} - seen:
             yield f"inferq status of {side.name}, {when}, does not show {missing}: {said}"
     for gateway in fleet.gateways:
-        with suppress(OSError), urlopen(f"http://127.0.0.1:{gateway.port}/metrics") as answer:
+        metrics = Request(f"http://127.0.0.1:{gateway.port}/metrics", headers={"Authorization": f"Bearer {KEYS[0]}"})
+        with suppress(OSError), urlopen(metrics) as answer:
             for line in answer.read().decode().splitlines():
                 if "loop_errors_total{" in line and not line.endswith(" 0.0"):
                     yield f"a loop has failed, says {fleet.side(gateway.child.pid)}, {when}: {line}"

@@ -1,0 +1,109 @@
+-- Version 0.1.0 beside this one. What RQ's list names it claims by id, what to compute it reads in the job's stream, and it recovers no
+-- permits. So as long as one of its processes lives, the list names just the jobs that wait, and their streams are begun: it can
+-- go on alone at any moment. It knows neither places, owners nor what is asked back, so what it leaves of them is cleared here.
+local WALK = 500 -- jobs that are looked at at once
+
+-- The job waits or runs in the books of its owner, too.
+local function own(id)
+  local owner = redis.call('HGET', ticket(id), 'owner')
+  if owner and owner ~= '' then redis.call('SADD', 'iq:owned:' .. owner, id) end
+end
+
+-- A job that it has accepted or put back has no place among the waiting yet.
+local function adopt(model, id)
+  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'place')
+  if t[1] ~= 'queued' or t[2] ~= model or t[3] and redis.call('ZSCORE', waiting(model), t[3]) then return end
+  enlist(model, id)
+  own(id)
+end
+
+-- A job that it has claimed or ended waits no longer.
+local function evict(model, place)
+  local _, _, id = read(place)
+  local t = redis.call('HMGET', ticket(id), 'state', 'place')
+  if t[1] ~= 'queued' or t[2] ~= place then strike_out(model, place) end
+end
+
+-- The permit was used for another job than the one that it names.
+local function swap(model, permit, id)
+  if not older() or permit == id then return end
+  local queue = 'rq:queue:' .. model
+  redis.call('LREM', queue, 1, id)
+  if redis.call('HGET', ticket(permit), 'state') == 'queued' then redis.call('LPUSH', queue, permit) end
+end
+
+-- The list names each job that waits, once; what lies between the list and a claim is named there.
+local function name_all(model)
+  local queue, due = 'rq:queue:' .. model, redis.call('ZRANGE', 'iq:deadlines:' .. model, 0, -1)
+  local missing, named, wrong = {}, {}, false
+  for _, id in ipairs(due) do missing[id] = true end
+  for _, id in ipairs(redis.call('LRANGE', queue .. ':intermediate', 0, -1)) do missing[id] = nil end
+  local function name(id)
+    if missing[id] then named[#named + 1] = id end
+    missing[id] = nil
+  end
+  local listed = redis.call('LRANGE', queue, 0, -1)
+  for _, id in ipairs(listed) do name(id) end
+  wrong = #named < #listed or next(missing)
+  if not wrong then return end
+  for _, id in ipairs(due) do name(id) end
+  redis.call('DEL', queue)
+  for i = 1, #named, 1000 do redis.call('RPUSH', queue, unpack(named, i, math.min(i + 999, #named))) end
+end
+
+-- What a sweep does for it, and about it.
+local function accommodate(model)
+  for _, id in ipairs(redis.call('LRANGE', 'rq:queue:' .. model, 0, WALK - 1)) do
+    adopt(model, id)
+    if redis.call('HGET', ticket(id), 'state') == 'queued' then begin(id) end
+  end
+  for _, id in ipairs(redis.call('ZRANGE', 'iq:leases:' .. model, 0, -1)) do
+    if redis.call('HGET', ticket(id), 'state') == 'in_progress' then
+      begin(id)
+      own(id)
+    end
+  end
+  for _, asked in ipairs({ 'iq:flex:', 'iq:preempted:' }) do
+    for _, id in ipairs(redis.call('ZRANGE', asked .. model, 0, -1)) do
+      if redis.call('HGET', ticket(id), 'state') ~= 'in_progress' then redis.call('ZREM', asked .. model, id) end
+    end
+  end
+end
+
+-- It ended a job whose stream was not begun: the stream has the end alone.
+local function complete(id)
+  local t = redis.call('HMGET', ticket(id), 'state', 'ended')
+  if t[1] and not t[2] then return end
+  local events, entries = 'iq:events:' .. id, redis.call('XRANGE', 'iq:events:' .. id, '-', '+')
+  local ttl = redis.call('PTTL', events)
+  if t[1] and ttl > 0 then
+    redis.call('DEL', events)
+    begin(id)
+    for _, entry in ipairs(entries) do redis.call('XADD', events, entry[1], unpack(entry[2])) end
+    redis.call('PEXPIRE', events, ttl)
+  end
+  redis.call('DEL', 'iq:task:' .. id)
+end
+
+-- Once it has gone: look at some of all keys, beginning at a cursor, and clear what it has left. Returns the next cursor, '0' in the end.
+local function tidy(cursor)
+  local page = redis.call('SCAN', cursor, 'MATCH', 'iq:*', 'COUNT', 2 * WALK)
+  for _, key in ipairs(page[2]) do
+    local kind, name = string.match(key, '^iq:(%l+):(.*)$')
+    if kind == 'task' then
+      complete(name)
+    elseif kind == 'schedule' then
+      redis.call('SADD', 'rq:queues', 'rq:queue:' .. name) -- a model that it has forgotten
+    elseif kind == 'owned' then
+      for _, id in ipairs(redis.call('SMEMBERS', key)) do
+        local state = redis.call('HGET', ticket(id), 'state')
+        if state ~= 'queued' and state ~= 'in_progress' then redis.call('SREM', key, id) end
+      end
+    elseif kind == 'slots' then
+      for _, worker in ipairs(redis.call('HKEYS', key)) do
+        if not redis.call('ZSCORE', 'iq:live:workers', worker) then redis.call('HDEL', key, worker) end
+      end
+    end
+  end
+  return page[1]
+end
