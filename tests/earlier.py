@@ -57,7 +57,7 @@ class Earlier(Tickets):
         return Claim(permit, int(seq), int(tries), accepted, int(waited)) if mine else None
 
     def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | ResponseError]:
-        answers = []
+        answers: list[tuple[Answer, int] | ResponseError] = []
         for job_id, execution, first, count, blob, tokens, *end in additions:
             state, ending = (end[0], json.dumps([end[1]])) if end else ("", "")
             args = [model, job_id, execution, first, count, state, blob, ending, tokens]
