@@ -44,7 +44,7 @@ check: .venv/dev         ## format, lint, types, layers
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_layers.py
+	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_glossary.py
 
 bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.gateway

@@ -43,7 +43,8 @@ def _answered(response: Response) -> Response:
     gateway = this_gateway()
     began, job, failure, model = g.began, g.get("job"), g.get("outcome"), g.get("model", "")
     endpoint = request.url_rule.rule if request.url_rule else ""
-    fields = {"method": request.method, "path": request.path, "key": g.get("owner"), "status": response.status_code}
+    key = g.owner.name if "owner" in g else None
+    fields = {"method": request.method, "path": request.path, "key": key, "status": response.status_code}
 
     @response.call_on_close
     def end() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, g, request
 
-from gateway.keys import Keys
+from gateway.keys import EVERYBODY, Keys, Owner
 from gateway.state import this_gateway
 from shared.errors import InvalidApiKey, JobNotFound
 from shared.store import translated
@@ -18,15 +18,15 @@ def init_app(app: Flask, keys: Keys) -> None:
     """Refuse requests without a key of `keys`, if it holds any."""
 
     def identify() -> None:
-        g.owner = keys.owner(_bearer()) if keys and request.endpoint not in _OPEN else ""
+        g.owner = keys.owner(_bearer()) if keys and request.endpoint not in _OPEN else EVERYBODY
 
     app.before_request(identify)
 
 
-def owner() -> str:
-    """The name of the current request's key; empty where the gateway has no keys."""
-    name: str = g.owner
-    return name
+def owner() -> Owner:
+    """Who sends the current request."""
+    found: Owner = g.owner
+    return found
 
 
 def owned(job_id: str) -> Ticket:
@@ -36,7 +36,7 @@ def owned(job_id: str) -> Ticket:
     """
     with translated():
         ticket = this_gateway().tickets.get(job_id)
-    if ticket.owner != owner():
+    if ticket.owner != owner().name:
         raise JobNotFound(job_id)
     return ticket
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 from redis import Redis
 
+from gateway import abilities
 from shared import registry
 from shared.config import Config
-from shared.errors import InvalidRequest, ModelNotFound
+from shared.errors import ModelNotFound
 from shared.loops import Loops, for_each
-from shared.protocol import Chat, Task
+from shared.protocol import Task
 from shared.registry import Card
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
@@ -65,14 +66,7 @@ class Directory:
         Raises ModelNotFound, and InvalidRequest where the model cannot do what the task asks.
         """
         card = self.find(task.model)
-        if isinstance(task, Chat) and "chat" not in card.capabilities:
-            raise InvalidRequest(
-                f"The model {card.id!r} has no chat template; use /v1/completions with it, or serve it with"
-                " --chat-format (or chat_format in models.toml): chatml, alpaca, vicuna, llama-2, gpt4all-j, plain, or"
-                " a Jinja file.",
-                param="model",
-                code="unsupported_value",
-            )
+        abilities.check(task, card)
         return replace(task, model=card.id)
 
     def _look(self) -> None:

@@ -15,6 +15,7 @@ import gevent
 from gateway.attempts import Visit
 from gateway.directory import Directory
 from gateway.errors import Crowded
+from gateway.keys import Owner
 from gateway.mailbox import Mailbox
 from gateway.pace import Pace, Turn
 from gateway.reconcile import Reconciler
@@ -22,10 +23,10 @@ from gateway.replies import Replies
 from gateway.schemas import Format
 from shared import streams
 from shared.config import Config
-from shared.errors import JobNotFound, QueueFull, StoreUnavailable
+from shared.errors import JobNotFound, KeyFull, QueueFull, StoreUnavailable
 from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, State, Task
 from shared.store import Outage, translated
-from shared.ticket import NOBODY
+from shared.ticket import NOBODY, Standing, Tier
 from shared.tickets import Tickets
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Job:
     id: str
     accepted: Accepted
     mailbox: Mailbox
+    standing: Standing
     visit: Visit | None = None
     """Whom it is for; None for somebody who only follows it."""
 
@@ -55,28 +57,31 @@ class Dispatcher:
         self._config = config
         self._pace = Pace(tickets)
 
-    def submit(self, task: Task, wire: Format, options: Options, owner: str, request_id: str, visit: Visit) -> Job:
+    def submit(self, task: Task, wire: Format, options: Options, owner: Owner, request_id: str, visit: Visit) -> Job:
         """Accept a task: once this returns, it will be answered. End with `close`, unless nobody waits.
 
         A client that comes again gets the job of its attempt before.
 
-        Raises ModelNotFound, InvalidRequest, QueueFull, IdempotencyKeyReused, StoreUnavailable.
+        Raises TierRefused, ModelNotFound, InvalidRequest, Crowded, IdempotencyKeyReused, StoreUnavailable.
         """
+        owner.check(tier_of(options))
         task = self._directory.admit(task)
         if self._replies.trouble:
             raise StoreUnavailable(self._replies.trouble)
         job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
         box.exact = task.token_ids
-        accepted = Accepted(task, int(time.time()), owner, request_id, wire.name, options)
-        job = Job(job_id, accepted, box, visit)
+        accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options)
+        job = Job(job_id, accepted, box, owner.standing(tier_of(options)), visit)
         try:
             with translated():
                 taken = self._push(job)
         except BaseException as exc:
             self._replies.close(box)
             if isinstance(exc, QueueFull):
-                raise Crowded(exc.message, self._pace.retry_after(task.model, self._config.max_queue)) from exc
+                raise Crowded(exc, self._pace.next_place(task.model, self._config.max_queue)) from exc
+            if isinstance(exc, KeyFull):
+                raise Crowded(exc, self._pace.next_end(task.model, owner.name)) from exc
             if isinstance(exc, StoreUnavailable):
                 gevent.spawn(self._withdraw, job_id)
             raise
@@ -89,7 +94,7 @@ class Dispatcher:
         if not attempt.waits:
             return replace(job, id=taken)
         with kept():
-            return self.follow(taken, visit, box.visitor)
+            return self.follow(taken, owner, visit, box.visitor)
 
     def _push(self, job: Job, *, again: bool = False) -> str:
         """Put the job into the queue, `again` where it was there before and Redis has lost it."""
@@ -104,6 +109,7 @@ class Dispatcher:
             attempt=attempt,
             visitor=job.mailbox.visitor,
             again=again,
+            standing=job.standing,
         )
 
     def _withdraw(self, job_id: str) -> None:
@@ -137,8 +143,10 @@ class Dispatcher:
         if box.farewell:
             self._reconciler.say(box.farewell)
 
-    def follow(self, job_id: str, visit: Visit | None = None, visitor: str = "") -> Job:
-        """A second reader of a job, who gets its events from the first on. End with `detach`, or `close` for a visit.
+    def follow(self, job_id: str, owner: Owner, visit: Visit | None = None, visitor: str = "") -> Job:
+        """A second reader of the owner's job, who gets its events from the first on.
+
+        End with `detach`, or `close` for a visit.
 
         Raises JobNotFound, StoreUnavailable.
         """
@@ -147,11 +155,12 @@ class Dispatcher:
             with translated():
                 if self._tickets.attach(self._replies.stream, [box.sighting]).get(0) is False:
                     raise JobNotFound(job_id)
-                job = Job(job_id, streams.accepted(self._tickets.client, job_id), box, visit)
+                accepted = streams.accepted(self._tickets.client, job_id)
         except BaseException:
             self._replies.close(box)
             raise
-        box.exact = job.accepted.task.token_ids
+        job = Job(job_id, accepted, box, owner.standing(tier_of(accepted.options)), visit)
+        box.exact = accepted.task.token_ids
         box.accept(partial(self._push, job, again=True))
         self._replies.fill(box)
         return job
@@ -159,7 +168,7 @@ class Dispatcher:
     def turn(self, model: str, job_id: str) -> Turn | None:
         """When the job's turn will come; None when it does not wait in the queue, or nobody knows."""
         try:
-            position = self._tickets.position(model, job_id)
+            position = self._tickets.position(job_id)
         except Outage:
             return None
         return None if position is None else Turn(position, self._pace.wait(model, position))
@@ -176,6 +185,11 @@ class Dispatcher:
                 time.sleep(0.01)
                 state = self._tickets.get(job_id).state
         return state
+
+
+def tier_of(options: Options) -> Tier:
+    """That of a job. One that only another version knows is the default."""
+    return next((tier for tier in Tier if tier == options.tier), Tier.DEFAULT)
 
 
 @contextmanager

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from gateway.schemas.format import Format
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import outcome
-from shared.errors import InferqError, QueueFull
+from shared.errors import InferqError, KeyFull, QueueFull
 
 log = logging.getLogger(__name__)
 
 Answer = tuple[dict[str, Any], int, Mapping[str, str]]
+Render = Callable[[InferqError, int], dict[str, Any]]
 
 
-class Crowded(QueueFull):
-    """A full queue, and the seconds after which a client may find a place in it, where somebody can tell."""
+class Crowded(InferqError):
+    """A bound is reached, and the seconds after which a client may find a place, where somebody can tell."""
 
-    def __init__(self, message: str, retry_after: float | None) -> None:
-        super().__init__(message)
+    def __init__(self, reason: QueueFull | KeyFull, retry_after: float | None) -> None:
+        super().__init__(reason.message, code=reason.code)
         self.retry_after = retry_after
 
 
-def answer(error: InferqError, wire: Format | None = None) -> Answer:
-    """Body, status and headers, as a view may return them; in OpenAI's words unless another format is given."""
-    render = wire.render_failure if wire else render_failure
+def answer(error: InferqError, render: Render = render_failure) -> Answer:
+    """Body, status and headers, as a view may return them; `render` has the words."""
     found = outcome(error.code)
     headers = {}
     if found.status == 401:
@@ -51,9 +50,14 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
+def _words() -> Render:
+    """Those of the format in which the current request is answered; OpenAI's where nobody has named one."""
+    return g.format.render_failure if "format" in g else render_failure
+
+
 def _ours(error: InferqError) -> Answer:
     g.outcome = error.code
-    return answer(error, g.get("format"))
+    return answer(error, _words())
 
 
 def _http(error: HTTPException) -> Answer:
@@ -73,9 +77,7 @@ def _http(error: HTTPException) -> Answer:
     if status < 500:
         headers["x-should-retry"] = "false"
     g.outcome = error.name.lower().replace(" ", "_")
-    wire = g.get("format")
-    render = wire.render_failure if wire else render_failure
-    return render(InferqError(message, code=g.outcome), status), status, headers
+    return _words()(InferqError(message, code=g.outcome), status), status, headers
 
 
 def _unexpected(error: Exception) -> Answer:

@@ -25,7 +25,7 @@ from shared.store import Outage
 
 _TO_FIRST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
-_MODEL = ("model",)
+_MODEL, _TIER = ("model",), ("model", "tier")
 
 
 class Metrics:
@@ -135,7 +135,7 @@ def _of_loops(workers: Iterable[registry.Worker]) -> Metric:
 
 
 def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
-    queued = GaugeMetricFamily("inferq_queued_jobs", "Jobs that wait", labels=_MODEL)
+    queued = GaugeMetricFamily("inferq_queued_jobs", "Jobs that wait", labels=_TIER)
     running = GaugeMetricFamily("inferq_running_jobs", "Jobs that are computed", labels=_MODEL)
     ended = CounterMetricFamily(
         "inferq_jobs",
@@ -148,9 +148,13 @@ def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
     waits = HistogramMetricFamily(
         "inferq_queue_wait_seconds", "From the acceptance of jobs that have ended to their start", labels=_MODEL
     )
+    held = CounterMetricFamily("inferq_slot_seconds", "For how long jobs that have ended held slots", labels=_TIER)
     bounds = (*map(str, census.BOUNDS), "+Inf")
     for name, n in numbers.items():
-        queued.add_metric((name,), n.queued)
+        for tier, count in n.waiting.items():
+            queued.add_metric((name, tier), count)
+        for tier, seconds in n.held.items():
+            held.add_metric((name, tier), seconds)
         running.add_metric((name,), n.running)
         for outcome, count in ({"completed": 0, "cancelled": 0} | n.ended).items():
             ended.add_metric((name, outcome), count)
@@ -158,4 +162,4 @@ def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
         prompts.add_metric((name,), n.prompt_tokens)
         outputs.add_metric((name,), n.completion_tokens)
         waits.add_metric((name,), list(zip(bounds, accumulate(n.waits), strict=True)), n.waited)
-    return iter((queued, running, ended, recovered, prompts, outputs, waits))
+    return iter((queued, running, held, ended, recovered, prompts, outputs, waits))

@@ -111,7 +111,7 @@ def _leave(worker: Any) -> None:
 def main(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; gunicorn ends the process itself."""
     logs.setup(config.log_level, config.log_format)
-    keys = Keys(config.api_keys)
+    keys = Keys(config.api_keys, config.most_key_jobs)
     warn_if_open(keys, config.host)
     server = Server(config, keys, samples.prepare())
     log.info("listening on http://%s", server.cfg.settings["bind"].get()[0])

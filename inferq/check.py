@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from inferq.status import unanswered
+from inferq.status import no_answer
 from inferq.table import printable
 from shared.audit import Audit, audit
 from shared.store import Outage, connect
@@ -18,7 +18,7 @@ def show(url: str, *, as_json: bool) -> bool:
     try:
         found = audit(connect(url, timeout=10.0, retries=0))
     except Outage as exc:
-        raise unanswered(url, exc) from exc
+        raise no_answer(url, exc) from exc
     click.echo(json.dumps(asdict(found), indent=2) if as_json else _lines(found))
     return not found.findings
 

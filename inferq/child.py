@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from shared.backoff import Backoff
+
 log = logging.getLogger("inferq.supervisor")
 
-FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
-LONG_LIFE = 60.0
+_FIRST, _LONGEST = 0.5, 30.0
+"""Seconds before it is started again."""
+_LONG_LIFE = 60.0
 """Seconds after which a process counts as having been well, and the backoff begins anew."""
 
 
@@ -22,10 +25,9 @@ class Child:
 
     def __init__(self, name: str, spawn: Callable[[], subprocess.Popen[bytes]]) -> None:
         self.name = name
-        self.failures = 0
-        """How often it ended, one soon after the other."""
         self.due = 0.0
         """When to start it next (monotonic), while it does not run."""
+        self._backoff = Backoff(_FIRST, _LONGEST)
         self._spawn = spawn
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -36,6 +38,11 @@ class Child:
     def adopt(self, process: subprocess.Popen[bytes]) -> None:
         """Take over a process that `spawn` has started."""
         self._process, self._started = process, time.monotonic()
+
+    @property
+    def failures(self) -> int:
+        """How often it ended, one soon after the other."""
+        return self._backoff.failures
 
     @property
     def running(self) -> bool:
@@ -49,19 +56,18 @@ class Child:
                 try:
                     self.start()
                 except OSError as exc:  # the machine has no room for it now
-                    self._failed(f"cannot be started: {exc}")
+                    self._put_off(f"cannot be started: {exc}")
         elif (status := self._process.poll()) is not None:
             self.kill()  # what it leaves behind in its group would hold its port or its memory
-            if now - self._started > LONG_LIFE:
-                self.failures = 0
-            self._failed(f"(pid {self._process.pid}) ended with {_described(status)}")
+            if now - self._started > _LONG_LIFE:
+                self._backoff.reset()
+            self._put_off(f"(pid {self._process.pid}) ended with {_describe(status)}")
             self._process = None
 
-    def _failed(self, how: str) -> None:
-        self.failures += 1
-        delay = min(FIRST_DELAY * 2 ** min(self.failures - 1, 10), LONGEST_DELAY)
-        self.due = time.monotonic() + delay
-        log.warning("%s %s; starting it again in %.1f s", self.name, how, delay)
+    def _put_off(self, how: str) -> None:
+        pause = self._backoff.fail()
+        self.due = time.monotonic() + pause
+        log.warning("%s %s; starting it again in %.1f s", self.name, how, pause)
 
     def terminate(self) -> None:
         if self._process:
@@ -86,5 +92,5 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def _described(status: int) -> str:
+def _describe(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

@@ -59,7 +59,7 @@ def setting(name: str) -> Callable[[F], F]:
     return click.option("--" + name, type=kind, metavar="N" if number else name[0].upper(), help=note)
 
 
-def configured(**flags: Any) -> Config:
+def configure(**flags: Any) -> Config:
     """Flags that were given override `INFERQ_*`, which override the defaults."""
     given = {name: value for name, value in flags.items() if value is not None}
     return dataclasses.replace(Config.from_env(), **given)
@@ -109,13 +109,13 @@ def up(
     That is the gateway, the workers and, unless INFERQ_REDIS_URL names one, a Redis. Without a MODEL it serves the
     built-in `smollm2`. When every model answers, it prints the line `ready: http://HOST:PORT`.
     """
-    from inferq import data_dir as folder
     from inferq import supervisor
+    from shared import folders
 
-    _begin("inferq up", config := configured(**flags))
+    _begin("inferq up", config := configure(**flags))
     names = models or ("smollm2",)
-    choice = supervisor.Choice(names, engine, arch, chat_format)
-    sys.exit(supervisor.up(choice, config, data_dir=data_dir or folder.default(), workers=workers))
+    choice = supervisor.Selection(names, engine, arch, chat_format)
+    sys.exit(supervisor.up(choice, config, folder=data_dir or folders.data(), workers=workers))
 
 
 @cli.command()
@@ -126,9 +126,9 @@ def gateway(parent: int | None, **flags: Any) -> None:
     """Run the HTTP gateway alone."""
     from inferq import port
 
-    config = configured(**flags)
+    config = configure(**flags)
     _begin("inferq gateway", config, parent)
-    config = dataclasses.replace(config, port=port.claim(config.host, config.port))
+    config = dataclasses.replace(config, port=port.find(config.host, config.port))
 
     from gateway import server
 
@@ -148,7 +148,7 @@ def worker(model: str, engine: str | None, arch: str, chat_format: str, parent: 
     from inferq import pull
     from shared import catalogue
 
-    config = configured(**flags)
+    config = configure(**flags)
     _begin(f"inferq worker {model}", config, parent)
 
     from worker import process
@@ -182,7 +182,7 @@ def models_command(as_json: bool) -> None:
     from inferq import models
     from shared import catalogue
 
-    click.echo((models.as_json if as_json else models.as_table)(catalogue.listed(Config.from_env().models)))
+    click.echo((models.as_json if as_json else models.as_table)(catalogue.list_models(Config.from_env().models)))
 
 
 @cli.command("status")

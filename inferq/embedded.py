@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import re
 import secrets
 import shutil
@@ -17,8 +15,10 @@ import redis
 
 from inferq import port
 from inferq.errors import StartError
-from inferq.leash import leashed
+from inferq.leash import leash
+from shared.file_lock import FileLock
 from shared.logs import shorten
+from shared.whole_file import write_whole
 
 log = logging.getLogger("inferq.embedded")
 
@@ -45,15 +45,19 @@ class EmbeddedValkey:
         self._log_file = self._dir / "valkey.log"
         self.url = ""
         # The server inherits this lock, so that no other is started on its files while it lives.
-        self._lock = os.open(self._dir / "valkey.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = FileLock(
+            self._dir / "valkey.lock", lambda: log.info("waiting for the end of the Valkey of an earlier run")
+        )
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server as soon as none of an earlier run is left, and wait until it has read its files and answers.
 
         Raises StartError, with the end of the server's log.
         """
-        self._claim()
-        number, password = port.claim("127.0.0.1", 0), secrets.token_urlsafe(24)
+        self._stop_stale()
+        if not self._lock.wait(timeout=10.0):
+            raise StartError(f"the Valkey of an earlier run does not end; it works in {self._dir}")
+        number, password = port.find("127.0.0.1", 0), secrets.token_urlsafe(24)
         self.url = f"redis://:{password}@127.0.0.1:{number}/0"
         self._write("valkey.conf", _SETTINGS.format(port=number, password=password))
         self._write(self._url_file.name, self.url + "\n")
@@ -70,12 +74,12 @@ class EmbeddedValkey:
         """Run the server, again if need be, on the port and with the password that `start` chose."""
         with self._log_file.open("ab") as output:
             return subprocess.Popen(
-                leashed([_binary(), str(self._dir / "valkey.conf")]),
+                leash([_binary(), str(self._dir / "valkey.conf")]),
                 cwd=self._dir,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=[self._lock],
+                pass_fds=[self._lock.fd],
                 umask=0o077,
                 start_new_session=True,
             )
@@ -108,21 +112,6 @@ class EmbeddedValkey:
         log.warning("the queue's file was damaged at its end and is cut there; a copy of it is in %s", kept)
         return done.returncode == 0
 
-    def _claim(self) -> None:
-        self._stop_stale()
-        deadline = time.monotonic() + 10.0
-        waiting = False
-        while True:
-            try:
-                return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StartError(f"the Valkey of an earlier run does not end; it works in {self._dir}") from None
-            if not waiting:
-                log.info("waiting for the end of the Valkey of an earlier run")
-                waiting = True
-            time.sleep(0.02)
-
     def _stop_stale(self) -> None:
         """Stop the server of a run that was killed. On Linux it has got its signal already."""
         with suppress(OSError, ValueError, redis.RedisError):
@@ -134,10 +123,8 @@ class EmbeddedValkey:
         return self._log_file.read_text(errors="replace")
 
     def _write(self, name: str, text: str) -> None:
-        path = self._dir / name
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
+        with write_whole(self._dir / name, mode=0o600) as part:
+            part.write_text(text)
 
 
 def _binary() -> str:

@@ -12,7 +12,7 @@ from worker import engines
 from worker.formats import gguf
 
 
-def inspected(model: Model) -> Model:
+def inspect_model(model: Model) -> Model:
     """The same model. A legacy file that llama.cpp serves is repacked, as far as the cache does not have it.
 
     Raises EngineError for an engine that there is not, ModelFileError, ConfigError for an unknown chat format.
@@ -21,7 +21,7 @@ def inspected(model: Model) -> Model:
         from worker.chat_formats import template
 
         template(model.chat_format)
-    if engines.chosen(model) == "llama.cpp" and model.path:
+    if engines.choose(model) == "llama.cpp" and model.path:
         if catalogue.is_legacy(model.path):
             _repack(model)
         else:
@@ -30,7 +30,7 @@ def inspected(model: Model) -> Model:
 
 
 def _repack(model: Model) -> None:
-    from worker.formats.repack import repacked
+    from worker.formats.repack import provide_gguf
 
     assert model.path is not None
     # disable=None: no bar where nobody watches.
@@ -40,4 +40,4 @@ def _repack(model: Model) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        repacked(model.path, model.architecture or None, progress=show)
+        provide_gguf(model.path, model.architecture or None, progress=show)

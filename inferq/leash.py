@@ -16,7 +16,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def leashed(command: Sequence[str]) -> list[str]:
+def leash(command: Sequence[str]) -> list[str]:
     """`command` (its first word is a path), made to get SIGTERM when the calling thread's process ends.
 
     Linux only: elsewhere the command is returned as it is.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from inferq.table import aligned
+from inferq.table import align
 from shared.catalogue import Model
 
 
@@ -29,7 +29,7 @@ def as_table(models: Iterable[Model]) -> str:
     for model in models:
         size = f"{model.size / 1e6:.0f} MB" if model.size else "-"
         rows.append((model.id, " ".join(model.aliases) or "-", model.engine, size, model.source, _place(model)))
-    return aligned(rows)
+    return align(rows)
 
 
 def _place(model: Model) -> str:

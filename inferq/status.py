@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 import click
 from redis import Redis
 
-from inferq import data_dir as folder
 from inferq.errors import NotRunning
-from inferq.table import aligned
-from shared import census, registry
+from inferq.table import align
+from shared import census, folders, registry
 from shared.census import Failure, Numbers
 from shared.config import PREFIX, Config
 from shared.registry import GatewayProcess, Worker
@@ -51,7 +50,7 @@ def place(data_dir: Path | None, config: Config) -> str:
     """
     if data_dir is None and os.environ.get(PREFIX + "REDIS_URL"):
         return config.redis_url
-    file = (data_dir or folder.default()) / "redis.url"
+    file = (data_dir or folders.data()) / "redis.url"
     try:
         return file.read_text().strip()
     except OSError as exc:
@@ -81,10 +80,10 @@ def _look(client: Redis, url: str) -> Status:
         numbers, failures = census.numbers(client, names), census.failures(client, 100)
         return Status(registry.gateways(client), workers, census.busy(client, names), numbers, failures)
     except Outage as exc:
-        raise unanswered(url, exc) from exc
+        raise no_answer(url, exc) from exc
 
 
-def unanswered(url: str, reason: Exception) -> NotRunning:
+def no_answer(url: str, reason: Exception) -> NotRunning:
     """The error that a Redis does not answer; tells its place without its password."""
     there = urlsplit(url)
     return NotRunning(
@@ -163,7 +162,7 @@ def _models(status: Status) -> str:
         workers = f"{ready} of {len(cards)} ready" if ready < len(cards) else str(ready)
         ended = (n.ended.get("completed", 0), n.ended.get("cancelled", 0), n.failed, n.recovered)
         rows.append((name, workers, *map(str, (_slots(status, name), n.running, n.queued, *ended))))
-    return aligned(rows)
+    return align(rows)
 
 
 def _slots(status: Status, model: str) -> int:
@@ -177,19 +176,19 @@ def _workers(status: Status) -> str:
         state = "ready" if w.card else f"not ready: {w.reason}"
         up = _span(time.time() - w.since)
         rows.append((w.name, w.model, w.host, str(w.pid), w.version or "-", up, slots, state))
-    return aligned(rows)
+    return align(rows)
 
 
 def _gateways(unwell: list[GatewayProcess]) -> str:
     rows = [("GATEWAY", "PID", "UP", "STATE")]
     rows += [(g.host, str(g.pid), _span(time.time() - g.since), f"not well: {g.reason}") for g in unwell]
-    return aligned(rows)
+    return align(rows)
 
 
 def _failures(failures: list[Failure]) -> str:
     rows = [("FAILED", "MODEL", "JOB", "CODE", "REASON")]
     rows += [(f"{_span(time.time() - f.at)} ago", f.model, f.job, f.code, f.message) for f in failures]
-    return aligned(rows)
+    return align(rows)
 
 
 def _span(seconds: float) -> str:

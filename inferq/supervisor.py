@@ -17,12 +17,11 @@ from pathlib import Path
 import click
 
 from gateway.keys import Keys
-from inferq import data_dir as folder
-from inferq import port, pull
+from inferq import data_dir, port, pull
 from inferq.child import Child
 from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
-from inferq.inspection import inspected
+from inferq.inspection import inspect_model
 from inferq.stop_signals import StopSignals
 from shared import catalogue, cores, registry, store
 from shared.catalogue import Model
@@ -39,7 +38,7 @@ _ROUND = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selection:
     """Which models to serve, and what is said of all of them."""
 
     names: Sequence[str]
@@ -65,19 +64,21 @@ class Choice:
         return [word for flag, value in given if value for word in (flag, value)]
 
 
-def up(choice: Choice, config: Config, *, data_dir: Path, workers: int) -> int:
+def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
     """Serve the chosen models, each by `workers` workers, until a signal says to stop. Returns the exit status.
+
+    `folder` is the data directory.
 
     Raises InferqError for whatever keeps it from starting.
     """
     Keys(config.api_keys)  # complains now, rather than in a gateway that is started again and again
     models = choice.models(config.models)
     _check_names(models)
-    with folder.owned(data_dir) as killed:
+    with data_dir.hold(folder) as killed:
         # What was killed may hold the port until it notices.
-        config = replace(config, port=port.claim(config.host, config.port, patience=3.0 if killed else 0.0))
-        models = [inspected(pull.provide(model)) for model in models]
-        server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(data_dir)
+        config = replace(config, port=port.find(config.host, config.port, patience=3.0 if killed else 0.0))
+        models = [inspect_model(pull.provide(model)) for model in models]
+        server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder)
         Supervisor(choice, models, config, workers, server).run()
     return 0
 
@@ -94,7 +95,7 @@ class Supervisor:
 
     def __init__(
         self,
-        choice: Choice,
+        choice: Selection,
         models: Sequence[Model],
         config: Config,
         workers: int,

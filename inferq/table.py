@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 
-def aligned(rows: Iterable[Sequence[str]]) -> str:
+def align(rows: Iterable[Sequence[str]]) -> str:
     """Lines in which the cells of each column begin below each other; the first row is the head."""
     table = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

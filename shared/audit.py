@@ -17,12 +17,16 @@ from shared.registry import Kind
 from shared.scripts import script
 from shared.version import VERSION
 
-_LISTS = ("rq:queue:{}", "rq:queue:{}:intermediate")
 _SETS = ("iq:deadlines:{}", "iq:leases:{}", "iq:lingering:{}", "iq:limbo:{}", "rq:wip:{}")
 """Where the jobs of a model are listed; members of the last one are `<job>:<execution>`."""
-_OF_MODELS = (*_LISTS, *_SETS, "iq:sweep:{}", "iq:counts:{}", "rq:workers:{}")
+_OF_MODELS = (
+    *(*_SETS, "rq:queue:{}", "rq:queue:{}:intermediate", "iq:sweep:{}", "iq:counts:{}", "rq:workers:{}"),
+    *("iq:waiting:{}", "iq:schedule:{}", "iq:flex:{}", "iq:preempted:{}", "iq:slots:{}"),
+    *(f"iq:{kind}:{{}}:{rank}" for kind in ("turns", "tags") for rank in (1, 2, 3)),
+)
 _SINGLE = (
     "iq:failures",
+    "iq:weights",
     "iq:written",
     "iq:lapse",
     "iq:lease",
@@ -30,9 +34,10 @@ _SINGLE = (
     "rq:queues",
     "rq:workers",
 )
-_OF_JOBS = ("iq:job:", "iq:events:", "rq:job:")
+_OF_JOBS = ("iq:job:", "iq:task:", "iq:events:", "rq:job:")
+_OWNED = "iq:owned:"
 _KINDS = (
-    *("rq:", *_SINGLE, *_OF_JOBS, "iq:reply:", "iq:orphans:", "iq:idempotency:"),
+    *("rq:", *_SINGLE, *_OF_JOBS, "iq:reply:", "iq:orphans:", "iq:idempotency:", _OWNED, "iq:exec:"),
     *(f"iq:card:{kind}:" for kind in Kind),
     *(key.format("") for key in _OF_MODELS),
 )
@@ -81,10 +86,12 @@ def _look(client: Redis) -> Audit:
     jobs = {model: _listed(client, model) for model in models}
     _sort_in(client, {key.removeprefix(kind) for key in keys for kind in _OF_JOBS if key.startswith(kind)}, jobs)
     owned = {*_SINGLE, *(key.format(model) for key in _OF_MODELS for model in models), *_of_the_living(client)}
-    strangers = sorted(key for key in keys - owned if not key.startswith(_OF_JOBS))
+    strangers = sorted(key for key in keys - owned if not key.startswith((*_OF_JOBS, _OWNED)))
     if _others_live(client):  # who know what belongs to whom among keys of kinds that this version does not write
         strangers = [key for key in strangers if key.startswith(_KINDS)]
-    findings = [*_judged(client, jobs), *_without_end(client, strangers)]
+    lists = sorted(key for key in keys if key.startswith(_OWNED))
+    findings = [*_judged(client, jobs), *_without_end(client, strangers), *_of_nobody(client, lists)]
+    findings += [finding for model in models for finding in _misplaced(client, model)]
     return Audit(len(keys), sum(key.startswith("iq:job:") for key in keys), findings)
 
 
@@ -107,8 +114,6 @@ def _of_the_living(client: Redis) -> Iterator[str]:
 def _listed(client: Redis, model: str) -> set[str]:
     """The jobs that a model's indexes name."""
     with client.pipeline(transaction=False) as pipe:
-        for key in _LISTS:
-            pipe.lrange(key.format(model), 0, -1)
         for key in _SETS:
             pipe.zrange(key.format(model), 0, -1)
         *indexes, running = pipe.execute()
@@ -144,6 +149,31 @@ def _without_end(client: Redis, keys: list[str]) -> Iterator[Finding]:
             for key, ttl in zip(chunk, pipe.execute(), strict=True):
                 if ttl == -1:
                     yield Finding(key, "has neither an owner nor a time to live")
+
+
+def _of_nobody(client: Redis, lists: list[str]) -> Iterator[Finding]:
+    for key in lists:
+        members: Any = client.smembers(key)
+        for chunk in _chunks(sorted(member.decode(errors="replace") for member in members)):
+            with client.pipeline(transaction=False) as pipe:
+                for job_id in chunk:
+                    pipe.hget(f"iq:job:{job_id}", "state")
+                for job_id, state in zip(chunk, pipe.execute(), strict=True):
+                    if state not in (b"queued", b"in_progress"):
+                        yield Finding(job_id, f"neither waits nor runs, and is listed in {key}")
+
+
+def _misplaced(client: Redis, model: str) -> Iterator[Finding]:
+    """Places in the queue that their jobs do not know."""
+    found: Any = client.zrange(f"iq:waiting:{model}", 0, -1)
+    for chunk in _chunks([place.decode(errors="replace") for place in found]):
+        ids = [place.split(":", 3)[-1] for place in chunk]
+        with client.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hget(f"iq:job:{job_id}", "place")
+            for job_id, place, known in zip(ids, chunk, pipe.execute(), strict=True):
+                if known is None or known.decode(errors="replace") != place:
+                    yield Finding(job_id, f"does not know its place {place} in the queue")
 
 
 def _chunks(items: list[str]) -> Iterator[list[str]]:

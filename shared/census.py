@@ -12,6 +12,8 @@ from typing import Any
 
 from redis import Redis
 
+from shared.ticket import Tier
+
 BOUNDS = tuple(2**k / 1000 for k in range(21))
 """Upper bounds of the classes of `waits`, in seconds; a last class has none."""
 
@@ -21,6 +23,8 @@ class Numbers:
     """One model's jobs."""
 
     queued: int
+    waiting: dict[Tier, int]
+    """The queued ones by tier."""
     running: int
     ended: dict[str, int]
     """By outcome: `completed`, `cancelled`, or the code of the error they failed with."""
@@ -32,6 +36,8 @@ class Numbers:
     """How many of the jobs that were started waited in the queue for so long; see BOUNDS."""
     waited: float
     """Seconds that these have waited together."""
+    held: dict[Tier, float]
+    """Seconds for which jobs that have ended held slots, all together, by tier."""
 
     @property
     def failed(self) -> int:
@@ -63,17 +69,22 @@ def numbers(client: Redis, models: Iterable[str]) -> dict[str, Numbers]:
     names = sorted(set(models))
     with client.pipeline(transaction=False) as pipe:
         for name in names:
+            for rank, _ in enumerate(Tier, 1):
+                pipe.zlexcount(f"iq:waiting:{name}", f"[{rank}:", f"({rank};")
             pipe.zcard(f"iq:deadlines:{name}")
             pipe.zcard(f"iq:leases:{name}")
             pipe.hgetall(f"iq:counts:{name}")
         answers = pipe.execute()
-    return {name: _numbers(*answers[3 * i : 3 * i + 3]) for i, name in enumerate(names)}
+    each = len(Tier) + 3
+    return {name: _numbers(*answers[each * i : each * (i + 1)]) for i, name in enumerate(names)}
 
 
-def _numbers(queued: int, running: int, raw: dict[bytes, bytes]) -> Numbers:
+def _numbers(*answers: Any) -> Numbers:
+    *waiting, queued, running, raw = answers
     counts = {name.decode(): int(value) for name, value in raw.items() if value.isdigit()}  # or another version's
     return Numbers(
         queued=queued,
+        waiting=dict(zip(Tier, waiting, strict=True)),
         running=running,
         ended={name.removeprefix("jobs:"): n for name, n in counts.items() if name.startswith("jobs:")},
         recovered=counts.get("recovered", 0),
@@ -81,6 +92,7 @@ def _numbers(queued: int, running: int, raw: dict[bytes, bytes]) -> Numbers:
         completion_tokens=counts.get("completion_tokens", 0),
         waits=tuple(counts.get(f"wait:{k}", 0) for k in range(len(BOUNDS) + 1)),
         waited=counts.get("wait_ms", 0) / 1000,
+        held={tier: counts.get(f"busy_ms:{tier}", 0) / 1000 for tier in Tier},
     )
 
 

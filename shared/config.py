@@ -66,6 +66,9 @@ class Config:
     )
     max_body: int = _option(4_194_304, "largest request body, in bytes", low=1024)
     max_queue: int = _option(1000, "jobs that may wait for one model before further ones get 429", low=1)
+    max_key_jobs: int = _option(
+        0, "jobs of one API key that may wait and run before its further ones get 429; 0 takes half of the queue", low=0
+    )
     request_timeout: float = _option(600.0, "seconds that a job may wait in the queue before it fails", low=0.1)
     headers_after: float = _option(2.0, "seconds after which a stream's headers are sent, answer or not", low=0)
     retention: int = _option(600, "seconds that a finished job can still be read", low=1)
@@ -82,6 +85,11 @@ class Config:
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)
     echo_continue: int = _option(1, "engine echo: 0 plays an engine that cannot go on after a part", low=0, high=1)
     echo_prefill_ms: float = _option(0.0, "engine echo: milliseconds before the first token", low=0)
+
+    @property
+    def most_key_jobs(self) -> int:
+        """Jobs that one API key may have waiting and running, unless its entry says otherwise."""
+        return self.max_key_jobs or max(1, self.max_queue // 2)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Config:

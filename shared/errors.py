@@ -9,7 +9,9 @@ InferqError
 ├── InvalidApiKey             the request carries no API key, or none of the gateway's
 ├── RequestTooSlow            the client takes too long to send its request
 ├── IdempotencyKeyReused      an Idempotency-Key came with another request than before
+├── TierRefused               the request's API key may not ask for this tier
 ├── QueueFull                 the model's queue has reached its bound
+├── KeyFull                   the jobs of the request's API key have reached theirs
 ├── StoreUnavailable          Redis does not answer, or is out of memory
 ├── NotUnderstood             another version of inferq wrote it
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
@@ -88,6 +90,16 @@ class RequestTooSlow(InferqError):
 
 class IdempotencyKeyReused(InferqError):
     code = "idempotency_key_reused"
+
+
+class TierRefused(InferqError):
+    code = "tier_refused"
+
+
+class KeyFull(InferqError):
+    """The API key has as many jobs waiting and running as it may have."""
+
+    code = "key_queue_full"
 
 
 class QueueFull(InferqError):

@@ -28,7 +28,7 @@ def setup(level: str, form: str) -> None:
     `level` is `debug`, `info`, `warning` or `error`; `form` is `text` or `json`.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(_Json() if form == "json" else _Text())
+    handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
@@ -58,7 +58,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value not in ("", None)}
 
 
-class _Text(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ def _word(value: Any) -> str:
     return text if re.fullmatch(r"[^\s\"=]+", text) else json.dumps(text, ensure_ascii=False)
 
 
-class _Json(logging.Formatter):
+class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line = {

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from shared.backoff import Backoff
 from shared.errors import InferqError
 from shared.store import Outage
 
@@ -19,7 +20,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0
+_FIRST, _LONGEST = 0.2, 1.0
+"""Seconds before a step that has failed is tried again."""
 _PATIENCE = 3
 """Failures in a row after which a loop is taken to keep failing."""
 
@@ -45,7 +47,7 @@ class Loop:
         self._step = step
         self._pause = pause
         self._on_error = on_error
-        self._row = 0
+        self._backoff = Backoff(_FIRST, _LONGEST)
         self._reason = ""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -71,7 +73,7 @@ class Loop:
     @property
     def trouble(self) -> str:
         """Why it keeps failing; empty while it works, and for its first failures. One that tells its own does work."""
-        if self._row < _PATIENCE or threading.current_thread() is self._thread:
+        if self._backoff.failures < _PATIENCE or threading.current_thread() is self._thread:
             return ""
         return f"{self.name}: {self._reason}"
 
@@ -79,17 +81,17 @@ class Loop:
         while not self._stopped.is_set():
             try:
                 self._step()
-            except Exception as exc:  # noqa: BLE001 - whatever it is, the loop goes on; `_failed` logs it
-                self._failed(exc)
-                self._stopped.wait(min(_FIRST_PAUSE * 2 ** min(self._row - 1, 10), _LONGEST_PAUSE))
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the loop goes on; it is logged
+                self._backoff.fail()
+                self._note_failure(exc)
+                self._stopped.wait(self._backoff.pause)
             else:
-                self._went_well()
+                self._note_success()
                 if self._pause:
                     self._stopped.wait(self._pause)
 
-    def _failed(self, exc: Exception) -> None:
+    def _note_failure(self, exc: Exception) -> None:
         self.errors += 1
-        self._row += 1
         reason = f"{type(exc).__name__}: {exc}"
         if reason != self._reason:
             foreseen = isinstance(exc, (InferqError, *Outage))
@@ -97,10 +99,11 @@ class Loop:
         self._reason = reason
         self._on_error(self.name)
 
-    def _went_well(self) -> None:
-        if self._row:
-            log.info("%s works again, after %d failures", self.name, self._row)
-        self._row, self._reason = 0, ""
+    def _note_success(self) -> None:
+        if self._backoff.failures:
+            log.info("%s works again, after %d failures", self.name, self._backoff.failures)
+        self._backoff.reset()
+        self._reason = ""
 
 
 def for_each(items: Iterable[T], work: Callable[[T], object]) -> None:

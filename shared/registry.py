@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 GATEWAY_TTL = 60
 WORKER_TTL = 15
 MODEL_TTL = 300
+WIRE = 2
+"""What a process understands: places in the queue, and tasks beside the streams, since 2. See scripts/lapse.lua."""
 HEARTBEAT = 5.0
 """Seconds after which a process announces itself again."""
 
@@ -35,6 +37,13 @@ class Kind(StrEnum):
     GATEWAYS = "gateways"
     WORKERS = "workers"
     MODELS = "models"
+
+
+class Ability(StrEnum):
+    """What a model may be asked for."""
+
+    COMPLETION = "completion"
+    CHAT = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +59,15 @@ class Card:
     created: int
     """Unix time of the model file, in seconds; of the start where there is no file."""
     capabilities: tuple[str, ...] = ()
-    """Out of `completion`, `chat`: what the gateway may promise; `continue`: it can go on after a part of an answer."""
+    """The abilities as they are written; another version may name further ones."""
     aliases: tuple[str, ...] = ()
     """Further names by which requests may ask for it."""
     digest: str = ""
     """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        return frozenset(ability for ability in Ability if ability in self.capabilities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,7 @@ class Worker:
     """How often each of its loops has failed."""
     version: str = ""
     """Of inferq."""
+    wire: int = WIRE
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,7 @@ class GatewayProcess:
     """What keeps it from working well; empty when nothing does."""
     version: str = ""
     """Of inferq."""
+    wire: int = WIRE
 
 
 def announce(client: Redis, worker: Worker, lease_ms: int | None = None) -> None:

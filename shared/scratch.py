@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
+
+from shared.file_lock import FileLock
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
 class Scratch:
@@ -24,34 +28,28 @@ class Scratch:
         while True:
             self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
             try:
-                self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+                self._lock = FileLock(self.path, flags=_FOLDER)
             except FileNotFoundError:
                 continue
             except OSError:
                 self.path.rmdir()
                 raise
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock.wait()
             if self.path.exists():
                 return
-            os.close(self._lock)  # somebody removed it before it was locked
+            self._lock.close()  # somebody removed it before it was locked
 
     def remove(self) -> None:
         """Remove the folder with all that is in it. May be repeated."""
         shutil.rmtree(self.path, ignore_errors=True)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.close()
 
 
 def _remove_abandoned(folder: Path) -> None:
     try:
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        lock = FileLock(folder, flags=_FOLDER)
     except OSError:  # somebody else's, or no folder
         return
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except OSError:  # it is in use
-        return
-    finally:
-        os.close(lock)
+    with closing(lock):
+        if lock.take():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -37,10 +37,13 @@ class Entry:
 
 def accepted(client: Redis, job_id: str) -> Accepted:
     """What the job is to compute. Raises JobNotFound, NotUnderstood."""
-    entries: Any = client.xrange(f"iq:events:{job_id}", "0-1", "0-1")
-    if not entries:
-        raise JobNotFound(job_id)
-    return decode_accepted(entries[0][1][b"e"])
+    task: Any = client.get(f"iq:task:{job_id}")  # moved into the stream by the first event
+    if task is None:
+        first: Any = client.xrange(f"iq:events:{job_id}", "0-1", "0-1")
+        if not first:
+            raise JobNotFound(job_id)
+        task = first[0][1][b"e"]
+    return decode_accepted(task)
 
 
 def entries(client: Redis, job_id: str, after: int = 0, pause: Callable[[], object] = lambda: None) -> Iterator[Entry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from shared.protocol import State
 
@@ -16,6 +16,29 @@ class Answer(IntEnum):
     OK = 1
     CANCELLED = 2
     PREEMPTED = 3
+    """To be handed back, for a better job waits for a slot."""
+
+
+class Tier(StrEnum):
+    """How urgent a job is: OpenAI's `service_tier`. The better first."""
+
+    PRIORITY = "priority"
+    DEFAULT = "default"
+    FLEX = "flex"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a job's owner may claim for it."""
+
+    tier: Tier = Tier.DEFAULT
+    weight: float = 1.0
+    """Of the owner's share, more than 0."""
+    most: int = 0
+    """Jobs that the owner may have waiting and running at once; 0: any number."""
+
+
+ORDINARY = Standing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,7 @@ class Sighting:
 class Claim:
     """A job that was given to an execution."""
 
+    job_id: str
     seq: int
     """Events that earlier executions have emitted."""
     tries: int

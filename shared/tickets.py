@@ -1,7 +1,8 @@
 """Tickets: the truth about every job, kept in Redis by the scripts of `shared.scripts`.
 
-Each transition is one script on Redis's own time. An entry in RQ's list is only a hint, which may be lost, late or
-doubled without harm. redis-py sends a command again when its reply was lost, so every script can be repeated.
+Each transition is one script on Redis's own time. An entry in RQ's list is a permit: it says that some job waits, and
+the claim chooses which one. It may be lost, late or doubled without harm. redis-py sends a command again when its reply
+was lost, so every script can be repeated.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from shared.codec import encode
-from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, QueueFull
+from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, KeyFull, QueueFull
 from shared.protocol import Accepted, Delta, Done, Event, Failed, State
 from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL
 from shared.scripts import script
-from shared.ticket import NOBODY, Answer, Attempt, Claim, Sighting, Ticket
+from shared.ticket import NOBODY, ORDINARY, Answer, Attempt, Claim, Sighting, Standing, Ticket
 
 STUCK_MS = 2000
 """How long an entry may lie between the queue and its claim."""
@@ -46,7 +47,9 @@ class Tickets:
         self._renew = script(client, "renew")
         self._release = script(client, "release")
         self._restart = script(client, "restart")
+        self._decline = script(client, "decline")
         self._cancel = script(client, "cancel")
+        self._position = script(client, "position")
         self._sweep = script(client, "sweep")
         self._lapse = script(client, "lapse")
         self._move = script(client, "move")
@@ -65,6 +68,7 @@ class Tickets:
         attempt: Attempt = NOBODY,
         visitor: str | None = None,
         again: bool = False,
+        standing: Standing = ORDINARY,
     ) -> str:
         """Accept a job. Returns its id, or that of the job which the client's `attempt` joins instead.
 
@@ -72,13 +76,13 @@ class Tickets:
         with which the client's request came, where that is not the job's. `again` puts back a job that was accepted
         before and that Redis has lost: it joins no other, and no queue is too full for it.
 
-        Raises QueueFull, IdempotencyKeyReused.
+        Raises QueueFull, KeyFull, IdempotencyKeyReused.
         """
         model = accepted.task.model
         visitor = job_id if visitor is None else visitor
         head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, visitor]
         head += [int(attempt.waits), int(attempt.parts), attempt.fingerprint, attempt.number, attempt.idempotency]
-        head += [int(again), encode([accepted])]
+        head += [int(again), encode([accepted]), standing.tier, f"{standing.weight:g}", standing.most]
         outcome, value = self._submit(keys=[], args=head + _rq_fields(self.client, model, job_id))
         match outcome:
             case 0:
@@ -87,13 +91,21 @@ class Tickets:
                 return str(value.decode())
             case 3:
                 raise IdempotencyKeyReused("This Idempotency-Key was used with another request.")
+            case 4:
+                raise KeyFull(f"This API key has {value} requests waiting or running already, as many as it may have.")
         return job_id
 
-    def claim(self, model: str, job_id: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
-        """Make `execution` the job's owner; None when the entry was a hint without a job behind it."""
-        args: list[str | int] = [model, job_id, execution, lease_ms, worker]
-        mine, seq, tries, accepted, waited = self._claim(keys=[], args=args)
-        return Claim(int(seq), int(tries), accepted, int(waited)) if mine else None
+    def claim(self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
+        """Make `execution` the owner of the next job; None when none waits. `permit` is '' where none has come."""
+        job_id, *found = self._claim(keys=[], args=[model, permit, execution, lease_ms, worker])
+        if not job_id:
+            return None
+        seq, tries, accepted, waited = found
+        return Claim(job_id.decode(), int(seq), int(tries), accepted, int(waited))
+
+    def waits(self, model: str) -> bool:
+        """Whether there is a job to be claimed."""
+        return bool(self.client.exists(f"iq:waiting:{model}"))
 
     def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | ResponseError]:
         """Add events to jobs; of each the answer and the number of the last event that is stored.
@@ -109,13 +121,17 @@ class Tickets:
         return [Answer(a) for a in answers]
 
     def release(self, model: str, executions: Sequence[tuple[str, str]]) -> int:
-        """Hand (job id, execution id) pairs back to the head of the queue; how many were."""
+        """Hand (job id, execution id) pairs back to wait where they waited before; how many were."""
         pairs = [x for pair in executions for x in pair]
         return int(self._release(keys=[], args=[model, 0, "", "", *pairs]))
 
     def hand_back(self, model: str, job_id: str, execution: str, reason: InferqError) -> None:
         """Return a job that this worker cannot compute, for a `reason` with which it fails when that is too often."""
         self._release(keys=[], args=[model, MOST_RETURNS, reason.code, reason.message, job_id, execution])
+
+    def decline(self, model: str, job_id: str, execution: str) -> None:
+        """The job was asked back for a better one, but cannot go on elsewhere."""
+        self._decline(keys=[], args=[model, job_id, execution])
 
     def restart(self, model: str, job_id: str, execution: str) -> bool:
         """Have a job computed anew, as if nothing had been sent of its answer. False where somebody reads that."""
@@ -181,10 +197,9 @@ class Tickets:
             ended=int(fields["ended"]) if "ended" in fields else None,
         )
 
-    def position(self, model: str, job_id: str) -> int | None:
-        """The job's place in the queue, from 1; None when it does not wait there."""
-        place: Any = self.client.lpos(f"rq:queue:{model}", job_id)
-        return None if place is None else int(place) + 1
+    def position(self, job_id: str) -> int | None:
+        """The job's place in the order in which jobs are served, from 1; None when it does not wait."""
+        return int(self._position(keys=[], args=[job_id])) or None
 
     def models(self) -> list[str]:
         """The models that jobs were ever submitted for."""

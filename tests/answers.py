@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from shared.protocol import Delta, Done, Event
+from shared.protocol import Delta, Done, Event, Task
+from worker.engines import Engine
 
 
 class Running:
@@ -23,6 +24,18 @@ class Running:
         self.cancelled = True
         for callback in self._callbacks:
             callback()
+
+
+def run(engine: Engine, task: Task, past: Sequence[Delta] = ()) -> list[Event]:
+    """All that it says to a task."""
+    return list(engine.run(task, Running(), past))
+
+
+def host_of(engine: Engine) -> int:
+    """The pid of its host, which it has to have."""
+    pid = getattr(engine, "host_pid", None)
+    assert isinstance(pid, int)
+    return pid
 
 
 def deltas(events: Sequence[Event]) -> list[Delta]:

@@ -61,12 +61,40 @@ def spoken(chunks: Iterable[Any]) -> str:
     return "".join(choice["text"] if "text" in choice else choice["delta"].get("content", "") for choice in choices)
 
 
-def post_later(http: httpx.Client, text: str, **more: Any) -> str:
-    """The id of a chat that nobody waits for."""
-    response = http.post(CHATS, json=chat(text, **more), headers=LATER)
+def read(stack: Stack, body: dict[str, Any], **headers: str) -> str:
+    """The text of a streamed chat that ends well."""
+    with stack.http().stream("POST", CHATS, json={**body, "stream": True}, headers=headers) as answer:
+        chunks = list(data(answer.iter_lines()))
+    assert chunks[-1] == "[DONE]", chunks[-1]
+    return spoken(chunks)
+
+
+def ask(stack: Stack, body: dict[str, Any], **headers: str) -> str:
+    """The text of a chat that is answered whole."""
+    answer = stack.http().post(CHATS, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["choices"][0]["message"]["content"])
+
+
+def submit(http: httpx.Client, path: str, body: dict[str, Any], **headers: str) -> str:
+    """The id of a job that nobody waits for."""
+    response = http.post(path, json=body, headers={**LATER, **headers})
     assert response.status_code == 202, response.text
     job_id: str = response.json()["id"]
     return job_id
+
+
+def post_later(http: httpx.Client, text: str, **more: Any) -> str:
+    """The id of a chat that nobody waits for."""
+    return submit(http, CHATS, chat(text, **more))
+
+
+def job(http: httpx.Client, job_id: str) -> dict[str, Any]:
+    """What is told of a job now."""
+    response = http.get(f"/v1/jobs/{job_id}")
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
 
 
 @contextmanager

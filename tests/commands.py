@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
+
+def environment(**more: str) -> dict[str, str]:
+    """Ours without the settings that it may hold, and these."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("INFERQ_")} | more
 
 
 def inferq(*arguments: str | Path, given: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
@@ -15,7 +18,7 @@ def inferq(*arguments: str | Path, given: str = "", **environ: str) -> subproces
     return subprocess.run(
         [sys.executable, "-P", "-m", "inferq", *map(str, arguments)],
         input=given,
-        env={**os.environ, **environ},
+        env=environment(**environ),
         capture_output=True,
         text=True,
         check=False,

@@ -7,13 +7,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
+from openai import OpenAI
 
 from shared import catalogue
 from shared.tickets import Tickets
 from tests.stack import Stack, running
+from tests.tiny import loaded
+from worker.engines.llama_cpp import LlamaCppEngine
 
 
 def pytest_configure() -> None:
@@ -46,6 +51,22 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.fixture(scope="module")
+def stack(echo: Stack) -> Stack:
+    """What `http` and `client` speak to; a module of tests that needs another one has its own `stack`."""
+    return echo
+
+
+@pytest.fixture(scope="module")
+def http(stack: Stack) -> httpx.Client:
+    return stack.http()
+
+
+@pytest.fixture(scope="module")
+def client(stack: Stack) -> OpenAI:
+    return stack.client()
+
+
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory: pytest.TempPathFactory, smollm2_path: Path) -> Iterator[Stack]:
     """The real model on a worker of one slot, so that its text does not depend on neighbours."""
@@ -74,3 +95,17 @@ def tickets(valkey: Stack) -> Tickets:
     """The scripts, on an empty Redis."""
     valkey.redis.flushall()
     return Tickets(valkey.redis)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Where several clients ask at once."""
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+@pytest.fixture
+def single() -> Iterator[LlamaCppEngine]:
+    """The tiny model with one slot, so that what keeps it busy keeps everybody waiting."""
+    with loaded() as engine:
+        yield engine

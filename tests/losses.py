@@ -11,7 +11,12 @@ from tests.stack import Stack
 
 def lose_job(stack: Stack, job_id: str, model: str = "echo") -> None:
     """Redis has never heard of a job, as after a failover to a server that lagged behind."""
-    assert stack.redis.delete(f"iq:job:{job_id}", f"iq:events:{job_id}", f"rq:job:{job_id}") == 3
+    place = stack.redis.hget(f"iq:job:{job_id}", "place") or b""
+    parts = (f"iq:job:{job_id}", f"iq:task:{job_id}", f"iq:events:{job_id}", f"rq:job:{job_id}")
+    assert stack.redis.delete(*parts) == 3
+    stack.redis.zrem(f"iq:waiting:{model}", place)
+    for key in stack.redis.scan_iter("iq:owned:*"):
+        stack.redis.srem(key, job_id)
     stack.redis.lrem(f"rq:queue:{model}", 0, job_id)
     stack.redis.zrem(f"iq:deadlines:{model}", job_id)
     for key in stack.redis.scan_iter("iq:reply:*:jobs"):

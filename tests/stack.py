@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,21 @@ def children(process: Process) -> set[int]:
     """The pids of its children."""
     listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
     return set(map(int, listed.stdout.split()))
+
+
+def gone(pid: int, within: float) -> bool:
+    """Whether a process ends so soon, in seconds."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        with suppress(FileNotFoundError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True  # dead, and only waiting for whoever inherited it
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def stop(child: Process) -> None:

@@ -20,16 +20,6 @@ TEXT = "Hello  there,\n\nyou 世界 \t 🙂 of “echoes”"
 TOKENS = 7
 
 
-@pytest.fixture(scope="module")
-def http(echo: Stack) -> httpx.Client:
-    return echo.http()
-
-
-@pytest.fixture(scope="module")
-def client(echo: Stack) -> OpenAI:
-    return echo.client()
-
-
 # --- models
 
 

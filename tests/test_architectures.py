@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fixtures.make_legacy import FOLDERS, MODELS, write
+from tests.fixtures.make_legacy import FOLDERS, MODELS, REFERENCE, write
 from tests.stack import Stack, running
 from worker.formats.checkpoint import convert
-
-REFERENCE = json.loads((MODELS / "reference.json").read_text())
 
 
 @pytest.fixture(scope="module")

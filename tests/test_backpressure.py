@@ -6,19 +6,18 @@ import asyncio
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import httpx2 as httpx
 import openai
 import pytest
 
 from gateway.pace import Pace
-from shared.protocol import Accepted, Completion, Done, Failed, Sampling, State, Usage
+from shared.protocol import Failed, State
 from shared.tickets import Tickets
-from tests.calls import CHATS, LATER, busy, chat, data, post_later, problem, said, spoken
+from tests.calls import CHATS, LATER, busy, chat, data, job, post_later, problem, said, spoken
 from tests.record import read
 from tests.stack import Stack, running, wait_for
-from tests.transitions import append
+from tests.transitions import END, append, claim, dequeue, submit
 
 TEXT = "an answer of six words altogether"
 MOST = 10
@@ -52,11 +51,6 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         worker.terminate()
         worker.wait(20)
         yield stack
-
-
-def job(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = http.get(f"/v1/jobs/{job_id}").json()
-    return found
 
 
 def all_ended(stack: Stack) -> bool:
@@ -199,29 +193,19 @@ def test_a_running_job_has_all_the_time_it_needs(http: httpx.Client) -> None:
 # --- the scripts
 
 
-@pytest.fixture
-def tickets(empty: Stack) -> Tickets:
-    return Tickets(empty.redis)
-
-
-def submit(tickets: Tickets, job_id: str, wait: float = 60) -> None:
-    accepted = Accepted(Completion("m", ("once",), Sampling(seed=7)), created=1)
-    tickets.submit(job_id, accepted, reply="", max_queue=100, wait=wait, keep=60)
-
-
 def start(tickets: Tickets, job_id: str, ago: float) -> bool:
     """Submit a job that began to run so many seconds ago."""
     submit(tickets, job_id)
-    tickets.client.lmove("rq:queue:m", "rq:queue:m:intermediate")
-    claimed = tickets.claim("m", job_id, "x", lease_ms=60_000, worker="w") is not None
+    dequeue(tickets)
+    claimed = claim(tickets, job_id, f"x-{job_id}") is not None
     seconds, micros = tickets.client.time()
     tickets.client.hset(f"iq:job:{job_id}", "started", int((seconds - ago) * 1000 + micros / 1000))
     return claimed
 
 
 def end(tickets: Tickets, job_id: str, state: State = State.COMPLETED) -> None:
-    event = Done(Usage(1, 1)) if state is State.COMPLETED else Failed("engine_error", "It failed.")
-    append(tickets, job_id, "x", 1, event, state=state)
+    event = END if state is State.COMPLETED else Failed("engine_error", "It failed.")
+    append(tickets, job_id, f"x-{job_id}", 1, event, state=state)
 
 
 def waits(tickets: Tickets, *positions: int) -> list[float | None]:
@@ -233,9 +217,9 @@ def waits(tickets: Tickets, *positions: int) -> list[float | None]:
 
 def test_a_claim_between_two_sweeps_refuses_what_is_past_its_deadline(tickets: Tickets) -> None:
     submit(tickets, "a", wait=0)
-    tickets.client.lmove("rq:queue:m", "rq:queue:m:intermediate")
+    dequeue(tickets)
     for _ in range(2):  # a resent command does no harm
-        assert tickets.claim("m", "a", "x", lease_ms=60_000, worker="w") is None
+        assert claim(tickets, "a", "x") is None
     assert tickets.get("a").state is State.FAILED
     assert tickets.get("a").started is None
     [event] = read(tickets.client, "a").events

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,17 +11,7 @@ import pytest
 from inferq import layout
 from shared import catalogue
 from shared.errors import InvalidRequest, ModelFileError, ModelNotFound
-
-
-def inferq(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "inferq", *arguments],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.commands import inferq
 
 
 @pytest.fixture
@@ -173,8 +161,8 @@ def test_a_foreign_package_in_the_way_is_named(tmp_path: Path) -> None:
 
 
 def test_a_flag_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from inferq.commands import configured
+    from inferq.commands import configure
 
     monkeypatch.setenv("INFERQ_SLOTS", "3")
-    assert configured(slots=None).slots == 3
-    assert configured(slots=5).slots == 5
+    assert configure(slots=None).slots == 3
+    assert configure(slots=5).slots == 5

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +14,7 @@ from shared.protocol import State
 from shared.ticket import Attempt
 from shared.tickets import Tickets
 from tests.calls import CHATS, chat, post_later
+from tests.commands import inferq
 from tests.stack import Stack, free_port, wait_for
 from tests.transitions import END, append, claim, dequeue, start, submit
 
@@ -38,15 +36,7 @@ def problems(tickets: Tickets) -> list[str]:
 
 
 def check(*options: str, **environ: str) -> tuple[int, str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("INFERQ_")}
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "inferq", "check", *options],
-        env={**inherited, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = inferq("check", *options, **environ)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -61,34 +51,38 @@ def test_every_state_a_job_can_be_in_balances(tickets: Tickets) -> None:
     dequeue(tickets)  # lies between the queue and its claim
     assert problems(tickets) == []
     dequeue(tickets)
-    assert claim(tickets, "later", "e3")
-    tickets.release("m", [("later", "e3")])
+    claimed = claim(tickets, "later", "e3")
+    assert claimed
+    tickets.release("m", [(claimed.job_id, "e3")])
     assert problems(tickets) == []
 
 
 @pytest.mark.parametrize(
     ("damage", "finding"),
     [
-        (("LREM", "rq:queue:m", 0, "waits"), "waits: queued, and 0 times in the queue"),
-        (("RPUSH", "rq:queue:m", "waits"), "waits: queued, and 2 times in the queue"),
+        (("DEL", "iq:waiting:m"), "waits: queued, and 0 times in the queue"),
+        (("SREM", "iq:owned:o", "waits"), "waits: queued, and not one of its owner"),
+        (("SADD", "iq:owned:o", "done"), "done: neither waits nor runs, and is listed in iq:owned:o"),
+        (("SADD", "iq:owned:p", "nobody"), "nobody: neither waits nor runs, and is listed in iq:owned:p"),
+        (("DEL", "iq:task:waits"), "waits: queued, and nothing tells what to compute"),
+        (("SET", "iq:task:done", 1), "done: completed, and its task is beside its stream"),
         (("ZREM", "iq:deadlines:m", "waits"), "waits: queued, and 0 times in the deadlines"),
         (("ZADD", "iq:leases:m", 1, "waits"), "waits: queued, and 1 times in the leases"),
-        (("RPUSH", "rq:queue:m:intermediate", "runs"), "runs: in_progress, and 1 times in the queue"),
+        (("ZADD", "iq:waiting:m", 0, "2:o:000000000002:runs"), "runs: in_progress, and 1 times in the queue"),
+        (("ZADD", "iq:waiting:m", 0, "2:o:1:runs"), "runs: does not know its place 2:o:1:runs in the queue"),
         (("ZREM", "iq:leases:m", "runs"), "runs: in_progress, and 0 times in the leases"),
         (("ZADD", "rq:wip:m", 1e300, "runs:e0"), "runs: in_progress, and 2 times in the work in progress"),
         (("HSET", "iq:job:runs", "exec", "e9"), "runs: in_progress, but not its execution"),
         (("EXPIRE", "iq:job:runs", 100), "runs: in_progress, and iq:job:runs ends in 100 s"),
-        (("DEL", "iq:events:runs"), "runs: in_progress, and has no stream"),
-        (("HSET", "iq:job:runs", "seq", 3), "runs: its ticket knows 3 events, its stream ends with 0-1"),
+        (("HSET", "iq:job:done", "seq", 3), "done: its ticket knows 3 events, its stream ends with 1-0"),
         (("DEL", "rq:job:runs"), "runs: in_progress, and rq:job:runs is missing"),
         (("PERSIST", "iq:events:done"), "done: completed, and iq:events:done never ends"),
         (("PERSIST", "iq:job:done"), "done: completed, and iq:job:done never ends"),
         (("ZADD", "iq:lingering:m", 1, "done"), "done: completed, and lingers"),
-        (("ZADD", "iq:limbo:m", 1, "done"), "done: completed, and in limbo"),
         (("DEL", "iq:job:done"), "done: has a stream without a ticket"),
         (("HSET", "rq:job:done", "a", 1), "done: completed, and rq:job:done is there"),
         (("HSET", "rq:job:nobody", "a", 1), "nobody: without a ticket, and rq:job:nobody is there"),
-        (("RPUSH", "rq:queue:m", "nobody"), "nobody: without a ticket, and 1 times in the queue"),
+        (("ZADD", "iq:waiting:m", 0, "2:o:1:nobody"), "nobody: does not know its place 2:o:1:nobody in the queue"),
         (("SET", "iq:card:workers:w", "{}"), "iq:card:workers:w: has neither an owner nor a time to live"),
         (("HSET", "iq:counts:other", "a", 1), "iq:counts:other: has neither an owner nor a time to live"),
     ],
@@ -106,12 +100,12 @@ def test_foreign_keys_are_left_alone(tickets: Tickets) -> None:
 
 def test_the_command(tickets: Tickets, valkey: Stack, tmp_path: Path) -> None:
     environ = {"INFERQ_REDIS_URL": str(valkey.settings["redis_url"])}
-    assert check(**environ) == (0, "3 jobs, 14 keys: everything balances\n", "")
-    tickets.client.rpush("rq:queue:m", "nobody\x1b[H")
+    assert check(**environ) == (0, "3 jobs, 20 keys: everything balances\n", "")
+    tickets.client.zadd("iq:waiting:m", {"2:o:1:nobody\x1b[H": 0})
     (tmp_path / "redis.url").write_text(environ["INFERQ_REDIS_URL"])
     code, output, _ = check("--data-dir", str(tmp_path))
     assert code == 1
-    assert output.splitlines()[0] == "nobody [H: without a ticket, and 1 times in the queue"
+    assert output.splitlines()[0] == "nobody [H: does not know its place 2:o:1:nobody [H in the queue"
     code, output, _ = check("--json", **environ)
     assert code == 1
     assert [finding["subject"] for finding in json.loads(output)["findings"]] == ["nobody\x1b[H"]

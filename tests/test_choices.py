@@ -11,14 +11,9 @@ from openai import BadRequestError
 
 from shared.errors import WorkerLost
 from shared.protocol import Delta, Event, Progress
-from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, said
+from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, post_later, said
 from tests.stack import Stack, wait_for
 from worker.choices import pass_over
-
-
-@pytest.fixture
-def http(echo: Stack) -> httpx.Client:
-    return echo.http()
 
 
 def texts(answer: dict[str, Any]) -> list[str]:
@@ -112,7 +107,7 @@ def test_cancelling_stops_every_choice(empty: Stack) -> None:
     empty.start_gateway()
     empty.start_worker(slots=4, echo_prefill_ms=60_000)
     http = empty.http()
-    job = http.post(CHATS, json=chat("x", n=4), headers=LATER).json()["id"]
+    job = post_later(http, "x", n=4)
     wait_for(lambda: empty.events(job), "its start")
     assert http.delete(f"/v1/jobs/{job}").json()["status"] == "cancelled"
     assert all(http.post(CHATS, json=chat("x", n=4), headers=LATER).status_code == 202 for _ in range(4))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from redis import Redis
@@ -28,7 +27,7 @@ from shared.protocol import (
     Usage,
 )
 from shared.tickets import Tickets
-from tests.stack import running
+from tests.stack import Stack
 
 ACCEPTED = Accepted(Chat("m", (Message("user", "hello"),), Sampling(7)), created=1, owner="me")
 EVENTS: list[Event] = [Delta("a", (1,)), Delta("b", (2,), finish_reason="stop", usage=Usage(1, 2)), Done(Usage(1, 2))]
@@ -84,9 +83,8 @@ UNKNOWN = {"type": "Unheard", "of": [1, {"type": "Delta"}], "at": None}
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with running(tmp_path_factory.mktemp("valkey")) as stack:
-        yield stack.redis
+def client(valkey: Stack) -> Redis:
+    return valkey.redis
 
 
 def grown(blob: bytes) -> str:

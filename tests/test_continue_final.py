@@ -9,13 +9,11 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from shared.catalogue import Model
-from shared.config import Config
 from shared.protocol import Chat, Completion, Delta, Done, Message, Sampling, Task
+from shared.registry import Ability
 from tests.answers import Running
 from tests.calls import CHATS, problem
-from tests.stack import Stack
-from tests.test_llama_cpp import TINY
+from tests.tiny import loaded
 from worker.engines.llama_cpp import LlamaCppEngine
 
 USER, BEGUN = {"role": "user", "content": "one two three"}, {"role": "assistant", "content": "one two"}
@@ -23,15 +21,9 @@ PAIR = {"continue_final_message": True, "add_generation_prompt": False}
 
 
 @pytest.fixture(scope="module")
-def http(echo: Stack) -> httpx.Client:
-    return echo.http()
-
-
-@pytest.fixture(scope="module")
 def engine() -> Iterator[LlamaCppEngine]:
-    engine = LlamaCppEngine(Model("tiny", "", TINY, "llama.cpp", None), Config(slots=1, threads=1))
-    yield engine
-    engine.close()
+    with loaded() as engine:
+        yield engine
 
 
 def asked(http: httpx.Client, messages: list[dict[str, str]], **more: Any) -> str:
@@ -85,13 +77,9 @@ def test_llama_cpp_goes_on_where_the_message_ends(engine: LlamaCppEngine) -> Non
 def test_a_chat_format_gives_a_model_its_template_and_its_stops(tmp_path: Path) -> None:
     form = tmp_path / "form.jinja"
     form.write_text("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<a>")
-    model = Model("tiny", "", TINY, "llama.cpp", None, chat_format=str(form))
-    engine = LlamaCppEngine(model, Config(slots=1, threads=1))
-    try:
-        assert "chat" in engine.card.capabilities
+    with loaded(chat_format=str(form)) as engine:
+        assert Ability.CHAT in engine.card.abilities
         sampling = Sampling(seed=1, max_tokens=12, temperature=0.0, ignore_eos=True)
         chat = list(engine.run(Chat("tiny", (Message("user", "hi"),), sampling), Running()))
         same = list(engine.run(Completion("tiny", ("<user>hi<a>",), sampling), Running()))
         assert [e.text for e in chat if isinstance(e, Delta)] == [e.text for e in same if isinstance(e, Delta)]
-    finally:
-        engine.close()

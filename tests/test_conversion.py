@@ -8,7 +8,6 @@ import struct
 import tracemalloc
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,40 +17,18 @@ import pytest
 from gguf import GGUFReader
 from safetensors.numpy import load_file, save_file
 
-from shared.catalogue import Model
-from shared.config import Config
 from shared.errors import ModelFileError
-from shared.protocol import Completion, Delta, Sampling
-from tests.fixtures.make_legacy import FOLDERS, KINDS, MODELS, write
-from worker.engines.llama_cpp import LlamaCppEngine
+from tests.fixtures.make_legacy import FOLDERS, GENUINE, KINDS, MODELS, REFERENCE, write
+from tests.tiny import likeliest, loaded
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.architectures.mapping import Hyper
 from worker.formats.checkpoint import convert
 from worker.formats.legacy import read_legacy
-from worker.formats.repack import repack, repacked
-
-REFERENCE = json.loads((MODELS / "reference.json").read_text())
-GENUINE = sorted((MODELS / "rustformers").iterdir())
-
-
-class Running:
-    cancelled = False
-
-    def on_cancel(self, callback: Any) -> None:
-        """Nobody cancels."""
-
-
-def loaded(path: Path, architecture: str = "") -> closing[LlamaCppEngine]:
-    model = Model("tiny", "", path, "llama.cpp", None, architecture=architecture)
-    return closing(LlamaCppEngine(model, Config(slots=1, threads=1)))
+from worker.formats.repack import provide_gguf, repack
 
 
 def greedy(path: Path, ids: Sequence[int] = REFERENCE["ids"]) -> list[int]:
-    """The 16 likeliest tokens after a prompt."""
-    sampling = Sampling(seed=1, max_tokens=16, temperature=0.0, ignore_eos=True)
-    with loaded(path) as engine:
-        events = engine.run(Completion("tiny", (tuple(ids),), sampling, token_ids=True), Running())
-        return [token for event in events if isinstance(event, Delta) for token in event.tokens]
+    return likeliest(path, ids, 16)
 
 
 def expected(architecture: str) -> list[int]:
@@ -145,13 +122,13 @@ class TestTheCache:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         source = write("gptj", "Q4_0", tmp_path / "model.bin")
         reports: list[tuple[int, int]] = []
-        first = repacked(source, progress=lambda *report: reports.append(report))
+        first = provide_gguf(source, progress=lambda *report: reports.append(report))
         assert reports[-1][0] == reports[-1][1] > 0
         born = first.stat().st_mtime_ns
-        assert repacked(source) == first
+        assert provide_gguf(source) == first
         assert first.stat().st_mtime_ns == born
         write("gptj", "Q8_0", source)
-        assert repacked(source) != first
+        assert provide_gguf(source) != first
 
     def test_the_engine_takes_the_legacy_file_itself(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -161,7 +138,7 @@ class TestTheCache:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         source, makers = write("gptj", "Q4_0", tmp_path / "model.bin"), set()
         with ThreadPoolExecutor(4) as pool:
-            made = list(pool.map(lambda i: repacked(source, progress=lambda *_: makers.add(i)), range(4)))
+            made = list(pool.map(lambda i: provide_gguf(source, progress=lambda *_: makers.add(i)), range(4)))
         assert len(set(made)) == len(makers) == 1
 
     def test_what_is_refused_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +146,7 @@ class TestTheCache:
         source = write("gptj", "Q4_0", tmp_path / "model.bin")
         source.write_bytes(source.read_bytes()[:-100])
         with pytest.raises(ModelFileError, match="truncated"):
-            repacked(source)
+            provide_gguf(source)
         assert [path.suffix for path in (tmp_path / "cache").rglob("*") if path.is_file()] in ([], [".lock"])
 
 

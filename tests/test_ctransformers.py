@@ -8,7 +8,7 @@ import shutil
 import signal
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,17 +22,17 @@ from safetensors.numpy import load_file, save_file
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, JobCancelled, ModelFileError
-from shared.protocol import Chat, Completion, Delta, Done, Event, Message, Progress, Prompt, Sampling, Task
-from tests.answers import Running, deltas, text, tokens
+from shared.protocol import Chat, Completion, Done, Message, Progress, Prompt, Sampling
+from tests.answers import Running, deltas, run, text, tokens
 from tests.calls import said
-from tests.fixtures.make_legacy import FOLDERS, MODELS, write
+from tests.fixtures.make_legacy import FOLDERS, MODELS, REFERENCE, write
 from tests.stack import Stack
+from tests.tiny import TINY
 from worker import chat_formats
 from worker.engines.ctransformers import CtransformersEngine
-from worker.engines.ctransformers_text import Text
+from worker.engines.ctransformers_text import LegacyText
 from worker.formats.legacy import read_legacy
 
-REFERENCE = json.loads((MODELS / "reference.json").read_text())
 IDS = tuple(REFERENCE["ids"])
 
 
@@ -54,10 +54,6 @@ def engine(file: Path) -> Iterator[CtransformersEngine]:
 
 def completion(prompt: Prompt = IDS, **sampling: Any) -> Completion:
     return Completion("tiny", (prompt,), Sampling(**{"seed": 1, "max_tokens": 16, "ignore_eos": True, **sampling}))
-
-
-def run(engine: CtransformersEngine, task: Task, past: Sequence[Delta] = ()) -> list[Event]:
-    return list(engine.run(task, Running(), past))
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gptj", "gptneox", "mpt"])
@@ -109,7 +105,7 @@ def test_what_it_cannot_run_is_refused(tmp_path: Path, file: Path) -> None:
     with pytest.raises(ModelFileError, match="no bloom"):
         loaded(write("bloom", "F16", tmp_path / "model.bin"))
     with pytest.raises(ModelFileError, match=r"GGUF files are run by the engine llama\.cpp"):
-        loaded(Path(__file__).parent / "fixtures" / "tiny-llama.gguf")
+        loaded(TINY)
     with pytest.raises(ModelFileError, match="does not read gptj in files of the kind ggjt"):
         loaded(write("gptj", "F16", tmp_path / "ggjt.bin", "ggjt"))
     (tmp_path / "cut.bin").write_bytes(file.read_bytes()[:-1])
@@ -268,7 +264,7 @@ def test_replits_spaces_and_the_ends_of_dolly(file: Path) -> None:
         vocabulary=tuple(word.encode() for word in vocabulary),
         scores=tuple(-float(i) for i in range(len(vocabulary))),
     )
-    text = Text(legacy)
+    text = LegacyText(legacy)
     assert text.tokens(" def x") == [1, 2, 3]
     assert b"".join(map(text.bytes_of, (1, 2, 3))) == b" def x"
     assert text.tokens("x### Instruction:x") == [3, 5, 3]
@@ -282,7 +278,7 @@ def test_a_text_that_goes_on_gets_no_space_before_it(file: Path) -> None:
         vocabulary=(b"<unk>", b"<s>", b"</s>", b" d", b"d", b" "),
         scores=(0.0, 0.0, 0.0, -1.0, -2.0, -3.0),
     )
-    text = Text(legacy)
+    text = LegacyText(legacy)
     assert text.tokens("d")[-1:] == [3]
     assert text.more("d") == [4]
     assert text.more("") == []

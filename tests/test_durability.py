@@ -22,28 +22,21 @@ from shared.protocol import Accepted, Completion, Sampling
 from shared.scripts import script
 from shared.tickets import Tickets
 from tests.calls import CHATS, ENDLESS, LATER, chat, post_later, problem
+from tests.logged import Logged
 from tests.stack import Process, Stack, wait_for
 
 SHIM = Path(__file__).parent / "fixtures" / "slow_fsync.c"
 
 
-class Logged(Stack):
-    """A stack whose log can be read."""
+class OneSlot(Logged):
+    """A worker of one slot and a hundred tokens a second, and whatever options of Valkey a test is about."""
 
     def __init__(self, directory: Path, *valkey_options: str, **settings: Any) -> None:
-        self.output = directory / "output"
         self.valkey_options = valkey_options
         super().__init__(directory, slots=1, lease=2, echo_rate=100, max_queue=100_000, **settings)
 
-    def _start(self, command: list[str], **options: Any) -> Process:
-        with self.output.open("ab") as file:
-            return super()._start(command, **{"stderr": file, **options})
 
-    def log(self) -> str:
-        return self.output.read_text()
-
-
-class SlowDisk(Logged):
+class SlowDisk(OneSlot):
     """A stack whose Valkey believes that an fsync takes `fsync_ms`."""
 
     def __init__(self, directory: Path) -> None:
@@ -157,8 +150,8 @@ def test_the_same_sigkill_loses_jobs_that_were_not_confirmed(disk: SlowDisk) -> 
 
 
 @contextmanager
-def serving(directory: Path, *valkey_options: str) -> Iterator[Logged]:
-    stack = Logged(directory, *valkey_options)
+def serving(directory: Path, *valkey_options: str) -> Iterator[OneSlot]:
+    stack = OneSlot(directory, *valkey_options)
     try:
         stack.start_gateway(processes=1)
         stack.start_worker()

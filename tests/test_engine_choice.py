@@ -7,11 +7,9 @@ from pathlib import Path
 import httpx2 as httpx
 
 from tests.calls import COMPLETIONS
-from tests.test_catalogue import inferq
-from tests.test_up import up
-
-GENUINE = sorted((Path(__file__).parent / "fixtures" / "models" / "rustformers").glob("*.bin"))
-"""Written by rustformers' own code."""
+from tests.commands import inferq
+from tests.fixtures.make_legacy import GENUINE
+from tests.up import up
 
 
 def test_genuine_files_are_served(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,14 @@ from msgspec.structs import replace
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, HostDied, HostUnavailable, InvalidRequest, JobCancelled
-from shared.protocol import Chat, Completion, Delta, Event, Message, Prompt, Sampling, Task
-from tests.answers import Running, deltas, finish, text, tokens
+from shared.protocol import Chat, Completion, Delta, Message, Prompt, Sampling
+from shared.registry import Ability
+from tests.answers import Running, deltas, finish, host_of, run, text, tokens
 from tests.fixtures.make_legacy import write
 from tests.stack import wait_for
+from tests.tiny import TINY
 from worker import engines
 from worker.engines import UNTOLD, Engine
-
-TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
 
 
 @dataclass(frozen=True)
@@ -80,17 +80,15 @@ def chat(said: str) -> Chat:
     return Chat("tiny", (Message("user", said),), Sampling(seed=1, max_tokens=MOST, temperature=0.0))
 
 
-def run(engine: Engine, task: Task, past: Sequence[Delta] = ()) -> list[Event]:
-    return list(engine.run(task, Running(), past))
-
-
 def serves(engine: Engine) -> bool:
     return finish(run(engine, completion()))[1].usage.completion_tokens == MOST
 
 
 def test_the_card_tells_models_apart(engine: Engine, tmp_path: Path) -> None:
     card = engine.card
-    assert {"completion", "chat", "continue"} == set(card.capabilities)
+    assert set(card.abilities) == {Ability.COMPLETION, Ability.CHAT}
+    assert engine.continues(completion())
+    assert engine.continues(chat(PROMPT))
     assert (card.id, card.context, card.slots) == ("tiny", CONTEXT, 1)
     [entry] = [entry for entry in ENGINES if entry.engine == card.engine]
     with closing(load(entry, tmp_path)) as same:
@@ -233,11 +231,6 @@ def test_no_more_is_scored_than_fits(model: Engine) -> None:
 
 
 # The host's faults
-
-
-def host_of(engine: Engine) -> int:
-    pid: int = engine.host_pid  # type: ignore[attr-defined]  # of engines with a host
-    return pid
 
 
 @pytest.mark.parametrize("entry", WITH_MODEL, ids=named)

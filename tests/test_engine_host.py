@@ -16,8 +16,9 @@ import pytest
 
 from shared.errors import HostDied
 from tests.stack import wait_for
-from worker.engines.host import EngineHost, never
-from worker.engines.llama_cpp_client import Client
+from tests.tiny import TINY
+from worker.engines.host import EngineHost
+from worker.engines.llama_cpp_server import LlamaServer
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = """
@@ -83,7 +84,7 @@ def tell(process: subprocess.Popen[str]) -> None:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "model.gguf"
-    shutil.copy(ROOT / "tests" / "fixtures" / "tiny-llama.gguf", path)
+    shutil.copy(TINY, path)
     return path
 
 
@@ -177,6 +178,6 @@ def test_the_log_of_a_host_stays_short(model: Path, private: Path) -> None:
 def test_an_event_that_ends_within_a_character_is_the_hosts_death(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with contextlib.closing(EngineHost("tests.fixtures.cut_host", "cut", {})) as host:
-        client = Client(host, "key")
+        server = LlamaServer(host, "key")
         with pytest.raises(HostDied, match="ended with status 0"):
-            list(client.stream("/completion", {}, never, lambda _: None))
+            list(server.stream("/completion", {}))

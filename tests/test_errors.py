@@ -28,16 +28,6 @@ def unharmed(echo: Stack) -> Iterator[None]:
     assert echo.http().post(CHATS, json=chat("Hello")).json()["choices"][0]["message"]["content"] == "Hello"
 
 
-@pytest.fixture(scope="module")
-def http(echo: Stack) -> httpx.Client:
-    return echo.http()
-
-
-@pytest.fixture(scope="module")
-def client(echo: Stack) -> OpenAI:
-    return echo.client()
-
-
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("more", "param", "code"),

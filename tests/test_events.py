@@ -6,13 +6,14 @@ import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import httpx2 as httpx
 import pytest
 
-from shared import registry
-from tests.calls import CHATS, LATER, chat, completion, data, problem, spoken
+from shared import registry, streams
+from shared.protocol import Accepted, Chat, Message, Options, Sampling
+from shared.tickets import Tickets
+from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, post_later, problem, spoken
 from tests.stack import Stack, wait_for
 
 TEXT = " ".join(str(number) for number in range(60))
@@ -39,25 +40,14 @@ def follow(http: httpx.Client, job: str, after: str | None = None) -> list[tuple
         return list(events(answer.iter_lines()))
 
 
-def submit(http: httpx.Client, body: dict[str, Any] | None = None) -> str:
-    answer = http.post(CHATS, json=body or chat(TEXT), headers=LATER)
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["id"])
-
-
 def text(found: Iterable[tuple[str, str]]) -> str:
     return spoken(data(f"data: {value}" for _, value in found))
 
 
 @pytest.fixture
-def http(echo: Stack) -> httpx.Client:
-    return echo.http()
-
-
-@pytest.fixture
 def done(echo: Stack, http: httpx.Client) -> str:
     """A finished job."""
-    job = submit(http)
+    job = post_later(http, TEXT)
     wait_for(lambda: echo.state(job) == "completed", "its end")
     return job
 
@@ -98,7 +88,7 @@ def test_many_follow_a_running_job_from_its_beginning_through_every_process(empt
 def test_what_a_cut_reader_read_and_the_rest_are_the_whole(empty: Stack) -> None:
     gateway = empty.start_gateway()
     empty.start_worker(echo_rate=30)
-    job = submit(empty.http())
+    job = post_later(empty.http(), TEXT)
     read: list[tuple[str, str]] = []
     try:
         with empty.http().stream("GET", f"/v1/jobs/{job}/events") as answer:
@@ -121,7 +111,7 @@ def test_a_reader_that_leaves_cancels_nothing(empty: Stack) -> None:
     empty.start_gateway()
     empty.start_worker(echo_rate=60)
     http = empty.http()
-    job = submit(http)
+    job = post_later(http, TEXT)
     with http.stream("GET", f"/v1/jobs/{job}/events") as answer:
         next(events(answer.iter_lines()))
     assert text(follow(http, job)) == TEXT
@@ -129,7 +119,7 @@ def test_a_reader_that_leaves_cancels_nothing(empty: Stack) -> None:
 
 
 def test_failed_and_cancelled_jobs_end_with_their_error(echo: Stack, http: httpx.Client) -> None:
-    job = submit(http, chat("word " * 40_000))
+    job = post_later(http, "word " * 40_000)
     wait_for(lambda: echo.state(job) == "failed", "its end")
     [(event_id, error)] = follow(http, job)
     assert event_id.startswith("1-")
@@ -157,3 +147,29 @@ def test_bad_ids(http: httpx.Client, done: str) -> None:
     for wrong in ("x", "1.x", "-1", "1.2.3"):
         answer = http.get(f"/v1/jobs/{done}/events", headers={"Last-Event-ID": wrong})
         assert problem(answer, 400)["param"] == "Last-Event-ID"
+
+
+def test_a_job_keeps_its_format_and_options(echo: Stack, http: httpx.Client, done: str) -> None:
+    accepted = streams.accepted(echo.redis, done)
+    assert (accepted.format, accepted.options) == ("openai.chat", Options())
+    answer = http.post(
+        COMPLETIONS, json=completion("x", stream=True, stream_options={"include_usage": True}), headers=LATER
+    )
+    accepted = streams.accepted(echo.redis, answer.json()["id"])
+    assert (accepted.format, accepted.options) == ("openai.completion", Options(stream=True, include_usage=True))
+
+
+@pytest.mark.parametrize("name", ["", "smoke-signals"], ids=["none", "unknown"])
+def test_a_job_of_another_version_is_answered_if_its_format_is_known(
+    echo: Stack, http: httpx.Client, name: str
+) -> None:
+    task, job = Chat("echo", (Message("user", TEXT),), Sampling(1)), f"format-{name}"
+    tickets = Tickets(echo.redis)
+    tickets.submit(job, Accepted(task, created=1, format=name), reply="", max_queue=10, wait=60, keep=60)
+    wait_for(lambda: echo.state(job) == "completed", "its end")
+    if name:
+        assert problem(http.get(f"/v1/jobs/{job}"), 503)["code"] == "other_version"
+        assert problem(http.get(f"/v1/jobs/{job}/events"), 503)["code"] == "other_version"
+    else:
+        assert http.get(f"/v1/jobs/{job}").json()["result"]["object"] == "chat.completion"
+        assert text(follow(http, job)) == TEXT

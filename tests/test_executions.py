@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,14 @@ import pytest
 from shared.protocol import Delta, Event, Progress
 from shared.ticket import Answer
 from shared.tickets import Tickets
-from tests.calls import CHATS, COMPLETIONS, LATER, chat, post_later, problem, raw_post, submitted
+from tests.calls import CHATS, COMPLETIONS, ask, chat, post_later, problem, raw_post, read, submit, submitted
 from tests.losses import copy_of, go_back
 from tests.stack import Stack, children, wait_for
-from tests.test_reconcile import ask, read
+from tests.tiny import TINY
 from tests.transitions import append
 
 WORDS = " ".join(f"w{i}" for i in range(14))
 GPTJ = Path(__file__).parent / "fixtures" / "models" / "rustformers" / "gptj-Q4_0-GGJT.bin"
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as pool:
-        yield pool
 
 
 def serve(stack: Stack) -> None:
@@ -185,7 +178,7 @@ def test_a_worker_whose_engine_does_not_come_back_hands_its_jobs_back(
     assert empty.http().post(COMPLETIONS, json=body).status_code == 200
     [host] = children(first)
     os.kill(host, signal.SIGSTOP)
-    job_id = str(empty.http().post(COMPLETIONS, json=body, headers=LATER).json()["id"])
+    job_id = submit(empty.http(), COMPLETIONS, body)
     wait_for(lambda: empty.state(job_id) == "in_progress", "its start")
     cached = list((tmp_path / "cache").rglob("*.gguf"))
     assert cached
@@ -202,21 +195,20 @@ def test_a_worker_whose_engine_does_not_come_back_hands_its_jobs_back(
 
 def test_a_model_of_another_file_goes_on_by_the_text(empty: Stack) -> None:
     """Its tokens mean something else there: llama.cpp would refuse these, or say something of its own."""
-    tiny = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
     empty.start_gateway()
-    empty.start_worker(str(tiny), slots=1)
+    empty.start_worker(str(TINY), slots=1)
     name = next(iter(empty.workers())).rpartition("-")[0]
     empty.worker.terminate()
     empty.worker.wait(20)
     body = {"model": name, "prompt": "once", "max_tokens": 12, "temperature": 0}
-    job_id = str(empty.http().post(COMPLETIONS, json=body, headers=LATER).json()["id"])
+    job_id = submit(empty.http(), COMPLETIONS, body)
     tickets = Tickets(empty.redis)
     empty.redis.lmove(f"rq:queue:{name}", f"rq:queue:{name}:intermediate")
     assert tickets.claim(name, job_id, "x-ffffffff", lease_ms=60_000, worker="another")
     sent = Delta(" upon a", (10**6, 10**6 + 1))
     assert append(tickets, job_id, "x-ffffffff", 1, sent, model=name) == (Answer.OK, 1)
     assert tickets.release(name, [(job_id, "x-ffffffff")]) == 1
-    empty.start_worker(str(tiny), slots=1)
+    empty.start_worker(str(TINY), slots=1)
     wait_for(lambda: empty.state(job_id) in ("completed", "failed"), "its end")
     job = empty.http().get(f"/v1/jobs/{job_id}").json()
     assert job["status"] == "completed", job

@@ -15,6 +15,7 @@ import pytest
 from openai import APIError, OpenAI
 from rq import Queue, Worker
 
+from tests.calls import COMPLETIONS, completion, submit
 from tests.stack import Process, Stack, wait_for
 
 WORDS = " ".join(f"word{i}" for i in range(12))
@@ -33,12 +34,9 @@ def ask(client: OpenAI, marker: int) -> tuple[str, str | None]:
     return text, None
 
 
-def submit(stack: Stack, text: str) -> str:
+def complete_later(stack: Stack, text: str) -> str:
     """A job that nobody waits for."""
-    body = {"model": "echo", "prompt": text, "max_tokens": 1000}
-    answer = stack.http().post("/v1/completions", json=body, headers={"Prefer": "respond-async"})
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["id"])
+    return submit(stack.http(), COMPLETIONS, completion(text))
 
 
 def result(stack: Stack, job_id: str) -> str:
@@ -111,7 +109,7 @@ class TestKilledWorker:
 def test_a_frozen_worker_is_fenced_when_it_wakes_and_serves_on(empty: Stack) -> None:
     empty.start_gateway()
     frozen, name = named(empty, echo_prefill_ms=1500)
-    jobs = [submit(empty, f"{i} {WORDS}") for i in range(4)]
+    jobs = [complete_later(empty, f"{i} {WORDS}") for i in range(4)]
     wait_for(lambda: len(running_on(empty, name)) == 4, "four jobs on it")
     frozen.send_signal(signal.SIGSTOP)
     other, _ = named(empty)
@@ -121,7 +119,7 @@ def test_a_frozen_worker_is_fenced_when_it_wakes_and_serves_on(empty: Stack) -> 
     frozen.send_signal(signal.SIGCONT)
     other.terminate()
     other.wait(20)
-    assert result(empty, submit(empty, "after")) == "after"
+    assert result(empty, complete_later(empty, "after")) == "after"
     assert frozen.poll() is None
     assert {job: empty.events(job) for job in jobs} == before
     assert [result(empty, job) for job in jobs] == [f"{i} {WORDS}" for i in range(4)]
@@ -135,7 +133,7 @@ def test_streams_and_jobs_outlive_a_killed_redis(empty: Stack) -> None:
         answers = [pool.submit(ask, client, i) for i in range(4)]
         hit = wait_for(lambda: len(running_on(empty, name)) == 4 and running_on(empty, name), "four streams")
         wait_for(lambda: all(empty.events(job) for job in hit), "text of each")
-        queued = [submit(empty, f"{i} {WORDS}") for i in range(2)]
+        queued = [complete_later(empty, f"{i} {WORDS}") for i in range(2)]
         empty.valkey.kill()
         empty.valkey.wait()
         time.sleep(1.5)
@@ -148,7 +146,7 @@ def test_streams_and_jobs_outlive_a_killed_redis(empty: Stack) -> None:
 def test_queued_jobs_outlive_everything(empty: Stack) -> None:
     gateway = empty.start_gateway()
     worker, _ = named(empty, slots=1, echo_prefill_ms=60_000)
-    jobs = [submit(empty, f"{i} {WORDS}") for i in range(5)]
+    jobs = [complete_later(empty, f"{i} {WORDS}") for i in range(5)]
     wait_for(lambda: list(empty.jobs().values()).count("in_progress") == 1, "one running")
     for process in (worker, gateway, empty.valkey):
         process.kill()
@@ -164,7 +162,7 @@ class TestStoppedWorker:
     def test_finishes_what_it_can_within_its_grace(self, empty: Stack) -> None:
         empty.start_gateway()
         worker, name = named(empty, slots=2, echo_rate=10, grace=20)
-        jobs = [submit(empty, f"{i} {WORDS}") for i in range(3)]
+        jobs = [complete_later(empty, f"{i} {WORDS}") for i in range(3)]
         wait_for(lambda: len(running_on(empty, name)) == 2, "two running")
         worker.terminate()
         assert worker.wait(20) == 0
@@ -174,7 +172,7 @@ class TestStoppedWorker:
     def test_hands_the_rest_back_in_order(self, empty: Stack) -> None:
         empty.start_gateway()
         worker, name = named(empty, slots=3, echo_prefill_ms=60_000, grace=0)
-        jobs = [submit(empty, f"{i} {WORDS}") for i in range(5)]
+        jobs = [complete_later(empty, f"{i} {WORDS}") for i in range(5)]
         wait_for(lambda: len(running_on(empty, name)) == 3, "three running")
         worker.terminate()
         assert worker.wait(20) == 0
@@ -189,7 +187,7 @@ class TestStoppedWorker:
     def test_stops_while_redis_is_away(self, empty: Stack) -> None:
         empty.start_gateway()
         worker, name = named(empty, echo_prefill_ms=60_000, grace=0)
-        submit(empty, WORDS)
+        complete_later(empty, WORDS)
         wait_for(lambda: running_on(empty, name), "one running")
         empty.valkey.kill()
         empty.valkey.wait()
@@ -203,7 +201,7 @@ def test_strange_queue_entries_kill_no_worker(empty: Stack) -> None:
     foreign = Queue("echo", connection=empty.redis).enqueue("os.system", "touch /tmp/never")
     for entry in (b"", b"\xff\xfe", b"no-such-job", b"x" * 10_000):
         empty.redis.rpush("rq:queue:echo", entry)
-    assert result(empty, submit(empty, "after")) == "after"
+    assert result(empty, complete_later(empty, "after")) == "after"
     assert worker.poll() is None
     assert foreign.get_status() == "queued"  # nobody ran it
     wait_for(lambda: not empty.redis.llen("rq:queue:echo:intermediate"), "the sweep of what is no job's id")
@@ -212,7 +210,7 @@ def test_strange_queue_entries_kill_no_worker(empty: Stack) -> None:
 def test_rqs_own_tools_see_the_worker_and_the_queue(empty: Stack) -> None:
     empty.start_gateway()
     _, name = named(empty, slots=1, echo_prefill_ms=60_000, grace=0)
-    running, waiting = submit(empty, "one"), submit(empty, "two")
+    running, waiting = complete_later(empty, "one"), complete_later(empty, "two")
     wait_for(lambda: empty.state(running) == "in_progress", "the first job")
     [worker] = Worker.all(connection=empty.redis)
     assert worker.name == name.decode()
@@ -232,4 +230,4 @@ def test_a_slot_is_not_lost_to_clients_that_leave(empty: Stack) -> None:
         next(iter(stream))
         stream.close()
     wait_for(lambda: set(empty.jobs().values()) == {"cancelled"}, "three cancelled jobs")
-    assert result(empty, submit(empty, "next")) == "next"
+    assert result(empty, complete_later(empty, "next")) == "next"

@@ -48,7 +48,7 @@ USAGE = {
     "total_tokens": 8,
     "prompt_tokens_details": {"cached_tokens": 2},
 }
-HEAD = {"id": "j", "created": 1_700_000_000, "model": "m"}
+HEAD = {"id": "j", "created": 1_700_000_000, "model": "m", "service_tier": "default"}
 
 
 def chunked(wire: Format, accepted: Accepted, events: Iterable[Event], include_usage: bool) -> Iterator[dict[str, Any]]:
@@ -170,7 +170,7 @@ def test_a_job_is_answered_in_its_format() -> None:
     assert format_of(ACCEPTED) is usual_format(ACCEPTED.task) is CHAT
     assert format_of(ACCEPTED_TEXT) is usual_format(ACCEPTED_TEXT.task) is COMPLETION
     with pytest.raises(NotUnderstood):
-        format_of(replace(ACCEPTED, format="smoke.signals"))
+        format_of(replace(ACCEPTED, format="smoke-signals"))
 
 
 def test_frames_may_have_names() -> None:

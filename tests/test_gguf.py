@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from shared.errors import ModelFileError
-from worker.formats.gguf import Array, read_header
+from tests.tiny import TINY
+from worker.formats.gguf import MetadataArray, read_header
 
-TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
 U32, BOOL, STRING, ARRAY = 4, 7, 8, 9
 F16, Q4_0 = 1, 2
 
@@ -79,7 +79,7 @@ def test_a_sound_file_is_read() -> None:
     assert header.chat_template is not None
     assert header.chat_template.startswith("{{ bos_token }}")
     tokens = header.metadata["tokenizer.ggml.tokens"]
-    assert isinstance(tokens, Array)
+    assert isinstance(tokens, MetadataArray)
     assert tokens.count == 512
     embeddings = next(t for t in header.tensors if t.name == "token_embd.weight")
     assert (embeddings.shape, embeddings.kind, embeddings.size) == ((128, 512), F16, 128 * 512 * 2)

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from tests.test_catalogue import inferq
-from tests.test_up import up
+from tests.commands import inferq
+from tests.tiny import TINY
+from tests.up import up
 
-TINY = (Path(__file__).parent / "fixtures" / "tiny-llama.gguf").read_bytes()
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 REPOSITORY = "org/tiny"
 FILE = "sub/tiny.gguf"
@@ -80,7 +80,7 @@ class HubServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Hub)
         self.requests: list[str] = []
-        self.content, self.commit = TINY, COMMIT
+        self.content, self.commit = TINY.read_bytes(), COMMIT
         self.breaks = 0
         """How many downloads break off in the middle."""
 
@@ -124,14 +124,14 @@ def test_it_is_fetched_once_and_asked_for_again_by_pull(hub: HubServer, environ:
     pulled = inferq("pull", "tiny", **environ)
     assert pulled.returncode == 0, pulled.stderr
     file = Path(pulled.stdout.strip())
-    assert file.read_bytes() == TINY
+    assert file.read_bytes() == TINY.read_bytes()
     assert Path(environ["HF_HOME"]) in file.parents
     path = f"/{REPOSITORY}/resolve/main/{FILE}"
     assert hub.requests == [f"HEAD {path}", f"GET {path}"]
     assert str(file) in inferq("models", **environ).stdout
     assert inferq("pull", "tiny", **environ).stdout == pulled.stdout
     assert hub.requests[2:] == [f"HEAD {path}"]
-    hub.content, hub.commit = TINY + b"newer", COMMIT[::-1]
+    hub.content, hub.commit = TINY.read_bytes() + b"newer", COMMIT[::-1]
     assert Path(inferq("pull", "tiny", **environ).stdout.strip()).read_bytes() == hub.content
 
 
@@ -141,7 +141,7 @@ def test_a_revision(hub: HubServer, environ: dict[str, str]) -> None:
 
 
 def test_a_download_that_breaks_is_taken_up_where_it_broke(hub: HubServer, environ: dict[str, str]) -> None:
-    hub.content, hub.breaks = TINY + bytes(24 << 20), 1
+    hub.content, hub.breaks = TINY.read_bytes() + bytes(24 << 20), 1
     pulled = inferq("pull", "tiny", **environ)
     assert pulled.returncode == 0, pulled.stderr
     assert Path(pulled.stdout.strip()).read_bytes() == hub.content
@@ -178,7 +178,7 @@ def test_a_token_opens_what_is_private(environ: dict[str, str]) -> None:
 def test_a_file_with_another_hash_is_refused(environ: dict[str, str]) -> None:
     pulled = inferq("pull", "vouched", **environ)
     assert pulled.returncode == 1
-    assert f"has sha256 {hashlib.sha256(TINY).hexdigest()}, expected 000" in pulled.stderr
+    assert f"has sha256 {hashlib.sha256(TINY.read_bytes()).hexdigest()}, expected 000" in pulled.stderr
 
 
 def test_without_the_hub_the_cache_will_do(hub: HubServer, environ: dict[str, str]) -> None:

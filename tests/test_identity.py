@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.catalogue import Model
 from shared.config import Config
-from tests.test_llama_cpp import TINY, tiny
+from tests.tiny import TINY, tiny
 from worker.engines.llama_cpp import LlamaCppEngine
 from worker.formats.identity import digest, identity
 
@@ -22,7 +22,7 @@ def test_other_weights_and_other_rope_settings_are_another_model(tmp_path: Path)
     content = bytearray(TINY.read_bytes())
     content[-1] ^= 1
     (tmp_path / "other.gguf").write_bytes(content)
-    assert len({of(tiny(TINY)), of(tiny(tmp_path / "other.gguf")), of(replace(tiny(TINY), rope_freq_scale=0.5))}) == 3
+    assert len({of(tiny()), of(tiny(tmp_path / "other.gguf")), of(replace(tiny(), rope_freq_scale=0.5))}) == 3
 
 
 def test_a_vocabulary_counts_also_where_no_sample_of_the_file_is_taken(tmp_path: Path) -> None:

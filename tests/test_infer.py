@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from tests.stack import children, wait_for
+from tests.tiny import TINY
 
-TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
 PROMPT = "Hello world, this is a prompt"
 INFER = (sys.executable, "-P", "-m", "inferq", "infer")
 

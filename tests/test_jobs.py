@@ -12,7 +12,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.calls import CHATS, COMPLETIONS, ENDLESS, LATER, busy, chat, completion, post_later, problem, said
+from tests.calls import CHATS, COMPLETIONS, ENDLESS, LATER, busy, chat, completion, job, post_later, problem, said
 from tests.stack import Stack, running, wait_for
 
 TEXT = "an answer of six words altogether"
@@ -20,29 +20,12 @@ TOO_LONG = "word " * 6000
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A worker of one slot and a hundred tokens a second; two jobs may wait for it."""
     with running(tmp_path_factory.mktemp("jobs"), context=5000, max_queue=2) as stack:
         stack.start_gateway()
         stack.start_worker(slots=1, echo_rate=100)
         yield stack
-
-
-@pytest.fixture(scope="module")
-def http(slow: Stack) -> httpx.Client:
-    return slow.http()
-
-
-@pytest.fixture(scope="module")
-def client(slow: Stack) -> OpenAI:
-    return slow.client()
-
-
-def job(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    response = http.get(f"/v1/jobs/{job_id}")
-    assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
 
 
 def ended(http: httpx.Client, job_id: str) -> dict[str, Any]:
@@ -82,8 +65,8 @@ def test_the_result_is_what_the_endpoint_answers(
     assert shape(done["result"]) == shape(http.post(path, json=body).json())
 
 
-def test_a_job_from_its_queue_to_its_end(slow: Stack, http: httpx.Client) -> None:
-    with busy(slow):
+def test_a_job_from_its_queue_to_its_end(stack: Stack, http: httpx.Client) -> None:
+    with busy(stack):
         job_id = post_later(http, "word " * 150)
         behind = post_later(http, TEXT)
         waiting = job(http, job_id)
@@ -124,15 +107,15 @@ def test_a_failed_job(http: httpx.Client) -> None:
     assert (error["type"], error["param"], error["code"]) == expected
 
 
-def test_what_is_refused_makes_no_job(slow: Stack, http: httpx.Client) -> None:
-    known = slow.jobs()
+def test_what_is_refused_makes_no_job(stack: Stack, http: httpx.Client) -> None:
+    known = stack.jobs()
     problem(http.post(CHATS, json=chat("Hello", n=0), headers=LATER), 400)
     problem(http.post(CHATS, json=chat("Hello", model="gpt-9"), headers=LATER), 404)
-    assert slow.jobs().keys() == known.keys()
+    assert stack.jobs().keys() == known.keys()
 
 
-def test_cancelling(slow: Stack, http: httpx.Client) -> None:
-    with busy(slow):
+def test_cancelling(stack: Stack, http: httpx.Client) -> None:
+    with busy(stack):
         queued = post_later(http, TEXT)
         gone = cancel(http, queued)
         assert (gone["status"], gone["queue_position"], gone["result"]) == ("cancelled", None, None)
@@ -149,22 +132,22 @@ def test_cancelling(slow: Stack, http: httpx.Client) -> None:
     assert job(http, completed)["status"] == "completed"
 
 
-def test_a_client_that_waits_for_a_cancelled_job(slow: Stack, http: httpx.Client, client: OpenAI) -> None:
-    known = set(slow.jobs())
+def test_a_client_that_waits_for_a_cancelled_job(stack: Stack, http: httpx.Client, client: OpenAI) -> None:
+    known = set(stack.jobs())
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(
             client.with_options(max_retries=2).chat.completions.create, model="echo", messages=said(ENDLESS)
         )
-        [job_id] = wait_for(lambda: slow.jobs().keys() - known, "the submission")
+        [job_id] = wait_for(lambda: stack.jobs().keys() - known, "the submission")
         assert cancel(http, job_id)["status"] == "cancelled"
         with pytest.raises(openai.ConflictError) as raised:
             waiting.result(20)
     assert raised.value.code == "cancelled"
-    assert slow.jobs().keys() - known == {job_id}  # the client did not try again
+    assert stack.jobs().keys() - known == {job_id}  # the client did not try again
 
 
-def test_a_full_queue(slow: Stack, http: httpx.Client, client: OpenAI) -> None:
-    with busy(slow):
+def test_a_full_queue(stack: Stack, http: httpx.Client, client: OpenAI) -> None:
+    with busy(stack):
         accepted = [post_later(http, TEXT), post_later(http, TEXT)]
         for headers, stream in ((LATER, False), ({}, False), ({}, True)):
             response = http.post(CHATS, json=chat(TEXT, stream=stream), headers=headers)

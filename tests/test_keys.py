@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,19 +15,19 @@ from openai import OpenAI
 
 from gateway.keys import Keys, warn_if_open
 from shared.config import Config, ConfigError
-from shared.errors import InvalidApiKey
-from tests.calls import CHATS, ENDLESS, LATER, chat, problem, said
-from tests.stack import Process, Stack, wait_for
+from tests.calls import CHATS, ENDLESS, LATER, chat, post_later, problem, said
+from tests.logged import Logged
+from tests.stack import Stack, wait_for
 
 ALICE, ALICES_NEXT, BOB = "sk-alice-0123456789", "sk-alice-abcdefghij", "sk-bob+/0123456789=="
 PAGE = "https://chat.example"
 
 
-class Guarded(Stack):
-    """A stack whose keys are in a file, and whose output is."""
+class Guarded(Logged):
+    """A stack whose keys are in a file."""
 
     def __init__(self, directory: Path) -> None:
-        self.keys, self.output = directory / "keys", directory / "output"
+        self.keys = directory / "keys"
         self.write(f"alice:{ALICE}  # ours\n\nbob:{BOB}\n")
         super().__init__(directory, api_keys=f"@{self.keys}", cors_origins=f"{PAGE}, http://localhost:3000")
 
@@ -38,7 +38,7 @@ class Guarded(Stack):
         fresh.replace(self.keys)
 
     def logged(self, text: str) -> bool:
-        return text in self.output.read_text()
+        return text in self.log()
 
     def by(self, key: str | None) -> httpx.Client:
         http = self.http()
@@ -46,21 +46,14 @@ class Guarded(Stack):
             http.headers["Authorization"] = f"Bearer {key}"
         return http
 
-    def _start(self, command: list[str], **options: Any) -> Process:
-        with self.output.open("ab") as file:
-            return super()._start(command, **{"stderr": file, **options})
-
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    stack = Guarded(tmp_path_factory.mktemp("keys"))
-    try:
+    with closing(Guarded(tmp_path_factory.mktemp("keys"))) as stack:
         stack.start_gateway(processes=1)
         stack.start_worker(echo_rate=100)
         yield stack
-    finally:
-        stack.close()
-    output = stack.output.read_text()
+    output = stack.log()
     assert not [key for key in (ALICE, ALICES_NEXT, BOB) if key in output]
 
 
@@ -130,7 +123,7 @@ class TestTheDoor:
 class TestJobs:
     def test_of_others_do_not_exist(self, stack: Guarded) -> None:
         alice, bob = stack.by(ALICE), stack.by(BOB)
-        job_id = alice.post(CHATS, json=chat(ENDLESS), headers=LATER).json()["id"]
+        job_id = post_later(alice, ENDLESS)
         wait_for(lambda: stack.events(job_id) > 1, "its first words")
         for method, path in (("GET", ""), ("GET", "/events"), ("DELETE", "")):
             theirs = bob.request(method, f"/v1/jobs/{job_id}{path}")
@@ -184,58 +177,6 @@ def test_a_file_that_is_no_good_changes_nothing(stack: Guarded, fault: str, comp
         stack.write(before)
 
 
-class TestEntries:
-    @pytest.mark.parametrize(
-        ("setting", "owners"),
-        [
-            ("alice:k1,bob:k2", {"k1": "alice", "k2": "bob"}),
-            (" alice:k1 , , bob:k2==", {"k1": "alice", "k2==": "bob"}),
-            ("alice:k1,alice:k2", {"k1": "alice", "k2": "alice"}),
-            ("a.b_c-1:aB0-._~+/=", {"aB0-._~+/=": "a.b_c-1"}),
-            ("secret", {"secret": "key-2bb80d537b1d"}),
-        ],
-    )
-    def test_give_names(self, setting: str, owners: dict[str, str]) -> None:
-        keys = Keys(setting)
-        assert {key: keys.owner(key) for key in owners} == owners
-        with pytest.raises(InvalidApiKey):
-            keys.owner("k3")
-
-    def test_may_be_none(self) -> None:
-        assert not Keys("")
-
-    @pytest.mark.parametrize(
-        ("setting", "reason"),
-        [
-            (",", "INFERQ_API_KEYS: holds no keys"),
-            ("a:k1,hidden key", "entry 2: not `name:key`"),
-            ("a:hidden:k", "entry 1: not `name:key`"),
-            ("b c:hidden", "entry 1: not `name:key`"),
-            ("a:", "entry 1: not `name:key`"),
-            (":hidden", "entry 1: not `name:key`"),
-            ("a:hidden,b:hidden", "entry 2: the key of 'b' is also that of 'a'"),
-            ("/run/hidden", "entry 1: a file with keys is written `@`"),
-            ("@/nowhere/keys", "/nowhere/keys cannot be read: No such file"),
-        ],
-    )
-    def test_are_refused_unseen(self, setting: str, reason: str) -> None:
-        with pytest.raises(ConfigError) as refused:
-            Keys(setting)
-        assert reason in refused.value.message
-        assert "hidden" not in refused.value.message
-
-    def test_of_a_file_as_editors_write_it(self, tmp_path: Path) -> None:
-        file = tmp_path / "keys"
-        file.write_bytes(b"\xef\xbb\xbf# ours\r\nalice:k1 # since May\r\n\r\n  k2\r\n")
-        keys = Keys(f"@{file}")
-        assert (keys.owner("k1"), keys.owner("k2")[:4]) == ("alice", "key-")
-        with pytest.raises(InvalidApiKey):
-            keys.owner("ours")
-
-    def test_are_not_shown(self) -> None:
-        assert "hidden" not in repr(Config(api_keys="hidden", redis_url="redis://:hidden@x"))
-
-
 class TestOpenToTheWorld:
     @pytest.mark.parametrize(
         ("host", "setting", "warned"),
@@ -258,8 +199,7 @@ class TestOpenToTheWorld:
         assert ("ANYBODY" in caplog.text) == warned
 
     def test_is_said_by_the_gateway(self, tmp_path: Path) -> None:
-        stack = Guarded(tmp_path)
-        try:
+        with closing(Guarded(tmp_path)) as stack:
             stack.start_gateway(processes=1)
             stack.gateway.terminate()
             stack.gateway.wait(20)
@@ -267,8 +207,6 @@ class TestOpenToTheWorld:
             stack.settings |= {"api_keys": "", "host": "0.0.0.0"}
             stack.start_gateway(processes=1)
             assert stack.logged("ANYBODY who can reach 0.0.0.0 can use this gateway")
-        finally:
-            stack.close()
 
 
 class TestWebPages:
@@ -309,19 +247,3 @@ class TestWebPages:
     def test_must_be_origins(self, origins: str) -> None:
         with pytest.raises(ConfigError, match="INFERQ_CORS_ORIGINS"):
             Config.from_env({"INFERQ_CORS_ORIGINS": origins})
-
-
-def test_every_known_key_is_compared_whichever_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So the time of the answer tells nothing about the keys."""
-    keys, compare, compared = Keys("a:k1,b:k2,c:k3"), hmac.compare_digest, list[int]()
-
-    def counting(one: bytes, other: bytes) -> bool:
-        compared.append(len(one))
-        return compare(one, other)
-
-    monkeypatch.setattr(hmac, "compare_digest", counting)
-    for key in ("k1", "k3"):
-        keys.owner(key)
-    with pytest.raises(InvalidApiKey):
-        keys.owner("k4")
-    assert compared == [32] * 9

@@ -120,7 +120,7 @@ def test_with_a_model_its_keys_go_once_its_jobs_have_ended(tickets: Tickets) -> 
     append(tickets, "b", "b", 1, END, state=State.COMPLETED)
     lapse(tickets)
     ending = {key for key in left(tickets) if tickets.client.ttl(key) > 0}
-    assert left(tickets) - ending == {"iq:live:workers", "iq:card:workers:w"}
+    assert left(tickets) - ending == {"iq:live:workers", "iq:card:workers:w", "iq:slots:m"}
 
 
 def test_a_process_with_another_lease_is_not_announced_among_the_living(tickets: Tickets) -> None:

@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ModelFileError
-from tests.fixtures.make_legacy import FOLDERS, MODELS, vocabulary, write
+from tests.fixtures.make_legacy import FOLDERS, GENUINE, MODELS, vocabulary, write
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.ggml import BLOCKS
 from worker.formats.legacy import read_legacy
 from worker.formats.repack import repack
-
-GENUINE = sorted((MODELS / "rustformers").iterdir())
 
 
 @pytest.fixture(scope="module")

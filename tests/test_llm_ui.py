@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
 from tests.calls import problem, submitted
 from tests.stack import Stack, wait_for
+from tests.tiny import TINY
 
 LONG = "on and " * 200
 """Echoed at 20 tokens a second, it outlasts a test."""
-TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
 
 
 def test_the_answer_alone(echo: Stack) -> None:

@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,51 +19,24 @@ from shared.protocol import Accepted, Chat, Event, Message, Sampling, Task
 from shared.ticket import Claim
 from shared.tickets import Tickets
 from tests.calls import CHATS, ENDLESS, LATER, chat, raw_post
-from tests.stack import Process, Stack, wait_for
+from tests.logged import Logged
+from tests.stack import Stack
 from worker.engines import Engine
 from worker.execution import Execution
 from worker.quarantine import Quarantine
-from worker.run import Run
+from worker.runners import RUNNERS
 
 SECRET, KEY = "the quick brown fox", "sk-alice-0123456789"
-
-
-class Logged(Stack):
-    """A stack whose output is in a file."""
-
-    def __init__(self, directory: Path, **settings: Any) -> None:
-        self.output = directory / "output"
-        super().__init__(directory, **settings)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """What was logged as JSON."""
-        return [json.loads(line) for line in self.output.read_text().splitlines()]
-
-    def line(self, **fields: Any) -> dict[str, Any]:
-        """The first line that has these fields."""
-
-        def find() -> dict[str, Any] | None:
-            return next((line for line in self.lines() if fields.items() <= line.items()), None)
-
-        found: dict[str, Any] = wait_for(find, f"a line with {fields}")
-        return found
-
-    def _start(self, command: list[str], **options: Any) -> Process:
-        with self.output.open("ab") as file:
-            return super()._start(command, **{"stderr": file, **options})
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
     keys = {"api_keys": f"alice:{KEY}", "log_format": "json"}
-    stack = Logged(tmp_path_factory.mktemp("logs"), echo_rate=100, slots=1, **keys)
-    try:
+    with closing(Logged(tmp_path_factory.mktemp("logs"), echo_rate=100, slots=1, **keys)) as stack:
         stack.start_gateway()
         stack.start_worker()
         yield stack
-    finally:
-        stack.close()
-    output = stack.output.read_text()
+    output = stack.log()
     assert "Traceback" not in output
     assert SECRET not in output
     assert KEY not in output
@@ -165,6 +139,9 @@ def test_json_holds_the_stack_trace(written: pytest.CaptureFixture[str]) -> None
 class _Broken:
     """An engine with a fault."""
 
+    def continues(self, task: Task) -> bool:
+        return True
+
     def run(self, task: Task, execution: object) -> Iterator[Event]:
         raise RuntimeError("a fault of ours")
 
@@ -173,8 +150,8 @@ def test_what_goes_wrong_in_a_slot_is_found_by_the_request(written: pytest.Captu
     logs.setup("info", "json")
     task = Chat("echo", (Message("user", SECRET),), Sampling(seed=1))
     accepted = encode([Accepted(task, created=1, request_id="req_1")])
-    execution = Execution("chatcmpl-1", "first", Claim(seq=0, tries=1, accepted=accepted, waited=0))
-    run = Run(cast(Engine, _Broken()), Quarantine(), execution, lambda *_: None, cast(Tickets, None))
+    execution = Execution("first", Claim("chatcmpl-1", seq=0, tries=1, accepted=accepted, waited=0))
+    run = RUNNERS[Chat](cast(Engine, _Broken()), Quarantine(), execution, lambda *_: None, cast(Tickets, None))
     run.enter()
     run.work()
     [line] = map(json.loads, written.readouterr().err.splitlines())

@@ -12,7 +12,7 @@ from gateway.schemas import Frame
 from shared import streams
 from shared.codec import encode
 from shared.protocol import Accepted, Completion, Delta, Done, Sampling, Usage
-from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion
+from tests.calls import COMPLETIONS, completion, post_later, submit
 from tests.stack import Stack, wait_for
 
 MANY = 8000
@@ -55,7 +55,7 @@ def test_a_stream_of_what_is_there_already_goes_out_in_pieces() -> None:
 def test_what_was_held_back_arrives_in_slices(empty: Stack) -> None:
     empty.start_gateway()
     empty.start_worker(echo_rate=2000, slots=1)
-    job_id = str(empty.http().post(COMPLETIONS, json=completion(WORDS), headers=LATER).json()["id"])
+    job_id = submit(empty.http(), COMPLETIONS, completion(WORDS))
     wait_for(lambda: empty.events(job_id) > 10, "text")
     empty.valkey.send_signal(signal.SIGSTOP)
     time.sleep(1)
@@ -71,7 +71,7 @@ def test_what_a_job_tells_while_it_runs_is_counted_in_its_ticket(empty: Stack) -
     empty.start_gateway()
     empty.start_worker(echo_rate=100, slots=1)
     http = empty.http()
-    job_id = str(http.post(CHATS, json=chat(WORDS), headers=LATER).json()["id"])
+    job_id = post_later(http, WORDS)
     wait_for(lambda: empty.events(job_id) > 20, "text")
     empty.redis.rename(f"iq:events:{job_id}", "away")
     job: dict[str, Any] = http.get(f"/v1/jobs/{job_id}").json()

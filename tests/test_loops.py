@@ -146,7 +146,7 @@ def test_an_event_that_cannot_be_written_fails_its_job_alone(empty: Stack) -> No
         empty.redis.lmove("rq:queue:m", "rq:queue:m:intermediate")
         claim = tickets.claim("m", name, "x-" + name, lease_ms=60_000, worker="w")
         assert claim
-        executions.append(Execution(name, "x-" + name, claim))
+        executions.append(Execution("x-" + name, claim))
     good, bad = executions
     publisher.publish(bad, Delta("\ud800"))
     publisher.publish(good, Delta("fine"))

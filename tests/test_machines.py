@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.calls import CHATS, ENDLESS, LATER, chat
+from tests.calls import CHATS, ENDLESS, LATER, chat, post_later
+from tests.logged import Logged
 from tests.netns import Hosts, two_hosts
 from tests.stack import Process, Stack, stop, wait_for
 from tests.tls import CA, tls_in_front_of
@@ -33,14 +34,13 @@ def documented_user() -> str:
     return str(line.replace("PASSWORD", PASSWORD))
 
 
-class Locked(Stack):
+class Locked(Logged):
     """A stack whose Redis lets inferq in with a password only, and to no more than the manual says."""
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         rules = directory / "users.acl"
         rules.write_text(f"user default on nopass ~* &* +@all\n{documented_user()}\n")  # the former is the test's own
         self.valkey_options = ("--bind", "0.0.0.0", "--protected-mode", "no", "--aclfile", str(rules))
-        self.output = directory / "output"
         super().__init__(directory, **settings)
         self.settings["redis_url"] = self.url_at(self.host)
 
@@ -51,11 +51,7 @@ class Locked(Stack):
         """Nothing was denied to inferq, and nothing of the password was said."""
         denied: Any = self.redis.acl_log()
         assert denied == []
-        assert not re.search("hidden", self.output.read_text())
-
-    def _start(self, command: list[str], **options: Any) -> Process:
-        with self.output.open("ab") as file:
-            return super()._start(command, **{"stderr": file, **options})
+        assert not re.search("hidden", self.log())
 
 
 class Machines(Locked):
@@ -88,7 +84,7 @@ class Machines(Locked):
 
     def fenced(self) -> int:
         """How many executions have learnt that their job is another's."""
-        said = self.output.read_text()
+        said = self.log()
         return len(set(re.findall(r"(?:was taken from us|belongs to another execution).* job_id=(\S+)", said)))
 
 
@@ -160,7 +156,7 @@ class TestCutLink:
         others: list[str] = []
 
         def started() -> str | None:
-            job_id = http.post(CHATS, json=chat("more"), headers=LATER).json()["id"]
+            job_id = post_later(http, "more")
             wait_for(lambda: stack.state(job_id) == "in_progress", "its start", 10)
             if stack.field(job_id, "worker") == name:
                 return str(job_id)

@@ -174,8 +174,9 @@ def test_the_queue_tokens_and_times(stack: Stack, numbers: Numbers) -> None:
     before = numbers.all()
     running = post_later(http, ENDLESS)
     wait_for(lambda: numbers("running_jobs", model="echo") == 1, "the start")
-    waiting = [post_later(http, "nobody waits for us") for _ in range(2)]
+    waiting = [post_later(http, "nobody waits for us", service_tier=tier) for tier in ("default", "flex")]
     assert (numbers("queued_jobs"), numbers("running_jobs"), numbers("slots"), numbers("live_workers")) == (2, 1, 1, 1)
+    assert [numbers("queued_jobs", tier=tier) for tier in ("priority", "default", "flex")] == [0, 1, 1]
     http.delete(f"/v1/jobs/{running}")
     wait_for(lambda: [stack.state(job_id) for job_id in waiting] == ["completed"] * 2, "their answers")
     assert ask(stack.url) == 200
@@ -184,6 +185,9 @@ def test_the_queue_tokens_and_times(stack: Stack, numbers: Numbers) -> None:
     def rise(name: str) -> float:
         return new[f"inferq_{name}", frozenset({("model", "echo")})]
 
+    for tier, least in (("priority", 0), ("default", 0.04), ("flex", 0.03)):
+        held = new["inferq_slot_seconds_total", frozenset({("model", "echo"), ("tier", tier)})]
+        assert (held >= least) if least else held == 0
     assert rise("prompt_tokens_total") == rise("output_tokens_total") == 4 + 4 + 3
     assert rise("queue_wait_seconds_count") == 4
     assert rise("queue_wait_seconds_sum") >= 2 * 0.04

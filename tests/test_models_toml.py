@@ -17,11 +17,11 @@ from shared import catalogue
 from shared.catalogue import HubFile, Wheel
 from shared.config import ConfigError
 from tests.calls import CHATS, chat
+from tests.commands import inferq
 from tests.stack import Stack, wait_for
-from tests.test_catalogue import inferq
-from tests.test_up import up
+from tests.tiny import TINY
+from tests.up import up
 
-TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
 DIGEST = "0" * 64
 Write = Callable[[str], str]
 
@@ -86,7 +86,7 @@ def test_where_it_can_come_from(write: Write) -> None:
         id = "talker"
         engine = "echo"
         """)
-    wheel, hub, talker, *built_in = catalogue.listed(path)
+    wheel, hub, talker, *built_in = catalogue.list_models(path)
     assert wheel.origin == Wheel("some-model==1.2", DIGEST, "some_model/a.gguf")
     assert hub.origin == HubFile("owner/name", "sub/a.gguf", "v1")
     assert (hub.source, hub.sha256, hub.engine, hub.path) == ("hf:owner/name/sub/a.gguf@v1", DIGEST, "auto", None)
@@ -97,7 +97,7 @@ def test_where_it_can_come_from(write: Write) -> None:
 def test_its_names_go_before_the_built_in_ones(write: Write) -> None:
     path = write('[[model]]\nid = "mine"\naliases = ["smollm2"]\nsource = "files/tiny.gguf"\n')
     assert catalogue.resolve("smollm2", models_toml=path).id == "mine"
-    assert [model.id for model in catalogue.listed(path)] == ["mine", "echo"]
+    assert [model.id for model in catalogue.list_models(path)] == ["mine", "echo"]
 
 
 ECHO = '[[model]]\nid = "a"\nengine = "echo"\n'
@@ -137,7 +137,7 @@ ECHO = '[[model]]\nid = "a"\nengine = "echo"\n'
 def test_what_is_wrong_is_told_with_its_place(write: Write, text: str, words: str) -> None:
     path = write(text)
     with pytest.raises(ConfigError) as error:
-        catalogue.listed(path)
+        catalogue.list_models(path)
     assert error.value.message.startswith(f"{path}: ")
     assert words in error.value.message
 
@@ -203,8 +203,8 @@ def test_up_serves_several_by_all_their_names(write: Write, tmp_path: Path) -> N
     with up(tmp_path / "data", "gpt-4o-mini", "tiny", "--port", "0", INFERQ_MODELS=path) as started:
         http = httpx.Client(base_url=started.ready(), timeout=30)
         with http:
-            listed = {entry["id"]: entry.get("root") for entry in http.get("/v1/models").json()["data"]}
-            assert listed == {"talker": None, "gpt-4o-mini": "talker", "t": "talker", "tiny": None}
+            list_models = {entry["id"]: entry.get("root") for entry in http.get("/v1/models").json()["data"]}
+            assert list_models == {"talker": None, "gpt-4o-mini": "talker", "t": "talker", "tiny": None}
             assert http.get("/v1/models/t").json()["root"] == "talker"
             for name in ("talker", "gpt-4o-mini", "t"):
                 answer = http.post(CHATS, json=chat("Hello there", model=name)).json()

@@ -9,18 +9,6 @@ import pytest
 from openai import OpenAI
 
 from tests.calls import CHATS, COMPLETIONS, chat, completion, said
-from tests.stack import Stack
-
-
-@pytest.fixture(scope="module")
-def http(echo: Stack) -> httpx.Client:
-    return echo.http()
-
-
-@pytest.fixture(scope="module")
-def client(echo: Stack) -> OpenAI:
-    return echo.client()
-
 
 WITHOUT_EFFECT: dict[str, Any] = {
     "user": "somebody",
@@ -30,7 +18,6 @@ WITHOUT_EFFECT: dict[str, Any] = {
     "prompt_cache_retention": "24h",
     "prompt_cache_options": {},
     "verbosity": "low",
-    "service_tier": "auto",
     "store": False,
 }
 SAMPLING = [
@@ -48,6 +35,7 @@ SAMPLING = [
     "ignore_eos",
     "stream",
     "stream_options",
+    "service_tier",
 ]
 
 
@@ -55,7 +43,7 @@ SAMPLING = [
     "more",
     [
         *({name: value} for name, value in WITHOUT_EFFECT.items()),
-        {"service_tier": "default"},
+        *({"service_tier": tier} for tier in ("auto", "default", "priority", "flex")),
         dict.fromkeys((*WITHOUT_EFFECT, *SAMPLING, "n", "logit_bias")),
         {"temperature": 0.5, "top_p": 0.9, "top_k": 3, "min_p": 0.1, "typical_p": 1, "repeat_penalty": 1.1},
         {"presence_penalty": 1, "frequency_penalty": -1, "seed": -5, "ignore_eos": True, "stop": []},

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.commands import TINY, output
+from tests.commands import output
 from tests.fixtures.forward import logits
 from tests.fixtures.make_legacy import MODELS
+from tests.tiny import TINY
 
 TEXT = "def main(args): return 0\nHéllo 🙂 wörld, again and again and again."
 

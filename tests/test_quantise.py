@@ -17,7 +17,8 @@ from gguf import GGMLQuantizationType
 from gguf.quants import quantize
 
 from shared.errors import ModelFileError
-from tests.commands import TINY, output
+from tests.commands import output
+from tests.tiny import TINY
 from worker.formats.ggml_library import quantise_rows
 from worker.formats.gguf import read_header
 from worker.formats.quantise import quantise

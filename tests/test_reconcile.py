@@ -7,41 +7,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
-from tests.calls import CHATS, ENDLESS, LATER, busy, chat, data, post_later, raw_post, spoken, submitted
+from tests.calls import CHATS, ENDLESS, LATER, ask, busy, chat, data, post_later, raw_post, read, spoken, submitted
 from tests.losses import copy_of, go_back, lose_job
 from tests.stack import Stack, children, wait_for
 
 WORDS = " ".join(f"w{i}" for i in range(30))
 PATIENCE = 40.0
 """Seconds: what is promised is 10, and machines differ by a factor of four."""
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as pool:
-        yield pool
-
-
-def read(stack: Stack, body: dict[str, Any], **headers: str) -> str:
-    """The text of a streamed chat that ends well."""
-    with stack.http().stream("POST", CHATS, json={**body, "stream": True}, headers=headers) as answer:
-        chunks = list(data(answer.iter_lines()))
-    assert chunks[-1] == "[DONE]", chunks[-1]
-    return spoken(chunks)
-
-
-def ask(stack: Stack, body: dict[str, Any], **headers: str) -> str:
-    """The text of a chat that is answered whole."""
-    answer = stack.http().post(CHATS, json=body, headers=headers)
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["choices"][0]["message"]["content"])
 
 
 def follow(stack: Stack, job_id: str, begun: threading.Event | None = None) -> str:

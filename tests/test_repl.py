@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import TINY, inferq, output
+from tests.commands import inferq, output
 from tests.stack import Stack, running, wait_for
+from tests.tiny import TINY
 
 GREEDY = ("-n", "6", "--temperature", "0", "--ignore-eos")
 

@@ -9,7 +9,7 @@ import httpx2 as httpx
 import openai
 import pytest
 
-from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, problem, said
+from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, post_later, problem, said
 from tests.stack import Stack, wait_for
 
 
@@ -139,7 +139,7 @@ class TestIdempotencyKey:
 def test_jobs_of_a_dead_gateway_are_cancelled_once_nobody_can_come_for_them(empty: Stack) -> None:
     gateway = empty.start_gateway()
     empty.start_worker(echo_prefill_ms=60_000, grace=0)
-    polled = empty.http().post(CHATS, json=chat("polled"), headers=LATER).json()["id"]
+    polled = post_later(empty.http(), "polled")
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(httpx.post, empty.url + CHATS, json=chat("waiting"), timeout=60)
         [job] = wait_for(lambda: set(empty.jobs()) - {polled}, "the job")

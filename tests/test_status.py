@@ -14,21 +14,21 @@ from typing import Any
 
 import pytest
 
-from tests.calls import CHATS, ENDLESS, LATER, chat, post_later
+from tests.calls import CHATS, COMPLETIONS, ENDLESS, chat, post_later, submit
+from tests.commands import environment, inferq
+from tests.logged import Logged
 from tests.stack import Stack, children, free_port, running, wait_for
-from tests.test_logs import Logged
-from tests.test_up import up
+from tests.tiny import TINY
+from tests.up import up
 
-TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
 UNKNOWN = TINY.read_bytes().replace(b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0lxxma", 1)
 """A file whose header is right, and that llama.cpp refuses."""
 
 
 def start(*options: str, **environ: str) -> subprocess.Popen[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("INFERQ_")}
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "inferq", "status", *options],
-        env={**inherited, **environ},
+        env=environment(**environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -36,9 +36,8 @@ def start(*options: str, **environ: str) -> subprocess.Popen[str]:
 
 
 def ended(*options: str, **environ: str) -> tuple[int, str, str]:
-    process = start(*options, **environ)
-    output, complaint = process.communicate(timeout=30)
-    return process.returncode, output, complaint
+    done = inferq("status", *options, **environ)
+    return done.returncode, done.stdout, done.stderr
 
 
 def redis_of(stack: Stack) -> dict[str, str]:
@@ -153,7 +152,7 @@ def test_a_worker_whose_file_is_no_good_waits_for_a_better_one(tmp_path: Path) -
         [host] = children(worker)
         os.kill(host, signal.SIGKILL)
         wait_for(lambda: "lxxma" in stack.http().get("/readyz").text, "the reason")
-        later = stack.http().post("/v1/completions", json=body, headers=LATER).json()["id"]
+        later = submit(stack.http(), COMPLETIONS, body)
         assert stack.http().get("/readyz").status_code == 503
         wait_for(lambda: stack.redis.llen("rq:queue:tiny") == 1, "the job's return to the queue")
         assert stack.state(later) == "queued"

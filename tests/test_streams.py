@@ -19,7 +19,7 @@ TOO_LONG = "word " * 6000
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A worker of one slot and a hundred tokens a second; headers come after 0.2 s."""
     with running(tmp_path_factory.mktemp("slow"), headers_after=0.2, context=5000) as stack:
         stack.start_gateway()
@@ -27,30 +27,20 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def http(slow: Stack) -> httpx.Client:
-    return slow.http()
-
-
-@pytest.fixture(scope="module")
-def client(slow: Stack) -> OpenAI:
-    return slow.client()
-
-
-def answers(slow: Stack) -> bool:
+def answers(stack: Stack) -> bool:
     """The slot is free: a next request is answered."""
-    choice = slow.client().chat.completions.create(model="echo", messages=said(TEXT)).choices[0]
+    choice = stack.client().chat.completions.create(model="echo", messages=said(TEXT)).choices[0]
     return choice.message.content == TEXT
 
 
 # --- waiting
 
 
-def test_headers_and_the_place_in_the_queue_come_before_the_text(slow: Stack, http: httpx.Client) -> None:
-    with busy(slow):
+def test_headers_and_the_place_in_the_queue_come_before_the_text(stack: Stack, http: httpx.Client) -> None:
+    with busy(stack):
         first = http.send(http.build_request("POST", CHATS, json=chat(TEXT, stream=True)), stream=True)
         second = http.send(http.build_request("POST", CHATS, json=chat(TEXT, stream=True)), stream=True)
-        assert slow.state(first.headers["location"].removeprefix("/v1/jobs/")) == "queued"
+        assert stack.state(first.headers["location"].removeprefix("/v1/jobs/")) == "queued"
     assert (first.status_code, second.status_code) == (200, 200)
     for response, place in ((first, 1), (second, 2)):
         lines = list(response.iter_lines())
@@ -60,24 +50,24 @@ def test_headers_and_the_place_in_the_queue_come_before_the_text(slow: Stack, ht
         assert (spoken(chunks), done) == (TEXT, "[DONE]")
 
 
-def test_the_client_survives_comments(slow: Stack, client: OpenAI) -> None:
-    with busy(slow):
+def test_the_client_survives_comments(stack: Stack, client: OpenAI) -> None:
+    with busy(stack):
         stream = client.chat.completions.create(model="echo", messages=said(TEXT), stream=True)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == TEXT
 
 
-def test_the_async_client_survives_comments(slow: Stack) -> None:
+def test_the_async_client_survives_comments(stack: Stack) -> None:
     async def ask() -> str:
-        async with slow.async_client() as client:
-            with busy(slow):
+        async with stack.async_client() as client:
+            with busy(stack):
                 stream = await client.chat.completions.create(model="echo", messages=said(TEXT), stream=True)
             return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
     assert asyncio.run(ask()) == TEXT
 
 
-def test_an_error_after_the_headers_is_an_event(slow: Stack, http: httpx.Client, client: OpenAI) -> None:
-    with busy(slow):
+def test_an_error_after_the_headers_is_an_event(stack: Stack, http: httpx.Client, client: OpenAI) -> None:
+    with busy(stack):
         response = http.send(http.build_request("POST", CHATS, json=chat(TOO_LONG, stream=True)), stream=True)
         stream = client.chat.completions.create(model="echo", messages=said(TOO_LONG), stream=True)
     assert response.status_code == 200
@@ -92,9 +82,9 @@ def test_an_error_after_the_headers_is_an_event(slow: Stack, http: httpx.Client,
 
 
 def test_a_stream_cancelled_while_it_waits_or_runs_ends_with_an_error(
-    slow: Stack, http: httpx.Client, client: OpenAI
+    stack: Stack, http: httpx.Client, client: OpenAI
 ) -> None:
-    with busy(slow):
+    with busy(stack):
         response = http.send(http.build_request("POST", CHATS, json=chat(TEXT, stream=True)), stream=True)
         assert http.delete(response.headers["location"]).json()["status"] == "cancelled"
         [event] = data(response.iter_lines())
@@ -130,58 +120,58 @@ def test_progress_shows_and_does_not_decide_the_status(tmp_path_factory: pytest.
 # --- leaving
 
 
-def test_a_client_that_leaves_in_mid_stream(slow: Stack, client: OpenAI) -> None:
+def test_a_client_that_leaves_in_mid_stream(stack: Stack, client: OpenAI) -> None:
     with client.chat.completions.create(model="echo", messages=said(ENDLESS), stream=True) as stream:
         job_id = next(stream).id
-        assert slow.state(job_id) == "in_progress"
-    wait_for(lambda: slow.state(job_id) == "cancelled", "the cancellation")
-    assert answers(slow)
+        assert stack.state(job_id) == "in_progress"
+    wait_for(lambda: stack.state(job_id) == "cancelled", "the cancellation")
+    assert answers(stack)
 
 
-def test_a_client_that_leaves_before_its_whole_answer(slow: Stack) -> None:
-    known = slow.jobs()
-    with raw_post(slow, CHATS, chat(ENDLESS)):
-        job_id = submitted(slow, known, "in_progress")
-    wait_for(lambda: slow.state(job_id) == "cancelled", "the cancellation")
-    assert answers(slow)
+def test_a_client_that_leaves_before_its_whole_answer(stack: Stack) -> None:
+    known = stack.jobs()
+    with raw_post(stack, CHATS, chat(ENDLESS)):
+        job_id = submitted(stack, known, "in_progress")
+    wait_for(lambda: stack.state(job_id) == "cancelled", "the cancellation")
+    assert answers(stack)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_leaves_the_queue(slow: Stack, stream: bool) -> None:
-    with busy(slow):
-        known = slow.jobs()
-        with raw_post(slow, CHATS, chat(TEXT, stream=stream)):
-            job_id = submitted(slow, known, "queued")
-        wait_for(lambda: slow.state(job_id) == "cancelled", "the cancellation")
-    assert answers(slow)
+def test_a_client_that_leaves_the_queue(stack: Stack, stream: bool) -> None:
+    with busy(stack):
+        known = stack.jobs()
+        with raw_post(stack, CHATS, chat(TEXT, stream=stream)):
+            job_id = submitted(stack, known, "queued")
+        wait_for(lambda: stack.state(job_id) == "cancelled", "the cancellation")
+    assert answers(stack)
 
 
-def test_a_client_that_times_out(slow: Stack) -> None:
-    known = slow.jobs()
-    with slow.client(timeout=0.3) as client, pytest.raises(openai.APITimeoutError):
+def test_a_client_that_times_out(stack: Stack) -> None:
+    known = stack.jobs()
+    with stack.client(timeout=0.3) as client, pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model="echo", messages=said(ENDLESS))
-    [job_id] = slow.jobs().keys() - known.keys()
-    assert wait_for(lambda: slow.redis.zscore("iq:lingering:echo", job_id), "the linger")
-    slow.redis.zadd("iq:lingering:echo", {job_id: 1})  # it does not come again within its time
-    wait_for(lambda: slow.state(job_id) == "cancelled", "the cancellation")
-    assert answers(slow)
+    [job_id] = stack.jobs().keys() - known.keys()
+    assert wait_for(lambda: stack.redis.zscore("iq:lingering:echo", job_id), "the linger")
+    stack.redis.zadd("iq:lingering:echo", {job_id: 1})  # it does not come again within its time
+    wait_for(lambda: stack.state(job_id) == "cancelled", "the cancellation")
+    assert answers(stack)
 
 
-def test_a_job_without_a_waiting_client_goes_on(slow: Stack) -> None:
-    known = slow.jobs()
-    raw_post(slow, CHATS, chat(TEXT, stream=True), **LATER).close()
-    submitted(slow, known, "completed")
+def test_a_job_without_a_waiting_client_goes_on(stack: Stack) -> None:
+    known = stack.jobs()
+    raw_post(stack, CHATS, chat(TEXT, stream=True), **LATER).close()
+    submitted(stack, known, "completed")
 
 
-def test_a_client_that_asks_early_for_more_is_not_gone(slow: Stack) -> None:
-    known, text = slow.jobs(), " ".join(["word"] * 100)
-    with raw_post(slow, CHATS, chat(text)) as connection:
-        job_id = submitted(slow, known, "in_progress")
+def test_a_client_that_asks_early_for_more_is_not_gone(stack: Stack) -> None:
+    known, text = stack.jobs(), " ".join(["word"] * 100)
+    with raw_post(stack, CHATS, chat(text)) as connection:
+        job_id = submitted(stack, known, "in_progress")
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
         received = b""
         while piece := connection.recv(65536):
             received += piece
-    assert slow.state(job_id) == "completed"
+    assert stack.state(job_id) == "completed"
     assert received.count(b"HTTP/1.1 200 OK") == 2
     assert received.index(text.encode()) < received.index(b'{"status":"ok"}')
 

@@ -14,13 +14,13 @@ from shared.ticket import Answer, Attempt
 from shared.tickets import MOST_EXECUTIONS, Tickets
 from tests.record import read
 from tests.stack import wait_for
-from tests.transitions import ACCEPTED, END, LEASE, append, claim, dequeue, queue, start, submit, sweep
+from tests.transitions import ACCEPTED, END, LEASE, append, claim, dequeue, permits, queue, start, submit, sweep
 
 
 def test_a_job_from_submit_to_its_end(tickets: Tickets) -> None:
     assert submit(tickets, "a") == "a"
     assert submit(tickets, "b") == "b"
-    assert tickets.position("m", "b") == 2
+    assert tickets.position("b") == 2
     assert tickets.get("a").state is State.QUEUED
     assert dequeue(tickets) == "a"
     got = claim(tickets, "a", "x")
@@ -36,12 +36,12 @@ def test_a_job_from_submit_to_its_end(tickets: Tickets) -> None:
 
 def test_final_jobs_have_a_time_to_live_and_others_have_none(tickets: Tickets) -> None:
     start(tickets, "a", "x")
-    assert tickets.client.ttl("iq:job:a") == tickets.client.ttl("iq:events:a") == -1
+    assert tickets.client.ttl("iq:job:a") == tickets.client.ttl("iq:task:a") == -1
     append(tickets, "a", "x", 1, END, state=State.COMPLETED)
     assert 0 < tickets.client.ttl("iq:job:a") <= 60
     assert 0 < tickets.client.ttl("iq:events:a") <= 60
-    left = {key for key in tickets.client.scan_iter() if b"sweep" not in key}
-    assert left == {b"iq:job:a", b"iq:events:a", b"iq:counts:m", b"rq:queues"}
+    left = {key for key in tickets.client.scan_iter() if tickets.client.ttl(key) == -1}
+    assert left == {b"iq:counts:m", b"iq:schedule:m", b"iq:tags:m:2", b"rq:queues"}
 
 
 def test_a_resent_submit_is_one_job(tickets: Tickets) -> None:
@@ -146,13 +146,29 @@ def test_a_job_whose_workers_keep_dying_is_given_up(tickets: Tickets) -> None:
     assert event.code == "worker_lost"
 
 
-def test_an_entry_stuck_between_queue_and_claim_comes_back(tickets: Tickets) -> None:
+def test_a_permit_that_never_came_to_a_claim_is_made_up_for(tickets: Tickets) -> None:
     submit(tickets, "a")
     dequeue(tickets)
-    assert sweep(tickets) == 0
+    assert permits(tickets) == []
+    sweep(tickets)
+    assert permits(tickets) == ["a"]
+    assert tickets.client.llen("rq:queue:m:intermediate") == 1
     tickets.client.zadd("iq:limbo:m", {"a": 1})
-    assert sweep(tickets) == 1
-    assert queue(tickets) == ["a"]
+    sweep(tickets)
+    assert tickets.client.llen("rq:queue:m:intermediate") == 0
+    assert (permits(tickets), queue(tickets)) == (["a"], ["a"])
+
+
+def test_there_are_as_many_permits_as_jobs_wait(tickets: Tickets) -> None:
+    for job_id in ("a", "b", "c"):
+        submit(tickets, job_id)
+    tickets.cancel("b")
+    assert permits(tickets) == ["a", "b", "c"]
+    sweep(tickets)
+    assert len(permits(tickets)) == 2
+    tickets.client.delete("rq:queue:m")
+    sweep(tickets)
+    assert permits(tickets) == ["a", "c"]
 
 
 def test_a_job_past_its_deadline_fails_before_it_runs(tickets: Tickets) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
-from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, problem, said, spoken
+from tests.calls import CHATS, COMPLETIONS, chat, completion, data, problem, said, spoken, submit
 from tests.stack import Stack, running, wait_for
-from worker.engines.llama_cpp_spelling import Piece, Spelling
+from tests.tiny import REFERENCE, TINY
 
-FIXTURES = Path(__file__).parent / "fixtures"
-REFERENCE = json.loads((FIXTURES / "tiny-llama.json").read_text())
 EMOJI = "Repeat: 😀😂🤣😃 日本語 😀😂🤣😃 日本語 😀😂🤣😃 日本語"
 BODY: dict[str, Any] = {"model": "smollm2", "prompt": EMOJI, "temperature": 0, "max_tokens": 24}
 IDS = {"return_token_ids": True}
@@ -26,7 +22,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Random weights: most of its tokens are parts of characters."""
     with running(tmp_path_factory.mktemp("tiny")) as stack:
         stack.start_gateway()
-        stack.start_worker(str(FIXTURES / "tiny-llama.gguf"), slots=2)
+        stack.start_worker(str(TINY), slots=2)
         yield stack.http()
 
 
@@ -103,7 +99,7 @@ def test_best_of_tells_those_of_the_best(tiny: httpx.Client) -> None:
 
 def test_a_job_polled_for_has_them_too(tiny: httpx.Client) -> None:
     body = {"model": "tiny-llama", "prompt": REFERENCE["ids"], "temperature": 0, "max_tokens": 16, **IDS}
-    job = tiny.post(COMPLETIONS, json=body, headers=LATER).json()["id"]
+    job = submit(tiny, COMPLETIONS, body)
     done = wait_for(lambda: (found := tiny.get(f"/v1/jobs/{job}").json())["status"] == "completed" and found, "the end")
     assert done["result"]["choices"][0]["token_ids"] == REFERENCE["greedy"]
     assert done["tokens"] == 16
@@ -191,33 +187,3 @@ class TestRealModel:
         assert answer["choices"][0]["finish_reason"] == "stop"
         assert answer["choices"][0]["token_ids"][-1] == 2  # <|im_end|>
         assert ids(streamed(smollm2.http(), CHATS, body)) == answer["choices"][0]["token_ids"]
-
-
-class TestSpelling:
-    """A token is a byte here."""
-
-    @staticmethod
-    def spelled(text: bytes, *stops: str) -> list[Piece | None]:
-        spelling = Spelling(bytes, stops)
-        return [spelling.add(byte) for byte in text]
-
-    def test_whole_characters(self) -> None:
-        assert self.spelled("aé😀".encode()) == [
-            Piece("a", (97,)),
-            None,
-            Piece("é", (0xC3, 0xA9)),
-            *[None] * 3,
-            Piece("😀", (0xF0, 0x9F, 0x98, 0x80)),
-        ]
-
-    def test_what_is_no_utf8_is_not_waited_for(self) -> None:
-        assert self.spelled(b"\xf0a") == [None, Piece("\ufffda", (0xF0, 97))]
-
-    def test_stop_strings(self) -> None:
-        assert self.spelled(b"xabz", "abc") == [Piece("x", (120,)), None, None, Piece("abz", (97, 98, 122))]
-        assert self.spelled(b"xab", "ab")[-1] == Piece("", (97, 98), stopped=True)
-
-    def test_the_rest(self) -> None:
-        spelling = Spelling(bytes, ["abc"])
-        assert [spelling.add(byte) for byte in b"ab\xc3"] == [None] * 3
-        assert spelling.rest(2) == Piece("ab", (97, 98, 0xC3, 2))

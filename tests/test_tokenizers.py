@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,25 +12,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from shared.catalogue import Model
-from shared.config import Config
 from shared.errors import ModelFileError
 from tests.fixtures.make_legacy import MODELS, write
-from worker.engines.llama_cpp import LlamaCppEngine
+from tests.tiny import loaded
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.checkpoint import convert
 from worker.formats.gguf import read_header
 from worker.formats.legacy import read_legacy
 from worker.formats.repack import repack
-from worker.formats.tokenizer import Kind, of_legacy
+from worker.formats.tokenizer import TokenKind, of_legacy
 
 WORDS = ["h", "e", "l", "o", " ", " h", "he", "ll", " he", "llo", " hello", "é"]
 """Of a SentencePiece vocabulary, those that merge earlier first."""
 BYTES = 3
-
-
-def loaded(path: Path) -> closing[LlamaCppEngine]:
-    return closing(LlamaCppEngine(Model("tiny", "", path, "llama.cpp", None), Config(slots=1, threads=1)))
 
 
 def sentence_piece_file(target: Path) -> Path:
@@ -71,7 +64,7 @@ def test_lost_bytes_are_known_by_their_places(tmp_path: Path) -> None:
     whole = of_legacy(legacy, ARCHITECTURES["gptj"])
     lossy = tuple(token.decode(errors="replace").encode() for token in legacy.vocabulary)
     restored = of_legacy(replace(legacy, vocabulary=lossy), ARCHITECTURES["gptj"])
-    lost = [i for i, kind in enumerate(restored.kinds) if kind is Kind.UNUSED]
+    lost = [i for i, kind in enumerate(restored.kinds) if kind is TokenKind.UNUSED]
     assert all(b"\xef\xbf\xbd" in lossy[i] and len(legacy.vocabulary[i]) > 1 for i in lost)
     assert [t for i, t in enumerate(restored.tokens) if i not in lost] == [
         t for i, t in enumerate(whole.tokens) if i not in lost

@@ -10,11 +10,11 @@ import pytest
 from gguf import GGUFReader
 from gguf.quants import dequantize, quantize
 
-from tests.commands import TINY, inferq, output
-from tests.fixtures.make_legacy import MODELS, write
+from tests.commands import inferq, output
+from tests.fixtures.make_legacy import MODELS, REFERENCE, write
+from tests.tiny import TINY
 from worker.formats.description import describe
 
-REFERENCE = json.loads((MODELS / "reference.json").read_text())
 GENUINE = MODELS / "rustformers" / "gptj-Q4_0-GGJT.bin"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,13 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize, quantize
 from safetensors.numpy import load_file, save_file
 
-from shared.catalogue import Model
-from shared.config import Config
-from shared.protocol import Completion, Delta, Sampling
 from tests.fixtures.forward import greedy
-from tests.fixtures.make_legacy import FOLDERS, KINDS, MODELS, write
-from worker.engines.llama_cpp import LlamaCppEngine
+from tests.fixtures.make_legacy import FOLDERS, KINDS, MODELS, REFERENCE, write
+from tests.tiny import likeliest
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.checkpoint import convert
 from worker.formats.repack import repack
 
-REFERENCE = json.loads((MODELS / "reference.json").read_text())
 PROMPT = REFERENCE["ids"]
 COUNT = 10
 WIDE = 0.08
@@ -79,15 +74,7 @@ def test_a_variant_converts_to_the_same_model(variant: str, tmp_path: Path) -> N
     expected, gap = greedy(config, tensors, PROMPT, COUNT)
     assert gap > WIDE, "weights of another seed are needed"
     convert(folder, target)
-    assert answer(target) == expected
-
-
-def answer(path: Path) -> list[int]:
-    sampling = Sampling(seed=1, max_tokens=COUNT, temperature=0.0, ignore_eos=True)
-    model = Model("variant", "", path, "llama.cpp", None)
-    with closing(LlamaCppEngine(model, Config(slots=1, threads=1))) as engine:
-        events = engine.run(Completion("variant", (tuple(PROMPT),), sampling, token_ids=True), Running())
-        return [token for event in events if isinstance(event, Delta) for token in event.tokens]
+    assert likeliest(target, PROMPT, COUNT) == expected
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "F16"])
@@ -106,20 +93,13 @@ def test_a_quantised_legacy_file_says_what_its_dequantised_weights_say(
             rows = tensors[name].T if weight.transposed else tensors[name]
             rounded = dequantize(quantize(rows, GGMLQuantizationType[kind]), GGMLQuantizationType[kind])
             tensors[name] = rounded.T if weight.transposed else rounded
-    said, wide = answer(target), 0
+    said, wide = likeliest(target, PROMPT, COUNT), 0
     for i in range(COUNT):
         (token,), gap = greedy(config, tensors, [*PROMPT, *said[:i]], 1)
         if gap > VERY_WIDE:
             assert said[i] == token, f"token {i}, won by {gap}"
             wide += 1
     assert wide >= 5
-
-
-class Running:
-    cancelled = False
-
-    def on_cancel(self, callback: Any) -> None:
-        """Nobody cancels."""
 
 
 def merged(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from shared.protocol import Accepted, Completion, Done, Event, Sampling, State, 
 from shared.ticket import NOBODY, Attempt, Claim
 from shared.tickets import Tickets, addition
 
-ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1)
+ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1, owner="o")
 END = Done(Usage(4, 1))
 LEASE = 60_000
 
@@ -26,8 +26,8 @@ def dequeue(tickets: Tickets) -> str:
     return str(entry.decode())
 
 
-def claim(tickets: Tickets, job_id: str, execution: str, lease_ms: int = LEASE) -> Claim | None:
-    return tickets.claim("m", job_id, execution, lease_ms=lease_ms, worker="w")
+def claim(tickets: Tickets, permit: str, execution: str, lease_ms: int = LEASE) -> Claim | None:
+    return tickets.claim("m", permit, execution, lease_ms=lease_ms, worker="w")
 
 
 def start(tickets: Tickets, job_id: str, execution: str, lease_ms: int = LEASE) -> None:
@@ -58,5 +58,11 @@ def sweep(tickets: Tickets, lease_ms: int = LEASE) -> int:
 
 
 def queue(tickets: Tickets) -> list[str]:
+    """The waiting jobs, in the order in which they are served."""
+    ids: Any = tickets.client.zrange("iq:deadlines:m", 0, -1)
+    return sorted((job_id.decode() for job_id in ids), key=lambda job_id: tickets.position(job_id) or 0)
+
+
+def permits(tickets: Tickets) -> list[str]:
     entries: Any = tickets.client.lrange("rq:queue:m", 0, -1)
     return [entry.decode() for entry in entries]

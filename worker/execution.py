@@ -27,7 +27,6 @@ class Execution:
 
     def __init__(
         self,
-        job_id: str,
         execution_id: str,
         claim: Claim,
         on_over: Callable[[Execution], None] = lambda execution: None,
@@ -36,7 +35,7 @@ class Execution:
 
         Raises NotUnderstood for what only another version can compute.
         """
-        self.job_id = job_id
+        self.job_id = claim.job_id
         self.id = execution_id
         self.tries = claim.tries
         self.before = claim.seq
@@ -46,7 +45,7 @@ class Execution:
         self.accepted: Accepted = decode_accepted(claim.accepted)
         self.names = {
             "request_id": self.accepted.request_id,
-            "job_id": job_id,
+            "job_id": self.job_id,
             "model": self.accepted.task.model,
         }
         """What every line of the log about it carries."""
@@ -54,7 +53,9 @@ class Execution:
         """Another execution owns the job: emit nothing, send nothing."""
         self.handed_back = False
         self.preempted = False
-        """A better job waits for its place: it is to be handed back."""
+        """A better job waits: this one is to be handed back as soon as its slots have stopped."""
+        self.continuable = False
+        """Another execution could go on where this one stops."""
         self._waited = claim.waited
         self._began = time.monotonic()
         self._events: list[Event] = []
@@ -104,9 +105,14 @@ class Execution:
         self.cancel()
         self._on_over(self)
 
-    def preempt(self) -> None:
-        """A better job waits for its place."""
-        self.preempted = True
+    def preempt(self) -> bool:
+        """Stop for a better job; False when what was computed would be lost by that."""
+        if not (self.continuable or self.ending or self.stored == 0):
+            return False
+        if not self.ending:
+            self.preempted = True
+            self.cancel()
+        return True
 
     def end(self) -> None:
         """Its last event is stored."""

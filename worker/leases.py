@@ -61,3 +61,5 @@ class LeaseKeeper:
             e.fence()
         elif answer is Answer.CANCELLED:
             e.cancel()
+        elif answer is Answer.PREEMPTED and not e.preempt():
+            self._tickets.decline(self._model, e.job_id, e.id)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from shared import registry
+from shared.backoff import Backoff
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ModelFileError, ModelLoadError
@@ -27,7 +28,8 @@ from worker.slot_worker import SlotWorker
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+_FIRST, _LONGEST = 1.0, 30.0
+"""Seconds before a model that did not load is tried again."""
 
 
 def main(model: str, locate: Callable[[], Model], config: Config) -> int:
@@ -63,13 +65,12 @@ def main(model: str, locate: Callable[[], Model], config: Config) -> int:
 
 
 def _load(locate: Callable[[], Model], config: Config, tell: Callable[[str], None]) -> Engine:
-    pause = FIRST_PAUSE
+    backoff = Backoff(_FIRST, _LONGEST)
     tell("it loads the model")
     while True:
         try:
             return engines.load(locate(), config)
         except (ModelFileError, ModelLoadError) as exc:
             tell(str(exc))
-            log.error("the model cannot be loaded, next try in %g s: %s", pause, exc)
-        time.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+            log.error("the model cannot be loaded, next try in %g s: %s", backoff.fail(), exc)
+        time.sleep(backoff.pause)

@@ -150,8 +150,8 @@ class Publisher:
                 e.stored = stored
                 if wish is Answer.CANCELLED:
                     e.cancel()
-                elif wish is Answer.PREEMPTED:
-                    e.preempt()
+                elif wish is Answer.PREEMPTED and not e.preempt():
+                    self._tickets.decline(self._model, e.job_id, e.id)
         if e.settled:
             e.end()
         return e.fenced or not e.pending

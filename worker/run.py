@@ -1,38 +1,38 @@
-"""From task to events: what the slots do with a job."""
+"""The computation of one execution, whatever kind of task it is: slots that take part, errors, the end."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeVar, assert_never
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from msgspec.structs import replace
-
-from shared import logs, streams
-from shared.errors import HostDied, HostUnavailable, InferqError, JobCancelled
-from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, State
+from shared import logs
+from shared.errors import HostDied, HostUnavailable, InferqError
+from shared.protocol import Done, Event, Failed, State, final_state
 from shared.store import Outage
 from shared.tickets import Tickets
-from worker.choices import Candidate, Diverged, best, judged, pass_over, restore, split, summed
-from worker.engines import UNTOLD, Engine
-from worker.execution import Execution, digest
+from worker.choices import Diverged
+from worker.engines import Engine
+from worker.execution import Execution
 from worker.publish import PAUSE
 from worker.quarantine import Quarantine
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Part = TypeVar("Part")
 
 _FINAL = ("WRONGTYPE", "ERR")
 """What an answer of Redis begins with that is none of an outage."""
 
 
-class Run:
-    """The computation of one execution.
+class Runner(ABC, Generic[Part]):
+    """What all runners have in common: a task is computed in parts, by as many slots as are free.
 
-    Every slot that takes part calls `enter`, then `work`, which takes one choice after the other. Nobody waits for the
+    Every slot that takes part calls `enter`, then `work`, which takes one part after the other. Nobody waits for the
     others: the last to leave ends the job.
     """
 
@@ -49,35 +49,30 @@ class Run:
         self._engine = engine
         self._quarantine = quarantine
         self._publish = publish
-        self._task = execution.accepted.task
-        self._judged = judged(self._task)
-        self._candidates = split(self._task)
-        self._next = iter(self._candidates)
-        self._sent: list[Delta] = []
         self._slots = 0
         self._error: InferqError | None = None
         self._lock = threading.Lock()
 
     @property
+    @abstractmethod
     def width(self) -> int:
         """How many slots it could use."""
-        return len(self._candidates)
 
+    @abstractmethod
     def restore(self) -> None:
-        """Take in what earlier executions have sent of the answer. Tokens of another model mean nothing to this one."""
-        mine = digest(self.execution.id)
-        for entry in streams.entries(self._tickets.client, self.execution.job_id):
-            ours = digest(entry.by) == mine
-            for event in entry.events:
-                match event:
-                    case StartOver():
-                        self._sent.clear()
-                    case Delta():
-                        if self._task.token_ids and not ours:
-                            self._error = Diverged()
-                        self._sent.append(event if ours else replace(event, tokens=(UNTOLD,) * len(event.tokens)))
-        if not self._judged:
-            restore(self._candidates, self._sent)
+        """Take in what earlier executions have sent of the answer."""
+
+    @abstractmethod
+    def _next(self) -> Part | None:
+        """A part that nobody has computed. Called by one slot at a time."""
+
+    @abstractmethod
+    def _compute(self, part: Part) -> None:
+        """Compute a part, anew or from where it was left. Raises InferqError."""
+
+    @abstractmethod
+    def _finish(self) -> Done:
+        """All parts are computed: send what has waited for that, then say how the job ends. Raises InferqError."""
 
     def enter(self) -> None:
         """A slot takes part from now on."""
@@ -93,11 +88,11 @@ class Run:
             self._end()
 
     def work(self) -> None:
-        """Compute choices until there are no more, or one has failed."""
+        """Compute parts until there are no more, or one has failed."""
         logs.bind(**self.execution.names)
         try:
-            while self._error is None and (candidate := self._take()):
-                self._answer(candidate)
+            while self._error is None and (part := self._take()) is not None:
+                self._answer(part)
         except InferqError as exc:
             self._fail(exc)
         except Exception:  # a fault of ours must end the job, not the slot
@@ -106,63 +101,25 @@ class Run:
         finally:
             self.leave()
 
-    def _take(self) -> Candidate | None:
+    def _take(self) -> Part | None:
         with self._lock:
-            return next((candidate for candidate in self._next if not candidate.done), None)
+            return self._next()
 
-    def _events(self, candidate: Candidate) -> Iterator[Event]:
-        """What the engine has to say of a candidate, after what was sent already."""
-        if not candidate.deltas:
-            return self._engine.run(candidate.task, self.execution)
-        if "continue" in self._engine.card.capabilities:
-            return self._engine.run(candidate.task, self.execution, tuple(candidate.deltas))
-        return pass_over(candidate.deltas, self._engine.run(candidate.task, self.execution))
-
-    def _answer(self, candidate: Candidate) -> None:
-        """Compute a candidate; if its engine host dies, go on alone, and fail when that one dies too."""
+    def _answer(self, part: Part) -> None:
+        """Compute a part; if its engine host dies, go on alone, and fail when that one dies too."""
         try:
             with self._quarantine.together(self._cancelled):
-                self._compute(candidate)
+                self._compute(part)
         except HostDied as exc:
             log.warning("going on alone: %s", exc)
             with self._quarantine.alone(self._cancelled):
-                self._compute(candidate)
+                self._compute(part)
 
     def _cancelled(self) -> bool:
         return self.execution.cancelled
 
-    def _compute(self, candidate: Candidate) -> None:
-        last: Delta | None = None
-        for event in self._events(candidate):
-            if self.execution.cancelled:
-                raise JobCancelled("The job was cancelled.")
-            match event:
-                case Progress():
-                    candidate.progress = event
-                    reports = [each.progress for each in self._candidates]
-                    event = Progress(sum(r.done for r in reports), sum(r.total for r in reports))
-                    self._publish(self.execution, event, None)
-                case Delta() if self._judged:
-                    candidate.deltas.append(event)
-                case Delta(finish_reason=None):
-                    candidate.deltas.append(event)
-                    self._send(candidate, event)
-                case Delta():
-                    last = event  # goes out with the usage, which comes next
-                case Done():
-                    candidate.done = event
-                    if last:
-                        self._send(candidate, replace(last, usage=event.usage))
-                case StartOver() | Failed():
-                    raise AssertionError("engines raise their errors")
-                case _:
-                    assert_never(event)
-
-    def _send(self, candidate: Candidate, delta: Delta) -> None:
-        """Send a piece, and say where it belongs."""
-        placed = replace(delta, index=candidate.index, offset=candidate.sent, logprob=None)
-        candidate.sent += len(delta.text)
-        self._publish(self.execution, placed, None)
+    def _tell(self, event: Event) -> None:
+        self._publish(self.execution, event, final_state(event))
 
     def _fail(self, error: InferqError) -> None:
         with self._lock:
@@ -174,30 +131,31 @@ class Run:
         execution = self.execution
         if execution.fenced or execution.handed_back:
             return
-        if self._judged and not self._error:
-            self._error = self._publish_best()
-        match self._error:
-            case None:
-                self._publish(execution, summed(self._candidates), State.COMPLETED)
-            case HostUnavailable() as error:  # nothing is wrong with the job; another worker may do better
-                give_back(self._tickets, execution, error)
-            case Diverged() if patiently(
-                lambda: self._tickets.restart(self._task.model, execution.job_id, execution.id)
-            ):
-                log.warning("nobody has read a part of it: it starts over", extra=execution.names)
-                execution.hand_back()
-            case error:
-                state = State.CANCELLED if isinstance(error, JobCancelled) else State.FAILED
-                self._publish(execution, Failed(error.code, error.message, error.param), state)
+        if execution.preempted:
+            log.info("handed back for a better job", extra=execution.names)
+            execution.hand_back()
+            model = execution.accepted.task.model
+            patiently(lambda: self._tickets.release(model, [(execution.job_id, execution.id)]))
+            return
+        try:
+            if self._error:
+                raise self._error
+            self._tell(self._finish())
+        except HostUnavailable as error:  # nothing is wrong with the job; another worker may do better
+            give_back(self._tickets, execution, error)
+        except Diverged as error:
+            self._start_over(error)
+        except InferqError as error:
+            self._tell(Failed(error.code, error.message, error.param))
 
-    def _publish_best(self) -> InferqError | None:
-        """Send the best candidates, as far as an earlier execution has not; what it has sent must be among them."""
-        for index, delta in enumerate(best(self._candidates, self._task)):
-            if index >= len(self._sent):
-                self._publish(self.execution, delta, None)
-            elif delta.text != self._sent[index].text:
-                return Diverged()
-        return None
+    def _start_over(self, error: Diverged) -> None:
+        """Have the job computed anew, if nobody has read a part of its answer."""
+        execution, model = self.execution, self.execution.accepted.task.model
+        if patiently(lambda: self._tickets.restart(model, execution.job_id, execution.id)):
+            log.warning("nobody has read a part of it: it starts over", extra=execution.names)
+            execution.hand_back()
+        else:
+            self._tell(Failed(error.code, error.message, error.param))
 
 
 def give_back(tickets: Tickets, execution: Execution, reason: InferqError) -> None:

@@ -36,7 +36,8 @@ from worker.patient_worker import PatientWorker
 from worker.presence import Herald
 from worker.publish import PAUSE, Publisher
 from worker.quarantine import Quarantine
-from worker.run import Run, patiently
+from worker.run import Runner, patiently
+from worker.runners import RUNNERS
 from worker.slots import Slots
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class SlotWorker(PatientWorker):
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         """Wait for a free slot, then for a job.
 
-        The queue's entry is only a hint: its slot finds out what is behind it.
+        The queue's entry is a permit: which job it is for, the claim says.
         """
         while not self._slots.take(timeout=0.2):
             if self._stopping.is_set():
@@ -101,38 +102,37 @@ class SlotWorker(PatientWorker):
                 log.exception("no job could be taken")
                 time.sleep(PAUSE)
                 continue
-            if entry is not None and not self.trouble:  # else the sweep puts it back
-                return entry.decode(errors="replace"), queue  # not UTF-8, not ours: it will find no ticket
+            if entry is not None and not self.trouble:  # else the sweep makes another one
+                return entry.decode(errors="replace"), queue
         self._slots.give_back()
         raise StopRequested
 
     def _take(self, queue: Queue) -> bytes | None:
-        """Move an entry to the intermediate list, waiting up to a second for one."""
+        """Move a permit to the intermediate list, waiting up to a second for one; b"" where a job waits without one."""
         try:
             entry: bytes | None = self.connection.blmove(queue.key, queue.intermediate_queue_key, 1)  # type: ignore[assignment]  # str only with decode_responses
         except OutOfMemoryError:  # BLMOVE is refused, and only finished jobs give memory back
             entry = self.tickets.move(queue.key, queue.intermediate_queue_key)
             if entry is None:
                 time.sleep(PAUSE)
-        return entry
+        return b"" if entry is None and self.tickets.waits(self.model) else entry
 
-    def execute_job(self, job_id: Any, queue: Queue) -> None:
-        self._slots.occupy(self._run, job_id)
+    def execute_job(self, permit: Any, queue: Queue) -> None:
+        self._slots.occupy(self._run, permit)
 
-    def _run(self, job_id: str) -> None:
+    def _run(self, permit: str) -> None:
         execution_id = Execution.new_id(self.engine.card.digest)
         claim = patiently(
-            lambda: self.tickets.claim(self.model, job_id, execution_id, lease_ms=self._lease_ms, worker=self.name)
+            lambda: self.tickets.claim(self.model, permit, execution_id, lease_ms=self._lease_ms, worker=self.name)
         )
         if claim is None:
-            log.warning("queue entry %.80r has no job behind it that could be run", job_id)
             return
         try:
-            execution = Execution(job_id, execution_id, claim, self._forget)
+            execution = Execution(execution_id, claim, self._forget)
         except NotUnderstood as exc:
-            log.warning("cannot compute %s, so it goes back to the queue: %s", job_id, exc)
+            log.warning("cannot compute %s, so it goes back to the queue: %s", claim.job_id, exc)
             self._stopping.wait(random.uniform(*_NOT_OURS))  # given back at once it would be the next that we take
-            patiently(lambda exc=exc: self.tickets.hand_back(self.model, job_id, execution_id, exc))  # type: ignore[misc]  # its default
+            patiently(lambda exc=exc: self.tickets.hand_back(self.model, claim.job_id, execution_id, exc))  # type: ignore[misc]  # its default
             return
         # By execution, not by job: a doubled entry of the same job may land here too, and must not hide the first.
         with self._lock:
@@ -147,12 +147,13 @@ class SlotWorker(PatientWorker):
             return
         run.work()
 
-    def _prepared(self, execution: Execution) -> Run:
+    def _prepared(self, execution: Execution) -> Runner[Any]:
         """The execution's computation, with further slots for further choices if there are any this moment.
 
         Whoever waits for one holds none.
         """
-        run = Run(self.engine, self._quarantine, execution, self._publisher.publish, self.tickets)
+        runner = RUNNERS[type(execution.accepted.task)]
+        run = runner(self.engine, self._quarantine, execution, self._publisher.publish, self.tickets)
         if execution.before:
             patiently(run.restore)
         run.enter()

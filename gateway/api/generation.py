@@ -65,12 +65,11 @@ def submit(task: Task, wire: Format, options: Options, body: bytes, *, waits: bo
 
     `waits`: its client waits for the answer; with `options.stream` it reads it as it comes.
     """
-    g.model = task.model
+    g.model, who = task.model, owner()
     wait = pace.patience(request.headers.get(pace.HEADER), this_gateway().config.request_timeout)
-    client = visit(
-        request.headers, owner(), request.path, body, waits=waits, parts=waits and options.stream, patience=wait
-    )
-    job = this_gateway().dispatcher.submit(task, wire, options, owner(), g.request_id, client)
+    parts = waits and options.stream
+    client = visit(request.headers, who.name, request.path, body, waits=waits, parts=parts, patience=wait)
+    job = this_gateway().dispatcher.submit(task, wire, options, who, g.request_id, client)
     access.note(job)
     return job
 

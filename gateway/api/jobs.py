@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gateway import access, sse
 from gateway.api.streaming import events_as, stream
-from gateway.auth import owned
+from gateway.auth import owned, owner
 from gateway.disconnect import watch
 from gateway.schemas import format_of
 from gateway.schemas.job import render_job
@@ -50,7 +50,7 @@ def follow(job_id: str) -> ResponseReturnValue:
         if ticket.state.final and (after.number, after.part) >= (ticket.events, math.inf):
             return "", 204  # which tells an EventSource not to come again
     with ExitStack() as waiting:
-        job = this_gateway().dispatcher.follow(job_id)
+        job = this_gateway().dispatcher.follow(job_id, owner())
         waiting.callback(this_gateway().dispatcher.detach, job)
         access.note(job)
         waiting.callback(watch(job.mailbox.leave))

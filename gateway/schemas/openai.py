@@ -60,7 +60,13 @@ def cut(chunk: Callable[[str], dict[str, Any]]) -> Callable[[str], bytes]:
 
 def head(job_id: str, accepted: Accepted, kind: str) -> dict[str, Any]:
     """What an answer and each of its chunks begin with."""
-    return {"id": job_id, "object": kind, "created": accepted.created, "model": accepted.task.model}
+    return {
+        "id": job_id,
+        "object": kind,
+        "created": accepted.created,
+        "model": accepted.task.model,
+        "service_tier": accepted.options.tier,
+    }
 
 
 def token_ids(task: Task, tokens: Iterable[int]) -> dict[str, Any]:

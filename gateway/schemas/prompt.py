@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 from gateway.schemas.parameters import Strict, Text
 from gateway.schemas.problem import first
 from shared.protocol import Chat, Completion, Message, Sampling
-from shared.registry import Card
+from shared.registry import Ability, Card
 
 
 class PromptSchema(Strict):
@@ -31,6 +31,6 @@ def parse_query(query: Mapping[str, str]) -> tuple[str, str | None]:
 
 def prompt_task(prompt: str, card: Card, seed: int) -> Chat | Completion:
     """A chat where the model can chat; where it cannot, it continues the prompt."""
-    if "chat" in card.capabilities:
+    if Ability.CHAT in card.abilities:
         return Chat(card.id, (Message("user", prompt),), Sampling(seed))
     return Completion(card.id, (prompt,), Sampling(seed))

@@ -7,9 +7,10 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Object, Only, Strict, Text
+from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Object, Only, Strict, Text, text
 from gateway.schemas.problem import first, named, refuse, shown, wrong_type
 from shared.protocol import Options, Sampling
+from shared.ticket import Tier
 
 _SEEDS = 2**32 - 1
 """Engines take seeds of 32 bits, and llama.cpp's highest means: choose one."""
@@ -57,6 +58,25 @@ class LogitBias(fields.Field[tuple[tuple[int, float], ...]]):
         return tuple(biases)
 
 
+_TIERS = {
+    "auto": Tier.DEFAULT.value,
+    "default": Tier.DEFAULT.value,
+    "priority": Tier.PRIORITY.value,
+    "fast": Tier.PRIORITY.value,  # as OpenAI calls it too
+    "flex": Tier.FLEX.value,
+}
+
+
+class ServiceTier(fields.Field[str]):
+    """How soon the job is served, beside others that wait."""
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
+        name = text(value)
+        if name not in _TIERS:
+            raise refuse("unsupported_value", f"{shown(name)} is none of {', '.join(_TIERS)}")
+        return _TIERS[name]
+
+
 class StreamOptions(Strict):
     include_usage = Boolean(load_default=False)
     include_obfuscation = Boolean()  # without effect: nothing is ever padded
@@ -84,6 +104,7 @@ class SamplingSchema(Strict):
     stream = Boolean(load_default=False)
     stream_options = fields.Nested(StreamOptions)
     return_token_ids = Boolean(load_default=False)
+    service_tier = ServiceTier(load_default=Tier.DEFAULT.value)
 
     # Accepted without effect.
     user = Text()
@@ -93,7 +114,6 @@ class SamplingSchema(Strict):
     prompt_cache_retention = Text()
     prompt_cache_options = Object()
     verbosity = Text()
-    service_tier = Only("auto", "default")
     store = Only(False)
 
     @validates_schema
@@ -121,4 +141,5 @@ def sampling(given: dict[str, Any], seed: int, max_tokens: int | None) -> Sampli
 
 def options(given: dict[str, Any]) -> Options:
     """What `read` returned, as far as it concerns the answer."""
-    return Options(given["stream"], given.get("stream_options", {}).get("include_usage", False))
+    include_usage = given.get("stream_options", {}).get("include_usage", False)
+    return Options(given["stream"], include_usage, given["service_tier"])

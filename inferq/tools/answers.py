@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from shared.cancellation import Cancellation
 from shared.errors import InvalidRequest
 from shared.protocol import Chat, Event, Task
+from shared.registry import Ability
 from worker.engines import Engine
 
 
@@ -24,29 +26,6 @@ class Answers(Protocol):
         """End the answer that is being given; from any thread."""
 
 
-class Cancellation:
-    """The execution of an answer: see `worker.engines.Execution`."""
-
-    def __init__(self) -> None:
-        self.cancelled = False
-        self._callbacks: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
-
-    def on_cancel(self, callback: Callable[[], None]) -> None:
-        with self._lock:
-            self._callbacks.append(callback)
-            cancelled = self.cancelled
-        if cancelled:
-            callback()
-
-    def cancel(self) -> None:
-        with self._lock:
-            self.cancelled = True
-            callbacks = list(self._callbacks)
-        for callback in callbacks:
-            callback()
-
-
 class EngineAnswers:
     def __init__(self, engine: Engine) -> None:
         self.model = engine.card.id
@@ -54,7 +33,7 @@ class EngineAnswers:
         self._running = Cancellation()
 
     def answer(self, task: Task) -> Iterator[Event]:
-        if isinstance(task, Chat) and "chat" not in self._engine.card.capabilities:
+        if isinstance(task, Chat) and Ability.CHAT not in self._engine.card.abilities:
             raise InvalidRequest(f"{self.model} does not say how a conversation becomes a prompt; give --chat-format")
         self._running = Cancellation()
         yield from self._engine.run(task, self._running)

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from inferq.commands import chat_format_flag
-from inferq.tools.options import encodable, model_flag, model_flags, sampling, sampling_flags
-from inferq.tools.source import answering, gateway_flags
+from inferq.tools.options import check_encodable, model_flag, model_flags, sampling, sampling_flags
+from inferq.tools.source import gateway_flags, open_answers
 
 
 @click.command()
@@ -24,11 +24,11 @@ def chat(model: str | None, system: str, **flags: Any) -> None:
     The model sees the whole conversation. /help lists the commands.
     """
     from inferq.tools.dialogue import Command, hold
-    from inferq.tools.terminal import ending
+    from inferq.tools.terminal import exit_quietly
     from shared.protocol import Chat, Message
 
     history: list[Message] = []
-    told = encodable(system, "--system")
+    told = check_encodable(system, "--system")
 
     def task(text: str) -> Chat:
         first = (Message("system", told),) if told else ()
@@ -52,5 +52,5 @@ def chat(model: str | None, system: str, **flags: Any) -> None:
         "reset": Command("forget the conversation", reset),
         "system": Command("TEXT: tell the model something before anything else; alone: show it", tell),
     }
-    with ending(), answering(model, flags) as answers:
+    with exit_quietly(), open_answers(model, flags) as answers:
         hold(answers, task, commands, heard)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from inferq.commands import arch_flag
-from inferq.tools.output import bar, force_flag, written
+from inferq.tools.output import bar, create, force_flag
 from shared.errors import InvalidRequest
 
 
@@ -23,7 +23,7 @@ def convert(source: Path, target: Path, kind: str | None, force: bool, arch: str
     SRC is a legacy GGML file, which is repacked without loss, or the folder of a Hugging Face checkpoint, with
     config.json, tokenizer.json and safetensors.
     """
-    with written(target, force=force) as partial, bar("converting") as progress:
+    with create(target, force=force) as partial, bar("converting") as progress:
         if source.is_dir():
             if arch:
                 raise InvalidRequest("a checkpoint says itself what it holds; leave --arch out", param="--arch")

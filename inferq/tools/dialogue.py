@@ -45,7 +45,7 @@ def hold(
             click.echo(f"there is no /{name}; /help lists what there is", err=True)
         else:
             try:
-                heard(text, _answered(answers, task(text)))
+                heard(text, _print_answer(answers, task(text)))
             except InferqError as exc:
                 if not interactive():
                     raise
@@ -59,7 +59,7 @@ def _help(commands: Mapping[str, Command]) -> None:
     click.echo("A line that ends with \\ goes on in the next. Ctrl-C ends an answer.")
 
 
-def _answered(answers: Answers, task: Task) -> str:
+def _print_answer(answers: Answers, task: Task) -> str:
     """Print the answer as it comes; the text of it, as far as it came."""
     text = ""
     try:

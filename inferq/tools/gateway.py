@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec.structs import asdict
 
 from inferq.errors import GatewayError
-from shared.errors import InvalidRequest, JobCancelled
+from shared.cancellation import NEVER, Cancellable, Cancellation, abort, check
+from shared.errors import InvalidRequest
 from shared.protocol import Chat, Delta, Done, Event, Task, Usage
 
 _CONNECT = 10.0
@@ -34,14 +35,13 @@ class GatewayAnswers:
         self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
-        self._socket: socket.socket | None = None
-        self._cancelled = False
+        self._running = Cancellation()
         self.model = model or self._only_model()
 
     def answer(self, task: Task) -> Iterator[Event]:
-        self._cancelled = False
+        self._running = Cancellation()
         chat = isinstance(task, Chat)
-        with self._connected() as connection:
+        with self._connect(self._running) as connection:
             response = self._request(connection, "/chat/completions" if chat else "/completions", _body(task))
             for chunk in self._chunks(response):
                 for choice in chunk["choices"]:
@@ -52,13 +52,10 @@ class GatewayAnswers:
 
     def cancel(self) -> None:
         """The gateway cancels the job of a client that leaves."""
-        self._cancelled = True
-        if self._socket:
-            with contextlib.suppress(OSError):  # it was closed just now
-                self._socket.shutdown(socket.SHUT_RDWR)
+        self._running.cancel()
 
     def _only_model(self) -> str:
-        with self._connected() as connection:
+        with self._connect() as connection:
             models = json.loads(self._request(connection, "/models", None).read())["data"]
         names = [model["id"] for model in models]
         if len(names) != 1:
@@ -66,23 +63,19 @@ class GatewayAnswers:
         return str(names[0])
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[http.client.HTTPConnection]:
+    def _connect(self, work: Cancellable = NEVER) -> Iterator[http.client.HTTPConnection]:
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         try:
             connection = kind(self._parts.hostname or "", self._parts.port, timeout=_CONNECT)
             with contextlib.closing(connection):
                 connection.connect()
                 connection.sock.settimeout(None)  # an answer may wait in the queue for long
-                self._socket = connection.sock
+                work.on_cancel(partial(abort, connection.sock))
                 yield connection
-                if self._cancelled:
-                    raise JobCancelled("cancelled")
+                check(work)
         except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
-            if self._cancelled:
-                raise JobCancelled("cancelled") from exc
+            check(work)
             raise GatewayError(f"{self._url}: {exc or type(exc).__name__}") from exc
-        finally:
-            self._socket = None
 
     def _request(
         self, connection: http.client.HTTPConnection, path: str, body: dict[str, Any] | None
@@ -91,7 +84,7 @@ class GatewayAnswers:
         connection.request("POST" if payload else "GET", self._base + path, payload, self._headers)
         response = connection.getresponse()
         if response.status != http.HTTPStatus.OK:
-            raise self._refused(response.read(), f"{response.status} {response.reason}")
+            raise self._refusal(response.read(), f"{response.status} {response.reason}")
         return response
 
     def _chunks(self, response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
@@ -102,11 +95,11 @@ class GatewayAnswers:
                 return
             chunk = json.loads(line[6:])
             if "error" in chunk:
-                raise self._refused(line[6:], "error")
+                raise self._refusal(line[6:], "error")
             yield chunk
         raise http.client.IncompleteRead(b"")
 
-    def _refused(self, body: bytes, otherwise: str) -> GatewayError:
+    def _refusal(self, body: bytes, otherwise: str) -> GatewayError:
         try:
             reason = json.loads(body)["error"]["message"]
         except (ValueError, KeyError, TypeError):

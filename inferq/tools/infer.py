@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inferq.tools.flags import json_flag
-from inferq.tools.options import MARK, encodable, loaded, model_flags, sampling, sampling_flags, template
+from inferq.tools.options import MARK, check_encodable, load_engine, model_flags, sampling, sampling_flags, template
 from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def infer(model: str, prompt: str | None, prompt_file: Path | None, session: Pat
 
     The prompt comes from -p, -f or stdin. ARCH is what a legacy file holds, where it does not tell, as `--arch`.
     """
-    from inferq.tools.terminal import ending
+    from inferq.tools.terminal import exit_quietly
     from shared.protocol import Completion
 
-    with ending():
+    with exit_quietly():
         text, choosing = _prompt(prompt, prompt_file), sampling(flags)
         started = time.monotonic()
-        with loaded(model, flags) as engine:
+        with load_engine(model, flags) as engine:
             load_ms = (time.monotonic() - started) * 1000
             if session:
                 _load(engine, session)
@@ -72,13 +72,13 @@ def _prompt(prompt: str | None, file: Path | None) -> str:
             raise InvalidRequest(f"{file} has no {MARK} for --prompt to stand at", param="--prompt")
         if prompt is None and MARK in form:
             raise InvalidRequest(f"{file} has a {MARK}; give --prompt", param="--prompt")
-        return form.replace(MARK, encodable(prompt or "", "--prompt"))
+        return form.replace(MARK, check_encodable(prompt or "", "--prompt"))
     if prompt is not None:
-        return encodable(prompt, "--prompt")
+        return check_encodable(prompt, "--prompt")
     if sys.stdin.isatty():
         raise click.UsageError("Give a prompt: -p TEXT, -f FILE, or on stdin.")
     try:
-        return encodable(sys.stdin.read(), "stdin")
+        return check_encodable(sys.stdin.read(), "stdin")
     except UnicodeDecodeError as exc:
         raise InvalidRequest(f"not UTF-8 at byte {exc.start}", param="stdin") from exc
 
@@ -101,15 +101,15 @@ def _save(engine: Engine, session: Path) -> None:
 
 def _answer(engine: Engine, task: Completion, flags: dict[str, Any]) -> tuple[str, list[int], str, Done]:
     """The text, its tokens, why it ended, and what it took; prints it as it comes, unless it is to become JSON."""
-    from inferq.tools.answers import Cancellation
     from inferq.tools.terminal import show_status, write
+    from shared.cancellation import NEVER
     from shared.protocol import Delta, Done, Progress
 
     shown = not flags["as_json"]
     if shown and not flags["hide_prompt"]:
         write(str(task.prompt[0]))
     text, tokens, finish_reason = "", list[int](), ""
-    for event in engine.run(task, Cancellation()):
+    for event in engine.run(task, NEVER):
         match event:
             case Progress():
                 show_status(f"reading the prompt: {event.done}/{event.total}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from inferq.commands import arch_flag
-from inferq.table import aligned
+from inferq.table import align
 from inferq.tools.flags import json_flag
 
 if TYPE_CHECKING:
@@ -39,9 +39,11 @@ def info(file: Path, tensors: bool, tokens: bool, arch: str, as_json: bool) -> N
         return
     click.echo("\n".join(_lines(description)))
     if tensors:
-        click.echo("\n" + aligned(_tensor_rows(description)))
+        click.echo("\n" + align(_tensor_rows(description)))
     if tokens:
-        click.echo("\n" + aligned([("ID", "TOKEN"), *((str(i), _token(t)) for i, t in _numbered(description))]))
+        click.echo(
+            "\n" + align([("ID", "TOKEN"), *((str(i), _token(t)) for i, t in enumerate(description.vocabulary))])
+        )
 
 
 def _lines(description: Description) -> Iterator[str]:
@@ -57,9 +59,9 @@ def _lines(description: Description) -> Iterator[str]:
         "vocabulary": f"{len(description.vocabulary):,} tokens",
         "chat template": "yes" if description.chat_template else "no",
     }
-    yield from aligned(facts.items()).splitlines()
+    yield from align(facts.items()).splitlines()
     yield ""
-    yield from aligned((key, _short(value)) for key, value in description.metadata.items()).splitlines()
+    yield from align((key, _short(value)) for key, value in description.metadata.items()).splitlines()
 
 
 def _tensor_rows(description: Description) -> Iterator[tuple[str, ...]]:
@@ -91,10 +93,6 @@ def _as_object(description: Description, tensors: bool, tokens: bool) -> dict[st
     if tokens:
         answer["tokens"] = [token.decode(errors="backslashreplace") for token in description.vocabulary]
     return answer
-
-
-def _numbered(description: Description) -> Iterable[tuple[int, bytes]]:
-    return enumerate(description.vocabulary)
 
 
 def _token(token: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from inferq.commands import arch_flag, configured, engine_flag
+from inferq.commands import arch_flag, configure, engine_flag
 from shared.errors import InvalidRequest
 from shared.protocol import Sampling
 
@@ -30,8 +30,8 @@ _OWN = ("lora", "draft", "rope_freq_base", "rope_freq_scale", "context", "thread
 """Flags that override what the catalogue says of a model."""
 
 
-class _Number(click.FloatRange):
-    """A finite one."""
+class _Finite(click.FloatRange):
+    """A finite number."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -79,8 +79,8 @@ _MODEL = (
         "--lora", type=_Adapter(), multiple=True, metavar="FILE[=SCALE]", help="a GGUF adapter; can be repeated"
     ),
     click.option("--draft", type=_FILE, metavar="FILE", help="a smaller model whose guesses the engine checks"),
-    click.option("--rope-freq-base", type=_Number(0, min_open=True), metavar="X", help="overrides the model's own"),
-    click.option("--rope-freq-scale", type=_Number(0, min_open=True), metavar="X", help="overrides the model's own"),
+    click.option("--rope-freq-base", type=_Finite(0, min_open=True), metavar="X", help="overrides the model's own"),
+    click.option("--rope-freq-scale", type=_Finite(0, min_open=True), metavar="X", help="overrides the model's own"),
     click.option("--context", "--num-ctx-tokens", type=click.IntRange(1), metavar="N", help="tokens of context"),
     click.option("-t", "--threads", type=click.IntRange(1, 1024), metavar="N", help="threads of the engine"),
     click.option("--batch-size", type=click.IntRange(8, 8192), metavar="N", help="prompt tokens of a step  [128]"),
@@ -88,16 +88,16 @@ _MODEL = (
 _SAMPLING = (
     click.option("-n", "--num-predict", type=click.IntRange(1, 2**31 - 1), metavar="N", help="at most so many tokens"),
     click.option("--seed", type=click.IntRange(0), metavar="N", help="repeats an answer  [random]"),
-    click.option("--temperature", type=_Number(0, 2), metavar="X", help="0 always takes the likeliest token"),
+    click.option("--temperature", type=_Finite(0, 2), metavar="X", help="0 always takes the likeliest token"),
     click.option(
         "--top-k", type=click.IntRange(0, 2**31 - 1), metavar="N", help="of so many likeliest tokens; 0 is off"
     ),
-    click.option("--top-p", type=_Number(0, 1), metavar="X", help="of the likeliest tokens up to this probability"),
-    click.option("--min-p", type=_Number(0, 1), metavar="X", help="of tokens so likely in relation to the likeliest"),
-    click.option("--typical-p", type=_Number(0, 1), metavar="X", help="of tokens of typical probability; 1 is off"),
-    click.option("--repeat-penalty", type=_Number(0.01, 100), metavar="X", help="1 is off"),
-    click.option("--presence-penalty", type=_Number(-2, 2), metavar="X", help="0 is off"),
-    click.option("--frequency-penalty", type=_Number(-2, 2), metavar="X", help="0 is off"),
+    click.option("--top-p", type=_Finite(0, 1), metavar="X", help="of the likeliest tokens up to this probability"),
+    click.option("--min-p", type=_Finite(0, 1), metavar="X", help="of tokens so likely in relation to the likeliest"),
+    click.option("--typical-p", type=_Finite(0, 1), metavar="X", help="of tokens of typical probability; 1 is off"),
+    click.option("--repeat-penalty", type=_Finite(0.01, 100), metavar="X", help="1 is off"),
+    click.option("--presence-penalty", type=_Finite(-2, 2), metavar="X", help="0 is off"),
+    click.option("--frequency-penalty", type=_Finite(-2, 2), metavar="X", help="0 is off"),
     click.option("--token-bias", type=_Biases(), metavar="ID=BIAS,...", help="is added to the logits of these tokens"),
     click.option("--stop", multiple=True, metavar="TEXT", help="ends the answer before it; can be repeated"),
     click.option("--ignore-eos", is_flag=True, help="go on where the model would stop"),
@@ -120,14 +120,14 @@ def _all(flags: tuple[Callable[[F], F], ...], command: F) -> F:
 
 
 @contextmanager
-def loaded(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
+def load_engine(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
     """The model called `name`, in its engine in a child of this process; `flags` are some of `model_flags`."""
     from inferq.tools.terminal import status
     from worker import engines
 
-    config = configured(slots=1, **{name: flags.get(name) for name in ("context", "threads", "batch_size")})
+    config = configure(slots=1, **{name: flags.get(name) for name in ("context", "threads", "batch_size")})
     model = _model(name, flags, config.models)
-    if flags.get("batch_size") and (chosen := engines.chosen(model)) != "llama.cpp":
+    if flags.get("batch_size") and (chosen := engines.choose(model)) != "llama.cpp":
         raise InvalidRequest(f"the engine {chosen} has none; llama.cpp has", param="--batch-size")
     with status(f"loading {model.id}"):
         engine = engines.load(model, config)
@@ -139,7 +139,7 @@ def loaded(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
 
 def _model(name: str, flags: dict[str, Any], models_toml: str) -> Model:
     from inferq import pull
-    from inferq.inspection import inspected
+    from inferq.inspection import inspect_model
     from shared import catalogue
 
     family, arch = flags.get("family"), flags["arch"]
@@ -154,7 +154,7 @@ def _model(name: str, flags: dict[str, Any], models_toml: str) -> Model:
         models_toml=models_toml,
     )
     changes = {key: value for key, value in own.items() if value}
-    return inspected(dataclasses.replace(pull.provide(model), slots=1, **changes))
+    return inspect_model(dataclasses.replace(pull.provide(model), slots=1, **changes))
 
 
 def sampling(flags: dict[str, Any]) -> Sampling:
@@ -162,7 +162,7 @@ def sampling(flags: dict[str, Any]) -> Sampling:
     for stop in flags["stop"]:
         if not stop:
             raise InvalidRequest("an empty text would end every answer at once", param="--stop")
-        encodable(stop, "--stop")
+        check_encodable(stop, "--stop")
     seed = flags["seed"]
     return Sampling(
         seed=secrets.randbelow(_SEEDS) if seed is None else seed % _SEEDS,
@@ -181,7 +181,7 @@ def sampling(flags: dict[str, Any]) -> Sampling:
     )
 
 
-def encodable(text: str, source: str) -> str:
+def check_encodable(text: str, source: str) -> str:
     """The text, if the terminal or the shell has given one: bytes that are no UTF-8 come as halves of surrogates."""
     try:
         text.encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +9,13 @@ from pathlib import Path
 import click
 
 from shared.errors import InferqError, InvalidRequest
+from shared.whole_file import write_whole
 
 force_flag = click.option("--force", is_flag=True, help="overwrite DST")
 
 
 @contextmanager
-def written(target: Path, *, force: bool) -> Iterator[Path]:
+def create(target: Path, *, force: bool) -> Iterator[Path]:
     """A place to write to. It becomes `target` when the block ends well, and disappears when it does not.
 
     Raises InvalidRequest when there is such a file already, unless `force`, or when there can be none.
@@ -23,14 +23,11 @@ def written(target: Path, *, force: bool) -> Iterator[Path]:
     if target.exists() and not (force and target.is_file()):
         what = "it exists already; --force overwrites it" if target.is_file() else "it exists, and is no file"
         raise InvalidRequest(f"{target}: {what}", param="DST")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        yield partial
-        partial.replace(target)
+        with write_whole(target) as part:
+            yield part
     except OSError as exc:
         raise InferqError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

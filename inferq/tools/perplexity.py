@@ -30,12 +30,12 @@ def perplexity(model: str, file: Path, context: int, stride: int | None, as_json
     """
     from tqdm import tqdm
 
-    from inferq.tools.options import loaded, template
-    from inferq.tools.terminal import ending
+    from inferq.tools.options import load_engine, template
+    from inferq.tools.terminal import exit_quietly
     from shared.errors import InvalidRequest
 
     text = template(file) or ""
-    with ending(), loaded(model, {"context": context, **flags}) as engine:
+    with exit_quietly(), load_engine(model, {"context": context, **flags}) as engine:
         begin = engine.tokenize("")  # what every text begins with, so every window too
         tokens = engine.tokenize(text)[len(begin) :]
         first = 0 if begin else 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from inferq.tools.options import encodable
+from inferq.tools.options import check_encodable
 from shared.errors import InvalidRequest
 
 
@@ -47,4 +47,4 @@ def _read(prompt: str, more: str) -> str:
                 break
     except UnicodeDecodeError as exc:
         raise InvalidRequest("not UTF-8", param="stdin") from exc
-    return encodable(text, "stdin")
+    return check_encodable(text, "stdin")

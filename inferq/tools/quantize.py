@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from inferq.commands import arch_flag
-from inferq.tools.output import bar, force_flag, written
+from inferq.tools.output import bar, create, force_flag
 
 
 @click.command()
@@ -28,13 +28,13 @@ def quantize(source: Path, target: Path, kind: str, pure: bool, allow_requantize
     from worker.formats.quantise import quantise
 
     if not is_gguf(source):
-        from worker.formats.repack import repacked
+        from worker.formats.repack import provide_gguf
 
         with bar("converting") as progress:
-            source = repacked(source, arch or None, progress)
+            source = provide_gguf(source, arch or None, progress)
     elif arch:
         describe(source, arch)
-    with written(target, force=force) as partial, bar(f"quantising to {kind}") as progress:
+    with create(target, force=force) as partial, bar(f"quantising to {kind}") as progress:
         quantise(source, partial, kind.upper(), progress, pure=pure, allow_requantise=allow_requantize)
     size, before = target.stat().st_size, source.stat().st_size
     click.echo(f"{target}: {size / 1e6:.1f} MB, {size / before:.0%} of {source}")

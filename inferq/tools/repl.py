@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from inferq.tools.options import MARK, model_flag, model_flags, sampling, sampling_flags, template
-from inferq.tools.source import answering, gateway_flags
+from inferq.tools.source import gateway_flags, open_answers
 from shared.errors import InvalidRequest
 
 
@@ -30,7 +30,7 @@ def repl(model: str | None, prompt_file: Path | None, **flags: Any) -> None:
     The model sees no prompt but the last. /help lists the commands.
     """
     from inferq.tools.dialogue import hold
-    from inferq.tools.terminal import ending
+    from inferq.tools.terminal import exit_quietly
     from shared.protocol import Completion
 
     form = template(prompt_file) or MARK
@@ -40,5 +40,5 @@ def repl(model: str | None, prompt_file: Path | None, **flags: Any) -> None:
     def task(text: str) -> Completion:
         return Completion(answers.model, (form.replace(MARK, text),), sampling(flags))
 
-    with ending(), answering(model, flags) as answers:
+    with exit_quietly(), open_answers(model, flags) as answers:
         hold(answers, task, {})

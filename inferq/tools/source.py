@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from inferq.tools.options import loaded
+from inferq.tools.options import load_engine
 from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def gateway_flags(command: F) -> F:
 
 
 @contextmanager
-def answering(model: str | None, flags: dict[str, Any]) -> Iterator[Answers]:
+def open_answers(model: str | None, flags: dict[str, Any]) -> Iterator[Answers]:
     from inferq.tools.answers import EngineAnswers
     from inferq.tools.gateway import GatewayAnswers
 
@@ -43,7 +43,7 @@ def answering(model: str | None, flags: dict[str, Any]) -> Iterator[Answers]:
         return
     if model is None:
         raise click.UsageError("Give a model: -m MODEL|FILE, or --url URL of a running gateway.")
-    with loaded(model, flags) as engine:
+    with load_engine(model, flags) as engine:
         yield EngineAnswers(engine)
 
 

@@ -13,7 +13,7 @@ _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 @contextmanager
-def ending() -> Iterator[None]:
+def exit_quietly() -> Iterator[None]:
     """Ctrl-C and SIGTERM end the block, and then the program, as a shell expects it, without a trace of Python's."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:

@@ -22,12 +22,12 @@ from inferq.tools.flags import json_flag, model_flag
 @json_flag
 def tokens(model: str, prompt: str | None, prompt_file: Path | None, as_json: bool, **flags: Any) -> None:
     """Print the id and the text of each token of a prompt, as the model's engine reads it."""
-    from inferq.tools.options import encodable, loaded, template
-    from inferq.tools.terminal import ending
+    from inferq.tools.options import check_encodable, load_engine, template
+    from inferq.tools.terminal import exit_quietly
 
     text = prompt if prompt is not None else template(prompt_file)
-    text = encodable(sys.stdin.read() if text is None else text, "--prompt")
-    with ending(), loaded(model, flags) as engine:
+    text = check_encodable(sys.stdin.read() if text is None else text, "--prompt")
+    with exit_quietly(), load_engine(model, flags) as engine:
         ids = engine.tokenize(text)
         pieces = [engine.detokenize([token]) for token in ids]
     if as_json:

@@ -26,14 +26,14 @@ __all__ = [
 ]
 
 
-def listed(models_toml: str = "") -> list[Model]:
+def list_models(models_toml: str = "") -> list[Model]:
     """The models that have names, with the paths of those whose file is here.
 
     `models_toml` is the setting INFERQ_MODELS. A model of models.toml takes the place of a built-in one of its name.
 
     Raises ConfigError for a models.toml that is not right.
     """
-    return [_located(model) for model in _known(models_toml)]
+    return [_locate(model) for model in _known(models_toml)]
 
 
 def id_of(name: str, models_toml: str = "") -> str:
@@ -55,7 +55,7 @@ def resolve(
     if architecture and architecture not in ENGINES:
         raise InvalidRequest(f"There is no architecture {architecture!r}; there are {', '.join(ENGINES)}.")
     model = _find(name, models_toml)
-    model = _located(model) if model else _file(name, models_toml)
+    model = _locate(model) if model else _file(name, models_toml)
     if model.path is None and model.source.startswith("file:"):
         raise ModelFileError(
             f"{model.source.removeprefix('file:')}: no such file; models.toml wants it for {model.id!r}"
@@ -88,10 +88,10 @@ def _find(name: str, models_toml: str) -> Model | None:
     return next((model for model in _known(models_toml) if name in (model.id, *model.aliases)), None)
 
 
-def _located(model: Model) -> Model:
+def _locate(model: Model) -> Model:
     if model.origin is None:
         return model
-    path = model.origin.located()
+    path = model.origin.locate()
     return replace(model, path=path, size=path.stat().st_size) if path else model
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from shared import folders
 
 AUTO = "auto"
 """The engine that is chosen by the file, once it is there."""
@@ -12,9 +13,7 @@ AUTO = "auto"
 
 def cache() -> Path:
     """The folder of fetched and converted models."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
-    return root / "inferq" / "models"
+    return folders.cache() / "models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Wheel:
         """Where the file lies once it is fetched."""
         return cache() / self.requirement / Path(self.member).name
 
-    def located(self) -> Path | None:
+    def locate(self) -> Path | None:
         """The file, if it is there and whole."""
         path = self.place
         whole = path.is_file() and self.size in (None, path.stat().st_size)
@@ -59,7 +58,7 @@ class HubFile:
     def source(self) -> str:
         return f"hf:{self.repository}/{self.file}" + (f"@{self.revision}" if self.revision != "main" else "")
 
-    def located(self) -> Path | None:
+    def locate(self) -> Path | None:
         """The file in the cache of huggingface_hub, without asking the hub."""
         from huggingface_hub import try_to_load_from_cache  # it takes a while to import
 

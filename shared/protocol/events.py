@@ -49,11 +49,13 @@ class Timings(Record, frozen=True):
 
 
 class Options(Record, frozen=True):
-    """What of a request concerns only how its answer is sent."""
+    """What of a request concerns only how its answer is sent, and how soon."""
 
     stream: bool = False
     include_usage: bool = False
     """A stream tells the usage before it ends."""
+    tier: str = "default"
+    """OpenAI's `service_tier`, by which the job's turn is decided."""
 
 
 class Accepted(Record, frozen=True):
@@ -69,8 +71,6 @@ class Accepted(Record, frozen=True):
     format: str = ""
     """The name of the format in which it is answered; empty in what release 0.1.0 wrote."""
     options: Options = Options()
-    tier: str = "default"
-    """OpenAI's `service_tier`."""
 
 
 class Progress(Record, frozen=True):

@@ -8,7 +8,7 @@ from importlib import resources
 from redis import Redis
 from redis.commands.core import Script
 
-COMMON = "_ticket"
+COMMON = ("_keys", "_schedule", "_ticket")
 """What all of them share, put after each script's first line."""
 
 
@@ -17,7 +17,8 @@ def text(name: str) -> str:
     """The source of a script, as the server gets it."""
     scripts = resources.files(__package__)
     first, _, rest = (scripts / f"{name}.lua").read_text().partition("\n")
-    return f"{first}\n{(scripts / f'{COMMON}.lua').read_text()}\n{rest}"
+    common = "\n".join((scripts / f"{part}.lua").read_text() for part in COMMON)
+    return f"{first}\n{common}\n{rest}"
 
 
 def script(client: Redis, name: str) -> Script:

@@ -1,42 +1,21 @@
--- What the scripts share; put after each script's first line by shared/tickets.py.
---
--- Keys (all scripts; <id> a job, <model> a queue, <reply> the reply stream of a gateway process, `iq:reply:2:<its name>`):
---   iq:job:<id>          the ticket, a hash: state model owner created wait deadline keep tries returned cancel exec worker
---                        started ended idempotency joined, and
---                        seq      number of the last event      by    the execution that wrote it, `0` for one of these scripts
---                        tokens   of its events                 reply the reply streams that get its events
---                        waiting  whose client waits for the answer: `<visitor>@<reply>` each, where a visitor is the id with
---                                 which its request came        kept  somebody was promised it (202): it runs, whoever leaves
---                        deserted it was cancelled because nobody waited any more
---                        parts    somebody reads the answer as it comes, so that nothing of it can be taken back
---   iq:events:<id>       the job's stream; an entry's id is the number of its last event, `f` that of its first, `x` its execution
---                        and `e` its events; entry 0-1 is `Accepted`
---   <reply>              an entry's `m` is in MessagePack a list of {<id>, first, last, execution, events}; those named by release 0.1.0,
---                        without the 2, get an entry a job: `j`, `f`, `l`, `x` and `e`
---   iq:leases:<model>    running jobs by the time at which their lease ends      iq:deadlines:<model>  queued jobs by deadline
---   iq:lingering:<model> jobs whose client may come again, by the time at which they are cancelled if it does not
---   iq:orphans:<print>:<n>     such jobs by the fingerprint of their request and the client's count of attempts
---   iq:idempotency:<owner and key>   the job and the fingerprint that belong to an Idempotency-Key
---   iq:limbo:<model>     entries seen in RQ's intermediate list, by when first   iq:sweep:<model>      when the last sweep was; gone a minute later
---   iq:live:gateways, iq:live:workers, iq:live:models    who lives, by the time until which that is believed; iq:lapse, when that
---                        was looked at last; iq:card:<kind>:<name>, what they say of themselves; iq:lease, in force for all of them
---   iq:written           when 202s were confirmed last
---   <reply>:jobs         the jobs whose events a gateway gets: those of one that died are found here
---   iq:counts:<model>    what became of its jobs: jobs:<outcome>, recovered, prompt_tokens, completion_tokens, wait_ms, and wait:<k>,
---                        the jobs that waited more than 2^(k-1) and up to 2^k ms; held_us, how long the last `held` (up to 20) held
---                        a slot on average                                            iq:failures  a stream of the last failed jobs
---   rq:queue:<model>, rq:queue:<model>:intermediate, rq:wip:<model>, rq:job:<id>   RQ's own, kept so that its tools can show them
--- Times are Redis's own, in milliseconds. It may jump: what is judged by a time is never believed for longer than it was meant to be.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- What is done with a ticket.
 
-local function ticket(id) return 'iq:job:' .. id end
-
--- The first entry of the job's stream, by the names of its fields.
+-- The encoded `Accepted`: what the job is to compute.
 local function accepted(id)
-  local entry, fields = redis.call('XRANGE', 'iq:events:' .. id, '0-1', '0-1')[1][2], {}
-  for i = 1, #entry, 2 do fields[entry[i]] = entry[i + 1] end
-  return fields
+  local task = redis.call('GET', 'iq:task:' .. id)
+  if task then return task end
+  local entry = redis.call('XRANGE', 'iq:events:' .. id, '0-1', '0-1')[1][2]
+  for i = 1, #entry, 2 do
+    if entry[i] == 'e' then return entry[i + 1] end
+  end
+end
+
+-- The job's stream is made: by its first event, for an empty one takes 4 kB; sooner where version 0.1.0 may claim the job.
+local function begin(id)
+  local task = redis.call('GET', 'iq:task:' .. id)
+  if not task then return end
+  redis.call('XADD', 'iq:events:' .. id, '0-1', 'f', 0, 'x', '', 'e', task)
+  redis.call('DEL', 'iq:task:' .. id)
 end
 
 local function names(field) return string.gmatch(field or '', '%S+') end
@@ -46,6 +25,7 @@ local function replies(id) return names(redis.call('HGET', ticket(id), 'reply'))
 
 -- Write events first..last (one JSON array) of the execution `by` to the job's stream, and further fields to its ticket.
 local function record(id, first, last, by, blob, ...)
+  if tonumber(first) == 1 then begin(id) end
   redis.call('XADD', 'iq:events:' .. id, last .. '-0', 'f', first, 'x', by, 'e', blob)
   redis.call('HSET', ticket(id), 'seq', last, 'by', by, ...)
 end
@@ -79,7 +59,14 @@ end
 local function unlist(model, id, exec)
   redis.call('ZREM', 'iq:leases:' .. model, id)
   redis.call('ZREM', 'iq:deadlines:' .. model, id)
-  if exec and exec ~= '' then redis.call('ZREM', 'rq:wip:' .. model, id .. ':' .. exec) end
+  if exec ~= '' then
+    redis.call('ZREM', 'rq:wip:' .. model, id .. ':' .. exec)
+    redis.call('EXPIRE', 'iq:exec:' .. exec, 60)
+    withhold(model, id)
+    settle(model, id)
+  else
+    delist(model, id)
+  end
 end
 
 local function count(model, what, by) redis.call('HINCRBY', 'iq:counts:' .. model, what, by) end
@@ -104,13 +91,16 @@ local function tally(model, id, state, last)
   end
 end
 
--- Take note of how long a running job that ends has held its slot.
+-- Take note of how long a running job that ends has held slots: among the last ones of its tier, and of all.
 local function pace(model, id)
-  local counts = 'iq:counts:' .. model
-  local c = redis.call('HMGET', counts, 'held_us', 'held')
-  local mean, n = tonumber(c[1] or 0), math.min(20, (c[2] or 0) + 1)
-  local held = math.max(1, now - redis.call('HGET', ticket(id), 'started')) * 1000
-  redis.call('HSET', counts, 'held_us', math.floor(mean + (held - mean) / n + 0.5), 'held', n)
+  local counts, t = 'iq:counts:' .. model, redis.call('HMGET', ticket(id), 'started', 'tier', 'spent')
+  local tier, held = ':' .. (t[2] or 'default'), math.max(1, now - t[1]) + (t[3] or 0)
+  for _, of in ipairs({ '', tier }) do
+    local c = redis.call('HMGET', counts, 'held_us' .. of, 'held' .. of)
+    local mean, n = tonumber(c[1] or 0), math.min(20, (c[2] or 0) + 1)
+    redis.call('HSET', counts, 'held_us' .. of, math.floor(mean + (held * 1000 - mean) / n + 0.5), 'held' .. of, n)
+  end
+  count(model, 'busy_ms' .. tier, held)
 end
 
 -- The final state, come with the event `last`. From here on the ticket and the stream have a time to live.
@@ -122,7 +112,9 @@ local function finish(model, id, exec, state, last)
   redis.call('HSET', ticket(id), 'state', state, 'ended', now)
   redis.call('DEL', 'rq:job:' .. id)
   for reply in replies(id) do redis.call('SREM', reply .. ':jobs', id) end
-  local keep = redis.call('HGET', ticket(id), 'keep')
+  local t = redis.call('HMGET', ticket(id), 'keep', 'owner')
+  local keep = t[1]
+  redis.call('SREM', 'iq:owned:' .. (t[2] or ''), id)
   redis.call('EXPIRE', ticket(id), keep)
   redis.call('EXPIRE', 'iq:events:' .. id, keep)
   local key = redis.call('HGET', ticket(id), 'idempotency')
@@ -142,12 +134,11 @@ local function expire(model, id)
   fail(model, id, '', 'failed', 'deadline_exceeded', 'The job waited in the queue beyond its deadline.')
 end
 
--- Cancel a job. A queued one ends at once; a running one is marked, and its worker is told through RQ's command channel (and
+-- Cancel a job. A queued one ends at once, and leaves its permit; a running one is marked, and its worker is told through RQ's command channel (and
 -- learns it with its next append or renewal if it missed that). Returns the job's state after it, '' when there is none.
 local function cancel(id)
   local t = redis.call('HMGET', ticket(id), 'state', 'model', 'exec', 'worker')
   if t[1] == 'queued' then
-    redis.call('LREM', 'rq:queue:' .. t[2], 1, id)
     fail(t[2], id, '', 'cancelled', 'cancelled', 'The job was cancelled.')
     return 'cancelled'
   end
@@ -215,19 +206,42 @@ local function patience(id)
   return t[2] and math.max(wait, 86400000) or wait
 end
 
--- Back to the head of the queue. The patience of a job that has run begins anew.
+-- A running job waits again, where it waited before; its patience begins anew.
 local function requeue(model, id, exec)
   unlist(model, id, exec)
-  if exec ~= '' then redis.call('HSET', ticket(id), 'deadline', now + patience(id)) end
-  redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '')
-  redis.call('ZADD', 'iq:deadlines:' .. model, redis.call('HGET', ticket(id), 'deadline'), id)
+  redis.call('HINCRBY', ticket(id), 'spent', math.max(1, now - redis.call('HGET', ticket(id), 'started')))
+  if redis.call('HDEL', ticket(id), 'preempt') == 1 then redis.call('HINCRBY', ticket(id), 'preempted', 1) end
+  local deadline = now + patience(id)
+  redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline)
+  redis.call('ZADD', 'iq:deadlines:' .. model, deadline, id)
+  enlist(model, id)
   redis.call('HSET', 'rq:job:' .. id, 'status', 'queued')
   redis.call('LPUSH', 'rq:queue:' .. model, id)
 end
 
--- Requeue several {id, exec, created}: the newest first, so that the oldest ends at the very head.
-local function requeue_in_order(model, jobs)
-  table.sort(jobs, function(a, b) return a[3] > b[3] or (a[3] == b[3] and a[1] > b[1]) end)
-  for _, job in ipairs(jobs) do requeue(model, job[1], job[2]) end
-  return #jobs
+-- A job of an earlier version has no place among the waiting yet.
+local function adopt(model, id)
+  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'place')
+  if t[1] == 'queued' and t[2] == model and not (t[3] and redis.call('ZSCORE', waiting(model), t[3])) then enlist(model, id) end
+end
+
+-- Whether a waiting job can be run. One whose deadline is over ends.
+local function runnable(model, id)
+  local t = redis.call('HMGET', ticket(id), 'state', 'deadline')
+  if t[1] ~= 'queued' then return false end
+  if now < tonumber(t[2]) then return true end
+  expire(model, id)
+  return false
+end
+
+-- How many jobs an owner has waiting and running. Where it looks like too many, some that have ended under version 0.1.0 are forgotten.
+local function owned(owner, most)
+  local jobs = 'iq:owned:' .. owner
+  if redis.call('SCARD', jobs) >= most then
+    for _, id in ipairs(redis.call('SRANDMEMBER', jobs, 20)) do
+      local state = redis.call('HGET', ticket(id), 'state')
+      if state ~= 'queued' and state ~= 'in_progress' then redis.call('SREM', jobs, id) end
+    end
+  end
+  return redis.call('SCARD', jobs)
 end

@@ -17,4 +17,12 @@ if lease ~= '' and agreed ~= lease then
 end
 redis.call('ZADD', 'iq:live:' .. kind, now + ttl, name)
 redis.call('SET', 'iq:card:' .. kind .. ':' .. name, card)
+if kind == 'workers' then
+  local worker = cjson.decode(card)
+  if type(worker.card) == 'table' then
+    redis.call('HSET', 'iq:slots:' .. worker.model, name, worker.card.slots)
+  else
+    redis.call('HDEL', 'iq:slots:' .. worker.model, name)
+  end
+end
 return tonumber(redis.call('GET', 'iq:lease') or 0)

@@ -15,7 +15,7 @@ local function append(id, exec, first, count, blob, tokens, state, ending)
   local t = redis.call('HMGET', ticket(id), 'exec', 'seq', 'cancel', 'state', 'by', 'preempt', 'tokens', 'reply')
   local stored, last = tonumber(t[2] or 0), first + count - 1
   if t[1] ~= exec then return { 0, stored } end
-  local answer = t[3] == '1' and 2 or t[6] == '1' and 3 or 1
+  local answer = t[3] == '1' and 2 or t[6] and 3 or 1
   if last <= stored then
     if t[5] ~= exec then return { 0, stored } end
     return { answer, stored }

@@ -8,13 +8,13 @@ local found = {}
 for i = 2, #ARGV do
   local id = ARGV[i]
   local function wrong(...) found[#found + 1] = { id, string.format(...) } end
-  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'exec', 'seq')
+  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'exec', 'seq', 'place', 'owner')
   local known = t[2] == model
   local state = known and t[1] or 'without a ticket'
   local waits, runs = state == 'queued', state == 'in_progress'
 
   local places = {
-    { 'queue', #redis.call('LPOS', queue, id, 'COUNT', 0) + #redis.call('LPOS', queue .. ':intermediate', id, 'COUNT', 0), waits },
+    { 'queue', t[5] and redis.call('ZSCORE', waiting(model), t[5]) and 1 or 0, waits },
     { 'deadlines', redis.call('ZSCORE', 'iq:deadlines:' .. model, id) and 1 or 0, waits },
     { 'leases', redis.call('ZSCORE', 'iq:leases:' .. model, id) and 1 or 0, runs },
     { 'work in progress', redis.call('ZLEXCOUNT', 'rq:wip:' .. model, '[' .. id .. ':', '(' .. id .. ';'), runs },
@@ -27,10 +27,11 @@ for i = 2, #ARGV do
     wrong('%s, but not its execution', state)
   end
   if not (waits or runs) and redis.call('ZSCORE', 'iq:lingering:' .. model, id) then wrong('%s, and lingers', state) end
-  if not waits and redis.call('ZSCORE', 'iq:limbo:' .. model, id) then wrong('%s, and in limbo', state) end
 
   local last = redis.call('XREVRANGE', 'iq:events:' .. id, '+', '-', 'COUNT', 1)[1]
-  if known and not last then wrong('%s, and has no stream', state) end
+  local task = redis.call('EXISTS', 'iq:task:' .. id) == 1
+  if known and not last and not task then wrong('%s, and nothing tells what to compute', state) end
+  if task and last then wrong('%s, and its task is beside its stream', state) end
   if last and not t[1] then wrong('has a stream without a ticket') end
   if known and last and last[1] ~= (t[4] == '0' and '0-1' or t[4] .. '-0') then
     wrong('its ticket knows %s events, its stream ends with %s', t[4], last[1])
@@ -41,6 +42,9 @@ for i = 2, #ARGV do
     local listed = redis.call('SISMEMBER', reply .. ':jobs', id) == 1
     if listed ~= (waits or runs) then wrong('%s, and %s of %s', state, listed and 'one' or 'not one', reply .. ':jobs') end
   end
+  local owner = t[6] or ''
+  local owned = redis.call('SISMEMBER', 'iq:owned:' .. owner, id) == 1
+  if known and owned ~= ((waits or runs) and owner ~= '') then wrong('%s, and %s of its owner', state, owned and 'one' or 'not one') end
   for _, key in ipairs({ ticket(id), 'iq:events:' .. id }) do
     local ttl = redis.call('TTL', key)
     if (waits or runs) and ttl >= 0 then wrong('%s, and %s ends in %d s', state, key, ttl) end

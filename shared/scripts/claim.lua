@@ -1,26 +1,32 @@
 #!lua flags=allow-oom
--- Make execution `exec` the owner of a job that was moved to the intermediate list.
--- ARGV: model, id, exec, lease in milliseconds, worker
--- Returns {1, events emitted so far, executions so far, the encoded `Accepted`, milliseconds that it waited} when the job
---         is this execution's, also when the command is resent; {0, 0, 0, '', 0} when there is nothing to run: the entry was a
---         double, or late, or not one of ours, or the job is past its deadline, and has failed now.
-local model, id, exec, lease, worker = unpack(ARGV)
-local moved = redis.call('LREM', 'rq:queue:' .. model .. ':intermediate', 0, id) -- doubled ones too: a resend finds none
-redis.call('ZREM', 'iq:limbo:' .. model, id)
-local t = redis.call('HMGET', ticket(id), 'state', 'seq', 'tries', 'exec', 'created', 'deadline', 'started')
-local mine = t[4] == exec
-if not mine and (moved == 0 or t[1] ~= 'queued') then return { 0, 0, 0, '', 0 } end
-if not mine and now >= tonumber(t[6]) then
-  expire(model, id)
-  return { 0, 0, 0, '', 0 }
-end
-local tries, started = tonumber(t[3]), t[7]
-if not mine then
-  tries, started = tries + 1, now
-  redis.call('HSET', ticket(id), 'state', 'in_progress', 'exec', exec, 'worker', worker, 'started', now, 'tries', tries)
+-- A permit was moved to the intermediate list, or nothing has come for a while: make execution `exec` the owner of the next job.
+-- ARGV: model, the permit or '', exec, lease in milliseconds, worker
+-- Returns {id, events emitted so far, executions so far, the encoded `Accepted`, milliseconds that it waited} of the job that is this
+--         execution's, the same when the command is resent; {''} when nothing waits that can be run.
+local REMEMBERED = 86400 -- seconds, or a minute beyond the job's end: a duplicate takes no second job
+local model, permit, exec, lease, worker = unpack(ARGV)
+local mark = 'iq:exec:' .. exec
+redis.call('LREM', 'rq:queue:' .. model .. ':intermediate', 0, permit) -- doubled ones too
+redis.call('ZREM', 'iq:limbo:' .. model, permit)
+local id = redis.call('GET', mark)
+if id == '' or id and redis.call('HGET', ticket(id), 'exec') ~= exec then return { '' } end
+if not id then
+  adopt(model, permit)
+  local job = choose(model, function(each) return runnable(model, each) end)
+  if not job then
+    redis.call('SET', mark, '', 'EX', 60)
+    return { '' }
+  end
+  id = job.id
+  redis.call('SET', mark, id, 'EX', REMEMBERED)
+  charge(model, id, job.place)
+  redis.call('HSET', ticket(id), 'state', 'in_progress', 'exec', exec, 'worker', worker, 'started', now)
+  redis.call('HINCRBY', ticket(id), 'tries', 1)
   redis.call('HSET', 'rq:job:' .. id, 'status', 'started', 'worker_name', worker)
   redis.call('ZREM', 'iq:deadlines:' .. model, id)
   redis.call('ZADD', 'iq:leases:' .. model, now + lease, id)
   redis.call('ZADD', 'rq:wip:' .. model, '+inf', id .. ':' .. exec)
+  offer(model, id, job.place)
 end
-return { 1, tonumber(t[2]), tries, accepted(id).e, started - t[5] }
+local t = redis.call('HMGET', ticket(id), 'seq', 'tries', 'started', 'created')
+return { id, tonumber(t[1]), tonumber(t[2]), accepted(id), t[3] - t[4] }

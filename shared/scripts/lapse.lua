@@ -3,14 +3,28 @@
 -- Of a model that nobody serves nothing is kept but what its jobs need.
 -- Workers and gateways all call it each second; one call in 0.4 s does it.
 -- ARGV: milliseconds that gateways, workers and models are believed to live, milliseconds that a job waits for its client
+local PAUSE, SILENCE, HOLD = 400, 3000, 10000 -- milliseconds
+local OLDER_LASTS = 5 -- seconds
 local linger = tonumber(ARGV[4])
 local last = tonumber(redis.call('HGET', 'iq:lapse', 'last') or 0)
-if now >= last and now - last < 400 then return end
+if now >= last and now - last < PAUSE then return end
 redis.call('HSET', 'iq:lapse', 'last', now)
+
+-- Whether an earlier version is among us, which needs things to be written as it knows them.
+local function older()
+  for _, kind in ipairs({ 'gateways', 'workers' }) do
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', 'iq:live:' .. kind, now, '+inf')) do
+      local read, card = pcall(cjson.decode, redis.call('GET', 'iq:card:' .. kind .. ':' .. name) or '')
+      if not read or type(card) ~= 'table' or not card.wire then return true end
+    end
+  end
+end
+if older() then redis.call('SET', 'iq:older', 1, 'EX', OLDER_LASTS) end
+
 -- After an outage everybody has a moment to say that he lives.
-if now < last or now - last > 3000 then redis.call('HSET', 'iq:lapse', 'hold', now + 10000) end
+if now < last or now - last > SILENCE then redis.call('HSET', 'iq:lapse', 'hold', now + HOLD) end
 local hold = tonumber(redis.call('HGET', 'iq:lapse', 'hold') or 0)
-if now < hold and hold - now <= 10000 then return end
+if now < hold and hold - now <= HOLD then return end
 
 local function lapsed(kind, ttl)
   local group = 'iq:live:' .. kind
@@ -47,7 +61,10 @@ end
 for _, name in ipairs(lapsed('workers', ARGV[2])) do
   local read, card = pcall(cjson.decode, redis.call('GET', 'iq:card:workers:' .. name) or '')
   redis.call('SREM', 'rq:workers', 'rq:worker:' .. name)
-  if read and type(card.model) == 'string' then redis.call('SREM', 'rq:workers:' .. card.model, 'rq:worker:' .. name) end
+  if read and type(card.model) == 'string' then
+    redis.call('SREM', 'rq:workers:' .. card.model, 'rq:worker:' .. name)
+    redis.call('HDEL', 'iq:slots:' .. card.model, name)
+  end
   forget('workers', name)
 end
 for _, model in ipairs(lapsed('models', ARGV[3])) do
@@ -60,6 +77,7 @@ for _, queue in ipairs(redis.call('SMEMBERS', 'rq:queues')) do
     'iq:leases:' .. model, 'iq:deadlines:' .. model, 'iq:lingering:' .. model, 'iq:limbo:' .. model) > 0
   if not needed then
     redis.call('SREM', 'rq:queues', queue)
-    redis.call('DEL', 'iq:counts:' .. model)
+    redis.call('DEL', 'iq:counts:' .. model, 'iq:schedule:' .. model)
+    for _, rank in pairs(RANKS) do redis.call('DEL', turns(model, rank), tags(model, rank)) end
   end
 end

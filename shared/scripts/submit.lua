@@ -1,17 +1,18 @@
 #!lua
--- Accept a job: ticket, stream entry 0 and queue entry in one step. Refused by Redis when it is out of memory.
+-- Accept a job: ticket, task and place in the queue in one step. Refused by Redis when it is out of memory.
 -- A client that comes again joins the job of its attempt before, if that lost its connection, instead.
 -- ARGV: model, id, owner, most jobs that may wait, milliseconds it may wait, seconds to keep it once final, reply stream or '',
 --       the visitor (the id that its client's request came with) or '', clients that wait (0 or 1), 1 where the answer is read as it
 --       comes else 0, fingerprint of the request, the client's count of attempts (0 the first), Idempotency-Key with its owner or '',
 --       1 to put back a job that was accepted before, and that Redis has lost or has cancelled because it had forgotten who waits for
 --       it, else 0, the encoded `Accepted`,
+--       tier, weight of the owner, jobs that the owner may have waiting and running, or 0 for any number,
 --       then the fields and values of RQ's job hash
 -- Returns {1, place in the queue from 1} when accepted, also when the same id was accepted before (a resent command);
 --         {0, jobs waiting} when the queue is full, which is no reason not to put one back; {2, id} when it joined that job;
---         {3, id} when the Idempotency-Key belongs to another request.
+--         {3, id} when the Idempotency-Key belongs to another request; {4, jobs that the owner has} when those are too many.
 local model, id, owner, most, wait, keep, reply, visitor = unpack(ARGV, 1, 8)
-local waits, parts, fingerprint, attempt, idempotency, again, accepted = unpack(ARGV, 9, 15)
+local waits, parts, fingerprint, attempt, idempotency, again, task, tier, weight, own_most = unpack(ARGV, 9, 18)
 waits, parts, again = waits == '1', parts == '1', again == '1'
 local queue = 'rq:queue:' .. model
 local known = redis.call('HGET', ticket(id), 'state')
@@ -21,7 +22,7 @@ if again and known == 'cancelled' and redis.call('HGET', ticket(id), 'deserted')
 end
 if known then
   if known == 'queued' or known == 'in_progress' then admit(id, visitor, reply, waits, parts) end
-  return { 1, redis.call('LLEN', queue) }
+  return { 1, redis.call('ZCARD', waiting(model)) }
 end
 local function join(other)
   if redis.call('TTL', ticket(other)) == -1 then admit(other, visitor, reply, waits, parts) end
@@ -37,24 +38,37 @@ if holder[1] and not again then
 end
 if tonumber(attempt) > 0 and not again then
   for _, orphan in ipairs(redis.call('LRANGE', 'iq:orphans:' .. fingerprint .. ':' .. (attempt - 1), 0, -1)) do
-    local waiting = redis.call('HGET', ticket(orphan), 'waiting')
+    local visitors = redis.call('HGET', ticket(orphan), 'waiting')
     -- nobody has it, or this is a resent command
-    if joinable(orphan) and (waiting == '' or waiting == visitor .. '@' .. reply) then return join(orphan) end
+    if joinable(orphan) and (visitors == '' or visitors == visitor .. '@' .. reply) then return join(orphan) end
   end
 end
-local waiting = redis.call('LLEN', queue)
-if waiting >= tonumber(most) and not again then return { 0, waiting } end
-redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner, 'created', now, 'wait', wait, 'deadline', now + wait,
+local others = redis.call('ZCARD', 'iq:deadlines:' .. model)
+if others >= tonumber(most) and not again then return { 0, others } end
+if tonumber(own_most) > 0 and not again and owned(owner, tonumber(own_most)) >= tonumber(own_most) then
+  return { 4, redis.call('SCARD', 'iq:owned:' .. owner) }
+end
+redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner, 'tier', tier,
+  'created', now, 'wait', wait, 'deadline', now + wait,
   'keep', keep, 'seq', 0, 'by', '', 'tokens', 0, 'tries', 0, 'cancel', 0, 'exec', '', 'reply', '', 'waiting', '')
 if idempotency ~= '' and not (again and holder[1]) then
   redis.call('HSET', ticket(id), 'idempotency', key)
   redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint)
   redis.call('PEXPIRE', key, 86400000)
 end
-redis.call('XADD', 'iq:events:' .. id, '0-1', 'f', 0, 'x', '', 'e', accepted)
-redis.call('HSET', 'rq:job:' .. id, unpack(ARGV, 16))
+redis.call('SET', 'iq:task:' .. id, task)
+if redis.call('EXISTS', 'iq:older') == 1 then begin(id) end
+redis.call('HSET', 'rq:job:' .. id, unpack(ARGV, 19))
 redis.call('SADD', 'rq:queues', queue)
 redis.call('ZADD', 'iq:deadlines:' .. model, now + wait, id)
+if owner ~= '' then redis.call('SADD', 'iq:owned:' .. owner, id) end
+if weight == '1' then
+  redis.call('HDEL', 'iq:weights', owner)
+else
+  redis.call('HSET', 'iq:weights', owner, weight)
+end
+enlist(model, id)
 redis.call('RPUSH', queue, id)
+if tier ~= 'flex' then preempt(model) end
 admit(id, visitor, reply, waits, parts)
-return { 1, waiting + 1 }
+return { 1, others + 1 }

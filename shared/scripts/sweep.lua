@@ -1,83 +1,117 @@
 #!lua flags=allow-oom
 -- Put right what nobody else will: cancel jobs whose client did not come again, fail jobs that are past their deadline, requeue jobs
--- whose lease has ended and entries that are stuck in the intermediate list. Workers and gateways all call it each second, or four
+-- whose lease has ended, and see that there are as many permits as jobs that wait. It looks at what is due only. Workers and gateways all call it each second, or four
 -- times a lease where that is more often; one call in 0.4 s does it.
 -- When nobody has swept for 3 s, or 0.7 of a lease where that is less (an outage, a jump of the clock), it recovers nothing for one
 -- lease: workers renew first, so that an outage re-runs nothing.
--- ARGV: model, lease in milliseconds, milliseconds after which an entry is stuck, most executions of a job
+-- ARGV: model, lease in milliseconds, milliseconds after which a permit in the intermediate list is stuck, most executions of a job
 -- Returns the number of jobs requeued.
+local PAUSE, SILENCE = 400, 3000 -- milliseconds
+local RECORD_LASTS, LONGEST_LINGER = 60000, 60000
+local OVERLOOKED = 500 -- milliseconds
+local MOST = 100 -- of each kind at once
+local WALK = 500 -- waiting jobs that are looked at at once, where all have to be
 local model, lease, stuck, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local record = 'iq:sweep:' .. model
-local r = redis.call('HMGET', record, 'last', 'hold')
+local r = redis.call('HMGET', record, 'last', 'hold', 'cursor')
 local last, hold = tonumber(r[1] or 0), tonumber(r[2] or 0)
-if now >= last and now - last < 400 then return 0 end
+if now >= last and now - last < PAUSE then return 0 end
 redis.call('HSET', record, 'last', now)
-redis.call('PEXPIRE', record, 60000) -- nobody else would remove that of a model which was never asked for, or is forgotten already
-if now < last or now - last > math.min(3000, lease * 7 / 10) then
+redis.call('PEXPIRE', record, RECORD_LASTS) -- nobody else would remove that of a model which was never asked for, or is forgotten already
+if now < last or now - last > math.min(SILENCE, lease * 7 / 10) then
   hold = now + lease
   redis.call('HSET', record, 'hold', hold)
 end
 
 -- No lease ends later than a lease from now, and so on: a clock that jumped back delays nothing by more than that.
 local function clamp(index, latest)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', index .. model, '(' .. latest, '+inf')) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', index .. model, '(' .. latest, '+inf', 'LIMIT', 0, 10 * MOST)) do
     redis.call('ZADD', index .. model, latest, id)
   end
 end
 clamp('iq:leases:', now + lease)
-clamp('iq:lingering:', now + 60000)
+clamp('iq:lingering:', now + LONGEST_LINGER)
 clamp('iq:limbo:', now)
-if now < last then
-  for _, id in ipairs(redis.call('ZRANGE', 'iq:deadlines:' .. model, 0, -1)) do
-    local deadline, latest = redis.call('HGET', ticket(id), 'deadline'), now + patience(id)
-    if deadline and tonumber(deadline) > latest then
-      redis.call('HSET', ticket(id), 'deadline', latest)
-      redis.call('ZADD', 'iq:deadlines:' .. model, latest, id)
+
+-- Every waiting job is looked at, some at a time, after the clock has jumped back, and while there is an earlier version: it gives jobs no
+-- place among the waiting, and finds what to compute in their streams alone.
+local deadlines, queue = 'iq:deadlines:' .. model, 'rq:queue:' .. model
+local older = redis.call('EXISTS', 'iq:older') == 1
+local function look_through()
+  local page = redis.call('ZSCAN', deadlines, r[3] or 0, 'COUNT', WALK)
+  for i = 1, #page[2], 2 do
+    local id = page[2][i]
+    if redis.call('HGET', ticket(id), 'state') == 'queued' then
+      local latest = now + patience(id)
+      if tonumber(page[2][i + 1]) > latest then
+        redis.call('HSET', ticket(id), 'deadline', latest)
+        redis.call('ZADD', deadlines, latest, id)
+      end
+      adopt(model, id)
+      if older then begin(id) end
     end
   end
-end
-
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:deadlines:' .. model, '-inf', now, 'LIMIT', 0, 100)) do
-  if redis.call('HGET', ticket(id), 'state') == 'queued' then
-    redis.call('LREM', 'rq:queue:' .. model, 1, id)
-    expire(model, id)
+  if page[1] == '0' then
+    redis.call('HDEL', record, 'cursor')
   else
-    redis.call('ZREM', 'iq:deadlines:' .. model, id)
+    redis.call('HSET', record, 'cursor', page[1])
   end
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:lingering:' .. model, '-inf', now, 'LIMIT', 0, 100)) do
+local placed = redis.call('ZCARD', waiting(model)) == redis.call('ZCARD', deadlines)
+if now < last or r[3] or older or not placed then look_through() end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, MOST)) do
+  if redis.call('HGET', ticket(id), 'state') == 'queued' then
+    expire(model, id)
+  else
+    redis.call('ZREM', deadlines, id)
+  end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:lingering:' .. model, '-inf', now, 'LIMIT', 0, MOST)) do
   redis.call('ZREM', 'iq:lingering:' .. model, id)
   if abandoned(id) then desert(id) end
 end
+
+-- As many permits as jobs that wait. What lies between the list and a claim is not counted: its time is short.
+local between = queue .. ':intermediate'
+for _, id in ipairs(redis.call('LRANGE', between, 0, MOST - 1)) do
+  redis.call('ZADD', 'iq:limbo:' .. model, 'NX', now, id)
+  if now - redis.call('ZSCORE', 'iq:limbo:' .. model, id) >= stuck then
+    redis.call('LREM', between, 1, id)
+    redis.call('ZREM', 'iq:limbo:' .. model, id)
+  end
+end
+redis.call('ZREMRANGEBYSCORE', 'iq:limbo:' .. model, '-inf', now - 10 * stuck)
+local permits = redis.call('LLEN', queue)
+local missing = redis.call('ZCARD', deadlines) - permits
+if missing > 0 then
+  redis.call('RPUSH', queue, unpack(redis.call('ZRANGE', deadlines, 0, math.min(missing, 10 * MOST) - 1)))
+elseif missing < 0 then
+  redis.call('RPOP', queue, math.min(-missing, 10 * MOST))
+end
+-- A permit that nobody takes while a better job waits: no slot is free, whatever their count says.
+local better = permits > 0 and redis.call('ZRANGEBYLEX', waiting(model), '-', '(' .. RANKS.flex .. ':', 'LIMIT', 0, 1)[1]
+if better then
+  local _, _, id = read(better)
+  if now - redis.call('HGET', ticket(id), 'created') >= OVERLOOKED then preempt(model, 0) end
+end
 if now < hold then return 0 end
 
-local jobs = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:leases:' .. model, '-inf', now, 'LIMIT', 0, 100)) do
-  local t = redis.call('HMGET', ticket(id), 'state', 'exec', 'tries', 'created', 'cancel')
+local count_of_lost = 0
+local lost = redis.call('ZRANGEBYSCORE', 'iq:leases:' .. model, '-inf', now, 'LIMIT', 0, MOST)
+for i = #lost, 1, -1 do -- each permit goes to the head
+  local id = lost[i]
+  local t = redis.call('HMGET', ticket(id), 'state', 'exec', 'tries', 'cancel')
   if t[1] ~= 'in_progress' then
     redis.call('ZREM', 'iq:leases:' .. model, id)
-  elseif t[5] == '1' then
+  elseif t[4] == '1' then
     fail(model, id, t[2], 'cancelled', 'cancelled', 'The job was cancelled.')
   elseif tonumber(t[3]) >= most then
     fail(model, id, t[2], 'failed', 'worker_lost', 'Its workers died under the job ' .. t[3] .. ' times.')
   else
-    jobs[#jobs + 1] = { id, t[2], tonumber(t[4]) }
+    requeue(model, id, t[2])
+    count_of_lost = count_of_lost + 1
   end
 end
-
-local between = 'rq:queue:' .. model .. ':intermediate'
-for _, id in ipairs(redis.call('LRANGE', between, 0, -1)) do
-  if redis.call('HGET', ticket(id), 'state') ~= 'queued' then
-    redis.call('LREM', between, 1, id)
-    redis.call('ZREM', 'iq:limbo:' .. model, id)
-  else
-    redis.call('ZADD', 'iq:limbo:' .. model, 'NX', now, id)
-    if now - redis.call('ZSCORE', 'iq:limbo:' .. model, id) >= stuck then
-      redis.call('LREM', between, 1, id)
-      redis.call('ZREM', 'iq:limbo:' .. model, id)
-      jobs[#jobs + 1] = { id, '', tonumber(redis.call('HGET', ticket(id), 'created')) }
-    end
-  end
-end
-if #jobs > 0 then count(model, 'recovered', #jobs) end
-return requeue_in_order(model, jobs)
+if count_of_lost > 0 then count(model, 'recovered', count_of_lost) end
+return count_of_lost

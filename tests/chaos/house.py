@@ -206,18 +206,7 @@ class House:
             return False
 
     async def _gateway_is_up(self, process: Process) -> bool:
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.stack.port)
-        except OSError:
-            return False
-        try:
-            writer.write(b"GET /v1/models HTTP/1.1\r\nHost: chaos\r\nConnection: close\r\n\r\n")
-            async with asyncio.timeout(2):
-                return b" 200 " in await reader.readline()
-        except (OSError, TimeoutError):
-            return False
-        finally:
-            writer.transport.abort()
+        return await serves(self.stack.port)
 
     async def _worker_is_up(self, process: Process) -> bool:
         try:
@@ -229,3 +218,19 @@ class House:
         except RedisError:
             pass
         return False
+
+
+async def serves(port: int) -> bool:
+    """A gateway there lists its models."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    try:
+        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: chaos\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(2):
+            return b" 200 " in await reader.readline()
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        writer.transport.abort()

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from inferq.table import aligned
+from inferq.table import align
 from tests.chaos.clients import Client
 from tests.chaos.faults import Fault
 from tests.chaos.judgement import Fate
@@ -35,7 +35,7 @@ def table(outcome: Outcome, lease: float) -> str:
         counts = (len(faults), sum(fault.hit > 0 for fault in faults), sum(fault.hit for fault in faults))
         rows.append((kind, *map(str, counts), f"{statistics.median(fault.until - fault.at for fault in faults):.1f} s"))
     rows.append(("all", *map(str, (len(outcome.faults), hits(outcome), sum(f.hit for f in outcome.faults))), ""))
-    lines += ["", aligned(rows), ""]
+    lines += ["", align(rows), ""]
     for name, times in (("recovery, nothing else going on", alone(outcome, lease)), ("recovery, any", _any(outcome))):
         if times:
             lines.append(

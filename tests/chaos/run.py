@@ -89,7 +89,7 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
         await mischief.heal()
         await asyncio.wait_for(house.all_up(), 60)
         outcome.faults = mischief.made
-        await _all_final(house)
+        await all_final(house.active)
         outcome.books = await asyncio.to_thread(_check, stack)
         if not patient:
             return outcome
@@ -119,12 +119,12 @@ async def _ask(clients: Sequence[Client], at_once: int) -> None:
     await asyncio.gather(*(one_after_the_other() for _ in range(at_once)))
 
 
-async def _all_final(house: House) -> None:
-    """Jobs whose clients left in an outage have no one to cancel them, but end."""
+async def all_final(active: Callable[[], Awaitable[object]]) -> None:
+    """Wait until no job is `active`: those whose clients left in an outage have no one to cancel them, but end."""
     end = time.monotonic() + 90
-    while await house.active():
+    while jobs := await active():
         if time.monotonic() > end:
-            raise AssertionError(f"{await house.active()} jobs do not end")
+            raise AssertionError(f"{jobs} jobs do not end")
         await asyncio.sleep(0.1)
 
 

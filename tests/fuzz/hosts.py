@@ -10,6 +10,7 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import EngineError, InferqError
 from shared.protocol import Completion, Sampling
+from tests.answers import Running
 from tests.fuzz.mutation import Seed
 from worker import engines
 from worker.engines.ctransformers import CtransformersEngine
@@ -17,15 +18,6 @@ from worker.engines.llama_cpp import LlamaCppEngine
 
 _NATIVE = ("gpt2", "gptj", "gptneox", "mpt", "llama")
 """What ctransformers runs as it is."""
-
-
-class Running:
-    """An execution that nobody cancels."""
-
-    cancelled = False
-
-    def on_cancel(self, callback: object) -> None:
-        pass
 
 
 def loads(seed: Seed, path: Path) -> dict[str, tuple[str, int]]:

@@ -7,9 +7,9 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fixtures.make_legacy import FOLDERS, MODELS, write
+from tests.fixtures.make_legacy import FOLDERS, GENUINE, write
+from tests.tiny import TINY
 
-TINY = Path(__file__).parent.parent / "fixtures" / "tiny-llama.gguf"
 _NUMBERS = (0, 1, 2, 31, 255, 256, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _LARGE = (1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 
@@ -32,7 +32,7 @@ def seeds(folder: Path) -> list[Seed]:
         for kind in ("F16", "Q4_0"):
             path = write(architecture, kind, folder / f"{architecture}-{kind}.bin")
             found.append(Seed(architecture, path.read_bytes(), 12_000))
-    for path in sorted((MODELS / "rustformers").glob("*.bin")):
+    for path in GENUINE:
         found.append(Seed(path.name.partition("-")[0].partition("_")[0], path.read_bytes(), 12_000))
     return found
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.calls import CHATS, chat, raw_post
-from tests.commands import TINY
 from tests.stack import Stack, children, running, wait_for
+from tests.tiny import TINY
 
 ROUNDS = 5
 KEPT = {b"iq:lapse", b"iq:lease", b"iq:failures", b"iq:written"}

@@ -106,7 +106,8 @@ class Cast:
     @property
     def entries(self) -> bool:
         """There is something to claim."""
-        return any(self.world.queues.values()) or any(self.world.between.values())
+        waiting = any(schedule.waiting for schedule in self.world.schedules.values())
+        return waiting or any(self.world.queues.values()) or any(self.world.between.values())
 
     @property
     def owners(self) -> list[Run]:

@@ -7,9 +7,16 @@ from typing import Any
 from hypothesis import strategies as st
 
 from shared.protocol import Accepted, Completion, Sampling
-from shared.ticket import Attempt, Sighting
+from shared.ticket import ORDINARY, Attempt, Sighting, Standing, Tier
 from tests.model.cast import GATEWAYS, Caller, Cast, action, gateways, models, newest, number, sendings, sometimes
 from tests.model.pair import Sending
+
+standings = st.builds(
+    Standing,
+    tier=st.sampled_from([Tier.DEFAULT, Tier.DEFAULT, Tier.FLEX, Tier.FLEX, Tier.PRIORITY]),
+    weight=st.sampled_from([1, 1, 1, 2, 0.5]),
+    most=st.sampled_from([0, 0, 0, 0, 3]),
+)
 
 
 class Clients(Cast):
@@ -24,14 +31,26 @@ class Clients(Cast):
         key=st.sampled_from(["", "", "", "k1", "k2"]),
         most=st.sampled_from([9, 9, 9, 9, 9, 9, 2, 0]),
         wait=st.sampled_from([3000, 3000, 3000, 60, 5, 0, 200_000]),
+        owner=st.sampled_from(["o", "o", "p", "q", ""]),
+        standing=standings,
         sending=sendings,
     )
     def submit(
-        self, model: str, gateway: str, waits: bool, parts: bool, key: str, most: int, wait: float, sending: Sending
+        self,
+        model: str,
+        gateway: str,
+        waits: bool,
+        parts: bool,
+        key: str,
+        most: int,
+        wait: float,
+        owner: str,
+        standing: Standing,
+        sending: Sending,
     ) -> None:
         attempt = Attempt(f"print-{model}", 0, key, waits=waits, parts=parts)
-        accepted = Accepted(Completion(model, ("once",), Sampling(seed=7)), created=1, owner="o")
-        self._submit(self.new("j"), accepted, gateway, attempt, most, wait, sending)
+        accepted = Accepted(Completion(model, ("once",), Sampling(seed=7)), created=1, owner=owner)
+        self._submit(self.new("j"), accepted, gateway, attempt, most, wait, sending, standing=standing)
 
     @action(
         2,
@@ -67,12 +86,19 @@ class Clients(Cast):
         sending: Sending,
         visitor: str = "",
         again: bool = False,
+        standing: Standing = ORDINARY,
     ) -> None:
         visitor = visitor or job_id
         options: dict[str, Any] = {"reply": gateway, "max_queue": most, "wait": wait, "keep": 3600, "attempt": attempt}
-        options |= {"visitor": visitor, "again": again, "sending": sending, "actor": f"request {visitor}"}
+        options |= {
+            "visitor": visitor,
+            "again": again,
+            "standing": standing,
+            "sending": sending,
+            "actor": f"request {visitor}",
+        }
         taken = self.do("submit", job_id, accepted, **options)
-        if taken not in ("QueueFull", "IdempotencyKeyReused") and not again:
+        if taken not in ("QueueFull", "KeyFull", "IdempotencyKeyReused") and not again:
             self.ids.append(taken)
             self.callers.append(Caller(taken, visitor, gateway, attempt, accepted))
 

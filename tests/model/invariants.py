@@ -28,6 +28,8 @@ def _one_place(picture: Picture, job_id: str, ticket: dict[str, Any], ends: bool
         *("in_progress" for _ in _index(picture, f"iq:leases:{model}", job_id)),
     ]
     assert places == ([] if state in FINAL else [state]), f"{job_id} is {state}, and listed as {places}"
+    waits = ticket["place"] in _value(picture, f"iq:waiting:{model}")
+    assert waits == (state == "queued"), f"{job_id} is {state}, and {'has a' if waits else 'no'} place in the queue"
     running = [f"{job_id}:{ticket['exec']}"] if state == "in_progress" else []
     wip = [member for member in _value(picture, f"rq:wip:{model}") if member.startswith(f"{job_id}:")]
     assert wip == running, f"{job_id} is {state}, and RQ shows {wip}"
@@ -43,10 +45,15 @@ def _value(picture: Picture, key: str) -> Any:
     return picture[key][2] if key in picture else []
 
 
+def _record(picture: Picture, job_id: str) -> list[Any]:
+    """After `Accepted`, which lies beside it until its first event."""
+    return [entry for entry in _value(picture, f"iq:events:{job_id}") if entry[0] != "0-1"]
+
+
 def _onwards(before: Picture, after: Picture, job_id: str, command: str) -> None:
     """What was there is there still, and what came came from who might."""
     was, now = before[f"iq:job:{job_id}"][2], after[f"iq:job:{job_id}"][2]
-    had, has = before[f"iq:events:{job_id}"][2], after[f"iq:events:{job_id}"][2]
+    had, has = _record(before, job_id), _record(after, job_id)
     if was.get("deserted") and now["state"] == "queued":
         return  # it was cancelled for want of a client, and is put back by one
     if was["state"] in FINAL:
@@ -56,7 +63,7 @@ def _onwards(before: Picture, after: Picture, job_id: str, command: str) -> None
         return
     if command == "restart" and was["exec"] and now["state"] == "queued":
         assert "parts" not in was, f"{job_id} started over although somebody reads it"
-        had = had[:1]
+        had = []
     assert has[: len(had)] == had, f"{job_id} lost events that were acknowledged"
     for _, entry in has[len(had) :]:
         assert entry["x"] in (was["exec"], "0"), f"{entry['x']} wrote to {job_id} of {was['exec']}"

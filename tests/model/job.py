@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shared.protocol import Event, State
+from shared.ticket import Tier
 
 DAY = 86_400_000
 """In milliseconds, like all times here."""
@@ -43,7 +44,11 @@ class Job:
     wait: int
     keep: int
     deadline: int
-    record: list[Entry]
+    tier: Tier = Tier.DEFAULT
+    begun: bool = False
+    """Its stream is there."""
+    record: list[Entry] = field(default_factory=list)
+    """After `Accepted`."""
     state: State = State.QUEUED
     seq: int = 0
     by: str = ""
@@ -68,6 +73,18 @@ class Job:
     deserted: bool = False
     """It was cancelled because nobody waited any more."""
     key: str = ""
+    place: str = ""
+    """Among those that wait, now or the last time."""
+    charge: int = 0
+    """What its owner has paid for its execution."""
+    offered: bool = False
+    """It runs, and may be asked back for a better one."""
+    preempt: bool = False
+    """It was."""
+    preempted: int = 0
+    """How often it went back because of that."""
+    spent: int = 0
+    """How long earlier executions of it held slots."""
 
     @property
     def queued(self) -> bool:

@@ -10,6 +10,7 @@ from shared.config import ConfigError
 from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL, Card, GatewayProcess, Kind, Worker
 from shared.tickets import RETURN_SECONDS
 from tests.model.job import Entry, Job
+from tests.model.schedule import RANKS, Schedule
 
 TTL = {Kind.GATEWAYS: GATEWAY_TTL, Kind.WORKERS: WORKER_TTL, Kind.MODELS: MODEL_TTL}
 
@@ -25,6 +26,12 @@ class Living:
     def __init__(self) -> None:
         self.now = 0
         self.jobs: dict[str, Job] = {}
+        self.weights: dict[str, float] = {}
+        self.schedules: defaultdict[str, Schedule] = defaultdict(lambda: Schedule(self.weights))
+        self.marks: dict[str, str] = {}
+        """The job that an execution was given, or ''."""
+        self.slots: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        """Of a model's ready workers."""
         self.queues: defaultdict[str, list[str]] = defaultdict(list)
         self.between: defaultdict[str, list[str]] = defaultdict(list)
         self.limbo: defaultdict[str, dict[str, int]] = defaultdict(dict)
@@ -49,7 +56,9 @@ class Living:
     def announce_worker(self, worker: Worker, lease_ms: int) -> None:
         self.registered[worker.name] = worker.model
         self._announce(Kind.WORKERS, worker.name, worker, lease_ms)
+        self.slots[worker.model].pop(worker.name, None)
         if worker.card:
+            self.slots[worker.model][worker.name] = worker.card.slots
             self._announce(Kind.MODELS, worker.card.id, worker.card)
 
     def announce_gateway(self, gateway: GatewayProcess, lease_ms: int) -> None:
@@ -77,6 +86,8 @@ class Living:
 
     def withdraw(self, name: str) -> None:
         self.registered.pop(name, None)
+        for slots in self.slots.values():
+            slots.pop(name, None)
         self._forget(Kind.WORKERS, name)
 
     def _forget(self, kind: Kind, name: str) -> None:
@@ -118,6 +129,7 @@ class Living:
             if not (self.queues[model] or self.between[model] or self.limbo[model] or self._runs(model)):
                 self.asked.remove(model)
                 self.counts.pop(model, None)
+                self.schedules[model].forget()
 
     def _lapsed(self, kind: Kind) -> list[str]:
         """Whom nobody has announced lately. Nobody is believed for longer than he was meant to be."""
@@ -133,6 +145,10 @@ class Living:
         job.waiting = [(visitor, at) for visitor, at in job.waiting if at != reply]
         if attended and job.abandoned:
             job.lingers = self.now + int(RETURN_SECONDS * 1000)
+
+    def owned(self, owner: str) -> list[str]:
+        """The jobs of an owner that wait or run."""
+        return sorted(job.id for job in self.jobs.values() if job.owner == owner and not job.final)
 
     def _runs(self, model: str) -> bool:
         return any(job.model == model and not job.final for job in self.jobs.values())
@@ -161,5 +177,12 @@ class Living:
         self.queues[model].insert(0, entry)
 
     def paces(self, model: str) -> list[int]:
-        running = sorted((job.lease, job.id, job) for job in self.jobs.values() if job.model == model and job.running)
-        return [self.counts[model]["held_us"], *(max(0, self.now - (job.started or 0)) for _, _, job in running)]
+        counts, answer = self.counts[model], [self.now]
+        for tier, rank in RANKS.items():
+            places = [place for place in self.schedules[model].waiting if place.startswith(f"{rank}:")]
+            held = counts[f"held_us:{tier}"] or counts["held_us"]
+            answer += [held, len(places), counts[f"busy_ms:{tier}"]]
+        jobs = [job for job in self.jobs.values() if job.model == model and job.running]
+        for job in sorted(jobs, key=lambda job: (job.lease, job.id)):
+            answer += [RANKS[job.tier], max(0, self.now - (job.started or 0)) + job.spent]
+        return answer

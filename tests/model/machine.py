@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from shared.registry import Card, GatewayProcess, Kind, Worker
+from shared.ticket import Standing, Tier
 from tests.model.cast import (
     ACTIONS,
     ALWAYS,
@@ -36,6 +37,26 @@ jumps = st.sampled_from(
 
 class Machine(Clients, Workers, RuleBasedStateMachine):
     """One world from its beginning."""
+
+    @action(
+        2,
+        better=st.sampled_from([Tier.DEFAULT, Tier.PRIORITY]),
+        ready=st.integers(0, 3),
+        rounds=st.integers(1, 3),
+        sending=sendings,
+    )
+    def squeeze(self, better: Tier, ready: int, rounds: int, sending: Sending) -> None:
+        """A flex job runs, and better ones come, with some slots there; it may make room, and go on."""
+        card = Card("m", "echo", "", 100, ready, 1) if ready else None
+        self.do("announce_worker", Worker("w1", "m", "h", 1, 1, card), LEASE)
+        self.submit("m", "", False, False, "", 9, 3000, "o", Standing(Tier.FLEX), Sending.ONCE)
+        for _ in range(rounds):
+            self.claim("m", "moved", 0, "w1", Sending.ONCE)
+            self.submit("m", "", False, False, "", 9, 3000, "p", Standing(better), sending)
+            for run in self.runs[-2:]:
+                job = self.world.jobs.get(run.job)
+                if job and job.preempt and job.exec == run.id:
+                    self.do("release", "m", [(run.job, run.id)], sending=sending, actor=run.id)
 
     # housekeeping, by whoever lives
 
@@ -86,6 +107,8 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
     def look(self, kind: Kind, model: str) -> None:
         self.do("names", kind)
         self.do("paces", model)
+        for job_id in self.ids[-9:]:
+            self.do("position", job_id)
 
     # what happens to Redis; its restarts: see `begin`
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.scripts import COMMON
-
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
@@ -17,13 +15,16 @@ class Mutant:
     instead: str
 
 
+_TICKET, _SCHEDULE = "_ticket", "_schedule"
+
 MUTANTS = (
     Mutant("append by any execution", "append", "if t[1] ~= exec then", "if not t[1] then"),
     Mutant("append to a job that does not run", "append", "if t[4] ~= 'in_progress' then", "if t[4] == 'queued' then"),
     Mutant("append takes the end by another for a resend", "append", "if t[5] ~= exec then", "if not t[5] then"),
     Mutant("append over a gap", "append", "if first ~= stored + 1 then", "if first <= stored then"),
     Mutant("append stores a resend again", "append", "if last <= stored then", "if last < stored then"),
-    Mutant("append does not tell of a cancel", "append", "t[3] == '1' and 2 or t[6]", "t[6]"),
+    Mutant("append does not tell of a cancel", "append", "t[3] == '1' and 2 or", "false or"),
+    Mutant("append does not ask back", "append", "t[6] and 3 or 1", "1"),
     Mutant(
         "append answers one execution for another",
         "append",
@@ -42,16 +43,60 @@ MUTANTS = (
     Mutant(
         "append tells a gateway of the last job only", "append", "news[reply] = news[reply] or {}", "news[reply] = {}"
     ),
-    Mutant("append tells an older gateway of several jobs", COMMON, "'^iq:reply:2:'", "'^iq:reply:'"),
+    Mutant("append tells an older gateway of several jobs", _TICKET, "'^iq:reply:2:'", "'^iq:reply:'"),
     Mutant("append forgets the tokens before", "append", "(t[7] or 0) + tokens", "tokens"),
-    Mutant("claim of a job that is not queued", "claim", "or t[1] ~= 'queued'", "or not t[1]"),
-    Mutant("claim of a job that was not moved", "claim", "moved == 0 or ", ""),
-    Mutant("claim forgets that it was sent before", "claim", "local mine = t[4] == exec", "local mine = false"),
-    Mutant("claim past the deadline", "claim", "now >= tonumber(t[6])", "now >= tonumber(t[6]) + 60000"),
+    Mutant("claim forgets that it was sent before", "claim", "if not id then", "if true then"),
+    Mutant(
+        "claim takes one that another execution has",
+        "claim",
+        "HGET', ticket(id), 'exec') ~= exec",
+        "EXISTS', mark) == 0",
+    ),
+    Mutant("claim without a job may get one later", "claim", "redis.call('SET', mark, '', 'EX', 60)", ""),
+    Mutant("claim past the deadline", _TICKET, "if now < tonumber(t[2]) then", "if now < tonumber(t[2]) + 60000 then"),
+    Mutant("claim charges nobody", "claim", "charge(model, id, job.place)", "delist(model, id)"),
+    Mutant("weights that count for nothing", _SCHEDULE, "(redis.call('HGET', 'iq:weights', owner) or 1)", "1"),
+    Mutant(
+        "whoever comes anew has saved up",
+        _SCHEDULE,
+        "ZADD', turns(model, rank), math.max(tag, clock(model, rank))",
+        "ZADD', turns(model, rank), tag",
+    ),
+    Mutant("whoever steps aside owes nothing", _SCHEDULE, "if tag > clock(model, rank) then", "if false then"),
+    Mutant("an end that charges nothing", _SCHEDULE, "if not t[1] then return end", "if true then return end"),
+    Mutant("a tier that is never due", _SCHEDULE, "if time <= now and", "if false and"),
+    Mutant(
+        "the newest first",
+        _SCHEDULE,
+        "ZRANGEBYLEX', waiting(model), from, to,",
+        "ZREVRANGEBYLEX', waiting(model), to, from,",
+    ),
+    Mutant("a job that waits nowhere", _SCHEDULE, "redis.call('ZADD', waiting(model), 0, place)", ""),
+    Mutant("a place that outlives its job", _TICKET, "    delist(model, id)\n", ""),
+    Mutant(
+        "a job that goes back to the end",
+        _SCHEDULE,
+        "if not place then\n    local arrival",
+        "if true then\n    local arrival",
+    ),
+    Mutant(
+        "better ones are never counted",
+        _SCHEDULE,
+        "ZLEXCOUNT', waiting(model), '-', '(' .. RANKS.flex .. ':'",
+        "ZLEXCOUNT', waiting(model), '-', '-'",
+    ),
+    Mutant("more are asked back than needed", _SCHEDULE, " - redis.call('ZCARD', 'iq:preempted:' .. model)", ""),
+    Mutant("asked back for ever", _SCHEDULE, "< MOST_PREEMPTIONS", "< 99999"),
+    Mutant("asked back although slots are free", _SCHEDULE, "- math.max(0, free)", ""),
+    Mutant("decline by any execution", "decline", "t[1] ~= exec or ", ""),
+    Mutant("permits are never made up", "sweep", "if missing > 0 then", "if false then"),
+    Mutant("permits are never taken away", "sweep", "elseif missing < 0 then", "elseif false then"),
+    Mutant("submit beyond the owner's bound", "submit", ">= tonumber(own_most) then", "> tonumber(own_most) then"),
+    Mutant("an end that the owner is not told of", _TICKET, "redis.call('SREM', 'iq:owned:' .. (t[2] or ''), id)", ""),
     Mutant("renew for any execution", "renew", "t[1] ~= exec or ", ""),
     Mutant("renew of a job that has ended", "renew", " or t[2] ~= 'in_progress'", ""),
     Mutant("release for any execution", "release", "t[1] == exec and ", ""),
-    Mutant("release runs a cancelled job again", "release", "if t[4] == '1' then", "if t[4] == '2' then"),
+    Mutant("release runs a cancelled job again", "release", "if t[3] == '1' then", "if t[3] == '2' then"),
     Mutant("hand-backs without a bound", "release", "'returned', 1) > most", "'returned', 1) > most + 1000"),
     Mutant("restart for any execution", "restart", "t[1] ~= exec or ", ""),
     Mutant("restart under somebody who reads", "restart", "if t[3] then return 0 end", ""),
@@ -61,26 +106,26 @@ MUTANTS = (
         "submit puts back what a client has cancelled", "cancel", "redis.call('HDEL', ticket(ARGV[1]), 'deserted')", ""
     ),
     Mutant("what a client has cancelled is put back", "cancel", "redis.call('HDEL', ticket(ARGV[1]), 'deserted')", ""),
-    Mutant("submit joins a job that was cancelled", COMMON, " and t[1] ~= 'cancelled' and t[2] ~= '1'", ""),
-    Mutant("submit gives an orphan to two", "submit", "(waiting == '' or", "(waiting or"),
-    Mutant("submit into a full queue", "submit", "waiting >= tonumber(most)", "waiting > tonumber(most)"),
-    Mutant("leave cancels what was promised", COMMON, "return t[1] == '' and not t[2]", "return t[1] == ''"),
+    Mutant("submit joins a job that was cancelled", _TICKET, " and t[1] ~= 'cancelled' and t[2] ~= '1'", ""),
+    Mutant("submit gives an orphan to two", "submit", "(visitors == '' or", "(visitors or"),
+    Mutant("submit into a full queue", "submit", "others >= tonumber(most)", "others > tonumber(most)"),
+    Mutant("leave cancels what was promised", _TICKET, "return t[1] == '' and not t[2]", "return t[1] == ''"),
     Mutant("leave cancels under the others", "leave", "if not abandoned(id) then return t[1] end", ""),
     Mutant(
         "an end that leaves the job listed",
-        COMMON,
+        _TICKET,
         "  unlist(model, id, exec)\n  redis.call('ZREM'",
         "  redis.call('ZREM'",
     ),
-    Mutant("an end without a time to live", COMMON, "redis.call('EXPIRE', 'iq:events:' .. id, keep)", ""),
-    Mutant("sweep runs a cancelled job again", "sweep", "elseif t[5] == '1' then", "elseif t[5] == '2' then"),
+    Mutant("an end without a time to live", _TICKET, "redis.call('EXPIRE', 'iq:events:' .. id, keep)", ""),
+    Mutant("sweep runs a cancelled job again", "sweep", "elseif t[4] == '1' then", "elseif t[4] == '2' then"),
     Mutant("sweep believes any lease", "sweep", "clamp('iq:leases:', now + lease)", ""),
     Mutant("sweep recovers at once after an outage", "sweep", "if now < hold then return 0 end", ""),
     Mutant("sweep runs a job for ever", "sweep", "tonumber(t[3]) >= most", "tonumber(t[3]) > most + 1000"),
-    Mutant("sweep believes any deadline", "sweep", "if deadline and tonumber(deadline) > latest then", "if false then"),
+    Mutant("sweep believes any deadline", "sweep", "if tonumber(page[2][i + 1]) > latest then", "if false then"),
     Mutant("lapse leaves the visitors of the dead", "lapse", "string.sub(other, -#reply) == reply", "false"),
     Mutant("lapse dismisses the visitors of the living", "lapse", "string.sub(other, -#reply) == reply", "true"),
-    Mutant("lapse at once after an outage", "lapse", "if now < hold and hold - now <= 10000 then return end", ""),
-    Mutant("attach forgets who waits", COMMON, "if visitor ~= '' then await(id, visitor, reply) end", ""),
+    Mutant("lapse at once after an outage", "lapse", "if now < hold and hold - now <= HOLD then return end", ""),
+    Mutant("attach forgets who waits", _TICKET, "if visitor ~= '' then await(id, visitor, reply) end", ""),
     Mutant("announce with any lease", "announce", "if agreed and others > 0 then", "if false then"),
 )

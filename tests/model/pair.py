@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
@@ -172,13 +171,6 @@ class Pair:
 
     def _explained(self, subject: str, problem: str) -> bool:
         """Hints that are late or doubled, and gateways that went on after they had been forgotten."""
-        entries = [
-            entry for of in (self.world.queues, self.world.between) for entries in of.values() for entry in entries
-        ]
-        if told := re.search(r", and (\d+) times in the queue$", problem):
-            return entries.count(subject) == int(told[1])
-        if problem.endswith(", and in limbo"):
-            return any(subject in of for of in self.world.limbo.values())
         return subject.endswith(":jobs") and subject.removesuffix(":jobs") not in self.world.live[Kind.GATEWAYS]
 
     def restart_valkey(self, *, kill: bool) -> None:

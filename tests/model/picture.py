@@ -11,6 +11,7 @@ from redis import Redis
 from shared.registry import Kind
 from tests.model.job import Entry, Job
 from tests.model.living import together
+from tests.model.schedule import Schedule
 from tests.model.world import World
 
 Picture = dict[str, tuple[str, bool, Any]]
@@ -81,7 +82,8 @@ def _entry(entry_id: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def paint(world: World) -> Picture:
     """What Redis must look like."""
-    return {key: (kind, ends, value) for key, kind, ends, value in _keys(world) if value or key in world.streams}
+    stays = world.streams.keys() | {f"iq:exec:{execution}" for execution in world.marks}
+    return {key: (kind, ends, value) for key, kind, ends, value in _keys(world) if value or key in stays}
 
 
 def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
@@ -97,6 +99,11 @@ def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
         yield f"{reply}:jobs", "set", False, listed
     for key, (holder, fingerprint) in world.keys.items():
         yield f"iq:idempotency:{key}", "hash", True, {"job": holder, "fingerprint": fingerprint}
+    yield "iq:weights", "hash", False, {owner: f"{weight:g}" for owner, weight in world.weights.items()}
+    for owner in {job.owner for job in world.jobs.values()} - {""}:
+        yield f"iq:owned:{owner}", "set", False, world.owned(owner)
+    for execution, job_id in world.marks.items():
+        yield f"iq:exec:{execution}", "string", True, job_id
     for (fingerprint, number), ids in world.orphans.items():
         yield f"iq:orphans:{fingerprint}:{number}", "list", True, ids
     for kind in Kind:
@@ -113,18 +120,33 @@ def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
 
 
 def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
-    head = {"state": job.state, "model": job.model, "owner": job.owner, "exec": job.exec, "by": job.by}
+    head = {
+        "tier": job.tier,
+        "place": job.place,
+        "state": job.state,
+        "model": job.model,
+        "owner": job.owner,
+        "exec": job.exec,
+        "by": job.by,
+    }
     numbers = {"created": job.created, "wait": job.wait, "deadline": job.deadline, "keep": job.keep, "seq": job.seq}
     numbers |= {"tokens": job.tokens, "tries": job.tries, "cancel": int(job.cancel)}
     sets = {"reply": sorted(job.replies), "waiting": sorted(f"{visitor}@{at}" for visitor, at in job.waiting)}
     where_there = {"started": job.started, "ended": job.ended, "worker": job.worker, "returned": job.returned}
     where_there |= {"kept": int(job.kept), "parts": int(job.parts), "joined": int(job.joined)}
-    where_there |= {"deserted": int(job.deserted)}
+    where_there |= {"deserted": int(job.deserted), "charge": job.charge}
+    where_there |= {"preempt": int(job.preempt), "preempted": job.preempted, "spent": job.spent}
     where_there |= {"idempotency": f"iq:idempotency:{job.key}" if job.key else ""}
     ticket = {**head, **numbers, **{name: value for name, value in where_there.items() if value}}
     yield f"iq:job:{job.id}", "hash", job.final, {name: str(value) for name, value in ticket.items()} | sets
-    record = [(f"{e.last}-0" if e.last else "0-1", _fields(e)) for e in job.record]
-    yield f"iq:events:{job.id}", "stream", job.final, record
+    if job.begun:
+        entries = [
+            ("0-1", {"f": "0", "x": "", "e": job.accepted.decode()}),
+            *((f"{e.last}-0", _fields(e)) for e in job.record),
+        ]
+        yield f"iq:events:{job.id}", "stream", job.final, entries
+    else:
+        yield f"iq:task:{job.id}", "string", False, job.accepted.decode()
     if not job.final:
         shown = {"status": "started" if job.running else "queued", "worker_name": job.worker}
         yield f"rq:job:{job.id}", "hash", False, shown
@@ -145,6 +167,11 @@ def _told(news: list[tuple[str, Entry]], together: bool) -> dict[str, Any]:
 
 def _of_model(world: World, model: str) -> Iterator[tuple[str, str, bool, Any]]:
     jobs = [job for job in world.jobs.values() if job.model == model]
+    yield from _of_schedule(model, world.schedules[model])
+    yield f"iq:slots:{model}", "hash", False, {name: str(slots) for name, slots in world.slots[model].items()}
+    flex = {job.id: str(job.started) for job in jobs if job.running and job.offered}
+    yield f"iq:flex:{model}", "zset", False, flex
+    yield f"iq:preempted:{model}", "zset", False, {job.id: "0" for job in jobs if job.running and job.preempt}
     yield f"rq:queue:{model}", "list", False, world.queues[model]
     yield f"rq:queue:{model}:intermediate", "list", False, world.between[model]
     yield f"iq:deadlines:{model}", "zset", False, {job.id: str(job.deadline) for job in jobs if job.queued}
@@ -159,3 +186,15 @@ def _of_model(world: World, model: str) -> Iterator[tuple[str, str, bool, Any]]:
     yield f"iq:sweep:{model}", "hash", True, {"last": str(last), "hold": str(hold)} if last else {}
     registered = sorted(f"rq:worker:{name}" for name, of in world.registered.items() if of == model)
     yield f"rq:workers:{model}", "set", False, registered
+
+
+def _of_schedule(model: str, schedule: Schedule) -> Iterator[tuple[str, str, bool, Any]]:
+    yield f"iq:waiting:{model}", "zset", False, dict.fromkeys(schedule.waiting, "0")
+    yield f"iq:schedule:{model}", "hash", False, {name: str(number) for name, number in schedule.counts.items()}
+    for rank in (1, 2, 3):
+        yield f"iq:turns:{model}:{rank}", "zset", False, _texts(schedule.turns[rank])
+        yield f"iq:tags:{model}:{rank}", "zset", False, _texts(schedule.tags[rank])
+
+
+def _texts(numbers: dict[str, int]) -> dict[str, str]:
+    return {name: str(number) for name, number in numbers.items()}

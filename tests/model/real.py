@@ -18,8 +18,11 @@ from shared.ticket import Answer, Attempt, Claim, Sighting
 from shared.tickets import Tickets, addition
 from tests.model.job import Addition
 from tests.model.picture import CLOCK
+from tests.model.schedule import MOST_PREEMPTIONS
 
 _TIME = ("redis.call('TIME')", f"redis.call('HMGET', '{CLOCK}', 's', 'us')")
+
+_PREEMPTIONS = ("_schedule", "local MOST_PREEMPTIONS = 10", f"local MOST_PREEMPTIONS = {MOST_PREEMPTIONS}")
 
 
 class Edits:
@@ -31,11 +34,11 @@ class Edits:
 
     def text(self, name: str) -> str:
         first, _, rest = self._source(name).partition("\n")
-        return f"{first}\n{self._source(COMMON)}\n{rest}"
+        return "\n".join([first, *map(self._source, COMMON), rest])
 
     def _source(self, name: str) -> str:
         source = (resources.files(shared.scripts) / f"{name}.lua").read_text()
-        for script_name, text, instead in [(COMMON, *_TIME)] + ([self.fault] if self.fault else []):
+        for script_name, text, instead in [("_keys", *_TIME), _PREEMPTIONS] + ([self.fault] if self.fault else []):
             if script_name == name:
                 if source.count(text) != 1:
                     raise LookupError(f"{source.count(text)} times in {name}.lua: {text!r}")
@@ -58,8 +61,8 @@ class Real:
     def submit(self, job_id: str, accepted: Accepted, **options: Any) -> str:
         return self.tickets.submit(job_id, accepted, **options)
 
-    def claim(self, model: str, job_id: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
-        return self.tickets.claim(model, job_id, execution, lease_ms=lease_ms, worker=worker)
+    def claim(self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
+        return self.tickets.claim(model, permit, execution, lease_ms=lease_ms, worker=worker)
 
     def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | None]:
         packed = [
@@ -79,6 +82,12 @@ class Real:
 
     def hand_back(self, model: str, job_id: str, execution: str, reason: InferqError) -> None:
         self.tickets.hand_back(model, job_id, execution, reason)
+
+    def decline(self, model: str, job_id: str, execution: str) -> None:
+        self.tickets.decline(model, job_id, execution)
+
+    def position(self, job_id: str) -> int | None:
+        return self.tickets.position(job_id)
 
     def restart(self, model: str, job_id: str, execution: str) -> bool:
         return self.tickets.restart(model, job_id, execution)

@@ -32,22 +32,25 @@ class Workers(Cast):
         8,
         needs="entries",
         model=models,
-        entry=st.sampled_from(["moved", "moved", "moved", "moved", "earlier", "none"]),
+        entry=st.sampled_from(["moved", "moved", "moved", "moved", "earlier", "late", "none"]),
         which=number,
         worker=workers,
         sending=sendings,
     )
     def claim(self, model: str, entry: str, which: int, worker: str, sending: Sending) -> None:
-        """The entry that was moved now or earlier, or a job without one."""
-        moved = self.do("move", model) if entry == "moved" else None
+        """With the permit that was moved now or earlier, with one that is there no more, or without one."""
+        permit = (self.do("move", model) if entry == "moved" else None) or ""
         between = self.world.between[model]
-        job_id = moved or (newest(between, which) if between and entry == "earlier" else newest(self.ids, which))
-        model = self.world.jobs[job_id].model if job_id in self.world.jobs else model
+        if entry == "earlier" and between:
+            permit = newest(between, which)
+        if entry == "late" and self.ids:
+            permit = newest(self.ids, which)
+            model = self.world.jobs[permit].model if permit in self.world.jobs else model
         execution = self.new("x")
         options: dict[str, Any] = {"lease_ms": LEASE, "worker": worker, "sending": sending}
-        claim: Claim | None = self.do("claim", model, job_id, execution, actor=execution, **options)
+        claim: Claim | None = self.do("claim", model, permit, execution, actor=execution, **options)
         if claim:
-            self.runs.append(Run(execution, job_id, model, worker, claim.seq))
+            self.runs.append(Run(execution, claim.job_id, model, worker, claim.seq))
 
     @action(
         9,
@@ -165,3 +168,8 @@ class Workers(Cast):
     def restart(self, which: int, sending: Sending) -> None:
         run = self.execution(which)
         self.do("restart", run.model, run.job, run.id, sending=sending, actor=run.id)
+
+    @action(1, needs="owners", which=which_run, sending=sendings)
+    def decline(self, which: int, sending: Sending) -> None:
+        run = self.execution(which)
+        self.do("decline", run.model, run.job, run.id, sending=sending, actor=run.id)

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 
 from shared import tickets
 from shared.codec import encode
-from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, QueueFull
+from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, KeyFull, QueueFull
 from shared.protocol import Accepted, Delta, Done, Event, Failed, StartOver, State
-from shared.ticket import Answer, Attempt, Claim, Sighting
+from shared.ticket import ORDINARY, Answer, Attempt, Claim, Sighting, Standing, Tier
 from tests.model.job import Addition, Entry, Job
 from tests.model.living import Living, together
+from tests.model.schedule import MOST_PREEMPTIONS, youngest
 
 CANCELLED = Failed("cancelled", "The job was cancelled.")
 OVERDUE = Failed("deadline_exceeded", "The job waited in the queue beyond its deadline.")
@@ -35,6 +36,7 @@ class World(Living):
         attempt: Attempt,
         visitor: str,
         again: bool,
+        standing: Standing = ORDINARY,
     ) -> str:
         def give(job: Job) -> str:
             if not job.final:
@@ -58,38 +60,75 @@ class World(Living):
                     other.joined = True
                     return give(other)
         model = accepted.task.model
-        if len(self.queues[model]) >= max_queue and not again:
+        if len(self.schedules[model].waiting) >= max_queue and not again:
             raise QueueFull("")
+        owner = accepted.owner
+        if not again and 0 < standing.most <= len(self.owned(owner)):
+            raise KeyFull("")
         blob, patience = encode([accepted]), int(wait * 1000)
-        record = [Entry(0, 0, "", blob)]
-        job = Job(job_id, model, accepted.owner, blob, self.now, patience, keep, self.now + patience, record)
+        job = Job(job_id, model, owner, blob, self.now, patience, keep, self.now + patience, standing.tier)
         if attempt.idempotency and not (again and held):
             job.key = attempt.idempotency
             self.keys[job.key] = job_id, attempt.fingerprint
         self.jobs[job_id] = job
         self.asked.add(model)
+        self.weights.pop(owner, None)
+        if standing.weight != 1:
+            self.weights[owner] = standing.weight
+        self.schedules[model].enlist(job)
         self.queues[model].append(job_id)
+        if standing.tier is not Tier.FLEX:
+            self._preempt(model, None)
         return give(job)
 
-    def claim(self, model: str, job_id: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
-        moved = False
-        while _take(self.between[model], job_id):
-            moved = True
-        self.limbo[model].pop(job_id, None)
-        job = self.jobs.get(job_id)
-        if job is None:
+    def claim(self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
+        while _take(self.between[model], permit):
+            pass
+        self.limbo[model].pop(permit, None)
+        if execution not in self.marks:
+            chosen = self.schedules[model].choose(self.now, self._runnable)
+            self.marks[execution] = chosen.id if chosen else ""
+            if chosen:
+                self._begin(chosen, execution, lease_ms, worker)
+        job = self.jobs.get(self.marks[execution])
+        if job is None or job.exec != execution:
             return None
-        if job.exec != execution:
-            if not (moved and job.queued):
-                return None
-            if self.now >= job.deadline:
-                self._fail(job, State.FAILED, OVERDUE)
-                return None
-            job.state, job.exec, job.worker, job.started = State.IN_PROGRESS, execution, worker, self.now
-            job.lease = self.now + lease_ms
-            job.tries += 1
         assert job.started is not None
-        return Claim(job.seq, job.tries, job.accepted, job.started - job.created)
+        return Claim(job.id, job.seq, job.tries, job.accepted, job.started - job.created)
+
+    def _runnable(self, job: Job) -> bool:
+        if self.now < job.deadline:
+            return True
+        self._fail(job, State.FAILED, OVERDUE)
+        return False
+
+    def _begin(self, job: Job, execution: str, lease_ms: int, worker: str) -> None:
+        self.schedules[job.model].charge(job, self.counts[job.model]["held_us"])
+        job.state, job.exec, job.worker, job.started = State.IN_PROGRESS, execution, worker, self.now
+        job.lease = self.now + lease_ms
+        job.tries += 1
+        job.offered = job.tier is Tier.FLEX and job.preempted < MOST_PREEMPTIONS
+
+    def _preempt(self, model: str, free: int | None) -> None:
+        """Ask as many flex jobs back as better ones wait for whom no slot is free."""
+        running = [job for job in self.jobs.values() if job.model == model and job.running]
+        if free is None:
+            free = sum(self.slots[model].values()) - len(running)
+        wanted = len(self.schedules[model].better()) - max(0, free) - sum(job.preempt for job in running)
+        for job in youngest(job for job in running if job.offered)[: max(0, wanted)]:
+            job.offered, job.preempt = False, True
+
+    def decline(self, model: str, job_id: str, execution: str) -> None:
+        job = self._owned(job_id, execution)
+        if job and job.preempt:
+            job.preempt = False
+            self._preempt(model, None)
+
+    def position(self, job_id: str) -> int | None:
+        job = self.jobs.get(job_id)
+        if job is None or not job.queued:
+            return None
+        return self.schedules[job.model].position(job, self.counts[job.model]["held_us"])
 
     def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | None]:
         news: defaultdict[str, list[tuple[str, Entry]]] = defaultdict(list)
@@ -119,7 +158,7 @@ class World(Living):
             job.tokens += sum(len(event.tokens) for event in events if isinstance(event, Delta))
             if state:
                 self._finish(job, state, events[-1])
-        return Answer.CANCELLED if job.cancel else Answer.OK, job.seq
+        return _answer(job), job.seq
 
     def renew(self, model: str, lease_ms: int, executions: Sequence[tuple[str, str]]) -> list[Answer]:
         return [self._renew(lease_ms, *pair) for pair in executions]
@@ -129,7 +168,7 @@ class World(Living):
         if job is None:
             return Answer.FENCED
         job.lease = self.now + lease_ms
-        return Answer.CANCELLED if job.cancel else Answer.OK
+        return _answer(job)
 
     def release(self, model: str, executions: Sequence[tuple[str, str]]) -> int:
         return self._return(executions)
@@ -138,10 +177,10 @@ class World(Living):
         self._return([(job_id, execution)], reason)
 
     def _return(self, executions: Sequence[tuple[str, str]], reason: InferqError | None = None) -> int:
-        jobs = []
-        for pair in executions:
+        count = 0
+        for pair in reversed(executions):
             job = self._owned(*pair)
-            if job is None or job in jobs:
+            if job is None:
                 continue
             if job.cancel:
                 self._fail(job, State.CANCELLED, CANCELLED)
@@ -152,8 +191,9 @@ class World(Living):
                     self._fail(job, State.FAILED, Failed(reason.code, reason.message))
                     continue
             job.tries -= 1
-            jobs.append(job)
-        return self._requeue(jobs)
+            self._requeue(job)
+            count += 1
+        return count
 
     def restart(self, model: str, job_id: str, execution: str) -> bool:
         job = self._owned(job_id, execution)
@@ -164,10 +204,11 @@ class World(Living):
         if job.cancel:
             self._fail(job, State.CANCELLED, CANCELLED)
             return True
-        del job.record[1:]
+        job.record.clear()
+        job.begun = True
         self._emit(job, Entry(job.seq + 1, job.seq + 1, "0", encode([StartOver()])))
         job.tokens = 0
-        self._requeue([job])
+        self._requeue(job)
         return True
 
     def cancel(self, job_id: str, *, unless_joined: bool) -> State:
@@ -185,7 +226,6 @@ class World(Living):
 
     def _cancel(self, job: Job) -> None:
         if job.queued:
-            _take(self.queues[job.model], job.id)
             self._fail(job, State.CANCELLED, CANCELLED)
         elif job.running:
             job.cancel = True
@@ -226,27 +266,27 @@ class World(Living):
         jobs = [job for job in self.jobs.values() if job.model == model and not job.final]
         self._clamp(model, jobs, lease_ms, back)
         for job in _due(((job.deadline, job) for job in jobs if job.queued), self.now):
-            _take(self.queues[model], job.id)
             self._fail(job, State.FAILED, OVERDUE)
         for job in _due(((job.lingers, job) for job in jobs if job.lingers is not None), self.now):
             job.lingers = None
             if job.abandoned:
                 self._desert(job)
+        self._count_permits(model)
         if self.now < hold:
             return 0
-        lost = []
-        for job in _due(((job.lease, job) for job in jobs if job.running), self.now):
+        lost = 0
+        for job in reversed(_due(((job.lease, job) for job in jobs if job.running), self.now)):
             if job.cancel:
                 self._fail(job, State.CANCELLED, CANCELLED)
             elif job.tries >= tickets.MOST_EXECUTIONS:
                 told = f"Its workers died under the job {job.tries} times."
                 self._fail(job, State.FAILED, Failed("worker_lost", told))
             else:
-                lost.append(job)
-        lost += self._stuck(model)
+                self._requeue(job)
+                lost += 1
         if lost:
-            self.counts[model]["recovered"] += len(lost)
-        return self._requeue(lost)
+            self.counts[model]["recovered"] += lost
+        return lost
 
     def _clamp(self, model: str, jobs: Iterable[Job], lease_ms: int, back: bool) -> None:
         """Nothing is believed for longer than it was meant to be, wherever the clock has jumped to."""
@@ -259,19 +299,21 @@ class World(Living):
         for job_id, since in self.limbo[model].items():
             self.limbo[model][job_id] = min(since, self.now)
 
-    def _stuck(self, model: str) -> list[Job]:
-        """Jobs whose entries lie between the queue and a claim for too long."""
-        stuck = []
-        for job_id in list(self.between[model]):
-            job = self.jobs.get(job_id)
-            waits = job and job.queued
-            if waits and self.now - self.limbo[model].setdefault(job_id, self.now) < tickets.STUCK_MS:
-                continue
-            _take(self.between[model], job_id)
-            self.limbo[model].pop(job_id, None)
-            if job and waits:
-                stuck.append(job)
-        return stuck
+    def _count_permits(self, model: str) -> None:
+        """As many as jobs wait; those that lie between the queue and a claim for too long are dropped."""
+        limbo, queue, schedule = self.limbo[model], self.queues[model], self.schedules[model]
+        for permit in list(self.between[model]):
+            if self.now - limbo.setdefault(permit, self.now) >= tickets.STUCK_MS:
+                _take(self.between[model], permit)
+                limbo.pop(permit)
+        self.limbo[model] = {id: since for id, since in limbo.items() if since > self.now - 10 * tickets.STUCK_MS}
+        permits = len(queue)
+        waiting = sorted(schedule.waiting.values(), key=lambda job: (job.deadline, job.id))
+        queue += [job.id for job in waiting[: max(0, len(waiting) - permits)]]
+        del queue[len(waiting) :]
+        better = schedule.better()
+        if permits and better and self.now - better[0].created >= 500:
+            self._preempt(model, 0)
 
     def move(self, model: str) -> str | None:
         if not self.queues[model]:
@@ -284,14 +326,24 @@ class World(Living):
         job = self.jobs.get(job_id)
         return job if job and job.running and job.exec == execution else None
 
-    def _requeue(self, jobs: Sequence[Job]) -> int:
-        """Back to the head of the queue, in the order of their arrival."""
-        for job in sorted(jobs, key=lambda job: (job.created, job.id), reverse=True):
-            if job.running:
-                job.deadline = self.now + job.patience
-            job.state, job.exec = State.QUEUED, ""
-            self.queues[job.model].insert(0, job.id)
-        return len(jobs)
+    def _requeue(self, job: Job) -> None:
+        """A running job waits again, where it waited before."""
+        self._stop(job)
+        job.spent += max(1, self.now - (job.started or 0))
+        job.preempted += job.preempt
+        job.preempt = False
+        job.deadline = self.now + job.patience
+        job.state, job.exec = State.QUEUED, ""
+        self.schedules[job.model].enlist(job)
+        self.queues[job.model].insert(0, job.id)
+
+    def _stop(self, job: Job) -> None:
+        """It runs and waits no longer."""
+        job.offered = False
+        if job.running:
+            self.schedules[job.model].settle(job, self.now - (job.started or 0))
+        else:
+            self.schedules[job.model].delist(job)
 
     def _emit(self, job: Job, entry: Entry) -> None:
         self._record(job, entry)
@@ -299,6 +351,7 @@ class World(Living):
             self._tell(reply, [(job.id, entry)])
 
     def _record(self, job: Job, entry: Entry) -> None:
+        job.begun = True
         job.record.append(entry)
         job.seq, job.by = entry.last, entry.by
 
@@ -312,6 +365,7 @@ class World(Living):
         self._finish(job, state, last)
 
     def _finish(self, job: Job, state: State, last: Event) -> None:
+        self._stop(job)
         counts = self.counts[job.model]
         failed = isinstance(last, Failed) and state is State.FAILED
         counts[f"jobs:{last.code if failed and isinstance(last, Failed) else state}"] += 1
@@ -326,10 +380,18 @@ class World(Living):
             self.failures.append((job.id, job.model, job.worker, last.code, last.message))
             del self.failures[:-100]
         if job.running and job.started is not None:
-            n, mean = min(20, counts["held"] + 1), counts["held_us"]
-            held = max(1, self.now - job.started) * 1000
-            counts["held_us"], counts["held"] = int(mean + (held - mean) / n + 0.5), n
+            held = max(1, self.now - job.started) + job.spent
+            for of in ("", f":{job.tier}"):
+                n, mean = min(20, counts[f"held{of}"] + 1), counts[f"held_us{of}"]
+                counts[f"held_us{of}"], counts[f"held{of}"] = int(mean + (held * 1000 - mean) / n + 0.5), n
+            counts[f"busy_ms:{job.tier}"] += held
         job.state, job.ended, job.lingers = state, self.now, None
+
+
+def _answer(job: Job) -> Answer:
+    if job.cancel:
+        return Answer.CANCELLED
+    return Answer.PREEMPTED if job.preempt else Answer.OK
 
 
 def _take(entries: list[str], entry: str) -> bool:

@@ -17,7 +17,7 @@ from random import Random
 
 import click
 
-from inferq.table import aligned
+from inferq.table import align
 from tests.chaos import report
 from tests.upgrade import releases
 from tests.upgrade.run import Upgrade, run
@@ -38,7 +38,7 @@ def main(requests: int, mixed: float, seed: int | None, against: str) -> None:
     upgrade = run(*sides, Random(seed), requests=requests, mixed=mixed)
     rows = [("HANDED OVER", "FROM", "TO", "JOBS")]
     rows += [(*what, str(count)) for what, count in sorted(upgrade.handovers.items())]
-    print(report.table(upgrade.outcome, lease=0), aligned(rows), sep="\n\n")
+    print(report.table(upgrade.outcome, lease=0), align(rows), sep="\n\n")
     broken = list(broken_promises(upgrade, sides))
     for promise in broken:
         print(f"\nBROKEN: {promise}")

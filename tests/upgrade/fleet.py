@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.faults import Fault
-from tests.chaos.house import Child, Crew, House, Parts
+from tests.chaos.house import Child, Crew, House, Parts, serves
 from tests.stack import Process, free_port
 from tests.upgrade.balancer import Gateway
 from tests.upgrade.sides import Side
@@ -81,21 +81,7 @@ class Fleet(House):
 
 
 def _serves(port: int) -> Callable[[Process], Awaitable[bool]]:
-    async def is_up(process: Process) -> bool:
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            return False
-        try:
-            writer.write(b"GET /v1/models HTTP/1.1\r\nHost: upgrade\r\nConnection: close\r\n\r\n")
-            async with asyncio.timeout(2):
-                return b" 200 " in await reader.readline()
-        except (OSError, TimeoutError):
-            return False
-        finally:
-            writer.transport.abort()
-
-    return is_up
+    return lambda process: serves(port)
 
 
 def _is_taken(port: int) -> bool:

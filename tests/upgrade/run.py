@@ -19,7 +19,7 @@ from urllib.request import urlopen
 from tests.chaos import plan
 from tests.chaos.clients import Client
 from tests.chaos.house import Crew
-from tests.chaos.run import Outcome
+from tests.chaos.run import Outcome, all_final
 from tests.chaos.wire import Wire
 from tests.stack import free_port
 from tests.upgrade.balancer import Balancer
@@ -71,7 +71,7 @@ async def _play(
         await _ask(upgrade.outcome, fleet, Wire(port), random, requests, course)
         upgrade.outcome.seconds = time.monotonic() - begun
         await course
-        await _all_final(fleet)
+        await all_final(fleet.active)
         upgrade.handovers = await witness.handovers(upgrade.outcome.clients)
         upgrade.outcome.books += await _complaints(fleet, sides, "in the end")
     finally:
@@ -118,14 +118,6 @@ async def _ask(
             await client.run()
 
     await asyncio.gather(*(one_after_the_other() for _ in range(CLIENTS)))
-
-
-async def _all_final(fleet: Fleet) -> None:
-    end = time.monotonic() + 90
-    while active := await fleet.active():
-        if time.monotonic() > end:
-            raise AssertionError(f"{active} jobs do not end")
-        await asyncio.sleep(0.1)
 
 
 async def _complaints(fleet: Fleet, sides: Sequence[Side], when: str) -> str:

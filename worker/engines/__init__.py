@@ -6,12 +6,13 @@ The protocol that all of them keep, and the registry that imports one only when 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from msgspec import structs
 
+from shared.cancellation import Cancellable
 from shared.catalogue import AUTO, ENGINES, Model
 from shared.config import Config
 from shared.errors import EngineError
@@ -20,17 +21,6 @@ from shared.registry import Card
 
 UNTOLD = -1
 """Stands for a token that is not told, or that means nothing here, in `Delta.tokens`: only its text counts."""
-
-
-class Execution(Protocol):
-    """What an engine sees of the attempt it computes for."""
-
-    @property
-    def cancelled(self) -> bool:
-        """True when nobody wants the rest any more: raise `JobCancelled`, compute nothing further."""
-
-    def on_cancel(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called, in another thread, as soon as the execution is cancelled (at once if it is)."""
 
 
 class Engine(Protocol):
@@ -46,12 +36,15 @@ class Engine(Protocol):
     def trouble(self) -> str:
         """What keeps it from computing, although it has been loaded once; empty when nothing does."""
 
-    def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def continues(self, task: Task) -> bool:
+        """Whether `run` can go on after a part of this task's answer."""
+
+    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         """Compute one choice of one prompt; `index` of the events stays 0. A task with several is split before.
 
         `past` is what an earlier execution has sent: go on after it, as if nothing had happened; `max_tokens` and the
-        usage count it in. Only engines get it whose card has the capability `continue`. Where it has tokens that are
-        `UNTOLD`, because another model made it or because they were never told, its text is read again.
+        usage count it in. Only tasks get it that the engine `continues`. Where it has tokens that are `UNTOLD`, because
+        another model made it or because they were never told, its text is read again.
 
         Where the task wants `token_ids`, the pieces tell every token: see `Delta.tokens` and `with_prompt`.
         """
@@ -95,7 +88,7 @@ def load(model: Model, config: Config) -> Engine:
         ModelFileError: the model's file is damaged, or not for this engine.
         ModelLoadError: the engine refused the model.
     """
-    name = chosen(model)
+    name = choose(model)
     module, _, attribute = _ENGINES[name].partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
@@ -120,7 +113,7 @@ def with_prompt(events: Iterable[Event], tokens: Sequence[int]) -> Iterator[Even
         yield event
 
 
-def chosen(model: Model) -> str:
+def choose(model: Model) -> str:
     """The name of the engine that `load` takes. Raises EngineError, ModelFileError."""
     name = model.engine
     if name == AUTO and model.path:

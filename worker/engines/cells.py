@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shared.errors import JobCancelled
+from shared.cancellation import NEVER, Cancellable, wait_for
 
 _arrivals = itertools.count()
 
 
 @dataclass(eq=False, slots=True)
-class Claim:
+class Share:
     """One run's use of the cells: `tokens` now, `most` at its end."""
 
     tokens: int = 0
@@ -32,45 +31,45 @@ class Cells:
         self._ahead = capacity // 32  # tokens that a run can be sure of when it enters
         self._spare = capacity // 128  # tokens that it may still add before somebody has left
         self._changed = threading.Condition()
-        self._inside: set[Claim] = set()
-        self._waiting: set[Claim] = set()
+        self._inside: set[Share] = set()
+        self._waiting: set[Share] = set()
 
-    def enter(self, claim: Claim, cancelled: Callable[[], bool]) -> None:
-        """Wait, in the order of arrival, until there is room. A claim that is inside gives its cells back first.
+    def enter(self, share: Share, work: Cancellable = NEVER) -> None:
+        """Wait, in the order of arrival, until there is room. One that is inside gives its cells back first.
 
-        Raises JobCancelled soon after `cancelled()` turns true.
+        Raises JobCancelled soon after `work` is cancelled.
         """
         with self._changed:
-            self._inside.discard(claim)
-            self._waiting.add(claim)
+            self._inside.discard(share)
+            self._waiting.add(share)
             self._changed.notify_all()
             try:
-                while claim is not min(self._waiting, key=_arrival) or not self._suffice(self._ahead, claim):
-                    if cancelled():
-                        raise JobCancelled("cancelled while it waited for memory")
-                    self._changed.wait(0.1)
-                self._inside.add(claim)
+                wait_for(self._changed, lambda: self._may_enter(share), work)
+                self._inside.add(share)
             finally:
-                self._waiting.remove(claim)
+                self._waiting.remove(share)
                 self._changed.notify_all()
 
-    def leave(self, claim: Claim) -> None:
+    def leave(self, share: Share) -> None:
         with self._changed:
-            self._inside.discard(claim)
+            self._inside.discard(share)
             self._changed.notify_all()
 
-    def grow(self, claim: Claim, tokens: int) -> bool:
-        """Note how many tokens a claim has now. False: its owner has to make room, by stopping and entering again."""
+    def grow(self, share: Share, tokens: int) -> bool:
+        """Note how many tokens a run has now. False: its owner has to make room, by stopping and entering again."""
         with self._changed:
-            claim.tokens = tokens
-            ends = tokens >= claim.most
-            return ends or self._suffice(self._spare) or claim is not max(self._inside, key=_arrival)
+            share.tokens = tokens
+            ends = tokens >= share.most
+            return ends or self._suffice(self._spare) or share is not max(self._inside, key=_arrival)
 
-    def _suffice(self, more: int, newcomer: Claim | None = None) -> bool:
+    def _may_enter(self, share: Share) -> bool:
+        return share is min(self._waiting, key=_arrival) and self._suffice(self._ahead, share)
+
+    def _suffice(self, more: int, newcomer: Share | None = None) -> bool:
         """Whether everybody can have `more` tokens. One alone always can: its context is not larger."""
-        claims = [*self._inside, newcomer] if newcomer else [*self._inside]
-        return len(claims) == 1 or sum(min(c.tokens + more, c.most) for c in claims) <= self._capacity
+        shares = [*self._inside, newcomer] if newcomer else [*self._inside]
+        return len(shares) == 1 or sum(min(c.tokens + more, c.most) for c in shares) <= self._capacity
 
 
-def _arrival(claim: Claim) -> int:
-    return claim.arrival
+def _arrival(share: Share) -> int:
+    return share.arrival

@@ -8,20 +8,21 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from shared.cancellation import Cancellable
 from shared.catalogue import Model, is_legacy
 from shared.config import Config
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest, ModelFileError
 from shared.protocol import Chat, Completion, Delta, Done, Event, FinishReason, Progress, Sampling, Task, Timings, Usage
-from shared.registry import Card
+from shared.registry import Ability, Card
 from worker import chat_formats
-from worker.engines import UNTOLD, Execution, with_prompt
-from worker.engines.ctransformers_client import Evaluator, Session
+from worker.engines import UNTOLD, with_prompt
+from worker.engines.ctransformers_client import Evaluation, Evaluator
 from worker.engines.ctransformers_host import BATCH
-from worker.engines.ctransformers_text import Text
+from worker.engines.ctransformers_text import LegacyText
 from worker.engines.host import EngineHost
 from worker.engines.sampler import Sampler, logprobs
-from worker.engines.stops import Released, StopStrings
+from worker.engines.stops import Piece, Spelling, StopStrings
 from worker.formats.identity import digest, identity
 from worker.formats.legacy import Legacy, read_legacy
 
@@ -46,8 +47,8 @@ class CtransformersEngine:
     def __init__(self, model: Model, config: Config) -> None:
         if model.path is None:
             raise EngineError(f"the engine ctransformers needs a file for the model {model.id!r}")
-        legacy = _checked(model.path, model.architecture)
-        self._text = Text(legacy)
+        legacy = _check_file(model.path, model.architecture)
+        self._text = LegacyText(legacy)
         self._format = model.chat_format
         self._template = chat_formats.template(model.chat_format) if model.chat_format else ""
         parameters = {
@@ -60,8 +61,8 @@ class CtransformersEngine:
         self._evaluator = Evaluator(self._host, len(legacy.vocabulary))
         self._turn = threading.Lock()
         try:
-            with self._evaluator.session() as session:
-                context = min(session.context, config.context or session.context)
+            with self._evaluator.open() as evaluation:
+                context = min(evaluation.context, config.context or evaluation.context)
         except BaseException:
             self._host.close()
             raise
@@ -72,7 +73,7 @@ class CtransformersEngine:
             context=context,
             slots=1,
             created=int(model.path.stat().st_mtime),
-            capabilities=("completion", "continue", *(("chat",) if model.chat_format else ())),
+            capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if model.chat_format else ())),
             digest=digest(identity([model.path], legacy.architecture), b"".join(legacy.vocabulary)),
         )
 
@@ -84,7 +85,10 @@ class CtransformersEngine:
     def host_pid(self) -> int | None:
         return self._host.pid
 
-    def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def continues(self, task: Task) -> bool:
+        return True
+
+    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         param, tokens = self._prompt(task)
         if len(tokens) >= self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param=param)
@@ -92,8 +96,8 @@ class CtransformersEngine:
         stops = task.sampling.stop
         if isinstance(task, Chat):
             stops += chat_formats.stops(self._format)
-        with self._turn, self._evaluator.session(lambda: execution.cancelled, execution.on_cancel) as session:
-            events = self._events(session, tokens, task.sampling, stops, past)
+        with self._turn, self._evaluator.open(execution) as evaluation:
+            events = self._events(evaluation, tokens, task.sampling, stops, past)
             yield from with_prompt(events, tokens) if task.token_ids and not past else events
 
     def tokenize(self, text: str) -> list[int]:
@@ -108,10 +112,10 @@ class CtransformersEngine:
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
         scores = []
-        with self._turn, self._evaluator.session() as session:
-            start = session.shared(tokens[:after])
+        with self._turn, self._evaluator.open() as evaluation:
+            start = evaluation.count_known(tokens[:after])
             for i in range(after, len(tokens)):
-                for _, step in session.evaluate(tokens[:i], start):
+                for _, step in evaluation.evaluate(tokens[:i], start):
                     last = step
                 scores.append(float(logprobs(last.astype(float))[tokens[i]]))
                 start = i
@@ -146,7 +150,12 @@ class CtransformersEngine:
             raise InvalidRequest(f"{highest} is no token: this model has {self._text.size}", param=param)
 
     def _events(
-        self, session: Session, prompt: list[int], sampling: Sampling, stops: tuple[str, ...], past: Sequence[Delta]
+        self,
+        evaluation: Evaluation,
+        prompt: list[int],
+        sampling: Sampling,
+        stops: tuple[str, ...],
+        past: Sequence[Delta],
     ) -> Iterator[Event]:
         made = [token for delta in past for token in delta.tokens]
         tokens = prompt + (self._text.more("".join(delta.text for delta in past)) if UNTOLD in made else made)
@@ -154,13 +163,13 @@ class CtransformersEngine:
         most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)
         sampler = Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
-        released = StopStrings(stops)
-        cached = session.shared(tokens)
+        spelling = Spelling(StopStrings(stops))
+        cached = evaluation.count_known(tokens)
         begun = time.monotonic()
         start, read_ms = cached, 0.0
         finish: FinishReason = "length"
         while len(made) < most:
-            for done, step in session.evaluate(tokens, start):
+            for done, step in evaluation.evaluate(tokens, start):
                 logits = step
                 if len(tokens) - start > BATCH and done < len(tokens) and not past:
                     yield Progress(done, len(tokens))
@@ -170,23 +179,22 @@ class CtransformersEngine:
             tokens.append(choice.token)
             made.append(choice.token)
             if choice.token in self._text.ends:
-                released.hold(choice.token, choice.logprob)
+                spelling.hold(choice.token, choice.logprob)
                 finish = "stop"
                 break
-            piece = released.add(self._text.bytes_of(choice.token), choice.token, choice.logprob)
-            if piece.text:
+            if piece := spelling.add(self._text.bytes_of(choice.token), choice.token, choice.logprob):
                 yield _delta(piece)
-            if released.stopped:
+            if spelling.stopped:
                 finish = "stop"
                 break
-        yield _delta(released.rest(), finish)
+        yield _delta(spelling.rest(), finish)
         yield Done(
             Usage(len(prompt), len(made), min(cached, len(prompt))),
             None if past else Timings(read_ms, (time.monotonic() - begun) * 1000 - read_ms),
         )
 
 
-def _checked(path: Path, architecture: str) -> Legacy:
+def _check_file(path: Path, architecture: str) -> Legacy:
     """What a file says that ctransformers computes as it is meant: it loads others too, and answers nonsense."""
     try:
         ours = is_legacy(path)
@@ -218,5 +226,5 @@ def _spells(path: Path, vocabulary: Sequence[bytes]) -> bool:
         return file.read(len(written)) == written
 
 
-def _delta(piece: Released, finish_reason: FinishReason | None = None) -> Delta:
+def _delta(piece: Piece, finish_reason: FinishReason | None = None) -> Delta:
     return Delta(piece.text, piece.tokens, finish_reason=finish_reason, logprob=piece.logprob)

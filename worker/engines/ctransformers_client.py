@@ -12,9 +12,10 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import EngineError, HostDied, JobCancelled
+from shared.cancellation import NEVER, Cancellable, abort, check
+from shared.errors import EngineError, HostDied
 from worker.engines.ctransformers_host import BATCH
-from worker.engines.host import Cancelled, EngineHost, never
+from worker.engines.host import EngineHost
 
 Logits = npt.NDArray[np.float32]
 
@@ -29,39 +30,36 @@ class Evaluator:
         self._life = 0
 
     @contextlib.contextmanager
-    def session(
-        self, cancelled: Cancelled = never, on_cancel: Callable[[Callable[[], None]], None] = lambda _: None
-    ) -> Iterator[Session]:
+    def open(self, work: Cancellable = NEVER) -> Iterator[Evaluation]:
         """A connection to the host. Raises HostDied, with the tail of the host's log, when it breaks meanwhile, and
         HostUnavailable when the host cannot be started again.
 
-        Once `cancelled()`, of which `on_cancel` has a callback called, it raises JobCancelled instead.
+        Once `work` is cancelled it raises JobCancelled instead.
         """
-        connected, life = self._host.connect(cancelled)
+        connected, life = self._host.connect(work)
         if life != self._life:
             self._known, self._life = [], life
         try:
             with connected as connection:
-                on_cancel(partial(_abort, connection))
+                work.on_cancel(partial(abort, connection))
                 with connection.makefile("rb") as answers:
-                    with self._host.pulse.awaited():
+                    with self._host.pulse.expect():
                         greeting = answers.readline()
                     if not greeting.endswith(b"\n"):
                         raise ConnectionResetError("the host closed the connection")
                     self._host.pulse.beat()
                     context = json.loads(greeting)["context"]
                     exchange = partial(self._exchange, connection, answers)
-                    yield Session(exchange, self._known, context, cancelled)
+                    yield Evaluation(exchange, self._known, context, work)
         except OSError as exc:
             self._known = []
-            if cancelled():
-                raise JobCancelled("cancelled while it ran") from exc
+            check(work)
             raise HostDied(self._host.obituary(life)) from exc
 
     def _exchange(self, connection: socket.socket, answers: BinaryIO, question: bytes) -> Logits:
         """The answer to one question. Raises ConnectionResetError, EngineError."""
         size = np.dtype(np.float32).itemsize * self._size
-        with self._host.pulse.awaited():
+        with self._host.pulse.expect():
             connection.sendall(question)
             status = answers.read(1)
             data = answers.read(size) if status == b"\1" else b""
@@ -73,13 +71,7 @@ class Evaluator:
         return np.frombuffer(data, np.float32)
 
 
-def _abort(connection: socket.socket) -> None:
-    """Wake whoever waits for an answer on it; from another thread."""
-    with contextlib.suppress(OSError):  # it was closed just now
-        connection.shutdown(socket.SHUT_RDWR)
-
-
-class Session:
+class Evaluation:
     """One sequence after the other. `context` is how many tokens the model can look back on."""
 
     def __init__(
@@ -87,12 +79,12 @@ class Session:
         exchange: Callable[[bytes], Logits],
         known: list[int],
         context: int,
-        cancelled: Cancelled,
+        work: Cancellable,
     ) -> None:
         self.context = context
-        self._exchange, self._known, self._cancelled = exchange, known, cancelled
+        self._exchange, self._known, self._work = exchange, known, work
 
-    def shared(self, tokens: Sequence[int]) -> int:
+    def count_known(self, tokens: Sequence[int]) -> int:
         """How many of a sequence's first tokens need not be evaluated: all but the last, at most."""
         most = min(len(tokens) - 1, len(self._known))
         return next((i for i in range(most) if tokens[i] != self._known[i]), most)
@@ -103,8 +95,7 @@ class Session:
         Raises JobCancelled between two steps.
         """
         for at in range(start, len(tokens), BATCH):
-            if self._cancelled():
-                raise JobCancelled("cancelled while it ran")
+            check(self._work)
             step = list(tokens[at : at + BATCH])
             del self._known[at:]
             logits = self._exchange(json.dumps({"tokens": step, "past": at}).encode() + b"\n")

@@ -36,10 +36,10 @@ def main() -> None:
         config = Config(context_length=parameters["context"] or -1, threads=parameters["threads"], batch_size=BATCH)
         model = LLM(parameters["path"], _TYPES.get(architecture, architecture), config=config)
         if architecture in _FIXED_POOL:
-            evaluated(model, parameters["threads"], [0], model.context_length // 4)
-        evaluated(model, parameters["threads"], [0] * BATCH, 0)
+            evaluate(model, parameters["threads"], [0], model.context_length // 4)
+        evaluate(model, parameters["threads"], [0] * BATCH, 0)
         begun = time.monotonic()
-        evaluated(model, parameters["threads"], [0] * BATCH, 0)
+        evaluate(model, parameters["threads"], [0] * BATCH, 0)
         step = time.monotonic() - begun
     except (RuntimeError, OSError) as exc:
         sys.exit(f"ctransformers could not load the model: {exc}")
@@ -53,12 +53,12 @@ def main() -> None:
                 try:
                     connection.sendall(json.dumps({"context": model.context_length}).encode() + b"\n")
                     for line in questions:
-                        connection.sendall(evaluated(model, parameters["threads"], **json.loads(line)))
+                        connection.sendall(evaluate(model, parameters["threads"], **json.loads(line)))
                 except OSError:
                     continue  # whoever asked has gone
 
 
-def evaluated(model: Any, threads: int, tokens: list[int], past: int) -> bytes:
+def evaluate(model: Any, threads: int, tokens: list[int], past: int) -> bytes:
     """The answer to one question."""
     values = (ctypes.c_int * len(tokens))(*tokens)
     if not model.ctransformers_llm_batch_eval(values, len(tokens), past, BATCH, threads):

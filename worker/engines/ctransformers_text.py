@@ -13,7 +13,7 @@ _SPACE = "▁".encode()
 """Stands for a space in Replit's files."""
 
 
-class Text:
+class LegacyText:
     """What a model's tokens stand for. `ends` are those that end an answer."""
 
     def __init__(self, legacy: Legacy) -> None:

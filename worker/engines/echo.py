@@ -11,12 +11,14 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 
+from shared.cancellation import Cancellable
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, JobCancelled
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Task, Usage
-from shared.registry import Card
-from worker.engines import Execution, with_prompt
+from shared.registry import Ability, Card
+from worker.engines import with_prompt
+from worker.engines.stops import StopStrings
 from worker.formats.identity import digest, identity
 
 CONTEXT = 32_768
@@ -40,17 +42,21 @@ class EchoEngine:
             context=config.context or CONTEXT,
             slots=config.slots,
             created=int(time.time()),
-            capabilities=("completion", "chat", *(("continue",) if config.echo_continue else ())),
+            capabilities=(Ability.COMPLETION, Ability.CHAT),
             digest=digest(identity([], model.id), b""),
         )
         self._interval = 1 / config.echo_rate if config.echo_rate else 0.0
         self._prefill = config.echo_prefill_ms / 1000
+        self._continues = bool(config.echo_continue)
 
     @property
     def trouble(self) -> str:
         return ""
 
-    def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def continues(self, task: Task) -> bool:
+        return self._continues
+
+    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         wakeup = threading.Event()
         execution.on_cancel(wakeup.set)
         match task:
@@ -79,7 +85,8 @@ class EchoEngine:
     def _pieces(
         self, task: Task, text: str, read: int, past: Sequence[Delta], wakeup: threading.Event
     ) -> Iterator[Event]:
-        words = _TOKEN.findall(_until(text, task.sampling.stop))
+        before = StopStrings(task.sampling.stop).cut(text)
+        words = _TOKEN.findall(text if before is None else before)
         room = self.card.context - read
         most = min(room, task.sampling.max_tokens or room)
         due = time.monotonic()
@@ -111,11 +118,6 @@ def _number(word: str) -> int:
 def _answer(chat: Chat) -> str:
     text = next((m.content for m in reversed(chat.messages) if m.role == "user"), "")
     return text.removeprefix(chat.messages[-1].content) if chat.continue_final else text
-
-
-def _until(text: str, stop: tuple[str, ...]) -> str:
-    ends = [at for at in (text.find(s) for s in stop) if at >= 0]
-    return text[: min(ends)] if ends else text
 
 
 def _sleep(wakeup: threading.Event, seconds: float) -> None:

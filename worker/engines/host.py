@@ -10,11 +10,13 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.errors import HostUnavailable, JobCancelled
+from shared.backoff import Backoff
+from shared.cancellation import NEVER, Cancellable, wait_for
+from shared.errors import HostUnavailable
 from shared.loops import Loop
 from worker.engines.child import SOCKET
 from worker.engines.host_process import HostProcess
@@ -26,18 +28,12 @@ _SLOWER = 10
 """How many times as long as one that succeeded a start may take."""
 _STABLE = 10.0
 """Seconds after which a host is sound, so that its death is an accident and not the next of a row."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_FIRST, _LONGEST = 0.5, 30.0
+"""Seconds before a host is started again that has died soon, or has not started."""
 _TICK = 1.0
 """Seconds between two looks at a host that lives."""
 _CONNECTS = 3
 """Lives of a host in a row that may refuse a connection."""
-
-Cancelled = Callable[[], bool]
-
-
-def never() -> bool:
-    """The `cancelled` of what cannot be cancelled."""
-    return False
 
 
 class EngineHost:
@@ -60,7 +56,7 @@ class EngineHost:
         self._failures = 0
         self._failure = ""
         self._patience = _PATIENCE
-        self._pause = 0.0
+        self._backoff = Backoff(_FIRST, _LONGEST)
         self._start()
         self._watcher = Loop("engine-host", self._watch)
         self._watcher.start()
@@ -83,7 +79,7 @@ class EngineHost:
         """Of its present life."""
         return self._process.directory
 
-    def connect(self, cancelled: Cancelled = never) -> tuple[socket.socket, int]:
+    def connect(self, work: Cancellable = NEVER) -> tuple[socket.socket, int]:
         """A connection to the host's socket, and the number of its life, for `obituary`.
 
         Waits while the host is being started again. One that does not let anybody connect is ended: it has not heard of
@@ -91,16 +87,16 @@ class EngineHost:
 
         Raises:
             HostUnavailable: a start failed, or a host that has started cannot be reached.
-            JobCancelled: `cancelled()` turned true.
+            JobCancelled: `work` was cancelled.
         """
         for _ in range(_CONNECTS):
-            life, path = self._wait_ready(cancelled)
+            life, path = self._wait_ready(work)
             try:
                 connection = socket.socket(socket.AF_UNIX)
             except OSError as exc:
                 raise HostUnavailable(f"the worker cannot open a socket: {exc}") from exc
             try:
-                with self.pulse.awaited():
+                with self.pulse.expect():
                     connection.connect(str(path))
                 return connection, life
             except OSError as exc:
@@ -123,18 +119,15 @@ class EngineHost:
         self._watcher.stop(timeout=None)
         self._process.bury()
 
-    def _wait_ready(self, cancelled: Cancelled) -> tuple[int, Path]:
+    def _wait_ready(self, work: Cancellable) -> tuple[int, Path]:
         """The number of the host's life, and its socket."""
         with self._changed:
             failures = self._failures
-            while not self.alive and not self._closing.is_set():
-                if self._failures > failures:
-                    raise HostUnavailable(self._failure)
-                if cancelled():
-                    raise JobCancelled("cancelled while the engine was being restarted")
-                self._changed.wait(0.1)
+            wait_for(self._changed, lambda: self.alive or self._closing.is_set() or self._failures > failures, work)
             if self._closing.is_set():
                 raise HostUnavailable("the engine is closed")
+            if not self.alive:
+                raise HostUnavailable(self._failure)
             return self._started, self._process.directory / SOCKET
 
     def _kill(self, life: int, verdict: str) -> None:
@@ -147,7 +140,7 @@ class EngineHost:
         """A step of the watcher: look at the host that lives for a second, or start it again."""
         if self.alive:
             self._look()
-        elif not self._closing.wait(self._pause):
+        elif not self._closing.wait(self._backoff.pause):
             self._revive()
 
     def _look(self) -> None:
@@ -161,7 +154,10 @@ class EngineHost:
             self._epitaph, self._failure = epitaph, ""
             self._buried = self._started
             self._changed.notify_all()
-        self._pause = 0.0 if time.monotonic() - self._born > _STABLE else self._longer_pause()
+        if time.monotonic() - self._born > _STABLE:
+            self._backoff.reset()
+        else:
+            self._backoff.fail()
 
     def _revive(self) -> None:
         try:
@@ -172,7 +168,7 @@ class EngineHost:
             with self._changed:
                 self._failure, self._failures = str(exc), self._failures + 1
                 self._changed.notify_all()
-            self._pause = self._longer_pause()
+            self._backoff.fail()
             raise  # for the loop to log and count
 
     def _start(self) -> None:
@@ -184,6 +180,3 @@ class EngineHost:
         with self._changed:
             self._started += 1
             self._changed.notify_all()
-
-    def _longer_pause(self) -> float:
-        return min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)

@@ -9,25 +9,26 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from shared.cancellation import Cancellable
 from shared.catalogue import Model
 from shared.config import Config
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
 from shared.protocol import Chat, Completion, Delta, Event, Prompt, Sampling, Task
-from shared.registry import Card
+from shared.registry import Ability, Card
 from worker.chat_formats import stops, template
-from worker.engines import Execution, with_prompt
-from worker.engines.cells import Cells, Claim
+from worker.engines import with_prompt
+from worker.engines.cells import Cells, Share
 from worker.engines.defaults import COLDEST, DEFAULTS
-from worker.engines.host import EngineHost, never
-from worker.engines.llama_cpp_client import Client
-from worker.engines.llama_cpp_files import Files, checked
+from worker.engines.host import EngineHost
+from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_score import Scorer
+from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
 from worker.formats.identity import digest, identity
-from worker.formats.vocabulary import pieces, written
+from worker.formats.vocabulary import pieces, read_vocabulary
 
 
 class LlamaCppEngine:
@@ -39,7 +40,7 @@ class LlamaCppEngine:
     """
 
     def __init__(self, model: Model, config: Config) -> None:
-        self._files = files = checked(model)
+        self._files = files = check_files(model)
         self._bos, self._vocabulary_size = files.header.bos, files.header.vocabulary_size
         self._defaults = {**DEFAULTS, **files.header.sampling}
         self._model = model
@@ -47,10 +48,10 @@ class LlamaCppEngine:
         self._batch = max(config.batch_size, config.slots * (1 + DRAFTED if files.draft else 1))
         key = secrets.token_urlsafe()
         self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
-        self._client = Client(self._host, key)
+        self._server = LlamaServer(self._host, key)
         try:
-            properties = self._client.ask("/props")
-            if files.draft and not all(slot["speculative"] for slot in self._client.ask("/slots")):
+            properties = self._server.ask("/props")
+            if files.draft and not all(slot["speculative"] for slot in self._server.ask("/slots")):
                 raise ModelLoadError(f"{files.draft}: no draft for {files.path.name}: it has another vocabulary")
         except BaseException:
             self._host.close()
@@ -69,11 +70,11 @@ class LlamaCppEngine:
             context=properties["default_generation_settings"]["n_ctx"],
             slots=properties["total_slots"],
             created=int(files.path.stat().st_mtime),
-            capabilities=("completion", "continue", *(("chat",) if chats else ())),
-            digest=digest(self._identity, written(files.path, files.header)),
+            capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if chats else ())),
+            digest=digest(self._identity, read_vocabulary(files.path, files.header)),
         )
         self._cells = Cells(self.card.context)
-        self._scorer = Scorer(self._client, self.card.slots, self._batch, self._vocabulary_size)
+        self._scorer = Scorer(self._server, self.card.slots, self._batch, self._vocabulary_size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
         """What the host needs to know."""
@@ -101,7 +102,10 @@ class LlamaCppEngine:
     def host_pid(self) -> int | None:
         return self._host.pid
 
-    def run(self, task: Task, execution: Execution, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def continues(self, task: Task) -> bool:
+        return True
+
+    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         param, prompt = self._render(task, execution)
         tokens = self._tokens(prompt, execution)
         if not tokens:
@@ -114,18 +118,18 @@ class LlamaCppEngine:
         sampling = task.sampling
         if isinstance(task, Chat):
             sampling = replace(sampling, stop=(*sampling.stop, *stops(self._model.chat_format)))
-        choosing = self._choosing(sampling)
+        choosing = self._sampling(sampling)
         if isinstance(task, Completion) and task.best_of > 1:
             choosing["n_probs"] = 1
         spell = self.detokenize if task.token_ids else None
         generation = Generation(
-            self._client, self._cells, prompt, tokens, sampling, choosing, self._batch, execution, past, spell
+            self._server, self._cells, prompt, tokens, sampling, choosing, self._batch, execution, past, spell
         )
         events = generation.events(self.card.context)
         yield from with_prompt(events, tokens) if task.token_ids and not past else events
 
     def tokenize(self, text: str) -> list[int]:
-        return self._client.tokens(text)
+        return self._server.tokens(text)
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         self._check(tokens, "tokens")
@@ -135,12 +139,12 @@ class LlamaCppEngine:
         self._check(tokens, "tokens")
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
-        claim = Claim(len(tokens), len(tokens))
-        self._cells.enter(claim, never)
+        share = Share(len(tokens), len(tokens))
+        self._cells.enter(share)
         try:
             return self._scorer.score(tokens, after)
         finally:
-            self._cells.leave(claim)
+            self._cells.leave(share)
 
     def close(self) -> None:
         self._host.close()
@@ -148,9 +152,9 @@ class LlamaCppEngine:
     @property
     def sessions(self) -> Sessions:
         """Saves and loads what the first slot has read; for an engine with one slot, between two runs."""
-        return Sessions(self._client, self._host.directory, self._identity)
+        return Sessions(self._server, self._host.directory, self._identity)
 
-    def _render(self, task: Task, execution: Execution) -> tuple[str, Prompt]:
+    def _render(self, task: Task, execution: Cancellable) -> tuple[str, Prompt]:
         """The parameter that the prompt comes from, and the prompt.
 
         llama.cpp drops the template's BOS here when its tokenizer adds one: there is never a second.
@@ -159,13 +163,13 @@ class LlamaCppEngine:
             return "prompt", task.prompt[0]
         turns = task.messages[:-1] if task.continue_final else task.messages
         messages = [{"role": message.role, "content": message.content} for message in turns]
-        rendered = self._client.ask("/apply-template", {"messages": messages}, lambda: execution.cancelled, "messages")
+        rendered = self._server.ask("/apply-template", {"messages": messages}, execution, "messages")
         begun = task.messages[-1].content if task.continue_final else ""
         return "messages", rendered["prompt"] + begun
 
-    def _tokens(self, prompt: Prompt, execution: Execution) -> list[int]:
+    def _tokens(self, prompt: Prompt, execution: Cancellable) -> list[int]:
         if isinstance(prompt, str):
-            return self._client.tokens(prompt, lambda: execution.cancelled)
+            return self._server.tokens(prompt, execution)
         self._check(prompt, "prompt")
         return list(prompt)
 
@@ -177,7 +181,7 @@ class LlamaCppEngine:
     def _pieces(self) -> list[bytes]:
         return pieces(self._files.path)
 
-    def _choosing(self, sampling: Sampling) -> dict[str, Any]:
+    def _sampling(self, sampling: Sampling) -> dict[str, Any]:
         given = {name: getattr(sampling, name) for name in DEFAULTS}
         chosen = {name: default if given[name] is None else given[name] for name, default in self._defaults.items()}
         if chosen["temperature"] < COLDEST:

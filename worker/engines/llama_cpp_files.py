@@ -18,7 +18,7 @@ class Files:
     draft: Path | None
 
 
-def checked(model: Model) -> Files:
+def check_files(model: Model) -> Files:
     """A legacy file is repacked into the cache first, which takes a while.
 
     Raises ModelFileError for the one that is damaged, or is not what it is given for.
@@ -40,9 +40,9 @@ def _gguf(path: Path, architecture: str) -> Path:
         raise ModelFileError(f"{path}: cannot be read: {exc.strerror}") from exc
     if not legacy:
         return path
-    from worker.formats.repack import repacked
+    from worker.formats.repack import provide_gguf
 
-    return repacked(path, architecture or None)
+    return provide_gguf(path, architecture or None)
 
 
 def _adapter(path: Path, model: Header) -> Path:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.errors import JobCancelled
+from shared.cancellation import Cancellable, check
 from shared.protocol import Delta, Done, Event, FinishReason, Progress, Prompt, Sampling, Timings, Usage
-from worker.engines import UNTOLD, Execution
-from worker.engines.cells import Cells, Claim
-from worker.engines.llama_cpp_client import Client, Connection, OutOfCells
-from worker.engines.llama_cpp_spelling import Piece, Spell, Spelling
+from worker.engines import UNTOLD
+from worker.engines.cells import Cells, Share
+from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
+from worker.engines.stops import Piece, Spelling, StopStrings
 
 _STREAM = {
     "stream": True,
@@ -42,48 +42,47 @@ class _Untold(Exception):
 class Generation:
     """Computes the answer to one prompt, which is read `batch` tokens a step.
 
-    `choosing` is how llama.cpp chooses tokens, in its own terms. With `spell`, every token is told.
+    `choosing` is how llama.cpp chooses tokens, in its own terms. With `spell`, which gives the bytes of tokens, every
+    token is told.
     """
 
     def __init__(
         self,
-        client: Client,
+        server: LlamaServer,
         cells: Cells,
         prompt: Prompt,
         prompt_tokens: list[int],
         sampling: Sampling,
         choosing: Mapping[str, Any],
         batch: int,
-        execution: Execution,
+        execution: Cancellable,
         past: Sequence[Delta],
-        spell: Spell | None = None,
+        spell: Callable[[Sequence[int]], bytes] | None = None,
     ) -> None:
-        self._spell = spell
-        self._client, self._cells, self._execution = client, cells, execution
+        self._spell, self._stops = spell, StopStrings(sampling.stop)
+        self._server, self._cells, self._execution = server, cells, execution
         self._prompt, self._prompt_tokens = prompt, prompt_tokens
         self._sampling, self._choosing, self._batch = sampling, choosing, batch
-        self._connection: Connection | None = None
         self._text = [delta.text for delta in past]
         self._tokens = [token for delta in past for token in delta.tokens]
         self._cached: int | None = None
 
     def events(self, context: int) -> Iterator[Event]:
-        claim = Claim()
-        self._execution.on_cancel(self._abort)
+        share = Share()
         stalls, attempt = 0, self._attempt
         try:
             while True:
-                count, prompt, limit = len(self._tokens), self._continued(), self._sampling.max_tokens
+                count, prompt, limit = len(self._tokens), self._prompt_so_far(), self._sampling.max_tokens
                 # Full: its end was lost, or the text took more tokens when it was read again than when it was made.
                 if count == limit or len(prompt) >= context:
                     yield Delta(finish_reason="length")
                     yield Done(Usage(len(self._prompt_tokens), count, self._cached or 0))
                     return
-                claim.tokens = len(prompt)
-                claim.most = context if limit is None else min(context, len(prompt) + limit - count)
-                self._cells.enter(claim, self._cancelled)
+                share.tokens = len(prompt)
+                share.most = context if limit is None else min(context, len(prompt) + limit - count)
+                self._cells.enter(share, self._execution)
                 try:
-                    yield from attempt(prompt, -1 if limit is None else limit - count, claim)
+                    yield from attempt(prompt, -1 if limit is None else limit - count, share)
                     return
                 except _Untold:
                     attempt = self._steps
@@ -94,18 +93,18 @@ class Generation:
                     if stalls == _STALLS:
                         raise
         finally:
-            self._cells.leave(claim)
+            self._cells.leave(share)
 
-    def _continued(self) -> list[int]:
+    def _prompt_so_far(self) -> list[int]:
         """The tokens of the prompt and of what has been generated."""
         if UNTOLD not in self._tokens:
             return self._prompt_tokens + self._tokens
         text = "".join(self._text)
         if isinstance(self._prompt, str):
-            return self._client.tokens(self._prompt + text, self._cancelled)
-        return self._prompt_tokens + self._client.tokens(text, self._cancelled, special=False)
+            return self._server.tokens(self._prompt + text, self._execution)
+        return self._prompt_tokens + self._server.tokens(text, self._execution, special=False)
 
-    def _attempt(self, prompt: list[int], n_predict: int, claim: Claim) -> Iterator[Event]:
+    def _attempt(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
         """Compute what is missing. Raises _MakeRoom, OutOfCells or _Untold; the next attempt goes on from there."""
         before = len(self._tokens)
         logprob: float | None = None
@@ -113,7 +112,7 @@ class Generation:
         # What goes on must not draw the same random numbers as what it goes on from.
         seed = (self._sampling.seed + before) % (2**32 - 1)
         request = {**_STREAM, **self._choosing, "seed": seed, "prompt": prompt, "n_predict": n_predict}
-        chunks = self._client.stream("/completion", request, self._cancelled, self._opened)
+        chunks = self._server.stream("/completion", request, self._execution)
         with contextlib.closing(chunks):
             for chunk in chunks:
                 predicted = chunk["tokens_predicted"]
@@ -138,14 +137,14 @@ class Generation:
                         self._tokens += tokens
                         yield Delta(text, tokens, logprob=logprob)
                         logprob = None
-                    if not self._cells.grow(claim, len(prompt) + predicted):
+                    if not self._cells.grow(share, len(prompt) + predicted):
                         raise _MakeRoom
 
     def _finish(self, last: dict[str, Any], held: list[int], count: int, *, continued: bool) -> Iterator[Event]:
         if self._spell and count > len(self._tokens) + len(held):
             raise _Untold
         full = last["stop_type"] == "limit"
-        text = self._released(held) if full and held else ""
+        text = self._recover_text(held) if full and held else ""
         tokens = tuple(held) if text or self._spell else ()
         yield Delta(text, tokens, finish_reason="length" if full else "stop")
         timings = last["timings"]
@@ -154,56 +153,45 @@ class Generation:
             None if continued else Timings(timings["prompt_ms"], timings["predicted_ms"]),
         )
 
-    def _released(self, held: list[int]) -> str:
+    def _recover_text(self, held: list[int]) -> str:
         """The text that llama.cpp held back as the possible beginning of a stop string, and forgets at the limit."""
-        text: str = self._client.ask("/detokenize", {"tokens": held})["content"]
-        stops = self._sampling.stop
-        return text if any(stop.startswith(text[i:]) for stop in stops for i in range(len(text))) else ""
+        text: str = self._server.ask("/detokenize", {"tokens": held})["content"]
+        return text if self._stops.may_follow(text) else ""
 
-    def _steps(self, prompt: list[int], n_predict: int, claim: Claim) -> Iterator[Event]:
+    def _steps(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
         """As `_attempt`, a few tokens a request. What is seeded goes on with other random numbers than that."""
         assert self._spell is not None
-        spelling, computed = Spelling(self._spell, self._sampling.stop), list[int]()
-        while (room := min(_STEPS, claim.most - len(prompt) - len(computed))) > 0:
+        spelling, computed = Spelling(self._stops), list[int]()
+        while (room := min(_STEPS, share.most - len(prompt) - len(computed))) > 0:
             seed = (self._sampling.seed + len(self._tokens) + len(spelling)) % (2**32 - 1)
             request = {**self._choosing, "stop": (), "seed": seed, "prompt": prompt + computed, "n_predict": room}
             steps = (len(prompt) + len(computed)) // self._batch + 1 + room
-            reply = self._client.ask("/completion", {**request, "return_tokens": True}, self._cancelled, steps=steps)
-            if self._cancelled():
-                raise JobCancelled("cancelled while it ran")
+            reply = self._server.ask("/completion", {**request, "return_tokens": True}, self._execution, steps=steps)
+            check(self._execution)
             computed += reply["tokens"]
             ended = reply["stop_type"] == "eos"
             logprob = sum(choice["logprob"] for choice in reply.get("completion_probabilities", ()))
             for token in reply["tokens"][:-1] if ended else reply["tokens"]:
-                if piece := spelling.add(token):
-                    yield self._piece(piece, "stop" if piece.stopped else None, logprob)
-                    logprob = 0.0
-                    if piece.stopped:
-                        yield self._done()
-                        return
-            if ended:
-                yield self._piece(spelling.rest(computed[-1]), "stop", logprob)
+                if piece := spelling.add(self._spell([token]), token, logprob):
+                    yield self._piece(piece)
+                logprob = 0.0
+                if spelling.stopped:
+                    break
+            if ended and not spelling.stopped:
+                spelling.hold(computed[-1], logprob)
+            if ended or spelling.stopped:
+                yield self._piece(spelling.rest(), "stop")
                 yield self._done()
                 return
-            if not self._cells.grow(claim, len(prompt) + len(computed)):
+            if not self._cells.grow(share, len(prompt) + len(computed)):
                 raise _MakeRoom
-        yield self._piece(spelling.rest(), "length", 0.0)
+        yield self._piece(spelling.rest(), "length")
         yield self._done()
 
-    def _piece(self, piece: Piece, finish_reason: FinishReason | None, logprob: float) -> Delta:
+    def _piece(self, piece: Piece, finish_reason: FinishReason | None = None) -> Delta:
         self._text.append(piece.text)
         self._tokens += piece.tokens
-        return Delta(piece.text, piece.tokens, finish_reason=finish_reason, logprob=logprob)
+        return Delta(piece.text, piece.tokens, finish_reason=finish_reason, logprob=piece.logprob)
 
     def _done(self) -> Done:
         return Done(Usage(len(self._prompt_tokens), len(self._tokens), self._cached or 0))
-
-    def _cancelled(self) -> bool:
-        return self._execution.cancelled
-
-    def _opened(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def _abort(self) -> None:
-        if self._connection:
-            self._connection.abort()

@@ -10,7 +10,7 @@ import queue
 from collections.abc import Sequence
 from typing import Any
 
-from worker.engines.llama_cpp_client import Client
+from worker.engines.llama_cpp_server import LlamaServer
 
 _FORCING = 1000.0
 
@@ -18,8 +18,8 @@ _FORCING = 1000.0
 class Scorer:
     """May be used from several threads; as many as there are slots compute at once."""
 
-    def __init__(self, client: Client, slots: int, batch: int, vocabulary_size: int) -> None:
-        self._client, self._batch, self._vocabulary_size = client, batch, vocabulary_size
+    def __init__(self, server: LlamaServer, slots: int, batch: int, vocabulary_size: int) -> None:
+        self._server, self._batch, self._vocabulary_size = server, batch, vocabulary_size
         self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(slots):
             self._slots.put(slot)
@@ -35,7 +35,7 @@ class Scorer:
         for choice in self._probabilities(slot, before, token, 1):
             return float(choice["logprob"])
         # A part of a character is not told of. But when a letter is forced, it is among all the others.
-        letter = self._client.tokens("a", special=False)[0]
+        letter = self._server.tokens("a", special=False)[0]
         (choice,) = self._probabilities(slot, before, letter, self._vocabulary_size)
         return next(float(other["logprob"]) for other in choice["top_logprobs"] if other["id"] == token)
 
@@ -50,6 +50,6 @@ class Scorer:
             "id_slot": slot,
         }
         steps = len(before) // self._batch + 2
-        answer = self._client.ask("/completion", request, steps=steps)
+        answer = self._server.ask("/completion", request, steps=steps)
         found: list[dict[str, Any]] = answer.get("completion_probabilities", [])
         return found

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
 from shared.errors import EngineError, InvalidRequest
-from worker.engines.llama_cpp_client import Client
+from shared.whole_file import write_whole
+from worker.engines.llama_cpp_server import LlamaServer
 
 _FORMAT = "inferq session 1"
 _STATE = "session"
@@ -27,16 +27,18 @@ _DISK = 60.0
 class Sessions:
     """Saves and loads sessions of one engine, whose model has this `identity`. `directory` is its host's."""
 
-    def __init__(self, client: Client, directory: Path, identity: str) -> None:
-        self._client, self._state, self._identity = client, directory / _STATE, identity
+    def __init__(self, server: LlamaServer, directory: Path, identity: str) -> None:
+        self._server, self._state, self._identity = server, directory / _STATE, identity
 
     def save(self, path: Path) -> None:
         """Raises EngineError."""
-        self._client.ask("/slots/0?action=save", {"filename": _STATE}, seconds=_DISK)
+        self._server.ask("/slots/0?action=save", {"filename": _STATE}, seconds=_DISK)
         try:
             with self._state.open("rb") as state:
                 header = {"format": _FORMAT, "model": self._identity, "state": _sha256(state)}
-                _write(path, json.dumps(header).encode() + b"\n", state)
+                with write_whole(path, mode=0o600) as part, part.open("wb") as file:
+                    file.write(json.dumps(header).encode() + b"\n")
+                    shutil.copyfileobj(state, file)
         except OSError as exc:
             raise EngineError(f"cannot save the session {path}: {exc.strerror}") from exc
         finally:
@@ -49,7 +51,7 @@ class Sessions:
                 self._check(path, file)
                 with self._state.open("wb") as state:
                     shutil.copyfileobj(file, state)
-            self._client.ask("/slots/0?action=restore", {"filename": _STATE}, param="session", seconds=_DISK)
+            self._server.ask("/slots/0?action=restore", {"filename": _STATE}, param="session", seconds=_DISK)
         except OSError as exc:
             raise InvalidRequest(f"cannot load the session {path}: {exc.strerror}", param="session") from exc
         finally:
@@ -63,11 +65,11 @@ class Sessions:
         except ValueError:
             known = False
         if not known:
-            raise _refused(path, "this is no session of inferq, or one of another version")
+            raise _refusal(path, "this is no session of inferq, or one of another version")
         if header.get("model") != self._identity:
-            raise _refused(path, "the session belongs to another model, adapter or RoPE setting")
+            raise _refusal(path, "the session belongs to another model, adapter or RoPE setting")
         if header.get("state") != _sha256(file):
-            raise _refused(path, "the session is damaged")
+            raise _refusal(path, "the session is damaged")
 
 
 def _sha256(file: BinaryIO) -> str:
@@ -80,18 +82,5 @@ def _sha256(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _write(path: Path, header: bytes, state: BinaryIO) -> None:
-    """Whole, or not at all."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        try:
-            file.write(header)
-            shutil.copyfileobj(state, file)
-            file.flush()
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink()
-            raise
-
-
-def _refused(path: Path, reason: str) -> InvalidRequest:
+def _refusal(path: Path, reason: str) -> InvalidRequest:
     return InvalidRequest(f"{path}: {reason}; name another file, or remove it", param="session")

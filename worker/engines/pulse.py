@@ -38,7 +38,7 @@ class Pulse:
             self._forget()
 
     @contextmanager
-    def awaited(self, steps: int = 1, seconds: float = 0.0) -> Iterator[None]:
+    def expect(self, steps: int = 1, seconds: float = 0.0) -> Iterator[None]:
         """Around each wait for the host, which may take so many steps, and seconds besides, before it can answer."""
         allowance = (steps, seconds)
         with self._lock:

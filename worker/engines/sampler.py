@@ -19,7 +19,7 @@ _WINDOW = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SampledToken:
     token: int
     logprob: float
     """Natural, by the model itself: before anything was done to its logits."""
@@ -35,27 +35,27 @@ class Sampler:
         self._whole = all(self._by[name] == DEFAULTS[name] for name in ("top_k", "typical_p", "top_p", "min_p"))
         self._seed, self._bias, self._banned = sampling.seed, sampling.logit_bias, banned
 
-    def choose(self, logits: npt.NDArray[np.float32], before: Sequence[int], position: int) -> Choice:
+    def choose(self, logits: npt.NDArray[np.float32], before: Sequence[int], position: int) -> SampledToken:
         """The token at `position` of the answer, after all the tokens `before`.
 
         What is drawn depends on the seed and the position alone, so that an answer can be gone on with elsewhere.
         """
         raw = logits.astype(np.float64)
-        token = self._token(self._adjusted(raw.copy(), before), position)
-        return Choice(token, float(logprobs(raw)[token]))
+        token = self._token(self._adjust(raw.copy(), before), position)
+        return SampledToken(token, float(logprobs(raw)[token]))
 
     def probabilities(self, logits: Floats, before: Sequence[int]) -> Floats:
         """What each token is chosen with; for a temperature above 0."""
-        return self._filtered(self._adjusted(logits.astype(np.float64), before))
+        return self._filter(self._adjust(logits.astype(np.float64), before))
 
     def _token(self, logits: Floats, position: int) -> int:
         if self._by["temperature"] < COLDEST:
             return int(np.argmax(logits))
-        chances = np.cumsum(self._filtered(logits))
+        chances = np.cumsum(self._filter(logits))
         drawn = np.random.default_rng((self._seed, position)).random() * chances[-1]
         return int(min(np.searchsorted(chances, drawn, side="right"), len(chances) - 1))
 
-    def _adjusted(self, logits: Floats, before: Sequence[int]) -> Floats:
+    def _adjust(self, logits: Floats, before: Sequence[int]) -> Floats:
         for token, bias in self._bias:
             logits[token] += bias
         logits[list(self._banned)] = -np.inf
@@ -65,7 +65,7 @@ class Sampler:
             logits[token] -= times * self._by["frequency_penalty"] + self._by["presence_penalty"]
         return logits
 
-    def _filtered(self, logits: Floats) -> Floats:
+    def _filter(self, logits: Floats) -> Floats:
         warmth = max(self._by["temperature"], COLDEST)
         if self._whole:
             return _softmax(logits / warmth)

@@ -3,63 +3,72 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+class StopStrings:
+    """What ends an answer."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = stops
+
+    def cut(self, text: str) -> str | None:
+        """The text before the first of them; None where there is none."""
+        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
+        return text[: min(found)] if found else None
+
+    def may_follow(self, text: str) -> bool:
+        """Whether the end of the text is the beginning of one."""
+        return any(text.endswith(stop[:size]) for stop in self._stops for size in range(1, len(stop)))
+
+
 @dataclass(frozen=True, slots=True)
-class Released:
-    """A piece of the answer, and the tokens that it is made of."""
+class Piece:
+    """A part of the answer that can be sent, and the tokens that it is made of."""
 
     text: str
-    tokens: tuple[int, ...] = ()
-    logprob: float | None = None
+    tokens: tuple[int, ...]
+    logprob: float
     """Sum of the tokens'."""
 
 
-class StopStrings:
-    """Takes an answer token by token, and ends it before the first stop string."""
+class Spelling:
+    """Takes an answer token by token, and ends it before the first stop string.
 
-    def __init__(self, stops: tuple[str, ...]) -> None:
+    Tokens are held back until their text ends with a whole character that cannot belong to a stop string.
+    """
+
+    def __init__(self, stops: StopStrings) -> None:
         self.stopped = False
+        """A stop string has come; what was before it is the `rest`."""
         self._stops = stops
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
         self._tokens: list[int] = []
         self._logprob = 0.0
 
-    def hold(self, token: int, logprob: float) -> None:
-        """A token without a text of its own: it goes out with what comes next."""
+    def __len__(self) -> int:
+        """How many tokens are held back."""
+        return len(self._tokens)
+
+    def hold(self, token: int, logprob: float = 0.0) -> None:
+        """A token without a text of its own comes: it goes out with the next that has one."""
         self._tokens.append(token)
         self._logprob += logprob
 
-    def add(self, piece: bytes, token: int, logprob: float) -> Released:
-        """A token's bytes come; what can be sent now, which may be nothing."""
+    def add(self, text: bytes, token: int, logprob: float = 0.0) -> Piece | None:
+        """A token comes, with its text. What can be sent now; None while nothing can."""
         self.hold(token, logprob)
-        self._text += self._decoder.decode(piece)
-        ends = [at for at in (self._text.find(stop) for stop in self._stops) if at >= 0]
-        if ends:
-            self.stopped = True
-            self._text = self._text[: min(ends)]
-            return Released("")
-        if self._decoder.getstate()[0] or self._may_stop():
-            return Released("")
-        return self._release()
+        self._text += self._decoder.decode(text)
+        if (before := self._stops.cut(self._text)) is not None:
+            self.stopped, self._text = True, before
+            return None
+        unfinished = self._decoder.getstate()[0] or self._stops.may_follow(self._text)
+        return None if unfinished or not self._text else self.rest()
 
-    def rest(self) -> Released:
-        """What was held back, at the end; the broken character, too, which is lost."""
-        if not self.stopped:
-            self._text += self._decoder.decode(b"", final=True)
-        return self._release()
-
-    def _may_stop(self) -> bool:
-        """Whether the end of the text is the beginning of a stop string."""
-        longest = max(map(len, self._stops), default=0)
-        tails = [self._text[-size:] for size in range(1, min(longest, len(self._text)) + 1)]
-        return any(stop.startswith(tail) for stop in self._stops for tail in tails)
-
-    def _release(self) -> Released:
-        if not self._text and not self._tokens:
-            return Released("")
-        released = Released(self._text, tuple(self._tokens), self._logprob)
+    def rest(self) -> Piece:
+        """What is held back, at the end; a character that is not whole is lost."""
+        piece = Piece(self._text, tuple(self._tokens), self._logprob)
         self._text, self._tokens, self._logprob = "", [], 0.0
-        return released
+        return piece

@@ -19,7 +19,7 @@ from worker.formats.architectures import ARCHITECTURES
 from worker.formats.architectures.mapping import Architecture, Hyper, Weight
 from worker.formats.architectures.settings import Settings
 from worker.formats.checkpoint_tokenizer import read_json, read_tokenizer
-from worker.formats.gguf_writer import Blob, Data, Progress, made, silent, write
+from worker.formats.gguf_writer import Blob, Data, OnProgress, make_blobs, silent, write
 from worker.formats.safetensors import Stored, read_tensors
 
 KINDS = {"f32": (0, 0), "f16": (1, 1), "bf16": (30, 32)}
@@ -33,7 +33,7 @@ _WITHOUT_WEIGHT = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".atten
 """Endings of tensors that were stored by mistake: masks and tables that are no weights."""
 
 
-def convert(folder: Path, target: Path, kind: str = "f16", progress: Progress = silent) -> None:
+def convert(folder: Path, target: Path, kind: str = "f16", progress: OnProgress = silent) -> None:
     """Write the checkpoint in `folder` to the GGUF file `target`, its matrices as `kind`, one of `KINDS`.
 
     Raises ModelFileError, naming file and key, for what is missing, damaged, or would be computed otherwise.
@@ -52,7 +52,7 @@ def convert(folder: Path, target: Path, kind: str = "f16", progress: Progress = 
         raise ModelFileError(f"{folder / 'config.json'}: {exc}") from exc
     if hyper.fault:
         raise ModelFileError(f"{folder / 'config.json'}: {hyper.fault}")
-    blobs = [*_blobs(folder, architecture, hyper, KINDS[kind][0]), *made(architecture, hyper)]
+    blobs = [*_blobs(folder, architecture, hyper, KINDS[kind][0]), *make_blobs(architecture, hyper)]
     tokenizer = read_tokenizer(folder, hyper.vocabulary, config)
     name = folder.resolve().name
     write(target, architecture, hyper, tokenizer, blobs, file_type=KINDS[kind][1], name=name, progress=progress)
@@ -76,7 +76,7 @@ def _blobs(folder: Path, architecture: Architecture, hyper: Hyper, kind: int) ->
         number = kind if len(shape) > 1 else _F32
         width = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(number)][1]
         size = width * int(np.prod(shape))
-        yield Blob(weight.gguf, number, shape, size, _Reading(tensor, weight, hyper, number))
+        yield Blob(weight.gguf, number, shape, size, _CheckpointReading(tensor, weight, hyper, number))
     if strangers := [name for name in stored if not name.endswith(_WITHOUT_WEIGHT)]:
         raise ModelFileError(f"{folder}: {strangers[0]!r} is no tensor of {architecture.name}")
 
@@ -87,7 +87,7 @@ def _pop(stored: dict[str, Stored], name: str) -> Stored | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _CheckpointReading:
     """Reads one tensor, in llama.cpp's order and type."""
 
     tensor: Stored
@@ -106,9 +106,9 @@ class _Reading:
                 values = values.T
             if self.weight.checkpoint_order:
                 values = values[self.weight.checkpoint_order(self.hyper)]
-            yield self._typed(values)
+            yield self._convert(values)
 
-    def _typed(self, values: Any) -> Data:
+    def _convert(self, values: Any) -> Data:
         kind = gguf.GGMLQuantizationType(self.kind)
         if kind is gguf.GGMLQuantizationType.BF16:
             bits: Data = quantize(np.ascontiguousarray(values, np.float32), kind)

@@ -10,7 +10,7 @@ from typing import Any
 from shared.errors import ModelFileError
 from worker.formats.architectures.mapping import MOST_TOKENS
 from worker.formats.splitting import name_of
-from worker.formats.tokenizer import Kind, Tokenizer
+from worker.formats.tokenizer import Tokenizer, TokenKind
 
 _BYTES = {f"<0x{byte:02X}>" for byte in range(256)}
 
@@ -84,14 +84,14 @@ def _is_token(entry: Any) -> bool:
     return isinstance(entry, dict) and type(entry.get("id")) is int and isinstance(entry.get("content"), str)
 
 
-def _kind(i: int, words: Mapping[int, str], added: Mapping[int, Mapping[str, Any]], *, pieces: bool) -> Kind:
+def _kind(i: int, words: Mapping[int, str], added: Mapping[int, Mapping[str, Any]], *, pieces: bool) -> TokenKind:
     if i not in words:
-        return Kind.UNUSED
+        return TokenKind.UNUSED
     if pieces and words[i] == "<unk>":
-        return Kind.UNKNOWN
+        return TokenKind.UNKNOWN
     if i in added:
-        return Kind.CONTROL if added[i].get("special") else Kind.USER_DEFINED
-    return Kind.BYTE if pieces and words[i] in _BYTES else Kind.NORMAL
+        return TokenKind.CONTROL if added[i].get("special") else TokenKind.USER_DEFINED
+    return TokenKind.BYTE if pieces and words[i] in _BYTES else TokenKind.NORMAL
 
 
 def _merges(path: Path, merges: Any) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import gguf
 
 from shared.errors import ModelFileError
-from worker.formats.gguf import Array, Header, elements, read_header
+from worker.formats.gguf import Header, MetadataArray, elements, read_header
 from worker.formats.legacy import Legacy, read_legacy
 
 
@@ -135,4 +135,4 @@ def _commonest(tensors: Iterable[TensorPlace]) -> str:
 
 
 def _shown(value: Any) -> Any:
-    return f"[{value.count} values]" if isinstance(value, Array) else value
+    return f"[{value.count} values]" if isinstance(value, MetadataArray) else value

@@ -18,9 +18,9 @@ from typing import Any
 from shared.errors import ModelFileError
 from worker.formats.cursor import U32, U64, Cursor
 from worker.formats.ggml import BLOCKS
-from worker.formats.gguf_header import Array, Header, Tensor
+from worker.formats.gguf_header import Header, MetadataArray, Tensor
 
-__all__ = ["Array", "Header", "Tensor", "elements", "read_header"]
+__all__ = ["Header", "MetadataArray", "Tensor", "elements", "read_header"]
 
 _STRING, _ARRAY = 8, 9
 _SCALARS = {i: struct.Struct("<" + c) for i, c in enumerate("BbHhIif?")} | {
@@ -49,21 +49,21 @@ def read_header(path: Path) -> Header:
             if file.read(4) != b"GGUF":
                 raise ModelFileError(f"{path}: at byte 0: this is not a GGUF file: it does not begin with 'GGUF'")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _Reader(path, data, at=4).header()
+                return _GgufReader(path, data, at=4).header()
     except OSError as exc:
         raise ModelFileError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
 
 
-def elements(path: Path, array: Array) -> list[Any]:
+def elements(path: Path, array: MetadataArray) -> list[Any]:
     """The values of an array of the metadata of a file whose header has been read; strings are bytes."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if array.kind == _STRING:
-            return list(_Reader(path, data).strings(array))
+            return list(_GgufReader(path, data).strings(array))
         end = array.offset + array.count * _SCALARS[array.kind].size
         return [value for (value,) in _SCALARS[array.kind].iter_unpack(data[array.offset : end])]
 
 
-class _Reader(Cursor):
+class _GgufReader(Cursor):
     def header(self) -> Header:
         version = self.version()
         tensor_count, pair_count = self.count("tensors", 24), self.count("metadata pairs", 13)
@@ -115,14 +115,14 @@ class _Reader(Cursor):
         if kind != _STRING and kind not in _SCALARS:
             self.refuse(start, f"{key!r} is an array of the unknown type {kind}")
         width = 8 if kind == _STRING else _SCALARS[kind].size
-        array = Array(kind, self.count(f"elements of {key!r}", width), self.at)
+        array = MetadataArray(kind, self.count(f"elements of {key!r}", width), self.at)
         if kind == _STRING:
             self.skip_strings(repr(key), array.count)
         else:
             self.at += array.count * width
         return array
 
-    def strings(self, array: Array) -> Iterator[bytes]:
+    def strings(self, array: MetadataArray) -> Iterator[bytes]:
         """The strings of an array that `skip_strings` has checked."""
         at = array.offset
         for _ in range(array.count):
@@ -178,7 +178,7 @@ class _Reader(Cursor):
         """llama.cpp indexes these arrays without a look at their types and lengths, and aborts on duplicates."""
         arrays = {name: metadata[name] for name in _TOKENIZER if name in metadata}
         for name, array in arrays.items():
-            if not isinstance(array, Array) or array.kind not in _TOKENIZER[name]:
+            if not isinstance(array, MetadataArray) or array.kind not in _TOKENIZER[name]:
                 self.refuse(places[name], f"{name} is not an array of the right type")
         tokens = arrays.pop("tokenizer.ggml.tokens", None)
         if tokens is None:

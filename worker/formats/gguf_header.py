@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Array:
+class MetadataArray:
     """An array of the metadata that stays in the file: `count` values of the GGUF type `kind` from byte `offset` on."""
 
     kind: int
@@ -56,7 +56,7 @@ class Header:
 
     @property
     def vocabulary_size(self) -> int:
-        tokens = self._of("tokenizer.ggml.tokens", Array)
+        tokens = self._of("tokenizer.ggml.tokens", MetadataArray)
         return tokens.count if tokens else 0
 
     @property

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from worker.formats.architectures.mapping import Architecture, Hyper
 from worker.formats.tokenizer import Tokenizer
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 Data = npt.NDArray[np.generic]
 
@@ -47,7 +47,7 @@ def write(
     *,
     file_type: int,
     name: str,
-    progress: Progress = silent,
+    progress: OnProgress = silent,
 ) -> None:
     """Write a model. `file_type` is ggml's number of what most of its weights are."""
     writer = gguf.GGUFWriter(target, architecture.gguf)
@@ -71,7 +71,7 @@ def write(
         writer.close()
 
 
-def _report(progress: Progress, before: int, total: int, more: int) -> None:
+def _report(progress: OnProgress, before: int, total: int, more: int) -> None:
     progress(before + more, total)
 
 
@@ -89,7 +89,7 @@ class _Pieces:
             self._progress(done)
 
 
-def made(architecture: Architecture, hyper: Hyper) -> Iterator[Blob]:
+def make_blobs(architecture: Architecture, hyper: Hyper) -> Iterator[Blob]:
     """What llama.cpp's graph wants and no file has."""
     for weight in architecture.tensors(hyper.layers):
         if weight.made and (values := weight.made(hyper)).size:

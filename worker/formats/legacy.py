@@ -32,7 +32,7 @@ _TOKEN_BYTES, _NAME_BYTES = 65_535, 255
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class LegacyTensor:
     """`offset` (from the beginning of the file) and `size` are in bytes; the first dimension is the innermost."""
 
     name: str
@@ -57,7 +57,7 @@ class Legacy:
     vocabulary: tuple[bytes, ...]
     scores: tuple[float, ...]
     """One a token; empty in files without."""
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[LegacyTensor, ...]
     file_type: int
     quantisation_version: int
     """0 and 1 lay out blocks in other ways than 2, today's."""
@@ -85,11 +85,11 @@ def read_legacy(path: Path, architecture: str | None = None) -> Legacy:
 
 def _read(path: Path, data: mmap.mmap, container: str, name: str | None) -> Legacy:
     if name is not None:
-        return _Reader(path, data, at=4).read(container, ARCHITECTURES[name])
+        return _LegacyReader(path, data, at=4).read(container, ARCHITECTURES[name])
     found: list[Legacy] = []
     faults: list[tuple[int, str, ModelFileError]] = []
     for candidate in ARCHITECTURES.values():
-        reader = _Reader(path, data, at=4)
+        reader = _LegacyReader(path, data, at=4)
         try:
             found.append(reader.read(container, candidate))
         except ModelFileError as exc:
@@ -108,7 +108,7 @@ def _read(path: Path, data: mmap.mmap, container: str, name: str | None) -> Lega
     )
 
 
-class _Reader(Cursor):
+class _LegacyReader(Cursor):
     def read(self, container: str, architecture: Architecture) -> Legacy:
         if container not in architecture.containers:
             self.refuse(0, f"{architecture.name} does not come in files of the kind {container}")
@@ -126,8 +126,8 @@ class _Reader(Cursor):
         if container == "ggcc":
             self.merges()
         tensors = self.tensors(BLOCKS if quantisation == 2 else _OLD_BLOCKS, aligned=container in _ALIGNED)
-        hyper = self.checked(architecture, numbers, tensors)
-        words = _narrowed(vocabulary) if architecture.wide else vocabulary
+        hyper = self.fit(architecture, numbers, tensors)
+        words = _narrow(vocabulary) if architecture.wide else vocabulary
         found = tuple(tensors.values())
         return Legacy(
             architecture.name, container, version, numbers, hyper, words, scores, found, file_type, quantisation
@@ -170,8 +170,8 @@ class _Reader(Cursor):
         self.at += length
         return self.data[self.at - length : self.at]
 
-    def tensors(self, blocks: Mapping[int, tuple[int, int]], *, aligned: bool) -> dict[str, Tensor]:
-        tensors: dict[str, Tensor] = {}
+    def tensors(self, blocks: Mapping[int, tuple[int, int]], *, aligned: bool) -> dict[str, LegacyTensor]:
+        tensors: dict[str, LegacyTensor] = {}
         while self.at < self.size:
             start = self.at
             tensor = self.tensor(blocks, aligned=aligned)
@@ -183,7 +183,7 @@ class _Reader(Cursor):
             self.at = tensor.offset + tensor.size
         return tensors
 
-    def tensor(self, blocks: Mapping[int, tuple[int, int]], *, aligned: bool) -> Tensor:
+    def tensor(self, blocks: Mapping[int, tuple[int, int]], *, aligned: bool) -> LegacyTensor:
         start = self.at
         dimensions, length, kind = (self.number(U32) for _ in range(3))
         if not 1 <= dimensions <= _MOST_DIMENSIONS:
@@ -207,9 +207,9 @@ class _Reader(Cursor):
         if offset + size > self.size:
             what = f"the data of tensor {name!r} ends at byte {offset + size}, but the file has {self.size}"
             self.refuse(start, f"{what}; it is truncated or damaged")
-        return Tensor(name, kind, shape, offset, size)
+        return LegacyTensor(name, kind, shape, offset, size)
 
-    def checked(self, architecture: Architecture, numbers: Mapping[str, float], tensors: Mapping[str, Tensor]) -> Hyper:
+    def fit(self, architecture: Architecture, numbers: Mapping[str, float], tensors: dict[str, LegacyTensor]) -> Hyper:
         """The hyper-parameters, once every tensor that they ask for is there in its shape, and no other."""
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         try:
@@ -228,7 +228,7 @@ class _Reader(Cursor):
             shape = shapes.get(weight.legacy)
             if shape is None and not weight.optional:
                 self.refuse(self.at, f"the tensor {weight.legacy!r} is missing")
-            if shape is not None and _trimmed(shape) != _trimmed(weight.extent(sizes)):
+            if shape is not None and _trim(shape) != _trim(weight.extent(sizes)):
                 place = tensors[weight.legacy].offset
                 self.refuse(place, f"{weight.legacy!r} has the shape {shape}, but should have {weight.extent(sizes)}")
         if strangers := shapes.keys() - expected:
@@ -237,12 +237,12 @@ class _Reader(Cursor):
         return hyper
 
 
-def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _trim(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Without outer dimensions of one: some writers pad vectors so."""
-    return _trimmed(shape[:-1]) if len(shape) > 1 and shape[-1] == 1 else shape
+    return _trim(shape[:-1]) if len(shape) > 1 and shape[-1] == 1 else shape
 
 
-def _narrowed(vocabulary: tuple[bytes, ...]) -> tuple[bytes, ...]:
+def _narrow(vocabulary: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """The bytes of a vocabulary that was written as the characters U+0000 to U+00FF, if it was."""
     try:
         return tuple(token.decode().encode("latin-1") for token in vocabulary)

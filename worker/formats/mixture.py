@@ -53,7 +53,7 @@ def kinds(header: Header, tensors: Sequence[Tensor], name: str, *, pure: bool) -
     mixture = _Mixture(header, tensors, name)
     chosen = []
     for tensor in tensors:
-        if not _quantised(tensor):
+        if not _is_quantised(tensor):
             chosen.append(tensor.kind)
             continue
         kind = mixture.default if pure else mixture.kind(tensor)
@@ -64,7 +64,7 @@ def kinds(header: Header, tensors: Sequence[Tensor], name: str, *, pure: bool) -
     return chosen
 
 
-def _quantised(tensor: Tensor) -> bool:
+def _is_quantised(tensor: Tensor) -> bool:
     matrix = any(size > 1 for size in tensor.shape[1:])
     return matrix and tensor.name.endswith("weight") and not _KEPT.search(tensor.name)
 

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -19,10 +19,8 @@ from shared.errors import InvalidRequest, ModelFileError
 from worker.formats.ggml import BLOCKS
 from worker.formats.ggml_library import quantise_rows
 from worker.formats.gguf import Header, Tensor, read_header
+from worker.formats.gguf_writer import OnProgress, silent
 from worker.formats.mixture import TYPES, kinds
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes of the source that are done, and all of them."""
 
 _PLAIN = {0, 1, 30}
 """F32, F16 and BF16: what can be quantised without losing twice."""
@@ -37,7 +35,7 @@ def quantise(
     source: Path,
     target: Path,
     kind: str,
-    progress: Progress = lambda done, total: None,
+    progress: OnProgress = silent,
     *,
     pure: bool = False,
     allow_requantise: bool = False,
@@ -71,8 +69,8 @@ def quantise(
         for tensor, wanted in work:
             rows = _Rows(source, old.fileno(), header.data_offset + tensor.offset, tensor, wanted)
             for batch in rows.batches(usable()):
-                for packed in threads.map(rows.packed, batch):
-                    new.write(packed)
+                for piece in threads.map(rows.pack, batch):
+                    new.write(piece)
                 done += sum(map(len, batch)) * rows.width
                 progress(done, total)
             new.write(bytes(-new.tell() % header.alignment))
@@ -94,7 +92,7 @@ class _Rows:
             end = min(self._count, first + step * size)
             yield [range(i, min(end, i + step)) for i in range(first, end, step)]
 
-    def packed(self, rows: range) -> bytes:
+    def pack(self, rows: range) -> bytes:
         tensor = self._tensor
         raw = os.pread(self._file, len(rows) * self.width, self._start + rows.start * self.width)
         if self._wanted == tensor.kind:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +11,12 @@ import numpy.typing as npt
 
 from shared import catalogue
 from shared.errors import ModelFileError
+from shared.file_lock import FileLock
+from shared.whole_file import write_whole
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.architectures.mapping import Order
-from worker.formats.gguf_writer import Blob, Progress, made, silent, write
-from worker.formats.legacy import Legacy, Tensor, read_legacy
+from worker.formats.gguf_writer import Blob, OnProgress, make_blobs, silent, write
+from worker.formats.legacy import Legacy, LegacyTensor, read_legacy
 from worker.formats.tokenizer import of_legacy
 
 _REVISION = 1
@@ -29,7 +29,7 @@ _PIECE = 22 * 24 << 15
 Rows = npt.NDArray[np.uint8]
 
 
-def repack(source: Path, target: Path, architecture: str | None = None, progress: Progress = silent) -> None:
+def repack(source: Path, target: Path, architecture: str | None = None, progress: OnProgress = silent) -> None:
     """Write the model in the legacy file `source` to the GGUF file `target`.
 
     Raises ModelFileError: the source is damaged, or llama.cpp has no graph for it, or its quantisation is too old.
@@ -40,7 +40,7 @@ def repack(source: Path, target: Path, architecture: str | None = None, progress
         raise ModelFileError(
             f"{source}: {legacy.architecture} cannot be repacked; the engine ctransformers runs it as it is"
         )
-    blobs = [*_blobs(source, legacy), *made(described, legacy.hyper)]
+    blobs = [*_blobs(source, legacy), *make_blobs(described, legacy.hyper)]
     write(
         target,
         described,
@@ -53,7 +53,7 @@ def repack(source: Path, target: Path, architecture: str | None = None, progress
     )
 
 
-def repacked(source: Path, architecture: str | None = None, progress: Progress = silent) -> Path:
+def provide_gguf(source: Path, architecture: str | None = None, progress: OnProgress = silent) -> Path:
     """The GGUF file of a legacy file, from the cache, or made now: once, whoever else asks meanwhile.
 
     Raises ModelFileError as `repack` does, and where the cache cannot be written.
@@ -63,15 +63,10 @@ def repacked(source: Path, architecture: str | None = None, progress: Progress =
         folder.mkdir(parents=True, exist_ok=True)
         digest = _digest(source)
         target = folder / f"{source.stem}-{digest[:16]}-{architecture or 'auto'}-{_REVISION}.gguf"
-        with (folder / f"{target.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(folder / f"{target.name}.lock"):
             if not target.exists():
-                part = target.with_suffix(f".{os.getpid()}.part")
-                try:
+                with write_whole(target) as part:
                     repack(source, part, architecture, progress)
-                    part.replace(target)
-                finally:
-                    part.unlink(missing_ok=True)
     except OSError as exc:
         raise ModelFileError(f"{source}: cannot be repacked into {folder}: {exc.strerror or exc}") from exc
     return target
@@ -90,12 +85,11 @@ def _blobs(source: Path, legacy: Legacy) -> Iterator[Blob]:
             continue
         nibbles = _is_old(source, legacy, tensor)
         shape = weight.extent(legacy.hyper.sizes)
-        yield Blob(
-            weight.gguf, tensor.kind, shape, tensor.size, _Reading(source, tensor, legacy, weight.legacy_order, nibbles)
-        )
+        reading = _LegacyReading(source, tensor, legacy, weight.legacy_order, nibbles)
+        yield Blob(weight.gguf, tensor.kind, shape, tensor.size, reading)
 
 
-def _is_old(source: Path, legacy: Legacy, tensor: Tensor) -> bool:
+def _is_old(source: Path, legacy: Legacy, tensor: LegacyTensor) -> bool:
     """Whether its halves of bytes lie in the order of quantisation version 0. Raises ModelFileError for what has lost
     nothing only as it is: scales of 32 bits, which today's blocks have no room for."""
     if legacy.quantisation_version == 2 or tensor.kind not in _NAMES:
@@ -108,10 +102,10 @@ def _is_old(source: Path, legacy: Legacy, tensor: Tensor) -> bool:
     )
 
 
-class _Reading:
+class _LegacyReading:
     """Reads one tensor, its rows in llama.cpp's order."""
 
-    def __init__(self, source: Path, tensor: Tensor, legacy: Legacy, order: Order | None, nibbles: bool) -> None:
+    def __init__(self, source: Path, tensor: LegacyTensor, legacy: Legacy, order: Order | None, nibbles: bool) -> None:
         self._source, self._tensor, self._legacy = source, tensor, legacy
         self._order, self._nibbles = order, nibbles
 
@@ -130,14 +124,14 @@ class _Reading:
 
     def _in_order(self, data: Rows) -> Rows:
         if self._nibbles:
-            data = _halved(data, 22 if self._tensor.kind == _Q5_0 else 24)
+            data = _halve(data, 22 if self._tensor.kind == _Q5_0 else 24)
         if self._order:
             order = self._order(self._legacy.hyper)
             data = data.reshape(len(order), -1)[order]
         return data
 
 
-def _halved(data: Rows, width: int) -> Rows:
+def _halve(data: Rows, width: int) -> Rows:
     """Blocks of 32 numbers in which a byte held neighbours, as blocks in which it holds numbers that are 16 apart."""
     blocks = data.reshape(-1, width).copy()
     pairs = blocks[:, -16:]

@@ -78,10 +78,10 @@ def _read(path: Path) -> dict[str, Stored]:
     if not isinstance(described, dict):
         raise ModelFileError(f"{path}: at byte 8: the header is not a JSON object")
     described.pop("__metadata__", None)
-    return {name: _stored(path, size, 8 + length, name, entry) for name, entry in described.items()}
+    return {name: _read_entry(path, size, 8 + length, name, entry) for name, entry in described.items()}
 
 
-def _stored(path: Path, size: int, start: int, name: str, entry: Any) -> Stored:
+def _read_entry(path: Path, size: int, start: int, name: str, entry: Any) -> Stored:
     fields: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
     kind, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
     if kind not in _TYPES:

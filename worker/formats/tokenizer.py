@@ -11,10 +11,10 @@ from itertools import pairwise
 
 from worker.formats.architectures.mapping import Architecture
 from worker.formats.legacy import Legacy
-from worker.formats.vocabulary import spelled
+from worker.formats.vocabulary import spell
 
 
-class Kind(IntEnum):
+class TokenKind(IntEnum):
     """The types of tokens."""
 
     NORMAL = 1
@@ -30,7 +30,7 @@ class Tokenizer:
     model: str
     """`gpt2` (byte-level BPE) or `llama` (SentencePiece)."""
     tokens: Sequence[str]
-    kinds: Sequence[Kind]
+    kinds: Sequence[TokenKind]
     pre: str = ""
     """llama.cpp's name of how a text is split before byte-level BPE."""
     merges: Sequence[str] = ()
@@ -58,16 +58,16 @@ def of_legacy(legacy: Legacy, architecture: Architecture) -> Tokenizer:
     and doubles of others, keep their places under names of their own: llama.cpp takes no vocabulary with doubles."""
     if architecture.name == "llama" and _has_byte_tokens(legacy.vocabulary):
         return _sentence_piece(legacy)
-    vocabulary = _restored(legacy.vocabulary)
+    vocabulary = _restore(legacy.vocabulary)
     control = {i for i, token in enumerate(vocabulary) if CONTROL.fullmatch(token)}
     control = {i for i in control if vocabulary.index(vocabulary[i]) == i}
     lost = set(_lost(vocabulary, control))
     tokens, kinds = [], []
     for i, token in enumerate(vocabulary):
         literal = i in control
-        tokens.append(_name(i) if i in lost else token.decode(errors="replace") if literal else spelled(token))
-        kinds.append(Kind.UNUSED if i in lost else Kind.CONTROL if literal else Kind.NORMAL)
-    merges = [f"{spelled(a)} {spelled(b)}" for a, b in _merges(vocabulary, control | lost)]
+        tokens.append(_name(i) if i in lost else token.decode(errors="replace") if literal else spell(token))
+        kinds.append(TokenKind.UNUSED if i in lost else TokenKind.CONTROL if literal else TokenKind.NORMAL)
+    merges = [f"{spell(a)} {spell(b)}" for a, b in _merges(vocabulary, control | lost)]
     eos = next((vocabulary.index(end) for end in ENDS if end in vocabulary), None)
     bos = vocabulary.index(b"<s>") if b"<s>" in vocabulary else eos
     return Tokenizer("gpt2", tokens, kinds, architecture.pre, merges, bos=bos, eos=eos)
@@ -78,9 +78,9 @@ def _has_byte_tokens(vocabulary: Sequence[bytes]) -> bool:
     return list(vocabulary[_FIRST_BYTE : _FIRST_BYTE + 256]) == [bytes([byte]) for byte in range(256)]
 
 
-def _restored(vocabulary: Sequence[bytes]) -> Sequence[bytes]:
+def _restore(vocabulary: Sequence[bytes]) -> Sequence[bytes]:
     """With the single bytes that are lost: all 256 stand together in the order of their letters."""
-    alphabet = [bytes([byte]) for byte in sorted(range(256), key=lambda byte: spelled(bytes([byte])))]
+    alphabet = [bytes([byte]) for byte in sorted(range(256), key=lambda byte: spell(bytes([byte])))]
     start = vocabulary.index(alphabet[0]) if alphabet[0] in vocabulary else len(vocabulary)
     found = vocabulary[start : start + 256]
     if len(found) < 256 or any(token not in (byte, _LOST) for token, byte in zip(found, alphabet, strict=True)):
@@ -121,24 +121,28 @@ def _merges(vocabulary: Sequence[bytes], without: Collection[int]) -> Iterator[t
 
 
 def _sentence_piece(legacy: Legacy) -> Tokenizer:
-    names = {_UNKNOWN: ("<unk>", Kind.UNKNOWN), _BOS: ("<s>", Kind.CONTROL), _EOS: ("</s>", Kind.CONTROL)}
+    names = {
+        _UNKNOWN: ("<unk>", TokenKind.UNKNOWN),
+        _BOS: ("<s>", TokenKind.CONTROL),
+        _EOS: ("</s>", TokenKind.CONTROL),
+    }
     tokens: list[str] = []
-    kinds: list[Kind] = []
+    kinds: list[TokenKind] = []
     for i, token in enumerate(legacy.vocabulary):
         if i in names and token in (b"", b" \xe2\x81\x87 ", names[i][0].encode()):
             word, kind = names[i]
         elif _FIRST_BYTE <= i < _FIRST_BYTE + 256 and token == bytes([i - _FIRST_BYTE]):
-            word, kind = f"<0x{i - _FIRST_BYTE:02X}>", Kind.BYTE
+            word, kind = f"<0x{i - _FIRST_BYTE:02X}>", TokenKind.BYTE
         elif CONTROL.fullmatch(token):
-            word, kind = token.decode(), Kind.CONTROL
+            word, kind = token.decode(), TokenKind.CONTROL
         else:
-            word, kind = token.decode(errors="replace").replace(" ", "▁"), Kind.NORMAL
+            word, kind = token.decode(errors="replace").replace(" ", "▁"), TokenKind.NORMAL
         tokens.append(word)
         kinds.append(kind)
     times = Counter(tokens)
     for i, word in enumerate(tokens):
         if not word or _LOST.decode() in word or (times[word] > 1 and tokens.index(word) != i):
-            tokens[i], kinds[i] = _name(i), Kind.UNUSED
+            tokens[i], kinds[i] = _name(i), TokenKind.UNUSED
     scores = legacy.scores or [-float(i) for i in range(len(tokens))]
     places = {word: i for i, word in enumerate(tokens)}
     bos, eos = places.get("<s>"), places.get("</s>", places.get("<|endoftext|>"))

@@ -6,7 +6,7 @@ import functools
 import re
 from pathlib import Path
 
-from worker.formats.gguf import Array, Header, elements, read_header
+from worker.formats.gguf import Header, MetadataArray, elements, read_header
 
 _LITERAL = (3, 4)
 """Types of tokens that are written as they are: control, user defined."""
@@ -17,16 +17,16 @@ def pieces(path: Path) -> list[bytes]:
     """What each token stands for. Byte-level BPE spells bytes as letters, SentencePiece spaces as U+2581."""
     metadata = read_header(path).metadata
     tokens = metadata.get("tokenizer.ggml.tokens")
-    if not isinstance(tokens, Array):
+    if not isinstance(tokens, MetadataArray):
         return []
     words = elements(path, tokens)
     types = metadata.get("tokenizer.ggml.token_type")
     literal = [kind in _LITERAL for kind in elements(path, types)] if types else [False] * len(words)
-    spelled = _byte_level if metadata.get("tokenizer.ggml.model") == "gpt2" else _sentence_piece
-    return [word if as_it_is else spelled(word) for word, as_it_is in zip(words, literal, strict=True)]
+    decode = _byte_level if metadata.get("tokenizer.ggml.model") == "gpt2" else _sentence_piece
+    return [word if as_it_is else decode(word) for word, as_it_is in zip(words, literal, strict=True)]
 
 
-def written(path: Path, header: Header) -> bytes:
+def read_vocabulary(path: Path, header: Header) -> bytes:
     """The vocabulary as the file has it."""
     start, end = header.pairs.get("tokenizer.ggml.tokens", (0, 0))
     with path.open("rb") as file:
@@ -55,7 +55,7 @@ def _letters() -> dict[str, bytes]:
     }
 
 
-def spelled(token: bytes) -> str:
+def spell(token: bytes) -> str:
     """A token as byte-level BPE writes it: each byte is a letter."""
     letters = _spelling()
     return "".join(letters[byte] for byte in token)

@@ -6,11 +6,13 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from shared.errors import EngineError, HostDied, InferqError, InvalidRequest, JobCancelled
-from worker.engines.host import Cancelled, EngineHost, never
+from shared.cancellation import NEVER, Cancellable, abort, check
+from shared.errors import EngineError, HostDied, InferqError, InvalidRequest
+from worker.engines.host import EngineHost
 
 _BYTES_A_SECOND = 50_000
 """How fast llama.cpp reads a question at the very least: it tokenizes one or two million."""
@@ -20,21 +22,15 @@ class OutOfCells(EngineError):
     """The KV cache is full. llama.cpp tells it to every running request, whichever of them is large."""
 
 
-class Connection(http.client.HTTPConnection):
+class _Connection(http.client.HTTPConnection):
     """HTTP over a unix socket that is connected already."""
 
     def __init__(self, connected: socket.socket) -> None:
         super().__init__("localhost")
         self.sock = connected
 
-    def abort(self) -> None:
-        """Wake the thread that reads from this connection; for another thread."""
-        if sock := self.sock:
-            with contextlib.suppress(OSError):  # it was closed just now
-                sock.shutdown(socket.SHUT_RDWR)
 
-
-class Client:
+class LlamaServer:
     """Every method waits while the host is being restarted.
 
     They raise InvalidRequest where llama.cpp refuses a request, HostDied, with the tail of the host's log, when the
@@ -49,7 +45,7 @@ class Client:
         self,
         path: str,
         body: Mapping[str, Any] | None = None,
-        cancelled: Cancelled = never,
+        work: Cancellable = NEVER,
         param: str | None = None,
         *,
         steps: int = 1,
@@ -59,43 +55,41 @@ class Client:
 
         It is answered after up to so many steps of computing, and `seconds` of other work.
         """
-        connected, life = self._host.connect(cancelled)
-        with contextlib.closing(Connection(connected)) as connection, self._death_of(life):
+        connected, life = self._host.connect(work)
+        with contextlib.closing(_Connection(connected)) as connection, self._death_of(life):
             response = self._send(connection, path, body, steps, seconds)
-            with self._host.pulse.awaited():
+            with self._host.pulse.expect():
                 answer = json.loads(response.read())
             self._host.pulse.beat()
         if response.status != http.HTTPStatus.OK:
             raise _error(response.status, answer, param)
         return answer
 
-    def tokens(self, text: str, cancelled: Cancelled = never, *, special: bool = True) -> list[int]:
+    def tokens(self, text: str, work: Cancellable = NEVER, *, special: bool = True) -> list[int]:
         """The tokens of a prompt; with `special` also those that mark its beginning or end."""
-        found: list[int] = self.ask("/tokenize", {"content": text, "add_special": special}, cancelled)["tokens"]
+        found: list[int] = self.ask("/tokenize", {"content": text, "add_special": special}, work)["tokens"]
         return found
 
     def stream(
-        self, path: str, body: Mapping[str, Any], cancelled: Cancelled, opened: Callable[[Connection], None]
+        self, path: str, body: Mapping[str, Any], work: Cancellable = NEVER
     ) -> Generator[dict[str, Any], None, None]:
         """The chunks of a streamed answer up to the one that says `stop`.
 
-        `opened` gets the connection, for a cancellation to abort; closing the iterator closes it. Raises JobCancelled
-        once `cancelled()` is true.
+        Closing the iterator closes the connection. Raises JobCancelled once `work` is cancelled.
         """
-        connected, life = self._host.connect(cancelled)
-        connection, pulse = Connection(connected), self._host.pulse
+        connected, life = self._host.connect(work)
+        connection, pulse = _Connection(connected), self._host.pulse
         try:
-            opened(connection)
-            if cancelled():  # before there was something to abort
-                raise JobCancelled("cancelled before it ran")
-            with self._death_of(life, cancelled):
+            work.on_cancel(partial(abort, connected))
+            with self._death_of(life, work):
+                check(work)
                 response = self._send(connection, path, body)
                 if response.status != http.HTTPStatus.OK:
                     raise _error(response.status, json.loads(response.read()), None)
                 # Each event is one line; the lines between are blank or frame the HTTP chunks. Reading them past
                 # http.client's own decoding of chunks saves a fifth of the time that a token costs.
                 while True:
-                    with pulse.awaited():
+                    with pulse.expect():
                         line = response.fp.readline()
                     if not line:
                         raise ConnectionResetError("the stream ended early")
@@ -103,40 +97,38 @@ class Client:
                     if not line.startswith(b"data: "):
                         continue
                     chunk = json.loads(line[6:])
-                    if cancelled():
-                        raise JobCancelled("cancelled while it ran")
+                    check(work)
                     if "error" in chunk:
                         raise _error(chunk["error"]["code"], chunk, None)
                     yield chunk
                     if chunk["stop"]:
                         return
         finally:
-            connection.abort()
+            abort(connected)
             connection.close()
 
     def _send(
         self,
-        connection: Connection,
+        connection: _Connection,
         path: str,
         body: Mapping[str, Any] | None,
         steps: int = 1,
         seconds: float = 0.0,
     ) -> http.client.HTTPResponse:
         payload = None if body is None else json.dumps(body)
-        with self._host.pulse.awaited(steps, seconds + len(payload or "") / _BYTES_A_SECOND):
+        with self._host.pulse.expect(steps, seconds + len(payload or "") / _BYTES_A_SECOND):
             connection.request("POST" if payload else "GET", path, payload, self._headers)
             response = connection.getresponse()
         self._host.pulse.beat()
         return response
 
     @contextlib.contextmanager
-    def _death_of(self, life: int, cancelled: Cancelled = never) -> Iterator[None]:
+    def _death_of(self, life: int, work: Cancellable = NEVER) -> Iterator[None]:
         """Turns a broken connection into the reason why it broke."""
         try:
             yield
         except (OSError, http.client.HTTPException, ValueError) as exc:  # ValueError: half a line of JSON
-            if cancelled():
-                raise JobCancelled("cancelled while it ran") from exc
+            check(work)
             raise HostDied(self._host.obituary(life)) from exc
 
 

@@ -1,0 +1,40 @@
+"""What tasks need of a model: the one table of it, and what to say where the model lacks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.errors import InvalidRequest
+from shared.protocol import Chat, Completion, Task
+from shared.registry import Ability, Card
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A task that is so needs the ability of its model."""
+
+    ability: Ability
+    by: Callable[[Task], bool]
+    lack: str
+    """What to say of a model without it, whose id stands for `{}`."""
+    param: str = "model"
+    code: str = "unsupported_value"
+
+
+NEEDS = (
+    Need(
+        Ability.CHAT,
+        lambda task: isinstance(task, Chat),
+        "The model {!r} has no chat template; use /v1/completions with it, or serve it with --chat-format (or"
+        " chat_format in models.toml): chatml, alpaca, vicuna, llama-2, gpt4all-j, plain, or a Jinja file.",
+    ),
+    Need(Ability.COMPLETION, lambda task: isinstance(task, Completion), "The model {!r} does not complete texts."),
+)
+
+
+def check(task: Task, card: Card) -> None:
+    """Raises InvalidRequest where the model cannot do what the task asks."""
+    for need in NEEDS:
+        if need.by(task) and need.ability not in card.abilities:
+            raise InvalidRequest(need.lack.format(card.id), param=need.param, code=need.code)

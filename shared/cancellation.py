@@ -1,0 +1,83 @@
+"""Cancellation: whoever computes, waits or reads is told by another thread that nobody wants the rest any more."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from shared.errors import JobCancelled
+
+_PERIOD = 0.1
+"""Seconds between two looks, where one waits for something else."""
+
+
+class Cancellable(Protocol):
+    """What may be cancelled, as those see it who work for it."""
+
+    @property
+    def cancelled(self) -> bool:
+        """True when nobody wants the rest any more: raise `JobCancelled`, do nothing further."""
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once, in the thread that cancels, as soon as it is cancelled; at once if it is."""
+
+
+class Cancellation:
+    """A `Cancellable`, and the end by which it is cancelled."""
+
+    def __init__(self) -> None:
+        self._cancelled = False
+        self._callbacks: list[Callable[[], None]] = []
+        self._guard = threading.Lock()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        with self._guard:
+            if not self._cancelled:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def cancel(self) -> None:
+        """May be repeated, and from any thread."""
+        with self._guard:
+            self._cancelled = True
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+
+class _Never:
+    cancelled = False
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """It would never be called."""
+
+
+NEVER: Cancellable = _Never()
+"""For what nobody can cancel."""
+
+
+def check(work: Cancellable) -> None:
+    """Raises JobCancelled once `work` is cancelled."""
+    if work.cancelled:
+        raise JobCancelled("The job was cancelled.")
+
+
+def wait_for(changed: threading.Condition, ready: Callable[[], bool], work: Cancellable) -> None:
+    """Wait, holding `changed`, until `ready()`. Raises JobCancelled soon after `work` is cancelled."""
+    while not ready():
+        check(work)
+        changed.wait(_PERIOD)
+
+
+def abort(connection: socket.socket) -> None:
+    """Wake the thread that reads from a connection; a callback for `on_cancel`."""
+    with contextlib.suppress(OSError):  # it was closed just now
+        connection.shutdown(socket.SHUT_RDWR)

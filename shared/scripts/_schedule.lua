@@ -1,0 +1,208 @@
+-- The one room for scheduling: where jobs wait, and whose turn it is.
+--
+-- Waiting jobs are in one sorted set a model. What RQ's list holds are *permits*, as many as jobs wait: one says that some job waits,
+-- and `choose` says which one. An owner's jobs of one tier are served in the order of their arrival, so one owner alone is a queue.
+-- Between owners: start-time fair queueing. A tag is the virtual time at which an owner's next job may start; a job that is begun puts
+-- it later by the time that jobs of this model take, over the owner's weight, and its end by the difference to what it took. A tier's
+-- clock is the latest tag that was served: whoever comes anew starts there, so that nobody saves up, and nobody pays for an idle hour.
+-- Between tiers: the better one first, but see AGEING.
+--   iq:waiting:<model>       a place each, all of score 0, so that they are sorted as texts: `<rank of its tier>:<owner>:<arrival>:<id>`
+--   iq:turns:<model>:<rank>  owners whose jobs wait, by their tags       iq:tags:<model>:<rank>  others whose tag is beyond the clock
+--   iq:schedule:<model>      arrivals, claims, aged (the claim at which a worse tier went first), clock:<rank>
+--   iq:weights               owners whose weight is not 1
+--   iq:flex:<model>          running jobs that may be asked back, by their start     iq:preempted:<model>  those that were asked
+--   iq:slots:<model>         of its ready workers
+local RANKS = { priority = 1, default = 2, flex = 3 }
+local AGEING = { 0, 30000, 600000 } -- a tier's next job that has waited so many milliseconds is due, and goes before better ones
+local AGED_EVERY = 4 -- one claim in so many
+local LOOK = 8 -- owners whose next jobs are looked at
+local LEAST_COST = 1000 -- of a job, in microseconds of a slot; a tag counts them over the weight
+local MOST_COST = 3600000000 -- a clock that jumped is not paid for
+local MOST_OWNERS = 1000 -- before a job, that are looked at closely when its place in the queue is told
+local MOST_PREEMPTIONS = 10 -- of a job
+
+local function waiting(model) return 'iq:waiting:' .. model end
+local function turns(model, rank) return 'iq:turns:' .. model .. ':' .. rank end
+local function tags(model, rank) return 'iq:tags:' .. model .. ':' .. rank end
+local function clock(model, rank) return tonumber(redis.call('HGET', 'iq:schedule:' .. model, 'clock:' .. rank) or 0) end
+
+-- The places of an owner, as a range of texts.
+local function range(rank, owner) return '[' .. rank .. ':' .. owner .. ':', '(' .. rank .. ':' .. owner .. ';' end
+
+local function read(place)
+  local rank, owner, id = string.match(place, '^(%d):([^:]*):%d+:(.*)$')
+  return tonumber(rank), owner, id
+end
+
+-- By how much a job that takes so many microseconds of a slot puts off its owner's next turn.
+local function price(owner, took)
+  return math.max(1, math.floor(math.max(LEAST_COST, took) / (redis.call('HGET', 'iq:weights', owner) or 1) + 0.5))
+end
+
+-- What a job of the owner is taken to cost.
+local function cost(model, owner) return price(owner, tonumber(redis.call('HGET', 'iq:counts:' .. model, 'held_us') or 0)) end
+
+-- The owner waits for a turn, if a job of his waits.
+local function queue_up(model, rank, owner)
+  if redis.call('ZSCORE', turns(model, rank), owner) then return end
+  local tag = tonumber(redis.call('ZSCORE', tags(model, rank), owner) or 0)
+  redis.call('ZREM', tags(model, rank), owner)
+  redis.call('ZADD', turns(model, rank), math.max(tag, clock(model, rank)), owner)
+end
+
+-- The owner waits for no turn; his tag is kept as long as it matters.
+local function step_aside(model, rank, owner, tag)
+  redis.call('ZREM', turns(model, rank), owner)
+  if tag > clock(model, rank) then redis.call('ZADD', tags(model, rank), tag, owner) end
+end
+
+-- A job waits: at its old place, if it had one.
+local function enlist(model, id)
+  local t = redis.call('HMGET', ticket(id), 'place', 'tier', 'owner')
+  local place = t[1]
+  if not place then
+    local arrival = redis.call('HINCRBY', 'iq:schedule:' .. model, 'arrivals', 1)
+    place = string.format('%d:%s:%012d:%s', RANKS[t[2]] or RANKS.default, t[3] or '', arrival, id)
+    redis.call('HSET', ticket(id), 'place', place)
+  end
+  redis.call('ZADD', waiting(model), 0, place)
+  local rank, owner = read(place)
+  queue_up(model, rank, owner)
+end
+
+-- A job waits no longer.
+local function strike_out(model, place)
+  if redis.call('ZREM', waiting(model), place) == 0 then return end
+  local rank, owner = read(place)
+  if redis.call('ZLEXCOUNT', waiting(model), range(rank, owner)) > 0 then return end
+  local tag = redis.call('ZSCORE', turns(model, rank), owner)
+  if tag then step_aside(model, rank, owner, tonumber(tag)) end
+end
+
+local function delist(model, id)
+  local place = redis.call('HGET', ticket(id), 'place')
+  if place then strike_out(model, place) end
+end
+
+-- The job whose turn it is in a tier: {id, place}; nil when there is none. `ready` says whether a job can be run, and has ended
+-- those that cannot. This is where a worker's choice among the first ones would be made.
+local function head(model, rank, ready)
+  for _ = 1, LOOK do
+    local owner = redis.call('ZRANGE', turns(model, rank), 0, 0)[1]
+    if not owner then return end
+    local from, to = range(rank, owner)
+    local place = redis.call('ZRANGEBYLEX', waiting(model), from, to, 'LIMIT', 0, 1)[1]
+    if not place then
+      redis.call('ZREM', turns(model, rank), owner)
+    else
+      local _, _, id = read(place)
+      if ready(id) then return { id = id, place = place } end
+      strike_out(model, place)
+    end
+  end
+end
+
+-- The whole policy: the next job of a model, its id and place; nil when there is none.
+local function choose(model, ready)
+  if redis.call('EXISTS', waiting(model)) == 0 then return end
+  local schedule = 'iq:schedule:' .. model
+  local claims = redis.call('HINCRBY', schedule, 'claims', 1)
+  local ageing = claims - (redis.call('HGET', schedule, 'aged') or 0) >= AGED_EVERY
+  local best, due, earliest
+  for rank = 1, #AGEING do
+    if not best or ageing then
+      local job = head(model, rank, ready)
+      if job and not best then
+        best = job
+      elseif job then
+        local time = redis.call('HGET', ticket(job.id), 'created') + AGEING[rank]
+        if time <= now and (not due or time < earliest) then due, earliest = job, time end
+      end
+    end
+  end
+  if due then redis.call('HSET', schedule, 'aged', claims) end
+  return due or best
+end
+
+-- A job is begun: its owner's next turn comes later, by what it is taken to cost.
+local function charge(model, id, place)
+  local rank, owner = read(place)
+  local tag = math.max(tonumber(redis.call('ZSCORE', turns(model, rank), owner)), clock(model, rank))
+  local charge = cost(model, owner)
+  redis.call('HSET', 'iq:schedule:' .. model, 'clock:' .. rank, tag)
+  redis.call('HSET', ticket(id), 'charge', charge)
+  redis.call('ZADD', turns(model, rank), tag + charge, owner)
+  strike_out(model, place)
+  redis.call('ZREMRANGEBYSCORE', tags(model, rank), '-inf', tag)
+end
+
+-- An execution is over: its owner pays for the time that it took.
+local function settle(model, id)
+  local t = redis.call('HMGET', ticket(id), 'charge', 'place', 'started')
+  if not t[1] then return end
+  redis.call('HDEL', ticket(id), 'charge')
+  local rank, owner = read(t[2])
+  local due = price(owner, math.min(MOST_COST, (now - t[3]) * 1000)) - t[1]
+  if redis.call('ZSCORE', turns(model, rank), owner) then
+    redis.call('ZINCRBY', turns(model, rank), due, owner)
+  else
+    local tag = tonumber(redis.call('ZSCORE', tags(model, rank), owner) or clock(model, rank))
+    redis.call('ZREM', tags(model, rank), owner)
+    step_aside(model, rank, owner, tag + due)
+  end
+end
+
+-- How many jobs are served before the one at this place, if none comes that overtakes them.
+local function ahead(model, place)
+  local rank, owner = read(place)
+  local from, to = range(rank, owner)
+  local mine = redis.call('ZLEXCOUNT', waiting(model), from, '(' .. place)
+  local count = redis.call('ZLEXCOUNT', waiting(model), '-', '(' .. rank .. ':') + mine
+  local line = turns(model, rank)
+  local zero = clock(model, rank)
+  local start = math.max(zero, tonumber(redis.call('ZSCORE', line, owner) or zero)) + mine * cost(model, owner)
+  local others = redis.call('ZRANGE', line, '-inf', start, 'BYSCORE', 'LIMIT', 0, MOST_OWNERS, 'WITHSCORES')
+  for i = 1, #others, 2 do
+    local other = others[i]
+    if other ~= owner then
+      local before = (start - math.max(zero, tonumber(others[i + 1]))) / cost(model, other)
+      local turn = other < owner and math.floor(before) + 1 or math.ceil(before)
+      count = count + math.min(turn, redis.call('ZLEXCOUNT', waiting(model), range(rank, other)))
+    end
+  end
+  return count + math.max(0, redis.call('ZCOUNT', line, '-inf', start) - MOST_OWNERS)
+end
+
+-- A running job may be asked back for a better one.
+local function offer(model, id, place)
+  local rank = read(place)
+  if rank ~= RANKS.flex then return end
+  if tonumber(redis.call('HGET', ticket(id), 'preempted') or 0) < MOST_PREEMPTIONS then
+    redis.call('ZADD', 'iq:flex:' .. model, now, id)
+  end
+end
+
+-- It cannot be asked, or not any more.
+local function withhold(model, id)
+  redis.call('ZREM', 'iq:flex:' .. model, id)
+  redis.call('ZREM', 'iq:preempted:' .. model, id)
+end
+
+-- Ask as many of the youngest back as better jobs wait for whom no slot is free; their workers learn it with the next append or renewal.
+local function preempt(model, free)
+  if redis.call('EXISTS', 'iq:flex:' .. model) == 0 then return end
+  if not free then
+    free = -redis.call('ZCARD', 'iq:leases:' .. model)
+    for _, slots in ipairs(redis.call('HVALS', 'iq:slots:' .. model)) do free = free + slots end
+  end
+  local better = redis.call('ZLEXCOUNT', waiting(model), '-', '(' .. RANKS.flex .. ':')
+  local wanted = better - math.max(0, free) - redis.call('ZCARD', 'iq:preempted:' .. model)
+  if wanted <= 0 then return end
+  for _, id in ipairs(redis.call('ZREVRANGE', 'iq:flex:' .. model, 0, wanted - 1)) do
+    redis.call('ZREM', 'iq:flex:' .. model, id)
+    if redis.call('HGET', ticket(id), 'state') == 'in_progress' then
+      redis.call('HSET', ticket(id), 'preempt', 1)
+      redis.call('ZADD', 'iq:preempted:' .. model, 0, id)
+    end
+  end
+end

@@ -1,0 +1,64 @@
+"""A file that is there as a whole or not at all, whatever ends its writer: an error, a signal or a loss of power."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from shared.file_lock import FileLock
+
+_SUFFIX = ".part"
+
+
+@contextmanager
+def write_whole(target: Path, *, mode: int = 0o666) -> Iterator[Path]:
+    """An empty file beside `target`, to write into: it becomes `target` when the block ends well, else it disappears.
+
+    `mode` is that of the file, less the umask. What a writer of the same target has left that was killed is removed.
+    Raises OSError.
+    """
+    _remove_abandoned(target)
+    part, lock = _begin(target, mode)
+    try:
+        yield part
+        _flush(part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+        lock.close()
+
+
+def _begin(target: Path, mode: int) -> tuple[Path, FileLock]:
+    """The new file, and its lock, which tells others that its writer lives."""
+    while True:
+        part = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{_SUFFIX}")
+        lock = FileLock(part, flags=os.O_RDWR | os.O_CREAT | os.O_EXCL, mode=mode)
+        lock.wait()
+        if part.exists():
+            return part, lock
+        lock.close()  # somebody removed it before it was locked
+
+
+def _flush(path: Path) -> None:
+    """To the disk: after a loss of power a name may be there before its content."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}."
+
+
+def _remove_abandoned(target: Path) -> None:
+    with suppress(OSError):  # a folder that may be written to, but not listed
+        for path in target.parent.iterdir():
+            if path.name.startswith(_prefix(target)) and path.suffix == _SUFFIX:
+                with closing(FileLock(path, flags=os.O_RDWR)) as lock:
+                    if lock.take():
+                        path.unlink()

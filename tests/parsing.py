@@ -1,0 +1,40 @@
+"""What the schemas make of a request: a task and how it is answered, or an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.schemas import FORMATS, Format
+from gateway.schemas.problem import CODES
+from shared.errors import InvalidRequest
+from shared.protocol import Options
+
+CHAT, COMPLETION = FORMATS["openai.chat"], FORMATS["openai.completion"]
+USER = {"role": "user", "content": "Hi"}
+
+
+def chat(**given: Any) -> tuple[Any, Options]:
+    return CHAT.parse({"model": "m", "messages": [USER], **given}, seed=7)
+
+
+def completion(**given: Any) -> tuple[Any, Options]:
+    return COMPLETION.parse({"model": "m", "prompt": "Once", **given}, seed=7)
+
+
+def refused(body: object, wire: Format = CHAT) -> tuple[str | None, str]:
+    """(param, code) of the error; every message is words that name the parameter."""
+    with pytest.raises(InvalidRequest) as caught:
+        wire.parse(body, seed=7)
+    error = caught.value
+    assert error.message.endswith(".")
+    assert error.message.isprintable()
+    assert error.code in CODES
+    if error.param is not None:
+        assert error.param in error.message
+    return error.param, error.code
+
+
+def refused_chat(**given: Any) -> tuple[str | None, str]:
+    return refused({"model": "m", "messages": [USER], **given})

@@ -1,0 +1,74 @@
+"""Each kind of task has all that it needs: an ability, a format, a runner."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from gateway.abilities import NEEDS, Need, check
+from gateway.schemas import usual_format
+from shared.errors import InvalidRequest
+from shared.protocol import (
+    Chat,
+    Completion,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Message,
+    Progress,
+    Sampling,
+    StartOver,
+    State,
+    Task,
+    Usage,
+    final_state,
+)
+from shared.registry import Ability, Card
+from worker.runners import RUNNERS
+
+TASKS: dict[type[Task], Task] = {
+    Chat: Chat("m", (Message("user", "Hi"),), Sampling(1)),
+    Completion: Completion("m", ("Hi",), Sampling(1)),
+}
+
+
+def card(*capabilities: str) -> Card:
+    return Card("m", "echo", "echo", context=1, slots=1, created=1, capabilities=capabilities)
+
+
+def test_every_kind_has_a_need_a_format_and_a_runner() -> None:
+    assert set(TASKS) == set(RUNNERS) == set(get_args(Task))
+    for task in TASKS.values():
+        assert any(need.by(task) for need in NEEDS)
+        assert usual_format(task).name
+
+
+@pytest.mark.parametrize("need", NEEDS, ids=lambda need: need.ability)
+def test_a_model_is_asked_only_for_what_it_can_do(need: Need) -> None:
+    [task] = [task for task in TASKS.values() if need.by(task)]
+    check(task, card(need.ability))
+    with pytest.raises(InvalidRequest) as caught:
+        check(task, card(*(ability for ability in Ability if ability is not need.ability), "made-up"))
+    assert (caught.value.param, caught.value.code) == ("model", "unsupported_value")
+    assert "'m'" in caught.value.message
+
+
+def test_abilities_of_another_version_are_passed_over() -> None:
+    assert card("chat", "continue", "made-up").abilities == {Ability.CHAT}
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [
+        (Done(Usage(1, 1)), State.COMPLETED),
+        (Failed("cancelled", "It was."), State.CANCELLED),
+        (Failed("deadline_exceeded", "It was late."), State.FAILED),
+        (Delta("x", finish_reason="stop"), None),
+        (Progress(1, 1), None),
+        (StartOver(), None),
+    ],
+)
+def test_the_last_event_says_how_a_job_has_ended(event: Event, state: State | None) -> None:
+    assert final_state(event) is state

@@ -1,0 +1,40 @@
+"""The tiny model of llama.cpp, and engines that run it or another file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from shared.catalogue import Model
+from shared.config import Config
+from shared.protocol import Completion, Prompt, Sampling
+from tests.answers import run, tokens
+from worker.engines.llama_cpp import LlamaCppEngine
+
+TINY = Path(__file__).parent / "fixtures" / "tiny-llama.gguf"
+REFERENCE = json.loads(TINY.with_suffix(".json").read_text())
+"""What transformers says of it."""
+
+
+def tiny(path: Path = TINY, **more: Any) -> Model:
+    return Model("tiny", "", path, "llama.cpp", None, **more)
+
+
+def loaded(path: Path = TINY, slots: int = 1, **more: Any) -> closing[LlamaCppEngine]:
+    return closing(LlamaCppEngine(tiny(path, **more), Config(slots=slots, threads=1)))
+
+
+def greedy(prompt: Prompt, max_tokens: int | None = None, stop: tuple[str, ...] = ()) -> Completion:
+    sampling = Sampling(seed=1, max_tokens=max_tokens, temperature=0.0, stop=stop, ignore_eos=True)
+    return Completion("tiny", (prompt,), sampling)
+
+
+def likeliest(path: Path, prompt: Sequence[int], count: int) -> list[int]:
+    """So many tokens after the prompt, from an engine of its own."""
+    with loaded(path) as engine:
+        return tokens(run(engine, replace(greedy(tuple(prompt), count), token_ids=True)))

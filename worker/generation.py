@@ -1,0 +1,112 @@
+"""The runner of tasks that generate text: their parts are the candidates of their choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from shared import streams
+from shared.errors import JobCancelled
+from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, State
+from shared.tickets import Tickets
+from worker.choices import Candidate, Diverged, best, judged, pass_over, restore, split, summed
+from worker.engines import UNTOLD, Engine
+from worker.execution import Execution, digest
+from worker.quarantine import Quarantine
+from worker.run import Runner
+
+
+class GenerationRunner(Runner[Candidate]):
+    """The computation of a `Chat` or a `Completion`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        quarantine: Quarantine,
+        execution: Execution,
+        publish: Callable[[Execution, Event, State | None], None],
+        tickets: Tickets,
+    ) -> None:
+        super().__init__(engine, quarantine, execution, publish, tickets)
+        self._task = execution.accepted.task
+        self._judged = judged(self._task)
+        self._candidates = split(self._task)
+        continues = all(engine.continues(candidate.task) for candidate in self._candidates)
+        execution.continuable = continues and not self._judged
+        self._left = iter(self._candidates)
+        self._sent: list[Delta] = []
+
+    @property
+    def width(self) -> int:
+        return len(self._candidates)
+
+    def restore(self) -> None:
+        """Tokens of another model mean nothing to this one."""
+        mine = digest(self.execution.id)
+        for entry in streams.entries(self._tickets.client, self.execution.job_id):
+            ours = digest(entry.by) == mine
+            for event in entry.events:
+                match event:
+                    case StartOver():
+                        self._sent.clear()
+                    case Delta():
+                        if self._task.token_ids and not ours:
+                            self._error = Diverged()
+                        self._sent.append(event if ours else replace(event, tokens=(UNTOLD,) * len(event.tokens)))
+        if not self._judged:
+            restore(self._candidates, self._sent)
+
+    def _next(self) -> Candidate | None:
+        return next((candidate for candidate in self._left if not candidate.done), None)
+
+    def _events(self, candidate: Candidate) -> Iterator[Event]:
+        """What the engine has to say of a candidate, after what was sent already."""
+        if not candidate.deltas:
+            return self._engine.run(candidate.task, self.execution)
+        if self._engine.continues(candidate.task):
+            return self._engine.run(candidate.task, self.execution, tuple(candidate.deltas))
+        return pass_over(candidate.deltas, self._engine.run(candidate.task, self.execution))
+
+    def _compute(self, candidate: Candidate) -> None:
+        last: Delta | None = None
+        for event in self._events(candidate):
+            if self.execution.cancelled:
+                raise JobCancelled("The job was cancelled.")
+            match event:
+                case Progress():
+                    candidate.progress = event
+                    reports = [each.progress for each in self._candidates]
+                    self._tell(Progress(sum(r.done for r in reports), sum(r.total for r in reports)))
+                case Delta() if self._judged:
+                    candidate.deltas.append(event)
+                case Delta(finish_reason=None):
+                    candidate.deltas.append(event)
+                    self._send(candidate, event)
+                case Delta():
+                    last = event  # goes out with the usage, which comes next
+                case Done():
+                    candidate.done = event
+                    if last:
+                        self._send(candidate, replace(last, usage=event.usage))
+                case StartOver() | Failed():
+                    raise AssertionError("engines raise their errors")
+                case _:
+                    assert_never(event)
+
+    def _send(self, candidate: Candidate, delta: Delta) -> None:
+        """Send a piece, and say where it belongs."""
+        placed = replace(delta, index=candidate.index, offset=candidate.sent, logprob=None)
+        candidate.sent += len(delta.text)
+        self._tell(placed)
+
+    def _finish(self) -> Done:
+        """Where the best are chosen, send what an earlier execution has not; what it has sent must be among them."""
+        if self._judged:
+            for index, delta in enumerate(best(self._candidates, self._task)):
+                if index >= len(self._sent):
+                    self._tell(delta)
+                elif delta.text != self._sent[index].text:
+                    raise Diverged
+        return summed(self._candidates)

@@ -1,0 +1,11 @@
+"""Which runner computes which kind of task. A new kind is one module beside `generation.py` and one line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.protocol import Chat, Completion, Task
+from worker.generation import GenerationRunner
+from worker.run import Runner
+
+RUNNERS: dict[type[Task], type[Runner[Any]]] = {Chat: GenerationRunner, Completion: GenerationRunner}
