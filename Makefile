@@ -48,6 +48,7 @@ check: .venv/dev         ## format, lint, types, layers, and what the docs name
 
 bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.gateway
+	$(BIN)/python -m bench.cost
 	$(BIN)/python -m bench.model
 
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes
