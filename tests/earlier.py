@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
+from redis import Redis, ResponseError
 
 from shared.codec import encode
 from shared.errors import QueueFull
 from shared.protocol import Accepted
 from shared.scripts import script
-from shared.ticket import NOBODY, ORDINARY, Attempt, Claim, Standing
-from shared.tickets import Tickets, _rq_fields
+from shared.ticket import NOBODY, ORDINARY, Answer, Attempt, Claim, Standing
+from shared.tickets import Addition, Tickets, _rq_fields
 
 SCRIPTS = Path(__file__).parent / "fixtures" / "v0.1.0"
 CARD = {"name": "old", "model": "m", "host": "h", "pid": 1, "since": 1, "version": "0.1.0"}
@@ -27,7 +28,6 @@ class Earlier(Tickets):
         super().__init__(client)
         for file in SCRIPTS.glob("[!_]*.lua"):
             setattr(self, f"_{file.stem}", client.register_script(_text(file)))
-        self.load()
 
     def submit(
         self,
@@ -55,6 +55,15 @@ class Earlier(Tickets):
     def claim(self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
         mine, seq, tries, accepted, waited = self._claim(keys=[], args=[model, permit, execution, lease_ms, worker])
         return Claim(permit, int(seq), int(tries), accepted.decode(), int(waited)) if mine else None
+
+    def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | ResponseError]:
+        answers: list[tuple[Answer, int] | ResponseError] = []
+        for job_id, execution, first, count, blob, tokens, *end in additions:
+            state, ending = (end[0], json.dumps(json.loads(blob)[-1:])) if end else ("", "")
+            arguments = [model, job_id, execution, first, count, state, blob, ending, tokens]
+            answer, stored = self._append(keys=[], args=arguments)
+            answers.append((Answer(answer), stored))
+        return answers
 
     def live(self, seconds: float = 3600) -> None:
         """One of its workers is there for so long."""
