@@ -65,6 +65,15 @@ class Earlier(Tickets):
             answers.append((Answer(answer), int(stored)))
         return answers
 
+    def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | ResponseError]:
+        answers: list[tuple[Answer, int] | ResponseError] = []
+        for job_id, execution, first, count, blob, tokens, *end in additions:
+            state, ending = (end[0], json.dumps(json.loads(blob)[-1:])) if end else ("", "")
+            arguments = [model, job_id, execution, first, count, state, blob, ending, tokens]
+            answer, stored = self._append(keys=[], args=arguments)
+            answers.append((Answer(answer), stored))
+        return answers
+
     def live(self, seconds: float = 3600) -> None:
         """One of its workers is there for so long."""
         now, _ = self.client.time()
