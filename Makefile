@@ -48,7 +48,9 @@ check: .venv/dev         ## format, lint, types, layers, and what the docs name
 
 bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.gateway
+	$(BIN)/python -m bench.cost
 	$(BIN)/python -m bench.model
+	$(BIN)/python -m bench.depth
 
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes
 	echo 'setuptools>=77' | $(COMPILE) --upgrade --output-file requirements.lock

@@ -59,10 +59,10 @@ class Earlier(Tickets):
     def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | ResponseError]:
         answers: list[tuple[Answer, int] | ResponseError] = []
         for job_id, execution, first, count, blob, tokens, *end in additions:
-            state, ending = (end[0], json.dumps([end[1]])) if end else ("", "")
-            args = [model, job_id, execution, first, count, state, blob, ending, tokens]
-            answer, stored = self._append(keys=[], args=args)
-            answers.append((Answer(answer), int(stored)))
+            state, ending = (end[0], json.dumps(json.loads(blob)[-1:])) if end else ("", "")
+            arguments = [model, job_id, execution, first, count, state, blob, ending, tokens]
+            answer, stored = self._append(keys=[], args=arguments)
+            answers.append((Answer(answer), stored))
         return answers
 
     def live(self, seconds: float = 3600) -> None:

@@ -85,6 +85,7 @@ class TestAsking:
         time.sleep(0.002)
         begin(tickets, "young")
         submit(tickets, "chat")
+        tickets.decline("m", "young", "by-another")
         assert say(tickets, "young", 1) is Answer.PREEMPTED
         tickets.decline("m", "young", "by-young")
         assert say(tickets, "young", 2) is Answer.OK

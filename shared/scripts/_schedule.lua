@@ -159,9 +159,11 @@ end
 -- How many jobs are served before the one at this place, if none comes that overtakes them.
 local function ahead(model, place)
   local rank, owner = read(place)
-  local from, to = range(rank, owner)
+  local from = range(rank, owner)
   local mine = redis.call('ZLEXCOUNT', waiting(model), from, '(' .. place)
-  local count = redis.call('ZLEXCOUNT', waiting(model), '-', '(' .. rank .. ':') + mine
+  local count, better = mine, 0
+  for other = 1, rank - 1 do better = better + redis.call('EXISTS', lines(model, other)) end
+  if better > 0 then count = count + redis.call('ZLEXCOUNT', waiting(model), '-', '(' .. rank .. ':') end
   local line = turns(model, rank)
   local zero, took = clock(model, rank), held(model)
   local start = math.max(zero, tonumber(redis.call('ZSCORE', line, owner) or zero)) + mine * price(took, weight(owner))

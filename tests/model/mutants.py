@@ -23,7 +23,8 @@ MUTANTS = (
     Mutant("append takes the end by another for a resend", "append", "if t[5] ~= exec then", "if not t[5] then"),
     Mutant("append over a gap", "append", "if first ~= stored + 1 then", "if first <= stored then"),
     Mutant("append stores a resend again", "append", "if last <= stored then", "if last < stored then"),
-    Mutant("append does not tell of a cancel", "append", "t[3] == '1' and 2 or t[6]", "t[6]"),
+    Mutant("append does not tell of a cancel", "append", "t[3] == '1' and 2 or", "false or"),
+    Mutant("append does not ask back", "append", "t[6] and 3 or 1", "1"),
     Mutant(
         "append answers one execution for another",
         "append",
@@ -44,7 +45,6 @@ MUTANTS = (
     ),
     Mutant("append tells an older gateway of several jobs", _TICKET, "'^iq:reply:2:'", "'^iq:reply:'"),
     Mutant("append forgets the tokens before", "append", "(t[7] or 0) + tokens", "tokens"),
-    Mutant("append does not ask back", "append", "t[6] and 3 or 1", "1"),
     Mutant("claim forgets that it was sent before", "claim", "if not id then", "if true then"),
     Mutant(
         "claim takes one that another execution has",
