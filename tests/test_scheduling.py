@@ -104,6 +104,16 @@ class TestOwners:
         served = [serve(tickets) for _ in range(20)]
         assert abs(whose(served)["late"] - 10) <= 1
 
+    def test_whoever_comes_back_with_each_job_gets_no_more(self, tickets: Tickets) -> None:
+        fill(tickets, "many", 40)
+        fill(tickets, "again", 1)
+        served = []
+        for number in range(1, 21):
+            served.append(serve(tickets, 1))
+            if whose(served[-1:])["again"]:
+                submit(tickets, f"again/{number}", owner="again", most=1000)
+        assert abs(whose(served)["again"] - 10) <= 1
+
     def test_long_jobs_are_paid_for(self, tickets: Tickets) -> None:
         took = {"long": 10, "short": 1}
         for owner in took:

@@ -28,8 +28,11 @@ local function tags(model, rank) return 'iq:tags:' .. model .. ':' .. rank end
 local function lines(model, rank) return 'iq:lines:' .. model .. ':' .. rank end
 local function clock(model, rank) return tonumber(redis.call('HGET', 'iq:schedule:' .. model, 'clock:' .. rank) or 0) end
 
--- The places of an owner, as a range of texts.
-local function range(rank, owner) return '[' .. rank .. ':' .. owner .. ':', '(' .. rank .. ':' .. owner .. ';' end
+-- The place of an owner's next job, nil when he has none. His places are a range of texts.
+local function next_place(model, rank, owner)
+  local from, to = '[' .. rank .. ':' .. owner .. ':', '(' .. rank .. ':' .. owner .. ';'
+  return redis.call('ZRANGEBYLEX', waiting(model), from, to, 'LIMIT', 0, 1)[1]
+end
 
 local function read(place)
   local rank, owner, id = string.match(place, '^(%d):([^:]*):%d+:(.*)$')
@@ -93,8 +96,7 @@ local function head(model, rank, ready)
   for _ = 1, LOOK do
     local owner = redis.call('ZRANGE', turns(model, rank), 0, 0)[1]
     if not owner then return end
-    local from, to = range(rank, owner)
-    local place = redis.call('ZRANGEBYLEX', waiting(model), from, to, 'LIMIT', 0, 1)[1]
+    local place = next_place(model, rank, owner)
     if not place then
       redis.call('ZREM', turns(model, rank), owner)
       redis.call('HDEL', lines(model, rank), owner)
@@ -159,8 +161,9 @@ end
 -- How many jobs are served before the one at this place, if none comes that overtakes them.
 local function ahead(model, place)
   local rank, owner = read(place)
-  local from = range(rank, owner)
-  local mine = redis.call('ZLEXCOUNT', waiting(model), from, '(' .. place)
+  local at = redis.call('ZRANK', waiting(model), place)
+  if not at then return 0 end -- an earlier version has put it back
+  local mine = at - redis.call('ZRANK', waiting(model), next_place(model, rank, owner))
   local count, better = mine, 0
   for other = 1, rank - 1 do better = better + redis.call('EXISTS', lines(model, other)) end
   if better > 0 then count = count + redis.call('ZLEXCOUNT', waiting(model), '-', '(' .. rank .. ':') end
