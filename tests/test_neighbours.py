@@ -8,10 +8,11 @@ import pytest
 
 from shared import streams
 from shared.audit import audit
+from shared.codec import encode
 from shared.errors import KeyFull, QueueFull
 from shared.protocol import Delta, Failed, State
 from shared.registry import Kind
-from shared.ticket import Answer, Sighting, Standing, Tier
+from shared.ticket import Answer, Attempt, Sighting, Standing, Tier
 from shared.tickets import Tickets
 from tests.earlier import Earlier
 from tests.record import read
@@ -213,6 +214,20 @@ def test_what_the_other_ends_before_its_stream_is_begun_can_be_read(tickets: Tic
     assert 0 < tickets.client.ttl("iq:events:a") <= 60
     assert places(tickets) == []
     assert_clean(tickets)
+
+
+def test_what_the_other_is_given_again_is_begun_once(tickets: Tickets, old: Earlier) -> None:
+    tickets.client.delete("iq:older")
+    waits = Attempt("print")
+    submit(tickets, "a", attempt=waits)
+    tickets.leave("a", "a", "", waits, 0)
+    tickets.client.set("iq:task:a", encode([ACCEPTED]))  # as it was when the server had forgotten the end
+    tickets.client.delete("iq:events:a")
+    old.submit("a", ACCEPTED, reply="", max_queue=10, wait=60, keep=60, attempt=waits, again=True)
+    lapse(tickets)
+    sweep(tickets)
+    assert not tickets.client.exists("iq:task:a")
+    assert run(tickets) == "a"
 
 
 def test_jobs_that_the_other_ends_are_not_held_against_their_owner(tickets: Tickets, old: Earlier) -> None:

@@ -14,8 +14,9 @@ end
 local function begin(id)
   local task = redis.call('GET', 'iq:task:' .. id)
   if not task then return end
-  redis.call('XADD', 'iq:events:' .. id, '0-1', 'f', 0, 'x', '', 'e', task)
   redis.call('DEL', 'iq:task:' .. id)
+  if redis.call('EXISTS', 'iq:events:' .. id) == 1 then return end -- version 0.1.0 was given the job again
+  redis.call('XADD', 'iq:events:' .. id, '0-1', 'f', 0, 'x', '', 'e', task)
 end
 
 local function names(field) return string.gmatch(field or '', '%S+') end
