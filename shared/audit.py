@@ -1,6 +1,6 @@
 """The books of Redis: is every job in one state and listed where that says, and has every key an owner or an end?
 
-The keys are described in scripts/_ticket.lua, registry.py and census.py; scripts/audit.lua judges the jobs.
+The keys are described in scripts/_keys.lua, registry.py and census.py; scripts/audit.lua judges the jobs.
 """
 
 from __future__ import annotations

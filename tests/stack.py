@@ -105,7 +105,8 @@ class Stack:
 
     def workers(self) -> set[str]:
         """The names of those that serve."""
-        return {worker.name for worker in registry.workers(self.redis) if worker.card}
+        models = registry.models(self.redis)  # which are told of after their workers
+        return {worker.name for worker in registry.workers(self.redis) if worker.card and worker.card.id in models}
 
     def events(self, job_id: str) -> int:
         """How many events a job has emitted."""

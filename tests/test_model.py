@@ -40,7 +40,7 @@ def test_nothing_is_lost_when_valkey_is_killed(pair: Pair) -> None:
 
 
 def test_what_a_mutant_changes_stands_in_its_script() -> None:
-    edits, names = Edits(), sorted({mutant.script for mutant in MUTANTS} - {COMMON})
+    edits, names = Edits(), sorted({mutant.script for mutant in MUTANTS} - set(COMMON))
     whole = [edits.text(name) for name in names]
     for mutant in MUTANTS:
         edits.fault = (mutant.script, mutant.text, mutant.instead)

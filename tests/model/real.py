@@ -25,6 +25,10 @@ _TIME = ("redis.call('TIME')", f"redis.call('HMGET', '{CLOCK}', 's', 'us')")
 _PREEMPTIONS = ("_schedule", "local MOST_PREEMPTIONS = 10", f"local MOST_PREEMPTIONS = {MOST_PREEMPTIONS}")
 
 
+class NoSuchText(LookupError):
+    """A fault was to be put where there is nothing like it."""
+
+
 class Edits:
     """The scripts as they are loaded: on the test's clock, and with one fault where a test wants it."""
 
@@ -41,7 +45,7 @@ class Edits:
         for script_name, text, instead in [("_keys", *_TIME), _PREEMPTIONS] + ([self.fault] if self.fault else []):
             if script_name == name:
                 if source.count(text) != 1:
-                    raise LookupError(f"{source.count(text)} times in {name}.lua: {text!r}")
+                    raise NoSuchText(f"{source.count(text)} times in {name}.lua: {text!r}")
                 source = source.replace(text, instead)
         return source
 

@@ -8,6 +8,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.machine import Machine
 from tests.model.pair import Pair
+from tests.model.real import NoSuchText
 
 _STEPS = 100
 """Of hypothesis, in one world; some of them are several of ours."""
@@ -46,6 +47,8 @@ def steps_until_found(pair: Pair, seed: int, steps: int) -> int | None:
     before, pair.broken_at = pair.steps, None
     try:
         explore(pair, seed, steps, shrink=False)
+    except NoSuchText:
+        raise
     except Exception:  # a fault may lead to any error; the same seed without it leads to none
         if pair.stack.valkey.poll() is not None:  # its port was taken meanwhile, or such
             raise
