@@ -40,15 +40,17 @@ load: .venv/dev          ## two thousand streams at once
 memory: .venv/dev        ## what a hundred thousand small jobs, and whatever was killed, leave behind
 	$(BIN)/python -m pytest tests/load/test_memory.py tests/load/test_leaks.py --timeout 600
 
-check: .venv/dev         ## format, lint, types, layers
+check: .venv/dev         ## format, lint, types, layers, and what the docs name
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_glossary.py
+	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_glossary.py tests/test_docs.py
 
 bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.gateway
+	$(BIN)/python -m bench.cost
 	$(BIN)/python -m bench.model
+	$(BIN)/python -m bench.depth
 
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes
 	echo 'setuptools>=77' | $(COMPILE) --upgrade --output-file requirements.lock

@@ -22,7 +22,7 @@ _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 def init_app(app: Flask) -> None:
     """Has to come first, so that whatever else happens to a request can name it."""
     app.before_request(_begin)
-    app.after_request(_answered)
+    app.after_request(_record_end)
 
 
 def note(job: Job) -> None:
@@ -37,7 +37,7 @@ def _begin() -> None:
     logs.bind(request_id=g.request_id)
 
 
-def _answered(response: Response) -> Response:
+def _record_end(response: Response) -> Response:
     """The status line is decided. A stream has yet to be sent, and nothing of Flask's context is left after it."""
     response.headers["x-request-id"] = g.request_id
     gateway = this_gateway()
@@ -49,7 +49,7 @@ def _answered(response: Response) -> Response:
     @response.call_on_close
     def end() -> None:
         outcome = failure or _outcome(response.status_code, job)
-        known = job.accepted.task.model if job else gateway.directory.seen(model)
+        known = job.accepted.task.model if job else gateway.directory.known_id(model)
         gateway.metrics.count(endpoint, known, outcome)
         if job and job.visit:
             gateway.metrics.measure(job)

@@ -18,7 +18,7 @@ from gateway.state import Gateway, set_gateway
 from shared import registry
 from shared.config import Config
 from shared.loops import Loops
-from shared.store import Outage, connect
+from shared.store import Outage, connect, refuse_cluster
 from shared.tickets import Tickets
 
 
@@ -35,6 +35,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
     client = connect(config.redis_url)
     hasty = connect(config.redis_url, timeout=1.0, retries=0)
     with suppress(*Outage):  # one that does not answer now is asked again later
+        refuse_cluster(hasty)
         registry.check_lease(hasty, int(config.lease * 1000))
     numbers = Metrics(hasty)
     loops = Loops(numbers.count_loop_error)

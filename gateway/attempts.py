@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from werkzeug.datastructures import Headers
 
+from shared.errors import InvalidRequest
 from shared.ticket import Attempt
 
 _SOON = 2.0
@@ -21,6 +22,9 @@ _AFTER_TIMEOUT = 30.0
 _WITH_KEY = 60.0
 _EARLY = 1.0
 """Seconds before its announced read timeout from which on a client is taken to have left because of it."""
+
+_PATIENCE = "x-request-timeout"
+_MOST_PATIENCE = 86_400.0
 
 
 @dataclass(slots=True)
@@ -49,10 +53,13 @@ class Visit:
         return _SOON
 
 
-def visit(headers: Headers, owner: str, path: str, body: bytes, *, waits: bool, parts: bool, patience: float) -> Visit:
+def read_visit(
+    headers: Headers, owner: str, path: str, body: bytes, *, waits: bool, parts: bool, usual: float
+) -> Visit:
     """Who comes, by the headers and bytes of a request.
 
-    `waits` for the answer, or polls for it later; reads it in `parts`, as it comes, or as a whole.
+    `waits` for the answer, or polls for it later; reads it in `parts`, as it comes, or as a whole. The job of one that
+    says nothing of it may wait in the queue for the `usual` seconds. Raises InvalidRequest.
     """
     number = headers.get("x-stainless-retry-count", "")
     timeout = headers.get("x-stainless-read-timeout", "")
@@ -64,7 +71,7 @@ def visit(headers: Headers, owner: str, path: str, body: bytes, *, waits: bool, 
         waits=waits,
         parts=parts,
     )
-    return Visit(attempt, counts=number.isdecimal(), read_timeout=_seconds(timeout), patience=patience)
+    return Visit(attempt, counts=number.isdecimal(), read_timeout=_seconds(timeout), patience=_patience(headers, usual))
 
 
 def _seconds(text: str) -> float | None:
@@ -72,6 +79,20 @@ def _seconds(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def _patience(headers: Headers, usual: float) -> float:
+    text = headers.get(_PATIENCE)
+    if text is None:
+        return usual
+    seconds = _seconds(text) or 0.0
+    if not 0 < seconds <= _MOST_PATIENCE:
+        raise InvalidRequest(
+            f"{_PATIENCE}: expected the seconds that the job may wait in the queue, more than 0 and at most"
+            f" {_MOST_PATIENCE:g}, but got {text[:64]!r}.",
+            param=_PATIENCE,
+        )
+    return seconds
 
 
 def _hash(*parts: bytes) -> str:

@@ -29,7 +29,7 @@ def owner() -> Owner:
     return found
 
 
-def owned(job_id: str) -> Ticket:
+def own_ticket(job_id: str) -> Ticket:
     """The ticket of a job of the current request's owner.
 
     Raises JobNotFound, for a job of somebody else just as for one that there is not, and StoreUnavailable.

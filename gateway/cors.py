@@ -19,7 +19,7 @@ def init_app(app: Flask, origins: str) -> None:
 
     def preflight() -> Response | None:
         asked = request.headers.get("Access-Control-Request-Method")
-        if request.method != "OPTIONS" or asked is None or not _granted():
+        if request.method != "OPTIONS" or asked is None or not allowed_origin():
             return None
         response = Response(status=204)
         response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
@@ -30,12 +30,12 @@ def init_app(app: Flask, origins: str) -> None:
 
     def grant(response: Response) -> Response:
         response.vary.add("Origin")
-        if origin := _granted():
+        if origin := allowed_origin():
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Access-Control-Expose-Headers"] = _EXPOSED
         return response
 
-    def _granted() -> str | None:
+    def allowed_origin() -> str | None:
         origin = request.headers.get("Origin")
         if origin is None:
             return None

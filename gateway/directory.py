@@ -42,7 +42,7 @@ class Directory:
 
     def find(self, name: str) -> Card:
         """The model of that id or alias. Raises ModelNotFound, naming the models that exist, and StoreUnavailable."""
-        card = _named(name, self._models) or _named(name, self.models())
+        card = _lookup(name, self._models) or _lookup(name, self.models())
         if card is None:
             names = ", ".join(self._models) or "none at the moment"
             raise ModelNotFound(f"The model {name!r} does not exist. Models that exist: {names}.", param="model")
@@ -55,9 +55,9 @@ class Directory:
             raise ModelNotFound("No model is served at the moment.", param="model")
         return next(iter(models.values()))
 
-    def seen(self, name: str) -> str:
+    def known_id(self, name: str) -> str:
         """The id of the model that was lately seen under a name; empty when none was. Asks nobody."""
-        card = _named(name, self._models)
+        card = _lookup(name, self._models)
         return card.id if card else ""
 
     def admit(self, task: Task) -> Task:
@@ -78,5 +78,5 @@ class Directory:
         for_each(self._tickets.models(), lambda model: self._tickets.sweep(model, self._lease_ms))
 
 
-def _named(name: str, models: dict[str, Card]) -> Card | None:
+def _lookup(name: str, models: dict[str, Card]) -> Card | None:
     return models.get(name) or next((card for card in models.values() if name in card.aliases), None)

@@ -15,16 +15,16 @@ import gevent
 from gateway.attempts import Visit
 from gateway.directory import Directory
 from gateway.errors import Crowded
+from gateway.estimate import Estimator, Turn
 from gateway.keys import Owner
 from gateway.mailbox import Mailbox
-from gateway.pace import Pace, Turn
 from gateway.reconcile import Reconciler
 from gateway.replies import Replies
 from gateway.schemas import Format
 from shared import streams
 from shared.config import Config
 from shared.errors import JobNotFound, KeyFull, QueueFull, StoreUnavailable
-from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, State, Task
+from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, State, Task, TextTask
 from shared.store import Outage, translated
 from shared.ticket import NOBODY, Standing, Tier
 from shared.tickets import Tickets
@@ -55,7 +55,7 @@ class Dispatcher:
         self._reconciler = reconciler
         self._directory = directory
         self._config = config
-        self._pace = Pace(tickets)
+        self._estimator = Estimator(tickets)
 
     def submit(self, task: Task, wire: Format, options: Options, owner: Owner, request_id: str, visit: Visit) -> Job:
         """Accept a task: once this returns, it will be answered. End with `close`, unless nobody waits.
@@ -70,7 +70,7 @@ class Dispatcher:
             raise StoreUnavailable(self._replies.trouble)
         job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
-        box.exact = task.token_ids
+        box.exact = _is_exact(task)
         accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options)
         job = Job(job_id, accepted, box, owner.standing(tier_of(options)), visit)
         try:
@@ -79,9 +79,9 @@ class Dispatcher:
         except BaseException as exc:
             self._replies.close(box)
             if isinstance(exc, QueueFull):
-                raise Crowded(exc, self._pace.next_place(task.model, self._config.max_queue)) from exc
+                raise Crowded(exc, self._estimator.next_place(task.model, self._config.max_queue)) from exc
             if isinstance(exc, KeyFull):
-                raise Crowded(exc, self._pace.next_end(task.model, owner.name)) from exc
+                raise Crowded(exc, self._estimator.next_end(task.model, owner.name)) from exc
             if isinstance(exc, StoreUnavailable):
                 gevent.spawn(self._withdraw, job_id)
             raise
@@ -93,7 +93,7 @@ class Dispatcher:
         self._replies.close(box)
         if not attempt.waits:
             return replace(job, id=taken)
-        with kept():
+        with translate_loss():
             return self.follow(taken, owner, visit, box.visitor)
 
     def _push(self, job: Job, *, again: bool = False) -> str:
@@ -160,7 +160,7 @@ class Dispatcher:
             self._replies.close(box)
             raise
         job = Job(job_id, accepted, box, owner.standing(tier_of(accepted.options)), visit)
-        box.exact = accepted.task.token_ids
+        box.exact = _is_exact(accepted.task)
         box.accept(partial(self._push, job, again=True))
         self._replies.fill(box)
         return job
@@ -171,7 +171,7 @@ class Dispatcher:
             position = self._tickets.position(job_id)
         except Outage:
             return None
-        return None if position is None else Turn(position, self._pace.wait(model, position))
+        return None if position is None else Turn(position, self._estimator.wait(model, position))
 
     def cancel(self, job_id: str, patience: float = 10.0) -> State:
         """Cancel a job and wait until it has ended; its final state, which may be another one that came first.
@@ -192,8 +192,13 @@ def tier_of(options: Options) -> Tier:
     return next((tier for tier in Tier if tier == options.tier), Tier.DEFAULT)
 
 
+def _is_exact(task: Task) -> bool:
+    """See `Mailbox.exact`."""
+    return isinstance(task, TextTask) and task.token_ids
+
+
 @contextmanager
-def kept() -> Iterator[None]:
+def translate_loss() -> Iterator[None]:
     """Around what is done with a job that was accepted just now: Redis may lose it before its client hears of it."""
     try:
         yield

@@ -75,7 +75,7 @@ class Confirmer:
 
     def _round(self) -> None:
         """Confirm all that wait. When it fails they wait on: the next round asks whether their jobs are still there."""
-        self._batch = [one for one in (*self._batch, *self._arrived()) if not one.kept.cancelled()]
+        self._batch = [one for one in (*self._batch, *self._take_arrivals()) if not one.kept.cancelled()]
         if self._known and not self._batch:
             return
         self._known = False
@@ -89,7 +89,7 @@ class Confirmer:
                 one.kept.set_result(bool(kept))
         self._batch, self._known = [], True
 
-    def _arrived(self) -> Iterator[_Pending]:
+    def _take_arrivals(self) -> Iterator[_Pending]:
         with suppress(Empty):
             if self._known:
                 yield self._arrivals.get(timeout=1)

@@ -45,9 +45,9 @@ def answer(error: InferqError, render: Render = render_failure) -> Answer:
 
 def init_app(app: Flask) -> None:
     """Answer every error of `app` as JSON."""
-    app.register_error_handler(InferqError, _ours)
-    app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(InferqError, _answer_ours)
+    app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(Exception, _answer_unexpected)
 
 
 def _words() -> Render:
@@ -55,12 +55,12 @@ def _words() -> Render:
     return g.format.render_failure if "format" in g else render_failure
 
 
-def _ours(error: InferqError) -> Answer:
+def _answer_ours(error: InferqError) -> Answer:
     g.outcome = error.code
     return answer(error, _words())
 
 
-def _http(error: HTTPException) -> Answer:
+def _answer_http(error: HTTPException) -> Answer:
     """What Flask itself refuses. Keeps the status and headers such as Allow."""
     match error:
         case NotFound():
@@ -80,6 +80,6 @@ def _http(error: HTTPException) -> Answer:
     return _words()(InferqError(message, code=g.outcome), status), status, headers
 
 
-def _unexpected(error: Exception) -> Answer:
+def _answer_unexpected(error: Exception) -> Answer:
     log.error("%s %s failed", request.method, request.path, exc_info=error)
-    return _ours(InferqError("The gateway failed on this request; its log says why."))
+    return _answer_ours(InferqError("The gateway failed on this request; its log says why."))

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from gateway.estimate import Turn
 from gateway.mailbox import Mailbox, Place
-from gateway.pace import Turn
 from gateway.schemas import Frame, Frames
 from shared.errors import InvalidRequest
 from shared.protocol import Done, Event, Failed, Progress
@@ -47,10 +47,10 @@ def body(mailbox: Mailbox, first: Event | None, lines: Lines, turn: Callable[[],
             piece.extend(more)
             size += sum(map(len, more))
         elif (there := turn()) and there.position != told:
-            piece.append(_queued(there))
+            piece.append(_turn_comment(there))
             told = there.position
         elif time.monotonic() - spoken >= QUIET:
-            piece.append(_queued(there) if there else b": waiting\n")
+            piece.append(_turn_comment(there) if there else b": waiting\n")
         if piece and (size > _LARGE or mailbox.empty()):
             yield b"".join(piece)
             if size > _LARGE:
@@ -63,12 +63,12 @@ def body(mailbox: Mailbox, first: Event | None, lines: Lines, turn: Callable[[],
     yield b"".join(piece)
 
 
-def plain(frames: Frames) -> Lines:
+def plain_lines(frames: Frames) -> Lines:
     """Lines without ids."""
 
     def lines(event: Event) -> Iterator[bytes]:
         if isinstance(event, Progress):
-            yield _comment(event)
+            yield _progress_comment(event)
         yield from map(_lines, frames(event))
 
     return lines
@@ -86,7 +86,7 @@ class Mark:
     """What the name of the execution begins with that wrote it; empty where the client does not say."""
 
 
-def numbered(frames: Frames, after: Mark | None, place: Callable[[], Place]) -> Lines:
+def numbered_lines(frames: Frames, after: Mark | None, place: Callable[[], Place]) -> Lines:
     """The same with ids, without what a client has read already.
 
     The id of an event's last frame is the event's number and its execution, `5-0f3c2a91`; those of frames before it are
@@ -103,7 +103,7 @@ def numbered(frames: Frames, after: Mark | None, place: Callable[[], Place]) -> 
             read = math.inf if number < after.number else after.part if number == after.number else 0.0
             begun = number >= after.number
         if isinstance(event, Progress) and read < 1:
-            yield _comment(event)
+            yield _progress_comment(event)
         made = list(frames(event))
         most = sum(frame.counts for frame in made)
         for part, frame in enumerate(made, start=1):
@@ -116,8 +116,8 @@ def numbered(frames: Frames, after: Mark | None, place: Callable[[], Place]) -> 
     return lines
 
 
-def mark(last_event_id: str | None) -> Mark | None:
-    """What an id of `numbered` says. Raises InvalidRequest."""
+def parse_mark(last_event_id: str | None) -> Mark | None:
+    """What an id of `numbered_lines` says. Raises InvalidRequest."""
     if not last_event_id:
         return None
     found = re.fullmatch(r"(\d{1,15})(?:\.(\d{1,15}))?(?:-(\w{0,64}))?", last_event_id, re.ASCII)
@@ -132,10 +132,10 @@ def _lines(frame: Frame) -> bytes:
     return b"%bdata: %b\n\n" % (named, frame.data)
 
 
-def _comment(progress: Progress) -> bytes:
+def _progress_comment(progress: Progress) -> bytes:
     return b": prompt %d/%d\n" % (progress.done, progress.total)
 
 
-def _queued(turn: Turn) -> bytes:
+def _turn_comment(turn: Turn) -> bytes:
     wait = b"" if turn.wait is None else b" wait=%ds" % math.ceil(turn.wait)
     return b": queued position=%d%b\n" % (turn.position, wait)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from shared.catalogue import ENGINES
+from shared.catalogue import ARCHITECTURES
 from shared.config import PREFIX, Config
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,7 +70,7 @@ arch_flag = click.option(
     "--arch",
     metavar="A",
     default="",
-    help=f"what a legacy GGML file holds, where it does not tell: {', '.join(ENGINES)}",
+    help=f"what a legacy GGML file holds, where it does not tell: {', '.join(ARCHITECTURES)}",
 )
 chat_format_flag = click.option(
     "--chat-format", metavar="F", default="", help="how a chat becomes a prompt: a format's name, or a Jinja file"

@@ -131,7 +131,7 @@ class Supervisor:
             self._config = replace(self._config, redis_url=self._server.url)
         with store.connect(self._config.redis_url, timeout=2.0, retries=0) as client:
             try:
-                client.ping()
+                store.refuse_cluster(client)
             except store.Outage as exc:
                 raise StartError(f"the Redis that {PREFIX}REDIS_URL names does not answer: {exc}") from exc
             if self._server:

@@ -22,7 +22,7 @@ _SETS = ("iq:deadlines:{}", "iq:leases:{}", "iq:lingering:{}", "iq:limbo:{}", "r
 _OF_MODELS = (
     *(*_SETS, "rq:queue:{}", "rq:queue:{}:intermediate", "iq:sweep:{}", "iq:counts:{}", "rq:workers:{}"),
     *("iq:waiting:{}", "iq:schedule:{}", "iq:flex:{}", "iq:preempted:{}", "iq:slots:{}"),
-    *(f"iq:{kind}:{{}}:{rank}" for kind in ("turns", "tags") for rank in (1, 2, 3)),
+    *(f"iq:{kind}:{{}}:{rank}" for kind in ("turns", "tags", "lines") for rank in (1, 2, 3)),
 )
 _SINGLE = (
     "iq:failures",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -72,6 +72,18 @@ class Line(redis.Redis):
             lambda: self._send_command_parse_response(line, args[0], *args, **options),  # type: ignore[no-untyped-call]
             lambda error: line.disconnect(),
         )
+
+
+def refuse_cluster(client: redis.Redis) -> None:
+    """Raises ConfigError for a Redis Cluster: it would spread what each script changes in one step over its nodes."""
+    with suppress(redis.exceptions.NoPermissionError):  # who may not ask has to know
+        # Unlike INFO it needs no right that the least ACL lacks.
+        told: Any = client.execute_command("HELLO")  # type: ignore[no-untyped-call]
+        if dict(zip(told[::2], told[1::2], strict=True))[b"mode"] == b"cluster":
+            raise ConfigError(
+                f"{PREFIX}REDIS_URL names a Redis Cluster, which inferq cannot use: it needs one Redis, or a master"
+                f" and its replicas behind sentinels ({_SENTINEL}…)"
+            )
 
 
 def _master(rest: str, options: dict[str, Any]) -> redis.Redis:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from shared.protocol import Delta, Done, Event, Task
+from shared.protocol import Delta, Done, Event, TextTask
 from worker.engines import Engine
 
 
@@ -26,7 +26,7 @@ class Running:
             callback()
 
 
-def run(engine: Engine, task: Task, past: Sequence[Delta] = ()) -> list[Event]:
+def run(engine: Engine, task: TextTask, past: Sequence[Delta] = ()) -> list[Event]:
     """All that it says to a task."""
     return list(engine.run(task, Running(), past))
 

@@ -47,14 +47,14 @@ class Earlier(Tickets):
         head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, visitor or job_id]
         head += [int(attempt.waits), int(attempt.parts), attempt.fingerprint, attempt.number, attempt.idempotency]
         head += [int(again), encode([accepted])]
-        outcome, value = self._submit(keys=[], args=head + _rq_fields(self.client, model, job_id))
+        outcome, value = self._submit(keys=[], args=head + _rq_fields(model, job_id))
         if outcome == 0:
             raise QueueFull(f"{value} requests wait")
         return job_id if outcome == 1 else str(value.decode())
 
     def claim(self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
         mine, seq, tries, accepted, waited = self._claim(keys=[], args=[model, permit, execution, lease_ms, worker])
-        return Claim(permit, int(seq), int(tries), accepted.decode(), int(waited)) if mine else None
+        return Claim(permit, int(seq), int(tries), accepted, int(waited)) if mine else None
 
     def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | ResponseError]:
         answers: list[tuple[Answer, int] | ResponseError] = []

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gateway.pace import Pace
+from gateway.estimate import Estimator
 from shared import scripts
 from shared.protocol import Accepted, Completion, Done, Sampling, State, Usage
 from shared.ticket import Answer, Standing, Tier
@@ -98,10 +98,10 @@ class Replay:
     """When it ends, its execution, when that began."""
     _asked: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     _executions: int = 0
-    _pace: Pace = field(init=False)
+    _estimator: Estimator = field(init=False)
 
     def __post_init__(self) -> None:
-        self._pace = Pace(self.tickets)
+        self._estimator = Estimator(self.tickets)
 
     def play(self) -> None:
         for at in self._moments():
@@ -172,7 +172,7 @@ class Replay:
                 self.tickets.release(_MODEL, [(job_id, execution)])
 
     def _ask(self) -> None:
-        outlook = self._pace.look(_MODEL)
+        outlook = self._estimator.look(_MODEL)
         if outlook is None:
             return
         for job_id, asked in self._asked.items():

@@ -60,6 +60,7 @@ def test_chat(http: httpx.Client) -> None:
         "object": "chat.completion",
         "created": answer["created"],
         "model": "echo",
+        "service_tier": "default",
         "choices": [
             {
                 "index": 0,
@@ -83,6 +84,7 @@ def test_completion(http: httpx.Client) -> None:
         "object": "text_completion",
         "created": answer["created"],
         "model": "echo",
+        "service_tier": "default",
         "choices": [{"index": 0, "text": TEXT, "logprobs": None, "finish_reason": "stop"}],
         "usage": usage(TOKENS, TOKENS),
     }
@@ -117,7 +119,7 @@ def test_stream(http: httpx.Client, path: str, body: dict[str, Any], include_usa
     assert spoken(chunks) == TEXT
     assert {f"/v1/jobs/{chunk['id']}" for chunk in chunks} == {response.headers["location"]}
     assert len({chunk["created"] for chunk in chunks}) == 1
-    fields = {"id", "object", "created", "model", "choices"}
+    fields = {"id", "object", "created", "model", "choices", "service_tier"}
     assert all(chunk.keys() == fields | ({"usage"} if include_usage else set()) for chunk in chunks)
     if include_usage:
         last = chunks.pop()

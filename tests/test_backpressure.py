@@ -11,7 +11,7 @@ import httpx2 as httpx
 import openai
 import pytest
 
-from gateway.pace import Pace
+from gateway.estimate import Estimator
 from shared.protocol import Failed, State
 from shared.tickets import Tickets
 from tests.calls import CHATS, LATER, busy, chat, data, job, post_later, problem, said, spoken
@@ -211,8 +211,8 @@ def end(tickets: Tickets, job_id: str, state: State = State.COMPLETED) -> None:
 
 def waits(tickets: Tickets, *positions: int) -> list[float | None]:
     """In whole seconds, as they are at this moment."""
-    pace = Pace(tickets)
-    found = [pace.wait("m", position) for position in positions]
+    estimator = Estimator(tickets)
+    found = [estimator.wait("m", position) for position in positions]
     return [wait if wait is None else round(wait) for wait in found]
 
 

@@ -100,7 +100,7 @@ def test_foreign_keys_are_left_alone(tickets: Tickets) -> None:
 
 def test_the_command(tickets: Tickets, valkey: Stack, tmp_path: Path) -> None:
     environ = {"INFERQ_REDIS_URL": str(valkey.settings["redis_url"])}
-    assert check(**environ) == (0, "3 jobs, 20 keys: everything balances\n", "")
+    assert check(**environ) == (0, "3 jobs, 21 keys: everything balances\n", "")
     tickets.client.zadd("iq:waiting:m", {"2:o:1:nobody\x1b[H": 0})
     (tmp_path / "redis.url").write_text(environ["INFERQ_REDIS_URL"])
     code, output, _ = check("--data-dir", str(tmp_path))

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from shared.protocol import Chat, Completion, Delta, Done, Message, Sampling, Task
+from shared.protocol import Chat, Completion, Delta, Done, Message, Sampling, TextTask
 from shared.registry import Ability
 from tests.answers import Running
 from tests.calls import CHATS, problem
@@ -63,7 +63,7 @@ def test_llama_cpp_goes_on_where_the_message_ends(engine: LlamaCppEngine) -> Non
     sampling = Sampling(seed=1, max_tokens=12, temperature=0.0, ignore_eos=True)
     turns = (Message("user", "hi"), Message("assistant", " I think"))
 
-    def answer(task: Task) -> tuple[str, int]:
+    def answer(task: TextTask) -> tuple[str, int]:
         events = list(engine.run(task, Running()))
         done = events[-1]
         assert isinstance(done, Done)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from shared import catalogue
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, HostDied, HostUnavailable, InvalidRequest, JobCancelled
@@ -82,6 +83,10 @@ def chat(said: str) -> Chat:
 
 def serves(engine: Engine) -> bool:
     return finish(run(engine, completion()))[1].usage.completion_tokens == MOST
+
+
+def test_every_engine_keeps_the_contract_and_is_known_by_name() -> None:
+    assert {entry.engine for entry in ENGINES} == set(engines.REGISTRY) == set(catalogue.ENGINES)
 
 
 def test_the_card_tells_models_apart(engine: Engine, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.pace import Outlook, TierQueue
+from gateway.estimate import Outlook, TierQueue
 from shared import scripts
 from shared.ticket import Tier
 from shared.tickets import Tickets

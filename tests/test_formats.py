@@ -178,8 +178,8 @@ def test_frames_may_have_names() -> None:
         return [Frame(b"1", "piece"), Frame(b"2"), Frame(b"3", "end", counts=False)]
 
     named = [b"event: piece\ndata: 1\n\n", b"data: 2\n\n", b"event: end\ndata: 3\n\n"]
-    assert list(sse.plain(frames)(Delta("x"))) == named
-    numbered = sse.numbered(frames, None, lambda: Place(7, "0123456789"))
+    assert list(sse.plain_lines(frames)(Delta("x"))) == named
+    numbered = sse.numbered_lines(frames, None, lambda: Place(7, "0123456789"))
     assert list(numbered(Delta("x"))) == [b"id: 7.1-01234567\n" + named[0], b"id: 7-01234567\n" + named[1], named[2]]
 
 

@@ -45,7 +45,9 @@ def test_a_stream_of_what_is_there_already_goes_out_in_pieces() -> None:
     box = Mailbox("a", parts=True)
     box.put(1, "x", [Delta("word" * 100, offset=400 * i) for i in range(MANY)])
     box.put(MANY + 1, "x", [Done(Usage(1, MANY))])
-    lines = sse.plain(lambda event: [Frame(event.text.encode())] if isinstance(event, Delta) else [Frame(b"[DONE]")])
+    lines = sse.plain_lines(
+        lambda event: [Frame(event.text.encode())] if isinstance(event, Delta) else [Frame(b"[DONE]")]
+    )
     pieces = list(sse.body(box, None, lines, lambda: None))
     assert len(pieces) > 30
     assert max(map(len, pieces)) < 70_000

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
 from redis import ResponseError
 
 from shared.protocol import Accepted, Completion, Done, Event, Sampling, State, Usage
-from shared.ticket import NOBODY, Attempt, Claim
+from shared.ticket import NOBODY, ORDINARY, Attempt, Claim, Standing
 from shared.tickets import Tickets, addition
 
 ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1, owner="o")
@@ -16,9 +17,19 @@ LEASE = 60_000
 
 
 def submit(
-    tickets: Tickets, job_id: str, *, reply: str = "", most: int = 10, wait: float = 60, attempt: Attempt = NOBODY
+    tickets: Tickets,
+    job_id: str,
+    *,
+    owner: str = "o",
+    reply: str = "",
+    most: int = 10,
+    wait: float = 60,
+    attempt: Attempt = NOBODY,
+    standing: Standing = ORDINARY,
 ) -> str:
-    return tickets.submit(job_id, ACCEPTED, reply=reply, max_queue=most, wait=wait, keep=60, attempt=attempt)
+    accepted = replace(ACCEPTED, owner=owner)
+    options: dict[str, Any] = {"max_queue": most, "wait": wait, "keep": 60, "attempt": attempt, "standing": standing}
+    return tickets.submit(job_id, accepted, reply=reply, **options)
 
 
 def dequeue(tickets: Tickets) -> str:
@@ -52,9 +63,14 @@ def append(
 
 def sweep(tickets: Tickets, lease_ms: int = LEASE) -> int:
     """A sweep that is not the first after an outage, and not held back by one a moment ago."""
+    due(tickets)
+    return tickets.sweep("m", lease_ms)
+
+
+def due(tickets: Tickets) -> None:
+    """Have the next sweep be such a one."""
     now, _ = tickets.client.time()
     tickets.client.hset("iq:sweep:m", mapping={"last": now * 1000 - 1500, "hold": 0})
-    return tickets.sweep("m", lease_ms)
 
 
 def lapse(tickets: Tickets) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from shared.errors import WorkerLost
-from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Task, Usage
+from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
 
 _SEEDS = 2**32 - 1
 
@@ -25,7 +25,7 @@ class Diverged(WorkerLost):
 class Candidate:
     """One choice to compute: a task of one prompt and one choice, and what came of it."""
 
-    task: Task
+    task: TextTask
     prompt: int
     """Which of the job's prompts it answers."""
     index: int
@@ -38,11 +38,11 @@ class Candidate:
     done: Done | None = None
 
 
-def split(task: Task) -> list[Candidate]:
+def split(task: TextTask) -> list[Candidate]:
     """The candidates of a task, in the order of their choices. Each has a seed of its own, the first one the task's."""
     match task:
         case Chat():
-            singles: list[tuple[int, Task]] = [(0, replace(task, n=1))] * task.n
+            singles: list[tuple[int, TextTask]] = [(0, replace(task, n=1))] * task.n
         case Completion():
             each = max(task.n, task.best_of)
             singles = [(i, replace(task, prompt=(p,), n=1)) for i, p in enumerate(task.prompt) for _ in range(each)]
@@ -84,12 +84,12 @@ def pass_over(sent: Iterable[Delta], events: Iterable[Event]) -> Iterator[Event]
             yield replace(event, text=event.text[common:], tokens=tokens)
 
 
-def judged(task: Task) -> bool:
+def chooses_best(task: TextTask) -> bool:
     """Whether more is computed than answered, so that nothing can be told before the end."""
     return isinstance(task, Completion) and task.best_of > task.n
 
 
-def best(candidates: Sequence[Candidate], task: Task) -> Iterator[Delta]:
+def best(candidates: Sequence[Candidate], task: TextTask) -> Iterator[Delta]:
     """The task's `n` candidates of each prompt whose tokens are the likeliest on average, each as one Delta."""
     choice = itertools.count()
     for _, rivals in itertools.groupby(candidates, key=lambda candidate: candidate.prompt):
@@ -109,7 +109,7 @@ def _likelihood(candidate: Candidate) -> float:
     return total / max(1, candidate.done.usage.completion_tokens)
 
 
-def summed(candidates: Sequence[Candidate]) -> Done:
+def sum_up(candidates: Sequence[Candidate]) -> Done:
     """The end of the whole job."""
     ends = [candidate.done for candidate in candidates if candidate.done]
     if len(ends) == 1:

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from shared import streams
 from shared.errors import JobCancelled
-from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, State
+from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, State, TextTask
 from shared.tickets import Tickets
-from worker.choices import Candidate, Diverged, best, judged, pass_over, restore, split, summed
+from worker.choices import Candidate, Diverged, best, chooses_best, pass_over, restore, split, sum_up
 from worker.engines import UNTOLD, Engine
 from worker.execution import Execution, digest
 from worker.quarantine import Quarantine
@@ -30,8 +30,10 @@ class GenerationRunner(Runner[Candidate]):
         tickets: Tickets,
     ) -> None:
         super().__init__(engine, quarantine, execution, publish, tickets)
-        self._task = execution.accepted.task
-        self._judged = judged(self._task)
+        task = execution.accepted.task
+        assert isinstance(task, TextTask), "see runners.py"
+        self._task = task
+        self._judged = chooses_best(self._task)
         self._candidates = split(self._task)
         continues = all(engine.continues(candidate.task) for candidate in self._candidates)
         execution.continuable = continues and not self._judged
@@ -109,4 +111,4 @@ class GenerationRunner(Runner[Candidate]):
                     self._tell(delta)
                 elif delta.text != self._sent[index].text:
                     raise Diverged
-        return summed(self._candidates)
+        return sum_up(self._candidates)

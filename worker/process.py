@@ -13,12 +13,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from redis import Redis
+
 from shared import registry
 from shared.backoff import Backoff
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ModelFileError, ModelLoadError
-from shared.store import Outage, connect
+from shared.store import Outage, connect, refuse_cluster
 from shared.version import VERSION
 from worker import engines
 from worker.engines import Engine
@@ -39,7 +41,7 @@ def main(model: str, locate: Callable[[], Model], config: Config) -> int:
     later. Meanwhile the worker is known as one that is not ready, with the reason.
 
     Raises ModelNotFound for a model that there cannot be, EngineError for an engine that is none, ConfigError for a
-    lease that is not that of the others on this Redis.
+    lease that is not that of the others on this Redis, and for a Redis Cluster.
     """
     for number in (signal.SIGTERM, signal.SIGINT):  # until RQ takes them over
         signal.signal(number, lambda *_: sys.exit(0))
@@ -47,11 +49,11 @@ def main(model: str, locate: Callable[[], Model], config: Config) -> int:
     me = registry.Worker(name, model, socket.gethostname(), os.getpid(), int(time.time()), version=VERSION)
     client, lease_ms = connect(config.redis_url, retries=1), int(config.lease * 1000)
     with suppress(*Outage):  # before the model is loaded, which may take minutes
-        registry.check_lease(client, lease_ms)
+        _check(client, lease_ms)
     with Presence(client, me, lease_ms) as presence:
         loaded = _load(locate, config, presence.tell)
     try:
-        patiently(lambda: registry.check_lease(client, lease_ms))
+        patiently(lambda: _check(client, lease_ms))
         # Leases must be renewed well within their time or not at all: a command that hangs must not hold back the next.
         lease_client = connect(config.redis_url, timeout=1.0, retries=0)
         card = loaded.card
@@ -62,6 +64,11 @@ def main(model: str, locate: Callable[[], Model], config: Config) -> int:
     finally:
         loaded.close()
     return 0
+
+
+def _check(client: Redis, lease_ms: int) -> None:
+    refuse_cluster(client)
+    registry.check_lease(client, lease_ms)
 
 
 def _load(locate: Callable[[], Model], config: Config, tell: Callable[[str], None]) -> Engine:

@@ -85,7 +85,8 @@ class Publisher:
             batch, self._waiting, self._urgent = list(self._waiting.values()), {}, False
             self._running = {e.id: e for e in self._running.values() if not e.over}
         self._sent = time.monotonic()
-        batch = [e for e in batch if not (e.fenced or e.handed_back)]
+        # What was added while it was sent may be stored already.
+        batch = [e for e in batch if e.pending and not (e.fenced or e.handed_back)]
         unsent = batch
         try:
             unsent = self._send(batch)

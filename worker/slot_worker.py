@@ -138,7 +138,7 @@ class SlotWorker(PatientWorker):
         with self._lock:
             self._attempts[execution_id] = execution
         try:
-            run = self._prepared(execution)
+            run = self._prepare(execution)
         except Exception:  # from here on nobody else would end the job
             log.exception("the job failed before it was begun", extra=execution.names)
             execution.cancel()
@@ -147,7 +147,7 @@ class SlotWorker(PatientWorker):
             return
         run.work()
 
-    def _prepared(self, execution: Execution) -> Runner[Any]:
+    def _prepare(self, execution: Execution) -> Runner[Any]:
         """The execution's computation, with further slots for further choices if there are any this moment.
 
         Whoever waits for one holds none.

@@ -6,8 +6,10 @@ from flask import Flask
 
 from gateway.api import chat, completions, jobs, llm_ui, models
 
+FAMILIES = (chat, completions, models, jobs)
+
 
 def init_app(app: Flask) -> None:
-    for family in (completions, chat, models, jobs):
+    for family in FAMILIES:
         app.register_blueprint(family.views, url_prefix="/v1")
     app.register_blueprint(llm_ui.views, url_prefix="/api")

@@ -11,14 +11,14 @@ from flask.typing import ResponseReturnValue
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from gateway import access, pace, sse
+from gateway import access, sse
 from gateway.api.jobs import job_object
 from gateway.api.streaming import events_as, stream
-from gateway.attempts import visit
+from gateway.attempts import read_visit
 from gateway.auth import owner
 from gateway.connections import TooSlow
 from gateway.disconnect import watch
-from gateway.dispatch import Job, events, first_decisive, kept
+from gateway.dispatch import Job, events, first_decisive, translate_loss
 from gateway.mailbox import ClientGone
 from gateway.schemas import Format
 from gateway.schemas.body import load_json
@@ -45,7 +45,7 @@ def generate(wire: Format) -> ResponseReturnValue:
     job = submit(task, wire, options, body, waits=waits)
     if not waits:
         return _later(job)
-    with attended(job) as waiting:
+    with wait_for(job) as waiting:
         try:
             if not options.stream:
                 return _whole(job, wire)
@@ -66,16 +66,16 @@ def submit(task: Task, wire: Format, options: Options, body: bytes, *, waits: bo
     `waits`: its client waits for the answer; with `options.stream` it reads it as it comes.
     """
     g.model, who = task.model, owner()
-    wait = pace.patience(request.headers.get(pace.HEADER), this_gateway().config.request_timeout)
+    usual = this_gateway().config.request_timeout
     parts = waits and options.stream
-    client = visit(request.headers, who.name, request.path, body, waits=waits, parts=parts, patience=wait)
+    client = read_visit(request.headers, who.name, request.path, body, waits=waits, parts=parts, usual=usual)
     job = this_gateway().dispatcher.submit(task, wire, options, who, g.request_id, client)
     access.note(job)
     return job
 
 
 @contextmanager
-def attended(job: Job) -> Iterator[ExitStack]:
+def wait_for(job: Job) -> Iterator[ExitStack]:
     """Wait for a job for the client of the current request, who may leave. Whoever streams takes the stack along."""
     with ExitStack() as waiting:
         waiting.callback(this_gateway().dispatcher.close, job)
@@ -103,7 +103,7 @@ def _later(job: Job) -> ResponseReturnValue:
     except BaseException:
         gateway.dispatcher.withdraw(job)
         raise
-    with kept():
+    with translate_loss():
         return jsonify(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
 
 
@@ -117,7 +117,7 @@ def _whole(job: Job, wire: Format) -> ResponseReturnValue:
 def _stream(job: Job, first: Event | None, wire: Format, options: Options, waiting: ExitStack) -> ResponseReturnValue:
     if isinstance(first, Failed):
         raise failure(first)
-    lines = sse.plain(wire.render_frames(job.id, job.accepted, options))
+    lines = sse.plain_lines(wire.render_frames(job.id, job.accepted, options))
     response = stream(job, events_as(lines, job, first), waiting)
     response.headers.update(location(job))
     return response

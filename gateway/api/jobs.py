@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gateway import access, sse
 from gateway.api.streaming import events_as, stream
-from gateway.auth import owned, owner
+from gateway.auth import own_ticket, owner
 from gateway.disconnect import watch
 from gateway.schemas import format_of
 from gateway.schemas.job import render_job
@@ -37,14 +37,14 @@ def retrieve(job_id: str) -> ResponseReturnValue:
 
 @views.delete("/jobs/<job_id>")
 def cancel(job_id: str) -> ResponseReturnValue:
-    this_gateway().dispatcher.cancel(owned(job_id).id)
+    this_gateway().dispatcher.cancel(own_ticket(job_id).id)
     return jsonify(job_object(job_id))
 
 
 @views.get("/jobs/<job_id>/events")
 def follow(job_id: str) -> ResponseReturnValue:
-    ticket = owned(job_id)
-    after = sse.mark(request.headers.get("Last-Event-ID"))
+    ticket = own_ticket(job_id)
+    after = sse.parse_mark(request.headers.get("Last-Event-ID"))
     if after:
         _check(after, ticket)
         if ticket.state.final and (after.number, after.part) >= (ticket.events, math.inf):
@@ -56,7 +56,7 @@ def follow(job_id: str) -> ResponseReturnValue:
         waiting.callback(watch(job.mailbox.leave))
         options = replace(job.accepted.options, include_usage=True)
         frames = format_of(job.accepted).render_frames(job_id, job.accepted, options)
-        lines = sse.numbered(frames, after, lambda: job.mailbox.place)
+        lines = sse.numbered_lines(frames, after, lambda: job.mailbox.place)
         return stream(job, events_as(lines, job, None), waiting)
 
 
@@ -70,7 +70,7 @@ def _check(after: sse.Mark, ticket: Ticket) -> None:
 
 def job_object(job_id: str) -> dict[str, Any]:
     """What is known about a job of ours now. Raises JobNotFound, StoreUnavailable."""
-    gateway, ticket = this_gateway(), owned(job_id)
+    gateway, ticket = this_gateway(), own_ticket(job_id)
     turn = gateway.dispatcher.turn(ticket.model, job_id) if ticket.state is State.QUEUED else None
     result = error = None
     with translated():

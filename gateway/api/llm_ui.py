@@ -9,7 +9,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import Forbidden, MethodNotAllowed
 
-from gateway.api.generation import CLIENT_GONE, attended, location, seed, submit
+from gateway.api.generation import CLIENT_GONE, location, seed, submit, wait_for
 from gateway.api.streaming import stream
 from gateway.dispatch import Job, events
 from gateway.mailbox import ClientGone
@@ -41,7 +41,7 @@ def _refuse_strangers() -> None:
 
 def _answer(job: Job) -> ResponseReturnValue:
     """Plain text cannot tell of a failure: the status line waits for the first text, however long that takes."""
-    with attended(job) as waiting:
+    with wait_for(job) as waiting:
         try:
             first = next(event for event in events(job.mailbox) if not isinstance(event, Progress))
         except ClientGone:

@@ -12,7 +12,7 @@ from gateway.schemas.answer import fold
 from gateway.schemas.format import Frames
 from gateway.schemas.openai import cut, encode, head, prompt_token_ids, render_failure, render_frames, token_ids, usage
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Only, Strict, Text, refuse_unknown, text
-from gateway.schemas.problem import refuse, shown, wrong_type
+from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, sampling
 from shared.errors import InferqError
 from shared.protocol import Accepted, Chat, Delta, Event, FinishReason, Message, Options
@@ -31,7 +31,7 @@ class Role(fields.Field[str]):
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
         role = text(value)
         if role not in _ROLES:
-            raise refuse("invalid_value", f"{shown(role)} is none of {', '.join(_ROLES)}")
+            raise refuse("invalid_value", f"{show(role)} is none of {', '.join(_ROLES)}")
         return _ROLES[role]
 
 
@@ -120,7 +120,7 @@ class ChatSchema(SamplingSchema):
             reason = "only allowed when the last message is the assistant's"
             raise refuse("invalid_value", reason, name="continue_final_message")
         if wanted == data["add_generation_prompt"]:
-            reason = f"must be {shown(not wanted)} when 'continue_final_message' is {shown(wanted)}"
+            reason = f"must be {show(not wanted)} when 'continue_final_message' is {show(wanted)}"
             raise refuse("invalid_value", reason, name="add_generation_prompt")
 
 
@@ -166,6 +166,7 @@ class ChatFormat:
 
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         task, opening = accepted.task, head(job_id, accepted, "chat.completion.chunk")
+        assert isinstance(task, Chat), "what `parse` makes"
         closing = {"usage": None} if options.include_usage else {}
 
         def chunk(

@@ -12,7 +12,7 @@ from gateway.schemas.answer import fold
 from gateway.schemas.format import Frames
 from gateway.schemas.openai import cut, encode, head, prompt_token_ids, render_failure, render_frames, token_ids, usage
 from gateway.schemas.parameters import INT32_MAX, Integer, Only, text
-from gateway.schemas.problem import refuse, shown, wrong_type
+from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, sampling
 from shared.errors import InferqError
 from shared.protocol import Accepted, Completion, Delta, Event, FinishReason, Options, Prompt, Task
@@ -55,7 +55,7 @@ def _tokens(ids: list[object]) -> tuple[int, ...]:
         if type(token) is not int:
             raise ValidationError({index: wrong_type("a token id", token).messages})
         if not 0 <= token <= INT32_MAX:
-            raise ValidationError({index: refuse("invalid_value", f"{shown(token)} is no token id").messages})
+            raise ValidationError({index: refuse("invalid_value", f"{show(token)} is no token id").messages})
     return tuple(ids)  # type: ignore[arg-type]  # integers, as the loop has seen
 
 
@@ -108,6 +108,7 @@ class CompletionFormat:
 
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         task, opening = accepted.task, head(job_id, accepted, _KIND)
+        assert isinstance(task, Completion), "what `parse` makes"
         closing = {"usage": None} if options.include_usage else {}
 
         def chunk(choice: dict[str, Any]) -> dict[str, Any]:

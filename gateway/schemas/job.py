@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gateway.pace import Turn
+    from gateway.estimate import Turn
     from shared.ticket import Ticket
 
 

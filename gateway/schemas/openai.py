@@ -10,7 +10,7 @@ from msgspec.json import Encoder
 from gateway.schemas.format import Frame, Frames
 from gateway.schemas.outcomes import failure, outcome
 from shared.errors import InferqError
-from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, Progress, StartOver, Task, Usage
+from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, Progress, StartOver, Task, TextTask, Usage
 
 encode = Encoder().encode
 
@@ -71,7 +71,7 @@ def head(job_id: str, accepted: Accepted, kind: str) -> dict[str, Any]:
 
 def token_ids(task: Task, tokens: Iterable[int]) -> dict[str, Any]:
     """What a choice says of its tokens: nothing, unless the task wants it."""
-    return {"token_ids": list(tokens)} if task.token_ids else {}
+    return {"token_ids": list(tokens)} if isinstance(task, TextTask) and task.token_ids else {}
 
 
 def prompt_token_ids(tokens: tuple[int, ...]) -> dict[str, Any]:

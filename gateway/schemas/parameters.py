@@ -12,7 +12,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields, pre_load
 
-from gateway.schemas.problem import named, refuse, shown, wrong_type
+from gateway.schemas.problem import refuse, show, show_key, wrong_type
 
 INT32_MAX = 2**31 - 1
 """Engines count tokens in 32 bits."""
@@ -59,9 +59,9 @@ class Integer(fields.Field[int]):
         if isinstance(value, bool) or not isinstance(value, int):
             raise wrong_type("an integer", value)
         if value < self.low:
-            raise refuse("integer_below_min_value", f"must be at least {self.low}, but is {shown(value)}")
+            raise refuse("integer_below_min_value", f"must be at least {self.low}, but is {show(value)}")
         if value > self.high:
-            raise refuse("integer_above_max_value", f"must be at most {self.high}, but is {shown(value)}")
+            raise refuse("integer_above_max_value", f"must be at most {self.high}, but is {show(value)}")
         return value
 
 
@@ -76,9 +76,9 @@ class Number(fields.Field[float]):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise wrong_type("a number", value)
         if not value >= self.low:
-            raise refuse("decimal_below_min_value", f"must be at least {self.low}, but is {shown(value)}")
+            raise refuse("decimal_below_min_value", f"must be at least {self.low}, but is {show(value)}")
         if value > self.high:
-            raise refuse("decimal_above_max_value", f"must be at most {self.high}, but is {shown(value)}")
+            raise refuse("decimal_above_max_value", f"must be at most {self.high}, but is {show(value)}")
         return float(value)
 
 
@@ -111,7 +111,7 @@ class Object(fields.Field[dict[str, Any]]):
             raise wrong_type("an object", value)
         for key, item in value.items():
             if self.strings and not isinstance(item, str):
-                raise wrong_type("a string", item, name=named(key))
+                raise wrong_type("a string", item, name=show_key(key))
         return value
 
 
@@ -153,4 +153,4 @@ class Strict(Schema):
 def refuse_unknown(data: Iterable[str], known: Iterable[str]) -> None:
     for key in data:
         if key not in known:
-            raise refuse("unknown_parameter", name=named(key))
+            raise refuse("unknown_parameter", name=show_key(key))

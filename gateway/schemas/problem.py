@@ -76,13 +76,13 @@ def wrong_type(expected: str, value: object, *, name: str | None = None) -> Vali
     return refuse("invalid_type", f"expected {expected}, but got {_KINDS[type(value)]} instead", name=name)
 
 
-def shown(value: str | float) -> str:
+def show(value: str | float) -> str:
     """A value of the request as it may stand in a message: JSON, ASCII, short."""
     text = json.dumps(value)
     return text if len(text) <= 64 else text[:63] + "…"
 
 
-def named(key: str) -> str:
+def show_key(key: str) -> str:
     """A key of the request as it may stand in `param`: encodable and short."""
     return key[:64].encode("utf-8", "backslashreplace").decode()
 

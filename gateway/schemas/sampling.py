@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validates_schema
 
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Object, Only, Strict, Text, text
-from gateway.schemas.problem import first, named, refuse, shown, wrong_type
+from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
 from shared.protocol import Options, Sampling
 from shared.ticket import Tier
 
@@ -48,11 +48,11 @@ class LogitBias(fields.Field[tuple[tuple[int, float], ...]]):
         biases = []
         for key, bias in value.items():
             if not _TOKEN_ID.fullmatch(key) or int(key) > INT32_MAX:
-                raise refuse("invalid_value", f"{shown(key)} is no token id", name=named(key))
+                raise refuse("invalid_value", f"{show(key)} is no token id", name=show_key(key))
             try:
                 amount = self._bias.deserialize(bias)
             except ValidationError as exc:
-                raise ValidationError({named(key): exc.messages}) from exc
+                raise ValidationError({show_key(key): exc.messages}) from exc
             assert amount is not None  # null was refused
             biases.append((int(key), amount))
         return tuple(biases)
@@ -73,7 +73,7 @@ class ServiceTier(fields.Field[str]):
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
         name = text(value)
         if name not in _TIERS:
-            raise refuse("unsupported_value", f"{shown(name)} is none of {', '.join(_TIERS)}")
+            raise refuse("unsupported_value", f"{show(name)} is none of {', '.join(_TIERS)}")
         return _TIERS[name]
 
 

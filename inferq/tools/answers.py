@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from shared.cancellation import Cancellation
 from shared.errors import InvalidRequest
-from shared.protocol import Chat, Event, Task
+from shared.protocol import Chat, Event, TextTask
 from shared.registry import Ability
 from worker.engines import Engine
 
@@ -19,7 +19,7 @@ class Answers(Protocol):
     model: str
     """The name that tasks carry."""
 
-    def answer(self, task: Task) -> Iterator[Event]:
+    def answer(self, task: TextTask) -> Iterator[Event]:
         """The events up to `Done`. Raises JobCancelled soon after `cancel`."""
 
     def cancel(self) -> None:
@@ -32,7 +32,7 @@ class EngineAnswers:
         self._engine = engine
         self._running = Cancellation()
 
-    def answer(self, task: Task) -> Iterator[Event]:
+    def answer(self, task: TextTask) -> Iterator[Event]:
         if isinstance(task, Chat) and Ability.CHAT not in self._engine.card.abilities:
             raise InvalidRequest(f"{self.model} does not say how a conversation becomes a prompt; give --chat-format")
         self._running = Cancellation()

@@ -12,7 +12,7 @@ from inferq.tools.answers import Answers, interruptible
 from inferq.tools.prompt import inputs, interactive
 from inferq.tools.terminal import show_status, write
 from shared.errors import InferqError, JobCancelled
-from shared.protocol import Delta, Progress, Task
+from shared.protocol import Delta, Progress, TextTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Command:
 
 def hold(
     answers: Answers,
-    task: Callable[[str], Task],
+    task: Callable[[str], TextTask],
     commands: Mapping[str, Command],
     heard: Callable[[str, str], None] = lambda asked, answered: None,
 ) -> None:
@@ -59,7 +59,7 @@ def _help(commands: Mapping[str, Command]) -> None:
     click.echo("A line that ends with \\ goes on in the next. Ctrl-C ends an answer.")
 
 
-def _print_answer(answers: Answers, task: Task) -> str:
+def _print_answer(answers: Answers, task: TextTask) -> str:
     """Print the answer as it comes; the text of it, as far as it came."""
     text = ""
     try:

@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 from inferq.errors import GatewayError
 from shared.cancellation import NEVER, Cancellable, Cancellation, abort, check
 from shared.errors import InvalidRequest
-from shared.protocol import Chat, Delta, Done, Event, Task, Usage
+from shared.protocol import Chat, Delta, Done, Event, TextTask, Usage
 
 _CONNECT = 10.0
 """Seconds to reach it."""
@@ -38,7 +38,7 @@ class GatewayAnswers:
         self._running = Cancellation()
         self.model = model or self._only_model()
 
-    def answer(self, task: Task) -> Iterator[Event]:
+    def answer(self, task: TextTask) -> Iterator[Event]:
         self._running = Cancellation()
         chat = isinstance(task, Chat)
         with self._connect(self._running) as connection:
@@ -107,7 +107,7 @@ class GatewayAnswers:
         return GatewayError(f"{self._url}: {reason}")
 
 
-def _body(task: Task) -> dict[str, Any]:
+def _body(task: TextTask) -> dict[str, Any]:
     body: dict[str, Any] = {
         name: value
         for name, value in asdict(task.sampling).items()

@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from shared.catalogue.built_in import BUILT_IN
-from shared.catalogue.file import ENGINES, engine_for, is_legacy
-from shared.catalogue.model import AUTO, HubFile, Model, Wheel, cache
+from shared.catalogue.file import ARCHITECTURES, engine_for, is_legacy
+from shared.catalogue.model import AUTO, ENGINES, HubFile, Model, Wheel, cache
 from shared.catalogue.models_toml import read
 from shared.errors import InvalidRequest, ModelFileError, ModelNotFound
 
 __all__ = [
+    "ARCHITECTURES",
     "AUTO",
     "ENGINES",
     "HubFile",
@@ -52,8 +53,8 @@ def resolve(
         ModelNotFound: there is no such model; names those that exist.
         ModelFileError: the file is missing, or no engine can serve it.
     """
-    if architecture and architecture not in ENGINES:
-        raise InvalidRequest(f"There is no architecture {architecture!r}; there are {', '.join(ENGINES)}.")
+    if architecture and architecture not in ARCHITECTURES:
+        raise InvalidRequest(f"There is no architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}.")
     model = _find(name, models_toml)
     model = _locate(model) if model else _file(name, models_toml)
     if model.path is None and model.source.startswith("file:"):

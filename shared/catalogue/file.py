@@ -11,11 +11,11 @@ _FOREIGN = {b"PK\x03\x04": "a zip archive, perhaps a PyTorch checkpoint"}
 _LEGACY = {b"lmgg": "ggml", b"fmgg": "ggmf", b"tjgg": "ggjt", b"ccgg": "ggcc"}
 """The magic numbers of legacy GGML files, as they lie in the file, and their containers."""
 
-ENGINES = {
+ARCHITECTURES = {
     **dict.fromkeys(("bloom", "gpt2", "gptj", "gptneox", "llama", "mpt"), "llama.cpp"),
     **dict.fromkeys(("falcon", "starcoder", "dolly-v2", "replit"), "ctransformers"),
 }
-"""By the architecture of a legacy file. llama.cpp gets it repacked."""
+"""Those of legacy files, and the engine of each. llama.cpp gets them repacked."""
 
 
 def engine_for(path: Path, architecture: str = "") -> str:
@@ -32,7 +32,7 @@ def engine_for(path: Path, architecture: str = "") -> str:
     if magic == b"GGUF":
         return "llama.cpp"
     if magic in _LEGACY:
-        return ENGINES[architecture] if architecture else AUTO
+        return ARCHITECTURES[architecture] if architecture else AUTO
     if not head:
         kind = "an empty file"
     elif magic in _FOREIGN:

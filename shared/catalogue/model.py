@@ -9,6 +9,8 @@ from shared import folders
 
 AUTO = "auto"
 """The engine that is chosen by the file, once it is there."""
+ENGINES = ("llama.cpp", "ctransformers", "echo")
+"""All others; `worker/engines/` has them."""
 
 
 def cache() -> Path:

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from shared import folders
-from shared.catalogue.file import ENGINES
-from shared.catalogue.model import AUTO, HubFile, Model, Wheel
+from shared.catalogue.file import ARCHITECTURES
+from shared.catalogue.model import AUTO, ENGINES, HubFile, Model, Wheel
 from shared.config import PREFIX, ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!-]+")
 _HUB_FILE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)/(?P<file>[^@]*[^@/])(@(?P<revision>[^@]+))?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ENGINES = (AUTO, "llama.cpp", "ctransformers", "echo")
 
 _KEYS: dict[str, tuple[type, ...]] = {
     "id": (str,),
@@ -110,11 +109,11 @@ class _Table:
     def model(self) -> Model:
         values = self._values
         engine = values.get("engine", AUTO)
-        if engine not in _ENGINES:
-            self.refuse("engine", f"there is no engine {engine!r}; there are {', '.join(_ENGINES)}")
+        if engine not in (AUTO, *ENGINES):
+            self.refuse("engine", f"there is no engine {engine!r}; there are {', '.join((AUTO, *ENGINES))}")
         architecture = values.get("architecture", "")
-        if architecture and architecture not in ENGINES:
-            self.refuse("architecture", f"there is no {architecture!r}; there are {', '.join(ENGINES)}")
+        if architecture and architecture not in ARCHITECTURES:
+            self.refuse("architecture", f"there is no {architecture!r}; there are {', '.join(ARCHITECTURES)}")
         for key, (low, high) in _BOUNDS.items():
             if key in values and not low <= values[key] <= high:
                 self.refuse(key, f"must be {low} to {high}, but is {values[key]}")

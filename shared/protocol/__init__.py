@@ -22,7 +22,7 @@ from shared.protocol.events import (
     final_state,
 )
 from shared.protocol.record import Record
-from shared.protocol.tasks import Chat, Completion, Message, Prompt, Sampling, Task
+from shared.protocol.tasks import Chat, Completion, Message, Prompt, Sampling, Task, TextTask
 
 __all__ = [
     "Accepted",
@@ -42,6 +42,7 @@ __all__ = [
     "StartOver",
     "State",
     "Task",
+    "TextTask",
     "Timings",
     "Usage",
     "final_state",

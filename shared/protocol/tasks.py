@@ -75,4 +75,8 @@ class Chat(Record, frozen=True):
         return self.n
 
 
-Task = Completion | Chat
+TextTask = Completion | Chat
+"""What is answered with text, in choices."""
+
+Task = TextTask
+"""Whatever a job can be asked to compute."""

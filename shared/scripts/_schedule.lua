@@ -8,6 +8,7 @@
 -- Between tiers: the better one first, but see AGEING.
 --   iq:waiting:<model>       a place each, all of score 0, so that they are sorted as texts: `<rank of its tier>:<owner>:<arrival>:<id>`
 --   iq:turns:<model>:<rank>  owners whose jobs wait, by their tags       iq:tags:<model>:<rank>  others whose tag is beyond the clock
+--   iq:lines:<model>:<rank>  how many of an owner's jobs wait
 --   iq:schedule:<model>      arrivals, claims, aged (the claim at which a worse tier went first), clock:<rank>
 --   iq:weights               owners whose weight is not 1
 --   iq:flex:<model>          running jobs that may be asked back, by their start     iq:preempted:<model>  those that were asked
@@ -24,23 +25,27 @@ local MOST_PREEMPTIONS = 10 -- of a job
 local function waiting(model) return 'iq:waiting:' .. model end
 local function turns(model, rank) return 'iq:turns:' .. model .. ':' .. rank end
 local function tags(model, rank) return 'iq:tags:' .. model .. ':' .. rank end
+local function lines(model, rank) return 'iq:lines:' .. model .. ':' .. rank end
 local function clock(model, rank) return tonumber(redis.call('HGET', 'iq:schedule:' .. model, 'clock:' .. rank) or 0) end
 
--- The places of an owner, as a range of texts.
-local function range(rank, owner) return '[' .. rank .. ':' .. owner .. ':', '(' .. rank .. ':' .. owner .. ';' end
+-- The place of an owner's next job, nil when he has none. His places are a range of texts.
+local function next_place(model, rank, owner)
+  local from, to = '[' .. rank .. ':' .. owner .. ':', '(' .. rank .. ':' .. owner .. ';'
+  return redis.call('ZRANGEBYLEX', waiting(model), from, to, 'LIMIT', 0, 1)[1]
+end
 
 local function read(place)
   local rank, owner, id = string.match(place, '^(%d):([^:]*):%d+:(.*)$')
   return tonumber(rank), owner, id
 end
 
--- By how much a job that takes so many microseconds of a slot puts off its owner's next turn.
-local function price(owner, took)
-  return math.max(1, math.floor(math.max(LEAST_COST, took) / (redis.call('HGET', 'iq:weights', owner) or 1) + 0.5))
-end
+-- By how much a job that takes so many microseconds of a slot puts off the next turn of an owner with this weight.
+local function price(took, weight) return math.max(1, math.floor(math.max(LEAST_COST, took) / (weight or 1) + 0.5)) end
 
--- What a job of the owner is taken to cost.
-local function cost(model, owner) return price(owner, tonumber(redis.call('HGET', 'iq:counts:' .. model, 'held_us') or 0)) end
+local function weight(owner) return redis.call('HGET', 'iq:weights', owner) end
+
+-- How many microseconds the model's jobs are taken to hold a slot.
+local function held(model) return tonumber(redis.call('HGET', 'iq:counts:' .. model, 'held_us') or 0) end
 
 -- The owner waits for a turn, if a job of his waits.
 local function queue_up(model, rank, owner)
@@ -65,8 +70,8 @@ local function enlist(model, id)
     place = string.format('%d:%s:%012d:%s', RANKS[t[2]] or RANKS.default, t[3] or '', arrival, id)
     redis.call('HSET', ticket(id), 'place', place)
   end
-  redis.call('ZADD', waiting(model), 0, place)
   local rank, owner = read(place)
+  redis.call('HINCRBY', lines(model, rank), owner, redis.call('ZADD', waiting(model), 0, place))
   queue_up(model, rank, owner)
 end
 
@@ -74,7 +79,8 @@ end
 local function strike_out(model, place)
   if redis.call('ZREM', waiting(model), place) == 0 then return end
   local rank, owner = read(place)
-  if redis.call('ZLEXCOUNT', waiting(model), range(rank, owner)) > 0 then return end
+  if redis.call('HINCRBY', lines(model, rank), owner, -1) > 0 then return end
+  redis.call('HDEL', lines(model, rank), owner)
   local tag = redis.call('ZSCORE', turns(model, rank), owner)
   if tag then step_aside(model, rank, owner, tonumber(tag)) end
 end
@@ -90,10 +96,10 @@ local function head(model, rank, ready)
   for _ = 1, LOOK do
     local owner = redis.call('ZRANGE', turns(model, rank), 0, 0)[1]
     if not owner then return end
-    local from, to = range(rank, owner)
-    local place = redis.call('ZRANGEBYLEX', waiting(model), from, to, 'LIMIT', 0, 1)[1]
+    local place = next_place(model, rank, owner)
     if not place then
       redis.call('ZREM', turns(model, rank), owner)
+      redis.call('HDEL', lines(model, rank), owner)
     else
       local _, _, id = read(place)
       if ready(id) then return { id = id, place = place } end
@@ -128,7 +134,7 @@ end
 local function charge(model, id, place)
   local rank, owner = read(place)
   local tag = math.max(tonumber(redis.call('ZSCORE', turns(model, rank), owner)), clock(model, rank))
-  local charge = cost(model, owner)
+  local charge = price(held(model), weight(owner))
   redis.call('HSET', 'iq:schedule:' .. model, 'clock:' .. rank, tag)
   redis.call('HSET', ticket(id), 'charge', charge)
   redis.call('ZADD', turns(model, rank), tag + charge, owner)
@@ -142,7 +148,7 @@ local function settle(model, id)
   if not t[1] then return end
   redis.call('HDEL', ticket(id), 'charge')
   local rank, owner = read(t[2])
-  local due = price(owner, math.min(MOST_COST, (now - t[3]) * 1000)) - t[1]
+  local due = price(math.min(MOST_COST, (now - t[3]) * 1000), weight(owner)) - t[1]
   if redis.call('ZSCORE', turns(model, rank), owner) then
     redis.call('ZINCRBY', turns(model, rank), due, owner)
   else
@@ -155,19 +161,25 @@ end
 -- How many jobs are served before the one at this place, if none comes that overtakes them.
 local function ahead(model, place)
   local rank, owner = read(place)
-  local from, to = range(rank, owner)
-  local mine = redis.call('ZLEXCOUNT', waiting(model), from, '(' .. place)
-  local count = redis.call('ZLEXCOUNT', waiting(model), '-', '(' .. rank .. ':') + mine
+  local at = redis.call('ZRANK', waiting(model), place)
+  if not at then return 0 end -- an earlier version has put it back
+  local mine = at - redis.call('ZRANK', waiting(model), next_place(model, rank, owner))
+  local count, better = mine, 0
+  for other = 1, rank - 1 do better = better + redis.call('EXISTS', lines(model, other)) end
+  if better > 0 then count = count + redis.call('ZLEXCOUNT', waiting(model), '-', '(' .. rank .. ':') end
   local line = turns(model, rank)
-  local zero = clock(model, rank)
-  local start = math.max(zero, tonumber(redis.call('ZSCORE', line, owner) or zero)) + mine * cost(model, owner)
-  local others = redis.call('ZRANGE', line, '-inf', start, 'BYSCORE', 'LIMIT', 0, MOST_OWNERS, 'WITHSCORES')
-  for i = 1, #others, 2 do
-    local other = others[i]
+  local zero, took = clock(model, rank), held(model)
+  local start = math.max(zero, tonumber(redis.call('ZSCORE', line, owner) or zero)) + mine * price(took, weight(owner))
+  local tagged = redis.call('ZRANGE', line, '-inf', start, 'BYSCORE', 'LIMIT', 0, MOST_OWNERS, 'WITHSCORES')
+  local others = {}
+  for i = 1, #tagged, 2 do others[#others + 1] = tagged[i] end
+  local weights = #others > 0 and redis.call('HMGET', 'iq:weights', unpack(others))
+  local lengths = #others > 0 and redis.call('HMGET', lines(model, rank), unpack(others))
+  for i, other in ipairs(others) do
     if other ~= owner then
-      local before = (start - math.max(zero, tonumber(others[i + 1]))) / cost(model, other)
+      local before = (start - math.max(zero, tonumber(tagged[2 * i]))) / price(took, weights[i])
       local turn = other < owner and math.floor(before) + 1 or math.ceil(before)
-      count = count + math.min(turn, redis.call('ZLEXCOUNT', waiting(model), range(rank, other)))
+      count = count + math.min(turn, lengths[i] or 0)
     end
   end
   return count + math.max(0, redis.call('ZCOUNT', line, '-inf', start) - MOST_OWNERS)

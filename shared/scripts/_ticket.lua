@@ -26,7 +26,7 @@ local function replies(id) return names(redis.call('HGET', ticket(id), 'reply'))
 
 -- Write events first..last (one JSON array) of the execution `by` to the job's stream, and further fields to its ticket.
 local function record(id, first, last, by, blob, ...)
-  if first == 1 then begin(id) end
+  if tonumber(first) == 1 then begin(id) end
   redis.call('XADD', 'iq:events:' .. id, last .. '-0', 'f', first, 'x', by, 'e', blob)
   redis.call('HSET', ticket(id), 'seq', last, 'by', by, ...)
 end

@@ -23,7 +23,8 @@ MUTANTS = (
     Mutant("append takes the end by another for a resend", "append", "if t[5] ~= exec then", "if not t[5] then"),
     Mutant("append over a gap", "append", "if first ~= stored + 1 then", "if first <= stored then"),
     Mutant("append stores a resend again", "append", "if last <= stored then", "if last < stored then"),
-    Mutant("append does not tell of a cancel", "append", "t[3] == '1' and 2 or t[6]", "t[6]"),
+    Mutant("append does not tell of a cancel", "append", "t[3] == '1' and 2 or", "false or"),
+    Mutant("append does not ask back", "append", "t[6] and 3 or 1", "1"),
     Mutant(
         "append answers one execution for another",
         "append",
@@ -44,7 +45,6 @@ MUTANTS = (
     ),
     Mutant("append tells an older gateway of several jobs", _TICKET, "'^iq:reply:2:'", "'^iq:reply:'"),
     Mutant("append forgets the tokens before", "append", "(t[7] or 0) + tokens", "tokens"),
-    Mutant("append does not ask back", "append", "t[6] and 3 or 1", "1"),
     Mutant("claim forgets that it was sent before", "claim", "if not id then", "if true then"),
     Mutant(
         "claim takes one that another execution has",
@@ -55,7 +55,7 @@ MUTANTS = (
     Mutant("claim without a job may get one later", "claim", "redis.call('SET', mark, '', 'EX', 60)", ""),
     Mutant("claim past the deadline", _TICKET, "if now < tonumber(t[2]) then", "if now < tonumber(t[2]) + 60000 then"),
     Mutant("claim charges nobody", "claim", "charge(model, id, job.place)", "delist(model, id)"),
-    Mutant("weights that count for nothing", _SCHEDULE, "(redis.call('HGET', 'iq:weights', owner) or 1)", "1"),
+    Mutant("weights that count for nothing", _SCHEDULE, "(weight or 1)", "1"),
     Mutant(
         "whoever comes anew has saved up",
         _SCHEDULE,
@@ -72,6 +72,12 @@ MUTANTS = (
         "ZREVRANGEBYLEX', waiting(model), to, from,",
     ),
     Mutant("a job that waits nowhere", _SCHEDULE, "redis.call('ZADD', waiting(model), 0, place)", ""),
+    Mutant(
+        "an owner who waits without a job",
+        _SCHEDULE,
+        "if redis.call('HINCRBY', lines(model, rank), owner, -1) > 0 then",
+        "if redis.call('HINCRBY', lines(model, rank), owner, -1) >= 0 then",
+    ),
     Mutant("a place that outlives its job", _TICKET, "    delist(model, id)\n", ""),
     Mutant(
         "a job that goes back to the end",

@@ -148,8 +148,8 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
     else:
         yield f"iq:task:{job.id}", "string", False, job.accepted.decode()
     if not job.final:
-        shown = {"status": "started" if job.running else "queued", "worker_name": job.worker}
-        yield f"rq:job:{job.id}", "hash", False, shown
+        shown = {"status": "started" if job.running else "queued"}
+        yield f"rq:job:{job.id}", "hash", False, shown | ({"worker_name": job.worker} if job.worker else {})
 
 
 def _fields(entry: Entry) -> dict[str, Any]:
@@ -195,6 +195,7 @@ def _of_schedule(model: str, schedule: Schedule) -> Iterator[tuple[str, str, boo
     for rank in (1, 2, 3):
         yield f"iq:turns:{model}:{rank}", "zset", False, _texts(schedule.turns[rank])
         yield f"iq:tags:{model}:{rank}", "zset", False, _texts(schedule.tags[rank])
+        yield f"iq:lines:{model}:{rank}", "hash", False, _texts(schedule.lines(rank))
 
 
 def _texts(numbers: dict[str, int]) -> dict[str, str]:

@@ -108,6 +108,10 @@ class Schedule:
                 return ahead
             tags[owner] += price(held_us, self._weight(owner))
 
+    def lines(self, rank: int) -> dict[str, int]:
+        """How many jobs of each owner wait."""
+        return Counter(job.owner for job in self.waiting.values() if RANKS[job.tier] == rank)
+
     def better(self) -> list[Job]:
         """Waiting jobs for which a flex job makes room, by their places."""
         return [job for _, job in sorted(self.waiting.items()) if job.tier is not Tier.FLEX]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.errors import InferqError
 from shared.protocol import Delta, Done, Event, Failed, State, Usage
-from shared.ticket import Answer, Claim
+from shared.ticket import Answer, Claim, Sighting
 from tests.model.cast import GATEWAYS, LEASE, Cast, Run, action, models, newest, number, sendings, which_run, workers
 from tests.model.job import Addition
 from tests.model.pair import Sending
@@ -66,19 +66,10 @@ class Workers(Cast):
             max_size=3,
         ),
         broken=st.sampled_from([None, None, None, 0, 1]),
-        listening=st.booleans(),
         sending=sendings,
     )
-    def append(
-        self,
-        several: list[tuple[int, int, int, State | None]],
-        broken: int | None,
-        listening: bool,
-        sending: Sending,
-    ) -> None:
-        """Of one model: a worker sends what all of its executions have to send, to gateways that listen or do not."""
-        for gateway in GATEWAYS if listening else ():
-            self.do("listen", gateway, 0)
+    def append(self, several: list[tuple[int, int, int, State | None]], broken: int | None, sending: Sending) -> None:
+        """Of one model: a worker sends what all of its executions have to send."""
         runs: dict[str, tuple[Run, int, int, State | None]] = {}
         for which, count, shift, state in several:
             run = self.execution(which)
@@ -118,6 +109,16 @@ class Workers(Cast):
                 self.do("hand_back", run.model, run.job, run.id, InferqError("It cannot compute."), **options)
             case "restart":
                 self.do("restart", run.model, run.job, run.id, **options)
+
+    @action(2, needs="owners", which=which_run, sending=sendings)
+    def append_all(self, which: int, sending: Sending) -> None:
+        """A worker sends what all of its executions have to send, to one gateway that waits for all of their jobs."""
+        model, gateway = self.execution(which).model, GATEWAYS[0]
+        runs = [run for run in self.owners if run.model == model][-4:]
+        self.do("listen", gateway, 0)
+        self.do("attach", gateway, [Sighting(run.job, 0, "") for run in runs])
+        if runs:
+            self._append([(run, 1, 0, None) for run in runs], sending)
 
     def _append(
         self, several: Sequence[tuple[Run, int, int, State | None]], sending: Sending, broken: int | None = None

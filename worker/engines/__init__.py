@@ -13,10 +13,10 @@ from typing import Protocol
 from msgspec import structs
 
 from shared.cancellation import Cancellable
-from shared.catalogue import AUTO, ENGINES, Model
+from shared.catalogue import ARCHITECTURES, AUTO, Model
 from shared.config import Config
 from shared.errors import EngineError
-from shared.protocol import Delta, Event, Task
+from shared.protocol import Delta, Event, TextTask
 from shared.registry import Card
 
 UNTOLD = -1
@@ -36,10 +36,10 @@ class Engine(Protocol):
     def trouble(self) -> str:
         """What keeps it from computing, although it has been loaded once; empty when nothing does."""
 
-    def continues(self, task: Task) -> bool:
+    def continues(self, task: TextTask) -> bool:
         """Whether `run` can go on after a part of this task's answer."""
 
-    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         """Compute one choice of one prompt; `index` of the events stays 0. A task with several is split before.
 
         `past` is what an earlier execution has sent: go on after it, as if nothing had happened; `max_tokens` and the
@@ -65,12 +65,13 @@ class Engine(Protocol):
         """End the engine and its host."""
 
 
-# name -> "module:class"; the class is called with (model, config).
-_ENGINES = {
+REGISTRY = {
     "ctransformers": "worker.engines.ctransformers:CtransformersEngine",
     "echo": "worker.engines.echo:EchoEngine",
     "llama.cpp": "worker.engines.llama_cpp:LlamaCppEngine",
 }
+"""By name, the module and the class of each, which is called with (model, config); `shared.catalogue.ENGINES` has the
+names too."""
 
 _ONLY_LLAMA_CPP = {
     "lora": "LoRA adapter",
@@ -89,7 +90,7 @@ def load(model: Model, config: Config) -> Engine:
         ModelLoadError: the engine refused the model.
     """
     name = choose(model)
-    module, _, attribute = _ENGINES[name].partition(":")
+    module, _, attribute = REGISTRY[name].partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except ImportError as exc:
@@ -120,7 +121,7 @@ def choose(model: Model) -> str:
         from worker.formats.legacy import read_legacy
 
         # Of GGUF files the catalogue knows it: what is left is a legacy one, which has to name its architecture.
-        name = ENGINES[read_legacy(model.path, model.architecture or None).architecture]
-    if name not in _ENGINES:
-        raise EngineError(f"unknown engine {name!r}; there are {', '.join(sorted(_ENGINES))}")
+        name = ARCHITECTURES[read_legacy(model.path, model.architecture or None).architecture]
+    if name not in REGISTRY:
+        raise EngineError(f"unknown engine {name!r}; there are {', '.join(sorted(REGISTRY))}")
     return name

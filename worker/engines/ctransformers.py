@@ -13,7 +13,19 @@ from shared.catalogue import Model, is_legacy
 from shared.config import Config
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest, ModelFileError
-from shared.protocol import Chat, Completion, Delta, Done, Event, FinishReason, Progress, Sampling, Task, Timings, Usage
+from shared.protocol import (
+    Chat,
+    Completion,
+    Delta,
+    Done,
+    Event,
+    FinishReason,
+    Progress,
+    Sampling,
+    TextTask,
+    Timings,
+    Usage,
+)
 from shared.registry import Ability, Card
 from worker import chat_formats
 from worker.engines import UNTOLD, with_prompt
@@ -85,10 +97,10 @@ class CtransformersEngine:
     def host_pid(self) -> int | None:
         return self._host.pid
 
-    def continues(self, task: Task) -> bool:
+    def continues(self, task: TextTask) -> bool:
         return True
 
-    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         param, tokens = self._prompt(task)
         if len(tokens) >= self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param=param)
@@ -124,7 +136,7 @@ class CtransformersEngine:
     def close(self) -> None:
         self._host.close()
 
-    def _prompt(self, task: Task) -> tuple[str, list[int]]:
+    def _prompt(self, task: TextTask) -> tuple[str, list[int]]:
         """The parameter that the prompt comes from, and its tokens."""
         match task:
             case Chat():

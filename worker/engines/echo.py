@@ -15,7 +15,7 @@ from shared.cancellation import Cancellable
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, JobCancelled
-from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, Task, Usage
+from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
 from shared.registry import Ability, Card
 from worker.engines import with_prompt
 from worker.engines.stops import StopStrings
@@ -53,10 +53,10 @@ class EchoEngine:
     def trouble(self) -> str:
         return ""
 
-    def continues(self, task: Task) -> bool:
+    def continues(self, task: TextTask) -> bool:
         return self._continues
 
-    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         wakeup = threading.Event()
         execution.on_cancel(wakeup.set)
         match task:
@@ -83,7 +83,7 @@ class EchoEngine:
         yield from with_prompt(pieces, ids) if task.token_ids and not past else pieces
 
     def _pieces(
-        self, task: Task, text: str, read: int, past: Sequence[Delta], wakeup: threading.Event
+        self, task: TextTask, text: str, read: int, past: Sequence[Delta], wakeup: threading.Event
     ) -> Iterator[Event]:
         before = StopStrings(task.sampling.stop).cut(text)
         words = _TOKEN.findall(text if before is None else before)

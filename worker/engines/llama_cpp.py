@@ -14,7 +14,7 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
-from shared.protocol import Chat, Completion, Delta, Event, Prompt, Sampling, Task
+from shared.protocol import Chat, Completion, Delta, Event, Prompt, Sampling, TextTask
 from shared.registry import Ability, Card
 from worker.chat_formats import stops, template
 from worker.engines import with_prompt
@@ -102,10 +102,10 @@ class LlamaCppEngine:
     def host_pid(self) -> int | None:
         return self._host.pid
 
-    def continues(self, task: Task) -> bool:
+    def continues(self, task: TextTask) -> bool:
         return True
 
-    def run(self, task: Task, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+    def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         param, prompt = self._render(task, execution)
         tokens = self._tokens(prompt, execution)
         if not tokens:
@@ -154,7 +154,7 @@ class LlamaCppEngine:
         """Saves and loads what the first slot has read; for an engine with one slot, between two runs."""
         return Sessions(self._server, self._host.directory, self._identity)
 
-    def _render(self, task: Task, execution: Cancellable) -> tuple[str, Prompt]:
+    def _render(self, task: TextTask, execution: Cancellable) -> tuple[str, Prompt]:
         """The parameter that the prompt comes from, and the prompt.
 
         llama.cpp drops the template's BOS here when its tokenizer adds one: there is never a second.

@@ -1,4 +1,4 @@
-"""The pace of the queues: how long a job will wait, and how long it may.
+"""The estimates: how long a waiting job will wait, and when a refused client may come again.
 
 A model's jobs are taken to hold a slot for as long as the last ones of their tier did on average. With how long the
 running ones have been running, that tells when places in the queue come up: no clock of ours, no rate that an idle hour
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from heapq import heapify, heapreplace
 
 from shared import registry
-from shared.errors import InvalidRequest
 from shared.scripts import script
 from shared.store import Outage
 from shared.ticket import Tier
@@ -35,10 +34,6 @@ _WINDOW_MS, _LEAST_MS, _STEP_MS = 600_000, 60_000, 10_000
 moments are that are remembered for it."""
 _MOST_OVERTAKEN = 0.75
 """Whatever comes, jobs that have waited for long get every fourth start."""
-
-HEADER = "x-request-timeout"
-MAX_PATIENCE = 86_400.0
-"""Seconds that a client may have its job wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,7 @@ class _Reading:
         return [_left(self.held[rank], age) for rank, age in self.running]
 
 
-class Pace:
+class Estimator:
     """The outlooks of all models, each read from Redis at most once a second."""
 
     def __init__(self, tickets: Tickets) -> None:
@@ -195,20 +190,3 @@ def _bounded(seconds: float) -> float:
 def _left(held: float, age: float) -> float:
     """How much longer a job will run, that runs since `age`. One that is overdue may run on for long."""
     return max(held - age, age / 4)
-
-
-def patience(text: str | None, usual: float) -> float:
-    """Seconds that a job may wait in the queue, by its request's `HEADER`. Raises InvalidRequest."""
-    if text is None:
-        return usual
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= MAX_PATIENCE:
-        raise InvalidRequest(
-            f"{HEADER}: expected the seconds that the job may wait in the queue, more than 0 and at most"
-            f" {MAX_PATIENCE:g}, but got {text[:64]!r}.",
-            param=HEADER,
-        )
-    return seconds
