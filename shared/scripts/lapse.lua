@@ -85,6 +85,6 @@ for _, queue in ipairs(redis.call('SMEMBERS', 'rq:queues')) do
   if not needed then
     redis.call('SREM', 'rq:queues', queue)
     redis.call('DEL', 'iq:counts:' .. model, 'iq:schedule:' .. model, waiting(model), 'iq:flex:' .. model, 'iq:preempted:' .. model)
-    for _, rank in pairs(RANKS) do redis.call('DEL', turns(model, rank), tags(model, rank)) end
+    for _, rank in pairs(RANKS) do redis.call('DEL', turns(model, rank), tags(model, rank), lines(model, rank)) end
   end
 end

@@ -128,7 +128,7 @@ MUTANTS = (
     Mutant("sweep believes any lease", "sweep", "clamp('iq:leases:', now + lease)", ""),
     Mutant("sweep recovers at once after an outage", "sweep", "if now < hold then return 0 end", ""),
     Mutant("sweep runs a job for ever", "sweep", "tonumber(t[3]) >= most", "tonumber(t[3]) > most + 1000"),
-    Mutant("sweep believes any deadline", "sweep", "if tonumber(page[2][i + 1]) > latest then", "if false then"),
+    Mutant("sweep believes any deadline", "sweep", "if deadline > latest then", "if false then"),
     Mutant("lapse leaves the visitors of the dead", "lapse", "string.sub(other, -#reply) == reply", "false"),
     Mutant("lapse dismisses the visitors of the living", "lapse", "string.sub(other, -#reply) == reply", "true"),
     Mutant("lapse at once after an outage", "lapse", "if now < hold and hold - now <= HOLD then return end", ""),

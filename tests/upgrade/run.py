@@ -27,7 +27,7 @@ from tests.upgrade.fleet import Fleet, Pair
 from tests.upgrade.sides import Side
 from tests.upgrade.witness import Handovers, Witness
 
-SETTINGS = {"log_level": "error", "retention": 900, "grace": 0.2, "slots": 4, "echo_rate": 50, "lease": 2}
+SETTINGS = {"log_level": "warning", "retention": 900, "grace": 0.2, "slots": 4, "echo_rate": 50, "lease": 2}
 KEYS = ("first", "second")
 """The API keys of the clients, whose names are the same."""
 CLIENTS = 28
