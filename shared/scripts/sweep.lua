@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Put right what nobody else will: cancel jobs whose client did not come again, fail jobs that are past their deadline, requeue jobs
--- whose lease has ended, and see that there are as many permits as jobs that wait. It looks at what is due only. Workers and gateways all call it each second, or four
--- times a lease where that is more often; one call in 0.4 s does it.
+-- whose lease has ended, and see that there are as many permits as jobs that wait. It looks at what is due only. Workers and gateways
+-- all call it each second, or four times a lease where that is more often; one call in 0.4 s does it.
 -- When nobody has swept for 3 s, or 0.7 of a lease where that is less (an outage, a jump of the clock), it recovers nothing for one
 -- lease: workers renew first, so that an outage re-runs nothing.
 -- ARGV: model, lease in milliseconds, milliseconds after which a permit in the intermediate list is stuck, most executions of a job
