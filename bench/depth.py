@@ -23,7 +23,7 @@ from typing import Any
 from uuid import uuid4
 
 from bench.machine import describe, spread
-from shared.protocol import Accepted, Chat, Message, Sampling, State
+from shared.protocol import Accepted, Chat, Message, Sampling
 from shared.scripts import text
 from shared.ticket import Attempt
 from shared.tickets import Tickets
@@ -77,7 +77,7 @@ class Queue:
         claimed = self._timed("claim", claim, self._tickets, "", execution)
         self._forget(claimed.job_id)
         self._submit(self._tickets.get(claimed.job_id).owner)
-        append(self._tickets, claimed.job_id, execution, claimed.seq + 1, END, state=State.COMPLETED)
+        append(self._tickets, claimed.job_id, execution, claimed.seq + 1, END)
         due(self._tickets)
         self._timed("sweep", self._tickets.sweep, "m", LEASE)
 

@@ -12,11 +12,12 @@ from typing import Any
 
 from msgspec.msgpack import Encoder
 from redis import Redis, ResponseError
-from rq.utils import now, utcformat
 
+from shared import rq_job
+from shared.addition import Addition
 from shared.codec import encode
 from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, KeyFull, QueueFull
-from shared.protocol import Accepted, Delta, Done, Event, Failed, State
+from shared.protocol import Accepted, State
 from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL
 from shared.scripts import script
 from shared.ticket import NOBODY, ORDINARY, Answer, Attempt, Claim, Sighting, Standing, Ticket
@@ -30,8 +31,6 @@ MOST_RETURNS = 20
 RETURN_SECONDS = 15.0
 """How long a job waits for its client to come again when the gateway of its client has died."""
 
-Addition = tuple[Any, ...]
-"""Events of an execution, packed for `Tickets.append`."""
 _PACKER = Encoder()
 
 
@@ -82,7 +81,7 @@ class Tickets:
         head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, visitor]
         head += [int(attempt.waits), int(attempt.parts), attempt.fingerprint, attempt.number, attempt.idempotency]
         head += [int(again), encode([accepted]), standing.tier, f"{standing.weight:g}", standing.most]
-        outcome, value = self._submit(keys=[], args=head + _rq_fields(model, job_id))
+        outcome, value = self._submit(keys=[], args=head + rq_job.fields(model, job_id))
         match outcome:
             case 0:
                 raise QueueFull(f"{value} requests wait for the model {model!r} already. Please try again later.")
@@ -206,36 +205,6 @@ class Tickets:
         return [name.decode().removeprefix("rq:queue:") for name in queues]
 
 
-def addition(job_id: str, execution: str, *, first: int, events: Sequence[Event], state: State | None) -> Addition:
-    """Events numbered from `first`; `state` is final if the last one ends the job. See append.lua.
-
-    Raises whatever an event raises that cannot be written.
-    """
-    tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
-    packed = (job_id, execution, first, len(events), encode(events).decode(), tokens)
-    return (*packed, state, _ending(events[-1])) if state else packed
-
-
-def _ending(last: Event) -> dict[str, Any]:
-    """What the end of a job leaves in the counts, and in the list of failures."""
-    match last:
-        case Done(usage=usage):
-            counted = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
-            return {"usage": counted}
-        case Failed():
-            return {"code": last.code, "message": last.message}
-    raise TypeError(f"a job does not end with {type(last).__name__}")
-
-
 def sweep_pause(lease_ms: int) -> float:
     """Seconds between two sweeps; see sweep.lua."""
     return min(1.0, lease_ms / 4000)
-
-
-def _rq_fields(model: str, job_id: str) -> list[str | int]:
-    # RQ's tools show the job by this hash. It is not what runs: the worker reads the ticket and calls `worker.run`
-    # itself, so a hash that somebody else put there can name any function without it ever being imported.
-    # Nothing in it is longer than 64 bytes, for beyond that Redis needs three times the memory for the hash.
-    fields: dict[str, str | int] = {"origin": model, "description": job_id, "status": "queued", "timeout": -1}
-    fields |= {"data": '["worker.run.run",null,[],{}]', "created_at": utcformat(now())}
-    return [part for field in fields.items() for part in field]

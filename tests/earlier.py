@@ -9,12 +9,14 @@ from typing import Any
 
 from redis import Redis, ResponseError
 
+from shared import rq_job
+from shared.addition import Addition
 from shared.codec import encode
 from shared.errors import QueueFull
 from shared.protocol import Accepted
 from shared.scripts import script
 from shared.ticket import NOBODY, ORDINARY, Answer, Attempt, Claim, Standing
-from shared.tickets import Addition, Tickets, _rq_fields
+from shared.tickets import Tickets
 
 SCRIPTS = Path(__file__).parent / "fixtures" / "v0.1.0"
 CARD = {"name": "old", "model": "m", "host": "h", "pid": 1, "since": 1, "version": "0.1.0"}
@@ -47,7 +49,7 @@ class Earlier(Tickets):
         head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, visitor or job_id]
         head += [int(attempt.waits), int(attempt.parts), attempt.fingerprint, attempt.number, attempt.idempotency]
         head += [int(again), encode([accepted])]
-        outcome, value = self._submit(keys=[], args=head + _rq_fields(model, job_id))
+        outcome, value = self._submit(keys=[], args=head + rq_job.fields(model, job_id))
         if outcome == 0:
             raise QueueFull(f"{value} requests wait")
         return job_id if outcome == 1 else str(value.decode())

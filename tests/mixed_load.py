@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from gateway.estimate import Estimator
 from shared import scripts
-from shared.protocol import Accepted, Completion, Done, Sampling, State, Usage
+from shared.protocol import Accepted, Completion, Done, Sampling, Usage
 from shared.ticket import Answer, Standing, Tier
 from shared.tickets import Tickets
 from tests.transitions import append
@@ -159,7 +159,7 @@ class Replay:
     def _end(self) -> None:
         for job_id in [job_id for job_id, (end, _, _) in self._running.items() if end <= self.now]:
             _, execution, _ = self._running.pop(job_id)
-            append(self.tickets, job_id, execution, 1, Done(Usage(1, 1)), state=State.COMPLETED, model=_MODEL)
+            append(self.tickets, job_id, execution, 1, Done(Usage(1, 1)), model=_MODEL)
 
     def _hand_back(self) -> None:
         pairs = [(job_id, execution) for job_id, (_, execution, _) in self._running.items()]

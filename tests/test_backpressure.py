@@ -206,7 +206,7 @@ def start(tickets: Tickets, job_id: str, ago: float) -> bool:
 
 def end(tickets: Tickets, job_id: str, state: State = State.COMPLETED) -> None:
     event = END if state is State.COMPLETED else Failed("engine_error", "It failed.")
-    append(tickets, job_id, f"x-{job_id}", 1, event, state=state)
+    append(tickets, job_id, f"x-{job_id}", 1, event)
 
 
 def waits(tickets: Tickets, *positions: int) -> list[float | None]:

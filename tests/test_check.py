@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from shared.audit import audit
-from shared.protocol import State
 from shared.ticket import Attempt
 from shared.tickets import Tickets
 from tests.calls import CHATS, chat, post_later
@@ -25,7 +24,7 @@ def tickets(valkey: Stack) -> Tickets:
     valkey.redis.flushall()
     tickets = Tickets(valkey.redis)
     start(tickets, "done", "e1")
-    append(tickets, "done", "e1", 1, END, state=State.COMPLETED)
+    append(tickets, "done", "e1", 1, END)
     start(tickets, "runs", "e2")
     submit(tickets, "waits")
     return tickets

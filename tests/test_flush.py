@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 from redis import ResponseError
 
+from shared.addition import addition
 from shared.codec import encode
 from shared.protocol import Delta, Done, Event, State, Usage
 from shared.ticket import Answer
-from shared.tickets import Tickets, addition
+from shared.tickets import Tickets
 from tests.calls import CHATS, chat, post_later
 from tests.record import read
 from tests.stack import Stack, wait_for
@@ -32,7 +33,7 @@ def running(tickets: Tickets, job_id: str, reply: str) -> None:
 
 
 def piece(job_id: str, first: int, *events: Event, state: State | None = None) -> Any:
-    return addition(job_id, f"x{job_id}", first=first, events=events, state=state)
+    return addition(job_id, f"x{job_id}", first=first, events=events)
 
 
 def test_each_execution_gets_its_own_answer(tickets: Tickets) -> None:
@@ -43,7 +44,7 @@ def test_each_execution_gets_its_own_answer(tickets: Tickets) -> None:
     answers = tickets.append(
         "m",
         [
-            piece("a", 1, Delta("one", (1,)), END, state=State.COMPLETED),
+            piece("a", 1, Delta("one", (1,)), END),
             piece("b", 1, Delta("one")),
             piece("c", 1, Delta("one"), Delta("two")),
             piece("d", 5, Delta("late")),
@@ -96,7 +97,7 @@ def test_a_gateway_gets_one_entry_and_an_older_one_gets_one_a_job(tickets: Ticke
 def test_a_reply_stream_that_cannot_be_written_costs_nobody_an_event(tickets: Tickets) -> None:
     tickets.client.set(OURS, "no stream")
     running(tickets, "a", OURS)
-    assert append(tickets, "a", "xa", 1, Delta("one"), END, state=State.COMPLETED) == (Answer.OK, 2)
+    assert append(tickets, "a", "xa", 1, Delta("one"), END) == (Answer.OK, 2)
     assert read(tickets.client, "a").events == [Delta("one"), END]
 
 

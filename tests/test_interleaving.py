@@ -89,15 +89,14 @@ class Mixture:
         execution = self.random.choice(self.held)
         ends = self.random.random() < 0.3
         events = (Delta("w"), END) if ends else (Delta("w"),)
-        state = State.COMPLETED if ends else None
-        answer, _ = append(execution.side, execution.job, execution.id, execution.seq + 1, *events, state=state)
+        answer, _ = append(execution.side, execution.job, execution.id, execution.seq + 1, *events)
         assert answer in (Answer.OK, Answer.CANCELLED, Answer.PREEMPTED)
         execution.seq += len(events)
         if ends:
             self.held.remove(execution)
         elif answer == Answer.CANCELLED:
             failed = Failed("cancelled", "It was.")
-            append(execution.side, execution.job, execution.id, execution.seq + 1, failed, state=State.CANCELLED)
+            append(execution.side, execution.job, execution.id, execution.seq + 1, failed)
             self.held.remove(execution)
         elif answer == Answer.PREEMPTED:
             self.seen["asked back"] += 1

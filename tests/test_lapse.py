@@ -105,12 +105,12 @@ def test_with_a_model_its_keys_go_once_its_jobs_have_ended(tickets: Tickets) -> 
         submit(tickets, job_id)
         dequeue(tickets)
         claim(tickets, job_id, job_id)
-    append(tickets, "a", "a", 1, END, state=State.COMPLETED)
+    append(tickets, "a", "a", 1, END)
     bury(tickets, Kind.MODELS, "m")
     lapse(tickets)
     assert registry.models(tickets.client) == {}
     assert {"rq:queues", "iq:counts:m", "iq:leases:m"} <= left(tickets)
-    append(tickets, "b", "b", 1, END, state=State.COMPLETED)
+    append(tickets, "b", "b", 1, END)
     lapse(tickets)
     ending = {key for key in left(tickets) if tickets.client.ttl(key) > 0}
     assert left(tickets) - ending == {"iq:live:workers", "iq:card:workers:w", "iq:slots:m"}

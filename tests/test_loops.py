@@ -12,7 +12,7 @@ import pytest
 
 from shared import registry
 from shared.loops import Loop, Loops
-from shared.protocol import Accepted, Completion, Delta, Done, Failed, Sampling, State, Usage
+from shared.protocol import Accepted, Completion, Delta, Done, Failed, Sampling, Usage
 from shared.tickets import Tickets
 from tests.calls import CHATS, chat, post_later
 from tests.commands import inferq
@@ -150,7 +150,7 @@ def test_an_event_that_cannot_be_written_fails_its_job_alone(empty: Stack) -> No
     good, bad = executions
     publisher.publish(bad, Delta("\ud800"))
     publisher.publish(good, Delta("fine"))
-    publisher.publish(good, Done(Usage(1, 1)), State.COMPLETED)
+    publisher.publish(good, Done(Usage(1, 1)))
     wait_for(lambda: empty.state("good") == "completed" and empty.state("bad") == "failed", "both ends")
     publisher.publish(bad, Delta("too late"))
     assert bad.cancelled

@@ -10,7 +10,7 @@ from shared import streams
 from shared.audit import audit
 from shared.codec import encode
 from shared.errors import KeyFull, QueueFull
-from shared.protocol import Delta, Failed, State
+from shared.protocol import Delta, Failed
 from shared.registry import Kind
 from shared.ticket import Answer, Attempt, Sighting, Standing, Tier
 from shared.tickets import Tickets
@@ -43,7 +43,7 @@ def run(tickets: Tickets, execution: str = "x") -> str:
     """Claim the next job, and end it; its id."""
     got = claim(tickets, dequeue(tickets), execution)
     assert got is not None
-    assert append(tickets, got.job_id, execution, got.seq + 1, END, state=State.COMPLETED)[0] == Answer.OK
+    assert append(tickets, got.job_id, execution, got.seq + 1, END)[0] == Answer.OK
     return got.job_id
 
 
@@ -132,7 +132,7 @@ def test_streams_are_begun_when_an_earlier_version_comes(tickets: Tickets) -> No
     assert all(tickets.client.exists(f"iq:events:{job_id}") for job_id in ("waits", "follows", "runs"))
     got = claim(old, "waits", "x")
     assert got is not None
-    assert append(old, "waits", "x", 1, END, state=State.COMPLETED)[0] == Answer.OK
+    assert append(old, "waits", "x", 1, END)[0] == Answer.OK
     assert run(old, "z") == "runs"
     leave_alone(tickets, old)
     assert_clean(tickets)

@@ -42,7 +42,7 @@ def test_a_job_is_started_over_as_if_nothing_had_been_sent(tickets: Tickets) -> 
     again = claim(tickets, "a", "y")
     assert again is not None
     assert (again.seq, again.tries) == (3, 2)
-    assert append(tickets, "a", "y", 4, Delta("one"), END, state=State.COMPLETED) == (Answer.OK, 5)
+    assert append(tickets, "a", "y", 4, Delta("one"), END) == (Answer.OK, 5)
 
 
 def test_what_somebody_reads_is_not_started_over(tickets: Tickets) -> None:
@@ -52,7 +52,7 @@ def test_what_somebody_reads_is_not_started_over(tickets: Tickets) -> None:
     append(tickets, "a", "x", 1, Delta("one"))
     assert not tickets.restart("m", "a", "x")
     assert read(tickets.client, "a").events == [Delta("one")]
-    assert append(tickets, "a", "x", 2, END, state=State.COMPLETED) == (Answer.OK, 2)
+    assert append(tickets, "a", "x", 2, END) == (Answer.OK, 2)
 
 
 def test_a_cancelled_job_is_ended_instead_of_started_over(tickets: Tickets) -> None:
@@ -142,7 +142,7 @@ def test_an_append_after_the_end_by_another_is_no_resend(tickets: Tickets) -> No
     tickets.cancel("a")
     tickets.client.zadd("iq:leases:m", {"a": 1})
     sweep(tickets)  # ends it with its event number 2
-    assert append(tickets, "a", "x", 2, END, state=State.COMPLETED) == (Answer.FENCED, 2)
+    assert append(tickets, "a", "x", 2, END) == (Answer.FENCED, 2)
     assert tickets.get("a").state is State.CANCELLED
     assert read(tickets.client, "a").events == [Delta("one"), Failed("cancelled", "The job was cancelled.")]
 
@@ -152,7 +152,7 @@ def test_a_comparison_tells_what_differs_and_makes_clients_known_again(tickets: 
     for job_id in ("a", "b", "c"):
         start(tickets, job_id, f"x{job_id}")
         append(tickets, job_id, f"x{job_id}", 1, Delta("one"))
-    append(tickets, "c", "xc", 2, END, state=State.COMPLETED)
+    append(tickets, "c", "xc", 2, END)
     seen = [
         Sighting("a", 1, "xa", "va", parts=True),
         Sighting("b", 1, "another", "vb"),

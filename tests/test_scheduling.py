@@ -13,7 +13,7 @@ import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from shared.protocol import Done, State
+from shared.protocol import Done
 from shared.ticket import Standing, Tier
 from shared.tickets import Tickets
 from tests.answers import text
@@ -35,7 +35,7 @@ def serve(tickets: Tickets, seconds: float | None = None) -> str:
     assert claimed
     if seconds is not None:
         tickets.client.hincrby(f"iq:job:{claimed.job_id}", "started", -int(seconds * 1000))
-        append(tickets, claimed.job_id, execution, claimed.seq + 1, END, state=State.COMPLETED)
+        append(tickets, claimed.job_id, execution, claimed.seq + 1, END)
     return claimed.job_id
 
 

@@ -27,7 +27,7 @@ def test_a_job_from_submit_to_its_end(tickets: Tickets) -> None:
     assert got is not None
     assert (got.seq, got.tries, got.accepted) == (0, 1, encode([ACCEPTED]))
     assert append(tickets, "a", "x", 1, Progress(0, 4), Delta("hi", (5,))) == (Answer.OK, 2)
-    assert append(tickets, "a", "x", 3, Delta(finish_reason="stop"), END, state=State.COMPLETED) == (Answer.OK, 4)
+    assert append(tickets, "a", "x", 3, Delta(finish_reason="stop"), END) == (Answer.OK, 4)
     assert tickets.get("a").state is State.COMPLETED
     record = read(tickets.client, "a")
     assert record.accepted == ACCEPTED
@@ -37,7 +37,7 @@ def test_a_job_from_submit_to_its_end(tickets: Tickets) -> None:
 def test_final_jobs_have_a_time_to_live_and_others_have_none(tickets: Tickets) -> None:
     start(tickets, "a", "x")
     assert tickets.client.ttl("iq:job:a") == tickets.client.ttl("iq:task:a") == -1
-    append(tickets, "a", "x", 1, END, state=State.COMPLETED)
+    append(tickets, "a", "x", 1, END)
     assert 0 < tickets.client.ttl("iq:job:a") <= 60
     assert 0 < tickets.client.ttl("iq:events:a") <= 60
     left = {key for key in tickets.client.scan_iter() if tickets.client.ttl(key) == -1}
@@ -91,7 +91,7 @@ def test_a_resent_append_is_stored_once(tickets: Tickets) -> None:
 def test_a_resent_end_is_stored_once(tickets: Tickets) -> None:
     start(tickets, "a", "x")
     for _ in range(2):
-        assert append(tickets, "a", "x", 1, END, state=State.COMPLETED) == (Answer.OK, 1)
+        assert append(tickets, "a", "x", 1, END) == (Answer.OK, 1)
     assert read(tickets.client, "a").events == [END]
 
 
@@ -116,7 +116,7 @@ def test_a_lost_worker_gives_its_jobs_back_in_order_and_is_fenced(tickets: Ticke
     again = claim(tickets, "a", "z")
     assert again is not None
     assert again.tries == 2
-    assert append(tickets, "a", "x", 1, END, state=State.COMPLETED)[0] == Answer.FENCED
+    assert append(tickets, "a", "x", 1, END)[0] == Answer.FENCED
     assert append(tickets, "a", "z", 1, Delta("mine")) == (Answer.OK, 1)
 
 
@@ -215,7 +215,7 @@ def test_cancelling_a_running_job_tells_its_worker(tickets: Tickets) -> None:
     assert append(tickets, "a", "x", 1, Delta("hi")) == (Answer.CANCELLED, 1)
     assert tickets.renew("m", LEASE, [("a", "x")]) == [Answer.CANCELLED]
     failed = Failed("cancelled", "The job was cancelled.")
-    append(tickets, "a", "x", 2, failed, state=State.CANCELLED)
+    append(tickets, "a", "x", 2, failed)
     assert tickets.get("a").state is State.CANCELLED
 
 
@@ -253,7 +253,7 @@ def test_out_of_memory_refuses_new_jobs_and_lets_running_ones_end(tickets: Ticke
     try:
         with pytest.raises(OutOfMemoryError):
             submit(tickets, "b")
-        assert append(tickets, "a", "x", 1, Delta("hi"), END, state=State.COMPLETED) == (Answer.OK, 2)
+        assert append(tickets, "a", "x", 1, Delta("hi"), END) == (Answer.OK, 2)
     finally:
         tickets.client.config_set("maxmemory", "0")
     assert tickets.get("a").state is State.COMPLETED

@@ -7,9 +7,10 @@ from typing import Any
 from msgspec.structs import replace
 from redis import ResponseError
 
+from shared.addition import addition
 from shared.protocol import Accepted, Completion, Done, Event, Sampling, State, Usage
 from shared.ticket import NOBODY, ORDINARY, Attempt, Claim, Standing
-from shared.tickets import Tickets, addition
+from shared.tickets import Tickets
 
 ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1, owner="o")
 END = Done(Usage(4, 1))
@@ -56,7 +57,7 @@ def append(
     state: State | None = None,
     model: str = "m",
 ) -> tuple[int, int]:
-    [answer] = tickets.append(model, [addition(job_id, execution, first=first, events=events, state=state)])
+    [answer] = tickets.append(model, [addition(job_id, execution, first=first, events=events)])
     assert not isinstance(answer, ResponseError), answer
     return answer
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from shared.codec import decode_accepted
 from shared.errors import InferqError
-from shared.protocol import Accepted, Delta, Done, Event, Failed, State
+from shared.protocol import Accepted, Delta, Done, Event, Failed, State, final_state
 from shared.ticket import Claim
 
 _MOST = 256
@@ -118,26 +118,25 @@ class Execution:
         """Its last event is stored."""
         self._on_over(self)
 
-    def add(self, event: Event, state: State | None) -> bool:
-        """Keep an event to be sent; `state` makes it the last one. True if it is the first, or the first text."""
+    def add(self, event: Event) -> bool:
+        """Keep an event to be sent. True if it is the first, the first text, or the last one."""
         with self._lock:
             if self._state is not None:
                 return False  # it was spoiled
             first = not self._events or (isinstance(event, Delta) and not self._answered)
             self._answered = self._answered or isinstance(event, Delta)
             self._events.append(event)
-            self._state = state
-            return first
+            self._state = final_state(event)
+            return first or self._state is not None
 
-    def unsent(self) -> tuple[list[Event], State | None]:
-        """The next events that Redis does not have yet, and the final state if they reach to the end.
+    def unsent(self) -> list[Event]:
+        """The next events that Redis does not have yet.
 
         Sent events are kept too: a server that lost its tail in a failover asks for them again.
         """
         with self._lock:
             first = self.stored - self.before
-            events = self._events[first : first + _MOST]
-            return events, self._state if first + len(events) == len(self._events) else None
+            return self._events[first : first + _MOST]
 
     def spoil(self, error: InferqError) -> bool:
         """What is unsent cannot be sent: the job fails instead. False when that cannot be sent either."""

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from shared import streams
 from shared.errors import JobCancelled
-from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, State, TextTask
+from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, TextTask
 from shared.tickets import Tickets
 from worker.choices import Candidate, Diverged, best, chooses_best, pass_over, restore, split, sum_up
 from worker.engines import UNTOLD, Engine
@@ -26,7 +26,7 @@ class GenerationRunner(Runner[Candidate]):
         engine: Engine,
         quarantine: Quarantine,
         execution: Execution,
-        publish: Callable[[Execution, Event, State | None], None],
+        publish: Callable[[Execution, Event], None],
         tickets: Tickets,
     ) -> None:
         super().__init__(engine, quarantine, execution, publish, tickets)

@@ -15,12 +15,13 @@ from functools import cached_property
 
 from redis import Redis, ResponseError
 
+from shared.addition import Addition, addition
 from shared.errors import InferqError
 from shared.loops import Loops
-from shared.protocol import Event, State
+from shared.protocol import Event
 from shared.store import Line
 from shared.ticket import Answer
-from shared.tickets import Addition, Tickets, addition
+from shared.tickets import Tickets
 from worker.execution import Execution
 
 log = logging.getLogger(__name__)
@@ -52,10 +53,9 @@ class Publisher:
     def _tickets(self) -> Tickets:
         return Tickets(Line(self._client))
 
-    def publish(self, execution: Execution, event: Event, state: State | None = None) -> None:
-        """Send an event; `state` marks the last one."""
-        first = execution.add(event, state)
-        urgent = first or state is not None
+    def publish(self, execution: Execution, event: Event) -> None:
+        """Send an event."""
+        urgent = execution.add(event)
         with self._changed:
             first_waiting = not self._waiting
             self._waiting[execution.id] = self._running[execution.id] = execution
@@ -127,8 +127,7 @@ class Publisher:
             return self._pack(e)
 
     def _pack(self, e: Execution) -> Addition:
-        events, state = e.unsent()
-        return addition(e.job_id, e.id, first=e.stored + 1, events=events, state=state)
+        return addition(e.job_id, e.id, first=e.stored + 1, events=e.unsent())
 
     def _note(self, e: Execution, answer: tuple[Answer, int] | ResponseError) -> bool:
         """Take in the answer to an append; False when something is left to be sent."""

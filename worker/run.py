@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from shared import logs
 from shared.errors import HostDied, HostUnavailable, InferqError
-from shared.protocol import Done, Event, Failed, State, final_state
+from shared.protocol import Done, Event, Failed
 from shared.store import Outage
 from shared.tickets import Tickets
 from worker.choices import Diverged
@@ -41,7 +41,7 @@ class Runner(ABC, Generic[Part]):
         engine: Engine,
         quarantine: Quarantine,
         execution: Execution,
-        publish: Callable[[Execution, Event, State | None], None],
+        publish: Callable[[Execution, Event], None],
         tickets: Tickets,
     ) -> None:
         self.execution = execution
@@ -119,7 +119,7 @@ class Runner(ABC, Generic[Part]):
         return self.execution.cancelled
 
     def _tell(self, event: Event) -> None:
-        self._publish(self.execution, event, final_state(event))
+        self._publish(self.execution, event)
 
     def _fail(self, error: InferqError) -> None:
         with self._lock:

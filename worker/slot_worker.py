@@ -26,7 +26,7 @@ from shared import registry
 from shared.config import Config
 from shared.errors import InferqError, NotUnderstood
 from shared.loops import Loops
-from shared.protocol import Failed, State
+from shared.protocol import Failed
 from shared.store import Outage
 from shared.tickets import Tickets
 from worker.engines import Engine
@@ -143,7 +143,7 @@ class SlotWorker(PatientWorker):
             log.exception("the job failed before it was begun", extra=execution.names)
             execution.cancel()
             error = InferqError("The worker failed unexpectedly.")
-            self._publisher.publish(execution, Failed(error.code, error.message), State.FAILED)
+            self._publisher.publish(execution, Failed(error.code, error.message))
             return
         run.work()
 

@@ -10,12 +10,13 @@ from redis import Redis, ResponseError
 
 import shared.scripts
 from shared import registry
+from shared.addition import addition
 from shared.errors import InferqError
 from shared.protocol import Accepted, State
 from shared.registry import GATEWAY_TTL, GatewayProcess, Kind, Worker
 from shared.scripts import COMMON, script
 from shared.ticket import Answer, Attempt, Claim, Sighting
-from shared.tickets import Tickets, addition
+from shared.tickets import Tickets
 from tests.model.job import Addition
 from tests.model.picture import CLOCK
 from tests.model.schedule import MOST_PREEMPTIONS
@@ -70,9 +71,7 @@ class Real:
 
     def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | None]:
         packed = [
-            addition(a.job_id, a.execution, first=a.first, events=a.events, state=a.state)
-            if a.events
-            else (a.job_id, a.execution)
+            addition(a.job_id, a.execution, first=a.first, events=a.events) if a.events else (a.job_id, a.execution)
             for a in additions
         ]
         answers = self.tickets.append(model, packed)
