@@ -27,6 +27,7 @@ from shared import registry, streams
 from shared.codec import decode
 from shared.config import ConfigError
 from shared.errors import InferqError, WorkerLost
+from shared.keys import Key
 from shared.loops import Loops
 from shared.registry import GATEWAY_TTL, HEARTBEAT, GatewayProcess
 from shared.scripts import script
@@ -49,7 +50,7 @@ class Replies:
 
     def __init__(self, client: Redis, loops: Loops, lease: float) -> None:
         """`lease` is in seconds; it has to be that of all who share this Redis."""
-        self.stream = f"iq:reply:2:{uuid4().hex}"
+        self.stream = f"{Key.REPLY}{uuid4().hex}"
         self._client = client
         self._loops = loops
         self._lease_ms = int(lease * 1000)

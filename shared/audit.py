@@ -1,6 +1,6 @@
 """The books of Redis: is every job in one state and listed where that says, and has every key an owner or an end?
 
-The keys are described in scripts/_keys.lua, registry.py and census.py; scripts/audit.lua judges the jobs.
+The keys are described in keys.py; scripts/audit.lua judges the jobs.
 """
 
 from __future__ import annotations
@@ -13,32 +13,39 @@ from typing import Any
 from redis import Redis
 
 from shared import registry
+from shared.keys import Key
 from shared.registry import Kind
 from shared.scripts import script
 from shared.version import VERSION
 
-_SETS = ("iq:deadlines:{}", "iq:leases:{}", "iq:lingering:{}", "iq:limbo:{}", "rq:wip:{}")
+_SETS = (f"{Key.DEADLINES}{{}}", f"{Key.LEASES}{{}}", f"{Key.LINGERING}{{}}", f"{Key.LIMBO}{{}}", f"{Key.RQ_WIP}{{}}")
 """Where the jobs of a model are listed; members of the last one are `<job>:<execution>`."""
 _OF_MODELS = (
-    *(*_SETS, "rq:queue:{}", "rq:queue:{}:intermediate", "iq:sweep:{}", "iq:counts:{}", "rq:workers:{}"),
-    *("iq:waiting:{}", "iq:schedule:{}", "iq:flex:{}", "iq:preempted:{}", "iq:slots:{}"),
-    *(f"iq:{kind}:{{}}:{rank}" for kind in ("turns", "tags", "lines") for rank in (1, 2, 3)),
+    *(
+        *_SETS,
+        f"{Key.RQ_QUEUE}{{}}",
+        f"{Key.RQ_QUEUE}{{}}:intermediate",
+        f"{Key.SWEEP}{{}}",
+        f"{Key.COUNTS}{{}}",
+        f"{Key.RQ_WORKERS}:{{}}",
+    ),
+    *(f"{Key.WAITING}{{}}", f"{Key.SCHEDULE}{{}}", f"{Key.FLEX}{{}}", f"{Key.PREEMPTED}{{}}", f"{Key.SLOTS}{{}}"),
+    *(f"{key}{{}}:{rank}" for key in (Key.TURNS, Key.TAGS, Key.LINES) for rank in (1, 2, 3)),
 )
 _SINGLE = (
-    "iq:failures",
-    "iq:weights",
-    "iq:written",
-    "iq:lapse",
-    "iq:lease",
-    *(f"iq:live:{kind}" for kind in Kind),
-    "rq:queues",
-    "rq:workers",
+    Key.FAILURES,
+    Key.WEIGHTS,
+    Key.WRITTEN,
+    Key.LAPSE,
+    Key.LEASE,
+    *(f"{Key.LIVE}{kind}" for kind in Kind),
+    Key.RQ_QUEUES,
+    Key.RQ_WORKERS,
 )
-_OF_JOBS = ("iq:job:", "iq:task:", "iq:events:", "rq:job:")
-_OWNED = "iq:owned:"
+_OF_JOBS = (Key.JOB, Key.TASK, Key.EVENTS, Key.RQ_JOB)
 _KINDS = (
-    *("rq:", *_SINGLE, *_OF_JOBS, "iq:reply:", "iq:orphans:", "iq:idempotency:", _OWNED, "iq:exec:"),
-    *(f"iq:card:{kind}:" for kind in Kind),
+    *("rq:", *_SINGLE, *_OF_JOBS, "iq:reply:", Key.ORPHANS, Key.IDEMPOTENCY, Key.OWNED, Key.EXEC),
+    *(f"{Key.CARD}{kind}:" for kind in Kind),
     *(key.format("") for key in _OF_MODELS),
 )
 """How the keys begin that this version writes."""
@@ -80,22 +87,24 @@ def audit(client: Redis, pause: float = 1.5) -> Audit:
 
 def _look(client: Redis) -> Audit:
     keys = {key.decode(errors="replace") for kind in ("iq:*", "rq:*") for key in client.scan_iter(kind, count=1000)}
-    queues: Any = client.smembers("rq:queues")
-    models = {queue.decode().removeprefix("rq:queue:") for queue in queues}  # that were ever asked for
-    models |= {key.removeprefix("rq:workers:") for key in keys if key.startswith("rq:workers:")}  # or served
-    settled = not client.hexists("iq:lapse", "tidy")  # else version 0.1.0 has left what is not cleared yet
+    queues: Any = client.smembers(Key.RQ_QUEUES)
+    models = {queue.decode().removeprefix(Key.RQ_QUEUE) for queue in queues}  # that were ever asked for
+    models |= {
+        key.removeprefix(f"{Key.RQ_WORKERS}:") for key in keys if key.startswith(f"{Key.RQ_WORKERS}:")
+    }  # or served
+    settled = not client.hexists(Key.LAPSE, "tidy")  # else version 0.1.0 has left what is not cleared yet
     if not settled:
-        models |= {key.removeprefix("iq:schedule:") for key in keys if key.startswith("iq:schedule:")}
+        models |= {key.removeprefix(Key.SCHEDULE) for key in keys if key.startswith(Key.SCHEDULE)}
     jobs = {model: _listed(client, model) for model in models}
     _sort_in(client, {key.removeprefix(kind) for key in keys for kind in _OF_JOBS if key.startswith(kind)}, jobs)
     owned = {*_SINGLE, *(key.format(model) for key in _OF_MODELS for model in models), *_of_the_living(client)}
-    strangers = sorted(key for key in keys - owned if not key.startswith((*_OF_JOBS, _OWNED)))
+    strangers = sorted(key for key in keys - owned if not key.startswith((*_OF_JOBS, Key.OWNED)))
     if _others_live(client):  # who know what belongs to whom among keys of kinds that this version does not write
         strangers = [key for key in strangers if key.startswith(_KINDS)]
-    lists = sorted(key for key in keys if key.startswith(_OWNED)) if settled else []
+    lists = sorted(key for key in keys if key.startswith(Key.OWNED)) if settled else []
     findings = [*_judged(client, jobs), *_without_end(client, strangers), *_of_nobody(client, lists)]
     findings += [finding for model in models for finding in _misplaced(client, model)]
-    return Audit(len(keys), sum(key.startswith("iq:job:") for key in keys), findings)
+    return Audit(len(keys), sum(key.startswith(Key.JOB) for key in keys), findings)
 
 
 def _others_live(client: Redis) -> bool:
@@ -107,9 +116,9 @@ def _others_live(client: Redis) -> bool:
 def _of_the_living(client: Redis) -> Iterator[str]:
     """The keys of gateways, workers and models that live, or are found to have lapsed soon."""
     for kind in Kind:
-        names: Any = client.zrange(f"iq:live:{kind}", 0, -1)
+        names: Any = client.zrange(f"{Key.LIVE}{kind}", 0, -1)
         for name in names:
-            yield f"iq:card:{kind}:{name.decode(errors='replace')}"
+            yield f"{Key.CARD}{kind}:{name.decode(errors='replace')}"
             if kind is Kind.GATEWAYS:
                 yield f"{name.decode(errors='replace')}:jobs"
 
@@ -131,7 +140,7 @@ def _sort_in(client: Redis, ids: set[str], jobs: dict[str, set[str]]) -> None:
     for chunk in _chunks(sorted(ids)):
         with client.pipeline(transaction=False) as pipe:
             for job_id in chunk:
-                pipe.hget(f"iq:job:{job_id}", "model")
+                pipe.hget(f"{Key.JOB}{job_id}", "model")
             for job_id, model in zip(chunk, pipe.execute(), strict=True):
                 jobs.setdefault(model.decode() if model else "", set()).add(job_id)
 
@@ -160,7 +169,7 @@ def _of_nobody(client: Redis, lists: list[str]) -> Iterator[Finding]:
         for chunk in _chunks(sorted(member.decode(errors="replace") for member in members)):
             with client.pipeline(transaction=False) as pipe:
                 for job_id in chunk:
-                    pipe.hget(f"iq:job:{job_id}", "state")
+                    pipe.hget(f"{Key.JOB}{job_id}", "state")
                 for job_id, state in zip(chunk, pipe.execute(), strict=True):
                     if state not in (b"queued", b"in_progress"):
                         yield Finding(job_id, f"neither waits nor runs, and is listed in {key}")
@@ -168,12 +177,12 @@ def _of_nobody(client: Redis, lists: list[str]) -> Iterator[Finding]:
 
 def _misplaced(client: Redis, model: str) -> Iterator[Finding]:
     """Places in the queue that their jobs do not know."""
-    found: Any = client.zrange(f"iq:waiting:{model}", 0, -1)
+    found: Any = client.zrange(f"{Key.WAITING}{model}", 0, -1)
     for chunk in _chunks([place.decode(errors="replace") for place in found]):
         ids = [place.split(":", 3)[-1] for place in chunk]
         with client.pipeline(transaction=False) as pipe:
             for job_id in ids:
-                pipe.hget(f"iq:job:{job_id}", "place")
+                pipe.hget(f"{Key.JOB}{job_id}", "place")
             for job_id, place, known in zip(ids, chunk, pipe.execute(), strict=True):
                 if known is None or known.decode(errors="replace") != place:
                     yield Finding(job_id, f"does not know its place {place} in the queue")

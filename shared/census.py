@@ -12,6 +12,7 @@ from typing import Any
 
 from redis import Redis
 
+from shared.keys import Key
 from shared.ticket import Tier
 
 BOUNDS = tuple(2**k / 1000 for k in range(21))
@@ -60,8 +61,8 @@ class Failure:
 
 def models(client: Redis) -> set[str]:
     """The models that jobs were ever submitted for."""
-    queues: Any = client.smembers("rq:queues")
-    return {name.decode().removeprefix("rq:queue:") for name in queues}
+    queues: Any = client.smembers(Key.RQ_QUEUES)
+    return {name.decode().removeprefix(Key.RQ_QUEUE) for name in queues}
 
 
 def numbers(client: Redis, models: Iterable[str]) -> dict[str, Numbers]:
@@ -70,10 +71,10 @@ def numbers(client: Redis, models: Iterable[str]) -> dict[str, Numbers]:
     with client.pipeline(transaction=False) as pipe:
         for name in names:
             for rank, _ in enumerate(Tier, 1):
-                pipe.zlexcount(f"iq:waiting:{name}", f"[{rank}:", f"({rank};")
-            pipe.zcard(f"iq:deadlines:{name}")
-            pipe.zcard(f"iq:leases:{name}")
-            pipe.hgetall(f"iq:counts:{name}")
+                pipe.zlexcount(f"{Key.WAITING}{name}", f"[{rank}:", f"({rank};")
+            pipe.zcard(f"{Key.DEADLINES}{name}")
+            pipe.zcard(f"{Key.LEASES}{name}")
+            pipe.hgetall(f"{Key.COUNTS}{name}")
         answers = pipe.execute()
     each = len(Tier) + 3
     return {name: _numbers(*answers[each * i : each * (i + 1)]) for i, name in enumerate(names)}
@@ -100,17 +101,17 @@ def busy(client: Redis, models: Iterable[str]) -> dict[str, int]:
     """How many jobs each worker computes, by its name."""
     with client.pipeline(transaction=False) as pipe:
         for name in models:
-            pipe.zrange(f"iq:leases:{name}", 0, -1)
+            pipe.zrange(f"{Key.LEASES}{name}", 0, -1)
         running = [job.decode() for jobs in pipe.execute() for job in jobs]
         for job in running:
-            pipe.hget(f"iq:job:{job}", "worker")
+            pipe.hget(f"{Key.JOB}{job}", "worker")
         names = [name.decode() for name in pipe.execute() if name]
     return {name: names.count(name) for name in names}
 
 
 def failures(client: Redis, most: int) -> list[Failure]:
     """The last failed jobs, the latest first."""
-    entries: Any = client.xrevrange("iq:failures", count=most)
+    entries: Any = client.xrevrange(Key.FAILURES, count=most)
     return [
         Failure(
             int(entry_id.partition(b"-")[0]) / 1000,

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from shared.config import PREFIX, ConfigError
+from shared.keys import Key
 
 if TYPE_CHECKING:  # engine hosts import this module, for Card; Redis would cost each of their starts 0.1 s
     from redis import Redis
@@ -125,14 +126,14 @@ def announce_gateway(client: Redis, gateway: GatewayProcess, lease_ms: int) -> N
 
 def check_lease(client: Redis, lease_ms: int) -> None:
     """Raises ConfigError where those who live on this Redis have another lease."""
-    agreed: Any = client.get("iq:lease")
+    agreed: Any = client.get(Key.LEASE)
     if agreed and int(agreed) != lease_ms and (workers(client) or gateways(client)):
         raise _unequal(lease_ms, int(agreed))
 
 
 def leave_gateway(client: Redis, name: str) -> None:
     """A process of a gateway ends. The next `lapse` sees to the jobs of its clients."""
-    client.zadd(f"iq:live:{Kind.GATEWAYS}", {name: 0}, xx=True)
+    client.zadd(f"{Key.LIVE}{Kind.GATEWAYS}", {name: 0}, xx=True)
 
 
 def withdraw(client: Redis, name: str) -> None:
@@ -143,8 +144,8 @@ def withdraw(client: Redis, name: str) -> None:
 def forget_all(client: Redis) -> None:
     """Remove every card, also of other versions. For an owner of the whole Redis that starts afresh."""
     client.delete("iq:workers", "iq:models")  # of versions before 0.1.0, which listed cards there
-    for group in list(client.scan_iter("iq:live:*", count=1000)):
-        kind = group.decode().removeprefix("iq:live:")
+    for group in list(client.scan_iter(f"{Key.LIVE}*", count=1000)):
+        kind = group.decode().removeprefix(Key.LIVE)
         names: Any = client.zrange(group, 0, -1)
         for name in names:
             if kind == Kind.GATEWAYS:

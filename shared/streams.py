@@ -10,6 +10,7 @@ from redis import Redis
 
 from shared.codec import decode, decode_accepted
 from shared.errors import JobNotFound
+from shared.keys import Key
 from shared.protocol import Accepted, Event
 
 _PAGE = 250
@@ -37,9 +38,9 @@ class Entry:
 
 def accepted(client: Redis, job_id: str) -> Accepted:
     """What the job is to compute. Raises JobNotFound, NotUnderstood."""
-    task: Any = client.get(f"iq:task:{job_id}")  # moved into the stream by the first event
+    task: Any = client.get(f"{Key.TASK}{job_id}")  # moved into the stream by the first event
     if task is None:
-        first: Any = client.xrange(f"iq:events:{job_id}", "0-1", "0-1")
+        first: Any = client.xrange(f"{Key.EVENTS}{job_id}", "0-1", "0-1")
         if not first:
             raise JobNotFound(job_id)
         task = first[0][1][b"e"]
@@ -50,7 +51,7 @@ def entries(client: Redis, job_id: str, after: int = 0, pause: Callable[[], obje
     """The entries that reach beyond the event number `after`. `pause` is called between slices of the work."""
     decoded = 0
     while True:
-        page: Any = client.xrange(f"iq:events:{job_id}", min=f"({after}-0" if after else "1-0", count=_PAGE)
+        page: Any = client.xrange(f"{Key.EVENTS}{job_id}", min=f"({after}-0" if after else "1-0", count=_PAGE)
         for _, fields in page:
             entry = Entry(int(fields[b"f"]), fields.get(b"x", b"").decode(), decode(fields[b"e"]))
             after = entry.last
@@ -65,7 +66,7 @@ def entries(client: Redis, job_id: str, after: int = 0, pause: Callable[[], obje
 
 def writer(client: Redis, job_id: str, number: int) -> str | None:
     """The execution that wrote the event with this number; None when there is no such event."""
-    found: Any = client.xrange(f"iq:events:{job_id}", min=f"{number}-0", count=1)
+    found: Any = client.xrange(f"{Key.EVENTS}{job_id}", min=f"{number}-0", count=1)
     for _, fields in found:
         if int(fields[b"f"]) <= number:
             return str(fields.get(b"x", b"").decode())

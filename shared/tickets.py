@@ -17,6 +17,7 @@ from shared import rq_job
 from shared.addition import Addition
 from shared.codec import encode
 from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, KeyFull, QueueFull
+from shared.keys import Key
 from shared.protocol import Accepted, State
 from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL
 from shared.scripts import script
@@ -103,7 +104,7 @@ class Tickets:
 
     def waits(self, model: str) -> bool:
         """Whether there is a job to be claimed."""
-        return bool(self.client.exists(f"iq:waiting:{model}"))
+        return bool(self.client.exists(f"{Key.WAITING}{model}"))
 
     def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | ResponseError]:
         """Add events to jobs; of each the answer and the number of the last event that is stored.
@@ -174,7 +175,7 @@ class Tickets:
 
     def get(self, job_id: str) -> Ticket:
         """Raises JobNotFound."""
-        raw: Any = self.client.hgetall(f"iq:job:{job_id}")
+        raw: Any = self.client.hgetall(f"{Key.JOB}{job_id}")
         if b"state" not in raw:
             raise JobNotFound(job_id)
         fields = {k.decode(): v.decode() for k, v in raw.items()}
@@ -201,8 +202,8 @@ class Tickets:
 
     def models(self) -> list[str]:
         """The models that jobs were ever submitted for."""
-        queues: Any = self.client.smembers("rq:queues")
-        return [name.decode().removeprefix("rq:queue:") for name in queues]
+        queues: Any = self.client.smembers(Key.RQ_QUEUES)
+        return [name.decode().removeprefix(Key.RQ_QUEUE) for name in queues]
 
 
 def sweep_pause(lease_ms: int) -> float:

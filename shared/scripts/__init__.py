@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import re
 from importlib import resources
 
 from redis import Redis
 from redis.commands.core import Script
 
-COMMON = ("_keys", "_schedule", "_ticket", "_older")
+from shared.keys import Key
+
+COMMON = ("_now", "_schedule", "_ticket", "_older")
 """What all of them share, put after each script's first line."""
 
 
@@ -18,7 +21,12 @@ def text(name: str) -> str:
     scripts = resources.files(__package__)
     first, _, rest = (scripts / f"{name}.lua").read_text().partition("\n")
     common = "\n".join((scripts / f"{part}.lua").read_text() for part in COMMON)
-    return f"{first}\n{common}\n{rest}"
+    return name_keys(f"{first}\n{common}\n{rest}")
+
+
+def name_keys(source: str) -> str:
+    """Put the texts of `Key` where a script names one of them. Raises KeyError for what is none."""
+    return re.sub(r"\bKEY\.(\w+)", lambda name: f"'{Key[name[1].upper()]}'", source)
 
 
 def script(client: Redis, name: str) -> Script:

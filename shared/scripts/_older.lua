@@ -6,7 +6,7 @@ local WALK = 500 -- jobs that are looked at at once
 -- The job waits or runs in the books of its owner, too.
 local function own(id)
   local owner = redis.call('HGET', ticket(id), 'owner')
-  if owner and owner ~= '' then redis.call('SADD', 'iq:owned:' .. owner, id) end
+  if owner and owner ~= '' then redis.call('SADD', KEY.owned .. owner, id) end
 end
 
 -- A job that it has accepted or put back has no place among the waiting yet.
@@ -27,14 +27,14 @@ end
 -- The permit was used for another job than the one that it names.
 local function swap(model, permit, id)
   if not older() or permit == id then return end
-  local queue = 'rq:queue:' .. model
+  local queue = KEY.rq_queue .. model
   redis.call('LREM', queue, 1, id)
   if redis.call('HGET', ticket(permit), 'state') == 'queued' then redis.call('LPUSH', queue, permit) end
 end
 
 -- The list names each job that waits, once; what lies between the list and a claim is named there.
 local function name_all(model)
-  local queue, due = 'rq:queue:' .. model, redis.call('ZRANGE', 'iq:deadlines:' .. model, 0, -1)
+  local queue, due = KEY.rq_queue .. model, redis.call('ZRANGE', KEY.deadlines .. model, 0, -1)
   local missing, named, wrong = {}, {}, false
   for _, id in ipairs(due) do missing[id] = true end
   for _, id in ipairs(redis.call('LRANGE', queue .. ':intermediate', 0, -1)) do missing[id] = nil end
@@ -53,17 +53,17 @@ end
 
 -- What a sweep does for it, and about it.
 local function accommodate(model)
-  for _, id in ipairs(redis.call('LRANGE', 'rq:queue:' .. model, 0, WALK - 1)) do
+  for _, id in ipairs(redis.call('LRANGE', KEY.rq_queue .. model, 0, WALK - 1)) do
     adopt(model, id)
     if redis.call('HGET', ticket(id), 'state') == 'queued' then begin(id) end
   end
-  for _, id in ipairs(redis.call('ZRANGE', 'iq:leases:' .. model, 0, -1)) do
+  for _, id in ipairs(redis.call('ZRANGE', KEY.leases .. model, 0, -1)) do
     if redis.call('HGET', ticket(id), 'state') == 'in_progress' then
       begin(id)
       own(id)
     end
   end
-  for _, asked in ipairs({ 'iq:flex:', 'iq:preempted:' }) do
+  for _, asked in ipairs({ KEY.flex, KEY.preempted }) do
     for _, id in ipairs(redis.call('ZRANGE', asked .. model, 0, -1)) do
       if redis.call('HGET', ticket(id), 'state') ~= 'in_progress' then redis.call('ZREM', asked .. model, id) end
     end
@@ -74,7 +74,7 @@ end
 local function complete(id)
   local t = redis.call('HMGET', ticket(id), 'state', 'ended')
   if t[1] and not t[2] then return end
-  local events, entries = 'iq:events:' .. id, redis.call('XRANGE', 'iq:events:' .. id, '-', '+')
+  local events, entries = KEY.events .. id, redis.call('XRANGE', KEY.events .. id, '-', '+')
   local ttl = redis.call('PTTL', events)
   if t[1] and ttl > 0 then
     redis.call('DEL', events)
@@ -82,7 +82,7 @@ local function complete(id)
     for _, entry in ipairs(entries) do redis.call('XADD', events, entry[1], unpack(entry[2])) end
     redis.call('PEXPIRE', events, ttl)
   end
-  redis.call('DEL', 'iq:task:' .. id)
+  redis.call('DEL', KEY.task .. id)
 end
 
 -- Once it has gone: look at some of all keys, beginning at a cursor, and clear what it has left. Returns the next cursor, '0' in the end.
@@ -93,7 +93,7 @@ local function tidy(cursor)
     if kind == 'task' then
       complete(name)
     elseif kind == 'schedule' then
-      redis.call('SADD', 'rq:queues', 'rq:queue:' .. name) -- a model that it has forgotten
+      redis.call('SADD', KEY.rq_queues, KEY.rq_queue .. name) -- a model that it has forgotten
     elseif kind == 'owned' then
       for _, id in ipairs(redis.call('SMEMBERS', key)) do
         local state = redis.call('HGET', ticket(id), 'state')
@@ -101,7 +101,7 @@ local function tidy(cursor)
       end
     elseif kind == 'slots' then
       for _, worker in ipairs(redis.call('HKEYS', key)) do
-        if not redis.call('ZSCORE', 'iq:live:workers', worker) then redis.call('HDEL', key, worker) end
+        if not redis.call('ZSCORE', KEY.live .. 'workers', worker) then redis.call('HDEL', key, worker) end
       end
     end
   end

@@ -6,13 +6,6 @@
 -- it later by the time that jobs of this model take, over the owner's weight, and its end by the difference to what it took. A tier's
 -- clock is the latest tag that was served: whoever comes anew starts there, so that nobody saves up, and nobody pays for an idle hour.
 -- Between tiers: the better one first, but see AGEING.
---   iq:waiting:<model>       a place each, all of score 0, so that they are sorted as texts: `<rank of its tier>:<owner>:<arrival>:<id>`
---   iq:turns:<model>:<rank>  owners whose jobs wait, by their tags       iq:tags:<model>:<rank>  others whose tag is beyond the clock
---   iq:lines:<model>:<rank>  how many of an owner's jobs wait
---   iq:schedule:<model>      arrivals, claims, aged (the claim at which a worse tier went first), clock:<rank>
---   iq:weights               owners whose weight is not 1
---   iq:flex:<model>          running jobs that may be asked back, by their start     iq:preempted:<model>  those that were asked
---   iq:slots:<model>         of its ready workers
 local RANKS = { priority = 1, default = 2, flex = 3 }
 local AGEING = { 0, 30000, 600000 } -- a tier's next job that has waited so many milliseconds is due, and goes before better ones
 local AGED_EVERY = 4 -- one claim in so many
@@ -22,11 +15,11 @@ local MOST_COST = 3600000000 -- a clock that jumped is not paid for
 local MOST_OWNERS = 1000 -- before a job, that are looked at closely when its place in the queue is told
 local MOST_PREEMPTIONS = 10 -- of a job
 
-local function waiting(model) return 'iq:waiting:' .. model end
-local function turns(model, rank) return 'iq:turns:' .. model .. ':' .. rank end
-local function tags(model, rank) return 'iq:tags:' .. model .. ':' .. rank end
-local function lines(model, rank) return 'iq:lines:' .. model .. ':' .. rank end
-local function clock(model, rank) return tonumber(redis.call('HGET', 'iq:schedule:' .. model, 'clock:' .. rank) or 0) end
+local function waiting(model) return KEY.waiting .. model end
+local function turns(model, rank) return KEY.turns .. model .. ':' .. rank end
+local function tags(model, rank) return KEY.tags .. model .. ':' .. rank end
+local function lines(model, rank) return KEY.lines .. model .. ':' .. rank end
+local function clock(model, rank) return tonumber(redis.call('HGET', KEY.schedule .. model, 'clock:' .. rank) or 0) end
 
 -- The place of an owner's next job, nil when he has none. His places are a range of texts.
 local function next_place(model, rank, owner)
@@ -42,10 +35,10 @@ end
 -- By how much a job that takes so many microseconds of a slot puts off the next turn of an owner with this weight.
 local function price(took, weight) return math.max(1, math.floor(math.max(LEAST_COST, took) / (weight or 1) + 0.5)) end
 
-local function weight(owner) return redis.call('HGET', 'iq:weights', owner) end
+local function weight(owner) return redis.call('HGET', KEY.weights, owner) end
 
 -- How many microseconds the model's jobs are taken to hold a slot.
-local function held(model) return tonumber(redis.call('HGET', 'iq:counts:' .. model, 'held_us') or 0) end
+local function held(model) return tonumber(redis.call('HGET', KEY.counts .. model, 'held_us') or 0) end
 
 -- The owner waits for a turn, if a job of his waits.
 local function queue_up(model, rank, owner)
@@ -66,7 +59,7 @@ local function enlist(model, id)
   local t = redis.call('HMGET', ticket(id), 'place', 'tier', 'owner')
   local place = t[1]
   if not place then
-    local arrival = redis.call('HINCRBY', 'iq:schedule:' .. model, 'arrivals', 1)
+    local arrival = redis.call('HINCRBY', KEY.schedule .. model, 'arrivals', 1)
     place = string.format('%d:%s:%012d:%s', RANKS[t[2]] or RANKS.default, t[3] or '', arrival, id)
     redis.call('HSET', ticket(id), 'place', place)
   end
@@ -111,7 +104,7 @@ end
 -- The whole policy: the next job of a model, its id and place; nil when there is none.
 local function choose(model, ready)
   if redis.call('EXISTS', waiting(model)) == 0 then return end
-  local schedule = 'iq:schedule:' .. model
+  local schedule = KEY.schedule .. model
   local claims = redis.call('HINCRBY', schedule, 'claims', 1)
   local ageing = claims - (redis.call('HGET', schedule, 'aged') or 0) >= AGED_EVERY
   local best, due, earliest
@@ -135,7 +128,7 @@ local function charge(model, id, place)
   local rank, owner = read(place)
   local tag = math.max(tonumber(redis.call('ZSCORE', turns(model, rank), owner)), clock(model, rank))
   local charge = price(held(model), weight(owner))
-  redis.call('HSET', 'iq:schedule:' .. model, 'clock:' .. rank, tag)
+  redis.call('HSET', KEY.schedule .. model, 'clock:' .. rank, tag)
   redis.call('HSET', ticket(id), 'charge', charge)
   redis.call('ZADD', turns(model, rank), tag + charge, owner)
   strike_out(model, place)
@@ -173,7 +166,7 @@ local function ahead(model, place)
   local tagged = redis.call('ZRANGE', line, '-inf', start, 'BYSCORE', 'LIMIT', 0, MOST_OWNERS, 'WITHSCORES')
   local others = {}
   for i = 1, #tagged, 2 do others[#others + 1] = tagged[i] end
-  local weights = #others > 0 and redis.call('HMGET', 'iq:weights', unpack(others))
+  local weights = #others > 0 and redis.call('HMGET', KEY.weights, unpack(others))
   local lengths = #others > 0 and redis.call('HMGET', lines(model, rank), unpack(others))
   for i, other in ipairs(others) do
     if other ~= owner then
@@ -190,31 +183,31 @@ local function offer(model, id, place)
   local rank = read(place)
   if rank ~= RANKS.flex then return end
   if tonumber(redis.call('HGET', ticket(id), 'preempted') or 0) < MOST_PREEMPTIONS then
-    redis.call('ZADD', 'iq:flex:' .. model, now, id)
+    redis.call('ZADD', KEY.flex .. model, now, id)
   end
 end
 
 -- It cannot be asked, or not any more.
 local function withhold(model, id)
-  redis.call('ZREM', 'iq:flex:' .. model, id)
-  redis.call('ZREM', 'iq:preempted:' .. model, id)
+  redis.call('ZREM', KEY.flex .. model, id)
+  redis.call('ZREM', KEY.preempted .. model, id)
 end
 
 -- Ask as many of the youngest back as better jobs wait for whom no slot is free; their workers learn it with the next append or renewal.
 local function preempt(model, free)
-  if redis.call('EXISTS', 'iq:flex:' .. model) == 0 then return end
+  if redis.call('EXISTS', KEY.flex .. model) == 0 then return end
   if not free then
-    free = -redis.call('ZCARD', 'iq:leases:' .. model)
-    for _, slots in ipairs(redis.call('HVALS', 'iq:slots:' .. model)) do free = free + slots end
+    free = -redis.call('ZCARD', KEY.leases .. model)
+    for _, slots in ipairs(redis.call('HVALS', KEY.slots .. model)) do free = free + slots end
   end
   local better = redis.call('ZLEXCOUNT', waiting(model), '-', '(' .. RANKS.flex .. ':')
-  local wanted = better - math.max(0, free) - redis.call('ZCARD', 'iq:preempted:' .. model)
+  local wanted = better - math.max(0, free) - redis.call('ZCARD', KEY.preempted .. model)
   if wanted <= 0 then return end
-  for _, id in ipairs(redis.call('ZREVRANGE', 'iq:flex:' .. model, 0, wanted - 1)) do
-    redis.call('ZREM', 'iq:flex:' .. model, id)
+  for _, id in ipairs(redis.call('ZREVRANGE', KEY.flex .. model, 0, wanted - 1)) do
+    redis.call('ZREM', KEY.flex .. model, id)
     if redis.call('HGET', ticket(id), 'state') == 'in_progress' then
       redis.call('HSET', ticket(id), 'preempt', 1)
-      redis.call('ZADD', 'iq:preempted:' .. model, 0, id)
+      redis.call('ZADD', KEY.preempted .. model, 0, id)
     end
   end
 end

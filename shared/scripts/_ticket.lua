@@ -2,9 +2,9 @@
 
 -- The encoded `Accepted`: what the job is to compute.
 local function accepted(id)
-  local task = redis.call('GET', 'iq:task:' .. id)
+  local task = redis.call('GET', KEY.task .. id)
   if task then return task end
-  local entry = redis.call('XRANGE', 'iq:events:' .. id, '0-1', '0-1')[1][2]
+  local entry = redis.call('XRANGE', KEY.events .. id, '0-1', '0-1')[1][2]
   for i = 1, #entry, 2 do
     if entry[i] == 'e' then return entry[i + 1] end
   end
@@ -12,11 +12,11 @@ end
 
 -- The job's stream is made: by its first event, for an empty one takes 4 kB; sooner where version 0.1.0 may claim the job.
 local function begin(id)
-  local task = redis.call('GET', 'iq:task:' .. id)
+  local task = redis.call('GET', KEY.task .. id)
   if not task then return end
-  redis.call('DEL', 'iq:task:' .. id)
-  if redis.call('EXISTS', 'iq:events:' .. id) == 1 then return end -- version 0.1.0 was given the job again
-  redis.call('XADD', 'iq:events:' .. id, '0-1', 'f', 0, 'x', '', 'e', task)
+  redis.call('DEL', KEY.task .. id)
+  if redis.call('EXISTS', KEY.events .. id) == 1 then return end -- version 0.1.0 was given the job again
+  redis.call('XADD', KEY.events .. id, '0-1', 'f', 0, 'x', '', 'e', task)
 end
 
 local function names(field) return string.gmatch(field or '', '%S+') end
@@ -27,14 +27,14 @@ local function replies(id) return names(redis.call('HGET', ticket(id), 'reply'))
 -- Write events first..last (one JSON array) of the execution `by` to the job's stream, and further fields to its ticket.
 local function record(id, first, last, by, blob, ...)
   if tonumber(first) == 1 then begin(id) end
-  redis.call('XADD', 'iq:events:' .. id, last .. '-0', 'f', first, 'x', by, 'e', blob)
+  redis.call('XADD', KEY.events .. id, last .. '-0', 'f', first, 'x', by, 'e', blob)
   redis.call('HSET', ticket(id), 'seq', last, 'by', by, ...)
 end
 
 -- Write events of jobs, {id, first, last, by, blob} each, to a reply stream if it lives.
 local function tell(reply, news)
   local function add(...) redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', 20000, '*', ...) end
-  if string.find(reply, '^iq:reply:2:') then return add('m', cmsgpack.pack(news)) end
+  if string.find(reply, KEY.reply, 1, true) == 1 then return add('m', cmsgpack.pack(news)) end
   for _, n in ipairs(news) do add('j', n[1], 'f', n[2], 'l', n[3], 'x', n[4], 'e', n[5]) end -- a gateway of release 0.1.0
 end
 
@@ -58,20 +58,20 @@ end
 
 -- The job leaves every index of running and waiting jobs.
 local function unlist(model, id, exec)
-  redis.call('ZREM', 'iq:leases:' .. model, id)
-  redis.call('ZREM', 'iq:deadlines:' .. model, id)
+  redis.call('ZREM', KEY.leases .. model, id)
+  redis.call('ZREM', KEY.deadlines .. model, id)
   if exec ~= '' then
-    redis.call('ZREM', 'rq:wip:' .. model, id .. ':' .. exec)
-    redis.call('EXPIRE', 'iq:exec:' .. exec, 60)
+    redis.call('ZREM', KEY.rq_wip .. model, id .. ':' .. exec)
+    redis.call('EXPIRE', KEY.exec .. exec, 60)
     withhold(model, id)
     settle(model, id)
   else
     delist(model, id)
-    if older() then redis.call('LREM', 'rq:queue:' .. model, 1, id) end
+    if older() then redis.call('LREM', KEY.rq_queue .. model, 1, id) end
   end
 end
 
-local function count(model, what, by) redis.call('HINCRBY', 'iq:counts:' .. model, what, by) end
+local function count(model, what, by) redis.call('HINCRBY', KEY.counts .. model, what, by) end
 
 -- Count a job that has ended in `state` with the event `last`, and note why it failed.
 local function tally(model, id, state, last)
@@ -88,14 +88,14 @@ local function tally(model, id, state, last)
     count(model, 'completion_tokens', last.usage.completion_tokens)
   end
   if state == 'failed' then
-    redis.call('XADD', 'iq:failures', 'MAXLEN', 100, '*', 'job', id, 'model', model, 'worker', t[3] or '', 'code', last.code,
+    redis.call('XADD', KEY.failures, 'MAXLEN', 100, '*', 'job', id, 'model', model, 'worker', t[3] or '', 'code', last.code,
       'message', last.message)
   end
 end
 
 -- Take note of how long a running job that ends has held slots: among the last ones of its tier, and of all.
 local function pace(model, id)
-  local counts, t = 'iq:counts:' .. model, redis.call('HMGET', ticket(id), 'started', 'tier', 'spent')
+  local counts, t = KEY.counts .. model, redis.call('HMGET', ticket(id), 'started', 'tier', 'spent')
   local tier, held = ':' .. (t[2] or 'default'), math.max(1, now - t[1]) + (t[3] or 0)
   for _, of in ipairs({ '', tier }) do
     local c = redis.call('HMGET', counts, 'held_us' .. of, 'held' .. of)
@@ -108,17 +108,17 @@ end
 -- The final state, come with the event `last`. From here on the ticket and the stream have a time to live.
 local function finish(model, id, exec, state, last)
   unlist(model, id, exec)
-  redis.call('ZREM', 'iq:lingering:' .. model, id)
+  redis.call('ZREM', KEY.lingering .. model, id)
   tally(model, id, state, last)
   if exec ~= '' then pace(model, id) end
   redis.call('HSET', ticket(id), 'state', state, 'ended', now)
-  redis.call('DEL', 'rq:job:' .. id)
+  redis.call('DEL', KEY.rq_job .. id)
   for reply in replies(id) do redis.call('SREM', reply .. ':jobs', id) end
   local t = redis.call('HMGET', ticket(id), 'keep', 'owner')
   local keep = t[1]
-  redis.call('SREM', 'iq:owned:' .. (t[2] or ''), id)
+  redis.call('SREM', KEY.owned .. (t[2] or ''), id)
   redis.call('EXPIRE', ticket(id), keep)
-  redis.call('EXPIRE', 'iq:events:' .. id, keep)
+  redis.call('EXPIRE', KEY.events .. id, keep)
   local key = redis.call('HGET', ticket(id), 'idempotency')
   if key and redis.call('HGET', key, 'job') == id then redis.call('EXPIRE', key, keep) end -- without its job it is of no use
 end
@@ -146,7 +146,7 @@ local function cancel(id)
   end
   if t[1] == 'in_progress' then
     redis.call('HSET', ticket(id), 'cancel', 1)
-    redis.call('PUBLISH', 'rq:pubsub:' .. t[4],
+    redis.call('PUBLISH', KEY.rq_pubsub .. t[4],
       cjson.encode({ command = 'stop-execution', job_id = id, execution_id = t[3] }))
   end
   return t[1] or ''
@@ -174,7 +174,7 @@ local function await(id, visitor, reply)
   if not string.find(' ' .. waiting .. ' ', ' ' .. name .. ' ', 1, true) then
     redis.call('HSET', ticket(id), 'waiting', waiting == '' and name or waiting .. ' ' .. name)
   end
-  redis.call('ZREM', 'iq:lingering:' .. redis.call('HGET', ticket(id), 'model'), id)
+  redis.call('ZREM', KEY.lingering .. redis.call('HGET', ticket(id), 'model'), id)
 end
 
 -- A client's request is given the job: to wait for it, or to have it kept.
@@ -185,7 +185,7 @@ local function admit(id, visitor, reply, waits, parts)
     if visitor ~= '' then await(id, visitor, reply) end
   else
     redis.call('HSETNX', ticket(id), 'kept', 1)
-    redis.call('ZREM', 'iq:lingering:' .. redis.call('HGET', ticket(id), 'model'), id)
+    redis.call('ZREM', KEY.lingering .. redis.call('HGET', ticket(id), 'model'), id)
   end
 end
 
@@ -215,11 +215,11 @@ local function requeue(model, id, exec)
   if redis.call('HDEL', ticket(id), 'preempt') == 1 then redis.call('HINCRBY', ticket(id), 'preempted', 1) end
   local deadline = now + patience(id)
   redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline)
-  redis.call('ZADD', 'iq:deadlines:' .. model, deadline, id)
+  redis.call('ZADD', KEY.deadlines .. model, deadline, id)
   enlist(model, id)
   if older() then begin(id) end
-  redis.call('HSET', 'rq:job:' .. id, 'status', 'queued')
-  redis.call('LPUSH', 'rq:queue:' .. model, id)
+  redis.call('HSET', KEY.rq_job .. id, 'status', 'queued')
+  redis.call('LPUSH', KEY.rq_queue .. model, id)
 end
 
 -- Whether a waiting job can be run. One whose deadline is over ends.
@@ -233,7 +233,7 @@ end
 
 -- How many jobs an owner has waiting and running. Where it looks like too many, some that have ended under version 0.1.0 are forgotten.
 local function owned(owner, most)
-  local jobs = 'iq:owned:' .. owner
+  local jobs = KEY.owned .. owner
   if redis.call('SCARD', jobs) >= most then
     for _, id in ipairs(redis.call('SRANDMEMBER', jobs, 20)) do
       local state = redis.call('HGET', ticket(id), 'state')

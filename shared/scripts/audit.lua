@@ -3,9 +3,9 @@
 -- ARGV: model, then ids: all that have a ticket of this model, a stream, or a place in one of the model's indexes
 -- Returns the findings, {id, problem} each.
 local model = ARGV[1]
-local queue = 'rq:queue:' .. model
+local queue = KEY.rq_queue .. model
 local found = {}
-local settled = redis.call('HEXISTS', 'iq:lapse', 'tidy') == 0 -- else version 0.1.0 has left what is not cleared yet
+local settled = redis.call('HEXISTS', KEY.lapse, 'tidy') == 0 -- else version 0.1.0 has left what is not cleared yet
 for i = 2, #ARGV do
   local id = ARGV[i]
   local function wrong(...) found[#found + 1] = { id, string.format(...) } end
@@ -16,37 +16,37 @@ for i = 2, #ARGV do
 
   local places = {
     { 'queue', t[5] and redis.call('ZSCORE', waiting(model), t[5]) and 1 or 0, waits },
-    { 'deadlines', redis.call('ZSCORE', 'iq:deadlines:' .. model, id) and 1 or 0, waits },
-    { 'leases', redis.call('ZSCORE', 'iq:leases:' .. model, id) and 1 or 0, runs },
-    { 'work in progress', redis.call('ZLEXCOUNT', 'rq:wip:' .. model, '[' .. id .. ':', '(' .. id .. ';'), runs },
+    { 'deadlines', redis.call('ZSCORE', KEY.deadlines .. model, id) and 1 or 0, waits },
+    { 'leases', redis.call('ZSCORE', KEY.leases .. model, id) and 1 or 0, runs },
+    { 'work in progress', redis.call('ZLEXCOUNT', KEY.rq_wip .. model, '[' .. id .. ':', '(' .. id .. ';'), runs },
   }
   for _, place in ipairs(places) do
     local name, times, due = unpack(place)
     if times ~= (due and 1 or 0) then wrong('%s, and %d times in the %s', state, times, name) end
   end
-  if runs and not redis.call('ZSCORE', 'rq:wip:' .. model, id .. ':' .. t[3]) then
+  if runs and not redis.call('ZSCORE', KEY.rq_wip .. model, id .. ':' .. t[3]) then
     wrong('%s, but not its execution', state)
   end
-  if not (waits or runs) and redis.call('ZSCORE', 'iq:lingering:' .. model, id) then wrong('%s, and lingers', state) end
+  if not (waits or runs) and redis.call('ZSCORE', KEY.lingering .. model, id) then wrong('%s, and lingers', state) end
 
-  local last = redis.call('XREVRANGE', 'iq:events:' .. id, '+', '-', 'COUNT', 1)[1]
-  local task = redis.call('EXISTS', 'iq:task:' .. id) == 1
+  local last = redis.call('XREVRANGE', KEY.events .. id, '+', '-', 'COUNT', 1)[1]
+  local task = redis.call('EXISTS', KEY.task .. id) == 1
   if known and not last and not task then wrong('%s, and nothing tells what to compute', state) end
   if settled and task and last then wrong('%s, and its task is beside its stream', state) end
   if last and not t[1] then wrong('has a stream without a ticket') end
   if known and last and last[1] ~= (t[4] == '0' and '0-1' or t[4] .. '-0') then
     wrong('its ticket knows %s events, its stream ends with %s', t[4], last[1])
   end
-  local hash = redis.call('EXISTS', 'rq:job:' .. id) == 1
+  local hash = redis.call('EXISTS', KEY.rq_job .. id) == 1
   if hash ~= (waits or runs) then wrong('%s, and rq:job:%s is %s', state, id, hash and 'there' or 'missing') end
   for reply in replies(id) do
     local listed = redis.call('SISMEMBER', reply .. ':jobs', id) == 1
     if listed ~= (waits or runs) then wrong('%s, and %s of %s', state, listed and 'one' or 'not one', reply .. ':jobs') end
   end
   local owner = t[6] or ''
-  local owned = redis.call('SISMEMBER', 'iq:owned:' .. owner, id) == 1
+  local owned = redis.call('SISMEMBER', KEY.owned .. owner, id) == 1
   if settled and known and owned ~= ((waits or runs) and owner ~= '') then wrong('%s, and %s of its owner', state, owned and 'one' or 'not one') end
-  for _, key in ipairs({ ticket(id), 'iq:events:' .. id }) do
+  for _, key in ipairs({ ticket(id), KEY.events .. id }) do
     local ttl = redis.call('TTL', key)
     if (waits or runs) and ttl >= 0 then wrong('%s, and %s ends in %d s', state, key, ttl) end
     if not (waits or runs) and ttl == -1 then wrong('%s, and %s never ends', state, key) end

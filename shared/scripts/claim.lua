@@ -5,9 +5,9 @@
 --         execution's, the same when the command is resent; {''} when nothing waits that can be run.
 local REMEMBERED = 86400 -- seconds, or a minute beyond the job's end: a duplicate takes no second job
 local model, permit, exec, lease, worker = unpack(ARGV)
-local mark = 'iq:exec:' .. exec
-redis.call('LREM', 'rq:queue:' .. model .. ':intermediate', 0, permit) -- doubled ones too
-redis.call('ZREM', 'iq:limbo:' .. model, permit)
+local mark = KEY.exec .. exec
+redis.call('LREM', KEY.rq_queue .. model .. ':intermediate', 0, permit) -- doubled ones too
+redis.call('ZREM', KEY.limbo .. model, permit)
 local id = redis.call('GET', mark)
 if id == '' or id and redis.call('HGET', ticket(id), 'exec') ~= exec then return { '' } end
 if not id then
@@ -24,10 +24,10 @@ if not id then
   if redis.call('HDEL', ticket(id), 'preempt') == 1 then withhold(model, id) end -- version 0.1.0 has put it back since
   redis.call('HSET', ticket(id), 'state', 'in_progress', 'exec', exec, 'worker', worker, 'started', now)
   redis.call('HINCRBY', ticket(id), 'tries', 1)
-  redis.call('HSET', 'rq:job:' .. id, 'status', 'started', 'worker_name', worker)
-  redis.call('ZREM', 'iq:deadlines:' .. model, id)
-  redis.call('ZADD', 'iq:leases:' .. model, now + lease, id)
-  redis.call('ZADD', 'rq:wip:' .. model, '+inf', id .. ':' .. exec)
+  redis.call('HSET', KEY.rq_job .. id, 'status', 'started', 'worker_name', worker)
+  redis.call('ZREM', KEY.deadlines .. model, id)
+  redis.call('ZADD', KEY.leases .. model, now + lease, id)
+  redis.call('ZADD', KEY.rq_wip .. model, '+inf', id .. ':' .. exec)
   offer(model, id, job.place)
 end
 local t = redis.call('HMGET', ticket(id), 'seq', 'tries', 'started', 'created')

@@ -6,42 +6,42 @@
 local PAUSE, SILENCE, HOLD = 400, 3000, 10000 -- milliseconds
 local OLDER_LASTS = 5 -- seconds
 local linger = tonumber(ARGV[4])
-local l = redis.call('HMGET', 'iq:lapse', 'last', 'ours', 'tidy')
+local l = redis.call('HMGET', KEY.lapse, 'last', 'ours', 'tidy')
 local last = tonumber(l[1] or 0)
 if now >= last and now - last < PAUSE and l[1] == l[2] then return end -- one by version 0.1.0 does not count
-redis.call('HSET', 'iq:lapse', 'last', now, 'ours', now)
+redis.call('HSET', KEY.lapse, 'last', now, 'ours', now)
 
 local function older_lives()
   for _, kind in ipairs({ 'gateways', 'workers' }) do
-    for _, name in ipairs(redis.call('ZRANGEBYSCORE', 'iq:live:' .. kind, now, '+inf')) do
-      local read, card = pcall(cjson.decode, redis.call('GET', 'iq:card:' .. kind .. ':' .. name) or '')
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEY.live .. kind, now, '+inf')) do
+      local read, card = pcall(cjson.decode, redis.call('GET', KEY.card .. kind .. ':' .. name) or '')
       if not read or type(card) ~= 'table' or not card.wire then return true end
     end
   end
 end
 if older_lives() then
-  redis.call('SET', 'iq:older', 1, 'EX', OLDER_LASTS)
-  redis.call('HSET', 'iq:lapse', 'tidy', 0)
+  redis.call('SET', KEY.older, 1, 'EX', OLDER_LASTS)
+  redis.call('HSET', KEY.lapse, 'tidy', 0)
 elseif l[3] and not older() then
   local cursor = tidy(l[3])
-  redis.call('HSET', 'iq:lapse', 'tidy', cursor)
-  if cursor == '0' then redis.call('HDEL', 'iq:lapse', 'tidy') end
+  redis.call('HSET', KEY.lapse, 'tidy', cursor)
+  if cursor == '0' then redis.call('HDEL', KEY.lapse, 'tidy') end
 end
 
 -- After an outage everybody has a moment to say that he lives.
-if now < last or now - last > SILENCE then redis.call('HSET', 'iq:lapse', 'hold', now + HOLD) end
-local hold = tonumber(redis.call('HGET', 'iq:lapse', 'hold') or 0)
+if now < last or now - last > SILENCE then redis.call('HSET', KEY.lapse, 'hold', now + HOLD) end
+local hold = tonumber(redis.call('HGET', KEY.lapse, 'hold') or 0)
 if now < hold and hold - now <= HOLD then return end
 
 local function lapsed(kind, ttl)
-  local group = 'iq:live:' .. kind
+  local group = KEY.live .. kind
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', group, '(' .. now + ttl, '+inf')) do redis.call('ZADD', group, now + ttl, name) end
   return redis.call('ZRANGEBYSCORE', group, '-inf', '(' .. now, 'LIMIT', 0, 20)
 end
 
 local function forget(kind, name)
-  redis.call('ZREM', 'iq:live:' .. kind, name)
-  redis.call('DEL', 'iq:card:' .. kind .. ':' .. name)
+  redis.call('ZREM', KEY.live .. kind, name)
+  redis.call('DEL', KEY.card .. kind .. ':' .. name)
 end
 
 for _, reply in ipairs(lapsed('gateways', ARGV[1])) do
@@ -57,7 +57,7 @@ for _, reply in ipairs(lapsed('gateways', ARGV[1])) do
       redis.call('HSET', ticket(id), 'reply', table.concat(streams, ' '))
       local before = redis.call('HGET', ticket(id), 'waiting')
       dismiss(id, function(other) return string.sub(other, -#reply) == reply end)
-      if before ~= '' and abandoned(id) then redis.call('ZADD', 'iq:lingering:' .. t[2], 'NX', now + linger, id) end
+      if before ~= '' and abandoned(id) then redis.call('ZADD', KEY.lingering .. t[2], 'NX', now + linger, id) end
     end
   end
   if #jobs == 0 then
@@ -66,25 +66,25 @@ for _, reply in ipairs(lapsed('gateways', ARGV[1])) do
   end
 end
 for _, name in ipairs(lapsed('workers', ARGV[2])) do
-  local read, card = pcall(cjson.decode, redis.call('GET', 'iq:card:workers:' .. name) or '')
-  redis.call('SREM', 'rq:workers', 'rq:worker:' .. name)
+  local read, card = pcall(cjson.decode, redis.call('GET', KEY.card .. 'workers:' .. name) or '')
+  redis.call('SREM', KEY.rq_workers, KEY.rq_worker .. name)
   if read and type(card.model) == 'string' then
-    redis.call('SREM', 'rq:workers:' .. card.model, 'rq:worker:' .. name)
-    redis.call('HDEL', 'iq:slots:' .. card.model, name)
+    redis.call('SREM', KEY.rq_workers .. ':' .. card.model, KEY.rq_worker .. name)
+    redis.call('HDEL', KEY.slots .. card.model, name)
   end
   forget('workers', name)
 end
 for _, model in ipairs(lapsed('models', ARGV[3])) do
-  redis.call('SADD', 'rq:queues', 'rq:queue:' .. model) -- where it was never asked for, it is not listed there
+  redis.call('SADD', KEY.rq_queues, KEY.rq_queue .. model) -- where it was never asked for, it is not listed there
   forget('models', model)
 end
-for _, queue in ipairs(redis.call('SMEMBERS', 'rq:queues')) do
+for _, queue in ipairs(redis.call('SMEMBERS', KEY.rq_queues)) do
   local model = string.sub(queue, 10)
-  local needed = redis.call('ZSCORE', 'iq:live:models', model) or redis.call('EXISTS', queue, queue .. ':intermediate',
-    'iq:leases:' .. model, 'iq:deadlines:' .. model, 'iq:lingering:' .. model, 'iq:limbo:' .. model) > 0
+  local needed = redis.call('ZSCORE', KEY.live .. 'models', model) or redis.call('EXISTS', queue, queue .. ':intermediate',
+    KEY.leases .. model, KEY.deadlines .. model, KEY.lingering .. model, KEY.limbo .. model) > 0
   if not needed then
-    redis.call('SREM', 'rq:queues', queue)
-    redis.call('DEL', 'iq:counts:' .. model, 'iq:schedule:' .. model, waiting(model), 'iq:flex:' .. model, 'iq:preempted:' .. model)
+    redis.call('SREM', KEY.rq_queues, queue)
+    redis.call('DEL', KEY.counts .. model, KEY.schedule .. model, waiting(model), KEY.flex .. model, KEY.preempted .. model)
     for _, rank in pairs(RANKS) do redis.call('DEL', turns(model, rank), tags(model, rank), lines(model, rank)) end
   end
 end

@@ -12,8 +12,8 @@ local name = visitor .. '@' .. reply
 dismiss(id, function(other) return other == name end)
 if not abandoned(id) then return t[1] end
 if linger == 0 then return desert(id) end
-redis.call('ZADD', 'iq:lingering:' .. t[2], now + linger, id)
-local orphans = 'iq:orphans:' .. fingerprint .. ':' .. attempt
+redis.call('ZADD', KEY.lingering .. t[2], now + linger, id)
+local orphans = KEY.orphans .. fingerprint .. ':' .. attempt
 redis.call('LREM', orphans, 0, id)
 redis.call('RPUSH', orphans, id)
 redis.call('PEXPIRE', orphans, linger)

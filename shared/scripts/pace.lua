@@ -7,12 +7,12 @@
 local model, owner = unpack(ARGV)
 local pace = { now }
 for rank, tier in ipairs({ 'priority', 'default', 'flex' }) do
-  local c = redis.call('HMGET', 'iq:counts:' .. model, 'held_us:' .. tier, 'held_us', 'busy_ms:' .. tier)
+  local c = redis.call('HMGET', KEY.counts .. model, 'held_us:' .. tier, 'held_us', 'busy_ms:' .. tier)
   pace[#pace + 1] = tonumber(c[1] or c[2] or 0)
   pace[#pace + 1] = redis.call('ZLEXCOUNT', waiting(model), '[' .. rank .. ':', '(' .. rank .. ';')
   pace[#pace + 1] = tonumber(c[3] or 0)
 end
-for _, id in ipairs(redis.call('ZRANGE', 'iq:leases:' .. model, 0, -1)) do
+for _, id in ipairs(redis.call('ZRANGE', KEY.leases .. model, 0, -1)) do
   local t = redis.call('HMGET', ticket(id), 'started', 'owner', 'tier', 'spent')
   if not owner or t[2] == owner then
     pace[#pace + 1] = RANKS[t[3]] or RANKS.default

@@ -11,7 +11,7 @@ for i = 3, #ARGV, 2 do
   if t[1] ~= exec or t[2] ~= 'in_progress' then
     answers[#answers + 1] = 0
   else
-    redis.call('ZADD', 'iq:leases:' .. model, now + lease, id)
+    redis.call('ZADD', KEY.leases .. model, now + lease, id)
     answers[#answers + 1] = t[3] == '1' and 2 or t[4] and 3 or 1
   end
 end

@@ -12,8 +12,8 @@ if t[5] == '1' then
   return 1
 end
 local task = accepted(id)
-redis.call('DEL', 'iq:events:' .. id)
-redis.call('SET', 'iq:task:' .. id, task)
+redis.call('DEL', KEY.events .. id)
+redis.call('SET', KEY.task .. id, task)
 begin(id)
 emit(id, t[4] + 1, t[4] + 1, '0', '[{"type":"StartOver"}]')
 redis.call('HSET', ticket(id), 'tokens', 0)

@@ -14,10 +14,10 @@
 local model, id, owner, most, wait, keep, reply, visitor = unpack(ARGV, 1, 8)
 local waits, parts, fingerprint, attempt, idempotency, again, task, tier, weight, own_most = unpack(ARGV, 9, 18)
 waits, parts, again = waits == '1', parts == '1', again == '1'
-local queue = 'rq:queue:' .. model
+local queue = KEY.rq_queue .. model
 local known = redis.call('HGET', ticket(id), 'state')
 if again and known == 'cancelled' and redis.call('HGET', ticket(id), 'deserted') then
-  redis.call('DEL', ticket(id), 'iq:events:' .. id)
+  redis.call('DEL', ticket(id), KEY.events .. id)
   known = nil
 end
 if known then
@@ -29,7 +29,7 @@ local function join(other)
   redis.call('HSET', ticket(other), 'joined', 1)
   return { 2, other }
 end
-local key = 'iq:idempotency:' .. idempotency
+local key = KEY.idempotency .. idempotency
 local holder = idempotency ~= '' and redis.call('HMGET', key, 'job', 'fingerprint') or {}
 if holder[1] and redis.call('EXISTS', ticket(holder[1])) == 0 then holder = {} end
 if holder[1] and not again then
@@ -37,16 +37,16 @@ if holder[1] and not again then
   if joinable(holder[1]) then return join(holder[1]) end
 end
 if tonumber(attempt) > 0 and not again then
-  for _, orphan in ipairs(redis.call('LRANGE', 'iq:orphans:' .. fingerprint .. ':' .. (attempt - 1), 0, -1)) do
+  for _, orphan in ipairs(redis.call('LRANGE', KEY.orphans .. fingerprint .. ':' .. (attempt - 1), 0, -1)) do
     local visitors = redis.call('HGET', ticket(orphan), 'waiting')
     -- nobody has it, or this is a resent command
     if joinable(orphan) and (visitors == '' or visitors == visitor .. '@' .. reply) then return join(orphan) end
   end
 end
-local others = redis.call('ZCARD', 'iq:deadlines:' .. model)
+local others = redis.call('ZCARD', KEY.deadlines .. model)
 if others >= tonumber(most) and not again then return { 0, others } end
 if tonumber(own_most) > 0 and not again and owned(owner, tonumber(own_most)) >= tonumber(own_most) then
-  return { 4, redis.call('SCARD', 'iq:owned:' .. owner) }
+  return { 4, redis.call('SCARD', KEY.owned .. owner) }
 end
 redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner, 'tier', tier,
   'created', now, 'wait', wait, 'deadline', now + wait,
@@ -56,16 +56,16 @@ if idempotency ~= '' and not (again and holder[1]) then
   redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint)
   redis.call('PEXPIRE', key, 86400000)
 end
-redis.call('SET', 'iq:task:' .. id, task)
+redis.call('SET', KEY.task .. id, task)
 if older() then begin(id) end
-redis.call('HSET', 'rq:job:' .. id, unpack(ARGV, 19))
-redis.call('SADD', 'rq:queues', queue)
-redis.call('ZADD', 'iq:deadlines:' .. model, now + wait, id)
-if owner ~= '' then redis.call('SADD', 'iq:owned:' .. owner, id) end
+redis.call('HSET', KEY.rq_job .. id, unpack(ARGV, 19))
+redis.call('SADD', KEY.rq_queues, queue)
+redis.call('ZADD', KEY.deadlines .. model, now + wait, id)
+if owner ~= '' then redis.call('SADD', KEY.owned .. owner, id) end
 if weight == '1' then
-  redis.call('HDEL', 'iq:weights', owner)
+  redis.call('HDEL', KEY.weights, owner)
 else
-  redis.call('HSET', 'iq:weights', owner, weight)
+  redis.call('HSET', KEY.weights, owner, weight)
 end
 enlist(model, id)
 redis.call('RPUSH', queue, id)

@@ -11,7 +11,7 @@ local RECORD_LASTS, LONGEST_LINGER = 60000, 60000
 local OVERLOOKED = 500 -- milliseconds
 local MOST = 100 -- of each kind at once
 local model, lease, stuck, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local record = 'iq:sweep:' .. model
+local record = KEY.sweep .. model
 local r = redis.call('HMGET', record, 'last', 'hold', 'deadlines', 'places', 'ours')
 local last, hold = tonumber(r[1] or 0), tonumber(r[2] or 0)
 if now >= last and now - last < PAUSE and r[1] == r[5] then return 0 end -- one by version 0.1.0 does not count
@@ -28,12 +28,12 @@ local function clamp(index, latest)
     redis.call('ZADD', index .. model, latest, id)
   end
 end
-clamp('iq:leases:', now + lease)
-clamp('iq:lingering:', now + LONGEST_LINGER)
-clamp('iq:limbo:', now)
+clamp(KEY.leases, now + lease)
+clamp(KEY.lingering, now + LONGEST_LINGER)
+clamp(KEY.limbo, now)
 
 -- Look at some members of an index, and go on with the next ones the next time.
-local deadlines, queue = 'iq:deadlines:' .. model, 'rq:queue:' .. model
+local deadlines, queue = KEY.deadlines .. model, KEY.rq_queue .. model
 local function look_through(index, field, cursor, look)
   local page = redis.call('ZSCAN', index, cursor or 0, 'COUNT', WALK)
   for i = 1, #page[2], 2 do look(page[2][i], tonumber(page[2][i + 1])) end
@@ -69,21 +69,21 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT',
     redis.call('ZREM', deadlines, id)
   end
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'iq:lingering:' .. model, '-inf', now, 'LIMIT', 0, MOST)) do
-  redis.call('ZREM', 'iq:lingering:' .. model, id)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.lingering .. model, '-inf', now, 'LIMIT', 0, MOST)) do
+  redis.call('ZREM', KEY.lingering .. model, id)
   if abandoned(id) then desert(id) end
 end
 
 -- As many permits as jobs that wait. What lies between the list and a claim is not counted: its time is short.
 local between = queue .. ':intermediate'
 for _, id in ipairs(redis.call('LRANGE', between, 0, MOST - 1)) do
-  redis.call('ZADD', 'iq:limbo:' .. model, 'NX', now, id)
-  if now - redis.call('ZSCORE', 'iq:limbo:' .. model, id) >= stuck then
+  redis.call('ZADD', KEY.limbo .. model, 'NX', now, id)
+  if now - redis.call('ZSCORE', KEY.limbo .. model, id) >= stuck then
     redis.call('LREM', between, 1, id)
-    redis.call('ZREM', 'iq:limbo:' .. model, id)
+    redis.call('ZREM', KEY.limbo .. model, id)
   end
 end
-redis.call('ZREMRANGEBYSCORE', 'iq:limbo:' .. model, '-inf', now - 10 * stuck)
+redis.call('ZREMRANGEBYSCORE', KEY.limbo .. model, '-inf', now - 10 * stuck)
 local permits = redis.call('LLEN', queue)
 local missing = redis.call('ZCARD', deadlines) - permits
 if older() then
@@ -102,12 +102,12 @@ end
 if now < hold then return 0 end
 
 local count_of_lost = 0
-local lost = redis.call('ZRANGEBYSCORE', 'iq:leases:' .. model, '-inf', now, 'LIMIT', 0, MOST)
+local lost = redis.call('ZRANGEBYSCORE', KEY.leases .. model, '-inf', now, 'LIMIT', 0, MOST)
 for i = #lost, 1, -1 do -- each permit goes to the head
   local id = lost[i]
   local t = redis.call('HMGET', ticket(id), 'state', 'exec', 'tries', 'cancel')
   if t[1] ~= 'in_progress' then
-    redis.call('ZREM', 'iq:leases:' .. model, id)
+    redis.call('ZREM', KEY.leases .. model, id)
   elseif t[4] == '1' then
     fail(model, id, t[2], 'cancelled', 'cancelled', 'The job was cancelled.')
   elseif tonumber(t[3]) >= most then

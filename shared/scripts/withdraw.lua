@@ -2,8 +2,8 @@
 -- Somebody says that he lives no longer.
 -- ARGV: kind, name
 if ARGV[1] == 'workers' then
-  local read, card = pcall(cjson.decode, redis.call('GET', 'iq:card:workers:' .. ARGV[2]) or '')
-  if read and type(card.model) == 'string' then redis.call('HDEL', 'iq:slots:' .. card.model, ARGV[2]) end
+  local read, card = pcall(cjson.decode, redis.call('GET', KEY.card .. 'workers:' .. ARGV[2]) or '')
+  if read and type(card.model) == 'string' then redis.call('HDEL', KEY.slots .. card.model, ARGV[2]) end
 end
-redis.call('ZREM', 'iq:live:' .. ARGV[1], ARGV[2])
-redis.call('DEL', 'iq:card:' .. ARGV[1] .. ':' .. ARGV[2])
+redis.call('ZREM', KEY.live .. ARGV[1], ARGV[2])
+redis.call('DEL', KEY.card .. ARGV[1] .. ':' .. ARGV[2])

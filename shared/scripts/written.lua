@@ -3,7 +3,7 @@
 -- restarted, or became the master, since they were accepted or joined may lack that. See gateway/durability.py.
 -- ARGV: ids of jobs
 -- Returns of each, in this order, whether it is: 1 or 0. Key: iq:written, when this was last done.
-redis.call('SET', 'iq:written', now)
+redis.call('SET', KEY.written, now)
 local there = {}
 for i, id in ipairs(ARGV) do
   local t = redis.call('HMGET', ticket(id), 'kept', 'ended')

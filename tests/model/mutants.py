@@ -43,7 +43,9 @@ MUTANTS = (
     Mutant(
         "append tells a gateway of the last job only", "append", "news[reply] = news[reply] or {}", "news[reply] = {}"
     ),
-    Mutant("append tells an older gateway of several jobs", _TICKET, "'^iq:reply:2:'", "'^iq:reply:'"),
+    Mutant(
+        "append tells an older gateway of several jobs", _TICKET, "string.find(reply, KEY.reply, 1, true) == 1", "true"
+    ),
     Mutant("append forgets the tokens before", "append", "(t[7] or 0) + tokens", "tokens"),
     Mutant("claim forgets that it was sent before", "claim", "if not id then", "if true then"),
     Mutant(
@@ -91,14 +93,14 @@ MUTANTS = (
         "ZLEXCOUNT', waiting(model), '-', '(' .. RANKS.flex .. ':'",
         "ZLEXCOUNT', waiting(model), '-', '-'",
     ),
-    Mutant("more are asked back than needed", _SCHEDULE, " - redis.call('ZCARD', 'iq:preempted:' .. model)", ""),
+    Mutant("more are asked back than needed", _SCHEDULE, " - redis.call('ZCARD', KEY.preempted .. model)", ""),
     Mutant("asked back for ever", _SCHEDULE, "< MOST_PREEMPTIONS", "< 99999"),
     Mutant("asked back although slots are free", _SCHEDULE, "- math.max(0, free)", ""),
     Mutant("decline by any execution", "decline", "t[1] ~= exec or ", ""),
     Mutant("permits are never made up", "sweep", "if missing > 0 then", "if false then"),
     Mutant("permits are never taken away", "sweep", "elseif missing < 0 then", "elseif false then"),
     Mutant("submit beyond the owner's bound", "submit", ">= tonumber(own_most) then", "> tonumber(own_most) then"),
-    Mutant("an end that the owner is not told of", _TICKET, "redis.call('SREM', 'iq:owned:' .. (t[2] or ''), id)", ""),
+    Mutant("an end that the owner is not told of", _TICKET, "redis.call('SREM', KEY.owned .. (t[2] or ''), id)", ""),
     Mutant("renew for any execution", "renew", "t[1] ~= exec or ", ""),
     Mutant("renew of a job that has ended", "renew", " or t[2] ~= 'in_progress'", ""),
     Mutant("release for any execution", "release", "t[1] == exec and ", ""),
@@ -123,9 +125,9 @@ MUTANTS = (
         "  unlist(model, id, exec)\n  redis.call('ZREM'",
         "  redis.call('ZREM'",
     ),
-    Mutant("an end without a time to live", _TICKET, "redis.call('EXPIRE', 'iq:events:' .. id, keep)", ""),
+    Mutant("an end without a time to live", _TICKET, "redis.call('EXPIRE', KEY.events .. id, keep)", ""),
     Mutant("sweep runs a cancelled job again", "sweep", "elseif t[4] == '1' then", "elseif t[4] == '2' then"),
-    Mutant("sweep believes any lease", "sweep", "clamp('iq:leases:', now + lease)", ""),
+    Mutant("sweep believes any lease", "sweep", "clamp(KEY.leases, now + lease)", ""),
     Mutant("sweep recovers at once after an outage", "sweep", "if now < hold then return 0 end", ""),
     Mutant("sweep runs a job for ever", "sweep", "tonumber(t[3]) >= most", "tonumber(t[3]) > most + 1000"),
     Mutant("sweep believes any deadline", "sweep", "if deadline > latest then", "if false then"),

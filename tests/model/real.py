@@ -14,7 +14,7 @@ from shared.addition import addition
 from shared.errors import InferqError
 from shared.protocol import Accepted, State
 from shared.registry import GATEWAY_TTL, GatewayProcess, Kind, Worker
-from shared.scripts import COMMON, script
+from shared.scripts import COMMON, name_keys, script
 from shared.ticket import Answer, Attempt, Claim, Sighting
 from shared.tickets import Tickets
 from tests.model.job import Addition
@@ -39,11 +39,11 @@ class Edits:
 
     def text(self, name: str) -> str:
         first, _, rest = self._source(name).partition("\n")
-        return "\n".join([first, *map(self._source, COMMON), rest])
+        return name_keys("\n".join([first, *map(self._source, COMMON), rest]))
 
     def _source(self, name: str) -> str:
         source = (resources.files(shared.scripts) / f"{name}.lua").read_text()
-        for script_name, text, instead in [("_keys", *_TIME), _PREEMPTIONS] + ([self.fault] if self.fault else []):
+        for script_name, text, instead in [("_now", *_TIME), _PREEMPTIONS] + ([self.fault] if self.fault else []):
             if script_name == name:
                 if source.count(text) != 1:
                     raise NoSuchText(f"{source.count(text)} times in {name}.lua: {text!r}")

@@ -1,0 +1,108 @@
+"""The keys of Redis, each with what lies there; Python and the scripts take their names from here.
+
+Most begin a name, which ends with the id of a job, a model, an owner. In a script `KEY.job` stands for `Key.JOB`. Times
+are Redis's own, in milliseconds.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Key(StrEnum):
+    """A key, or what keys begin with."""
+
+    JOB = "iq:job:"
+    """A job's ticket, a hash: state model owner tier created wait deadline keep tries returned cancel exec worker
+    started ended idempotency joined, and
+
+    - `seq` number of the last event; `by` the execution that wrote it, `0` for one of the scripts; `tokens` of its
+      events;
+    - `reply` the reply streams that get its events; `parts` somebody reads the answer as it comes, so that nothing of
+      it can be taken back;
+    - `waiting` whose client waits for the answer: `<visitor>@<reply>` each, where a visitor is the id with which its
+      request came; `kept` somebody was promised it (202): it runs, whoever leaves; `deserted` it was cancelled because
+      nobody waited any more;
+    - `place` among the waiting jobs; `charge` what its owner was charged for its running execution; `preempt` it is
+      asked back for a better job; `preempted` how often it was; `spent` how long earlier executions of it held slots.
+    """
+    TASK = "iq:task:"
+    """The encoded `Accepted` of a job, until its first event."""
+    EVENTS = "iq:events:"
+    """A job's stream. An entry's id is the number of its last event, `f` that of its first, `x` its execution, `e` its
+    events; entry 0-1 is `Accepted`.
+    """
+    EXEC = "iq:exec:"
+    """The job that an execution's claim was given, empty for none; until a minute after its end."""
+    OWNED = "iq:owned:"
+    """An owner's jobs that wait or run."""
+    ORPHANS = "iq:orphans:"
+    """Lingering jobs by `<fingerprint of their request>:<the client's count of attempts>`."""
+    IDEMPOTENCY = "iq:idempotency:"
+    """The job and the fingerprint that belong to an owner's Idempotency-Key."""
+    LEASES = "iq:leases:"
+    """A model's running jobs by the time at which their lease ends."""
+    DEADLINES = "iq:deadlines:"
+    """A model's waiting jobs by deadline."""
+    LINGERING = "iq:lingering:"
+    """A model's jobs whose client may come again, by the time at which they are cancelled if it does not."""
+    LIMBO = "iq:limbo:"
+    """Permits of a model that were seen in RQ's intermediate list, by when first."""
+    SWEEP = "iq:sweep:"
+    """When a model's last sweep was, and how far it has looked; gone a minute later."""
+    COUNTS = "iq:counts:"
+    """What became of a model's jobs: `jobs:<outcome>`, recovered, prompt_tokens, completion_tokens, wait_ms, and
+    `wait:<k>`, the jobs that waited more than 2^(k-1) and up to 2^k ms; `held_us`, how long the last `held` (up to
+    20) held slots on average, and `held_us:<tier>`; `busy_ms:<tier>`, how long all of them have.
+    """
+    WAITING = "iq:waiting:"
+    """A model's waiting jobs, a place each, all of score 0, so that they are sorted as texts: `<rank of its
+    tier>:<owner>:<arrival>:<id>`.
+    """
+    TURNS = "iq:turns:"
+    """`<model>:<rank>`: owners whose jobs wait, by their tags."""
+    TAGS = "iq:tags:"
+    """`<model>:<rank>`: other owners whose tag is beyond the clock."""
+    LINES = "iq:lines:"
+    """`<model>:<rank>`: how many of an owner's jobs wait."""
+    SCHEDULE = "iq:schedule:"
+    """A model's arrivals, claims, aged (the claim at which a worse tier went first), `clock:<rank>`."""
+    WEIGHTS = "iq:weights"
+    """Owners whose weight is not 1."""
+    FLEX = "iq:flex:"
+    """A model's running jobs that may be asked back, by their start."""
+    PREEMPTED = "iq:preempted:"
+    """Those that were asked."""
+    SLOTS = "iq:slots:"
+    """The slots of a model's ready workers."""
+    LIVE = "iq:live:"
+    """Who lives of a kind (gateways, workers, models), by the time until which that is believed."""
+    CARD = "iq:card:"
+    """`<kind>:<name>`: what they say of themselves."""
+    LAPSE = "iq:lapse"
+    """When was looked last at who lives, and how far what version 0.1.0 has left is cleared."""
+    LEASE = "iq:lease"
+    """In force for all who live."""
+    OLDER = "iq:older"
+    """There while somebody of version 0.1.0 lives; see scripts/_older.lua."""
+    FAILURES = "iq:failures"
+    """A stream of the last failed jobs."""
+    WRITTEN = "iq:written"
+    """When 202s were confirmed last."""
+    REPLY = "iq:reply:2:"
+    """The reply stream of a gateway process, whose name it is. An entry's `m` is in MessagePack a list of {job, first,
+    last, execution, events}. Those named by release 0.1.0, without the 2, get an entry a job: `j`, `f`, `l`, `x`
+    and `e`. `<reply>:jobs` are the jobs whose events it gets: those of one that died are found there.
+    """
+    RQ_JOB = "rq:job:"
+    """RQ's own from here on, kept so that its tools can show a job."""
+    RQ_QUEUE = "rq:queue:"
+    """A model's permits; `<queue>:intermediate` those between the queue and a claim."""
+    RQ_QUEUES = "rq:queues"
+    RQ_WIP = "rq:wip:"
+    """`<job>:<execution>` of those that run."""
+    RQ_PUBSUB = "rq:pubsub:"
+    """A worker's command channel."""
+    RQ_WORKER = "rq:worker:"
+    RQ_WORKERS = "rq:workers"
+    """All workers; with `:<model>`, its own."""
