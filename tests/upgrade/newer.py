@@ -96,12 +96,13 @@ def change_wire() -> None:
 
 def think() -> None:
     """Have workers emit events of the new kind between the others."""
+    from shared.protocol import final_state
     from worker.publish import Publisher
 
-    def publish(self: Any, execution: Any, event: Any, state: Any = None, older: Any = Publisher.publish) -> None:
-        if state or random.random() < 0.3:
+    def publish(self: Any, execution: Any, event: Any, older: Any = Publisher.publish) -> None:
+        if final_state(event) or random.random() < 0.3:
             older(self, execution, Thought("Hm."))
-        older(self, execution, event, state)
+        older(self, execution, event)
 
     Publisher.publish = publish  # type: ignore[method-assign]
 
