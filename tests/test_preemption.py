@@ -164,6 +164,18 @@ def test_a_chat_starts_while_flex_jobs_hold_all_slots(slow: Stack, pool: ThreadP
         assert slow.redis.hget(f"iq:job:{job_id}", "tries") == b"1"
 
 
+def test_fifty_flex_jobs_are_in_nobodys_way(slow: Stack) -> None:
+    slow.start_worker(slots=4)
+    http = slow.http()
+    flex = [post_later(http, f"{number} {WORDS}", service_tier="flex") for number in range(50)]
+    wait_for(lambda: sum(slow.events(job_id) > 2 for job_id in flex) == 4, "the first words of the first four")
+    answer = http.post(CHATS, json=chat("one two three")).json()
+    assert (answer["choices"][0]["message"]["content"], answer["service_tier"]) == ("one two three", "default")
+    states = [slow.state(job_id) for job_id in flex]
+    assert "completed" not in states, "it waited for one of them to end"
+    assert sum(int(slow.redis.hget(f"iq:job:{job_id}", "preempted") or 0) for job_id in flex) == 1
+
+
 def test_one_that_an_engine_cannot_continue_is_not_interrupted(slow: Stack) -> None:
     slow.start_worker(slots=1, echo_continue=0)
     flex = post_flex(slow, Tickets(slow.redis))
