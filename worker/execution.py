@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+from shared.cancellation import Cancellation
 from shared.codec import decode_accepted
 from shared.errors import InferqError
 from shared.protocol import Accepted, Delta, Done, Event, Failed, State, final_state
@@ -22,7 +23,7 @@ def digest(execution_id: str) -> str:
     return execution_id.rpartition("-")[2]
 
 
-class Execution:
+class Execution(Cancellation):
     """Shared by its slot, which emits, the publisher, which sends, and the lease keeper, which may cancel or fence."""
 
     def __init__(
@@ -35,6 +36,7 @@ class Execution:
 
         Raises NotUnderstood for what only another version can compute.
         """
+        super().__init__()
         self.job_id = claim.job_id
         self.id = execution_id
         self.tries = claim.tries
@@ -71,27 +73,6 @@ class Execution:
     def new_id(digest: str) -> str:
         """A name. It tells which model computes: tokens of another one mean something else."""
         return f"{uuid4().hex[:16]}-{digest}"
-
-    @property
-    def cancelled(self) -> bool:
-        """True when the rest of the answer is not wanted from this execution any more."""
-        return self._cancelled
-
-    def on_cancel(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called once, as soon as the execution is cancelled; at once if it is already."""
-        with self._lock:
-            if not self._cancelled:
-                self._callbacks.append(callback)
-                return
-        callback()
-
-    def cancel(self) -> None:
-        """Stop computing."""
-        with self._lock:
-            self._cancelled = True
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
 
     def fence(self) -> None:
         """Another execution owns the job now."""

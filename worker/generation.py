@@ -8,7 +8,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from shared import streams
-from shared.errors import JobCancelled
+from shared.cancellation import check
 from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, TextTask
 from shared.tickets import Tickets
 from worker.choices import Candidate, Diverged, best, chooses_best, pass_over, restore, split, sum_up
@@ -74,8 +74,7 @@ class GenerationRunner(Runner[Candidate]):
     def _compute(self, candidate: Candidate) -> None:
         last: Delta | None = None
         for event in self._events(candidate):
-            if self.execution.cancelled:
-                raise JobCancelled("The job was cancelled.")
+            check(self.execution)
             match event:
                 case Progress():
                     candidate.progress = event

@@ -7,9 +7,10 @@ one that kills a host alone is the poisonous one and fails, its neighbours do no
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from shared.cancellation import Cancellable, wait_for
 from shared.errors import JobCancelled
 
 
@@ -23,10 +24,10 @@ class Quarantine:
         self._alone = False
 
     @contextmanager
-    def together(self, cancelled: Callable[[], bool]) -> Iterator[None]:
-        """Raises JobCancelled once `cancelled()` is true."""
+    def together(self, work: Cancellable) -> Iterator[None]:
+        """Raises JobCancelled once `work` is cancelled."""
         with self._changed:
-            self._wait(lambda: self._suspects == 0, cancelled)
+            wait_for(self._changed, lambda: self._suspects == 0, work)
             self._together += 1
         try:
             yield
@@ -36,12 +37,12 @@ class Quarantine:
                 self._changed.notify_all()
 
     @contextmanager
-    def alone(self, cancelled: Callable[[], bool]) -> Iterator[None]:
-        """Raises JobCancelled once `cancelled()` is true."""
+    def alone(self, work: Cancellable) -> Iterator[None]:
+        """Raises JobCancelled once `work` is cancelled."""
         with self._changed:
             self._suspects += 1
             try:
-                self._wait(lambda: self._together == 0 and not self._alone, cancelled)
+                wait_for(self._changed, lambda: self._together == 0 and not self._alone, work)
             except JobCancelled:
                 self._suspects -= 1
                 self._changed.notify_all()
@@ -54,9 +55,3 @@ class Quarantine:
                 self._suspects -= 1
                 self._alone = False
                 self._changed.notify_all()
-
-    def _wait(self, free: Callable[[], bool], cancelled: Callable[[], bool]) -> None:
-        while not free():
-            if cancelled():
-                raise JobCancelled("The job was cancelled.")
-            self._changed.wait(0.1)

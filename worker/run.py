@@ -108,15 +108,12 @@ class Runner(ABC, Generic[Part]):
     def _answer(self, part: Part) -> None:
         """Compute a part; if its engine host dies, go on alone, and fail when that one dies too."""
         try:
-            with self._quarantine.together(self._cancelled):
+            with self._quarantine.together(self.execution):
                 self._compute(part)
         except HostDied as exc:
             log.warning("going on alone: %s", exc)
-            with self._quarantine.alone(self._cancelled):
+            with self._quarantine.alone(self.execution):
                 self._compute(part)
-
-    def _cancelled(self) -> bool:
-        return self.execution.cancelled
 
     def _tell(self, event: Event) -> None:
         self._publish(self.execution, event)
