@@ -24,7 +24,7 @@ from inferq.errors import StartError
 from inferq.inspection import inspect_model
 from inferq.stop_signals import StopSignals
 from shared import catalogue, cores, registry, store
-from shared.catalogue import Model
+from shared.catalogue import WITHOUT_FILE, Model
 from shared.config import PREFIX, Config, ConfigError
 from shared.registry import Worker
 
@@ -101,7 +101,7 @@ class Supervisor:
         workers: int,
         server: EmbeddedValkey | None,
     ) -> None:
-        computing = workers * sum(model.engine != "echo" for model in models)
+        computing = workers * sum(model.engine not in WITHOUT_FILE for model in models)
         if config.threads == 0 and computing > 1:
             config = replace(config, threads=max(1, cores.usable() // computing))
         self._config = config

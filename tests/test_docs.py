@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 
 from gateway import api, health
+from shared.catalogue import ENGINES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -28,6 +29,12 @@ def test_files_are_there(page: Path) -> None:
 def test_names_in_a_recipe_stand_in_its_files(step: str) -> None:
     known = {word for name in files(step) for word in re.findall(r"\w+", (ROOT / name).read_text("utf-8"))}
     assert not {word for word in re.findall(r"`(\w+)`", step) if word not in known}
+
+
+@pytest.mark.parametrize("page", ["glossary.md", "models.md"])
+def test_every_engine_is_named(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    assert not [name for name in ENGINES if f"`{name}`" not in text]
 
 
 def test_there_are_recipes() -> None:

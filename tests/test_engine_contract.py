@@ -102,6 +102,16 @@ def test_the_card_tells_models_apart(engine: Engine, tmp_path: Path) -> None:
     assert engine.trouble == ""
 
 
+def test_a_card_names_its_engine_and_tells_it_from_others(tmp_path: Path) -> None:
+    digests = set()
+    for entry in ENGINES:
+        (folder := tmp_path / entry.engine).mkdir()
+        with closing(load(entry, folder)) as engine:
+            assert engine.card.engine == entry.engine
+            digests.add(engine.card.digest)
+    assert len(digests) == len(ENGINES)
+
+
 def test_an_answer_runs_to_its_end_and_counts(engine: Engine) -> None:
     events = run(engine, completion())
     reason, done = finish(events)

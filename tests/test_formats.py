@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from gateway import sse
 from gateway.mailbox import Place
 from gateway.schemas import FORMATS, Format, Frame, format_of, usual_format
-from shared.errors import NotUnderstood
+from gateway.schemas.chat import ChatFormat
+from shared.errors import InferqError, NotUnderstood
 from shared.protocol import (
     Accepted,
     Chat,
@@ -162,6 +164,26 @@ def test_a_failure_ends_a_stream_without_done() -> None:
             "code": "cancelled",
         }
     }
+
+
+class Asked(ChatFormat):
+    """A format whose requests call the messages otherwise, and which has its own words for failures."""
+
+    parameters = MappingProxyType({"messages": "input"})
+
+    def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
+        return {"about": error.param, "status": status}
+
+
+@pytest.mark.parametrize(("field", "param"), [("messages", "input"), ("logit_bias", "logit_bias"), (None, None)])
+def test_a_failure_names_the_parameter_as_its_request_does(field: str | None, param: str | None) -> None:
+    frames = Asked().render_frames("j", ACCEPTED, Options(stream=True))
+    [frame] = frames(Failed("context_length_exceeded", "It is too long.", field))
+    assert json.loads(frame.data) == {"about": param, "status": 400}
+
+
+def test_ids_tell_formats_apart() -> None:
+    assert len({wire.id_prefix for wire in FORMATS.values()}) == len(FORMATS)
 
 
 def test_a_job_is_answered_in_its_format() -> None:

@@ -95,10 +95,11 @@ def test_it_comes_piece_by_piece_and_ends_with_its_client_or_its_job(empty: Stac
 
 def test_the_default_is_the_first_and_a_model_without_chats_continues(empty: Stack) -> None:
     empty.start_gateway()
-    empty.start_worker("echo")
+    empty.start_worker("echo", context=64)
     empty.start_worker(str(TINY), slots=1, context=64)
     http = empty.http()
     assert http.get("/api/chat", params={"prompt": "Hello"}).text == "Hello"
+    assert problem(http.get("/api/chat", params={"prompt": "word " * 64}), 400)["param"] == "prompt"
     named = http.get("/api/chat", params={"prompt": "Hello", "model": "tiny-llama"})
     assert named.status_code == 200
     assert named.text

@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.scripts import COMMON
-from tests.model.mutants import MUTANTS
 from tests.model.pair import Pair
-from tests.model.real import Edits
 from tests.model.run import explore, steps_until_found
 
 
@@ -37,14 +34,3 @@ def test_nothing_is_lost_when_valkey_is_killed(pair: Pair) -> None:
     pair.restart_valkey(kill=True)
     pair.do("move", "m")
     assert pair.restarts == 1
-
-
-def test_what_a_mutant_changes_stands_in_its_script() -> None:
-    edits, names = Edits(), sorted({mutant.script for mutant in MUTANTS} - set(COMMON))
-    whole = [edits.text(name) for name in names]
-    for mutant in MUTANTS:
-        edits.fault = (mutant.script, mutant.text, mutant.instead)
-        assert [edits.text(name) for name in names] != whole
-    edits.fault = ("claim", "what does not stand there", "")
-    with pytest.raises(LookupError, match=r"0 times in claim\.lua"):
-        edits.text("claim")

@@ -35,14 +35,14 @@ def app() -> Flask:
 
     @app.post("/fail/<code>")
     def fail(code: str) -> str:
-        raise failure(Failed(code, "It failed.", "prompt"))
+        raise failure(Failed(code, "It failed.", "prompt"), {})
 
     @app.post("/in-other-words/<code>")
     def other(code: str) -> str:
         g.format = InOtherWords()
         if code == "teapot":
             abort(418)
-        raise failure(Failed(code, "It failed."))
+        raise failure(Failed(code, "It failed."), {})
 
     @app.post("/bug")
     def bug() -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from marshmallow import Schema
+from marshmallow import Schema, fields
 
-from gateway.schemas import Format
-from gateway.schemas.chat import ChatSchema, MessageSchema
-from gateway.schemas.completion import CompletionSchema
-from gateway.schemas.parameters import Only
-from gateway.schemas.sampling import StreamOptions
+from gateway.schemas import FORMATS, Format
+from gateway.schemas.parameters import Array, Only
 from shared.protocol import (
     Chat,
     Completion,
@@ -128,11 +126,10 @@ def test_streaming() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "wire", "base"),
-    [(ChatSchema, CHAT, {"messages": [USER]}), (CompletionSchema, COMPLETION, {"prompt": "Once"})],
+    ("wire", "base"), [(CHAT, {"messages": [USER]}), (COMPLETION, {"prompt": "Once"})], ids=["chat", "completion"]
 )
-def test_null_means_not_given(schema: type[Schema], wire: Format, base: dict[str, Any]) -> None:
-    nulls = dict.fromkeys(schema().fields)
+def test_null_means_not_given(wire: Format, base: dict[str, Any]) -> None:
+    nulls = dict.fromkeys(wire.schema.fields)
     assert wire.parse({**nulls, "model": "m", **base}, 7) == wire.parse({"model": "m", **base}, 7)
 
 
@@ -167,8 +164,8 @@ def test_without_effect_but_not_just_anything(given: dict[str, Any], param: str)
 
 RESTRICTED = [
     (wire, name, field)
-    for wire, schema in ((CHAT, ChatSchema()), (COMPLETION, CompletionSchema()))
-    for name, field in schema.fields.items()
+    for wire in (CHAT, COMPLETION)
+    for name, field in wire.schema.fields.items()
     if isinstance(field, Only)
 ]
 
@@ -200,28 +197,38 @@ def test_near_misses(given: dict[str, Any], expected: str) -> None:
 # --- the docs
 
 
+def endpoint(name: str) -> str:
+    """The docs' word for a format or an endpoint, which may be a plural."""
+    return name.rpartition(".")[2].removesuffix("s")
+
+
+ENDPOINTS = {endpoint(name): wire for name, wire in FORMATS.items()}
+
+
 def documented() -> set[tuple[str, str, str]]:
     """(parameter, endpoint, values) of every row of the parameter tables."""
-    rows = re.findall(r"^\| `([^`]+)` \| (both|chat|completions) \| ([^|]+) \|", DOCS.read_text("utf-8"), re.M)
+    section = DOCS.read_text("utf-8").partition("\n## Parameters\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|", section, re.M)
     return {
-        (name, endpoint, values)
+        (name, each, values)
         for name, where, values in rows
-        for endpoint in (("chat", "completions") if where == "both" else (where,))
+        for each in (ENDPOINTS if where == "all" else map(endpoint, where.split(", ")))
     }
+
+
+def walk(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields by their names, also those of the objects within."""
+    for name, field in schema.fields.items():
+        yield prefix + name, field
+        if isinstance(field, fields.Nested):
+            yield from walk(field.schema, f"{prefix}{name}.")
+        elif isinstance(field, Array) and isinstance(field.inner, fields.Nested):
+            yield from walk(field.inner.schema, f"{prefix}{name}[].")
 
 
 def known() -> dict[tuple[str, str], Any]:
     """(parameter, endpoint) -> field."""
-    schemas: dict[str, dict[str, Schema]] = {
-        "chat": {"": ChatSchema(), "messages[].": MessageSchema(), "stream_options.": StreamOptions()},
-        "completions": {"": CompletionSchema(), "stream_options.": StreamOptions()},
-    }
-    return {
-        (prefix + name, endpoint): field
-        for endpoint, parts in schemas.items()
-        for prefix, schema in parts.items()
-        for name, field in schema.fields.items()
-    }
+    return {(name, each): field for each, wire in ENDPOINTS.items() for name, field in walk(wire.schema)}
 
 
 def test_docs_name_every_parameter_and_no_other() -> None:

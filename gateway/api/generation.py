@@ -110,13 +110,13 @@ def _later(job: Job) -> ResponseReturnValue:
 def _whole(job: Job, wire: Format) -> ResponseReturnValue:
     record = list(events(job.mailbox))
     if isinstance(record[-1], Failed):
-        raise failure(record[-1])
+        raise failure(record[-1], wire.parameters)
     return jsonify(wire.render(job.id, job.accepted, record)), 200, location(job)
 
 
 def _stream(job: Job, first: Event | None, wire: Format, options: Options, waiting: ExitStack) -> ResponseReturnValue:
     if isinstance(first, Failed):
-        raise failure(first)
+        raise failure(first, wire.parameters)
     lines = sse.plain_lines(wire.render_frames(job.id, job.accepted, options))
     response = stream(job, events_as(lines, job, first), waiting)
     response.headers.update(location(job))

@@ -80,12 +80,13 @@ def job_object(job_id: str) -> dict[str, Any]:
             result = format_of(accepted).render(job_id, accepted, record)
         elif ticket.state.final:
             last = [e for entry in _entries(job_id, ticket.events - 1) for e in entry.events]
-            error = _error(last[-1]) if last and isinstance(last[-1], Failed) else None
+            error = _error(job_id, last[-1]) if last and isinstance(last[-1], Failed) else None
     return render_job(ticket, turn, result, error)
 
 
-def _error(event: Failed) -> Any:
-    found = failure(event)
+def _error(job_id: str, event: Failed) -> Any:
+    accepted = streams.accepted(this_gateway().client, job_id) if event.param else None
+    found = failure(event, format_of(accepted).parameters if accepted else {})
     return render_failure(found, outcome(found.code).status)["error"]
 
 

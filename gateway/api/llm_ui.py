@@ -21,6 +21,9 @@ from shared.protocol import Delta, Event, Failed, Options, Progress
 
 views = Blueprint("llm_ui", __name__)
 
+_PARAMETERS = {"messages": "prompt"}
+"""See `Format.parameters`."""
+
 
 @views.get("/chat")
 def chat() -> ResponseReturnValue:
@@ -47,7 +50,7 @@ def _answer(job: Job) -> ResponseReturnValue:
         except ClientGone:
             return CLIENT_GONE
         if isinstance(first, Failed):
-            raise failure(first)
+            raise failure(first, _PARAMETERS)
         response = stream(job, _text(job, first), waiting, "text/plain")
         response.headers.update({**location(job), "Cache-Control": "no-store"})
         return response
@@ -61,7 +64,7 @@ def _text(job: Job, first: Event) -> Iterator[bytes]:
             case Delta():
                 piece += event.text
             case Failed():
-                raise failure(event)
+                raise failure(event, _PARAMETERS)
         if piece and job.mailbox.empty():
             yield piece.encode()
             piece = ""

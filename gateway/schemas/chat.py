@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
 from gateway.schemas.answer import fold
-from gateway.schemas.format import Frames
+from gateway.schemas.format import Format, Frames
 from gateway.schemas.openai import cut, encode, head, prompt_token_ids, render_failure, render_frames, token_ids, usage
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Only, Strict, Text, refuse_unknown, text
 from gateway.schemas.problem import refuse, show, wrong_type
@@ -124,17 +124,15 @@ class ChatSchema(SamplingSchema):
             raise refuse("invalid_value", reason, name="add_generation_prompt")
 
 
-_SCHEMA = ChatSchema()
-
-
-class ChatFormat:
+class ChatFormat(Format):
     """`Format` of chats."""
 
     name = "openai.chat"
     id_prefix = "chatcmpl-"
+    schema = ChatSchema()
 
     def parse(self, body: object, seed: int) -> tuple[Chat, Options]:
-        given = _SCHEMA.read(body)
+        given = self.schema.read(body)
         limit = given.get("max_completion_tokens", given.get("max_tokens"))
         task = Chat(
             given["model"],
@@ -167,13 +165,13 @@ class ChatFormat:
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         task, opening = accepted.task, head(job_id, accepted, "chat.completion.chunk")
         assert isinstance(task, Chat), "what `parse` makes"
-        closing = {"usage": None} if options.include_usage else {}
+        usage_later = {"usage": None} if options.include_usage else {}
 
         def chunk(
             index: int, delta: dict[str, str], tokens: tuple[int, ...] = (), finish_reason: FinishReason | None = None
         ) -> dict[str, Any]:
             choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-            return {**opening, "choices": [{**choice, **token_ids(task, tokens)}], **closing}
+            return {**opening, "choices": [{**choice, **token_ids(task, tokens)}], **usage_later}
 
         @cache
         def speaker(index: int) -> Callable[[str], bytes]:
@@ -193,7 +191,7 @@ class ChatFormat:
                 tokens = () if piece.text else piece.tokens
                 yield encode(chunk(piece.index, {}, tokens, piece.finish_reason))
 
-        return render_frames(opening, options, say)
+        return render_frames(self, say, {**opening, "choices": []} if options.include_usage else None)
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         return render_failure(error, status)

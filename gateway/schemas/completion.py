@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validates_schema
 
 from gateway.schemas.answer import fold
-from gateway.schemas.format import Frames
+from gateway.schemas.format import Format, Frames
 from gateway.schemas.openai import cut, encode, head, prompt_token_ids, render_failure, render_frames, token_ids, usage
 from gateway.schemas.parameters import INT32_MAX, Integer, Only, text
 from gateway.schemas.problem import refuse, show, wrong_type
@@ -78,17 +78,15 @@ class CompletionSchema(SamplingSchema):
             raise refuse("invalid_value", "cannot be more than 'n' when 'stream' is true", name="best_of")
 
 
-_SCHEMA = CompletionSchema()
-
-
-class CompletionFormat:
+class CompletionFormat(Format):
     """`Format` of completions."""
 
     name = "openai.completion"
     id_prefix = "cmpl-"
+    schema = CompletionSchema()
 
     def parse(self, body: object, seed: int) -> tuple[Completion, Options]:
-        given = _SCHEMA.read(body)
+        given = self.schema.read(body)
         chosen = sampling(given, seed, given["max_tokens"])
         n, best_of, token_ids = given["n"], given["best_of"], given["return_token_ids"]
         task = Completion(given["model"], given["prompt"], chosen, n, best_of, token_ids)
@@ -109,10 +107,10 @@ class CompletionFormat:
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         task, opening = accepted.task, head(job_id, accepted, _KIND)
         assert isinstance(task, Completion), "what `parse` makes"
-        closing = {"usage": None} if options.include_usage else {}
+        usage_later = {"usage": None} if options.include_usage else {}
 
         def chunk(choice: dict[str, Any]) -> dict[str, Any]:
-            return {**opening, "choices": [choice], **closing}
+            return {**opening, "choices": [choice], **usage_later}
 
         @cache
         def speaker(index: int) -> Callable[[str], bytes]:
@@ -129,7 +127,7 @@ class CompletionFormat:
             elif piece.text:
                 yield speaker(piece.index)(piece.text)
 
-        return render_frames(opening, options, say)
+        return render_frames(self, say, {**opening, "choices": []} if options.include_usage else None)
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         return render_failure(error, status)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
+
+from marshmallow import Schema
 
 from shared.errors import InferqError
 from shared.protocol import Accepted, Event, Options, Task
@@ -30,7 +33,13 @@ class Format(Protocol):
     name: str
     """By which a job says how it is answered."""
     id_prefix: str
-    """What the ids of this format's jobs and answers begin with."""
+    """What the ids of this format's jobs and answers begin with; no other's do."""
+    parameters: Mapping[str, str] = MappingProxyType({})
+    """What a request calls those of its task's fields that it calls otherwise: an engine's errors name the field."""
+
+    @property
+    def schema(self) -> Schema:
+        """Of a request; `docs/api.md` names all that it takes."""
 
     def parse(self, body: object, seed: int) -> tuple[Task, Options]:
         """The validated request. `seed` is taken where it gives none. Raises InvalidRequest, naming the parameter."""
@@ -39,7 +48,10 @@ class Format(Protocol):
         """The whole answer: a fold over the events, which end with `Done`."""
 
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
-        """The frames of one stream: call what is returned with each of the events, in their order."""
+        """The frames of one stream: call what is returned with each of the events, in their order.
+
+        Every job can be followed: what cannot be answered in pieces is one frame at its end.
+        """
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         """The body of the answer to a request that failed, which has this HTTP status."""

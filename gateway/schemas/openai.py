@@ -7,10 +7,10 @@ from typing import Any, assert_never
 
 from msgspec.json import Encoder
 
-from gateway.schemas.format import Frame, Frames
+from gateway.schemas.format import Format, Frame, Frames
 from gateway.schemas.outcomes import failure, outcome
 from shared.errors import InferqError
-from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, Progress, StartOver, Task, TextTask, Usage
+from shared.protocol import Accepted, Delta, Done, Event, Failed, Progress, StartOver, Task, TextTask, Usage
 
 encode = Encoder().encode
 
@@ -19,8 +19,10 @@ _GAP = "\0"
 """Stands for the text of a chunk while the chunk is cut around it."""
 
 
-def render_frames(opening: dict[str, Any], options: Options, say: Callable[[Delta], Iterable[bytes]]) -> Frames:
-    """`Format.render_frames`: `say` makes the chunks of a piece, `opening` is what every chunk begins with."""
+def render_frames(
+    wire: Format, say: Callable[[Delta], Iterable[bytes]], closing: dict[str, Any] | None = None
+) -> Frames:
+    """`Format.render_frames`: `say` makes the chunks of a piece; `closing`, if any, comes last, and gets the usage."""
 
     def frames(event: Event) -> Iterable[Frame]:
         match event:
@@ -28,13 +30,13 @@ def render_frames(opening: dict[str, Any], options: Options, say: Callable[[Delt
                 return map(Frame, say(event))
             case Progress():
                 return ()
-            case Done() if options.include_usage:
-                return Frame(encode({**opening, "choices": [], "usage": usage(event.usage)})), _DONE
+            case Done() if closing is not None:
+                return Frame(encode({**closing, "usage": usage(event.usage)})), _DONE
             case Done():
                 return (_DONE,)
             case Failed():
-                error = failure(event)
-                return (Frame(encode(render_failure(error, outcome(error.code).status))),)
+                error = failure(event, wire.parameters)
+                return (Frame(encode(wire.render_failure(error, outcome(error.code).status))),)
             case StartOver():
                 raise AssertionError("nothing is taken back of what is read as it comes")
             case _:

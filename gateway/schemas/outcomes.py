@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from gateway.schemas.problem import CODES
@@ -57,6 +58,7 @@ def outcome(code: str) -> Outcome:
     return _OUTCOMES.get(code, _UNKNOWN)
 
 
-def failure(event: Failed) -> InferqError:
-    """The error that a job failed with, as the worker raised it."""
-    return InferqError(event.message, param=event.param, code=event.code)
+def failure(event: Failed, parameters: Mapping[str, str]) -> InferqError:
+    """The error that a job failed with, as the worker raised it; for `parameters` see `Format.parameters`."""
+    param = parameters.get(event.param, event.param) if event.param else None
+    return InferqError(event.message, param=param, code=event.code)

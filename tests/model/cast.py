@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -57,6 +58,16 @@ def action(weight: int, needs: str = "", **arguments: st.SearchStrategy[Any]) ->
         return act
 
     return register
+
+
+def theme(seed: int) -> set[str]:
+    """Some of the actions that are not in every world, each as often as any other."""
+    chance = random.Random(seed)
+    return set(chance.sample(sorted(ACTIONS.keys() - set(ALWAYS)), chance.randint(3, 8)))
+
+
+themes = st.integers(0, 2**64 - 1).map(theme)
+"""hypothesis's own sets are drawn unevenly: some actions would be in no world of a whole run."""
 
 
 @dataclass

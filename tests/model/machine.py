@@ -10,8 +10,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from shared.registry import Card, GatewayProcess, Kind, Worker
 from shared.ticket import Standing, Tier
 from tests.model.cast import (
-    ACTIONS,
-    ALWAYS,
     LEASE,
     MODELS,
     WORKERS,
@@ -23,6 +21,7 @@ from tests.model.cast import (
     number,
     sendings,
     sometimes,
+    themes,
     workers,
 )
 from tests.model.clients import Clients
@@ -130,10 +129,7 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
         """A duplicate arrives late."""
         self.pair.resend(newest(self.late, which))
 
-    @initialize(
-        theme=st.sets(st.sampled_from(sorted(ACTIONS.keys() - set(ALWAYS))), min_size=3, max_size=8),
-        restart_at=st.sampled_from([None] * 5 + [5, 15, 40]),
-    )
+    @initialize(theme=themes, restart_at=st.sampled_from([None] * 5 + [5, 15, 40]))
     def begin(self, theme: set[str], restart_at: int | None) -> None:
         """Valkey's restart is not one of the actions: a short run might then draw none at all."""
         self.theme = theme

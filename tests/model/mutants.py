@@ -110,9 +110,6 @@ MUTANTS = (
     Mutant("restart under somebody who reads", "restart", "if t[3] then return 0 end", ""),
     Mutant("restart of a cancelled job", "restart", "if t[5] == '1' then", "if t[5] == '2' then"),
     Mutant("submit does not see that it was sent before", "submit", "if known then", "if known == 'none' then"),
-    Mutant(
-        "submit puts back what a client has cancelled", "cancel", "redis.call('HDEL', ticket(ARGV[1]), 'deserted')", ""
-    ),
     Mutant("what a client has cancelled is put back", "cancel", "redis.call('HDEL', ticket(ARGV[1]), 'deserted')", ""),
     Mutant("submit joins a job that was cancelled", _TICKET, " and t[1] ~= 'cancelled' and t[2] ~= '1'", ""),
     Mutant("submit gives an orphan to two", "submit", "(visitors == '' or", "(visitors or"),

@@ -15,7 +15,7 @@ _STEPS = 100
 
 
 def explore(pair: Pair, seed: int, steps: int, *, shrink: bool = True) -> None:
-    """At least so many steps. Raises AssertionError with a short way to what is wrong."""
+    """At least so many steps. Raises AssertionError with the way to what is wrong; `shrink` makes it short."""
     goal, part = pair.steps + steps, 0
     while pair.steps < goal:
         worlds = max(5, min(200, (goal - pair.steps) // _STEPS))  # its first one does nothing

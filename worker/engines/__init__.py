@@ -42,6 +42,8 @@ class Engine(Protocol):
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         """Compute one choice of one prompt; `index` of the events stays 0. A task with several is split before.
 
+        The answer ends before the first of the task's stop strings that its text has, `past` included.
+
         `past` is what an earlier execution has sent: go on after it, as if nothing had happened; `max_tokens` and the
         usage count it in. Only tasks get it that the engine `continues`. Where it has tokens that are `UNTOLD`, because
         another model made it or because they were never told, its text is read again.

@@ -1,0 +1,98 @@
+"""The model: how a job goes from state to state, and who is told."""
+
+from __future__ import annotations
+
+from shared.codec import encode
+from shared.protocol import Done, Event, Failed, State
+from tests.model.job import Entry, Job
+from tests.model.living import Living, together
+from tests.model.schedule import youngest
+
+CANCELLED = Failed("cancelled", "The job was cancelled.")
+OVERDUE = Failed("deadline_exceeded", "The job waited in the queue beyond its deadline.")
+
+
+class Course(Living):
+    """What clients and workers have in common."""
+
+    def _owned(self, job_id: str, execution: str) -> Job | None:
+        job = self.jobs.get(job_id)
+        return job if job and job.running and job.exec == execution else None
+
+    def _requeue(self, job: Job) -> None:
+        """A running job waits again, where it waited before."""
+        self._stop(job)
+        job.spent += max(1, self.now - (job.started or 0))
+        job.preempted += job.preempt
+        job.preempt = False
+        job.deadline = self.now + job.patience
+        job.state, job.exec = State.QUEUED, ""
+        self.schedules[job.model].enlist(job)
+        self.queues[job.model].insert(0, job.id)
+
+    def _preempt(self, model: str, free: int | None) -> None:
+        """Ask as many flex jobs back as better ones wait for whom no slot is free."""
+        running = [job for job in self.jobs.values() if job.model == model and job.running]
+        if free is None:
+            free = sum(self.slots[model].values()) - len(running)
+        wanted = len(self.schedules[model].better()) - max(0, free) - sum(job.preempt for job in running)
+        for job in youngest(job for job in running if job.offered)[: max(0, wanted)]:
+            job.offered, job.preempt = False, True
+
+    def _stop(self, job: Job) -> None:
+        """It runs and waits no longer."""
+        job.offered = False
+        if job.running:
+            self.schedules[job.model].settle(job, self.now - (job.started or 0))
+        else:
+            self.schedules[job.model].delist(job)
+
+    def _emit(self, job: Job, entry: Entry) -> None:
+        self._record(job, entry)
+        for reply in job.replies:
+            self._tell(reply, [(job.id, entry)])
+
+    def _record(self, job: Job, entry: Entry) -> None:
+        job.begun = True
+        job.record.append(entry)
+        job.seq, job.by = entry.last, entry.by
+
+    def _tell(self, reply: str, news: list[tuple[str, Entry]]) -> None:
+        """In one entry of its reply stream, if a gateway understands that."""
+        if reply in self.streams:
+            self.streams[reply] += [news] if together(reply) else [[each] for each in news]
+
+    def _fail(self, job: Job, state: State, last: Failed) -> None:
+        self._emit(job, Entry(job.seq + 1, job.seq + 1, "0", encode([last])))
+        self._finish(job, state, last)
+
+    def _finish(self, job: Job, state: State, last: Event) -> None:
+        self._stop(job)
+        counts = self.counts[job.model]
+        failed = isinstance(last, Failed) and state is State.FAILED
+        counts[f"jobs:{last.code if failed and isinstance(last, Failed) else state}"] += 1
+        if job.started is not None:
+            waited = max(0, job.started - job.created)
+            counts[f"wait:{next((k for k in range(21) if 2**k >= waited), 21)}"] += 1
+            counts["wait_ms"] += waited
+        if isinstance(last, Done):
+            counts["prompt_tokens"] += last.usage.prompt_tokens
+            counts["completion_tokens"] += last.usage.completion_tokens
+        if failed and isinstance(last, Failed):
+            self.failures.append((job.id, job.model, job.worker, last.code, last.message))
+            del self.failures[:-100]
+        if job.running and job.started is not None:
+            held = max(1, self.now - job.started) + job.spent
+            for of in ("", f":{job.tier}"):
+                n, mean = min(20, counts[f"held{of}"] + 1), counts[f"held_us{of}"]
+                counts[f"held_us{of}"], counts[f"held{of}"] = int(mean + (held * 1000 - mean) / n + 0.5), n
+            counts[f"busy_ms:{job.tier}"] += held
+        job.state, job.ended, job.lingers = state, self.now, None
+
+
+def drop(entries: list[str], entry: str) -> bool:
+    """Remove the first one, if there is one."""
+    if entry not in entries:
+        return False
+    entries.remove(entry)
+    return True
