@@ -55,6 +55,7 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
             for run in self.runs[-2:]:
                 job = self.world.jobs.get(run.job)
                 if job and job.preempt and job.exec == run.id:
+                    self.do("decline", "m", run.job, f"one before {run.id}")
                     self.do("release", "m", [(run.job, run.id)], sending=sending, actor=run.id)
 
     # housekeeping, by whoever lives
