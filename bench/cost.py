@@ -116,7 +116,9 @@ def compare(sides: tuple[Side, Side], model: str, streams: int, pace: Pace, runs
         print(f"  {'':9} with nothing to do: {', '.join(f'{part} {ms:.1f} ms/s' for part, ms in idle[name].items())}")
     before, after = costs.values()
     for part in before[0]:
-        print(f"  {part:9} {spread([b[part] / a[part] for a, b in zip(before, after, strict=True)])} of what it was")
+        ratios = [b[part] / a[part] for a, b in zip(before, after, strict=True) if a[part]]  # else less than a tick
+        if ratios:
+            print(f"  {part:9} {spread(ratios)} of what it was")
     ratios = [sum(b.values()) / sum(a.values()) for a, b in zip(before, after, strict=True)]
     print(f"  together  {spread(ratios)} of what it was")
 
