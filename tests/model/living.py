@@ -172,6 +172,9 @@ class Living:
             if number.isdigit():
                 self.orphans.pop((fingerprint, int(number)), None)
 
+    def lose_permit(self, model: str) -> None:
+        del self.queues[model][:1]
+
     def hint(self, model: str, entry: str) -> None:
         """An entry that says nothing true: late, or of somebody else."""
         self.queues[model].insert(0, entry)

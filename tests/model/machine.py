@@ -125,6 +125,13 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
         if model in self.world.asked and (stranger or not (job and job.queued)):
             self.do("hint", model, job.id if job and not stranger else f"stranger to {model}")
 
+    @action(1, needs="entries", model=models)
+    def lose_permit(self, model: str) -> None:
+        """As a dashboard of RQ's does, or a failover."""
+        self.do("lose_permit", model)
+        self.pair.pass_time(2000)
+        self.do("sweep", model, LEASE)
+
     @action(2, needs="late", which=number)
     def resend(self, which: int) -> None:
         """A duplicate arrives late."""

@@ -144,6 +144,9 @@ class Real:
     def end(self, *keys: str) -> None:
         self.client.delete(*keys)
 
+    def lose_permit(self, model: str) -> None:
+        self.client.lpop(f"rq:queue:{model}")
+
     def hint(self, model: str, entry: str) -> None:
         self.client.lpush(f"rq:queue:{model}", entry)
 
