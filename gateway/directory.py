@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from redis import Redis
 
 from gateway import abilities
-from shared import registry
+from shared import census, registry
 from shared.config import Config
 from shared.errors import ModelNotFound
 from shared.loops import Loops, for_each
@@ -75,7 +75,7 @@ class Directory:
     def _sweep(self) -> None:
         """With all workers dead somebody still has to expire jobs and requeue those of the dead."""
         self._tickets.lapse()
-        for_each(self._tickets.models(), lambda model: self._tickets.sweep(model, self._lease_ms))
+        for_each(census.models(self._tickets.client), lambda model: self._tickets.sweep(model, self._lease_ms))
 
 
 def _lookup(name: str, models: dict[str, Card]) -> Card | None:

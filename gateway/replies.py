@@ -105,7 +105,7 @@ class Replies:
                 more = self._read_record(box) or self._filling[box]
         except Outage:
             box.heard = 0.0  # it will be compared with its ticket
-        except Exception:
+        except Exception:  # nobody waits for this greenlet: its client would never hear of it
             log.exception("the record of %s cannot be read", box.job_id)
             box.fail(InferqError("The gateway cannot read the answer; its log says why."))
         finally:

@@ -200,11 +200,6 @@ class Tickets:
         """The job's place in the order in which jobs are served, from 1; None when it does not wait."""
         return int(self._position(keys=[], args=[job_id])) or None
 
-    def models(self) -> list[str]:
-        """The models that jobs were ever submitted for."""
-        queues: Any = self.client.smembers(Key.RQ_QUEUES)
-        return [name.decode().removeprefix(Key.RQ_QUEUE) for name in queues]
-
 
 def sweep_pause(lease_ms: int) -> float:
     """Seconds between two sweeps; see sweep.lua."""

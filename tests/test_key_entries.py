@@ -41,7 +41,7 @@ class TestEntries:
     )
     def test_give_a_standing(self, tmp_path: Path, entry: str, owner: Owner) -> None:
         file = tmp_path / "keys"
-        file.write_text(f"bob:k2 weight=7 # weight=8\n{entry} # weight=9 for now\n")
+        file.write_text(f"bob:k2 weight=7 # weight=8\n{entry} # weight=9\n")
         for setting in (entry, f"bob:k2 weight=7, {entry}", f"@{file}"):
             assert Keys(setting, 500).owner("k") == owner
 

@@ -121,7 +121,7 @@ class Publisher:
         """What an execution has to send. What cannot be written fails its job, and no other."""
         try:
             return self._pack(e)
-        except Exception:
+        except Exception:  # whatever an event holds: the others' are sent
             log.exception("the events of a job cannot be written", extra=e.names)
             e.spoil(_UNWRITTEN)
             return self._pack(e)

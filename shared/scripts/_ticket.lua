@@ -1,4 +1,7 @@
 -- What is done with a ticket.
+local REMEMBERED = 60 -- seconds for which a claim is remembered beyond its execution: a duplicate that comes late takes no job
+local MOST_TOLD = 20000 -- entries of a reply stream, about
+local DAY = 86400000 -- milliseconds
 
 -- The encoded `Accepted`: what the job is to compute.
 local function accepted(id)
@@ -33,7 +36,7 @@ end
 
 -- Write events of jobs, {id, first, last, by, blob} each, to a reply stream if it lives.
 local function tell(reply, news)
-  local function add(...) redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', 20000, '*', ...) end
+  local function add(...) redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', MOST_TOLD, '*', ...) end
   if string.find(reply, KEY.reply, 1, true) == 1 then return add('m', cmsgpack.pack(news)) end
   for _, n in ipairs(news) do add('j', n[1], 'f', n[2], 'l', n[3], 'x', n[4], 'e', n[5]) end -- a gateway of release 0.1.0
 end
@@ -62,7 +65,7 @@ local function unlist(model, id, exec)
   redis.call('ZREM', KEY.deadlines .. model, id)
   if exec ~= '' then
     redis.call('ZREM', KEY.rq_wip .. model, id .. ':' .. exec)
-    redis.call('EXPIRE', KEY.exec .. exec, 60)
+    redis.call('EXPIRE', KEY.exec .. exec, REMEMBERED)
     withhold(model, id)
     settle(model, id)
   else
@@ -136,8 +139,8 @@ local function expire(model, id)
   fail(model, id, '', 'failed', 'deadline_exceeded', 'The job waited in the queue beyond its deadline.')
 end
 
--- Cancel a job. A queued one ends at once, and leaves its permit; a running one is marked, and its worker is told through RQ's command channel (and
--- learns it with its next append or renewal if it missed that). Returns the job's state after it, '' when there is none.
+-- Cancel a job. A queued one ends at once, and leaves its permit; a running one is marked, and its worker is told through RQ's command
+-- channel (and learns it with its next append or renewal if it missed that). Returns the job's state after it, '' when there is none.
 local function cancel(id)
   local t = redis.call('HMGET', ticket(id), 'state', 'model', 'exec', 'worker')
   if t[1] == 'queued' then
@@ -205,7 +208,7 @@ end
 local function patience(id)
   local t = redis.call('HMGET', ticket(id), 'wait', 'started')
   local wait = tonumber(t[1] or 0)
-  return t[2] and math.max(wait, 86400000) or wait
+  return t[2] and math.max(wait, DAY) or wait
 end
 
 -- A running job waits again, where it waited before; its patience begins anew.

@@ -3,7 +3,6 @@
 -- ARGV: model, the permit or '', exec, lease in milliseconds, worker
 -- Returns {id, events emitted so far, executions so far, the encoded `Accepted`, milliseconds that it waited} of the job that is this
 --         execution's, the same when the command is resent; {''} when nothing waits that can be run.
-local REMEMBERED = 86400 -- seconds, or a minute beyond the job's end: a duplicate takes no second job
 local model, permit, exec, lease, worker = unpack(ARGV)
 local mark = KEY.exec .. exec
 redis.call('LREM', KEY.rq_queue .. model .. ':intermediate', 0, permit) -- doubled ones too
@@ -14,11 +13,11 @@ if not id then
   adopt(model, permit)
   local job = choose(model, function(each) return runnable(model, each) end)
   if not job then
-    redis.call('SET', mark, '', 'EX', 60)
+    redis.call('SET', mark, '', 'EX', REMEMBERED)
     return { '' }
   end
   id = job.id
-  redis.call('SET', mark, id, 'EX', REMEMBERED)
+  redis.call('SET', mark, id, 'PX', DAY) -- its end makes this shorter
   swap(model, permit, id)
   charge(model, id, job.place)
   if redis.call('HDEL', ticket(id), 'preempt') == 1 then withhold(model, id) end -- version 0.1.0 has put it back since

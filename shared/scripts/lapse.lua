@@ -79,7 +79,7 @@ for _, model in ipairs(lapsed('models', ARGV[3])) do
   forget('models', model)
 end
 for _, queue in ipairs(redis.call('SMEMBERS', KEY.rq_queues)) do
-  local model = string.sub(queue, 10)
+  local model = string.sub(queue, #KEY.rq_queue + 1)
   local needed = redis.call('ZSCORE', KEY.live .. 'models', model) or redis.call('EXISTS', queue, queue .. ':intermediate',
     KEY.leases .. model, KEY.deadlines .. model, KEY.lingering .. model, KEY.limbo .. model) > 0
   if not needed then

@@ -6,9 +6,9 @@
 --       comes else 0, fingerprint of the request, the client's count of attempts (0 the first), Idempotency-Key with its owner or '',
 --       1 to put back a job that was accepted before, and that Redis has lost or has cancelled because it had forgotten who waits for
 --       it, else 0, the encoded `Accepted`,
---       tier, weight of the owner, jobs that the owner may have waiting and running, or 0 for any number,
+--       tier, weight of the owner, jobs that the owner may have waiting and running, or 0 for any number (nobody has no bound),
 --       then the fields and values of RQ's job hash
--- Returns {1, place in the queue from 1} when accepted, also when the same id was accepted before (a resent command);
+-- Returns {1, jobs that wait} when accepted, also when the same id was accepted before (a resent command);
 --         {0, jobs waiting} when the queue is full, which is no reason not to put one back; {2, id} when it joined that job;
 --         {3, id} when the Idempotency-Key belongs to another request; {4, jobs that the owner has} when those are too many.
 local model, id, owner, most, wait, keep, reply, visitor = unpack(ARGV, 1, 8)
@@ -54,7 +54,7 @@ redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner
 if idempotency ~= '' and not (again and holder[1]) then
   redis.call('HSET', ticket(id), 'idempotency', key)
   redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint)
-  redis.call('PEXPIRE', key, 86400000)
+  redis.call('PEXPIRE', key, DAY)
 end
 redis.call('SET', KEY.task .. id, task)
 if older() then begin(id) end

@@ -54,7 +54,7 @@ MUTANTS = (
         "HGET', ticket(id), 'exec') ~= exec",
         "EXISTS', mark) == 0",
     ),
-    Mutant("claim without a job may get one later", "claim", "redis.call('SET', mark, '', 'EX', 60)", ""),
+    Mutant("claim without a job may get one later", "claim", "redis.call('SET', mark, '', 'EX', REMEMBERED)", ""),
     Mutant("claim past the deadline", _TICKET, "if now < tonumber(t[2]) then", "if now < tonumber(t[2]) + 60000 then"),
     Mutant("claim charges nobody", "claim", "charge(model, id, job.place)", "delist(model, id)"),
     Mutant("weights that count for nothing", _SCHEDULE, "(weight or 1)", "1"),

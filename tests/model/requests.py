@@ -54,7 +54,7 @@ class Requests(Course):
         if len(self.schedules[model].waiting) >= max_queue and not again:
             raise QueueFull("")
         owner = accepted.owner
-        if not again and 0 < standing.most <= len(self.owned(owner)):
+        if not again and owner and 0 < standing.most <= len(self.owned(owner)):  # nobody has no bound
             raise KeyFull("")
         blob, patience = encode([accepted]), int(wait * 1000)
         job = Job(job_id, model, owner, blob, self.now, patience, keep, self.now + patience, standing.tier)
