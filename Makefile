@@ -44,7 +44,7 @@ check: .venv/dev         ## format, lint, types, layers, and what the docs name
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_glossary.py tests/test_docs.py tests/test_mutants.py
+	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_glossary.py tests/test_docs.py tests/test_mutants.py tests/test_bounds.py
 
 bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.gateway
