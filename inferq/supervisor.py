@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 from gateway.keys import Keys
+from gateway.peers import Proxies
 from inferq import data_dir, port, pull
 from inferq.child import Child
 from inferq.embedded import EmbeddedValkey
@@ -72,6 +73,7 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
     Raises InferqError for whatever keeps it from starting.
     """
     Keys(config.api_keys)  # complains now, rather than in a gateway that is started again and again
+    Proxies.parse(config.trusted_proxies)
     models = choice.models(config.models)
     _check_names(models)
     with data_dir.hold(folder) as killed:

@@ -61,6 +61,14 @@ class Config:
             "`*`, or origins such as https://chat.example,http://localhost:3000",
         ),
     )
+    allowed_hosts: str = _option(
+        "",
+        "names, with commas, by which clients may call a gateway without keys, besides localhost and IP addresses",
+        form=(r"(\*|[A-Za-z0-9_.-]+)(, *[A-Za-z0-9_.-]+)*", "names of hosts without ports, or `*` for all"),
+    )
+    trusted_proxies: str = _option(
+        "", "addresses and networks of proxies, with commas, whose `X-Forwarded-For` tells where a request comes from"
+    )
     client_timeout: float = _option(
         30.0, "seconds that a request's head or body may take to arrive, and one more for each 16 KiB of it", low=0.1
     )

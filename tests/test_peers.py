@@ -1,0 +1,50 @@
+"""Who is at the other end, behind proxies or not."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.peers import Proxies, neighbourhood
+from shared.config import ConfigError
+
+CHAIN = "127.0.0.1, 10.0.0.0/8,2001:db8:1::/48"
+
+
+@pytest.mark.parametrize(
+    ("proxies", "peer", "forwarded", "client"),
+    [
+        ("", "127.0.0.1", "192.0.2.1", "127.0.0.1"),
+        (CHAIN, "198.51.100.7", "192.0.2.1", "198.51.100.7"),
+        (CHAIN, "127.0.0.1", "", "127.0.0.1"),
+        (CHAIN, "127.0.0.1", "192.0.2.1", "192.0.2.1"),
+        (CHAIN, "127.0.0.1", "forged, 192.0.2.9, 192.0.2.1", "192.0.2.1"),
+        (CHAIN, "127.0.0.1", "192.0.2.1, 10.1.2.3,2001:db8:1::5", "192.0.2.1"),
+        (CHAIN, "127.0.0.1", "10.1.2.3, 10.4.5.6", "10.1.2.3"),
+        (CHAIN, "127.0.0.1", "192.0.2.1, unknown, 10.4.5.6", "10.4.5.6"),
+        (CHAIN, "127.0.0.1", "192.0.2.1:4711", "192.0.2.1"),
+        (CHAIN, "127.0.0.1", "[2001:db8:2::1]:4711", "2001:db8:2::1"),
+        (CHAIN, "::ffff:127.0.0.1", "::ffff:192.0.2.1", "192.0.2.1"),
+        (CHAIN, "127.0.0.1", ",", "127.0.0.1"),
+        (CHAIN, "a path", "192.0.2.1", "a path"),
+    ],
+)
+def test_the_client_is_the_last_that_no_proxy_is(proxies: str, peer: str, forwarded: str, client: str) -> None:
+    assert Proxies.parse(proxies).client(peer, forwarded) == client
+
+
+@pytest.mark.parametrize(("address", "trusted"), [("10.9.9.9", True), ("::ffff:10.0.0.1", True), ("11.0.0.1", False)])
+def test_who_is_trusted(address: str, trusted: bool) -> None:
+    assert Proxies.parse(CHAIN).trust(address) == trusted
+    assert not Proxies.parse("").trust(address)
+
+
+@pytest.mark.parametrize("setting", ["localhost", "10.0.0.1/8", "10.0.0.0/33", "*", "127.0.0.1 10.0.0.1", "::1/x"])
+def test_what_is_no_network_is_refused_by_name(setting: str) -> None:
+    with pytest.raises(ConfigError, match="INFERQ_TRUSTED_PROXIES"):
+        Proxies.parse(setting)
+
+
+def test_a_neighbourhood_is_what_one_subscriber_has() -> None:
+    assert neighbourhood("192.0.2.1") == neighbourhood("::ffff:192.0.2.1") == "192.0.2.1"
+    assert neighbourhood("2001:db8::1") == neighbourhood("2001:db8::ffff:2") == "2001:db8::/64"
+    assert neighbourhood("2001:db8:0:1::1") != neighbourhood("2001:db8::1")
