@@ -12,6 +12,7 @@ from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
 from gateway.keys import Keys
 from gateway.metrics import Metrics
+from gateway.peers import Proxies
 from gateway.reconcile import Reconciler
 from gateway.replies import Replies
 from gateway.state import Gateway, set_gateway
@@ -25,7 +26,7 @@ from shared.tickets import Tickets
 def create_app(config: Config, keys: Keys) -> Flask:
     """One process's application, with its loops running.
 
-    Raises ConfigError where others on this Redis have other settings.
+    Raises ConfigError where others on this Redis have other settings, or trusted proxies are no networks.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body
@@ -49,9 +50,9 @@ def create_app(config: Config, keys: Keys) -> Flask:
     for part in (replies, reconciler, directory, confirmer):
         part.start()
 
-    access.init_app(app)
-    cors.init_app(app, config.cors_origins)
-    auth.init_app(app, keys)
+    access.init_app(app, Proxies.parse(config.trusted_proxies))
+    cors.init_app(app, cors.Origins.parse(config.cors_origins))
+    auth.init_app(app, keys, config)
     errors.init_app(app)
     health.init_app(app)
     api.init_app(app)

@@ -25,6 +25,7 @@ from shared.store import Outage
 
 _TO_FIRST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
+_OPEN_METRICS = "application/openmetrics-text"
 _MODEL, _TIER = ("model",), ("model", "tier")
 
 
@@ -77,11 +78,12 @@ class Metrics:
             self._per_token.labels(model).observe((last - first) / further)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """All metrics in the format that the header Accept asks for, and its content type."""
+        """All metrics and their content type: of OpenMetrics where the header Accept names it, else Prometheus' own."""
         everything = CollectorRegistry()
         MultiProcessCollector(everything)  # type: ignore[no-untyped-call]  # it has no annotations
         everything.register(self._jobs)
-        encode, content_type = choose_encoder(accept)
+        # The library fails on odd versions there, and repeats them in its answer.
+        encode, content_type = choose_encoder(_OPEN_METRICS if _OPEN_METRICS in accept else "")
         return encode(everything), content_type
 
 

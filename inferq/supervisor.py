@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from gateway.keys import Keys
+from gateway.keys import Keys, check_strength
 from gateway.peers import Proxies
 from inferq import data_dir, port, pull
 from inferq.child import Child
@@ -72,7 +72,8 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
 
     Raises InferqError for whatever keeps it from starting.
     """
-    Keys(config.api_keys)  # complains now, rather than in a gateway that is started again and again
+    # It complains now, rather than in a gateway that is started again and again.
+    check_strength(Keys(config.api_keys), config.host)
     Proxies.parse(config.trusted_proxies)
     models = choice.models(config.models)
     _check_names(models)

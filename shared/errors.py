@@ -7,6 +7,7 @@ InferqError
 ├── ModelNotFound             no worker has served this model lately
 ├── JobNotFound               no such job, or it belongs to another API key
 ├── InvalidApiKey             the request carries no API key, or none of the gateway's
+├── TooManyWrongKeys          too many wrong API keys came from the request's peer
 ├── RequestTooSlow            the client takes too long to send its request
 ├── IdempotencyKeyReused      an Idempotency-Key came with another request than before
 ├── TierRefused               the request's API key may not ask for this tier
@@ -82,6 +83,13 @@ class JobNotFound(InferqError):
 
 class InvalidApiKey(InferqError):
     code = "invalid_api_key"
+
+
+class TooManyWrongKeys(InferqError):
+    code = "too_many_wrong_keys"
+
+    def __init__(self) -> None:
+        super().__init__("Too many wrong API keys came from your address. Please try again later.")
 
 
 class RequestTooSlow(InferqError):

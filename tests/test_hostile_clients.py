@@ -23,7 +23,7 @@ from tests.calls import CHATS, chat, problem, spoken
 from tests.stack import Process, Stack, running, wait_for
 
 PATIENCE = 0.5
-POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = json.dumps(chat("Hello")).encode()
 
 
@@ -225,7 +225,7 @@ def test_a_connection_is_good_for_the_next_request_after_a_refusal(stack: Stack)
     """What was not read of the refused body is not taken for a request."""
     with connect(stack) as connection:
         connection.sendall(POST.replace(b"json", b"text") + b"Content-Length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED)
-        connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answer = rest(connection)
     assert answer.count(b"HTTP/1.1 415 ") == answer.count(b"HTTP/1.1 200 ") == 1
     assert b'"object":"list"' in answer.replace(b" ", b"")

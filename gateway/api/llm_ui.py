@@ -7,7 +7,7 @@ from itertools import chain
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import Forbidden, MethodNotAllowed
+from werkzeug.exceptions import MethodNotAllowed
 
 from gateway.api.generation import CLIENT_GONE, location, seed, submit, wait_for
 from gateway.api.streaming import stream
@@ -29,17 +29,10 @@ _PARAMETERS = {"messages": "prompt"}
 def chat() -> ResponseReturnValue:
     if request.method == "HEAD":  # which Flask adds to every GET: nobody would read what is computed
         raise MethodNotAllowed(["GET"])
-    _refuse_strangers()
     prompt, model = parse_query(request.args.to_dict())
     directory = this_gateway().directory
     task = prompt_task(prompt, directory.find(model) if model else directory.default(), seed())
     return _answer(submit(task, usual_format(task), Options(stream=True), request.query_string))
-
-
-def _refuse_strangers() -> None:
-    """Any web page can have its visitors' browsers send a GET: it needs no leave by CORS, unlike a POST with JSON."""
-    if request.headers.get("Sec-Fetch-Site") == "cross-site" and not this_gateway().config.cors_origins:
-        raise Forbidden("Web pages of other sites may not use this gateway; INFERQ_CORS_ORIGINS lets them in.")
 
 
 def _answer(job: Job) -> ResponseReturnValue:

@@ -31,6 +31,7 @@ _OUTCOMES: dict[str, Outcome] = {
     "job_not_found": Outcome(404, retry=False),
     "request_timeout": Outcome(408, retry=False),
     "invalid_api_key": Outcome(401, retry=False),
+    "too_many_wrong_keys": Outcome(429, retry=True, retry_after=1),
     "tier_refused": Outcome(403, retry=False),
     # Somebody else ended the job: whoever still waits for it must not start it again unasked.
     "cancelled": Outcome(409, retry=False),

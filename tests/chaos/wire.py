@@ -103,7 +103,7 @@ class Wire:
         given up. Raises Broken.
         """
         blob = b"" if body is None else json.dumps(body).encode()
-        lines = [f"{method} {path} HTTP/1.1", "Host: chaos", "Connection: close", f"Content-Length: {len(blob)}"]
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {len(blob)}"]
         lines += [f"{name}: {value}" for name, value in {**self._always, **(headers or {})}.items()]
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
