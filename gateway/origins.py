@@ -24,7 +24,7 @@ class Doorkeeper:
 
     def __init__(self, config: Config) -> None:
         self._origins = Origins.parse(config.cors_origins)
-        names = {name.strip().lower() for name in config.allowed_hosts.split(",")}
+        names = {_name(name.strip()) for name in config.allowed_hosts.split(",")}
         self._every_name = "*" in names
         self._names = names | {"localhost", config.host.lower()}
 
@@ -51,7 +51,7 @@ class Doorkeeper:
         site = headers.get("Sec-Fetch-Site")
         if site:  # the browser's own word, which no page can forge; `none` is its user's
             return site not in ("same-origin", "none")
-        return origin != "" and (origin == "null" or _place(origin) != _place("http://" + headers.get("Host", "")))
+        return bool(origin) and _place(origin) != _place("http://" + headers.get("Host", ""))
 
 
 def _name(host: str) -> str:
@@ -74,6 +74,6 @@ def _origin(url: str) -> str:
 
 
 def _place(origin: str) -> str:
-    """Host and port; which scheme a proxy before us speaks is not known here."""
+    """Host and port; which scheme a proxy before us speaks is not known here. `null` has a place of its own."""
     scheme, _, place = origin.lower().partition("://")
-    return place.removesuffix(":" + _PORTS.get(scheme, ""))
+    return place.removesuffix(":" + _PORTS[scheme]) if scheme in _PORTS else origin

@@ -64,7 +64,7 @@ class Config:
     allowed_hosts: str = _option(
         "",
         "names, with commas, by which clients may call a gateway without keys, besides localhost and IP addresses",
-        form=(r"(\*|[A-Za-z0-9_.-]+)(, *[A-Za-z0-9_.-]+)*", "names of hosts without ports, or `*` for all"),
+        form=(r"\*|[A-Za-z0-9_.-]+(, *[A-Za-z0-9_.-]+)*", "names of hosts without ports, or `*` for all"),
     )
     trusted_proxies: str = _option(
         "", "addresses and networks of proxies, with commas, whose `X-Forwarded-For` tells where a request comes from"
