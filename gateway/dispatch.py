@@ -67,7 +67,7 @@ class Dispatcher:
         owner.check(tier_of(options))
         task = self._directory.admit(task)
         if self._replies.trouble:
-            raise StoreUnavailable(self._replies.trouble)
+            raise StoreUnavailable("This gateway may not use the queue at the moment; its log says why.")
         job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
         box.exact = _is_exact(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 
@@ -37,11 +38,14 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
+http = functools.cache(Stack.http)
+
+
 def ask(stack: Stack, method: str, path: str, **headers: str) -> httpx.Response:
     """With a body that would be computed."""
     body = json.dumps(chat("x")).encode() if method == "POST" else None
     told = {name.replace("_", "-"): value for name, value in headers.items()}
-    return stack.http().request(method, path, content=body, headers={"Content-Type": "application/json", **told})
+    return http(stack).request(method, path, content=body, headers={"Content-Type": "application/json", **told})
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example:8000"}, {"Origin": "https://evil.example"}], ids=str)
