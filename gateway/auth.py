@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, g, request
 
+from gateway.client import belong_to
 from gateway.keys import EVERYBODY, Keys, Owner
 from gateway.state import this_gateway
 from shared.errors import InvalidApiKey, JobNotFound
@@ -19,6 +20,7 @@ def init_app(app: Flask, keys: Keys) -> None:
 
     def identify() -> None:
         g.owner = keys.owner(_bearer()) if keys and request.endpoint not in _OPEN else EVERYBODY
+        belong_to(g.owner.name, request.environ)
 
     app.before_request(identify)
 
