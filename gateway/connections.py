@@ -67,7 +67,10 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
                 client.turn.ask()
                 client.expect_body()
                 # Not gevent's, which would go on after it was killed.
-                AsyncWorker.handle_request(self, listener_name, request, client, addr)
+                try:
+                    AsyncWorker.handle_request(self, listener_name, request, client, addr)
+                finally:
+                    request.release()
         except StopIteration:
             if request is not None and request.is_unread():
                 client.take_leave()

@@ -51,8 +51,11 @@ class Incoming(Request):  # type: ignore[misc]
         return left or bool(self.body.failed)
 
     def release(self) -> None:
-        """Let go of the body, which knows its request: such circles stay in memory until somebody looks for them."""
-        self.body.reader.parser = self.body.reader.req = None
+        """Its answer was sent: break the circles, which would stay in memory until somebody looks for such."""
+        if isinstance(reader := self.body.reader, ChunkedReader):
+            reader.req = None
+            if reader.parser is not None:
+                reader.parser = iter(())
 
 
 class Parser(RequestParser):  # type: ignore[misc]

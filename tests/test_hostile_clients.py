@@ -123,7 +123,7 @@ class TestSlowSenders:
 
 class TestPatientClients:
     def test_may_read_slowly(self, stack: Stack) -> None:
-        """The answer is larger than all buffers: the gateway waits for its reader, as long as the answer's size asks for."""
+        """The answer is larger than all buffers: the gateway waits for its reader, as long as its size asks for."""
         text = " ".join("a" * 5000)
         body = json.dumps(chat(text, stream=True, n=6)).encode()
         with socket.socket() as connection:
