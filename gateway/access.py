@@ -46,12 +46,12 @@ def _record_end(response: Response) -> Response:
     began, job, failure, model = g.began, g.get("job"), g.get("outcome"), g.get("model", "")
     endpoint = request.url_rule.rule if request.url_rule else ""
     key = g.owner.name if "owner" in g else None
-    fields = {"method": request.method, "path": request.path, "peer": g.peer, "key": key}
-    fields["status"] = response.status_code
+    status = response.status_code  # `end` must not know the response, which knows `end`
+    fields = {"method": request.method, "path": request.path, "peer": g.peer, "key": key, "status": status}
 
     @response.call_on_close
     def end() -> None:
-        outcome = failure or _outcome(response.status_code, job)
+        outcome = failure or _outcome(status, job)
         known = job.accepted.task.model if job else gateway.directory.known_id(model)
         gateway.metrics.count(endpoint, known, outcome)
         if job and job.visit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask, g, request
 from werkzeug.exceptions import Forbidden
 
+from gateway.client import belong_to
 from gateway.guesses import Guesses
 from gateway.keys import EVERYBODY, Keys, Owner
 from gateway.origins import Doorkeeper
@@ -32,6 +33,8 @@ def init_app(app: Flask, keys: Keys, config: Config) -> None:
         except (InvalidApiKey, TooManyWrongKeys, Forbidden):
             if request.endpoint not in _OPEN:
                 raise
+        else:
+            belong_to(g.owner.name, request.environ)
 
     app.before_request(identify)
 

@@ -158,7 +158,7 @@ class Mailbox:
         except Empty:
             return None
         if isinstance(event, ClientGone):
-            raise event
+            raise ClientGone  # not this one, which would hold this frame, and the frame would hold it
         taken: Event = event
         self.place = place
         if isinstance(taken, Done | Failed):

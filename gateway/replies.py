@@ -80,6 +80,7 @@ class Replies:
 
     def close(self, box: Mailbox) -> None:
         box.closed = True
+        box.restore = None  # it knows the job, which knows the mailbox
         boxes = self._boxes[box.job_id]
         boxes.remove(box)
         if not boxes:

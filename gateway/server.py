@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import resource
@@ -103,6 +104,8 @@ def _file_limit() -> int:
 
 def _begin(worker: Any) -> None:
     setproctitle(TITLE)
+    gc.collect()
+    gc.freeze()  # what was imported stays: who looks for garbage need not look there, and so looks more often
     die_with_parent()
 
 

@@ -70,7 +70,17 @@ class Config:
         "", "addresses and networks of proxies, with commas, whose `X-Forwarded-For` tells where a request comes from"
     )
     client_timeout: float = _option(
-        30.0, "seconds that a request's head or body may take to arrive, and one more for each 16 KiB of it", low=0.1
+        30.0,
+        "seconds that a client may take to send a head or a body, or to read an answer, and one more for each 16 KiB",
+        low=0.1,
+    )
+    max_peer_connections: int = _option(
+        5000,
+        "connections of one address to one process, or half of all; this machine's and trusted proxies' do not count",
+        low=1,
+    )
+    max_key_connections: int = _option(
+        5000, "connections of one API key to one process, or half of all, before further ones get 429", low=1
     )
     max_body: int = _option(4_194_304, "largest request body, in bytes", low=1024)
     max_queue: int = _option(1000, "jobs that may wait for one model before further ones get 429", low=1)

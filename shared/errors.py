@@ -9,6 +9,7 @@ InferqError
 ├── InvalidApiKey             the request carries no API key, or none of the gateway's
 ├── TooManyWrongKeys          too many wrong API keys came from the request's peer
 ├── RequestTooSlow            the client takes too long to send its request
+├── TooManyConnections        one address, or one API key, holds as many connections as it may
 ├── IdempotencyKeyReused      an Idempotency-Key came with another request than before
 ├── TierRefused               the request's API key may not ask for this tier
 ├── QueueFull                 the model's queue has reached its bound
@@ -94,6 +95,13 @@ class TooManyWrongKeys(InferqError):
 
 class RequestTooSlow(InferqError):
     code = "request_timeout"
+
+
+class TooManyConnections(InferqError):
+    code = "too_many_connections"
+
+    def __init__(self) -> None:
+        super().__init__("There are too many connections of this client. Please close some.")
 
 
 class IdempotencyKeyReused(InferqError):

@@ -16,9 +16,10 @@ from gateway.api.jobs import job_object
 from gateway.api.streaming import events_as, stream
 from gateway.attempts import read_visit
 from gateway.auth import owner
-from gateway.connections import TooSlow
+from gateway.client import TooSlow
 from gateway.disconnect import watch
 from gateway.dispatch import Job, events, first_decisive, translate_loss
+from gateway.incoming import words
 from gateway.mailbox import ClientGone
 from gateway.schemas import Format
 from gateway.schemas.body import load_json
@@ -89,9 +90,9 @@ def _body() -> bytes:
         raw = request.get_data()
         request.stream.read(1)  # a body sent without its length was cut at the bound: this one more raises the 413
     except TooSlow as exc:
-        raise RequestTooSlow(f"The request was not received in time: {exc}.") from exc
+        raise RequestTooSlow(f"The request was not received in time: {words(exc)}.") from exc
     except ParseException as exc:
-        raise BadRequest(f"The request body cannot be read: {exc}") from exc
+        raise BadRequest(f"The request body cannot be read: {words(exc)}.") from exc
     return raw
 
 

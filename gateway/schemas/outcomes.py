@@ -36,6 +36,7 @@ _OUTCOMES: dict[str, Outcome] = {
     # Somebody else ended the job: whoever still waits for it must not start it again unasked.
     "cancelled": Outcome(409, retry=False),
     "idempotency_key_reused": Outcome(422, retry=False),
+    "too_many_connections": Outcome(429, retry=True, retry_after=5),
     "queue_full": Outcome(429, retry=True, retry_after=5),
     "key_queue_full": Outcome(429, retry=True, retry_after=5),
     "store_unavailable": Outcome(503, retry=True, retry_after=1),
