@@ -21,6 +21,7 @@ from shared import census, folders, registry
 from shared.census import Failure, Numbers
 from shared.config import PREFIX, Config
 from shared.registry import GatewayProcess, Worker
+from shared.regular_file import read_text
 from shared.store import Outage, connect
 
 PERIOD = 2.0
@@ -52,7 +53,9 @@ def place(data_dir: Path | None, config: Config) -> str:
         return config.redis_url
     file = (data_dir or folders.data()) / "redis.url"
     try:
-        return file.read_text().strip()
+        return read_text(file).strip()
+    except UnicodeDecodeError:
+        raise NotRunning(f"{file}: not the URL of a Redis") from None
     except OSError as exc:
         if data_dir is None and isinstance(exc, FileNotFoundError):
             return config.redis_url

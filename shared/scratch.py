@@ -51,5 +51,6 @@ def _remove_abandoned(folder: Path) -> None:
     except OSError:  # somebody else's, or no folder
         return
     with closing(lock):
-        if lock.take():
+        # Root could remove anybody's.
+        if os.fstat(lock.fd).st_uid == os.geteuid() and lock.take():
             shutil.rmtree(folder, ignore_errors=True)

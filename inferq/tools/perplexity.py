@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from inferq.commands import arch_flag, engine_flag
+from inferq.commands import arch_flag, engine_flag, models_flag
 from inferq.tools.flags import json_flag, model_flag
 
 
@@ -22,6 +22,7 @@ from inferq.tools.flags import json_flag, model_flag
 @click.option("--stride", type=click.IntRange(1), metavar="N", help="tokens from one window to the next  [half of one]")
 @engine_flag
 @arch_flag
+@models_flag
 @json_flag
 def perplexity(model: str, file: Path, context: int, stride: int | None, as_json: bool, **flags: Any) -> None:
     """Print the perplexity of a model on a text, with its standard error; the lower the better.

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from inferq.commands import arch_flag, engine_flag
+from inferq.commands import arch_flag, engine_flag, models_flag
 from inferq.tools.flags import json_flag, model_flag
 
 
@@ -19,6 +19,7 @@ from inferq.tools.flags import json_flag, model_flag
 @click.option("-f", "--prompt-file", type=click.Path(path_type=Path), metavar="FILE", help="a file with the prompt")
 @engine_flag
 @arch_flag
+@models_flag
 @json_flag
 def tokens(model: str, prompt: str | None, prompt_file: Path | None, as_json: bool, **flags: Any) -> None:
     """Print the id and the text of each token of a prompt, as the model's engine reads it."""
