@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import click
 from redis import Redis
@@ -88,9 +88,10 @@ def _look(client: Redis, url: str) -> Status:
 
 def no_answer(url: str, reason: Exception) -> NotRunning:
     """The error that a Redis does not answer; tells its place without its password."""
-    there = urlsplit(url)
+    parts = urlsplit(url)
+    there = unquote(parts.path) if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
     return NotRunning(
-        f"the Redis at {there.hostname}:{there.port or 6379} does not answer ({reason}). Start inferq with"
+        f"the Redis at {there} does not answer ({reason}). Start inferq with"
         f" `inferq up`, or name the Redis it uses with {PREFIX}REDIS_URL, or its data directory with --data-dir"
     )
 

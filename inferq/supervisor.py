@@ -189,6 +189,8 @@ class Supervisor:
             deadline = time.monotonic() + patience
             for child in group:
                 child.join(deadline - time.monotonic())
+        if self._server:
+            self._server.close()
 
     def _end_at_once(self) -> None:
         for child in (*self._gateway, *self._workers, *self._valkey):

