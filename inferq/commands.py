@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from inferq.terminal import echo
 from shared.catalogue import ARCHITECTURES
 from shared.config import PREFIX, Config
 
@@ -187,7 +188,7 @@ def pull_command(model: str, models_toml: str | None) -> None:
 
     _begin("inferq pull", config := configure(models=models_toml))
     path = pull.provide(catalogue.resolve(model, models_toml=config.models), anew=True).path
-    click.echo(path or f"{model} needs no file")
+    echo(path or f"{model} needs no file")
 
 
 @cli.command("models")
@@ -199,7 +200,7 @@ def models_command(as_json: bool, models_toml: str | None) -> None:
     from shared import catalogue
 
     _begin("inferq models", config := configure(models=models_toml))
-    click.echo((models.as_json if as_json else models.as_table)(catalogue.list_models(config.models)))
+    echo((models.as_json if as_json else models.as_table)(catalogue.list_models(config.models)))
 
 
 @cli.command("status")

@@ -27,7 +27,7 @@ def hold(path: Path) -> Iterator[bool]:
         lock = FileLock(owner)
     except OSError as exc:
         raise StartError(
-            f"the data directory {path} cannot be used: {exc.strerror}; choose one with --data-dir"
+            f"the data directory {path} cannot be used: {exc.filename}: {exc.strerror}; choose one with --data-dir"
         ) from exc
     with closing(lock):
         if not lock.take():

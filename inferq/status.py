@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import click
 from redis import Redis
 
 from inferq.errors import NotRunning
 from inferq.table import align
+from inferq.terminal import echo
 from shared import census, folders, registry
 from shared.census import Failure, Numbers
 from shared.config import PREFIX, Config
@@ -66,13 +66,13 @@ def show(url: str, *, as_json: bool, watch: bool) -> None:
     """Print the status; to `watch` is to do it again and again, until Ctrl-C. Raises NotRunning."""
     client = connect(url, timeout=2.0, retries=0)
     if not watch:
-        click.echo((as_json_text if as_json else as_table)(_look(client, url)))
+        echo((as_json_text if as_json else as_table)(_look(client, url)))
         return
     anew = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
     with suppress(KeyboardInterrupt):
         while True:
             status = _look(client, url)
-            click.echo(_json_line(status) if as_json else anew + as_table(status))
+            echo(_json_line(status) if as_json else as_table(status), before="" if as_json else anew)
             time.sleep(PERIOD)
 
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import click
-
 from gateway.keys import Keys
 from inferq import data_dir, port, pull
 from inferq.child import Child
@@ -23,6 +21,7 @@ from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
 from inferq.inspection import inspect_model
 from inferq.stop_signals import StopSignals
+from inferq.terminal import echo
 from shared import catalogue, cores, registry, store
 from shared.catalogue import WITHOUT_FILE, Model
 from shared.config import PREFIX, Config, ConfigError
@@ -147,7 +146,7 @@ class Supervisor:
             if self._server:
                 self._server.shorten_log()
             if not ready and (ready := self._is_ready()):
-                click.echo(f"ready: {self._url}")
+                echo(f"ready: {self._url}")
             stop.wait(self._pause() if ready else 0.1)
 
     def _is_ready(self) -> bool:

@@ -61,6 +61,8 @@ def provide_gguf(source: Path, architecture: str | None = None, progress: OnProg
     folder = catalogue.cache() / "repacked"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not catalogue.is_legacy(source):
+            read_legacy(source, architecture)  # says what it is
         digest = checksums.digest(source)
         target = folder / f"{source.stem}-{digest[:16]}-{architecture or 'auto'}-{_REVISION}.gguf"
         with FileLock(folder / f"{target.name}.lock"):
