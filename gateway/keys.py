@@ -20,6 +20,7 @@ from typing import Any
 
 from shared.config import PREFIX, ConfigError
 from shared.errors import InvalidApiKey, TierRefused
+from shared.regular_file import read_bytes
 from shared.ticket import Standing, Tier
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ class Keys:
         self._seen = version  # also of a file that is no good: complain of it once
 
     def _read(self, path: Path) -> Owners:
-        lines = path.read_text("utf-8-sig", errors="replace").splitlines()
+        lines = read_bytes(path).decode("utf-8-sig", errors="replace").splitlines()
         return self._parse((line.partition("#")[0] for line in lines), f"{path}, line")
 
     def _parse(self, entries: Iterable[str], place: str) -> Owners:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-import click
-
 from inferq.status import no_answer
 from inferq.table import printable
+from inferq.terminal import echo
 from shared.audit import Audit, audit
 from shared.store import Outage, connect
 
@@ -19,7 +18,7 @@ def show(url: str, *, as_json: bool) -> bool:
         found = audit(connect(url, timeout=10.0, retries=0))
     except Outage as exc:
         raise no_answer(url, exc) from exc
-    click.echo(json.dumps(asdict(found), indent=2) if as_json else _lines(found))
+    echo(json.dumps(asdict(found), indent=2) if as_json else _lines(found))
     return not found.findings
 
 

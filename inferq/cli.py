@@ -15,11 +15,12 @@ def main() -> None:
     # Only now: the packages are known to be ours.
     from inferq.commands import cli
     from inferq.errors import exit_status
+    from inferq.terminal import echo
     from shared.errors import InferqError
 
     try:
         cli(prog_name="inferq")
     except InferqError as exc:
         at_fault = f"{exc.param}: " if exc.param else ""
-        sys.stderr.write(f"inferq: {at_fault}{exc}\n")
+        echo(f"inferq: {at_fault}{exc}", err=True)
         sys.exit(exit_status(exc))

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from inferq.terminal import echo
 from shared.catalogue import ARCHITECTURES
 from shared.config import PREFIX, Config
 
@@ -75,6 +76,9 @@ arch_flag = click.option(
 chat_format_flag = click.option(
     "--chat-format", metavar="F", default="", help="how a chat becomes a prompt: a format's name, or a Jinja file"
 )
+models_flag = click.option(
+    "--models", "models_toml", metavar="FILE", help=f"the models.toml to read  [{PREFIX}MODELS, or the user's own]"
+)
 parent_flag = click.option("--parent", type=int, hidden=True, help="pid of the process to end with")
 
 
@@ -95,6 +99,7 @@ def cli() -> None:
 @engine_flag
 @arch_flag
 @chat_format_flag
+@models_flag
 def up(
     models: tuple[str, ...],
     data_dir: Path | None,
@@ -102,6 +107,7 @@ def up(
     engine: str | None,
     arch: str,
     chat_format: str,
+    models_toml: str | None,
     **flags: Any,
 ) -> None:
     """Start everything on this machine.
@@ -112,7 +118,7 @@ def up(
     from inferq import supervisor
     from shared import folders
 
-    _begin("inferq up", config := configure(**flags))
+    _begin("inferq up", config := configure(models=models_toml, **flags))
     names = models or ("smollm2",)
     choice = supervisor.Selection(names, engine, arch, chat_format)
     sys.exit(supervisor.up(choice, config, folder=data_dir or folders.data(), workers=workers))
@@ -142,13 +148,22 @@ def gateway(parent: int | None, **flags: Any) -> None:
 @engine_flag
 @arch_flag
 @chat_format_flag
+@models_flag
 @parent_flag
-def worker(model: str, engine: str | None, arch: str, chat_format: str, parent: int | None, **flags: Any) -> None:
+def worker(
+    model: str,
+    engine: str | None,
+    arch: str,
+    chat_format: str,
+    models_toml: str | None,
+    parent: int | None,
+    **flags: Any,
+) -> None:
     """Run one worker that holds MODEL: a name out of `inferq models`, or a file."""
     from inferq import pull
     from shared import catalogue
 
-    config = configure(**flags)
+    config = configure(models=models_toml, **flags)
     _begin(f"inferq worker {model}", config, parent)
 
     from worker import process
@@ -162,7 +177,8 @@ def worker(model: str, engine: str | None, arch: str, chat_format: str, parent: 
 
 @cli.command("pull")
 @click.argument("model", default="smollm2")
-def pull_command(model: str) -> None:
+@models_flag
+def pull_command(model: str, models_toml: str | None) -> None:
     """Fetch MODEL, by a name out of `inferq models`, and print its path.
 
     Without a MODEL it is `smollm2`. Of a model on the Hugging Face hub it fetches the newest version.
@@ -170,19 +186,21 @@ def pull_command(model: str) -> None:
     from inferq import pull
     from shared import catalogue
 
-    _begin("inferq pull", config := Config.from_env())
+    _begin("inferq pull", config := configure(models=models_toml))
     path = pull.provide(catalogue.resolve(model, models_toml=config.models), anew=True).path
-    click.echo(path or f"{model} needs no file")
+    echo(path or f"{model} needs no file")
 
 
 @cli.command("models")
 @click.option("--json", "as_json", is_flag=True, help="print a JSON list")
-def models_command(as_json: bool) -> None:
+@models_flag
+def models_command(as_json: bool, models_toml: str | None) -> None:
     """List the models that have names: those of models.toml and the built-in ones."""
     from inferq import models
     from shared import catalogue
 
-    click.echo((models.as_json if as_json else models.as_table)(catalogue.list_models(Config.from_env().models)))
+    _begin("inferq models", config := configure(models=models_toml))
+    echo((models.as_json if as_json else models.as_table)(catalogue.list_models(config.models)))
 
 
 @cli.command("status")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from inferq.errors import StartError
 from shared.file_lock import FileLock
+
+log = logging.getLogger("inferq.supervisor")
 
 
 @contextmanager
@@ -23,17 +27,30 @@ def hold(path: Path) -> Iterator[bool]:
         lock = FileLock(owner)
     except OSError as exc:
         raise StartError(
-            f"the data directory {path} cannot be used: {exc.strerror}; choose one with --data-dir"
+            f"the data directory {path} cannot be used: {exc.filename}: {exc.strerror}; choose one with --data-dir"
         ) from exc
     with closing(lock):
         if not lock.take():
-            pid = owner.read_text().strip() or "unknown"
+            pid = _read(lock) or "unknown"
             raise StartError(
                 f"the data directory {path} is in use by another `inferq up` (pid {pid}); choose one with --data-dir"
             )
-        killed = bool(owner.read_text())
-        owner.write_text(f"{os.getpid()}\n")
+        if (told := path.stat()).st_uid not in (os.geteuid(), 0) or stat.S_IMODE(told.st_mode) & 0o002:
+            log.warning(
+                "others may write to the data directory %s, and so read and change all of it; take one of yours", path
+            )
+        killed = bool(_read(lock))
+        _write(lock, f"{os.getpid()}\n")
         try:
             yield killed
         finally:
-            owner.write_text("")
+            _write(lock, "")
+
+
+def _read(lock: FileLock) -> str:
+    return os.pread(lock.fd, 32, 0).decode(errors="replace").strip()
+
+
+def _write(lock: FileLock, text: str) -> None:
+    os.ftruncate(lock.fd, 0)
+    os.pwrite(lock.fd, text.encode(), 0)

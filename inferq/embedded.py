@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 import shutil
 import subprocess
 import time
@@ -13,27 +12,33 @@ from pathlib import Path
 
 import redis
 
-from inferq import port
 from inferq.errors import StartError
 from inferq.leash import leash
 from shared.file_lock import FileLock
 from shared.logs import shorten
+from shared.regular_file import read_text
+from shared.scratch import Scratch, socket_root
 from shared.whole_file import write_whole
 
 log = logging.getLogger("inferq.embedded")
 
-# A password keeps the machine's other users from reading prompts; in a file, for a command line is public.
+# No port: nobody but this user can reach a socket in a folder of this user's alone.
 # A tail cut off by a crash is dropped at the next start (aof-load-truncated, which is the server's default).
 _SETTINGS = """\
-bind 127.0.0.1
-port {port}
-requirepass {password}
+port 0
+unixsocket {socket}
+unixsocketperm 600
 appendonly yes
 appendfsync everysec
 save ""
 maxmemory 512mb
 maxmemory-policy noeviction
 """
+
+
+_SOCKET = "valkey.sock"
+_PATH = re.compile(r"[A-Za-z0-9/._-]{1,103}")
+"""What every system, a URL, Valkey's configuration and redis-py's reading of CLIENT INFO take for a socket's path."""
 
 
 class EmbeddedValkey:
@@ -44,6 +49,7 @@ class EmbeddedValkey:
         self._url_file = self._dir / "redis.url"
         self._log_file = self._dir / "valkey.log"
         self.url = ""
+        self._scratch: Scratch | None = None
         # The server inherits this lock, so that no other is started on its files while it lives.
         self._lock = FileLock(
             self._dir / "valkey.lock", lambda: log.info("waiting for the end of the Valkey of an earlier run")
@@ -57,9 +63,9 @@ class EmbeddedValkey:
         self._stop_stale()
         if not self._lock.wait(timeout=10.0):
             raise StartError(f"the Valkey of an earlier run does not end; it works in {self._dir}")
-        number, password = port.find("127.0.0.1", 0), secrets.token_urlsafe(24)
-        self.url = f"redis://:{password}@127.0.0.1:{number}/0"
-        self._write("valkey.conf", _SETTINGS.format(port=number, password=password))
+        socket = self._make_folder() / _SOCKET
+        self.url = f"unix://{socket}?db=0"
+        self._write("valkey.conf", _SETTINGS.format(socket=socket))
         self._write(self._url_file.name, self.url + "\n")
         self._write(self._log_file.name, "")
         if self._answers(server := self.spawn()):
@@ -71,7 +77,7 @@ class EmbeddedValkey:
         raise StartError(f"the embedded Valkey in {self._dir} does not start: {tail}")
 
     def spawn(self) -> subprocess.Popen[bytes]:
-        """Run the server, again if need be, on the port and with the password that `start` chose."""
+        """Run the server, again if need be, on the socket that `start` chose."""
         with self._log_file.open("ab") as output:
             return subprocess.Popen(
                 leash([_binary(), str(self._dir / "valkey.conf")]),
@@ -83,6 +89,11 @@ class EmbeddedValkey:
                 umask=0o077,
                 start_new_session=True,
             )
+
+    def close(self) -> None:
+        """To be called when the server has ended."""
+        if self._scratch:
+            self._scratch.remove()
 
     def shorten_log(self) -> None:
         """To be called now and then: the server itself never stops appending."""
@@ -97,6 +108,19 @@ class EmbeddedValkey:
                     return True
                 time.sleep(0.01)
         return False
+
+    def _make_folder(self) -> Path:
+        """The private one of the socket: in the data directory, unless that has no such path. Raises StartError."""
+        folder = self._dir / "run"
+        try:
+            if not _PATH.fullmatch(str(folder / _SOCKET)):
+                self._scratch = Scratch("inferq-valkey-", socket_root())
+                return self._scratch.path
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)  # fails where it is somebody else's
+        except OSError as exc:
+            raise StartError(f"the embedded Valkey gets no folder for its socket: {exc}") from exc
+        return folder
 
     def _repair(self) -> bool:
         """Cut the append-only file where it stops making sense, as after a loss of power; keep a copy of what was."""
@@ -115,9 +139,9 @@ class EmbeddedValkey:
     def _stop_stale(self) -> None:
         """Stop the server of a run that was killed. On Linux it has got its signal already."""
         with suppress(OSError, ValueError, redis.RedisError):
-            url = self._url_file.read_text().strip()
+            url = read_text(self._url_file).strip()
             with redis.Redis.from_url(url, socket_timeout=1.0, retry=None) as client:
-                client.shutdown(nosave=True)  # nobody else's server knows the password
+                client.shutdown(nosave=True)
 
     def _log(self) -> str:
         return self._log_file.read_text(errors="replace")

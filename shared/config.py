@@ -91,7 +91,7 @@ class Config:
     headers_after: float = _option(2.0, "seconds after which a stream's headers are sent, answer or not", low=0)
     retention: int = _option(600, "seconds that a finished job can still be read", low=1)
 
-    models: str = _option("", "models.toml to read; else that of the working directory or of `~/.config/inferq`")
+    models: str = _option("", "models.toml to read; else that of `~/.config/inferq`")
     context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
     slots: int = _option(4, "requests that a worker computes at once", low=1, high=256)
     threads: int = _option(0, "threads of the engine; 0 takes what the machine has to give", low=0, high=1024)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from shared.regular_file import open_descriptor
+
 _PERIOD = 0.02
 """Seconds between two tries, where the wait has an end."""
 
@@ -28,7 +30,7 @@ class FileLock:
         mode: int = 0o600,
     ) -> None:
         """`on_wait` is called before a wait for somebody else who has it. Raises OSError."""
-        self.fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        self.fd = open_descriptor(path, flags | os.O_NOFOLLOW, mode)
         self._on_wait = on_wait
 
     def take(self) -> bool:

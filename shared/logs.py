@@ -19,7 +19,8 @@ _bound: ContextVar[Mapping[str, Any]] = ContextVar("bound")
 _OWN = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
 _LONGEST, _KEPT = 1 << 20, 256 << 10
 """Bytes of a log that others write: how long it may become, and how much of its end is kept then."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What could begin a line, steer a terminal, or show letters in another order than they have."""
 
 
 def setup(level: str, form: str) -> None:
@@ -68,7 +69,14 @@ class _TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
         words = [super().formatMessage(record), *(f"{name}={_word(value)}" for name, value in _fields(record).items())]
-        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], " ".join(words))
+        return _escape(" ".join(words))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
+        return "\n".join(map(_escape, super().formatException(ei).split("\n")))
+
+
+def _escape(text: str) -> str:
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def _word(value: Any) -> str:
@@ -89,4 +97,5 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from contextlib import closing
@@ -11,6 +12,16 @@ from pathlib import Path
 from shared.file_lock import FileLock
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
+
+
+_ROOT = re.compile(r"[A-Za-z0-9/._-]{1,70}")
+"""A unix socket's path has 104 bytes or a little more, so that of its folder's root must leave some."""
+
+
+def socket_root() -> Path:
+    """Where a folder for a unix socket may be made: the usual place, if its path is short and plain enough."""
+    root = tempfile.gettempdir()
+    return Path(root if _ROOT.fullmatch(root) else "/tmp")
 
 
 class Scratch:
@@ -51,5 +62,6 @@ def _remove_abandoned(folder: Path) -> None:
     except OSError:  # somebody else's, or no folder
         return
     with closing(lock):
-        if lock.take():
+        # Root could remove anybody's.
+        if os.fstat(lock.fd).st_uid == os.geteuid() and lock.take():
             shutil.rmtree(folder, ignore_errors=True)

@@ -57,8 +57,8 @@ def _prefix(target: Path) -> str:
 
 def _remove_abandoned(target: Path) -> None:
     with suppress(OSError):  # a folder that may be written to, but not listed
-        for path in target.parent.iterdir():
+        for path in list(target.parent.iterdir()):
             if path.name.startswith(_prefix(target)) and path.suffix == _SUFFIX:
-                with closing(FileLock(path, flags=os.O_RDWR)) as lock:
+                with suppress(OSError), closing(FileLock(path, flags=os.O_RDWR)) as lock:  # somebody else's, or no file
                     if lock.take():
                         path.unlink()

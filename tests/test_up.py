@@ -9,11 +9,17 @@ import stat
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+import redis
 
+from inferq.embedded import _binary
+from shared import registry
+from shared.store import connect
+from tests.commands import inferq
 from tests.stack import Stack, free_port, wait_for
 from tests.up import Up, left, up
 
@@ -53,12 +59,82 @@ def test_it_serves_and_is_private(shared_up: tuple[Up, str]) -> None:
     titles = running.family().values()
     assert any(title.startswith("inferq gateway") for title in titles)
     assert any(title.startswith("inferq worker echo") for title in titles)
-    secret = (running.data_dir / "redis.url").read_text().split("@")[0].removeprefix("redis://:")
-    assert secret
-    assert not any(secret in title for title in titles)
-    assert stat.S_IMODE(running.data_dir.stat().st_mode) == 0o700
-    for name in ("redis.url", "valkey.conf"):
-        assert stat.S_IMODE((running.data_dir / name).stat().st_mode) == 0o600
+    for name, mode in {".": 0o700, "run": 0o700, "run/valkey.sock": 0o600, "redis.url": 0o600}.items():
+        assert stat.S_IMODE((running.data_dir / name).stat().st_mode) == mode, name
+
+
+def test_its_valkey_listens_on_no_port(shared_up: tuple[Up, str]) -> None:
+    running, _ = shared_up
+    url = (running.data_dir / "redis.url").read_text().strip()
+    assert url == f"unix://{running.data_dir}/run/valkey.sock?db=0"
+    with connect(url) as client:
+        assert client.config_get("port") == {"port": "0"}
+        assert registry.workers(client)
+    shown = inferq("status", "--data-dir", running.data_dir)
+    assert "echo" in shown.stdout, shown.stderr
+    assert inferq("check", "--data-dir", running.data_dir).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["d" * 100, "a 'b' \"ü\" #?%20"])
+def test_a_data_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """Not every path fits into a socket's address, or means itself in a URL or in Valkey's configuration."""
+    with up(tmp_path / name, "echo", "--port", "0", TMPDIR=str(tmp_path)) as started:
+        assert httpx.get(f"{started.ready()}/readyz").status_code == 200
+        shown = inferq("status", "--data-dir", started.data_dir)
+        assert "echo" in shown.stdout, shown.stderr
+        with connect((started.data_dir / "redis.url").read_text().strip()) as client:
+            [place] = client.config_get("unixsocket").values()
+        assert stat.S_IMODE(Path(place).parent.stat().st_mode) == 0o700
+    assert not Path(place).exists()
+    assert not list(tmp_path.glob("inferq-valkey-*"))
+
+
+def test_a_data_directory_of_release_0_2_0_is_taken_over(tmp_path: Path) -> None:
+    """Its server listened on a port, with a password, and one that a kill has left is stopped by them."""
+    (tmp_path / "data").mkdir(mode=0o700)
+    old, number = tmp_path / "data" / "old.conf", free_port()
+    old.write_text(f"bind 127.0.0.1\nport {number}\nrequirepass old\nappendonly yes\n")
+    url = f"redis://:old@127.0.0.1:{number}/0"
+    with subprocess.Popen([_binary(), old], cwd=old.parent, stdout=subprocess.DEVNULL) as left_over:
+        with connect(url) as client:
+            wait_for(lambda: _pings(client), "the old server")
+            client.set("kept", "since then")
+        (old.parent / "redis.url").write_text(url + "\n")
+        with up(old.parent, "echo", "--port", "0") as started:
+            started.ready()
+            assert left_over.wait(10) == 0
+            with connect((old.parent / "redis.url").read_text().strip()) as client:
+                assert client.get("kept") == b"since then"
+
+
+def _pings(client: redis.Redis) -> bool:
+    with suppress(redis.ConnectionError):
+        return bool(client.ping())
+    return False
+
+
+def test_two_run_side_by_side(shared_up: tuple[Up, str], tmp_path: Path) -> None:
+    body = {"model": "echo", "prompt": "Hello"}
+    with up(tmp_path / "data", "echo", "--port", "0") as second:
+        for url in (second.ready(), shared_up[1]):
+            assert httpx.post(f"{url}/v1/completions", json=body, timeout=20).status_code == 200
+        with connect((tmp_path / "data" / "redis.url").read_text().strip()) as client:
+            assert len(registry.workers(client)) == 1
+
+
+def test_a_named_pipe_in_its_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    os.mkfifo(tmp_path / "data" / "up.lock")
+    os.mkfifo(tmp_path / "data" / "redis.url")
+    refused = Up(tmp_path / "data", "echo", "--port", "0")
+    assert refused.finish() == (1, "")
+    assert "this is a named pipe, not a file" in refused.log
+    assert "this is a named pipe, not a file" in inferq("status", "--data-dir", tmp_path / "data").stderr
+    (tmp_path / "data" / "up.lock").unlink()
+    (tmp_path / "data").chmod(0o777)
+    with up(tmp_path / "data", "echo", "--port", "0") as started:
+        started.ready()
+        assert "others may write to the data directory" in started.log
 
 
 def test_a_second_one_on_the_same_data_is_refused(shared_up: tuple[Up, str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from inferq.commands import chat_format_flag
+from inferq.terminal import echo
 from inferq.tools.options import check_encodable, model_flag, model_flags, sampling, sampling_flags
 from inferq.tools.source import gateway_flags, open_answers
 
@@ -46,7 +47,7 @@ def chat(model: str | None, system: str, **flags: Any) -> None:
         if text:
             told = text
         else:
-            click.echo(told)
+            echo(told)
 
     commands = {
         "reset": Command("forget the conversation", reset),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from inferq.commands import arch_flag
+from inferq.terminal import echo
 from inferq.tools.output import bar, create, force_flag
 from shared.errors import InvalidRequest
 
@@ -36,4 +37,4 @@ def convert(source: Path, target: Path, kind: str | None, force: bool, arch: str
             from worker.formats.repack import repack
 
             repack(source, partial, arch or None, progress)
-    click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+    echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import click
-
+from inferq.terminal import echo
 from inferq.tools.answers import Answers, interruptible
 from inferq.tools.prompt import inputs, interactive
-from inferq.tools.terminal import show_status, write
+from inferq.tools.terminal import show_status
 from shared.errors import InferqError, JobCancelled
 from shared.protocol import Delta, Progress, TextTask
 
@@ -42,21 +40,21 @@ def hold(
         elif name in commands:
             commands[name].act(rest.strip())
         elif name:
-            click.echo(f"there is no /{name}; /help lists what there is", err=True)
+            echo(f"there is no /{name}; /help lists what there is", err=True)
         else:
             try:
                 heard(text, _print_answer(answers, task(text)))
             except InferqError as exc:
                 if not interactive():
                     raise
-                click.echo(f"inferq: {exc}", err=True)
+                echo(f"inferq: {exc}", err=True)
 
 
 def _help(commands: Mapping[str, Command]) -> None:
     for name, command in commands.items():
-        click.echo(f"/{name:8} {command.help}")
-    click.echo("/help     this list\n/quit     end, as Ctrl-D")
-    click.echo("A line that ends with \\ goes on in the next. Ctrl-C ends an answer.")
+        echo(f"/{name:8} {command.help}")
+    echo("/help     this list\n/quit     end, as Ctrl-D")
+    echo("A line that ends with \\ goes on in the next. Ctrl-C ends an answer.")
 
 
 def _print_answer(answers: Answers, task: TextTask) -> str:
@@ -71,9 +69,8 @@ def _print_answer(answers: Answers, task: TextTask) -> str:
                     if not text:
                         show_status("")
                     text += event.text
-                    write(event.text)
+                    echo(event.text, nl=False)
     except JobCancelled:
         show_status("")
-    click.echo()
-    sys.stdout.flush()
+    echo()
     return text

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from inferq.terminal import echo
 from inferq.tools.flags import json_flag
 from inferq.tools.options import MARK, check_encodable, load_engine, model_flags, sampling, sampling_flags, template
 from shared.errors import InvalidRequest
@@ -60,9 +61,9 @@ def infer(model: str, prompt: str | None, prompt_file: Path | None, session: Pat
             if session:
                 _save(engine, session)
         if flags["as_json"]:
-            click.echo(json.dumps(_object(task, answer, tokens, finish_reason, done, load_ms), ensure_ascii=False))
+            echo(json.dumps(_object(task, answer, tokens, finish_reason, done, load_ms), ensure_ascii=False))
         if flags["stats"]:
-            click.echo(_stats(done, finish_reason, load_ms), err=True)
+            echo(_stats(done, finish_reason, load_ms), err=True)
 
 
 def _prompt(prompt: str | None, file: Path | None) -> str:
@@ -101,13 +102,13 @@ def _save(engine: Engine, session: Path) -> None:
 
 def _answer(engine: Engine, task: Completion, flags: dict[str, Any]) -> tuple[str, list[int], str, Done]:
     """The text, its tokens, why it ended, and what it took; prints it as it comes, unless it is to become JSON."""
-    from inferq.tools.terminal import show_status, write
+    from inferq.tools.terminal import show_status
     from shared.cancellation import NEVER
     from shared.protocol import Delta, Done, Progress
 
     shown = not flags["as_json"]
     if shown and not flags["hide_prompt"]:
-        write(str(task.prompt[0]))
+        echo(str(task.prompt[0]), nl=False)
     text, tokens, finish_reason = "", list[int](), ""
     for event in engine.run(task, NEVER):
         match event:
@@ -117,13 +118,13 @@ def _answer(engine: Engine, task: Completion, flags: dict[str, Any]) -> tuple[st
                 if not text:
                     show_status("")
                 if shown:
-                    write(event.text)
+                    echo(event.text, nl=False)
                 text += event.text
                 tokens += event.tokens
                 finish_reason = event.finish_reason or finish_reason
             case Done():
                 if shown:
-                    write("\n")
+                    echo("\n", nl=False)
                 return text, tokens, finish_reason, event
     raise AssertionError("an engine ends with Done")
 

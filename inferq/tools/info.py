@@ -11,6 +11,7 @@ import click
 
 from inferq.commands import arch_flag
 from inferq.table import align
+from inferq.terminal import echo
 from inferq.tools.flags import json_flag
 
 if TYPE_CHECKING:
@@ -35,15 +36,13 @@ def info(file: Path, tensors: bool, tokens: bool, arch: str, as_json: bool) -> N
 
     description = describe(file, arch or None)
     if as_json:
-        click.echo(json.dumps(_as_object(description, tensors, tokens), indent=2))
+        echo(json.dumps(_as_object(description, tensors, tokens), indent=2))
         return
-    click.echo("\n".join(_lines(description)))
+    echo("\n".join(_lines(description)))
     if tensors:
-        click.echo("\n" + align(_tensor_rows(description)))
+        echo("\n" + align(_tensor_rows(description)))
     if tokens:
-        click.echo(
-            "\n" + align([("ID", "TOKEN"), *((str(i), _token(t)) for i, t in enumerate(description.vocabulary))])
-        )
+        echo("\n" + align([("ID", "TOKEN"), *((str(i), _token(t)) for i, t in enumerate(description.vocabulary))]))
 
 
 def _lines(description: Description) -> Iterator[str]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from inferq.commands import arch_flag, configure, engine_flag
+from inferq.commands import arch_flag, configure, engine_flag, models_flag
 from shared.errors import InvalidRequest
 from shared.protocol import Sampling
+from shared.regular_file import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +76,7 @@ _MODEL = (
     click.argument("family", metavar="[ARCH]", required=False),
     arch_flag,
     engine_flag,
+    models_flag,
     click.option(
         "--lora", type=_Adapter(), multiple=True, metavar="FILE[=SCALE]", help="a GGUF adapter; can be repeated"
     ),
@@ -125,7 +127,8 @@ def load_engine(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
     from inferq.tools.terminal import status
     from worker import engines
 
-    config = configure(slots=1, **{name: flags.get(name) for name in ("context", "threads", "batch_size")})
+    settings = {name: flags.get(name) for name in ("context", "threads", "batch_size")}
+    config = configure(slots=1, models=flags.get("models_toml"), **settings)
     model = _model(name, flags, config.models)
     if flags.get("batch_size") and (chosen := engines.choose(model)) != "llama.cpp":
         raise InvalidRequest(f"the engine {chosen} has none; llama.cpp has", param="--batch-size")
@@ -193,7 +196,7 @@ def check_encodable(text: str, source: str) -> str:
 def template(path: Path | None) -> str | None:
     """The text of the file that `--prompt-file` names."""
     try:
-        return path.read_text(encoding="utf-8") if path else None
+        return read_text(path) if path else None
     except UnicodeDecodeError as exc:
         raise InvalidRequest(f"{path}: not UTF-8 at byte {exc.start}", param="--prompt-file") from exc
     except OSError as exc:

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from inferq.commands import arch_flag, engine_flag
+from inferq.commands import arch_flag, engine_flag, models_flag
+from inferq.terminal import echo
 from inferq.tools.flags import json_flag, model_flag
 
 
@@ -22,6 +23,7 @@ from inferq.tools.flags import json_flag, model_flag
 @click.option("--stride", type=click.IntRange(1), metavar="N", help="tokens from one window to the next  [half of one]")
 @engine_flag
 @arch_flag
+@models_flag
 @json_flag
 def perplexity(model: str, file: Path, context: int, stride: int | None, as_json: bool, **flags: Any) -> None:
     """Print the perplexity of a model on a text, with its standard error; the lower the better.
@@ -53,9 +55,9 @@ def perplexity(model: str, file: Path, context: int, stride: int | None, as_json
                 bar.set_postfix(perplexity=f"{_perplexity(scores)[0]:.3f}")
     value, error = _perplexity(scores)
     if as_json:
-        click.echo(json.dumps({"perplexity": value, "standard_error": error, "tokens": len(scores)}))
+        echo(json.dumps({"perplexity": value, "standard_error": error, "tokens": len(scores)}))
     else:
-        click.echo(f"perplexity {value:.4f} +/- {error:.4f} over {len(scores)} tokens")
+        echo(f"perplexity {value:.4f} +/- {error:.4f} over {len(scores)} tokens")
 
 
 def windows(count: int, first: int, room: int, stride: int) -> Iterator[tuple[int, int, int]]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-import click
-
+from inferq.terminal import echo
 from inferq.tools.options import check_encodable
 from shared.errors import InvalidRequest
 
@@ -25,12 +24,12 @@ def inputs() -> Iterator[str]:
             text = _read("> " if at_terminal else "", "… " if at_terminal else "")
         except EOFError:
             if at_terminal:
-                click.echo()
+                echo()
             return
         except KeyboardInterrupt:
             if not at_terminal:
                 raise
-            click.echo()
+            echo()
             continue
         if text.strip():
             yield text

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from inferq.commands import arch_flag
+from inferq.terminal import echo
 from inferq.tools.output import bar, create, force_flag
 
 
@@ -37,4 +38,4 @@ def quantize(source: Path, target: Path, kind: str, pure: bool, allow_requantize
     with create(target, force=force) as partial, bar(f"quantising to {kind}") as progress:
         quantise(source, partial, kind.upper(), progress, pure=pure, allow_requantise=allow_requantize)
     size, before = target.stat().st_size, source.stat().st_size
-    click.echo(f"{target}: {size / 1e6:.1f} MB, {size / before:.0%} of {source}")
+    echo(f"{target}: {size / 1e6:.1f} MB, {size / before:.0%} of {source}")

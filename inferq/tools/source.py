@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _LOADING = (
-    *("family", "arch", "engine", "chat_format", "lora", "draft", "rope_freq_base", "rope_freq_scale"),
+    *("family", "arch", "engine", "models_toml", "chat_format", "lora", "draft", "rope_freq_base", "rope_freq_scale"),
     *("context", "threads", "batch_size"),
 )
 
@@ -48,4 +48,4 @@ def open_answers(model: str | None, flags: dict[str, Any]) -> Iterator[Answers]:
 
 
 def _flag(name: str) -> str:
-    return "ARCH" if name == "family" else "--" + name.replace("_", "-")
+    return {"family": "ARCH", "models_toml": "--models"}.get(name) or "--" + name.replace("_", "-")

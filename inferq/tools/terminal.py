@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
+from inferq.terminal import echo
 
 _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
@@ -20,12 +20,6 @@ def exit_quietly() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-
-
-def write(text: str) -> None:
-    """To stdout, at once. What its encoding does not know becomes a question mark."""
-    encoding = sys.stdout.encoding or "utf-8"
-    click.echo(text.encode(encoding, "replace").decode(encoding), nl=False)
 
 
 @contextmanager
@@ -41,4 +35,4 @@ def status(text: str) -> Iterator[None]:
 def show_status(text: str) -> None:
     """In the place of the last one."""
     if sys.stderr.isatty():
-        click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+        echo(text, nl=False, err=True, before="\r\x1b[K")

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from inferq.commands import arch_flag, engine_flag
+from inferq.commands import arch_flag, engine_flag, models_flag
+from inferq.terminal import echo
 from inferq.tools.flags import json_flag, model_flag
 
 
@@ -19,6 +20,7 @@ from inferq.tools.flags import json_flag, model_flag
 @click.option("-f", "--prompt-file", type=click.Path(path_type=Path), metavar="FILE", help="a file with the prompt")
 @engine_flag
 @arch_flag
+@models_flag
 @json_flag
 def tokens(model: str, prompt: str | None, prompt_file: Path | None, as_json: bool, **flags: Any) -> None:
     """Print the id and the text of each token of a prompt, as the model's engine reads it."""
@@ -31,10 +33,10 @@ def tokens(model: str, prompt: str | None, prompt_file: Path | None, as_json: bo
         ids = engine.tokenize(text)
         pieces = [engine.detokenize([token]) for token in ids]
     if as_json:
-        click.echo(json.dumps([_as_object(token, piece) for token, piece in zip(ids, pieces, strict=True)]))
+        echo(json.dumps([_as_object(token, piece) for token, piece in zip(ids, pieces, strict=True)]))
         return
     for token, piece in zip(ids, pieces, strict=True):
-        click.echo(f"{token:>7} {_shown(piece)}")
+        echo(f"{token:>7} {_shown(piece)}")
 
 
 def _as_object(token: int, piece: bytes) -> dict[str, Any]:

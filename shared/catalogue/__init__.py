@@ -10,6 +10,7 @@ from shared.catalogue.file import ARCHITECTURES, engine_for, is_legacy
 from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel, cache
 from shared.catalogue.models_toml import read
 from shared.errors import InvalidRequest, ModelFileError, ModelNotFound
+from shared.regular_file import find
 
 __all__ = [
     "ARCHITECTURES",
@@ -98,9 +99,11 @@ def _locate(model: Model) -> Model:
 
 
 def _file(name: str, models_toml: str) -> Model:
-    path = Path(name).expanduser()
+    try:
+        path = find(name)
+    except OSError as exc:
+        raise ModelFileError(f"{name}: cannot be read: {exc.strerror}") from exc
     if path.is_file():
-        path = path.resolve()
         return Model(path.stem, f"file:{path}", path, AUTO, path.stat().st_size)
     if path.exists():
         raise ModelFileError(f"{name}: not a file; give the path of a model file")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shared.catalogue.model import AUTO
 from shared.errors import ModelFileError
+from shared.regular_file import open_regular
 
 _FOREIGN = {b"PK\x03\x04": "a zip archive, perhaps a PyTorch checkpoint"}
 _LEGACY = {b"lmgg": "ggml", b"fmgg": "ggmf", b"tjgg": "ggjt", b"ccgg": "ggcc"}
@@ -24,7 +25,7 @@ def engine_for(path: Path, architecture: str = "") -> str:
     Raises ModelFileError for what is no model file, and says what it is.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(9)
     except OSError as exc:
         raise ModelFileError(f"{path}: cannot be read: {exc.strerror}") from exc
@@ -46,5 +47,5 @@ def engine_for(path: Path, architecture: str = "") -> str:
 
 def is_legacy(path: Path) -> bool:
     """Whether it begins like a legacy GGML file. Raises OSError."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(4) in _LEGACY

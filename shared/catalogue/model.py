@@ -65,8 +65,12 @@ class HubFile:
     def locate(self) -> Path | None:
         """The file in the cache of huggingface_hub, without asking the hub."""
         from huggingface_hub import try_to_load_from_cache  # it takes a while to import
+        from huggingface_hub.errors import HFValidationError
 
-        found = try_to_load_from_cache(self.repository, self.file, revision=self.revision)
+        try:
+            found = try_to_load_from_cache(self.repository, self.file, revision=self.revision)
+        except HFValidationError:  # no name that the hub gives; it is told when it is fetched
+            return None
         return Path(found) if isinstance(found, str) else None
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from shared import folders
+from shared import regular_file
 from shared.catalogue.file import ARCHITECTURES
 from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel
-from shared.config import PREFIX, ConfigError
+from shared.catalogue.place import place
+from shared.config import ConfigError
+
+LARGEST_TOML = 1 << 20
+"""Bytes of a models.toml."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!-]+")
@@ -47,20 +52,6 @@ _KINDS = {
 _BOUNDS = {"context": (1, 2**31 - 1), "slots": (1, 256), "threads": (1, 1024)}
 
 
-def place(setting: str) -> Path | None:
-    """The file that the setting INFERQ_MODELS means: one of that path, else the first of the usual ones that exists.
-
-    Raises ConfigError for a path at which there is no file.
-    """
-    if setting:
-        path = Path(setting).expanduser()
-        if not path.is_file():
-            raise ConfigError(f"{PREFIX}MODELS={setting!r}: no such file")
-        return path
-    usual = (Path("models.toml"), folders.config() / "models.toml")
-    return next((path for path in usual if path.is_file()), None)
-
-
 def read(setting: str) -> list[Model]:
     """The models of the file that `place` finds, without a look for their files, except those that have a path.
 
@@ -70,10 +61,10 @@ def read(setting: str) -> list[Model]:
     if path is None:
         return []
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(regular_file.read_text(path, LARGEST_TOML))
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (ValueError, RecursionError) as exc:  # some numbers and nestings tomllib does not call an error of its own
         raise ConfigError(f"{path}: not TOML: {exc}") from exc
     for key in content:
         if key != "model":
@@ -118,8 +109,8 @@ class _Table:
             if key in values and not low <= values[key] <= high:
                 self.refuse(key, f"must be {low} to {high}, but is {values[key]}")
         for key in ("rope_freq_base", "rope_freq_scale"):
-            if key in values and not values[key] > 0:
-                self.refuse(key, f"must be more than 0, but is {values[key]}")
+            if key in values and not 0 < values[key] < math.inf:
+                self.refuse(key, f"must be more than 0 and finite, but is {values[key]}")
         source, path, origin = self.source(engine)
         chat_format = values.get("chat_format", "")
         return Model(
@@ -129,9 +120,11 @@ class _Table:
             engine=engine,
             size=path.stat().st_size if path else None,
             architecture=architecture,
-            chat_format=str(self.beside(chat_format)) if "/" in chat_format or "." in chat_format else chat_format,
+            chat_format=str(self.beside("chat_format", chat_format))
+            if "/" in chat_format or "." in chat_format
+            else chat_format,
             lora=tuple(map(self.adapter, values.get("lora", ()))),
-            draft=self.beside(values["draft"]) if "draft" in values else None,
+            draft=self.beside("draft", values["draft"]) if "draft" in values else None,
             rope_freq_base=values.get("rope_freq_base"),
             rope_freq_scale=values.get("rope_freq_scale"),
             aliases=tuple(self.name("aliases", alias) for alias in values.get("aliases", ())),
@@ -151,7 +144,8 @@ class _Table:
         if kind == "pypi":
             if not _REQUIREMENT.fullmatch(rest):
                 self.refuse("source", f"{text!r} is not pypi:name==version")
-            wheel = Wheel(rest, self.digest("wheel_sha256", needed=True), self.require("member"))
+            digest = self.digest("wheel_sha256", needed=True)
+            wheel = Wheel(rest, digest, self.inside("member", self.require("member")))
             return wheel.source, None, wheel
         for key in ("member", "wheel_sha256"):
             if key in self._values:
@@ -160,23 +154,35 @@ class _Table:
             match = _HUB_FILE.fullmatch(rest)
             if match is None:
                 self.refuse("source", f"{text!r} is not hf:owner/repository/file or hf:owner/repository/file@revision")
-            hub_file = HubFile(match["repository"], match["file"], match["revision"] or "main")
+            parts = (match["repository"], match["file"], match["revision"] or "main")
+            hub_file = HubFile(*(self.inside("source", part) for part in parts))
             return hub_file.source, None, hub_file
-        path = self.beside(text)
+        path = self.beside("source", text)
         return f"file:{path}", path if path.is_file() else None, None
 
     def adapter(self, value: Any) -> tuple[Path, float]:
         if isinstance(value, str):
-            return self.beside(value), 1.0
+            return self.beside("lora", value), 1.0
         if not isinstance(value, dict) or value.keys() - {"path", "scale"} or "path" not in value:
             self.refuse("lora", "each is a path, or a table { path = …, scale = … }")
         self.check("lora.path", value["path"], str)
         self.check("lora.scale", scale := value.get("scale", 1.0), int, float)
-        return self.beside(value["path"]), float(scale)
+        if not math.isfinite(scale):
+            self.refuse("lora.scale", f"must be a finite number, but is {scale}")
+        return self.beside("lora", value["path"]), float(scale)
 
-    def beside(self, text: str) -> Path:
+    def beside(self, key: str, text: str) -> Path:
         """A path, relative to the folder of the file."""
-        return (self._path.parent / Path(text).expanduser()).resolve()
+        try:
+            return regular_file.find(text, self._path.parent)
+        except OSError as exc:
+            self.refuse(key, f"{text!r} is no path: {exc.strerror}")
+
+    def inside(self, key: str, text: str) -> str:
+        """A path in what is fetched, which leads nowhere else."""
+        if not text.isprintable() or "\\" in text or {"", ".", ".."} & set(text.split("/")):
+            self.refuse(key, f"{text!r} is no path inside of what is fetched")
+        return text
 
     def name(self, key: str, text: Any) -> str:
         self.check(key, text, str)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import resources
-from pathlib import Path
 from typing import NoReturn
 
 from jinja2 import TemplateError
@@ -16,6 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from shared.config import ConfigError
 from shared.errors import InvalidRequest
 from shared.protocol import Message
+from shared.regular_file import find, read_text
 
 _STOPS = {
     "chatml": ("<|im_end|>",),
@@ -26,7 +26,7 @@ _STOPS = {
     "plain": ("\nUser:", "\nSystem:"),
 }
 NAMES = tuple(_STOPS)
-_MOST_BYTES = 1 << 20
+LARGEST_TEMPLATE = 1 << 20
 """Of a template's file."""
 
 
@@ -34,15 +34,17 @@ def template(name: str) -> str:
     """The Jinja source of the format with that name, or in the file at that path. Raises ConfigError."""
     if name in _STOPS:
         return (resources.files(__name__) / f"{name}.jinja").read_text()
-    path = Path(name).expanduser()
     try:
-        if path.is_file() and path.stat().st_size <= _MOST_BYTES:
-            source = path.read_text()
-            _environment().from_string(source)
-            return source
-    except (OSError, UnicodeDecodeError, TemplateError) as exc:
+        source = read_text(find(name), LARGEST_TEMPLATE)
+        _environment().from_string(source)
+        return source
+    except FileNotFoundError:
+        names = ", ".join(NAMES)
+        raise ConfigError(f"{name!r} is no chat format; there are {names}, or give the path of a Jinja file") from None
+    except OSError as exc:
+        raise ConfigError(f"the chat format {name}: cannot be read: {exc.strerror}") from exc
+    except (ValueError, TemplateError, RecursionError) as exc:
         raise ConfigError(f"the chat format {name}: {exc}") from exc
-    raise ConfigError(f"{name!r} is no chat format; there are {', '.join(NAMES)}, or give the path of a Jinja file")
 
 
 def stops(name: str) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from shared.protocol import (
     Usage,
 )
 from shared.registry import Ability, Card
+from shared.regular_file import open_regular
 from worker import chat_formats
 from worker.engines import UNTOLD, with_prompt
 from worker.engines.ctransformers_client import Evaluation, Evaluator
@@ -233,7 +234,7 @@ def _spells(path: Path, vocabulary: Sequence[bytes]) -> bool:
     """Whether an mpt file writes each byte of its tokens as the character of that number."""
     words = [token.decode("latin-1").encode() for token in vocabulary]
     written = b"".join(struct.pack("<I", len(word)) + word for word in words)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(_MPT_NUMBERS)
         return file.read(len(written)) == written
 

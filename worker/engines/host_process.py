@@ -8,27 +8,22 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from shared.errors import ModelLoadError
 from shared.logs import shorten
-from shared.scratch import Scratch
+from shared.scratch import Scratch, socket_root
 
 _TAIL_BYTES = 2000
-_SOCKET_ROOM = 70
-"""A unix socket's path has 104 bytes or a little more, so the directory's must leave some."""
 
 
 class HostProcess:
     """The child that runs `python -m MODULE`. Raises ModelLoadError when it cannot be started."""
 
     def __init__(self, module: str) -> None:
-        root = Path(tempfile.gettempdir())
         try:
-            self._scratch = Scratch("inferq-host-", root if len(str(root)) < _SOCKET_ROOM else Path("/tmp"))
+            self._scratch = Scratch("inferq-host-", socket_root())
         except OSError as exc:
             raise ModelLoadError(f"the engine host got no folder: {exc}") from exc
         self.directory = self._scratch.path

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from shared.errors import EngineError, InvalidRequest
+from shared.regular_file import open_regular
 from shared.whole_file import write_whole
 from worker.engines.llama_cpp_server import LlamaServer
 
@@ -47,7 +48,7 @@ class Sessions:
     def load(self, path: Path) -> None:
         """Raises InvalidRequest for a file that is no session, is damaged, or belongs to another model."""
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 self._check(path, file)
                 with self._state.open("wb") as state:
                     shutil.copyfileobj(file, state)
@@ -62,7 +63,7 @@ class Sessions:
         try:
             header = json.loads(file.readline(_HEADER_BYTES))
             known = isinstance(header, dict) and header.get("format") == _FORMAT
-        except ValueError:
+        except (ValueError, RecursionError):
             known = False
         if not known:
             raise _refusal(path, "this is no session of inferq, or one of another version")

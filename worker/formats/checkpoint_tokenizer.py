@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ModelFileError
+from shared.regular_file import read_bytes, read_text
 from worker.formats.architectures.mapping import MOST_TOKENS
 from worker.formats.splitting import name_of
 from worker.formats.tokenizer import Tokenizer, TokenKind
 
+LARGEST_JSON = 64 << 20
+"""Bytes of a JSON file of a checkpoint; the largest tokenizers have some 35 MB."""
 _BYTES = {f"<0x{byte:02X}>" for byte in range(256)}
 
 
@@ -56,7 +59,7 @@ def read_tokenizer(folder: Path, size: int, config: Mapping[str, Any]) -> Tokeni
 def _template(folder: Path) -> str:
     """Newer checkpoints have the chat template in a file of its own."""
     try:
-        return (folder / "chat_template.jinja").read_text()
+        return read_text(folder / "chat_template.jinja")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as exc:
@@ -66,7 +69,7 @@ def _template(folder: Path) -> str:
 def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
     """The object in a file; `default` where there is none. Raises ModelFileError."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_bytes(path, LARGEST_JSON))
     except FileNotFoundError:
         if default is not None:
             return default

@@ -12,6 +12,7 @@ from typing import Any
 import gguf
 
 from shared.errors import ModelFileError
+from shared.regular_file import open_regular
 from worker.formats.gguf import Header, MetadataArray, elements, read_header
 from worker.formats.legacy import Legacy, read_legacy
 
@@ -69,7 +70,7 @@ def describe(path: Path, architecture: str | None = None) -> Description:
 def is_gguf(path: Path) -> bool:
     """Raises ModelFileError when the file cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(4) == b"GGUF"
     except OSError as exc:
         raise ModelFileError(f"{path}: cannot be read: {exc.strerror or exc}") from exc

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from shared.errors import ModelFileError
+from shared.regular_file import open_regular
 from worker.formats.cursor import U32, U64, Cursor
 from worker.formats.ggml import BLOCKS
 from worker.formats.gguf_header import Header, MetadataArray, Tensor
@@ -45,7 +46,7 @@ def read_header(path: Path) -> Header:
         ModelFileError: the file is missing, truncated, not GGUF, or inconsistent; says what is wrong at which byte.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if file.read(4) != b"GGUF":
                 raise ModelFileError(f"{path}: at byte 0: this is not a GGUF file: it does not begin with 'GGUF'")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -56,7 +57,7 @@ def read_header(path: Path) -> Header:
 
 def elements(path: Path, array: MetadataArray) -> list[Any]:
     """The values of an array of the metadata of a file whose header has been read; strings are bytes."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if array.kind == _STRING:
             return list(_GgufReader(path, data).strings(array))
         end = array.offset + array.count * _SCALARS[array.kind].size

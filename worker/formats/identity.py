@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from shared.regular_file import open_regular
+
 _SAMPLES, _SAMPLE_BYTES = 256, 4096
 _DIGITS = 8
 
@@ -16,7 +18,7 @@ def identity(files: Iterable[Path], *settings: object) -> str:
     for path in files:
         size = path.stat().st_size
         digest.update(size.to_bytes(8))
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for index in range(_SAMPLES):
                 file.seek(index * max(0, size - _SAMPLE_BYTES) // (_SAMPLES - 1))
                 digest.update(file.read(_SAMPLE_BYTES))

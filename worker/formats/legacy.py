@@ -1,7 +1,6 @@
 """Legacy GGML files: everything that such a file says, checked against its bytes before any native code sees it.
 
-Four containers of ten architectures, which no file names: it is taken for the one under which all of it makes sense,
-the numbers, the vocabulary, and every tensor's name, shape and place.
+Four containers of ten architectures, which no file names: it is taken for the one under which all of it makes sense.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from math import prod
 from pathlib import Path
 
 from shared.errors import ModelFileError
+from shared.regular_file import open_regular
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.architectures.mapping import MOST_BLOCKS, MOST_TOKENS, Architecture, Hyper
 from worker.formats.cursor import U32, Cursor
@@ -73,7 +73,7 @@ def read_legacy(path: Path, architecture: str | None = None) -> Legacy:
     if architecture is not None and architecture not in ARCHITECTURES:
         raise ModelFileError(f"{architecture!r} is no architecture; there are {', '.join(ARCHITECTURES)}")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(4)
             if head not in MAGIC:
                 raise ModelFileError(f"{path}: at byte 0: this is no legacy GGML file: it begins with {head!r}")

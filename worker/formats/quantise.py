@@ -16,6 +16,7 @@ import numpy as np
 
 from shared.cores import usable
 from shared.errors import InvalidRequest, ModelFileError
+from shared.regular_file import open_regular
 from worker.formats.ggml import BLOCKS
 from worker.formats.ggml_library import quantise_rows
 from worker.formats.gguf import Header, Tensor, read_header
@@ -64,7 +65,7 @@ def quantise(
                 " take the f16 file, or allow it with --allow-requantize"
             )
     total, done = sum(tensor.size for tensor in tensors), 0
-    with source.open("rb") as old, target.open("wb") as new, ThreadPoolExecutor(usable()) as threads:
+    with open_regular(source) as old, target.open("wb") as new, ThreadPoolExecutor(usable()) as threads:
         new.write(_head(old, header, work, TYPES[kind][0]))
         for tensor, wanted in work:
             rows = _Rows(source, old.fileno(), header.data_offset + tensor.offset, tensor, wanted)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from shared import catalogue
+from shared import catalogue, checksums
 from shared.errors import ModelFileError
 from shared.file_lock import FileLock
+from shared.regular_file import open_regular
 from shared.whole_file import write_whole
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.architectures.mapping import Order
@@ -61,20 +61,18 @@ def provide_gguf(source: Path, architecture: str | None = None, progress: OnProg
     folder = catalogue.cache() / "repacked"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        digest = _digest(source)
+        if not catalogue.is_legacy(source):
+            read_legacy(source, architecture)  # says what it is
+        digest = checksums.digest(source)
         target = folder / f"{source.stem}-{digest[:16]}-{architecture or 'auto'}-{_REVISION}.gguf"
         with FileLock(folder / f"{target.name}.lock"):
-            if not target.exists():
+            if not (target.exists() and checksums.is_vouched(target)):
                 with write_whole(target) as part:
                     repack(source, part, architecture, progress)
+                checksums.vouch(target)
     except OSError as exc:
         raise ModelFileError(f"{source}: cannot be repacked into {folder}: {exc.strerror or exc}") from exc
     return target
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _blobs(source: Path, legacy: Legacy) -> Iterator[Blob]:
@@ -113,7 +111,7 @@ class _LegacyReading:
         """Where rows change places, all of them at once, else in pieces of whole blocks of every kind."""
         left = self._tensor.size
         step = left if self._order else _PIECE
-        with self._source.open("rb") as file:
+        with open_regular(self._source) as file:
             file.seek(self._tensor.offset)
             while left:
                 data: Rows = np.fromfile(file, np.uint8, min(step, left))

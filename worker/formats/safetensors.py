@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import ModelFileError
+from shared.regular_file import open_regular
 from worker.formats.checkpoint_tokenizer import read_json
 
 _TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
-_MOST_HEADER = 100_000_000
+LARGEST_HEADER = 16 << 20
+"""Bytes of the JSON that begins a file; a hundred thousand tensors need about as much."""
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -66,9 +68,9 @@ def read_tensors(folder: Path) -> dict[str, Stored]:
 def _read(path: Path) -> dict[str, Stored]:
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(size - 8, _MOST_HEADER):
+            if not 2 <= length <= min(size - 8, LARGEST_HEADER):
                 raise ModelFileError(f"{path}: at byte 0: a header of {length} bytes, in a file of {size}")
             described = json.loads(file.read(length))
     except OSError as exc:

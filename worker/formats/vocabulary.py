@@ -6,6 +6,7 @@ import functools
 import re
 from pathlib import Path
 
+from shared.regular_file import open_regular
 from worker.formats.gguf import Header, MetadataArray, elements, read_header
 
 _LITERAL = (3, 4)
@@ -29,7 +30,7 @@ def pieces(path: Path) -> list[bytes]:
 def read_vocabulary(path: Path, header: Header) -> bytes:
     """The vocabulary as the file has it."""
     start, end = header.pairs.get("tokenizer.ggml.tokens", (0, 0))
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(start)
         return file.read(end - start)
 
