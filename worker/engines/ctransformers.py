@@ -72,6 +72,7 @@ class CtransformersEngine:
         self._host = EngineHost("worker.engines.ctransformers_host", model.id, parameters)
         self._evaluator = Evaluator(self._host, len(legacy.vocabulary))
         self._turn = threading.Lock()
+        self._seconds = config.max_seconds
         try:
             with self._evaluator.open() as evaluation:
                 context = min(evaluation.context, config.context or evaluation.context)
@@ -175,23 +176,28 @@ class CtransformersEngine:
         most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)
         sampler = Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
-        spelling = Spelling(StopStrings(stops))
+        spelling = Spelling(StopStrings(stops), "".join(delta.text for delta in past))
         cached = evaluation.count_known(tokens)
         begun = time.monotonic()
+        until = begun + self._seconds
         start, read_ms = cached, 0.0
         finish: FinishReason = "length"
-        while len(made) < most:
+        while len(made) < most and time.monotonic() < until:
             for done, step in evaluation.evaluate(tokens, start):
                 logits = step
+                if time.monotonic() >= until:
+                    break
                 if len(tokens) - start > BATCH and done < len(tokens) and not past:
                     yield Progress(done, len(tokens))
+            if time.monotonic() >= until:
+                break
             read_ms = read_ms or (time.monotonic() - begun) * 1000
             choice = sampler.choose(logits, tokens, len(made))
             start = len(tokens)
             tokens.append(choice.token)
             made.append(choice.token)
             if choice.token in self._text.ends:
-                spelling.hold(choice.token, choice.logprob)
+                spelling.hold(choice.token, logprob=choice.logprob)
                 finish = "stop"
                 break
             if piece := spelling.add(self._text.bytes_of(choice.token), choice.token, choice.logprob):

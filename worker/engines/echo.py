@@ -11,7 +11,7 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 
-from shared.cancellation import Cancellable
+from shared.cancellation import Cancellable, check
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, JobCancelled
@@ -48,6 +48,7 @@ class EchoEngine:
         self._interval = 1 / config.echo_rate if config.echo_rate else 0.0
         self._prefill = config.echo_prefill_ms / 1000
         self._continues = bool(config.echo_continue)
+        self._seconds = config.max_seconds
 
     @property
     def trouble(self) -> str:
@@ -79,21 +80,33 @@ class EchoEngine:
             if not past:
                 yield Progress(read, read)
 
-        pieces = self._pieces(task, text, read, past, wakeup)
+        pieces = self._pieces(task, text, read, past, execution, wakeup)
         yield from with_prompt(pieces, ids) if task.token_ids and not past else pieces
 
     def _pieces(
-        self, task: TextTask, text: str, read: int, past: Sequence[Delta], wakeup: threading.Event
+        self,
+        task: TextTask,
+        text: str,
+        read: int,
+        past: Sequence[Delta],
+        execution: Cancellable,
+        wakeup: threading.Event,
     ) -> Iterator[Event]:
-        before = StopStrings(task.sampling.stop).cut(text)
-        words = _TOKEN.findall(text if before is None else before)
+        until = time.monotonic() + self._seconds
+        words = _TOKEN.findall(_cut(text, StopStrings(task.sampling.stop), execution))
         room = self.card.context - read
         most = min(room, task.sampling.max_tokens or room)
         due = time.monotonic()
-        for word in words[sum(len(delta.tokens) for delta in past) : most]:
+        count = sum(len(delta.tokens) for delta in past)
+        for word in words[count:most]:
+            if time.monotonic() >= until:
+                most = count
+                break
+            check(execution)
             if self._interval:
                 due += self._interval
                 _sleep(wakeup, due - time.monotonic())
+            count += 1
             yield Delta(word, (_number(word),), logprob=0.0)
         yield Delta(finish_reason="length" if len(words) > most else "stop")
         yield Done(Usage(prompt_tokens=read, completion_tokens=min(most, len(words))))
@@ -118,6 +131,17 @@ def _number(word: str) -> int:
 def _answer(chat: Chat) -> str:
     text = next((m.content for m in reversed(chat.messages) if m.role == "user"), "")
     return text.removeprefix(chat.messages[-1].content) if chat.continue_final else text
+
+
+def _cut(text: str, stops: StopStrings, execution: Cancellable) -> str:
+    """The text before the first stop string."""
+    state = 0
+    for token in _TOKEN.finditer(text):
+        check(execution)
+        state, start = stops.follow(token[0], state)
+        if start is not None:
+            return text[: token.start() + start]
+    return text
 
 
 def _sleep(wakeup: threading.Event, seconds: float) -> None:

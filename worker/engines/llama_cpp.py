@@ -43,6 +43,7 @@ class LlamaCppEngine:
         self._files = files = check_files(model)
         self._bos, self._vocabulary_size = files.header.bos, files.header.vocabulary_size
         self._defaults = {**DEFAULTS, **files.header.sampling}
+        self._seconds = config.max_seconds
         self._model = model
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
         self._batch = max(config.batch_size, config.slots * (1 + DRAFTED if files.draft else 1))
@@ -123,7 +124,17 @@ class LlamaCppEngine:
             choosing["n_probs"] = 1
         spell = self.detokenize if task.token_ids else None
         generation = Generation(
-            self._server, self._cells, prompt, tokens, sampling, choosing, self._batch, execution, past, spell
+            self._server,
+            self._cells,
+            prompt,
+            tokens,
+            sampling,
+            choosing,
+            self._batch,
+            execution,
+            past,
+            self._seconds,
+            spell,
         )
         events = generation.events(self.card.context)
         yield from with_prompt(events, tokens) if task.token_ids and not past else events
@@ -188,7 +199,6 @@ class LlamaCppEngine:
             chosen["temperature"] = 0.0
         return chosen | {
             "seed": sampling.seed,
-            "stop": sampling.stop,
             "ignore_eos": sampling.ignore_eos,
             "logit_bias": sampling.logit_bias,
         }
