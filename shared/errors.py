@@ -50,9 +50,11 @@ class InvalidRequest(InferqError):
 class ContextLengthExceeded(InvalidRequest):
     code = "context_length_exceeded"
 
-    def __init__(self, prompt_tokens: int, context: int, *, param: str) -> None:
+    def __init__(self, prompt_tokens: int, context: int, *, param: str, whole: bool = True) -> None:
+        """Not `whole`: the prompt has at least so many tokens; the rest was not counted."""
+        count = f"{prompt_tokens}" if whole else f"at least {prompt_tokens}"
         super().__init__(
-            f"This model's maximum context length is {context} tokens, but the prompt has {prompt_tokens} tokens."
+            f"This model's maximum context length is {context} tokens, but the prompt has {count} tokens."
             " Please shorten it.",
             param=param,
         )

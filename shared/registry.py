@@ -65,6 +65,8 @@ class Card:
     """Further names by which requests may ask for it."""
     digest: str = ""
     """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
+    longest_piece: int = 0
+    """Bytes of the longest text that one token stands for; 0 where nobody knows."""
 
     @property
     def abilities(self) -> frozenset[Ability]:

@@ -11,10 +11,11 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 
-from shared.cancellation import Cancellable, check
+from shared.cancellation import NEVER, Cancellable, check
 from shared.catalogue import Model
 from shared.config import Config
-from shared.errors import ContextLengthExceeded, JobCancelled
+from shared.context import Room
+from shared.errors import JobCancelled
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
 from shared.registry import Ability, Card
 from worker.engines import with_prompt
@@ -68,11 +69,7 @@ class EchoEngine:
             case _:
                 raise AssertionError("an engine gets one prompt at a time")
         read = len(_TOKEN.findall(prompt))
-        ids = given if isinstance(task, Completion) and not isinstance(given, str) else tuple(self.tokenize(prompt))
-        if read >= self.card.context:
-            raise ContextLengthExceeded(
-                read, self.card.context, param="messages" if isinstance(task, Chat) else "prompt"
-            )
+        Room(self.card.context, "messages" if isinstance(task, Chat) else "prompt").check(read)
         if self._prefill:
             if not past:
                 yield Progress(0, read)
@@ -81,6 +78,7 @@ class EchoEngine:
                 yield Progress(read, read)
 
         pieces = self._pieces(task, text, read, past, execution, wakeup)
+        ids = given if isinstance(task, Completion) and not isinstance(given, str) else tuple(self.tokenize(prompt))
         yield from with_prompt(pieces, ids) if task.token_ids and not past else pieces
 
     def _pieces(
@@ -111,13 +109,13 @@ class EchoEngine:
         yield Delta(finish_reason="length" if len(words) > most else "stop")
         yield Done(Usage(prompt_tokens=read, completion_tokens=min(most, len(words))))
 
-    def tokenize(self, text: str) -> list[int]:
+    def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
         return [_number(word) for word in _TOKEN.findall(text)]
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         return " ".join(map(str, tokens)).encode()
 
-    def score(self, tokens: Sequence[int], after: int = 1) -> list[float]:
+    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
         return [0.0 for _ in tokens[after:]]
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from shared.protocol import Delta, Done, Event, FinishReason, Progress, Prompt, 
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
+from worker.engines.llama_cpp_text import Tokenizer
 from worker.engines.stops import Piece, Spelling, StopStrings
 
 _STREAM = {
@@ -51,6 +52,7 @@ class Generation:
     def __init__(
         self,
         server: LlamaServer,
+        tokenizer: Tokenizer,
         cells: Cells,
         prompt: Prompt,
         prompt_tokens: list[int],
@@ -63,7 +65,7 @@ class Generation:
         spell: Callable[[Sequence[int]], bytes] | None = None,
     ) -> None:
         self._spell, self._stops = spell, StopStrings(sampling.stop)
-        self._server, self._cells, self._execution = server, cells, execution
+        self._server, self._tokenizer, self._cells, self._execution = server, tokenizer, cells, execution
         self._prompt, self._prompt_tokens = prompt, prompt_tokens
         self._sampling, self._choosing, self._batch = sampling, choosing, batch
         self._text = [delta.text for delta in past]
@@ -109,8 +111,8 @@ class Generation:
             return self._prompt_tokens + self._tokens
         text = "".join(self._text)
         if isinstance(self._prompt, str):
-            return self._server.tokens(self._prompt + text, self._execution)
-        return self._prompt_tokens + self._server.tokens(text, self._execution, special=False)
+            return self._tokenizer.tokens(self._prompt + text, self._execution)
+        return self._prompt_tokens + self._tokenizer.tokens(text, self._execution, begins=False)
 
     def _attempt(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
         """Compute what is missing. Raises _MakeRoom, OutOfCells or _Untold; the next attempt goes on from there."""
