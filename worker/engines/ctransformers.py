@@ -56,6 +56,7 @@ class CtransformersEngine:
         self._template = chat_formats.template(model.chat_format) if model.chat_format else ""
         parameters = {
             "path": str(model.path.resolve()),
+            "reads": [str(model.path.resolve())],
             "architecture": legacy.architecture,
             "context": config.context or legacy.hyper.context,
             "threads": config.threads or max(1, usable() - 1),

@@ -86,6 +86,7 @@ class LlamaCppEngine:
         model = self._model
         return {
             "path": str(files.path),
+            "reads": [str(path) for path in (files.path, *dict(files.lora), files.draft) if path],
             "key": key,
             "context": config.context,
             "slots": config.slots,

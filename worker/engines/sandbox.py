@@ -1,9 +1,9 @@
 """A sandbox for an engine host: whatever takes it over finds no network and no files but its own.
 
 Two rooms of the Linux kernel, entered without any privilege and never left. Landlock (5.13 and later) opens files only
-below the paths that were named; from 6.7 on it also keeps from TCP, from 6.12 on from signals to other processes. Seccomp
-refuses the system calls with which one reaches further: any socket to talk to somebody, any other program, any other
-process. Elsewhere a host goes on without, and `Sandbox.missing` says what it lacks.
+below the paths that were named; from 6.7 on it also keeps from TCP, from 6.12 on from signals to other processes.
+Seccomp refuses the system calls with which one reaches further: any socket to talk to somebody, any other program, any
+other process. Elsewhere a host goes on without, and `Sandbox.missing` says what it lacks.
 
 Numbers and layouts: linux/landlock.h, linux/seccomp.h, linux/capability.h.
 """
@@ -74,6 +74,8 @@ _LOAD, _EQUAL, _AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 _NUMBER, _MACHINE, _FIRST, _SECOND = 0, 4, 16, 24
 """Where seccomp has a call's number, the machine, and its first two arguments (their lower halves)."""
 _X32 = 0x40000000
+_STEP = 8
+"""Bytes of a step of the filter."""
 _STREAM = 1
 
 
@@ -117,12 +119,12 @@ class Sandbox:
     def refuse_calls(self) -> None:
         """From now on no thread of this process opens a connection, starts a program or looks into a process."""
         machine, column = _ARCHITECTURES.get(platform.machine(), (0, 0))
-        if sys.platform != "linux" or not machine or sys.maxsize < 1 << 32:
+        if sys.platform != "linux" or not machine or sys.maxsize < _X32 << 2:
             self.missing.append("seccomp")
             return
         program = b"".join(_filter(machine, column))
         code = ctypes.create_string_buffer(program)
-        head = struct.pack("@HxxxxxxP" if struct.calcsize("P") == 8 else "@HP", len(program) // 8, ctypes.addressof(code))
+        head = struct.pack("@HP", len(program) // _STEP, ctypes.addressof(code))
         if self._libc.syscall(_SECCOMP[column], _SET_MODE_FILTER, _ALL_THREADS, head) != 0:
             self.missing.append("seccomp")
 
