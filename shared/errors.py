@@ -24,7 +24,8 @@ InferqError
 └── JobCancelled              the client left, or asked for the end
 
 Every class has a stable `code`. It travels in `Failed` events and in the bodies of HTTP errors; which HTTP status
-belongs to it is known to `gateway/errors.py` alone.
+belongs to it is known to `gateway/errors.py` alone. What goes wrong on a worker's machine has `words` for those who ask
+for answers; the message, with paths and the ends of logs, is for those who look after the machine.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class InferqError(Exception):
     """Base of all errors of inferq. `param` names the request's parameter that is at fault, if one is."""
 
     code = "internal_error"
+    words = ""
+    """What clients are told in place of the message; empty where that is meant for them."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -41,6 +44,11 @@ class InferqError(Exception):
         self.param = param
         if code is not None:
             self.code = code
+
+    @property
+    def public(self) -> str:
+        """What may be told to clients."""
+        return self.words or self.message
 
 
 class InvalidRequest(InferqError):
@@ -118,22 +126,29 @@ class NotUnderstood(InferqError):
 
 class ModelFileError(InferqError):
     code = "model_file_error"
+    words = "The model's file cannot be served."
 
 
 class EngineError(InferqError):
     code = "engine_error"
+    words = "The engine failed."
 
 
 class HostDied(EngineError):
     """Has the code of its base: to a client it is the engine that failed."""
 
+    words = "The engine's process died under the job."
+
 
 class HostUnavailable(EngineError):
     """Nothing was computed, and nothing is wrong with the job: another worker, or a later time, may do it."""
 
+    words = "The engine's process cannot be started again."
+
 
 class ModelLoadError(EngineError):
     code = "model_load_error"
+    words = "The engine cannot load the model."
 
 
 class WorkerLost(InferqError):

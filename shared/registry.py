@@ -86,12 +86,19 @@ class Worker:
     card: Card | None = None
     """None until it has loaded the model: it is not ready."""
     reason: str = ""
-    """Why it is not ready."""
+    """Why it is not ready, in words for everybody."""
     loop_errors: Mapping[str, int] = field(default_factory=dict)
     """How often each of its loops has failed."""
     version: str = ""
     """Of inferq."""
     wire: int = WIRE
+    detail: str = ""
+    """The reason for those who look after it: with paths, and the end of a log."""
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not ready, as exactly as it is known; empty when it is. Not for clients."""
+        return self.detail or self.reason
 
 
 @dataclass(frozen=True, slots=True)

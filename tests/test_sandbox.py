@@ -77,7 +77,7 @@ def test_it_finds_no_password_in_its_environment(report: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("attempt", FILES)
 def test_it_finds_no_files_but_its_own(report: dict[str, Any], attempt: str) -> None:
-    if "Landlock" in report["missing"]:
+    if "Landlock" in report["missing"].split(", "):
         pytest.skip(f"this system lacks {report['missing']}")
     assert report[attempt] == "PermissionError"
     assert report["secret"] == "a secret"
@@ -85,7 +85,7 @@ def test_it_finds_no_files_but_its_own(report: dict[str, Any], attempt: str) -> 
 
 @pytest.mark.parametrize("attempt", CALLS)
 def test_it_finds_no_network_and_no_program(report: dict[str, Any], attempt: str) -> None:
-    if "seccomp" in report["missing"]:
+    if "seccomp" in report["missing"].split(", "):
         pytest.skip(f"this system lacks {report['missing']}")
     assert report[attempt] == "PermissionError"
 

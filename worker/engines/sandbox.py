@@ -101,8 +101,8 @@ class Sandbox:
         if version < 1:
             self.missing.append("Landlock")
             return
-        if version < _NETWORK_SINCE:
-            self.missing.append("Landlock's rules for TCP")
+        if version < _SCOPES_SINCE:
+            self.missing.append("scopes of signals")
         handled = _RIGHTS[min(version, max(_RIGHTS))]
         attributes = struct.pack("=QQQ", handled, _TCP, _SCOPES)
         size = 24 if version >= _SCOPES_SINCE else 16 if version >= _NETWORK_SINCE else 8

@@ -47,7 +47,8 @@ class TextEncoder:
             if i % 2:
                 tokens.append(self.places[part.encode()])
                 continue
-            for word in self._words.findall(part if i else begin + part):
+            for found in self._words.finditer(part if i else begin + part):
+                word = found[0]
                 for start in range(0, len(word), _LONGEST):
                     check(work)
                     if room:
