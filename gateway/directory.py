@@ -12,6 +12,7 @@ from redis import Redis
 from gateway import abilities
 from shared import census, registry
 from shared.config import Config
+from shared.context import check_size
 from shared.errors import ModelNotFound
 from shared.loops import Loops, for_each
 from shared.protocol import Task
@@ -63,10 +64,11 @@ class Directory:
     def admit(self, task: Task) -> Task:
         """The task with its model's id for the name that the request gave.
 
-        Raises ModelNotFound, and InvalidRequest where the model cannot do what the task asks.
+        Raises ModelNotFound, and InvalidRequest where the model cannot do what the task asks, or it is too large.
         """
         card = self.find(task.model)
         abilities.check(task, card)
+        check_size(task, card)
         return replace(task, model=card.id)
 
     def _look(self) -> None:

@@ -167,7 +167,7 @@ class Supervisor:
             return False
 
     def _tell_unready(self, workers: Sequence[Worker]) -> None:
-        unready = {worker.model: worker.reason for worker in workers if not worker.card}
+        unready = {worker.model: worker.trouble for worker in workers if not worker.card}
         for model, reason in unready.items():
             if self._told.get(model) != reason:
                 log.warning("not ready yet: %s: %s", model, reason)

@@ -98,6 +98,9 @@ class Config:
     batch_size: int = _option(
         128, "prompt tokens of one step: what other answers and a cancellation wait for at most", low=8, high=8192
     )
+    max_seconds: float = _option(
+        1800.0, "seconds that one choice may take of a slot before it ends as with `max_tokens`", low=0.1
+    )
     lease: float = _option(4.0, "seconds that a worker may be silent before another takes its jobs", low=1, high=60)
     grace: float = _option(10.0, "seconds that a stopping worker may spend on finishing its jobs", low=0)
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)

@@ -26,7 +26,8 @@ InferqError
 └── JobCancelled              the client left, or asked for the end
 
 Every class has a stable `code`. It travels in `Failed` events and in the bodies of HTTP errors; which HTTP status
-belongs to it is known to `gateway/errors.py` alone.
+belongs to it is known to `gateway/errors.py` alone. What goes wrong on a worker's machine has `words` for those who ask
+for answers; the message, with paths and the ends of logs, is for those who look after the machine.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class InferqError(Exception):
     """Base of all errors of inferq. `param` names the request's parameter that is at fault, if one is."""
 
     code = "internal_error"
+    words = ""
+    """What clients are told in place of the message; empty where that is meant for them."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -43,6 +46,11 @@ class InferqError(Exception):
         self.param = param
         if code is not None:
             self.code = code
+
+    @property
+    def public(self) -> str:
+        """What may be told to clients."""
+        return self.words or self.message
 
 
 class InvalidRequest(InferqError):
@@ -52,9 +60,11 @@ class InvalidRequest(InferqError):
 class ContextLengthExceeded(InvalidRequest):
     code = "context_length_exceeded"
 
-    def __init__(self, prompt_tokens: int, context: int, *, param: str) -> None:
+    def __init__(self, prompt_tokens: int, context: int, *, param: str, whole: bool = True) -> None:
+        """Not `whole`: the prompt has at least so many tokens; the rest was not counted."""
+        count = f"{prompt_tokens}" if whole else f"at least {prompt_tokens}"
         super().__init__(
-            f"This model's maximum context length is {context} tokens, but the prompt has {prompt_tokens} tokens."
+            f"This model's maximum context length is {context} tokens, but the prompt has {count} tokens."
             " Please shorten it.",
             param=param,
         )
@@ -132,22 +142,29 @@ class NotUnderstood(InferqError):
 
 class ModelFileError(InferqError):
     code = "model_file_error"
+    words = "The model's file cannot be served."
 
 
 class EngineError(InferqError):
     code = "engine_error"
+    words = "The engine failed."
 
 
 class HostDied(EngineError):
     """Has the code of its base: to a client it is the engine that failed."""
 
+    words = "The engine's process died under the job."
+
 
 class HostUnavailable(EngineError):
     """Nothing was computed, and nothing is wrong with the job: another worker, or a later time, may do it."""
 
+    words = "The engine's process cannot be started again."
+
 
 class ModelLoadError(EngineError):
     code = "model_load_error"
+    words = "The engine cannot load the model."
 
 
 class WorkerLost(InferqError):

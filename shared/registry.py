@@ -65,6 +65,8 @@ class Card:
     """Further names by which requests may ask for it."""
     digest: str = ""
     """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
+    longest_piece: int = 0
+    """Bytes of the longest text that one token stands for; 0 where nobody knows."""
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -84,12 +86,19 @@ class Worker:
     card: Card | None = None
     """None until it has loaded the model: it is not ready."""
     reason: str = ""
-    """Why it is not ready."""
+    """Why it is not ready, in words for everybody."""
     loop_errors: Mapping[str, int] = field(default_factory=dict)
     """How often each of its loops has failed."""
     version: str = ""
     """Of inferq."""
     wire: int = WIRE
+    detail: str = ""
+    """The reason for those who look after it: with paths, and the end of a log."""
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not ready, as exactly as it is known; empty when it is. Not for clients."""
+        return self.detail or self.reason
 
 
 @dataclass(frozen=True, slots=True)

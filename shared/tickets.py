@@ -126,7 +126,7 @@ class Tickets:
 
     def hand_back(self, model: str, job_id: str, execution: str, reason: InferqError) -> None:
         """Return a job that this worker cannot compute, for a `reason` with which it fails when that is too often."""
-        self._release(keys=[], args=[model, MOST_RETURNS, reason.code, reason.message, job_id, execution])
+        self._release(keys=[], args=[model, MOST_RETURNS, reason.code, reason.public, job_id, execution])
 
     def decline(self, model: str, job_id: str, execution: str) -> None:
         """The job was asked back for a better one, but cannot go on elsewhere."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from tests.stack import wait_for
 from tests.tiny import TINY
 from worker import engines
 from worker.engines import UNTOLD, Engine
+from worker.engines.stops import LARGEST_STOPS
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,12 @@ def named(entry: Entry) -> str:
     return entry.engine
 
 
-def load(entry: Entry, folder: Path) -> Engine:
+def load(entry: Entry, folder: Path, **settings: Any) -> Engine:
     path = folder / "model.bin" if entry.make else None
     if entry.make:
         entry.make(folder / "model.bin")
     model = Model("tiny", "", path, entry.engine, None, chat_format="plain")
-    return engines.load(model, Config(slots=1, threads=1, context=CONTEXT, echo_rate=200))
+    return engines.load(model, Config(slots=1, threads=1, context=CONTEXT, echo_rate=200, **settings))
 
 
 @pytest.fixture(scope="module", params=ENGINES, ids=named)
@@ -138,6 +141,16 @@ def test_a_cancelled_run_stops_and_the_engine_serves_on(engine: Engine, moment: 
     assert serves(engine)
 
 
+def test_what_is_asked_for_cancelled_work_is_not_answered(model: Engine) -> None:
+    execution = Running()
+    execution.cancel()
+    with pytest.raises(JobCancelled):
+        model.tokenize(PROMPT, execution)
+    with pytest.raises(JobCancelled):
+        model.score(model.tokenize(PROMPT), 1, execution)
+    assert serves(model)
+
+
 def test_a_run_that_is_closed_stops_and_the_engine_serves_on(engine: Engine) -> None:
     events = engine.run(completion(max_tokens=None), Running())
     next(events)
@@ -172,6 +185,34 @@ def test_a_stop_string_ends_the_text_before_it(engine: Engine) -> None:
     events = run(engine, completion(stop=("never said", stop)))
     assert text(events) == whole[: whole.index(stop)]
     assert finish(events)[0] == "stop"
+
+
+def test_stop_strings_have_a_bound(engine: Engine) -> None:
+    with pytest.raises(InvalidRequest, match=f"more than {LARGEST_STOPS} characters") as refusal:
+        run(engine, completion(stop=("a" * LARGEST_STOPS, "b")))
+    assert refusal.value.param == "stop"
+    assert serves(engine)
+
+
+@pytest.mark.parametrize("entry", ENGINES, ids=named)
+def test_an_answer_ends_as_too_long_when_its_time_is_over(
+    entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(load(entry, tmp_path, max_seconds=30.0)) as engine:
+        whole = run(engine, completion(PROMPT, max_tokens=None))
+        clock = SimpleNamespace(monotonic=itertools.count().__next__)  # a second passes between two looks
+        for module in ("echo", "ctransformers", "llama_cpp_generation"):
+            monkeypatch.setattr(f"worker.engines.{module}.time", clock)
+        if entry.engine == "echo":
+            monkeypatch.setattr(engine, "_seconds", 5.0)
+        cut = run(engine, completion(PROMPT, max_tokens=None))
+        rest = run(engine, completion(PROMPT, max_tokens=None), deltas(cut)[:-1])
+    reason, done = finish(cut)
+    assert reason == "length"
+    assert 0 < done.usage.completion_tokens < finish(whole)[1].usage.completion_tokens
+    assert text(whole).startswith(text(cut))
+    # An answer that goes on after a part has the whole time anew.
+    assert finish(rest)[1].usage.completion_tokens > done.usage.completion_tokens
 
 
 def test_token_ids_are_a_prompt_and_are_told_where_they_are_wanted(engine: Engine) -> None:

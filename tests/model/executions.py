@@ -111,7 +111,7 @@ class Executions(Course):
             if reason:
                 job.returned += 1
                 if job.returned > tickets.MOST_RETURNS:
-                    self._fail(job, State.FAILED, Failed(reason.code, reason.message))
+                    self._fail(job, State.FAILED, Failed(reason.code, reason.public))
                     continue
             job.tries -= 1
             self._requeue(job)
