@@ -97,7 +97,7 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             del self._waiting[longest]
             gevent.kill(longest)
         connection, config = gevent.getcurrent(), self.app.config
-        self._clients[connection] = Client(client, config.client_timeout, config.max_body)
+        self._clients[connection] = Client(client, config.client_timeout, config.largest_body())
         try:
             super().handle(listener, self._clients[connection], addr)
         finally:

@@ -8,6 +8,7 @@ InferqError
 ├── JobNotFound               no such job, or it belongs to another API key
 ├── InvalidApiKey             the request carries no API key, or none of the gateway's
 ├── RequestTooSlow            the client takes too long to send its request
+├── GatewayBusy               this process holds as many bytes of requests as it may
 ├── IdempotencyKeyReused      an Idempotency-Key came with another request than before
 ├── TierRefused               the request's API key may not ask for this tier
 ├── QueueFull                 the model's queue has reached its bound
@@ -86,6 +87,10 @@ class InvalidApiKey(InferqError):
 
 class RequestTooSlow(InferqError):
     code = "request_timeout"
+
+
+class GatewayBusy(InferqError):
+    code = "gateway_busy"
 
 
 class IdempotencyKeyReused(InferqError):

@@ -19,20 +19,20 @@ from shared.protocol import (
     Options,
     Sampling,
 )
-from tests.parsing import CHAT, COMPLETION, USER, chat, completion, refused, refused_chat
+from tests.parsing import CHAT, COMPLETION, DEFAULTS, USER, chat, completion, refused, refused_chat
 
 DOCS = Path(__file__).parent.parent / "docs" / "api.md"
 
 
 def test_least_requests() -> None:
     plain = Options(stream=False, include_usage=False)
-    assert chat() == (Chat("m", (Message("user", "Hi"),), Sampling(seed=7)), plain)
+    assert chat() == (Chat("m", (Message("user", "Hi"),), Sampling(seed=7, max_tokens=4096)), plain)
     assert completion() == (Completion("m", ("Once",), Sampling(seed=7, max_tokens=16)), plain)
     assert (CHAT.id_prefix, COMPLETION.id_prefix) == ("chatcmpl-", "cmpl-")
 
 
 SUPPORTED: list[tuple[str, list[Any], list[tuple[Any, str]]]] = [
-    ("max_tokens", [1, 2**31 - 1], [(0, "integer_below"), (2**31, "integer_above"), (1.0, "type"), ("9", "type")]),
+    ("max_tokens", [1, 32768], [(0, "integer_below"), (32769, "integer_above"), (1.0, "type"), ("9", "type")]),
     ("temperature", [0, 0.7, 2], [(-0.1, "decimal_below"), (2.1, "decimal_above"), ("1", "type"), (True, "type")]),
     ("top_p", [0, 1.0], [(-1, "decimal_below"), (1.01, "decimal_above"), ([1], "type")]),
     ("top_k", [0, 40], [(-1, "integer_below"), (10**400, "integer_above"), (True, "type"), (0.5, "type")]),
@@ -130,7 +130,7 @@ def test_streaming() -> None:
 )
 def test_null_means_not_given(wire: Format, base: dict[str, Any]) -> None:
     nulls = dict.fromkeys(wire.schema.fields)
-    assert wire.parse({**nulls, "model": "m", **base}, 7) == wire.parse({"model": "m", **base}, 7)
+    assert wire.parse({**nulls, "model": "m", **base}, 7, DEFAULTS) == wire.parse({"model": "m", **base}, 7, DEFAULTS)
 
 
 @pytest.mark.parametrize("parse", [chat, completion])
@@ -174,7 +174,7 @@ RESTRICTED = [
 def test_unsupported_only_where_it_asks_for_nothing(wire: Format, name: str, field: Only) -> None:
     body = {"model": "m", "messages": [USER]} if wire is CHAT else {"model": "m", "prompt": "Once"}
     for value in field.accepted:
-        assert wire.parse({**body, name: value}, 7) == wire.parse(body, 7)
+        assert wire.parse({**body, name: value}, 7, DEFAULTS) == wire.parse(body, 7, DEFAULTS)
     for value in (2, 0.0, 1.0, "required", [{"type": "function"}], {"type": "json_object"}, {"50256": -100}):
         code = "unsupported_value" if field.accepted else "unsupported_parameter"
         assert refused({**body, name: value}, wire) == (name, code)

@@ -25,6 +25,7 @@ Code = Literal[
     "invalid_value",
     "empty_array",
     "array_above_max_length",
+    "string_above_max_length",
     "integer_below_min_value",
     "integer_above_max_value",
     "decimal_below_min_value",
@@ -78,7 +79,7 @@ def wrong_type(expected: str, value: object, *, name: str | None = None) -> Vali
 
 def show(value: str | float) -> str:
     """A value of the request as it may stand in a message: JSON, ASCII, short."""
-    text = json.dumps(value)
+    text = json.dumps(value[:64] if isinstance(value, str) else value)
     return text if len(text) <= 64 else text[:63] + "…"
 
 
