@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,10 @@ _PIECE = 65_536
 """Bytes that are read at once. Each body may have the first ones: small requests are always served."""
 _SMALL = 16_384
 """Bytes that take a few milliseconds at most, whatever they are."""
+
+_TURN = 0.001
+"""Seconds of computing after which a thread gives way to the event loop, which asks for it at each of its calls of
+the system."""
 
 _held: Counter[str] = Counter()
 """Bytes of bodies by owner."""
@@ -89,4 +94,5 @@ def apart(size: int, work: Callable[[], T]) -> T:
 
 @cache
 def _pool() -> ThreadPool:
+    sys.setswitchinterval(_TURN)
     return ThreadPool(1)

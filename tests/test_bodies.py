@@ -66,6 +66,7 @@ def part(**fields: Any) -> dict[str, Any]:
         ([{"role": "user", "content": []}], "messages[0].content", "empty_array"),
         ([{"role": "user", "content": "\ud83d"}], "messages[0].content", "invalid_value"),
         ([{"role": "user", "content": ["a"]}], "messages[0].content[0]", "invalid_type"),
+        ([{"role": "user", "content": [0] * 2049}], "messages[0].content", "array_above_max_length"),
         ([part(type="image_url", image_url={})], "messages[0].content[1].type", "unsupported_value"),
         ([part(type=["text"])], "messages[0].content[1].type", "unsupported_value"),
         ([part(text="a")], "messages[0].content[1].type", "missing_required_parameter"),

@@ -12,6 +12,8 @@ from marshmallow import Schema, fields
 
 from gateway.schemas import FORMATS, Format
 from gateway.schemas.parameters import Array, Only
+from shared.config import Config
+from shared.errors import InvalidRequest
 from shared.protocol import (
     Chat,
     Completion,
@@ -99,11 +101,39 @@ def test_stop(stop: object, texts: tuple[str, ...]) -> None:
         ([1], "stop[0]", "invalid_type"),
         (["\udc00"], "stop[0]", "invalid_value"),
         (["a"] * 17, "stop", "array_above_max_length"),
+        ("a" * 1025, "stop", "string_above_max_length"),
+        (["a", "é" * 513], "stop[1]", "string_above_max_length"),
         ({"a": 1}, "stop", "invalid_type"),
     ],
 )
 def test_bad_stop(stop: object, param: str, code: str) -> None:
     assert refused_chat(stop=stop) == (param, code)
+
+
+@pytest.mark.parametrize(
+    ("setting", "given", "param"),
+    [
+        ("max_tokens", {"max_tokens": 3}, "max_tokens"),
+        ("max_tokens", {"max_completion_tokens": 3}, "max_completion_tokens"),
+        ("max_choices", {"n": 3}, "n"),
+        ("max_messages", {"messages": [USER] * 3}, "messages"),
+        ("max_stops", {"stop": ["a"] * 3}, "stop"),
+        ("max_logit_biases", {"logit_bias": {"1": 1, "2": 2, "3": 3}}, "logit_bias"),
+    ],
+)
+def test_caps_are_the_operators(setting: str, given: dict[str, Any], param: str) -> None:
+    body = {"model": "m", "messages": [USER], **given}
+    with pytest.raises(InvalidRequest) as caught:
+        CHAT.parse(body, 7, Config(**{setting: 2}))
+    assert caught.value.param == param
+    assert f"2 (the operator's INFERQ_{setting.upper()})" in caught.value.message
+    CHAT.parse(body, 7, Config(**{setting: 3}))
+
+
+def test_nobody_gets_more_by_not_asking() -> None:
+    config = Config(max_tokens=5)
+    assert CHAT.parse({"model": "m", "messages": [USER]}, 7, config)[0].sampling.max_tokens == 5
+    assert COMPLETION.parse({"model": "m", "prompt": "Once"}, 7, config)[0].sampling.max_tokens == 5
 
 
 def test_streaming() -> None:
@@ -156,6 +186,11 @@ def test_accepted_without_effect(parse: Any) -> None:
         ({"metadata": {"a": 1}}, "metadata.a"),
         ({"prompt_cache_options": "x"}, "prompt_cache_options"),
         ({"store": True}, "store"),
+        ({"user": "u" * 1025}, "user"),
+        ({"metadata": {"a": "b" * 1025}}, "metadata.a"),
+        ({"metadata": dict.fromkeys(map(str, range(65)), "")}, "metadata"),
+        ({"prompt_cache_options": dict.fromkeys(map(str, range(65)))}, "prompt_cache_options"),
+        ({"model": "m" * 1025}, "model"),
     ],
 )
 def test_without_effect_but_not_just_anything(given: dict[str, Any], param: str) -> None:
