@@ -99,6 +99,8 @@ def test_bad_messages(messages: object, param: str, code: str) -> None:
         ({"model": "m", "messages": [USER], "_schema": 1}, ("_schema", "unknown_parameter")),
         ({"model": "m", "messages": [USER], "\ud800": 1}, ("\\ud800", "unknown_parameter")),
         ({"model": "m", "messages": [USER], "unheard": None}, ("unheard", "unknown_parameter")),
+        ({"model": "m", "messages": [USER], "": 1}, ("", "unknown_parameter")),
+        ({"model": "m", "messages": [{**USER, "": 1}]}, ("messages[0].", "unknown_parameter")),
         ({"model": "m", "messages": [USER], "prompt": "x"}, ("prompt", "unknown_parameter")),
     ],
 )

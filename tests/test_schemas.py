@@ -122,12 +122,12 @@ def test_bad_stop(stop: object, param: str, code: str) -> None:
     ],
 )
 def test_caps_are_the_operators(setting: str, given: dict[str, Any], param: str) -> None:
-    body = {"model": "m", "messages": [USER], **given}
+    body, variable = {"model": "m", "messages": [USER], **given}, f"INFERQ_{setting.upper()}"
     with pytest.raises(InvalidRequest) as caught:
-        CHAT.parse(body, 7, Config(**{setting: 2}))
+        CHAT.parse(body, 7, Config.from_env({variable: "2"}))
     assert caught.value.param == param
-    assert f"2 (the operator's INFERQ_{setting.upper()})" in caught.value.message
-    CHAT.parse(body, 7, Config(**{setting: 3}))
+    assert f"2 (the operator's {variable})" in caught.value.message
+    CHAT.parse(body, 7, Config.from_env({variable: "3"}))
 
 
 def test_nobody_gets_more_by_not_asking() -> None:

@@ -47,7 +47,7 @@ class Content(fields.Field[str]):
 
     _PART: ClassVar = {
         "type": "object",
-        "properties": {"type": {"const": "text"}, "text": {"type": "string"}, _MARK: {}},
+        "properties": {"type": {"const": "text"}, "text": {"type": "string"}, _MARK: {"type": ["object", "null"]}},
         "required": ["type", "text"],
         "additionalProperties": False,
     }
@@ -76,6 +76,8 @@ def _part(part: object) -> str:
     if part["type"] != "text":
         raise refuse("unsupported_value", 'only "text" is supported', name="type")
     refuse_unknown(part, ("type", "text", _MARK))
+    if not isinstance(part.get(_MARK), dict | None):
+        raise wrong_type("an object", part[_MARK], name=_MARK)
     if part.get("text") is None:
         raise refuse("missing_required_parameter", name="text")
     return text(part["text"], name="text")

@@ -152,7 +152,7 @@ class Object(fields.Field[dict[str, Any]]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        values = {"type": "string", "maxLength": LONGEST_TEXT} if self.strings else {}
+        values = {"type": "string", "maxLength": LONGEST_TEXT} if self.strings else True
         return {"type": "object", "maxProperties": MOST_PAIRS, "additionalProperties": values}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class Only(fields.Field[Any]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"enum": [*self.accepted, None]}
+        return {"enum": list(self.accepted) or [None]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> object:
         # 1 == True == 1.0 in Python, not in JSON.

@@ -90,16 +90,17 @@ def show_key(key: str) -> str:
 
 def first(error: ValidationError) -> InvalidRequest:
     """The first of marshmallow's errors, in the order of the declared fields, with its path."""
-    path, found = "", error.messages
+    path: str | None = None  # a key may be the empty string
+    found = error.messages
     while isinstance(found, dict):
         key, found = next(iter(found.items()))
         if isinstance(key, int):
-            path += f"[{key}]"
+            path = f"{path or ''}[{key}]"
         elif key is not SCHEMA:  # `is`: a client may have called a key the same
-            path += f".{key}" if path else key
+            path = key if path is None else f"{path}.{key}"
     problem = found[0] if isinstance(found[0], Problem) else _MARSHMALLOW[found[0]]
     opening = _OPENINGS.get(problem.code, "Invalid")
-    message = f"{opening} '{path}'" if path else "Invalid request body"
+    message = "Invalid request body" if path is None else f"{opening} '{path}'"
     if problem.detail:
         message += f": {problem.detail}"
-    return InvalidRequest(message + ".", param=path or None, code=problem.code)
+    return InvalidRequest(message + ".", param=path, code=problem.code)

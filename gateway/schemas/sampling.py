@@ -37,23 +37,23 @@ class StopText(Text):
         return stop
 
 
-class Stop(Array):
+class Stop(fields.Field[list[Any]]):
     """One string, or an array of them."""
 
-    def __init__(self) -> None:
-        super().__init__(StopText(), low=0, high=MAX_STOPS)
+    _one = StopText()
+    _several = Array(_one, low=0, high=MAX_STOPS)
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        one = self.inner.json_schema  # type: ignore[attr-defined]  # a `StopText`
-        return {"anyOf": [one, {**super().json_schema, "items": one}]}
+        one = self._one.json_schema
+        return {"anyOf": [one, {**self._several.json_schema, "items": one}]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Any]:
         if isinstance(value, str):
-            return [self.inner.deserialize(value)]
+            return [self._one.deserialize(value)]
         if not isinstance(value, list):
             raise wrong_type("a string or an array of strings", value)
-        return super()._deserialize(value, *args, **kwargs)
+        return self._several._deserialize(value)
 
 
 class LogitBias(fields.Field[tuple[tuple[int, float], ...]]):
