@@ -29,7 +29,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
     Raises ConfigError where others on this Redis have other settings, or trusted proxies are no networks.
     """
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = config.max_body
+    app.config["MAX_CONTENT_LENGTH"] = config.largest_body()  # a view that reads one looks at the models
     app.url_map.merge_slashes = False  # it would answer with a redirect in HTML
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
 

@@ -28,6 +28,7 @@ class Directory:
         self._loops = loops
         self._client = client
         self._tickets = tickets
+        self._config = config
         self._lease_ms = int(config.lease * 1000)
         self._models: dict[str, Card] = {}
 
@@ -55,6 +56,11 @@ class Directory:
         if not models:
             raise ModelNotFound("No model is served at the moment.", param="model")
         return next(iter(models.values()))
+
+    def largest_body(self) -> int:
+        """Bytes of the largest body that a request may have now. Raises StoreUnavailable."""
+        models = self._models or self.models()
+        return self._config.largest_body(max((card.context for card in models.values()), default=0))
 
     def known_id(self, name: str) -> str:
         """The id of the model that was lately seen under a name; empty when none was. Asks nobody."""

@@ -13,6 +13,12 @@ from shared.errors import InferqError
 
 PREFIX = "INFERQ_"
 
+LARGEST_BODY = 67_108_864
+"""Bytes of a request's body that follows the models; a number in `INFERQ_MAX_BODY` may be higher."""
+_SMALLEST_BODY = 1_048_576
+_TOKEN_BYTES = 64
+"""Bytes of JSON that a token of the prompt may take: 16 of its text, and what escapes make of them."""
+
 
 class ConfigError(InferqError):
     code = "config_error"
@@ -82,7 +88,19 @@ class Config:
     max_key_connections: int = _option(
         5000, "connections of one API key to one process, or half of all, before further ones get 429", low=1
     )
-    max_body: int = _option(4_194_304, "largest request body, in bytes", low=1024)
+    max_body: int = _option(
+        0, "largest request body, in bytes; 0 follows the largest context that is served, 64 bytes a token", low=0
+    )
+    max_tokens: int = _option(32_768, "tokens that a request may ask for, of each choice", low=1)
+    default_max_tokens: int = _option(
+        4096, "tokens of each choice of a chat that asks for no number; never more than `INFERQ_MAX_TOKENS`", low=1
+    )
+    max_choices: int = _option(
+        2048, "choices that a request may have computed: its prompts, times its `n` or `best_of`", low=1
+    )
+    max_messages: int = _option(2048, "messages of a chat", low=1)
+    max_stops: int = _option(16, "stop strings of a request", low=1)
+    max_logit_biases: int = _option(1024, "tokens in the `logit_bias` of a request", low=1)
     max_queue: int = _option(1000, "jobs that may wait for one model before further ones get 429", low=1)
     max_key_jobs: int = _option(
         0, "jobs of one API key that may wait and run before its further ones get 429; 0 takes half of the queue", low=0
@@ -111,6 +129,17 @@ class Config:
     def most_key_jobs(self) -> int:
         """Jobs that one API key may have waiting and running, unless its entry says otherwise."""
         return self.max_key_jobs or max(1, self.max_queue // 2)
+
+    def largest_body(self, context: int | None = None) -> int:
+        """Bytes that a body may have where the largest context served has so many tokens; by default, at most."""
+        if self.max_body:
+            return self.max_body
+        return LARGEST_BODY if context is None else min(max(context * _TOKEN_BYTES, _SMALLEST_BODY), LARGEST_BODY)
+
+    @property
+    def usual_max_tokens(self) -> int:
+        """Tokens of a chat that asks for no number."""
+        return min(self.default_max_tokens, self.max_tokens)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Config:

@@ -10,6 +10,7 @@ InferqError
 ├── TooManyWrongKeys          too many wrong API keys came from the request's peer
 ├── RequestTooSlow            the client takes too long to send its request
 ├── TooManyConnections        one address, or one API key, holds as many connections as it may
+├── GatewayBusy               this process holds as many bytes of requests as it may
 ├── IdempotencyKeyReused      an Idempotency-Key came with another request than before
 ├── TierRefused               the request's API key may not ask for this tier
 ├── QueueFull                 the model's queue has reached its bound
@@ -112,6 +113,10 @@ class TooManyConnections(InferqError):
 
     def __init__(self) -> None:
         super().__init__("There are too many connections of this client. Please close some.")
+
+
+class GatewayBusy(InferqError):
+    code = "gateway_busy"
 
 
 class IdempotencyKeyReused(InferqError):

@@ -28,7 +28,7 @@ def chat(text: str, **more: Any) -> dict[str, Any]:
 
 
 def completion(text: str, **more: Any) -> dict[str, Any]:
-    return {"model": "echo", "prompt": text, "max_tokens": 100_000, **more}
+    return {"model": "echo", "prompt": text, "max_tokens": 32_768, **more}
 
 
 def problem(response: httpx.Response, status: int) -> dict[str, Any]:

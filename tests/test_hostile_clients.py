@@ -29,7 +29,7 @@ BODY = json.dumps(chat("Hello")).encode()
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("hostile"), client_timeout=PATIENCE, lease=30) as stack:
+    with running(tmp_path_factory.mktemp("hostile"), client_timeout=PATIENCE, lease=30, max_body=4_194_304) as stack:
         stack.start_gateway(processes=1)
         stack.start_worker()
         yield stack
@@ -125,7 +125,7 @@ class TestPatientClients:
     def test_may_read_slowly(self, stack: Stack) -> None:
         """The answer is larger than all buffers: the gateway waits for its reader, as long as its size asks for."""
         text = " ".join("a" * 5000)
-        body = json.dumps(chat(text, stream=True, n=6)).encode()
+        body = json.dumps(chat(text, stream=True, n=6, max_tokens=5000)).encode()
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
             connection.connect(("127.0.0.1", stack.port))

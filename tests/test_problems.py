@@ -79,12 +79,13 @@ STATUS: dict[str, int] = {
     "queue_full": 429,
     "key_queue_full": 429,
     "tier_refused": 403,
+    "gateway_busy": 503,
     "store_unavailable": 503,
     "other_version": 503,
     "deadline_exceeded": 504,
 }
 REPEATABLE = {"model_load_error", "worker_lost", "internal_error", "unheard_of"}
-SOON = {"queue_full": "5", "key_queue_full": "5", "store_unavailable": "1", "other_version": "1"}
+SOON = {"queue_full": "5", "key_queue_full": "5", "gateway_busy": "1", "store_unavailable": "1", "other_version": "1"}
 """Codes that say when to come again."""
 
 

@@ -11,6 +11,8 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from gateway.api.generation import CLIENT_GONE, location, seed, submit, wait_for
 from gateway.api.streaming import stream
+from gateway.attempts import fingerprint
+from gateway.auth import owner
 from gateway.dispatch import Job, events
 from gateway.mailbox import ClientGone
 from gateway.schemas import usual_format
@@ -30,9 +32,10 @@ def chat() -> ResponseReturnValue:
     if request.method == "HEAD":  # which Flask adds to every GET: nobody would read what is computed
         raise MethodNotAllowed(["GET"])
     prompt, model = parse_query(request.args.to_dict())
-    directory = this_gateway().directory
-    task = prompt_task(prompt, directory.find(model) if model else directory.default(), seed())
-    return _answer(submit(task, usual_format(task), Options(stream=True), request.query_string))
+    directory, config = this_gateway().directory, this_gateway().config
+    task = prompt_task(prompt, directory.find(model) if model else directory.default(), seed(), config)
+    mark = fingerprint(owner().name, request.path, request.query_string)
+    return _answer(submit(task, usual_format(task), Options(stream=True), mark))
 
 
 def _answer(job: Job) -> ResponseReturnValue:
