@@ -181,6 +181,8 @@ class Attacker:
         async with asyncio.TaskGroup() as group:
             for number in range(self.scaled(most)):
                 group.create_task(self._come_again(client, number, pause))
+                if number % 50 == 49:
+                    await asyncio.sleep(0.01)  # the first ones are there while others are still to come
 
     async def _come_again(self, client: Callable[[int], Awaitable[object]], number: int, pause: float) -> None:
         while True:

@@ -77,9 +77,10 @@ class Watch:
 
     def _look(self) -> None:
         seen = self.seen
-        there = self._ground.processes()
-        seen.ended += [f"{self._processes[pid]} {pid}" for pid in self._processes.keys() - there.keys()]
-        self._processes = {pid: name for pid, name in self._processes.items() if pid in there}
+        for pid in [
+            pid for pid in self._processes if not _memory(pid)
+        ]:  # ended, also where nobody has waited for it yet
+            seen.ended.append(f"{self._processes.pop(pid)} {pid}")
         seen.now = max(map(_memory, self._gateways))
         seen.worst = max(seen.worst, *map(_peak, self._gateways))
         with suppress(redis.RedisError):
