@@ -90,6 +90,8 @@ class Victim:
                 model=self._model, messages=said(_TEXT), max_tokens=4, temperature=0, stream=True
             )
             for chunk in stream:
+                if time.monotonic() - begun > PATIENCE:
+                    return Chat(begun, time.monotonic() - begun, "it takes for ever")
                 for choice in chunk.choices:
                     reason = choice.finish_reason or reason
                     if choice.delta.content:
