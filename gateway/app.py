@@ -40,6 +40,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
         registry.check_lease(hasty, int(config.lease * 1000))
     numbers = Metrics(hasty)
     loops = Loops(numbers.count_loop_error)
+    loops.start("gauges", numbers.look, pause=1.0)
     tickets = Tickets(client)
     replies = Replies(client, loops, config.lease)
     reconciler = Reconciler(tickets, replies, loops, config.retention)

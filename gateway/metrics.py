@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import Counter as Counts
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
+from weakref import WeakSet
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from gevent import Greenlet
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -57,7 +59,19 @@ class Metrics:
         self._loop_errors = Counter(
             "inferq_loop_errors", "How often a loop of the gateway has failed, and gone on", ("loop",), registry=own
         )
+        self._greenlets = Gauge(
+            "inferq_gateway_greenlets",
+            "Greenlets that are there: of connections, loops and what they have begun",
+            registry=own,
+            multiprocess_mode="sum",
+        )
+        self._there: WeakSet[Greenlet] = WeakSet()
+        Greenlet.add_spawn_callback(self._there.add)
         self._jobs = _Jobs(client)
+
+    def look(self) -> None:
+        """Note what there is in this process now."""
+        self._greenlets.set(len(self._there))
 
     def count(self, endpoint: str, model: str, outcome: str) -> None:
         """A request has ended. All three come from sets that requests cannot add to."""

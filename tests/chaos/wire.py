@@ -34,8 +34,12 @@ class Answer:
         self.status = int(status.split()[1])
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
+    async def body(self) -> bytes:
+        """All of it."""
+        return b"".join([piece async for piece in self._pieces()])
+
     async def json(self) -> Any:
-        blob = b"".join([piece async for piece in self._pieces()])
+        blob = await self.body()
         return json.loads(blob) if blob else None
 
     async def events(self) -> AsyncIterator[tuple[str, str]]:
