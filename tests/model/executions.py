@@ -75,6 +75,7 @@ class Executions(Course):
             if first != job.seq + 1:
                 return Answer.RESEND, job.seq
             entry = Entry(first, last, execution, encode(events))
+            job.size += len(entry.blob)
             self._record(job, entry)
             for reply in job.replies:
                 news[reply].append((job_id, entry))
