@@ -71,14 +71,14 @@ class Tickets:
         visitor: str | None = None,
         again: bool = False,
         standing: Standing = ORDINARY,
-        most_bytes: int = 0,
+        most_bytes: int | None = None,
     ) -> str:
         """Accept a job. Returns its id, or that of the job which the client's `attempt` joins instead.
 
         `wait` is how long it may wait, `keep` how long it can be read once final, both in seconds; `visitor` is the id
         with which the client's request came, where that is not the job's. `again` puts back a job that was accepted
-        before and that Redis has lost: it joins no other, and no queue is too full for it. `most_bytes` is what all jobs
-        may hold; 0: any.
+        before and that Redis has lost: it joins no other, and no queue is too full for it. `most_bytes` is what the
+        jobs of all may hold; at 0 there are no new ones, None is any.
 
         Raises QueueFull, KeyFull, KeyMemoryFull, MemoryFull, IdempotencyKeyReused.
         """
@@ -87,7 +87,7 @@ class Tickets:
         head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, visitor]
         head += [int(attempt.waits), int(attempt.parts), attempt.fingerprint, attempt.number, attempt.idempotency]
         head += [int(again), encode([accepted]), encode([accepted.head()]), standing.tier, f"{standing.weight:g}"]
-        head += [standing.most, standing.most_bytes, most_bytes]
+        head += [standing.most, standing.most_bytes, -1 if most_bytes is None else most_bytes]
         outcome, value = self._submit(keys=[], args=head + rq_job.fields(model, job_id))
         match outcome:
             case 0:

@@ -8,7 +8,7 @@
 --       it, else 0, the encoded `Accepted`,
 --       and its head, which is all that an answer needs of it,
 --       tier, weight of the owner, jobs that the owner may have waiting and running, or 0 for any number (nobody has no bound),
---       bytes that those may hold, and that the jobs of all may, each 0 for any,
+--       bytes that those may hold, or 0 for any; bytes that the jobs of all may, 0 when none is to be accepted, or -1 for any,
 --       then the fields and values of RQ's job hash
 -- Returns {1, jobs that wait} when accepted, also when the same id was accepted before (a resent command);
 --         {0, jobs waiting} when the queue is full, which is no reason not to put one back; {2, id} when it joined that job;
@@ -59,6 +59,7 @@ local others = redis.call('ZCARD', KEY.deadlines .. model)
 if others >= tonumber(most) and not again then return { 0, others } end
 if own_most > 0 and not again and owned(owner, own_most) >= own_most then return { 4, redis.call('SCARD', KEY.owned .. owner) } end
 local bytes, counted = #task + #head + FRAME, not former()
+if all_bytes == 0 and not again then return { 6, bytes_of(ALL) } end
 if counted and not again then
   if own_bytes > 0 and owner ~= '' and bytes_of(owner) + bytes > own_bytes then return { 5, bytes_of(owner) } end
   if all_bytes > 0 and bytes_of(ALL) + bytes > all_bytes then return { 6, bytes_of(ALL) } end

@@ -36,7 +36,7 @@ class Clients(Cast):
         parts=sometimes,
         key=st.sampled_from(["", "", "", "k1", "k2"]),
         most=st.sampled_from([9, 9, 9, 9, 9, 9, 2, 0]),
-        most_bytes=st.sampled_from([0, 0, 0, 0, 0, 4 * SIZE]),
+        most_bytes=st.sampled_from([None] * 6 + [4 * SIZE, 0]),
         wait=st.sampled_from([3000, 3000, 3000, 60, 5, 0, 200_000]),
         owner=st.sampled_from(["o", "o", "p", "q", ""]),
         standing=standings,
@@ -50,7 +50,7 @@ class Clients(Cast):
         parts: bool,
         key: str,
         most: int,
-        most_bytes: int,
+        most_bytes: int | None,
         wait: float,
         owner: str,
         standing: Standing,
@@ -97,7 +97,7 @@ class Clients(Cast):
         visitor: str = "",
         again: bool = False,
         standing: Standing = ORDINARY,
-        most_bytes: int = 0,
+        most_bytes: int | None = None,
     ) -> None:
         visitor = visitor or job_id
         options: dict[str, Any] = {"reply": gateway, "max_queue": most, "wait": wait, "keep": 3600, "attempt": attempt}

@@ -52,10 +52,10 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
         """A flex job runs, and better ones come, with some slots there; it may make room, and go on."""
         card = Card("m", "echo", "", 100, ready, 1) if ready else None
         self.do("announce_worker", Worker("w1", "m", "h", 1, 1, card), LEASE)
-        self.submit("m", "", False, False, "", 9, 0, 3000, "o", Standing(Tier.FLEX), Sending.ONCE)
+        self.submit("m", "", False, False, "", 9, None, 3000, "o", Standing(Tier.FLEX), Sending.ONCE)
         for _ in range(rounds):
             self.claim("m", "moved", 0, "w1", Sending.ONCE)
-            self.submit("m", "", False, False, "", 9, 0, 3000, "p", Standing(better), sending)
+            self.submit("m", "", False, False, "", 9, None, 3000, "p", Standing(better), sending)
             for run in self.runs[-2:]:
                 job = self.world.jobs.get(run.job)
                 if job and job.preempt and job.exec == run.id:

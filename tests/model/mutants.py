@@ -99,7 +99,12 @@ MUTANTS = (
     Mutant("decline by any execution", "decline", "t[1] ~= exec or ", ""),
     Mutant("permits are never made up", "sweep", "if missing > 0 then", "if false then"),
     Mutant("permits are never taken away", "sweep", "elseif missing < 0 then", "elseif false then"),
-    Mutant("submit beyond the owner's bound", "submit", "owned(owner, own_most) >= own_most", "owned(owner, own_most) > own_most"),
+    Mutant(
+        "submit beyond the owner's bound",
+        "submit",
+        "owned(owner, own_most) >= own_most",
+        "owned(owner, own_most) > own_most",
+    ),
     Mutant("an end that the owner is not told of", _TICKET, "redis.call('SREM', KEY.owned .. (t[2] or ''), id)", ""),
     Mutant("renew for any execution", "renew", "t[1] ~= exec or ", ""),
     Mutant("renew of a job that has ended", "renew", " or t[2] ~= 'in_progress'", ""),
@@ -112,7 +117,9 @@ MUTANTS = (
     Mutant("submit does not see that it was sent before", "submit", "if known then", "if known == 'none' then"),
     Mutant("what a client has cancelled is put back", "cancel", "redis.call('HDEL', ticket(ARGV[1]), 'deserted')", ""),
     Mutant("submit joins a job that was cancelled", _TICKET, " and t[1] ~= 'cancelled' and t[2] ~= '1'", ""),
-    Mutant("submit gives an orphan to two", "submit", "redis.call('LPOP', orphans)", "redis.call('LINDEX', orphans, 0)"),
+    Mutant(
+        "submit gives an orphan to two", "submit", "redis.call('LPOP', orphans)", "redis.call('LINDEX', orphans, 0)"
+    ),
     Mutant("submit into a full queue", "submit", "others >= tonumber(most)", "others > tonumber(most)"),
     Mutant("leave cancels what was promised", _TICKET, "return t[1] == '' and not t[2]", "return t[1] == ''"),
     Mutant("leave cancels under the others", "leave", "if not abandoned(id) then return t[1] end", ""),

@@ -33,7 +33,7 @@ class Requests(Course):
         visitor: str,
         again: bool,
         standing: Standing = ORDINARY,
-        most_bytes: int = 0,
+        most_bytes: int | None = None,
     ) -> str:
         def give(job: Job) -> str:
             if not job.final:
@@ -79,7 +79,7 @@ class Requests(Course):
         size = len(blob) + len(head) + FRAME
         if not again and owner and 0 < standing.most_bytes < self.held(owner) + size:
             raise KeyMemoryFull("")
-        if not again and 0 < most_bytes < self.held() + size:
+        if not again and most_bytes is not None and most_bytes < self.held() + size:
             raise MemoryFull("")
         job = Job(job_id, model, owner, blob, head, self.now, patience, keep, self.now + patience, standing.tier, size)
         if attempt.idempotency and not (again and held):
