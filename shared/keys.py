@@ -92,7 +92,7 @@ class Key(StrEnum):
     RETAINED = "iq:retained"
     """Jobs that have ended, by when they can be read no longer."""
     EVICTING = "iq:evicting"
-    """Which gateway process makes room, where memory is short; for a second."""
+    """Which gateway process makes room, where memory is short, and `since` when, for a second."""
     FORMER = "iq:former"
     """There while somebody of version 0.1.0 or 0.2.0 lives."""
     OLDER = "iq:older"

@@ -3,7 +3,7 @@
 -- While version 0.2.0 or 0.1.0 lives, whose ends give nothing back, no further job is counted.
 local FRAME = 6000 -- bytes of a job beside its task and its events: ticket, places, RQ's hash, and a stream that is begun
 local ALL = '*' -- is nobody's name
-local COUNTED_FOR = 172800 -- seconds without any change: longer than a job waits
+local LONGEST_LIFE = 172800 -- seconds: longer than a job waits, or runs. What version 0.2.0 would leave behind lasts no longer.
 
 local function former() return redis.call('EXISTS', KEY.former) == 1 end
 
@@ -13,7 +13,7 @@ local function count_bytes(owner, bytes)
   for _, of in ipairs({ ALL, owner ~= '' and owner or nil }) do
     if redis.call('HINCRBY', KEY.bytes, of, bytes) == 0 then redis.call('HDEL', KEY.bytes, of) end
   end
-  redis.call('EXPIRE', KEY.bytes, COUNTED_FOR)
+  redis.call('EXPIRE', KEY.bytes, LONGEST_LIFE)
 end
 
 -- A job that is accepted holds so many bytes.

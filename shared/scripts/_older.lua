@@ -88,7 +88,7 @@ local function recount()
   for _, queue in ipairs(redis.call('SMEMBERS', KEY.rq_queues)) do models[#models + 1] = string.sub(queue, #KEY.rq_queue + 1) end
   redis.call('DEL', KEY.bytes)
   for of, sum in pairs(add_up(models)) do redis.call('HSET', KEY.bytes, of, string.format('%d', sum)) end
-  redis.call('EXPIRE', KEY.bytes, COUNTED_FOR)
+  redis.call('EXPIRE', KEY.bytes, LONGEST_LIFE)
 end
 
 -- Once it has gone: look at some of all keys, beginning at a cursor, and clear what it has left. Returns the next cursor, '0' in the end.

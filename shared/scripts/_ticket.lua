@@ -35,6 +35,7 @@ local function begin(id)
   end
   if redis.call('EXISTS', KEY.events .. id) == 1 then return end
   lead(id, redis.call('HGET', ticket(id), 'head') or task)
+  redis.call('EXPIRE', KEY.task .. id, LONGEST_LIFE)
 end
 
 local function names(field) return string.gmatch(field or '', '%S+') end
@@ -248,6 +249,7 @@ local function requeue(model, id, exec)
   redis.call('ZADD', KEY.deadlines .. model, deadline, id)
   enlist(model, id)
   if older() then begin(id) end
+  if redis.call('TTL', KEY.task .. id) > 0 then redis.call('EXPIRE', KEY.task .. id, LONGEST_LIFE) end
   redis.call('HSET', KEY.rq_job .. id, 'status', 'queued')
   redis.call('LPUSH', KEY.rq_queue .. model, id)
 end

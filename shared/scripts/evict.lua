@@ -5,9 +5,10 @@
 -- Returns {records that went, bytes that they took, about}.
 local TURN, READ_UNTIL = 900, 15000 -- milliseconds; everybody who waits has been compared with the ticket by then
 local name, wanted, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local turn = redis.call('GET', KEY.evicting)
-if turn and turn ~= name then return { 0, 0 } end
-redis.call('SET', KEY.evicting, name, 'PX', TURN)
+local turn = redis.call('HMGET', KEY.evicting, 'name', 'since')
+if turn[1] and turn[1] ~= name and now >= tonumber(turn[2]) and now - turn[2] < TURN then return { 0, 0 } end
+redis.call('HSET', KEY.evicting, 'name', name, 'since', now)
+redis.call('EXPIRE', KEY.evicting, REMEMBERED)
 local gone, freed = 0, 0
 for _, id in ipairs(redis.call('ZRANGE', KEY.retained, 0, most - 1)) do
   if freed >= wanted then break end

@@ -22,7 +22,6 @@ local queue = KEY.rq_queue .. model
 local known = redis.call('HGET', ticket(id), 'state')
 if again and known == 'cancelled' and redis.call('HGET', ticket(id), 'deserted') then
   redis.call('DEL', ticket(id), KEY.events .. id)
-  redis.call('ZREM', KEY.retained, id)
   known = nil
 end
 if known then
@@ -68,6 +67,7 @@ redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner
   'created', now, 'wait', wait, 'deadline', now + wait,
   'keep', keep, 'seq', 0, 'by', '', 'tokens', 0, 'tries', 0, 'cancel', 0, 'exec', '', 'reply', '', 'waiting', '', 'head', head)
 if counted then hold(id, owner, bytes) end
+redis.call('ZREM', KEY.retained, id) -- what is put back
 if idempotency ~= '' and not (again and holder[1]) then
   redis.call('HSET', ticket(id), 'idempotency', key)
   redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint)

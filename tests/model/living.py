@@ -46,8 +46,8 @@ class Living:
         """The orphan that a visitor was given."""
         self.retained: dict[str, int] = {}
         """Jobs that have ended, and until when they can be read."""
-        self.evicting = ""
-        """Who makes room."""
+        self.evicting = ("", 0)
+        """Who makes room, and since when."""
         self.streams: dict[str, list[list[tuple[str, Entry]]]] = {}
         """Entries of reply streams, and what each tells of jobs."""
         self.sweeps: dict[str, tuple[int, int]] = {}
@@ -170,7 +170,7 @@ class Living:
         ends += [(f"iq:idempotency:{key}",) for key in self.keys]
         ends += [(f"iq:orphans:{fingerprint}:{number}",) for fingerprint, number in self.orphans]
         ends += [(f"iq:joined:{visitor}",) for visitor in self.joined]
-        ends += [("iq:evicting",)] if self.evicting else []
+        ends += [("iq:evicting",)] if self.evicting[0] else []
         ends += [(f"iq:sweep:{model}",) for model in self.sweeps]
         return ends + [(reply,) for reply in self.streams]
 
@@ -182,7 +182,7 @@ class Living:
             self.sweeps.pop(key.removeprefix("iq:sweep:"), None)
             self.streams.pop(key, None)
             self.joined.pop(key.removeprefix("iq:joined:"), None)
-            self.evicting = "" if key == "iq:evicting" else self.evicting
+            self.evicting = ("", 0) if key == "iq:evicting" else self.evicting
             fingerprint, _, number = key.removeprefix("iq:orphans:").rpartition(":")
             if number.isdigit():
                 self.orphans.pop((fingerprint, int(number)), None)

@@ -51,8 +51,8 @@ MUTANTS = (
     Mutant(
         "claim takes one that another execution has",
         "claim",
-        "HGET', ticket(id), 'exec') ~= exec",
-        "EXISTS', mark) == 0",
+        "known[1] ~= exec or known[2]",
+        "known[2]",
     ),
     Mutant("claim without a job may get one later", "claim", "redis.call('SET', mark, '', 'EX', REMEMBERED)", ""),
     Mutant("claim past the deadline", _TICKET, "if now < tonumber(t[2]) then", "if now < tonumber(t[2]) + 60000 then"),
@@ -151,5 +151,5 @@ MUTANTS = (
     Mutant("retained for ever", "lapse", "redis.call('ZREMRANGEBYSCORE', KEY.retained, '-inf', now)", ""),
     Mutant("evict takes what may be read still", "evict", "t[2] == '' or now - t[1] >= READ_UNTIL", "true"),
     Mutant("evict takes the latest", "evict", "'ZRANGE', KEY.retained", "'ZREVRANGE', KEY.retained"),
-    Mutant("evict by two at a time", "evict", "if turn and turn ~= name then", "if false then"),
+    Mutant("evict by two at a time", "evict", "turn[1] ~= name and now >=", "false and now >="),
 )

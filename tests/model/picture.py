@@ -108,7 +108,8 @@ def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
         yield f"iq:orphans:{fingerprint}:{number}", "list", True, ids
     for visitor, job_id in world.joined.items():
         yield f"iq:joined:{visitor}", "string", True, job_id
-    yield "iq:evicting", "string", True, world.evicting
+    name, since = world.evicting
+    yield "iq:evicting", "hash", True, {"name": name, "since": str(since)} if name else {}
     yield "iq:retained", "zset", True, {job_id: str(until) for job_id, until in world.retained.items()}
     owners = {job.owner for job in world.jobs.values()}
     held = {owner: world.held(owner) for owner in owners - {""}} | {"*": world.held()}
@@ -160,7 +161,7 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
         ]
         yield f"iq:events:{job.id}", "stream", job.final, entries
     if not job.final:
-        yield f"iq:task:{job.id}", "string", False, job.accepted.decode()
+        yield f"iq:task:{job.id}", "string", job.begun, job.accepted.decode()
     if not job.final:
         shown = {"status": "started" if job.running else "queued"}
         yield f"rq:job:{job.id}", "hash", False, shown | ({"worker_name": job.worker} if job.worker else {})

@@ -47,7 +47,6 @@ class Requests(Course):
         known = self.jobs.get(job_id)
         if known and again and known.state is State.CANCELLED and known.deserted:
             del self.jobs[job_id]
-            self.retained.pop(job_id, None)
         elif known:
             return give(known)
         holder, fingerprint = self.keys.get(attempt.idempotency, ("", ""))
@@ -86,6 +85,7 @@ class Requests(Course):
             job.key = attempt.idempotency
             self.keys[job.key] = job_id, attempt.fingerprint
         self.jobs[job_id] = job
+        self.retained.pop(job_id, None)
         self.asked.add(model)
         self.weights.pop(owner, None)
         if standing.weight != 1:
@@ -148,9 +148,10 @@ class Requests(Course):
 
     def evict(self, name: str, wanted: int, most: int) -> int:
         """How many went, where so much is wanted that all may."""
-        if self.evicting not in ("", name):
+        other, since = self.evicting
+        if other not in ("", name) and 0 <= self.now - since < 900:
             return 0
-        self.evicting, gone = name, 0
+        self.evicting, gone = (name, self.now), 0
         for job_id in sorted(self.retained, key=lambda each: (self.retained[each], each))[:most]:
             job = self.jobs.get(job_id)
             if job is None or job.ended is None:
