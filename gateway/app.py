@@ -11,6 +11,7 @@ from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
 from gateway.keys import Keys
+from gateway.memory import Memory
 from gateway.metrics import Metrics
 from gateway.peers import Proxies
 from gateway.reconcile import Reconciler
@@ -45,10 +46,11 @@ def create_app(config: Config, keys: Keys) -> Flask:
     replies = Replies(client, loops, config.lease)
     reconciler = Reconciler(tickets, replies, loops, config.retention)
     directory = Directory(client, tickets, loops, config)
-    dispatcher = Dispatcher(tickets, replies, reconciler, directory, config)
+    memory = Memory(tickets, loops, config, replies.stream)
+    dispatcher = Dispatcher(tickets, replies, reconciler, directory, memory, config)
     confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
     set_gateway(app, Gateway(config, client, tickets, directory, dispatcher, confirmer, numbers, loops, replies.stream))
-    for part in (replies, reconciler, directory, confirmer):
+    for part in (replies, reconciler, directory, memory, confirmer):
         part.start()
 
     access.init_app(app, Proxies.parse(config.trusted_proxies))

@@ -18,12 +18,13 @@ from gateway.errors import Crowded
 from gateway.estimate import Estimator, Turn
 from gateway.keys import Owner
 from gateway.mailbox import Mailbox
+from gateway.memory import Memory
 from gateway.reconcile import Reconciler
 from gateway.replies import Replies
 from gateway.schemas import Format
 from shared import streams
 from shared.config import Config
-from shared.errors import JobNotFound, KeyFull, QueueFull, StoreUnavailable
+from shared.errors import JobNotFound, KeyFull, KeyMemoryFull, QueueFull, StoreUnavailable
 from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, State, Task, TextTask
 from shared.store import Outage, translated
 from shared.ticket import NOBODY, Standing, Tier
@@ -48,12 +49,19 @@ class Dispatcher:
     """The gateway's side of the queue."""
 
     def __init__(
-        self, tickets: Tickets, replies: Replies, reconciler: Reconciler, directory: Directory, config: Config
+        self,
+        tickets: Tickets,
+        replies: Replies,
+        reconciler: Reconciler,
+        directory: Directory,
+        memory: Memory,
+        config: Config,
     ) -> None:
         self._tickets = tickets
         self._replies = replies
         self._reconciler = reconciler
         self._directory = directory
+        self._memory = memory
         self._config = config
         self._estimator = Estimator(tickets)
 
@@ -62,7 +70,7 @@ class Dispatcher:
 
         A client that comes again gets the job of its attempt before.
 
-        Raises TierRefused, ModelNotFound, InvalidRequest, Crowded, IdempotencyKeyReused, StoreUnavailable.
+        Raises TierRefused, ModelNotFound, InvalidRequest, Crowded, MemoryFull, IdempotencyKeyReused, StoreUnavailable.
         """
         owner.check(tier_of(options))
         task = self._directory.admit(task)
@@ -72,7 +80,7 @@ class Dispatcher:
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
         box.exact = _is_exact(task)
         accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options)
-        job = Job(job_id, accepted, box, owner.standing(tier_of(options)), visit)
+        job = Job(job_id, accepted, box, owner.standing(tier_of(options), self._memory.share), visit)
         try:
             with translated():
                 taken = self._push(job)
@@ -80,7 +88,7 @@ class Dispatcher:
             self._replies.close(box)
             if isinstance(exc, QueueFull):
                 raise Crowded(exc, self._estimator.next_place(task.model, self._config.max_queue)) from exc
-            if isinstance(exc, KeyFull):
+            if isinstance(exc, KeyFull | KeyMemoryFull):
                 raise Crowded(exc, self._estimator.next_end(task.model, owner.name)) from exc
             if isinstance(exc, StoreUnavailable):
                 gevent.spawn(self._withdraw, job_id)
@@ -110,6 +118,7 @@ class Dispatcher:
             visitor=job.mailbox.visitor,
             again=again,
             standing=job.standing,
+            most_bytes=self._memory.most,
         )
 
     def _withdraw(self, job_id: str) -> None:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import outcome
-from shared.errors import InferqError, KeyFull, QueueFull
+from shared.errors import InferqError, KeyFull, KeyMemoryFull, QueueFull
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ Render = Callable[[InferqError, int], dict[str, Any]]
 class Crowded(InferqError):
     """A bound is reached, and the seconds after which a client may find a place, where somebody can tell."""
 
-    def __init__(self, reason: QueueFull | KeyFull, retry_after: float | None) -> None:
+    def __init__(self, reason: QueueFull | KeyFull | KeyMemoryFull, retry_after: float | None) -> None:
         super().__init__(reason.message, code=reason.code)
         self.retry_after = retry_after
 

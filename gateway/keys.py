@@ -1,7 +1,8 @@
 """API keys: who may ask, by name, and for how much.
 
 Given as entries `name:key` or `key`, separated by commas, or as `@` and the path of a file with such entries, one a
-line, where `#` begins a comment. After the key an entry may go on with words: `weight=2 priority max_jobs=50`. The file
+line, where `#` begins a comment. After the key an entry may go on with words: `weight=2 priority max_jobs=50
+max_bytes=100000000`. The file
 is read again when it changes. Of a key only its digest is kept.
 """
 
@@ -37,10 +38,12 @@ _ENTRY = re.compile(r"(?:([A-Za-z0-9._-]{1,64}):)?([A-Za-z0-9._~+/-]+=*)")
 """The key is what the header `Authorization: Bearer` can carry (RFC 6750)."""
 
 _WEIGHT, _COUNT = re.compile(r"(?=.*[1-9])[0-9]{1,3}(\.[0-9]{1,3})?"), re.compile(r"[1-9][0-9]{0,8}")
+_BYTES = re.compile(r"[1-9][0-9]{0,14}")
 _WORDS = {
     "weight": "`weight=` and a number from 0.001 to 999.999",
     "priority": "`priority`",
     "max_jobs": "`max_jobs=` and a whole number from 1 on",
+    "max_bytes": "`max_bytes=` and a whole number from 1 on",
 }
 
 
@@ -55,10 +58,12 @@ class Owner:
     """It may ask for the tier `priority`."""
     max_jobs: int = 0
     """How many of its jobs may wait and run at once; 0 for no bound."""
+    max_bytes: int = 0
+    """What those may hold of Redis's memory; 0 for the share of a key."""
 
-    def standing(self, tier: Tier) -> Standing:
-        """That of its jobs in a tier."""
-        return Standing(tier, self.weight, self.max_jobs)
+    def standing(self, tier: Tier, share: int = 0) -> Standing:
+        """That of its jobs in a tier; `share` is what a key's jobs may hold of Redis's memory, in bytes, or 0."""
+        return Standing(tier, self.weight, self.max_jobs, self.max_bytes or share)
 
     def check(self, tier: Tier) -> None:
         """Raises TierRefused where this owner may not ask for the tier."""
@@ -149,7 +154,9 @@ class Keys:
                     f"{place} {number}: the key of {owner.name!r} is also that of {owners[digest].name!r}"
                 )
             if by_name.setdefault(owner.name, owner) != owner:
-                raise ConfigError(f"{place} {number}: {owner.name!r} has another weight, priority or max_jobs before")
+                raise ConfigError(
+                    f"{place} {number}: {owner.name!r} has another weight, priority, max_jobs or max_bytes before"
+                )
         if not owners:
             raise ConfigError(f"{place.rpartition(',')[0]}: holds no keys")
         self._lengths = lengths
@@ -183,6 +190,8 @@ def _standing(words: Sequence[str], place: str) -> dict[str, Any]:
             case "priority" if name not in given and not equals:
                 given[name] = True
             case "max_jobs" if name not in given and _COUNT.fullmatch(value):
+                given[name] = int(value)
+            case "max_bytes" if name not in given and _BYTES.fullmatch(value):
                 given[name] = int(value)
             case _:  # it may be a key, with a blank where the colon should be: such a word is not shown
                 told = repr(word) if name in _WORDS else "it"

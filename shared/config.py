@@ -105,6 +105,14 @@ class Config:
     max_key_jobs: int = _option(
         0, "jobs of one API key that may wait and run before its further ones get 429; 0 takes half of the queue", low=0
     )
+    max_memory: int = _option(
+        0, "bytes of memory that Redis may use; 0 takes its own `maxmemory`, or half of its machine's memory", low=0
+    )
+    max_key_bytes: int = _option(
+        0,
+        "bytes that jobs of one API key may hold in Redis while they wait and run; 0 takes a quarter of its memory",
+        low=0,
+    )
     request_timeout: float = _option(600.0, "seconds that a job may wait in the queue before it fails", low=0.1)
     headers_after: float = _option(2.0, "seconds after which a stream's headers are sent, answer or not", low=0)
     retention: int = _option(600, "seconds that a finished job can still be read", low=1)

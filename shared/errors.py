@@ -15,6 +15,8 @@ InferqError
 ├── TierRefused               the request's API key may not ask for this tier
 ├── QueueFull                 the model's queue has reached its bound
 ├── KeyFull                   the jobs of the request's API key have reached theirs
+├── KeyMemoryFull             they hold as much of the queue's memory as they may
+├── MemoryFull                the queue's memory has no room for further jobs
 ├── StoreUnavailable          Redis does not answer, or is out of memory
 ├── NotUnderstood             another version of inferq wrote it
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
@@ -131,6 +133,18 @@ class KeyFull(InferqError):
     """The API key has as many jobs waiting and running as it may have."""
 
     code = "key_queue_full"
+
+
+class KeyMemoryFull(InferqError):
+    """The jobs of the API key hold as many bytes of the queue as they may."""
+
+    code = "key_memory_full"
+
+
+class MemoryFull(InferqError):
+    """The queue's memory has room for what runs and waits, and for nothing new."""
+
+    code = "memory_full"
 
 
 class QueueFull(InferqError):

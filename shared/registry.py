@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 GATEWAY_TTL = 60
 WORKER_TTL = 15
 MODEL_TTL = 300
-WIRE = 2
-"""What a process understands: places in the queue, and tasks beside the streams, since 2. See scripts/lapse.lua."""
+WIRE = 3
+"""What a process understands: places in the queue, and tasks beside the streams, since 2; that a task lies there until
+its job ends, and what jobs hold is counted, since 3. See scripts/lapse.lua."""
 HEARTBEAT = 5.0
 """Seconds after which a process announces itself again."""
 
@@ -142,7 +143,7 @@ def check_lease(client: Redis, lease_ms: int) -> None:
 
 def leave_gateway(client: Redis, name: str) -> None:
     """A process of a gateway ends. The next `lapse` sees to the jobs of its clients."""
-    client.zadd(f"{Key.LIVE}{Kind.GATEWAYS}", {name: 0}, xx=True)
+    _script(client, "withdraw")(keys=[], args=[Kind.GATEWAYS, name])
 
 
 def withdraw(client: Redis, name: str) -> None:
