@@ -78,6 +78,6 @@ def wait_for(changed: threading.Condition, ready: Callable[[], bool], work: Canc
 
 
 def abort(connection: socket.socket) -> None:
-    """Wake the thread that reads from a connection; a callback for `on_cancel`."""
+    """Wake who reads from a connection, or writes to it; a callback for `on_cancel`."""
     with contextlib.suppress(OSError):  # it was closed just now
         connection.shutdown(socket.SHUT_RDWR)

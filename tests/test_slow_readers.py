@@ -17,7 +17,7 @@ import pytest
 from gateway.client import Client
 from gateway.connections import LARGEST_BUFFER
 from gateway.crowd import Crowd
-from gateway.turns import Line
+from gateway.slices import RunQueue
 from shared.config import Config
 from shared.errors import TooManyConnections
 from tests.calls import CHATS, ENDLESS, chat, problem, raw_post
@@ -158,7 +158,7 @@ class TestPeers:
 
             def connect(address: str) -> tuple[Client, gevent.socket.socket]:
                 here, there = map(open_.enter_context, gevent.socket.socketpair())
-                return Client(here, crowd.peer(address), 30.0, crowd, Line()), there
+                return Client(here, crowd.peer(address), 30.0, crowd, RunQueue()), there
 
             yield connect
 

@@ -14,10 +14,10 @@ import gevent.socket
 import httpx2 as httpx
 import pytest
 
-from gateway import turns
+from gateway import slices
 from gateway.client import LARGEST_FAREWELL
 from gateway.incoming import LARGEST_MARKS
-from gateway.turns import Line, Turn
+from gateway.slices import RunQueue, TimeSlice
 from tests.calls import CHATS, problem
 from tests.logged import Logged
 from tests.stack import wait_for
@@ -30,7 +30,7 @@ PIPELINED = b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
-    stack = Logged(tmp_path_factory.mktemp("turns"), api_keys=f"alice:{KEY}", log_format="json", lease=30)
+    stack = Logged(tmp_path_factory.mktemp("slices"), api_keys=f"alice:{KEY}", log_format="json", lease=30)
     try:
         stack.start_gateway(processes=1)
         stack.start_worker()
@@ -126,15 +126,15 @@ def test_a_head_is_bounded_as_a_whole(stack: Logged) -> None:
 @pytest.mark.parametrize("many", [1, 50])
 def test_between_two_turns_everybody_else_is_served(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     """In each round of the event loop one of those has a turn who have had one, however many they are."""
-    monkeypatch.setattr(turns, "LONGEST_TURN", 0.0)
-    line, done, numbers = Line(), gevent.event.Event(), count()
+    monkeypatch.setattr(slices, "LONGEST_SLICE", 0.0)
+    queue, done, numbers = RunQueue(), gevent.event.Event(), count()
     here, there = gevent.socket.socketpair()
 
     def work() -> None:
-        turn = Turn(line)
+        slice_ = TimeSlice(queue)
         while not done.is_set():
             next(numbers)
-            turn.rest()
+            slice_.rest()
 
     def answer() -> None:
         while data := there.recv(1):
