@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from gevent.socket import wait
 from gunicorn.http.errors import NoMoreData, ParseException
 
-from gateway.turns import Line, Turn
+from gateway.slices import RunQueue, TimeSlice
+from shared.cancellation import abort
 
 if TYPE_CHECKING:
     from gateway.crowd import Crowd
@@ -36,14 +37,14 @@ class Gone(OSError):
 
 
 class Client:
-    """A client's socket, as gunicorn sees it, with limits on how long it may wait for the client, and a turn."""
+    """A client's socket, as gunicorn sees it, with limits on how long it may wait for the client, and a time slice."""
 
-    def __init__(self, sock: Any, peer: str, patience: float, crowd: Crowd, line: Line) -> None:
+    def __init__(self, sock: Any, peer: str, patience: float, crowd: Crowd, queue: RunQueue) -> None:
         """`peer` is what its connections are counted by; empty where nobody counts them."""
         self.peer = peer
         self.owner = ""
         """Whose key its last request had."""
-        self.turn = Turn(line)
+        self.slice = TimeSlice(queue)
         self.received = 0
         """Bytes since the last `expect_request` or `expect_body`."""
         self.expecting = True
@@ -73,7 +74,7 @@ class Client:
             self._begun, self._due = True, time.monotonic() + self._patience
         self._due += len(data) / RATE
         self.received += len(data)
-        self.turn.rest()
+        self.slice.rest()
         return data
 
     def _recv(self, size: int) -> bytes:
@@ -112,7 +113,7 @@ class Client:
                 break
             if not sent:
                 self._wait_to_send()
-        self.turn.rest()
+        self.slice.rest()
 
     send = sendall
 
@@ -134,7 +135,7 @@ class Client:
         """End the connection, whatever it is at: it is as if the client had left."""
         with suppress(OSError):  # it has
             self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-            self._plain.shutdown(socket.SHUT_RDWR)
+            abort(self._plain)
 
     def take_leave(self, last: bytes = b"") -> None:
         """Send what can be sent at once, and nothing after it; then throw away what the client is still sending."""

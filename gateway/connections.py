@@ -17,7 +17,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from gateway.client import Client, Gone, TooSlow
 from gateway.crowd import Crowd
 from gateway.incoming import Incoming, Parser, words
-from gateway.turns import Line
+from gateway.slices import RunQueue
 from shared.errors import InferqError, InvalidRequest, RequestTooSlow
 
 LARGEST_BUFFER = 131_072
@@ -36,8 +36,8 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         return Crowd(self.worker_connections, self.app.config)
 
     @cached_property
-    def _line(self) -> Line:
-        return Line()
+    def _queue(self) -> RunQueue:
+        return RunQueue()
 
     def run(self) -> None:
         for listener in self.sockets:  # which connections have it from
@@ -48,7 +48,7 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection to its end."""
         peer = self._crowd.peer(addr[0] if addr else "")
-        client = Client(client, peer, self.app.config.client_timeout, self._crowd, self._line)
+        client = Client(client, peer, self.app.config.client_timeout, self._crowd, self._queue)
         try:
             self._crowd.enter(client)
             self._serve(listener.getsockname(), client, addr)
@@ -64,7 +64,7 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             while True:
                 client.expect_request(self.cfg.keepalive if self.alive else _PATIENCE)
                 request = next(requests)
-                client.turn.ask()
+                client.slice.ask()
                 client.expect_body()
                 # Not gevent's, which would go on after it was killed.
                 try:

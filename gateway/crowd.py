@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,11 +32,9 @@ class Crowd:
 
     def peer(self, address: str) -> str:
         """What the connections from an address are counted by; empty where they may be those of many clients."""
-        try:
-            near = ipaddress.ip_address(address).is_loopback
-        except ValueError:  # a unix socket
-            near = True
-        return "" if near or self._proxies.trust(address) else neighbourhood(address)
+        peer = neighbourhood(address)
+        near = peer == "::/64" or peer.startswith("127.") or not peer  # the last is that of a unix socket
+        return "" if near or self._proxies.trust(address) else peer
 
     def enter(self, client: Client) -> None:
         """Raises TooManyConnections. End with `leave`, in any case."""

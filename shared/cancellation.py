@@ -105,6 +105,6 @@ def aborting(connection: socket.socket, work: Cancellable) -> Iterator[None]:
 
 
 def abort(connection: socket.socket) -> None:
-    """Wake the thread that reads from a connection; a callback for `on_cancel`."""
+    """Wake who reads from a connection, or writes to it; a callback for `on_cancel`."""
     with contextlib.suppress(OSError):  # it was closed just now
         connection.shutdown(socket.SHUT_RDWR)
