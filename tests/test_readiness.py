@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import httpx2 as httpx
+
 from shared import registry
 from tests.calls import problem
 from tests.stack import Stack, running, wait_for
