@@ -12,7 +12,7 @@ from flask import Flask
 
 from gateway import api
 from shared.config import Config, ConfigError
-from tests.calls import CHATS, chat, post_later, problem
+from tests.calls import CHATS, COMPLETIONS, chat, post_later, problem
 from tests.stack import Stack, running
 
 PAGE = "https://chat.example"
@@ -89,6 +89,16 @@ def test_pages_that_are_not_ours(echo: Stack, headers: dict[str, str]) -> None:
     told = {name: value.replace("HERE", place) for name, value in headers.items()}
     for method, path in (("GET", CHAT), ("POST", CHATS), ("DELETE", "/v1/jobs/x")):
         assert "INFERQ_CORS_ORIGINS" in problem(ask(echo, method, path, **told), 403)["message"]
+    assert echo.jobs() == known
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_what_a_form_can_send_is_never_computed(echo: Stack, kind: str) -> None:
+    """A browser asks for no leave before it."""
+    known = echo.jobs()
+    for page, status in (({"Origin": "https://evil.example"}, 403), ({"Origin": "null"}, 403), ({}, 415)):
+        for path in (CHATS, COMPLETIONS):
+            problem(ask(echo, "POST", path, Content_Type=kind, **page), status)
     assert echo.jobs() == known
 
 
