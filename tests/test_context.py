@@ -17,7 +17,7 @@ from shared.registry import Card
 from tests.stack import Stack
 from tests.tiny import TINY
 from worker.engines import llama_cpp_text
-from worker.engines.llama_cpp_text import Tokenizer
+from worker.engines.llama_cpp_text import LlamaText
 from worker.formats.byte_pairs import BytePairs
 from worker.formats.vocabulary import pieces
 
@@ -105,7 +105,7 @@ def test_a_large_text_is_tokenised_in_parts_as_one(monkeypatch: pytest.MonkeyPat
     text = "some words of a line\nand of another line\n" + "x" * 50 + " 中文中文中文中文中文中文中文中文中文" * 3
     for spaced in (False, True):
         server = FakeServer()
-        tokens = Tokenizer(server, spaced=spaced).tokens(text, Cancellation())  # type: ignore[arg-type]
+        tokens = LlamaText(server, spaced=spaced).tokens(text, Cancellation())  # type: ignore[arg-type]
         read = "".join(map(chr, tokens))
         assert (read.replace(" ", "") if spaced else read) == (text.replace(" ", "") if spaced else text)
         assert len(server.asked) > 5
@@ -118,11 +118,11 @@ def test_a_large_text_is_given_up_with_its_job_and_when_it_cannot_fit(monkeypatc
     work = Cancellation()
     server = FakeServer(3, work.cancel)
     with pytest.raises(JobCancelled):
-        Tokenizer(server, spaced=False).tokens("a" * 10_000, work)  # type: ignore[arg-type]
+        LlamaText(server, spaced=False).tokens("a" * 10_000, work)  # type: ignore[arg-type]
     assert len(server.asked) == 3
     server = FakeServer()
     with pytest.raises(ContextLengthExceeded, match="at least 300 tokens"):
-        Tokenizer(server, spaced=False).tokens("a" * 10_000, Cancellation(), room=Room(250, "prompt"))  # type: ignore[arg-type]
+        LlamaText(server, spaced=False).tokens("a" * 10_000, Cancellation(), room=Room(250, "prompt"))  # type: ignore[arg-type]
     assert len(server.asked) == 3
 
 

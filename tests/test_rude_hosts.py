@@ -16,7 +16,7 @@ from worker.engines.ctransformers_client import Evaluator
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LARGEST_ANSWER, LONGEST_LINE, LlamaServer
-from worker.engines.llama_cpp_text import Tokenizer
+from worker.engines.llama_cpp_text import LlamaText
 
 ROOT = Path(__file__).resolve().parent.parent
 Question = Callable[[EngineHost, Cancellable], object]
@@ -38,12 +38,12 @@ def stream(host: EngineHost, work: Cancellable) -> object:
 
 
 def tokenize(host: EngineHost, work: Cancellable) -> object:
-    return Tokenizer(LlamaServer(host, "key"), spaced=False).tokens("a", work)
+    return LlamaText(LlamaServer(host, "key"), spaced=False).tokens("a", work)
 
 
 def score(host: EngineHost, work: Cancellable) -> object:
     server = LlamaServer(host, "key")
-    return Scorer(server, Tokenizer(server, spaced=False), 1, 8, 8).score([1, 2], 1, work)
+    return Scorer(server, LlamaText(server, spaced=False), 1, 8, 8).score([1, 2], 1, work)
 
 
 def evaluate(host: EngineHost, work: Cancellable) -> object:

@@ -16,7 +16,7 @@ SOCKET = "engine.sock"
 """Name of the unix socket in the host's directory. llama.cpp takes a host name that ends in `.sock` for such a path."""
 
 
-class Child:
+class HostEnd:
     """Made by the child's first act: ties its life to the worker's, and sends what it prints into the log.
 
     From then on it has no files but those that `parameters` name in `reads`, its directory and the libraries.

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from worker.engines.child import SOCKET, Child
+from worker.engines.child import SOCKET, HostEnd
 
 BATCH = 8
 """Tokens of a step. Larger ones write beyond buffers of some architectures."""
@@ -26,11 +26,11 @@ _FIXED_POOL = ("gpt2", "replit")
 
 
 def main() -> None:
-    child = Child()
+    child = HostEnd()
     parameters = child.parameters
     print(f"loading {parameters['path']}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the host's log
 
-    from ctransformers.llm import LLM, Config  # after `Child`, which ties this process to the worker
+    from ctransformers.llm import LLM, Config  # after `HostEnd`, which ties this process to the worker
 
     child.confine()
     architecture = parameters["architecture"]

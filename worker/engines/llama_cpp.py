@@ -28,7 +28,7 @@ from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
-from worker.engines.llama_cpp_text import Tokenizer
+from worker.engines.llama_cpp_text import LlamaText
 from worker.formats.identity import digest, identity
 from worker.formats.vocabulary import pieces, read_vocabulary
 
@@ -52,7 +52,7 @@ class LlamaCppEngine:
         key = secrets.token_urlsafe()
         self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
         self._server = LlamaServer(self._host, key)
-        self._tokenizer = Tokenizer(self._server, spaced=files.header.spaced)
+        self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
             properties = self._server.ask("/props")
             if files.draft and not all(slot["speculative"] for slot in self._server.ask("/slots")):
@@ -79,7 +79,7 @@ class LlamaCppEngine:
             longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
         )
         self._cells = Cells(self.card.context)
-        self._scorer = Scorer(self._server, self._tokenizer, self.card.slots, self._batch, self._vocabulary_size)
+        self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, self._vocabulary_size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
         """What the host needs to know."""
@@ -129,7 +129,7 @@ class LlamaCppEngine:
         spell = self.detokenize if task.token_ids else None
         generation = Generation(
             self._server,
-            self._tokenizer,
+            self._text,
             self._cells,
             prompt,
             tokens,
@@ -145,7 +145,7 @@ class LlamaCppEngine:
         yield from with_prompt(events, tokens) if task.token_ids and not past else events
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
-        return self._tokenizer.tokens(text, work)
+        return self._text.tokens(text, work)
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         self._check(tokens, "tokens")
@@ -185,7 +185,7 @@ class LlamaCppEngine:
 
     def _tokens(self, prompt: Prompt, room: Room, execution: Cancellable) -> list[int]:
         if isinstance(prompt, str):
-            return self._tokenizer.tokens(prompt, execution, room=room)
+            return self._text.tokens(prompt, execution, room=room)
         self._check(prompt, "prompt")
         return list(prompt)
 

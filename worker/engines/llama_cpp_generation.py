@@ -12,7 +12,7 @@ from shared.protocol import Delta, Done, Event, FinishReason, Progress, Prompt, 
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
-from worker.engines.llama_cpp_text import Tokenizer
+from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.stops import Piece, Spelling, StopStrings
 
 _STREAM = {
@@ -52,7 +52,7 @@ class Generation:
     def __init__(
         self,
         server: LlamaServer,
-        tokenizer: Tokenizer,
+        tokenizer: LlamaText,
         cells: Cells,
         prompt: Prompt,
         prompt_tokens: list[int],

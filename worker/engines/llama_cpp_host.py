@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from worker.engines.child import SOCKET, Child
+from worker.engines.child import SOCKET, HostEnd
 
 DRAFTED = 3
 """Tokens that a draft model guesses in one step."""
@@ -17,11 +17,11 @@ _ERRORS_ONLY = 1
 
 
 def main() -> None:
-    child = Child()
+    child = HostEnd()
     parameters = child.parameters
     print(f"loading {parameters['path']}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the host's log
 
-    import xllamacpp  # after `Child`, which ties this process to the worker: the import takes a while
+    import xllamacpp  # after `HostEnd`, which ties this process to the worker: the import takes a while
 
     child.confine()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.cancellation import Cancellable
 from worker.engines.llama_cpp_server import LlamaServer
-from worker.engines.llama_cpp_text import Tokenizer
+from worker.engines.llama_cpp_text import LlamaText
 
 _FORCING = 1000.0
 
@@ -20,8 +20,8 @@ _FORCING = 1000.0
 class Scorer:
     """May be used from several threads; as many as there are slots compute at once."""
 
-    def __init__(self, server: LlamaServer, tokenizer: Tokenizer, slots: int, batch: int, vocabulary_size: int) -> None:
-        self._server, self._tokenizer = server, tokenizer
+    def __init__(self, server: LlamaServer, text: LlamaText, slots: int, batch: int, vocabulary_size: int) -> None:
+        self._server, self._text = server, text
         self._batch, self._vocabulary_size = batch, vocabulary_size
         self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(slots):
@@ -38,7 +38,7 @@ class Scorer:
         for choice in self._probabilities(slot, before, token, 1, work):
             return float(choice["logprob"])
         # A part of a character is not told of. But when a letter is forced, it is among all the others.
-        letter = self._tokenizer.tokens("a", work, begins=False)[0]
+        letter = self._text.tokens("a", work, begins=False)[0]
         (choice,) = self._probabilities(slot, before, letter, self._vocabulary_size, work)
         return next(float(other["logprob"]) for other in choice["top_logprobs"] if other["id"] == token)
 

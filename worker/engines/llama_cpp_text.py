@@ -16,7 +16,7 @@ _SEAM = re.compile(r"(?<=[^\W\d_])(?= [^\W\d_])|(?<=\n)(?=\w)")
 _MARK = "\n"
 
 
-class Tokenizer:
+class LlamaText:
     """`spaced`: its tokenizer puts a space before every text that it is given, also before one that goes on."""
 
     def __init__(self, server: LlamaServer, *, spaced: bool) -> None:
