@@ -101,12 +101,23 @@ def test_others_have_their_turn_while_a_large_body_is_understood() -> None:
     taken = {}
     for size in (100, len(body)):
         begin = turns
-        task, _ = bodies.apart(size, lambda: CHAT.parse(load_json(body), 7, Config()))
+        task, _ = bodies.apart("", size, lambda: CHAT.parse(load_json(body), 7, Config()))
         assert len(task.messages) == 2048  # type: ignore[union-attr]
         taken[size] = turns - begin
     others.kill()
     assert taken[100] == 0  # as a small one: nobody had
     assert taken[len(body)] >= 3
+
+
+def test_a_flood_of_one_owner_keeps_another_waiting_for_one_of_his() -> None:
+    done: list[str] = []
+
+    def work(owner: str) -> None:
+        bodies.apart(owner, 1_000_000, lambda: done.append(owner))
+
+    gevent.joinall([gevent.spawn(work, owner) for owner in ("flood",) * 9 + ("other",)], raise_error=True)
+    assert len(done) == 10
+    assert done.index("other") <= 2
 
 
 def test_a_refusal_leaves_nothing_behind_that_only_a_full_collection_finds() -> None:
@@ -119,9 +130,9 @@ def test_a_refusal_leaves_nothing_behind_that_only_a_full_collection_finds() -> 
     gc.disable()
     try:
         with suppress(InvalidRequest):
-            bodies.apart(1_000_000, work)
+            bodies.apart("", 1_000_000, work)
         del work
-        bodies.apart(1_000_000, int)  # the thread forgets its last work with the next
+        bodies.apart("", 1_000_000, int)  # the thread forgets its last work with the next
         assert kept() is None
     finally:
         gc.enable()
