@@ -10,6 +10,7 @@ from functools import cache
 from typing import TypeVar
 
 from flask import Request
+from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 from gevent.util import wrap_errors
 from gunicorn.http.errors import ParseException
@@ -77,20 +78,27 @@ def _hold(owner: str, size: int) -> None:
         raise GatewayBusy("Too many large requests are being received at this moment. Please try again.")
 
 
-def apart(size: int, work: Callable[[], T]) -> T:
+def apart(owner: str, size: int, work: Callable[[], T]) -> T:
     """Do what a request of so many bytes asks for, where it keeps no other waiting: the large ones in a thread.
 
-    One at a time: threads of Python compute in turns anyhow, and each more would take a turn from the event loop.
+    One at a time: threads of Python compute in turns anyhow, and each more would take a turn from the event loop. Of
+    one owner only one is in the row for it, so that a flood of one keeps another's request waiting for one of his.
     """
     if size <= _SMALL:
         return work()
-    found: T | InferqError = _pool().apply(wrap_errors(InferqError, work))
+    with _turn(owner):
+        found: T | InferqError = _pool().apply(wrap_errors(InferqError, work))
     if not isinstance(found, InferqError):
         return found
     try:
         raise found
     finally:
         del found  # it knows this frame, which would keep it, and the body, until a full garbage collection
+
+
+@cache
+def _turn(owner: str) -> BoundedSemaphore:
+    return BoundedSemaphore()
 
 
 @cache

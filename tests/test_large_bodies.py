@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import socket
+import tracemalloc
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,7 +19,7 @@ from gateway.schemas.body import MOST_MEMBERS, MOST_VALUES, load_json
 from shared.config import Config
 from shared.errors import InvalidRequest
 from tests.calls import CHATS, COMPLETIONS, chat, completion, data, problem
-from tests.parsing import CHAT
+from tests.parsing import CHAT, refused
 from tests.stack import Stack, running
 
 LARGE = 34_000_000
@@ -70,11 +71,16 @@ def test_the_service_refuses_it_too(stack: Stack) -> None:
     assert "100000 arrays" in problem(stack.http().post(CHATS, content=body, headers=JSON), 400)["message"]
 
 
-def test_a_refusal_shows_a_little_of_what_was_sent(stack: Stack) -> None:
-    body = {"model": "echo", "messages": [{"role": "\0" * 5_000_000, "content": ""}]}
-    answer = stack.http().post(CHATS, json=body)
-    assert problem(answer, 400)["param"] == "messages[0].role"
-    assert len(answer.content) < 1000
+def test_a_refusal_shows_a_little_of_what_was_sent_and_makes_nothing_of_the_rest() -> None:
+    body = {"model": "m", "messages": [{"role": "\0" * 5_000_000, "content": ""}]}
+    tracemalloc.start()
+    try:
+        param, code = refused(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (param, code) == ("messages[0].role", "invalid_value")
+    assert peak < 15_000_000  # it is looked at whether it can be encoded; as JSON it would be 30 MB
 
 
 # --- where it is worked on
@@ -95,12 +101,23 @@ def test_others_have_their_turn_while_a_large_body_is_understood() -> None:
     taken = {}
     for size in (100, len(body)):
         begin = turns
-        task, _ = bodies.apart(size, lambda: CHAT.parse(load_json(body), 7, Config()))
+        task, _ = bodies.apart("", size, lambda: CHAT.parse(load_json(body), 7, Config()))
         assert len(task.messages) == 2048  # type: ignore[union-attr]
         taken[size] = turns - begin
     others.kill()
     assert taken[100] == 0  # as a small one: nobody had
     assert taken[len(body)] >= 3
+
+
+def test_a_flood_of_one_owner_keeps_another_waiting_for_one_of_his() -> None:
+    done: list[str] = []
+
+    def work(owner: str) -> None:
+        bodies.apart(owner, 1_000_000, lambda: done.append(owner))
+
+    gevent.joinall([gevent.spawn(work, owner) for owner in ("flood",) * 9 + ("other",)], raise_error=True)
+    assert len(done) == 10
+    assert done.index("other") <= 2
 
 
 def test_a_refusal_leaves_nothing_behind_that_only_a_full_collection_finds() -> None:
@@ -113,9 +130,9 @@ def test_a_refusal_leaves_nothing_behind_that_only_a_full_collection_finds() -> 
     gc.disable()
     try:
         with suppress(InvalidRequest):
-            bodies.apart(1_000_000, work)
+            bodies.apart("", 1_000_000, work)
         del work
-        bodies.apart(1_000_000, int)  # the thread forgets its last work with the next
+        bodies.apart("", 1_000_000, int)  # the thread forgets its last work with the next
         assert kept() is None
     finally:
         gc.enable()

@@ -60,7 +60,7 @@ def _read(wire: Format) -> tuple[Task, Options, str]:
         def understand() -> tuple[Task, Options, str]:
             return *wire.parse(load_json(body), chosen, config), fingerprint(who, path, body)
 
-        return bodies.apart(len(body), understand)
+        return bodies.apart(who, len(body), understand)
 
 
 def seed() -> int:

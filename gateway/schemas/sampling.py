@@ -19,7 +19,7 @@ _SEEDS = 2**32 - 1
 
 LONGEST_STOP = 1024
 """Bytes of a stop string."""
-_TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}")
+_TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,8}")
 
 _SAMPLING = frozenset(Sampling.__struct_fields__)
 
@@ -74,7 +74,7 @@ class LogitBias(fields.Field[tuple[tuple[int, float], ...]]):
             raise refuse("invalid_value", f"at most {MAX_LOGIT_BIASES} tokens, but there are {len(value)}")
         biases = []
         for key, bias in value.items():
-            if not _TOKEN_ID.fullmatch(key) or int(key) > INT32_MAX:
+            if not _TOKEN_ID.fullmatch(key):
                 raise refuse("invalid_value", f"{show(key)} is no token id", name=show_key(key))
             try:
                 amount = self._bias.deserialize(bias)
