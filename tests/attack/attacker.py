@@ -17,6 +17,9 @@ from tests.chaos.wire import Answer
 PATIENCE = 120.0
 """Seconds without a byte after which it gives an answer up."""
 
+_LARGE = 4_100_000
+"""Bytes, just below what any body may have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -182,7 +185,7 @@ class Attacker:
             for number in range(self.scaled(most)):
                 group.create_task(self._come_again(client, number, pause))
                 if number % 50 == 49:
-                    await asyncio.sleep(0.01)  # the first ones are there while others are still to come
+                    await asyncio.sleep(0.05)  # a thousand a second: more is no trick
 
     async def _come_again(self, client: Callable[[int], Awaitable[object]], number: int, pause: float) -> None:
         while True:
@@ -199,9 +202,24 @@ class Attacker:
         reply = await self.ask(self.post("/v1/chat/completions", body, Prefer="respond-async"))
         return str(reply.json()["id"]) if reply.status == 202 else ""
 
-    async def record(self, text: str) -> str:
+    async def largest(self, make: Callable[[int], bytes]) -> int:
+        """The most bytes, of 4 MB and its halves, of a body that is not refused for its size. Raises OSError, EOFError.
+
+        `make` makes one of so many.
+        """
+        size = _LARGE
+        while (await self.ask(self.post("/v1/completions", make(size)))).status == 413:
+            size //= 2
+        return size
+
+    async def wide(self) -> str:
+        """A text as long as it may be, of as many words as its echo has room for. Raises OSError, EOFError."""
+        size = await self.largest(lambda size: b"." * size)
+        return ("w" * (size // 16_000 - 2) + " ") * 16_000
+
+    async def record(self, text: str, **more: Any) -> str:
         """The id of a completed chat: whoever polls for it asks for all of its record. Raises OSError, EOFError."""
-        while not (job := await self.submit(text)):
+        while not (job := await self.submit(text, **more)):
             await asyncio.sleep(0.2)
         while (await self.ask(self.head("GET", f"/v1/jobs/{job}"))).json()["status"] in ("queued", "in_progress"):
             await asyncio.sleep(0.2)

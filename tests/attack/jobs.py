@@ -8,8 +8,6 @@ import secrets
 from tests.attack.attacker import Attacker, chat
 from tests.attack.plan import Scene, attack
 
-_HUGE = ("w" * 120 + " ") * 32_000
-"""A text of 3.9 MB."""
 _MANY = "on and " * 10_000
 _CHATS = "/v1/chat/completions"
 
@@ -17,21 +15,21 @@ _CHATS = "/v1/chat/completions"
 @attack(least=20, scene=Scene.SLOW, stays=True)
 async def a_full_queue(me: Attacker) -> None:
     """Jobs of 4 MB wait, of one key, until Redis is full."""
-    request = me.post(_CHATS, chat(me.target.slow, _HUGE), Prefer="respond-async")
+    request = me.post(_CHATS, chat(me.target.slow, await me.wide()), Prefer="respond-async")
     await me.crowd(4, lambda number: me.ask(request, number))
 
 
 @attack(least=20, stays=True)
 async def a_full_retention(me: Attacker) -> None:
     """Answers of 4 MB are computed and kept, until Redis is full."""
-    request = me.post(_CHATS, chat(me.target.model, _HUGE), Prefer="respond-async")
+    request = me.post(_CHATS, chat(me.target.model, await me.wide()), Prefer="respond-async")
     await me.crowd(4, lambda number: me.ask(request, number))
 
 
 @attack(least=20, scene=Scene.SLOW, stays=True)
 async def submit_and_delete(me: Attacker) -> None:
     """Jobs of 4 MB that are cancelled at once: no bound of the queue counts them."""
-    request = me.post(_CHATS, chat(me.target.slow, _HUGE), Prefer="respond-async")
+    request = me.post(_CHATS, chat(me.target.slow, await me.wide()), Prefer="respond-async")
 
     async def once(number: int) -> None:
         reply = await me.ask(request, number)
@@ -99,7 +97,7 @@ async def leaving_in_the_middle(me: Attacker) -> None:
 @attack(least=20)
 async def leaving_large_ones(me: Attacker) -> None:
     """Clients that leave while a whole answer of 4 MB is made for them."""
-    request = me.post(_CHATS, chat(me.target.model, _HUGE))
+    request = me.post(_CHATS, chat(me.target.model, await me.wide()))
     await me.crowd(20, lambda number: me.leave_at(request, 0.3 + number % 5 / 5, number), pause=0.1)
 
 
