@@ -226,9 +226,13 @@ class Attacker:
         return job
 
 
+SAME = -1
+"""The peer that has the victim's address."""
+
+
 def address(peer: int) -> str:
-    """On the loopback network, and none of the victim's."""
-    return f"127.0.{1 + peer // 250}.{1 + peer % 250}"
+    """On the loopback network."""
+    return "127.0.0.1" if peer == SAME else f"127.0.{1 + peer // 250}.{1 + peer % 250}"
 
 
 def _begun(sock: socket.socket) -> bool:
