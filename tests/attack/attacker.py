@@ -179,13 +179,18 @@ class Attacker:
         finally:
             sock.close()
 
-    async def crowd(self, most: int, client: Callable[[int], Awaitable[object]], *, pause: float = 0.0) -> None:
-        """So many clients, each of whom comes again as soon as it is through or cut off."""
+    async def crowd(
+        self, most: int, client: Callable[[int], Awaitable[object]], *, pause: float = 0.0, rate: float = 1000.0
+    ) -> None:
+        """So many clients, each of whom comes again as soon as it is through or cut off, and a `pause` later.
+
+        They come at a `rate` a second: more requests than a machine can read keep each other waiting, and are no trick.
+        """
         async with asyncio.TaskGroup() as group:
             for number in range(self.scaled(most)):
                 group.create_task(self._come_again(client, number, pause))
-                if number % 50 == 49:
-                    await asyncio.sleep(0.05)  # a thousand a second: more is no trick
+                if number % 20 == 19:
+                    await asyncio.sleep(20 / rate)
 
     async def _come_again(self, client: Callable[[int], Awaitable[object]], number: int, pause: float) -> None:
         while True:

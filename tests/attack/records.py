@@ -56,14 +56,14 @@ async def followed_by_hundreds(me: Attacker) -> None:
         try:
             await line.send(me.head("GET", f"/v1/jobs/{job}/events"))
             if (await line.head()).status != 200:
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(5)
                 return
             while await line.reader.read(65_536):
                 pass
         finally:
             line.leave()
 
-    await me.crowd(800, follow)
+    await me.crowd(800, follow, rate=200)
 
 
 @attack(least=1, stays=True)
