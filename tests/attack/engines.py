@@ -35,6 +35,20 @@ async def stop_strings_that_nearly_match(me: Attacker) -> None:
     await me.crowd(3, lambda number: me.ask(me.post(_COMPLETIONS, body), number))
 
 
+@attack(least=1)
+async def stop_strings_of_many_choices(me: Attacker) -> None:
+    """As many stop strings as are allowed, for answers of one token, of which there are as many as are allowed too."""
+    draw = random.Random(1)
+    length = 4096
+    while True:
+        stops = ["".join(draw.choices("abcdefgh", k=length)) for _ in range(16)]
+        body = {"model": me.target.model, "prompt": ["a"] * 16, "n": 128, "max_tokens": 1, "stop": stops}
+        if (await me.ask(me.post(_COMPLETIONS, {**body, "n": 1}))).status == 200:
+            break
+        length //= 2
+    await me.crowd(2, lambda number: me.ask(me.post(_COMPLETIONS, {**body, "stream": True}), number))
+
+
 @attack(least=2, scene=Scene.REAL)
 async def slow_prompts(me: Attacker) -> None:
     """Prompts of 4 MB that are slow to cut into tokens, from clients that leave at once."""

@@ -101,7 +101,7 @@ async def leaving_large_ones(me: Attacker) -> None:
     await me.crowd(20, lambda number: me.leave_at(request, 0.3 + number % 5 / 5, number), pause=0.1)
 
 
-@attack(least=50)
+@attack(least=3)
 async def long_answers(me: Attacker) -> None:
     """A key asks for as many long answers as it may have, and reads them all."""
     request = me.post(_CHATS, chat(me.target.model, _MANY, n=8, stream=True))
