@@ -17,6 +17,9 @@ from tests.chaos.wire import Answer
 PATIENCE = 120.0
 """Seconds without a byte after which it gives an answer up."""
 
+_LARGE = 4_100_000
+"""Bytes, just below what any body may have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -176,13 +179,18 @@ class Attacker:
         finally:
             sock.close()
 
-    async def crowd(self, most: int, client: Callable[[int], Awaitable[object]], *, pause: float = 0.0) -> None:
-        """So many clients, each of whom comes again as soon as it is through or cut off."""
+    async def crowd(
+        self, most: int, client: Callable[[int], Awaitable[object]], *, pause: float = 0.0, rate: float = 1000.0
+    ) -> None:
+        """So many clients, each of whom comes again as soon as it is through or cut off, and a `pause` later.
+
+        They come at a `rate` a second: more requests than a machine can read keep each other waiting, and are no trick.
+        """
         async with asyncio.TaskGroup() as group:
             for number in range(self.scaled(most)):
                 group.create_task(self._come_again(client, number, pause))
-                if number % 50 == 49:
-                    await asyncio.sleep(0.01)  # the first ones are there while others are still to come
+                if number % 20 == 19:
+                    await asyncio.sleep(20 / rate)
 
     async def _come_again(self, client: Callable[[int], Awaitable[object]], number: int, pause: float) -> None:
         while True:
@@ -199,18 +207,37 @@ class Attacker:
         reply = await self.ask(self.post("/v1/chat/completions", body, Prefer="respond-async"))
         return str(reply.json()["id"]) if reply.status == 202 else ""
 
-    async def record(self, text: str) -> str:
+    async def largest(self, make: Callable[[int], bytes]) -> int:
+        """The most bytes, of 4 MB and its halves, of a body that is not refused for its size. Raises OSError, EOFError.
+
+        `make` makes one of so many.
+        """
+        size = _LARGE
+        while (await self.ask(self.post("/v1/completions", make(size)))).status == 413:
+            size //= 2
+        return size
+
+    async def wide(self) -> str:
+        """A text as long as it may be, of as many words as its echo has room for. Raises OSError, EOFError."""
+        size = await self.largest(lambda size: b"." * size)
+        return ("w" * (size // 16_000 - 2) + " ") * 16_000
+
+    async def record(self, text: str, **more: Any) -> str:
         """The id of a completed chat: whoever polls for it asks for all of its record. Raises OSError, EOFError."""
-        while not (job := await self.submit(text)):
+        while not (job := await self.submit(text, **more)):
             await asyncio.sleep(0.2)
         while (await self.ask(self.head("GET", f"/v1/jobs/{job}"))).json()["status"] in ("queued", "in_progress"):
             await asyncio.sleep(0.2)
         return job
 
 
+SAME = -1
+"""The peer that has the victim's address."""
+
+
 def address(peer: int) -> str:
-    """On the loopback network, and none of the victim's."""
-    return f"127.0.{1 + peer // 250}.{1 + peer % 250}"
+    """On the loopback network."""
+    return "127.0.0.1" if peer == SAME else f"127.0.{1 + peer // 250}.{1 + peer % 250}"
 
 
 def _begun(sock: socket.socket) -> bool:

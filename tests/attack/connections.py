@@ -95,9 +95,9 @@ async def slow_heads(me: Attacker) -> None:
 
 @attack(least=100)
 async def slow_bodies(me: Attacker) -> None:
-    """The same with bodies, whose length is allowed."""
+    """A thousand with bodies, whose length is allowed."""
     begin = me.head("POST", "/v1/chat/completions", Content_Type="application/json", Content_Length="100000")
-    await me.crowd(2000, lambda number: _trickle(me, begin, b" ", number % 20))
+    await me.crowd(1000, lambda number: _trickle(me, begin, b" ", number % 20), rate=200)
 
 
 async def _trickle(me: Attacker, begin: bytes, piece: bytes, peer: int) -> None:
@@ -117,7 +117,7 @@ async def _trickle(me: Attacker, begin: bytes, piece: bytes, peer: int) -> None:
 @attack(least=1000)
 async def idle_connections(me: Attacker) -> None:
     """Nine thousand connections of one peer that say nothing, and come again when they are ended."""
-    await me.crowd(9000, lambda _: _idle(me))
+    await me.crowd(9000, lambda _: _idle(me), rate=4000)
 
 
 async def _idle(me: Attacker) -> None:

@@ -8,30 +8,28 @@ import secrets
 from tests.attack.attacker import Attacker, chat
 from tests.attack.plan import Scene, attack
 
-_HUGE = ("w" * 120 + " ") * 32_000
-"""A text of 3.9 MB."""
 _MANY = "on and " * 10_000
 _CHATS = "/v1/chat/completions"
 
 
-@attack(least=20, scene=Scene.SLOW, stays=True)
+@attack(least=5, scene=Scene.SLOW, stays=True)
 async def a_full_queue(me: Attacker) -> None:
     """Jobs of 4 MB wait, of one key, until Redis is full."""
-    request = me.post(_CHATS, chat(me.target.slow, _HUGE), Prefer="respond-async")
+    request = me.post(_CHATS, chat(me.target.slow, await me.wide()), Prefer="respond-async")
     await me.crowd(4, lambda number: me.ask(request, number))
 
 
-@attack(least=20, stays=True)
+@attack(least=5, stays=True)
 async def a_full_retention(me: Attacker) -> None:
     """Answers of 4 MB are computed and kept, until Redis is full."""
-    request = me.post(_CHATS, chat(me.target.model, _HUGE), Prefer="respond-async")
+    request = me.post(_CHATS, chat(me.target.model, await me.wide()), Prefer="respond-async")
     await me.crowd(4, lambda number: me.ask(request, number))
 
 
-@attack(least=20, scene=Scene.SLOW, stays=True)
+@attack(least=5, scene=Scene.SLOW, stays=True)
 async def submit_and_delete(me: Attacker) -> None:
     """Jobs of 4 MB that are cancelled at once: no bound of the queue counts them."""
-    request = me.post(_CHATS, chat(me.target.slow, _HUGE), Prefer="respond-async")
+    request = me.post(_CHATS, chat(me.target.slow, await me.wide()), Prefer="respond-async")
 
     async def once(number: int) -> None:
         reply = await me.ask(request, number)
@@ -53,7 +51,7 @@ async def deletes(me: Attacker) -> None:
     await me.crowd(10, once)
 
 
-@attack(least=200, scene=Scene.SLOW, stays=True)
+@attack(least=50, scene=Scene.SLOW, stays=True)
 async def retries(me: Attacker) -> None:
     """Thousands of attempts that count themselves, whose clients leave before they are answered, and come no more."""
 
@@ -67,7 +65,7 @@ async def retries(me: Attacker) -> None:
     await me.crowd(40, once)
 
 
-@attack(least=200, scene=Scene.SLOW, stays=True)
+@attack(least=50, scene=Scene.SLOW, stays=True)
 async def idempotency_keys(me: Attacker) -> None:
     """Thousands of jobs with keys of their own, whose clients leave and will not come again."""
 
@@ -78,7 +76,7 @@ async def idempotency_keys(me: Attacker) -> None:
     await me.crowd(40, once)
 
 
-@attack(least=200)
+@attack(least=50)
 async def orphans(me: Attacker) -> None:
     """Short jobs whose clients leave at once and count their attempts: each is remembered for those that come again."""
 
@@ -96,14 +94,14 @@ async def leaving_in_the_middle(me: Attacker) -> None:
     await me.crowd(200, lambda number: me.leave_at(request, 0.2 + number % 5 / 5, number % 20), pause=0.1)
 
 
-@attack(least=20)
+@attack(least=5)
 async def leaving_large_ones(me: Attacker) -> None:
     """Clients that leave while a whole answer of 4 MB is made for them."""
-    request = me.post(_CHATS, chat(me.target.model, _HUGE))
+    request = me.post(_CHATS, chat(me.target.model, await me.wide()))
     await me.crowd(20, lambda number: me.leave_at(request, 0.3 + number % 5 / 5, number), pause=0.1)
 
 
-@attack(least=50)
+@attack(least=3)
 async def long_answers(me: Attacker) -> None:
     """A key asks for as many long answers as it may have, and reads them all."""
     request = me.post(_CHATS, chat(me.target.model, _MANY, n=8, stream=True))

@@ -9,8 +9,6 @@ from tests.attack.plan import attack
 
 _LONG = " ".join(f"word{number:05}" for number in range(15_000))
 """150 kB, whose stream is some 3 MB."""
-_WIDE = ("w" * 60 + " ") * 15_000
-"""Of 900 kB."""
 
 
 @attack(least=50)
@@ -27,8 +25,8 @@ async def unread_streams_of_many(me: Attacker) -> None:
 
 @attack(least=20)
 async def unread_answers(me: Attacker) -> None:
-    """Whole answers of a megabyte that nobody reads."""
-    await _mute(me, 100, me.post("/v1/chat/completions", chat(me.target.model, _WIDE)), peers=10)
+    """Whole answers of megabytes that nobody reads."""
+    await _mute(me, 100, me.post("/v1/chat/completions", chat(me.target.model, await me.wide())), peers=10)
 
 
 @attack(least=50)
@@ -41,7 +39,7 @@ async def unread_events(me: Attacker) -> None:
 @attack(least=20)
 async def unread_jobs(me: Attacker) -> None:
     """A completed job's result, asked for by hundreds who do not read it."""
-    job = await me.record(_WIDE)
+    job = await me.record(await me.wide())
     await _mute(me, 200, me.head("GET", f"/v1/jobs/{job}"), peers=10)
 
 
