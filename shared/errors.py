@@ -12,6 +12,7 @@ InferqError
 ├── TierRefused               the request's API key may not ask for this tier
 ├── QueueFull                 the model's queue has reached its bound
 ├── KeyFull                   the jobs of the request's API key have reached theirs
+├── TooManyFollowers          a job, or the request's API key, is followed on as many connections as may be
 ├── StoreUnavailable          Redis does not answer, or is out of memory
 ├── NotUnderstood             another version of inferq wrote it
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
@@ -104,6 +105,10 @@ class KeyFull(InferqError):
 
 class QueueFull(InferqError):
     code = "queue_full"
+
+
+class TooManyFollowers(InferqError):
+    code = "too_many_followers"
 
 
 class StoreUnavailable(InferqError):

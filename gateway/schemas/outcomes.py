@@ -37,6 +37,7 @@ _OUTCOMES: dict[str, Outcome] = {
     "idempotency_key_reused": Outcome(422, retry=False),
     "queue_full": Outcome(429, retry=True, retry_after=5),
     "key_queue_full": Outcome(429, retry=True, retry_after=5),
+    "too_many_followers": Outcome(429, retry=True, retry_after=5),
     "store_unavailable": Outcome(503, retry=True, retry_after=1),
     "model_file_error": Outcome(500, retry=False),
     # Another worker may be able to.
