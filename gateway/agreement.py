@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+_TAIL = 4096
+"""Bytes that are digested at once."""
+
 
 class ArrivedText:
     """What has arrived of one choice: how much, and a digest, by which text that comes again is told to be the same."""
@@ -12,13 +15,21 @@ class ArrivedText:
         self.length = 0
         self.ended = False
         self._digest = hashlib.blake2b()
+        self._tail = bytearray()
+        """What the digest has yet to take in: pieces are small, and taking each in by itself is dear."""
         self._again = 0
         """How much of it has come again, in order."""
         self._digest_again = hashlib.blake2b()
 
     def add(self, text: str) -> None:
         self.length += len(text)
-        self._digest.update(_encode(text))
+        self._tail += text.encode()
+        if len(self._tail) >= _TAIL:
+            self._take_in()
+
+    def _take_in(self) -> None:
+        self._digest.update(self._tail)
+        self._tail.clear()
 
     def rewind(self) -> None:
         """What comes next begins with the first character."""
@@ -30,9 +41,8 @@ class ArrivedText:
         if offset != self._again:
             return False
         self._again += len(text)
-        self._digest_again.update(_encode(text))
-        return self._again < self.length or self._digest_again.digest() == self._digest.digest()
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+        self._digest_again.update(text.encode())
+        if self._again < self.length:
+            return True
+        self._take_in()
+        return self._digest_again.digest() == self._digest.digest()

@@ -155,19 +155,19 @@ class Mailbox:
 
     def leave(self) -> None:
         """The client is gone: whoever takes the next event learns it."""
-        self._queue.put((NOWHERE, ClientGone()))
+        self._queue.put((NOWHERE, ClientGone(), 0))
 
     def take(self, timeout: float | None) -> Event | None:
         """The next event; None when none came within `timeout` seconds. Raises ClientGone."""
         try:
-            place, event = self._queue.get(timeout=timeout)
+            place, event, size = self._queue.get(timeout=timeout)
         except Empty:
             return None
         if isinstance(event, ClientGone):
             raise event
         taken: Event = event
         self.place = place
-        self._held -= _size(taken)
+        self._held -= size
         if self.behind and self._held <= LARGEST_MAILBOX // 2:
             self.behind = False
             self.refill(self)
@@ -179,8 +179,9 @@ class Mailbox:
         return bool(self._queue.empty())
 
     def _push(self, place: Place, event: Event) -> None:
-        self._held += _size(event)
-        self._queue.put((place, event))
+        size = _size(event)
+        self._held += size
+        self._queue.put((place, event, size))
 
     def _rewind(self) -> None:
         for text in self._texts.values():
@@ -239,4 +240,5 @@ def _size(event: Event) -> int:
     """Bytes of memory, about."""
     if not isinstance(event, Delta):
         return _EVENT
-    return _EVENT + sys.getsizeof(event.text) + _TOKEN * (len(event.tokens) + len(event.prompt_tokens))
+    size = _EVENT + sys.getsizeof(event.text) + _TOKEN * len(event.tokens)
+    return size + _TOKEN * len(event.prompt_tokens) if event.prompt_tokens else size

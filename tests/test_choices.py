@@ -9,8 +9,10 @@ import httpx2 as httpx
 import pytest
 from openai import BadRequestError
 
+from gateway.schemas.chat import ChatFormat
+from gateway.schemas.completion import CompletionFormat
 from shared.errors import WorkerLost
-from shared.protocol import Delta, Event, Progress
+from shared.protocol import Accepted, Chat, Completion, Delta, Event, Options, Progress, Sampling
 from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, post_later, said
 from tests.stack import Stack, wait_for
 from worker.choices import pass_over
@@ -62,6 +64,16 @@ def test_each_choice_of_a_stream_begins_with_an_empty_chunk_and_in_order(http: h
         assert [c["finish_reason"] for c in mine][-1] == "stop"
         assert all("role" not in c["delta"] for c in mine)
     assert (usage(used), done) == ((2, 2 * n, 2 + 2 * n), "[DONE]")
+
+
+@pytest.mark.parametrize("wire", [ChatFormat(), CompletionFormat()], ids=lambda wire: wire.name)
+def test_choices_are_announced_when_they_begin(wire: ChatFormat | CompletionFormat) -> None:
+    """And not all before the first word: they may be very many."""
+    sampling, many = Sampling(1), 128
+    task = Chat("m", (), sampling, many) if isinstance(wire, ChatFormat) else Completion("m", ("",) * 64, sampling, 2)
+    frames = wire.render_frames("j", Accepted(task, 1), Options())
+    made = [len(list(frames(Delta("word", index=index)))) for index in (0, 1, 1, 5, 3, 127)]
+    assert made == [2, 2, 1, 5, 1, 123]
 
 
 def test_streamed_completions_of_several_prompts(http: httpx.Client) -> None:

@@ -31,13 +31,13 @@ class _Growing:
         self._tokens = array("q")
 
     def add(self, delta: Delta) -> None:
-        self._text += delta.text.encode("utf-8", "surrogatepass")
+        self._text += delta.text.encode()
         self._tokens.extend(delta.tokens)
         self.reason = delta.finish_reason
 
     def end(self, index: int) -> Choice:
         assert self.reason is not None, "the last piece of a choice says why it ended"
-        return Choice(index, self._text.decode("utf-8", "surrogatepass"), self.reason, self._tokens, self.prompt_tokens)
+        return Choice(index, self._text.decode(), self.reason, self._tokens, self.prompt_tokens)
 
 
 def fold(events: Iterable[Event]) -> tuple[list[Choice], Usage]:
