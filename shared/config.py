@@ -113,6 +113,9 @@ class Config:
         "bytes that jobs of one API key may hold in Redis while they wait and run; 0 takes a quarter of its memory",
         low=0,
     )
+    max_followers: int = _option(
+        256, "connections on which one API key may follow jobs in one process before further ones get 429", low=1
+    )
     request_timeout: float = _option(600.0, "seconds that a job may wait in the queue before it fails", low=0.1)
     headers_after: float = _option(2.0, "seconds after which a stream's headers are sent, answer or not", low=0)
     retention: int = _option(600, "seconds that a finished job can still be read", low=1)

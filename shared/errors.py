@@ -17,6 +17,7 @@ InferqError
 ├── KeyFull                   the jobs of the request's API key have reached theirs
 ├── KeyMemoryFull             they hold as much of the queue's memory as they may
 ├── MemoryFull                the queue's memory has no room for further jobs
+├── TooManyFollowers          a job, or the request's API key, is followed on as many connections as may be
 ├── StoreUnavailable          Redis does not answer, or is out of memory
 ├── NotUnderstood             another version of inferq wrote it
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
@@ -149,6 +150,10 @@ class MemoryFull(InferqError):
 
 class QueueFull(InferqError):
     code = "queue_full"
+
+
+class TooManyFollowers(InferqError):
+    code = "too_many_followers"
 
 
 class StoreUnavailable(InferqError):

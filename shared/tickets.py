@@ -34,6 +34,8 @@ MOST_EVICTED = 500
 RETURN_SECONDS = 15.0
 """How long a job waits for its client to come again when the gateway of its client has died."""
 
+_FIELDS = ("state", "model", "owner", "seq", "by", "tokens", "deserted", "created", "started", "ended")
+"""Those that `get` reads."""
 _PACKER = Encoder()
 
 
@@ -196,10 +198,10 @@ class Tickets:
 
     def get(self, job_id: str) -> Ticket:
         """Raises JobNotFound."""
-        raw: Any = self.client.hgetall(f"{Key.JOB}{job_id}")
-        if b"state" not in raw:
+        found: Any = self.client.hmget(f"{Key.JOB}{job_id}", _FIELDS)  # the others may be many
+        fields = {name: value.decode() for name, value in zip(_FIELDS, found, strict=True) if value is not None}
+        if "state" not in fields:
             raise JobNotFound(job_id)
-        fields = {k.decode(): v.decode() for k, v in raw.items()}
         state = State(fields["state"])
         if "ended" in fields and not state.final:  # in a way that only another version knows
             state = State.FAILED

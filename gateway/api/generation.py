@@ -6,17 +6,17 @@ import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from flask import g, jsonify, request
+from flask import g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import UnsupportedMediaType
 
 from gateway import access, bodies, sse
-from gateway.api.jobs import job_object
-from gateway.api.streaming import events_as, stream
+from gateway.api.jobs import as_json, job_object
+from gateway.api.streaming import events, events_as, first_decisive, stream
 from gateway.attempts import fingerprint, read_visit
 from gateway.auth import owner
 from gateway.disconnect import watch
-from gateway.dispatch import Job, events, first_decisive, translate_loss
+from gateway.dispatch import Job, translate_loss
 from gateway.mailbox import ClientGone
 from gateway.schemas import Format
 from gateway.schemas.body import load_json
@@ -100,14 +100,19 @@ def _later(job: Job) -> ResponseReturnValue:
         gateway.dispatcher.withdraw(job)
         raise
     with translate_loss():
-        return jsonify(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
+        return as_json(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
 
 
 def _whole(job: Job, wire: Format) -> ResponseReturnValue:
-    record = list(events(job.mailbox))
-    if isinstance(record[-1], Failed):
-        raise failure(record[-1], wire.parameters)
-    return jsonify(wire.render(job.id, job.accepted, record)), 200, location(job)
+    return as_json(wire.render(job.id, job.accepted, _unless_failed(job, wire))), 200, location(job)
+
+
+def _unless_failed(job: Job, wire: Format) -> Iterator[Event]:
+    """The events of a job that ends well."""
+    for event in events(job.mailbox):
+        if isinstance(event, Failed):
+            raise failure(event, wire.parameters)
+        yield event
 
 
 def _stream(job: Job, first: Event | None, wire: Format, options: Options, waiting: ExitStack) -> ResponseReturnValue:

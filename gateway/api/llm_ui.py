@@ -10,10 +10,10 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 from gateway.api.generation import CLIENT_GONE, location, seed, submit, wait_for
-from gateway.api.streaming import stream
+from gateway.api.streaming import events, stream
 from gateway.attempts import fingerprint
 from gateway.auth import owner
-from gateway.dispatch import Job, events
+from gateway.dispatch import Job
 from gateway.mailbox import ClientGone
 from gateway.schemas import usual_format
 from gateway.schemas.outcomes import failure
@@ -23,6 +23,8 @@ from shared.protocol import Delta, Event, Failed, Options, Progress
 
 views = Blueprint("llm_ui", __name__)
 
+_LARGE = 65_536
+"""Characters that go out at once where there are more."""
 _PARAMETERS = {"messages": "prompt"}
 """See `Format.parameters`."""
 
@@ -61,7 +63,7 @@ def _text(job: Job, first: Event) -> Iterator[bytes]:
                 piece += event.text
             case Failed():
                 raise failure(event, _PARAMETERS)
-        if piece and job.mailbox.empty():
+        if len(piece) > _LARGE or (piece and job.mailbox.empty()):
             yield piece.encode()
             piece = ""
     yield piece.encode()

@@ -11,7 +11,17 @@ from marshmallow import fields, post_load, validates_schema
 from gateway.schemas.answer import fold
 from gateway.schemas.caps import MAX_MESSAGES, MAX_TOKENS
 from gateway.schemas.format import Format, Frames
-from gateway.schemas.openai import cut, encode, head, prompt_token_ids, render_failure, render_frames, token_ids, usage
+from gateway.schemas.openai import (
+    announcer,
+    cut,
+    encode,
+    head,
+    prompt_token_ids,
+    render_failure,
+    render_frames,
+    token_ids,
+    usage,
+)
 from gateway.schemas.parameters import Array, Boolean, Integer, Only, Strict, Text, each, refuse_unknown, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
@@ -195,10 +205,10 @@ class ChatFormat(Format):
         def speaker(index: int) -> Callable[[str], bytes]:
             return cut(lambda text: chunk(index, {"content": text}))
 
-        indices = iter(range(task.choices))
+        announce = announcer(task.choices)
 
         def say(piece: Delta) -> Iterator[bytes]:
-            for index in indices:  # before the first piece: clients make room for the choices in order
+            for index in announce(piece.index):
                 role = chunk(index, {"role": "assistant", "content": ""})
                 yield encode({**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role)
             if piece.text and task.token_ids:

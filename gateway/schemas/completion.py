@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,7 +11,17 @@ from marshmallow import ValidationError, fields, validates_schema
 from gateway.schemas.answer import fold
 from gateway.schemas.caps import MAX_CHOICES, MAX_TOKENS
 from gateway.schemas.format import Format, Frames
-from gateway.schemas.openai import cut, encode, head, prompt_token_ids, render_failure, render_frames, token_ids, usage
+from gateway.schemas.openai import (
+    announcer,
+    cut,
+    encode,
+    head,
+    prompt_token_ids,
+    render_failure,
+    render_frames,
+    token_ids,
+    usage,
+)
 from gateway.schemas.parameters import INT32_MAX, Integer, Only, each, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
@@ -122,10 +132,10 @@ class CompletionFormat(Format):
         def speaker(index: int) -> Callable[[str], bytes]:
             return cut(lambda text: chunk(_choice(task, index, text, None)))
 
-        indices = iter(range(task.choices) if task.choices > 1 else ())
+        announce = announcer(task.choices if task.choices > 1 else 0)
 
         def say(piece: Delta) -> Iterator[bytes]:
-            for index in indices:  # before the first piece: so clients make room in order
+            for index in announce(piece.index):
                 yield encode(chunk(_choice(task, index, "", None)))
             if piece.finish_reason is not None or (piece.text and task.token_ids):
                 choice = _choice(task, piece.index, piece.text, piece.finish_reason, piece.tokens, piece.prompt_tokens)
@@ -144,7 +154,7 @@ def _choice(
     index: int,
     text: str,
     finish_reason: FinishReason | None,
-    tokens: tuple[int, ...] = (),
+    tokens: Sequence[int] = (),
     prompt_tokens: tuple[int, ...] = (),
 ) -> dict[str, Any]:
     choice = {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}

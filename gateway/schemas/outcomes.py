@@ -42,6 +42,7 @@ _OUTCOMES: dict[str, Outcome] = {
     "gateway_busy": Outcome(503, retry=True, retry_after=1),
     "key_memory_full": Outcome(429, retry=True, retry_after=5),
     "memory_full": Outcome(503, retry=True, retry_after=5),
+    "too_many_followers": Outcome(429, retry=True, retry_after=5),
     "store_unavailable": Outcome(503, retry=True, retry_after=1),
     "model_file_error": Outcome(500, retry=False),
     # Another worker may be able to.
