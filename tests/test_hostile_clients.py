@@ -164,7 +164,7 @@ def test_the_last_to_come_is_served_even_if_all_connections_are_taken(tmp_path: 
             assert stack.http().post(CHATS, json=chat("Hello")).status_code == 200
             idle[0].settimeout(5)
             assert idle[0].recv(1) == b""  # it had waited for longest
-            idle[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+            idle[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             assert rest(idle[-1]).startswith(b"HTTP/1.1 200 ")
     finally:
         stack.close()
@@ -191,7 +191,7 @@ def test_a_packed_body_is_refused(stack: Stack, encoding: str) -> None:
     assert plain.status_code == 200
 
 
-SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
+SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_pages_of_other_sites_do_not_compute_here(echo: Stack) -> None:
 def test_a_prompt_of_several_thousand_letters(echo: Stack) -> None:
     prompt = "x" * 8000
     assert echo.http().get("/api/chat", params={"prompt": prompt}).text == prompt
-    assert "too large" in problem(echo.http().get("/api/chat", params={"prompt": prompt + prompt}), 400)["message"]
+    assert "too long" in problem(echo.http().get("/api/chat", params={"prompt": prompt + prompt}), 400)["message"]
 
 
 def test_keys_count_here_too_and_a_model_is_needed(empty: Stack) -> None:

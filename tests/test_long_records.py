@@ -77,7 +77,7 @@ def connect(stack: Stack, job_id: str) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     sock.settimeout(60)
     sock.connect((stack.host, stack.port))
-    sock.sendall(f"GET /v1/jobs/{job_id}/events HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
+    sock.sendall(f"GET /v1/jobs/{job_id}/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     return sock
 
 

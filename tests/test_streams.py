@@ -167,7 +167,7 @@ def test_a_client_that_asks_early_for_more_is_not_gone(stack: Stack) -> None:
     known, text = stack.jobs(), " ".join(["word"] * 100)
     with raw_post(stack, CHATS, chat(text)) as connection:
         job_id = submitted(stack, known, "in_progress")
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         received = b""
         while piece := connection.recv(65536):
             received += piece

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from redis import OutOfMemoryError
 
+from shared import streams
 from shared.codec import encode
 from shared.errors import JobNotFound, QueueFull
 from shared.protocol import Delta, Failed, Progress, State
@@ -231,7 +232,7 @@ def test_unknown_jobs(tickets: Tickets) -> None:
     with pytest.raises(JobNotFound):
         tickets.cancel("nobody")
     with pytest.raises(JobNotFound):
-        read(tickets.client, "nobody")
+        streams.accepted(tickets.client, "nobody")
 
 
 def test_events_go_to_the_reply_stream_only_while_its_gateway_lives(tickets: Tickets) -> None:
