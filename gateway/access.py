@@ -25,7 +25,8 @@ def init_app(app: Flask, proxies: Proxies) -> None:
 
     def begin() -> None:
         g.began = time.monotonic()
-        g.peer = proxies.client(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""))
+        environ = request.environ
+        g.peer = proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))
         g.request_id = f"req_{uuid4().hex}"
         logs.bind(request_id=g.request_id)
 

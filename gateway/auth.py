@@ -28,7 +28,7 @@ def init_app(app: Flask, keys: Keys, config: Config) -> None:
             if keys:
                 g.owner = guesses.owner(_key(), g.peer)
             else:
-                doorkeeper.check()
+                doorkeeper.check(request.environ)
                 g.owner = EVERYBODY
         except (InvalidApiKey, TooManyWrongKeys, Forbidden):
             if request.endpoint not in _OPEN:

@@ -9,8 +9,9 @@ where one is needed, that is enough.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from functools import lru_cache
 
-from flask import request
 from werkzeug.exceptions import Forbidden
 
 from gateway.cors import Origins
@@ -28,14 +29,15 @@ class Doorkeeper:
         self._every_name = "*" in names
         self._names = names | {"localhost", config.host.lower()}
 
-    def check(self) -> None:
-        """Raises Forbidden where the current request does not come from where it may."""
-        if not self._knows(request.headers.get("Host", "")):
+    def check(self, environ: Mapping[str, str]) -> None:
+        """Raises Forbidden where a request, by its WSGI environment, does not come from where it may."""
+        host = environ.get("HTTP_HOST", "")
+        if not self._knows(host):
             raise Forbidden(
                 f"This gateway has no keys, and is not called by this name: {PREFIX}ALLOWED_HOSTS lists its names,"
                 " besides localhost and IP addresses."
             )
-        if self._is_foreign():
+        if self._is_foreign(environ, host):
             raise Forbidden(f"Web pages of other origins may not use this gateway; {PREFIX}CORS_ORIGINS lets them in.")
 
     def _knows(self, host: str) -> bool:
@@ -43,15 +45,14 @@ class Doorkeeper:
         name = _name(host)
         return self._every_name or name in self._names or name.endswith(".localhost") or _is_address(name)
 
-    def _is_foreign(self) -> bool:
-        headers = request.headers
-        origin = headers.get("Origin") or _origin(headers.get("Referer", ""))
+    def _is_foreign(self, environ: Mapping[str, str], host: str) -> bool:
+        origin = environ.get("HTTP_ORIGIN") or _origin(environ.get("HTTP_REFERER", ""))
         if self._origins.allow(origin):
             return False
-        site = headers.get("Sec-Fetch-Site")
+        site = environ.get("HTTP_SEC_FETCH_SITE")
         if site:  # the browser's own word, which no page can forge; `none` is its user's
             return site not in ("same-origin", "none")
-        return bool(origin) and _place(origin) != _place("http://" + headers.get("Host", ""))
+        return bool(origin) and _place(origin) != _place("http://" + host)
 
 
 def _name(host: str) -> str:
@@ -60,6 +61,7 @@ def _name(host: str) -> str:
     return name.lower().removesuffix(".")
 
 
+@lru_cache(maxsize=64)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
