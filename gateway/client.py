@@ -25,7 +25,7 @@ LONGEST_FAREWELL = 2.0
 LARGEST_FAREWELL = 16_777_216
 """Bytes of it. Closing before they are read resets the connection, and the answer may be lost."""
 _ABORT = struct.pack("ii", 1, 0)
-"""For SO_LINGER: forget at once what was not sent yet."""
+"""For SO_LINGER: forget at once what could not be sent."""
 
 
 class TooSlow(ParseException):  # type: ignore[misc]  # gunicorn has no types
@@ -134,7 +134,8 @@ class Client:
     def cut(self) -> None:
         """End the connection, whatever it is at: it is as if the client had left."""
         with suppress(OSError):  # it has
-            self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+            if not self.expecting:
+                self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
             abort(self._plain)
 
     def take_leave(self, last: bytes = b"") -> None:
