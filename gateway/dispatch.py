@@ -28,7 +28,7 @@ from shared.config import Config
 from shared.errors import JobNotFound, KeyFull, KeyMemoryFull, QueueFull, StoreUnavailable
 from shared.protocol import Accepted, Options, State, Task, TextTask, final_state
 from shared.store import Outage, translated
-from shared.ticket import NOBODY, Standing, Tier
+from shared.ticket import NOBODY, Standing, Ticket, Tier
 from shared.tickets import Tickets
 
 log = logging.getLogger(__name__)
@@ -160,12 +160,15 @@ class Dispatcher:
         if box.farewell:
             self._reconciler.say(box.farewell)
 
-    def follow(self, job_id: str, owner: Owner) -> Job:
+    def follow(self, ticket: Ticket, owner: Owner) -> Job:
         """A second reader of the owner's job, who gets its events from the first on. End with `detach`.
 
         Raises JobNotFound, StoreUnavailable.
         """
-        return self._read(job_id, owner, lambda _: streams.request(self._tickets.client, job_id, LARGEST_FOLLOWED))
+        client, job_id = self._tickets.client, ticket.id
+        return self._read(
+            job_id, owner, lambda _: streams.request(client, job_id, LARGEST_FOLLOWED), over=ticket.state.final
+        )
 
     def _join(self, job_id: str, task: Task, owner: Owner, visit: Visit, visitor: str) -> Job:
         """A client's own job, of its attempt before, that has asked for the same `task`. End with `close`."""
@@ -178,9 +181,11 @@ class Dispatcher:
         request: Callable[[Accepted], Accepted | None],
         visit: Visit | None = None,
         visitor: str = "",
+        over: bool = False,
     ) -> Job:
-        """`request` tells by a job's head what to put back, should Redis lose it."""
+        """`request` tells by a job's head what to put back, should Redis lose it; `over` that it has ended."""
         box = self._replies.open(job_id, visitor=visitor, parts=visit is None or visit.attempt.parts)
+        box.over = over
         try:
             with translated():
                 if self._tickets.attach(self._replies.stream, [box.sighting]).get(0) is False:

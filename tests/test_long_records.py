@@ -38,11 +38,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-def begin(stack: Stack, job_id: str, prompt: str = "once") -> Tickets:
+def begin(stack: Stack, job_id: str, prompt: str = "once", keep: int = 600) -> Tickets:
     """A job that runs."""
     tickets = Tickets(stack.redis)
     accepted = replace(HEAD, task=Completion("m", (prompt,), Sampling(seed=7)))
-    tickets.submit(job_id, accepted, reply="", max_queue=10, wait=60, keep=600)
+    tickets.submit(job_id, accepted, reply="", max_queue=10, wait=60, keep=keep)
     found = claim(tickets, "", f"x-{job_id}")
     assert found
     assert found.job_id == job_id
@@ -208,6 +208,20 @@ def test_a_record_that_is_gone_is_told_of(stack: Stack) -> None:
     stack.redis.delete("iq:events:gone")
     text = body(connect(stack, "gone"))
     assert json.loads(text.rpartition("data: ")[2])["error"]["code"] == "worker_lost"
+
+
+def test_who_reads_on_after_the_retention_is_told(stack: Stack) -> None:
+    """And nobody computes the job once more for him."""
+    fill(begin(stack, "brief", keep=3), "brief")
+    with connect(stack, "brief") as sock:
+        assert sock.recv(12)
+        wait_for(lambda: stack.state("brief") == "", "the end of its retention")
+        read = list(data(line for line in body(sock).splitlines() if not line.startswith("id: ")))
+    assert read[-1]["error"]["code"] == "worker_lost"
+    text = spoken(read[:-1])
+    assert TEXT.startswith(text)
+    assert 0 < len(text) < len(TEXT)
+    assert stack.state("brief") == ""
 
 
 def test_so_many_may_follow_a_job_and_the_jobs_of_a_key(stack: Stack) -> None:

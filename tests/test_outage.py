@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import openai
 import pytest
@@ -57,6 +59,36 @@ def test_an_outage(empty: Stack, fault: str) -> None:
     wait_for(lambda: http.get("/readyz").status_code == 200, "readiness")
     assert http.get(job_path).json()["status"] == "completed"
     assert http.post(CHATS, json=chat("Hello")).json()["choices"][0]["message"]["content"] == "Hello"
+
+
+def test_what_was_refused_is_not_asked_for_one_by_one(empty: Stack) -> None:
+    """Each may have arrived after all, and is to be cancelled then: by one who asks until Redis answers."""
+    empty.start_gateway()
+    empty.start_worker()
+    http = empty.http()
+    assert http.post(CHATS, json=chat("Hello")).status_code == 200
+    empty.valkey.kill()
+    empty.valkey.wait()
+    with socket.create_server((empty.host, empty.redis_port)) as impostor, ThreadPoolExecutor(32) as pool:
+        calm = calls_in(impostor, 2)
+        posts = [pool.submit(http.post, CHATS, json=chat("Hello")) for _ in range(24)]
+        during = calls_in(impostor, 1)
+        while not all(post.done() for post in posts):
+            during += calls_in(impostor, 0.2)
+        assert {post.result().status_code for post in posts} == {503}
+        assert during > 24
+        assert calls_in(impostor, 2) < 2 * calm + 20
+
+
+def calls_in(server: socket.socket, seconds: float) -> int:
+    """How many connect within so many seconds, none of whom is answered."""
+    count, end = 0, time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        server.settimeout(left)
+        with suppress(TimeoutError):
+            server.accept()[0].close()
+            count += 1
+    return count
 
 
 def test_out_of_memory_refuses_new_requests_and_lets_running_ones_finish(empty: Stack) -> None:

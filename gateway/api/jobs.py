@@ -51,7 +51,7 @@ def follow(job_id: str) -> ResponseReturnValue:
             return "", 204  # which tells an EventSource not to come again
     with ExitStack() as waiting:
         waiting.enter_context(this_gateway().dispatcher.followers.admitted(job_id, ticket.owner))
-        job = this_gateway().dispatcher.follow(job_id, owner())
+        job = this_gateway().dispatcher.follow(ticket, owner())
         waiting.callback(this_gateway().dispatcher.detach, job)
         access.note(job)
         waiting.callback(watch(job.mailbox.leave))
