@@ -31,16 +31,21 @@ requirepass {password}
 appendonly yes
 appendfsync everysec
 save ""
-maxmemory 512mb
+maxmemory {memory}
 maxmemory-policy noeviction
 """
+
+
+_MEMORY = 512 * 1024 * 1024
 
 
 class EmbeddedValkey:
     """The server on one data directory. `url` is set by `start`."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, memory: int = 0) -> None:
+        """It uses `memory` bytes at most; 0 stands for 512 MB."""
         self._dir = data_dir.resolve()
+        self._memory = memory or _MEMORY
         self._url_file = self._dir / "redis.url"
         self._log_file = self._dir / "valkey.log"
         self.url = ""
@@ -59,7 +64,7 @@ class EmbeddedValkey:
             raise StartError(f"the Valkey of an earlier run does not end; it works in {self._dir}")
         number, password = port.find("127.0.0.1", 0), secrets.token_urlsafe(24)
         self.url = f"redis://:{password}@127.0.0.1:{number}/0"
-        self._write("valkey.conf", _SETTINGS.format(port=number, password=password))
+        self._write("valkey.conf", _SETTINGS.format(port=number, password=password, memory=self._memory))
         self._write(self._url_file.name, self.url + "\n")
         self._write(self._log_file.name, "")
         if self._answers(server := self.spawn()):
