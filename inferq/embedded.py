@@ -31,11 +31,12 @@ unixsocketperm 600
 appendonly yes
 appendfsync everysec
 save ""
-maxmemory 512mb
+maxmemory {memory}
 maxmemory-policy noeviction
 """
 
 
+_MEMORY = 512 * 1024 * 1024
 _SOCKET = "valkey.sock"
 _PATH = re.compile(r"[A-Za-z0-9/._-]{1,103}")
 """What every system, a URL, Valkey's configuration and redis-py's reading of CLIENT INFO take for a socket's path."""
@@ -44,8 +45,10 @@ _PATH = re.compile(r"[A-Za-z0-9/._-]{1,103}")
 class EmbeddedValkey:
     """The server on one data directory. `url` is set by `start`."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, memory: int = 0) -> None:
+        """It uses `memory` bytes at most; 0 stands for 512 MB."""
         self._dir = data_dir.resolve()
+        self._memory = memory or _MEMORY
         self._url_file = self._dir / "redis.url"
         self._log_file = self._dir / "valkey.log"
         self.url = ""
@@ -65,7 +68,7 @@ class EmbeddedValkey:
             raise StartError(f"the Valkey of an earlier run does not end; it works in {self._dir}")
         socket = self._make_folder() / _SOCKET
         self.url = f"unix://{socket}?db=0"
-        self._write("valkey.conf", _SETTINGS.format(socket=socket))
+        self._write("valkey.conf", _SETTINGS.format(socket=socket, memory=self._memory))
         self._write(self._url_file.name, self.url + "\n")
         self._write(self._log_file.name, "")
         if self._answers(server := self.spawn()):

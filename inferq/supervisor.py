@@ -80,7 +80,7 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
         # What was killed may hold the port until it notices.
         config = replace(config, port=port.find(config.host, config.port, patience=3.0 if killed else 0.0))
         models = [inspect_model(pull.provide(model)) for model in models]
-        server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder)
+        server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
         Supervisor(choice, models, config, workers, server).run()
     return 0
 

@@ -147,7 +147,8 @@ def large() -> bytes:
 
 def test_large_bodies_at_one_time_have_a_bound_and_small_ones_a_place(stack: Stack) -> None:
     http = stack.http()
-    head = f"POST {CHATS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {LARGE}\r\n\r\n"
+    head = f"POST {CHATS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {LARGE}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", stack.port), timeout=20) as slow:
         slow.sendall(head.encode() + large()[: LARGE - 100_000])
         refused = http.post(CHATS, content=large(), headers=JSON)

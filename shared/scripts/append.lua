@@ -22,11 +22,9 @@ local function append(id, exec, first, count, blob, tokens, state, ending)
   end
   if t[4] ~= 'in_progress' then return { 0, stored } end
   if first ~= stored + 1 then return { -1, stored } end
-  record(id, first, last, exec, blob, 'tokens', (t[7] or 0) + tokens)
-  if t[9] then
-    redis.call('HINCRBY', ticket(id), 'bytes', #blob)
-    grown[t[10]] = (grown[t[10]] or 0) + #blob
-  end
+  local held = t[9] and { 'bytes', t[9] + #blob } or {}
+  record(id, first, last, exec, blob, 'tokens', (t[7] or 0) + tokens, unpack(held))
+  if t[9] then grown[t[10]] = (grown[t[10]] or 0) + #blob end
   for reply in names(t[8]) do
     news[reply] = news[reply] or {}
     table.insert(news[reply], { id, first, last, exec, blob })

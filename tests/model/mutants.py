@@ -144,7 +144,7 @@ MUTANTS = (
     Mutant("a failed job is left to its client", _TICKET, "if state ~= 'completed' then reclaim(id) end", ""),
     Mutant("an end that gives no bytes back", _MEMORY, "count_bytes(owner, -bytes)", ""),
     Mutant("a task that outlives its job", _MEMORY, "redis.call('DEL', KEY.task .. id)", ""),
-    Mutant("what is appended holds nothing", "append", "'bytes', #blob)", "'bytes', 0)"),
+    Mutant("what is appended holds nothing", "append", "t[9] + #blob", "t[9] + 0"),
     Mutant("submit beyond the owner's bytes", "submit", "bytes_of(owner) + bytes > own_bytes", "false"),
     Mutant("submit beyond the bytes of all", "submit", "bytes_of(ALL) + bytes > all_bytes", "false"),
     Mutant("an end that is not retained", _MEMORY, "redis.call('ZADD', KEY.retained, now + keep * 1000, id)", ""),
