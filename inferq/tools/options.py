@@ -125,7 +125,9 @@ def load_engine(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
     from inferq.tools.terminal import status
     from worker import engines
 
-    config = configure(slots=1, **{name: flags.get(name) for name in ("context", "threads", "batch_size")})
+    config = configure(
+        slots=1, max_seconds=math.inf, **{name: flags.get(name) for name in ("context", "threads", "batch_size")}
+    )
     model = _model(name, flags, config.models)
     if flags.get("batch_size") and (chosen := engines.choose(model)) != "llama.cpp":
         raise InvalidRequest(f"the engine {chosen} has none; llama.cpp has", param="--batch-size")
