@@ -128,7 +128,7 @@ def load_engine(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
     from worker import engines
 
     settings = {name: flags.get(name) for name in ("context", "threads", "batch_size")}
-    config = configure(slots=1, models=flags.get("models_toml"), **settings)
+    config = configure(slots=1, max_seconds=math.inf, models=flags.get("models_toml"), **settings)
     model = _model(name, flags, config.models)
     if flags.get("batch_size") and (chosen := engines.choose(model)) != "llama.cpp":
         raise InvalidRequest(f"the engine {chosen} has none; llama.cpp has", param="--batch-size")

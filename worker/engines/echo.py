@@ -91,7 +91,8 @@ class EchoEngine:
         wakeup: threading.Event,
     ) -> Iterator[Event]:
         until = time.monotonic() + self._seconds
-        words = _TOKEN.findall(_cut(text, StopStrings(task.sampling.stop), execution))
+        stops = task.sampling.stop
+        words = _TOKEN.findall(_cut(text, StopStrings(stops), execution) if stops else text)
         room = self.card.context - read
         most = min(room, task.sampling.max_tokens or room)
         due = time.monotonic()
