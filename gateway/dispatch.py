@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
@@ -27,7 +27,7 @@ from shared import streams
 from shared.config import Config
 from shared.errors import JobNotFound, KeyFull, KeyMemoryFull, QueueFull, StoreUnavailable
 from shared.protocol import Accepted, Options, State, Task, TextTask, final_state
-from shared.store import Outage, translated
+from shared.store import Outage, translate_loss, translated
 from shared.ticket import NOBODY, Standing, Ticket, Tier
 from shared.tickets import Tickets
 
@@ -243,12 +243,3 @@ def _complete(head: Accepted, task: Task) -> Accepted:
 def _is_exact(task: Task) -> bool:
     """See `Mailbox.exact`."""
     return isinstance(task, TextTask) and task.token_ids
-
-
-@contextmanager
-def translate_loss() -> Iterator[None]:
-    """Around what is done with a job that was accepted just now: Redis may lose it before its client hears of it."""
-    try:
-        yield
-    except JobNotFound as exc:
-        raise StoreUnavailable("The queue has lost the request before it could be kept. Please try again.") from exc

@@ -16,13 +16,14 @@ from gateway.api.streaming import events, events_as, first_decisive, stream
 from gateway.attempts import fingerprint, read_visit
 from gateway.auth import owner
 from gateway.disconnect import watch
-from gateway.dispatch import Job, translate_loss
+from gateway.dispatch import Job
 from gateway.mailbox import ClientGone
 from gateway.schemas import Format
 from gateway.schemas.body import load_json
 from gateway.schemas.outcomes import failure
 from gateway.state import this_gateway
 from shared.protocol import Event, Failed, Options, Task
+from shared.store import translate_loss
 
 CLIENT_GONE = ("", 499)
 """Nobody reads this answer."""
