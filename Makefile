@@ -35,6 +35,9 @@ upgrade: .venv/dev       ## two neighbouring releases side by side under load; o
 fuzz: .venv/dev          ## spoiled model files are loaded or refused in words; options in ARGS, e.g. make fuzz ARGS="--seed 7"
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+fuzz-%: .venv/dev        ## fuzz-readers (all that reads files), fuzz-requests, fuzz-http; e.g. make fuzz-http ARGS="--seconds 600 --seed 7"
+	$(BIN)/python -m tests.fuzz.$* $(ARGS)
+
 model: .venv/dev         ## the scripts against a model of them; options in ARGS, e.g. make model ARGS="--steps 5000 --seed 7"
 	$(BIN)/python -m tests.model $(ARGS)
 
