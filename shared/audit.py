@@ -94,7 +94,8 @@ def _look(client: Redis) -> Audit:
     models |= {
         key.removeprefix(f"{Key.RQ_WORKERS}:") for key in keys if key.startswith(f"{Key.RQ_WORKERS}:")
     }  # or served
-    settled = not client.hexists(Key.LAPSE, "tidy")  # else version 0.1.0 has left what is not cleared yet
+    cursors: Any = client.hmget(Key.LAPSE, "tidy", "former")
+    settled = not any(cursors)  # else an earlier version has left what is not cleared yet
     if not settled:
         models |= {key.removeprefix(Key.SCHEDULE) for key in keys if key.startswith(Key.SCHEDULE)}
     jobs = {model: _listed(client, model) for model in models}

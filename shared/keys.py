@@ -84,7 +84,7 @@ class Key(StrEnum):
     CARD = "iq:card:"
     """`<kind>:<name>`: what they say of themselves."""
     LAPSE = "iq:lapse"
-    """When was looked last at who lives, and how far what version 0.1.0 has left is cleared."""
+    """When was looked last at who lives, and how far what 0.1.0 (`tidy`) and 0.2.0 (`former`) have left is cleared."""
     LEASE = "iq:lease"
     """In force for all who live."""
     BYTES = "iq:bytes"

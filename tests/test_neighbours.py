@@ -33,8 +33,8 @@ def old(tickets: Tickets) -> Earlier:
 def leave_alone(tickets: Tickets, old: Earlier) -> None:
     """The earlier version is gone, for so long that everything is tidied up."""
     old.die()
-    tickets.client.delete("iq:older")
-    while tickets.client.hexists("iq:lapse", "tidy"):
+    tickets.client.delete("iq:older", "iq:former")
+    while tickets.client.hexists("iq:lapse", "tidy") or tickets.client.hexists("iq:lapse", "former"):
         lapse(tickets)
     sweep(tickets)
 

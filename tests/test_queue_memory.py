@@ -14,14 +14,16 @@ from redis import OutOfMemoryError
 from gateway.memory import MOST_OF_A_KEY, MOST_RETAINED
 from shared import registry
 from shared.audit import audit
+from shared.codec import encode
 from shared.errors import KeyMemoryFull, MemoryFull
 from shared.protocol import Completion, Delta, Sampling
 from shared.scripts import script
 from shared.ticket import Attempt, Standing
 from shared.tickets import Tickets
 from tests.calls import CHATS, LATER, chat, data, post_later, problem, spoken
+from tests.record import read
 from tests.stack import Stack, stop, wait_for
-from tests.transitions import ACCEPTED, END, append, claim, dequeue, lapse, submit
+from tests.transitions import ACCEPTED, END, append, claim, dequeue, lapse, submit, sweep
 
 MEGABYTE = 1_000_000
 MEMORY = 32 * 1024 * 1024
@@ -206,6 +208,30 @@ def test_jobs_that_were_left_are_looked_for_among_few(tickets: Tickets) -> None:
     assert b"left" not in tickets.client.lrange("iq:orphans:print:0", 0, -1)
 
 
+def test_beside_an_earlier_release_the_task_goes_into_the_stream(tickets: Tickets) -> None:
+    """Release 0.2.0 has it there once the stream is begun, and never looks for it beside it again."""
+    for job_id in ("runs", "waits"):
+        submit(tickets, job_id)
+        assert dequeue(tickets) == job_id
+        assert claim(tickets, job_id, f"x-{job_id}")
+        assert append(tickets, job_id, f"x-{job_id}", 1, Delta("one"))
+    tickets.release("m", [("waits", "x-waits")])
+    assert tickets.client.exists("iq:task:runs", "iq:events:runs", "iq:task:waits", "iq:events:waits") == 4
+    seconds, _ = tickets.client.time()
+    tickets.client.set("iq:card:workers:old", '{"wire": 2, "model": "m"}')
+    tickets.client.zadd("iq:live:workers", {"old": (seconds + 60) * 1000})
+    lapse(tickets)
+    assert not tickets.client.hexists("iq:lapse", "tidy"), "release 0.2.0 would write the stream anew, and fail"
+    sweep(tickets)
+    for job_id in ("runs", "waits"):
+        record = read(tickets.client, job_id)
+        assert (record.accepted, record.events) == (ACCEPTED, [Delta("one")])
+    assert not tickets.client.exists("iq:task:runs", "iq:task:waits")
+    got = claim(tickets, dequeue(tickets), "y")
+    assert got is not None
+    assert got.accepted == encode([ACCEPTED])
+
+
 def test_what_an_earlier_release_ends_is_counted_anew(tickets: Tickets) -> None:
     submit(tickets, "a")
     submit(tickets, "b")
@@ -225,7 +251,7 @@ def test_what_an_earlier_release_ends_is_counted_anew(tickets: Tickets) -> None:
     assert tickets.client.hgetall("iq:bytes") == {b"o": left, b"*": left}, "nothing is counted beside it"
     script(tickets.client, "withdraw")(keys=[], args=["workers", "old"])
     tickets.client.delete("iq:former")
-    while tickets.client.hexists("iq:lapse", "tidy"):
+    while tickets.client.hexists("iq:lapse", "former"):
         lapse(tickets)
         time.sleep(0.01)
     assert tickets.client.hgetall("iq:bytes") == {b"o": left, b"*": left}

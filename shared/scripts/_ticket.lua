@@ -25,11 +25,11 @@ local function lead(id, first)
 end
 
 -- The job's stream is made: by its first event, for an empty one takes 4 kB. It begins with the head of `Accepted`: what to compute lies
--- beside it until the job ends. Version 0.1.0 looks for that in the stream alone, so while it lives that is where it goes.
+-- beside it until the job ends. Versions 0.1.0 and 0.2.0 look for that in a stream that is begun, so while they live it goes there.
 local function begin(id)
   local task = redis.call('GET', KEY.task .. id)
   if not task then return end
-  if older() then
+  if former() then
     redis.call('DEL', KEY.task .. id)
     return lead(id, task)
   end

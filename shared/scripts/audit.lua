@@ -5,7 +5,8 @@
 local model = ARGV[1]
 local queue = KEY.rq_queue .. model
 local found = {}
-local settled = redis.call('HEXISTS', KEY.lapse, 'tidy') == 0 -- else version 0.1.0 has left what is not cleared yet
+local l = redis.call('HMGET', KEY.lapse, 'tidy', 'former')
+local settled = not (l[1] or l[2]) -- else an earlier version has left what is not cleared yet
 for i = 2, #ARGV do
   local id = ARGV[i]
   local function wrong(...) found[#found + 1] = { id, string.format(...) } end

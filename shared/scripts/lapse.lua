@@ -8,7 +8,7 @@ local UNCOUNTED = 60000 -- the same, for which nobody who counts bytes has lived
 local OLDER_LASTS = 5 -- seconds
 local COUNTS, PLACES = 3, 2 -- what a card's `wire` is at least where its owner does that
 local linger = tonumber(ARGV[4])
-local l = redis.call('HMGET', KEY.lapse, 'last', 'ours', 'tidy', 'counts')
+local l = redis.call('HMGET', KEY.lapse, 'last', 'ours', 'tidy', 'counts', 'former')
 local last = tonumber(l[1] or 0)
 if now >= last and now - last < PAUSE and l[1] == l[2] then return end -- one by version 0.1.0 does not count
 redis.call('HSET', KEY.lapse, 'last', now, 'ours', now, 'counts', now)
@@ -31,12 +31,17 @@ if wire < PLACES then redis.call('SET', KEY.older, 1, 'EX', OLDER_LASTS) end
 if wire < COUNTS then redis.call('SET', KEY.former, 1, 'EX', OLDER_LASTS) end
 if older() then
   redis.call('HSET', KEY.lapse, 'tidy', 0)
-elseif l[3] or former() then
-  local cursor = tidy(l[3] or 0)
+elseif l[3] then
+  local cursor = tidy(l[3])
   redis.call('HSET', KEY.lapse, 'tidy', cursor)
+  if cursor == '0' then redis.call('HDEL', KEY.lapse, 'tidy') end
+end
+if former() or l[5] then -- in a field of its own: where version 0.2.0 tidies up it would spoil streams that are begun
+  local cursor = older() and '0' or tidy(l[5] or 0)
+  redis.call('HSET', KEY.lapse, 'former', cursor)
   if cursor == '0' and not former() then
     recount()
-    redis.call('HDEL', KEY.lapse, 'tidy')
+    redis.call('HDEL', KEY.lapse, 'former')
   end
 elseif not l[4] or now < tonumber(l[4]) or now - l[4] > UNCOUNTED then
   recount()

@@ -47,7 +47,7 @@ end
 -- All that waits is looked at after the clock has jumped back, and where places and waiting jobs differ: version 0.1.0 gives and
 -- takes no places.
 local placed = redis.call('ZCARD', waiting(model)) == redis.call('ZCARD', deadlines)
-if now < last or r[3] or r[4] or older() or not placed then
+if now < last or r[3] or r[4] or former() or not placed then
   look_through(deadlines, 'deadlines', r[3], function(id, deadline)
     if redis.call('HGET', ticket(id), 'state') ~= 'queued' then return end
     local latest = now + patience(id)
@@ -56,11 +56,17 @@ if now < last or r[3] or r[4] or older() or not placed then
       redis.call('ZADD', deadlines, latest, id)
     end
     adopt(model, id)
-    if older() then begin(id) end
+    if older() or former() and redis.call('EXISTS', KEY.events .. id) == 1 then begin(id) end
   end)
   look_through(waiting(model), 'places', r[4], function(place) evict(model, place) end)
 end
-if older() then accommodate(model) end
+if older() then
+  accommodate(model)
+elseif former() then
+  for _, id in ipairs(redis.call('ZRANGE', KEY.leases .. model, 0, -1)) do
+    if redis.call('HGET', ticket(id), 'state') == 'in_progress' and redis.call('EXISTS', KEY.events .. id) == 1 then begin(id) end
+  end
+end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, MOST)) do
   if redis.call('HGET', ticket(id), 'state') == 'queued' then
