@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import readers
+from tests.fuzz import verdicts as reading
 from tests.fuzz.hosts import loads
 from tests.fuzz.mutation import seeds
-from tests.fuzz.readers import drawn, verdicts
+from tests.fuzz.verdicts import drawn, verdicts
 
 SEED = 5_000_000
 
@@ -29,13 +29,13 @@ def test_spoiled_files_are_read_or_refused_in_words(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_hangs_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "PATIENCE", 0.0)
+    monkeypatch.setattr(reading, "PATIENCE", 0.0)
     (verdict,) = verdicts([SEED])
     assert verdict.faulty
 
 
 def test_a_reader_that_dies_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "CHILD", ("-c", "input(); raise MemoryError"))
+    monkeypatch.setattr(reading, "CHILD", ("-c", "input(); raise MemoryError"))
     (verdict,) = verdicts([SEED])
     assert verdict.faulty
     assert "ended with status 1" in verdict.outcome

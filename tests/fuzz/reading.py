@@ -1,0 +1,49 @@
+"""One reader under atheris, in a process of its own.
+
+    python -m tests.fuzz.reading TARGET FOLDER [libFuzzer's flags and files]
+
+It keeps its counts in FOLDER/counts, for libFuzzer ends the process without a word to Python.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(
+    include=["gateway", "shared", "worker", "tomllib", "json"], enable_loader_override=False
+):
+    from tests.fuzz.targets import TARGETS
+
+COUNTS = struct.Struct("<QQ")
+"""Cases that were read, and cases that were refused."""
+
+
+def main() -> None:
+    name, folder, *flags = sys.argv[1:]
+    target, place = TARGETS[name], Path(folder)
+    with (place / "counts").open("r+b") as file:
+        counts = mmap.mmap(file.fileno(), COUNTS.size)
+    read, refused = 0, 0
+
+    def test_one(content: bytes) -> None:
+        nonlocal read, refused
+        try:
+            target.read(content, place / "work")
+            read += 1
+        except target.refusals:
+            refused += 1
+        COUNTS.pack_into(counts, 0, read, refused)
+
+    atheris.Setup([sys.argv[0], *flags], test_one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    tempfile.tempdir = sys.argv[2]
+    main()
