@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.fuzz import verdicts as reading
 from tests.fuzz.hosts import loads
-from tests.fuzz.mutation import seeds
+from tests.fuzz.mutation import Seed, mutant, seeds
+from tests.fuzz.readers import fuzz
+from tests.fuzz.targets import TARGETS
 from tests.fuzz.verdicts import drawn, verdicts
 
 SEED = 5_000_000
@@ -39,3 +43,26 @@ def test_a_reader_that_dies_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     (verdict,) = verdicts([SEED])
     assert verdict.faulty
     assert "ended with status 1" in verdict.outcome
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_only_its_own_errors_come_out_of_a_reader(name: str, tmp_path: Path) -> None:
+    """A few hundred cases; `python -m tests.fuzz.readers` goes on from what they reach."""
+    target, dice = TARGETS[name], random.Random(7)
+    examples, (read, refused) = target.examples(tmp_path), (0, 0)
+    (place := tmp_path / "work").mkdir()
+    cases = [mutant(Seed(name, dice.choice(examples), 400), dice) for _ in range(300)]
+    for case in [*examples, b"", *cases]:
+        try:
+            target.read(case, place)
+            read += 1
+        except target.refusals:
+            refused += 1
+    assert read
+    assert refused
+
+
+def test_a_reader_that_ends_badly_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", shutil.which("false"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert "status 1" in fuzz("keys", 1, ["-runs=1"]).fault

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ PATIENCE = 20
 """Seconds that one case may take; libFuzzer ends the process after it."""
 LARGEST_CASE = 65_536
 """Bytes."""
+COUNTS = struct.Struct("<QQ")
+"""Cases that were read, and cases that were refused, as the process of a reader keeps them in a file."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,6 @@ def main(seconds: float, cases: int | None, seed: int | None, only: tuple[str, .
 
 
 def fuzz(name: str, seed: int, how: list[str]) -> Outcome:
-    from tests.fuzz.reading import COUNTS
     from tests.fuzz.targets import TARGETS
 
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:

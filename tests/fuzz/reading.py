@@ -8,20 +8,18 @@ It keeps its counts in FOLDER/counts, for libFuzzer ends the process without a w
 from __future__ import annotations
 
 import mmap
-import struct
 import sys
 import tempfile
 from pathlib import Path
 
 import atheris
 
+from tests.fuzz.readers import COUNTS
+
 with atheris.instrument_imports(
     include=["gateway", "shared", "worker", "tomllib", "json"], enable_loader_override=False
 ):
     from tests.fuzz.targets import TARGETS
-
-COUNTS = struct.Struct("<QQ")
-"""Cases that were read, and cases that were refused."""
 
 
 def main() -> None:
