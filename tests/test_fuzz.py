@@ -10,7 +10,7 @@ import pytest
 
 from tests.fuzz import verdicts as reading
 from tests.fuzz.hosts import loads
-from tests.fuzz.mutation import Seed, mutant, seeds
+from tests.fuzz.mutation import seeds
 from tests.fuzz.readers import fuzz
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.verdicts import drawn, verdicts
@@ -51,7 +51,7 @@ def test_only_its_own_errors_come_out_of_a_reader(name: str, tmp_path: Path) -> 
     target, dice = TARGETS[name], random.Random(7)
     examples, (read, refused) = target.examples(tmp_path), (0, 0)
     (place := tmp_path / "work").mkdir()
-    cases = [mutant(Seed(name, dice.choice(examples), 400), dice) for _ in range(300)]
+    cases = [target.spoil(dice.choice(examples), dice) for _ in range(300)]
     for case in [*examples, b"", *cases]:
         try:
             target.read(case, place)

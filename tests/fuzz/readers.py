@@ -88,11 +88,12 @@ def fuzz(name: str, seed: int, how: list[str]) -> Outcome:
         (folder / "counts").write_bytes(bytes(COUNTS.size))
         for number, example in enumerate(TARGETS[name].examples(folder)):
             (folder / "corpus" / str(number)).write_bytes(example)
-        words = (word.encode().replace(b"\\", b"\\\\").replace(b'"', b'\\"').decode() for word in TARGETS[name].words)
+        words = [word.encode().replace(b"\\", b"\\\\").replace(b'"', b'\\"').decode() for word in TARGETS[name].words]
         (folder / "words").write_text("".join(f'"{word}"\n' for word in words))
         command = [sys.executable, "-m", "tests.fuzz.reading", name, place, *how, f"-seed={seed}"]
         command += [f"-rss_limit_mb={MEMORY}", f"-malloc_limit_mb={MEMORY}", f"-timeout={PATIENCE}"]
-        command += [f"-max_len={LARGEST_CASE}", f"-dict={folder / 'words'}", f"-artifact_prefix={folder}/faults/"]
+        command += [f"-max_len={LARGEST_CASE}", f"-artifact_prefix={folder}/faults/"]
+        command += [f"-dict={folder / 'words'}"] if words else []
         command += [] if how[0].startswith("/") else [str(folder / "corpus")]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         read, refused = COUNTS.unpack((folder / "counts").read_bytes())

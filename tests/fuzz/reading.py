@@ -8,6 +8,7 @@ It keeps its counts in FOLDER/counts, for libFuzzer ends the process without a w
 from __future__ import annotations
 
 import mmap
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -38,7 +39,12 @@ def main() -> None:
             refused += 1
         COUNTS.pack_into(counts, 0, read, refused)
 
-    atheris.Setup([sys.argv[0], *flags], test_one)
+    def make_another(content: bytes, most: int, seed: int) -> bytes:
+        dice = random.Random(seed)
+        made: bytes = target.spoil(content, dice) if dice.random() < 0.5 else atheris.Mutate(content, most)
+        return made[:most]
+
+    atheris.Setup([sys.argv[0], *flags], test_one, custom_mutator=make_another)
     atheris.Fuzz()
 
 

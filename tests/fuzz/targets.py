@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from shared.errors import InvalidRequest, ModelFileError, NotUnderstood
 from shared.protocol import Accepted, Chat, Delta, Done, Event, Failed, Message, Sampling, Usage
 from shared.store import connect
 from tests.fixtures.make_legacy import FOLDERS, GENUINE, MODELS
+from tests.fuzz.spoiling import spoil, spoil_json, spoil_safetensors
 from worker import chat_formats
 from worker.engines.llama_cpp_session import Sessions
 from worker.formats.architectures import ARCHITECTURES
@@ -40,6 +42,8 @@ class Target:
     refusals: tuple[type[Exception], ...]
     words: tuple[str, ...] = ()
     """What the format is made of, to be put anywhere."""
+    spoil: Callable[[bytes, random.Random], bytes] = spoil
+    """Makes another case of one."""
 
 
 def _in_file(read: Callable[[Path], object], name: str = "file") -> Callable[[bytes, Path], object]:
@@ -159,9 +163,9 @@ def _check_session(path: Path) -> None:
 TARGETS: dict[str, Target] = {
     "gguf": Target(_gguf, _in_file(describe), (ModelFileError,), ("general.alignment", "GGUF")),
     "legacy": Target(_legacy, _in_file(describe), (ModelFileError,), ("lmgg", "fmgg", "tjgg", "ccgg")),
-    "checkpoint": Target(_of_checkpoints("config.json"), _convert, (ModelFileError,), ("null", "1e999", "-1", "[]")),
-    "tokenizer": Target(_small_tokenizers, _tokenizer, (ModelFileError,), ("null", "1e999", "-1", "[]", '"Regex"')),
-    "safetensors": Target(_safetensors, _read_tensors, (ModelFileError,), ('"BF16"', "null", "[]", "data_offsets")),
+    "checkpoint": Target(_of_checkpoints("config.json"), _convert, (ModelFileError,), spoil=spoil_json),
+    "tokenizer": Target(_small_tokenizers, _tokenizer, (ModelFileError,), spoil=spoil_json),
+    "safetensors": Target(_safetensors, _read_tensors, (ModelFileError,), spoil=spoil_safetensors),
     "models.toml": Target(
         _models_toml,
         _in_file(lambda path: models_toml.read(str(path))),
@@ -180,9 +184,9 @@ TARGETS: dict[str, Target] = {
         (ConfigError,),
         ("{%", "%}", "{{", "}}", "for", "if", "macro", "endfor", "|", "raw"),
     ),
-    "events": Target(_events, lambda content, _: decode(content), (NotUnderstood,), ('"type":"delta"', "[[", "1e999")),
-    "task": Target(_task, lambda content, _: decode_accepted(content), (NotUnderstood,), ("[[", "{}", "1e999", "null")),
-    "session": Target(_sessions, _in_file(_check_session), (InvalidRequest,), ("null", "[[")),
+    "events": Target(_events, lambda content, _: decode(content), (NotUnderstood,), ("[[", "1e999"), spoil_json),
+    "task": Target(_task, lambda content, _: decode_accepted(content), (NotUnderstood,), ("[[",), spoil_json),
+    "session": Target(_sessions, _in_file(_check_session), (InvalidRequest,), spoil=spoil_json),
     "redis url": Target(
         lambda _: [
             b"unix:///run/a.sock?db=0",
