@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --root-user-
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos upgrade fuzz model failover load memory check bench lock sbom audit
+.PHONY: up test docker-test chaos attack soak upgrade fuzz model failover load memory check bench lock sbom audit
 
 up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
 	$(BIN)/inferq up $(ARGS)
@@ -21,6 +21,13 @@ docker-test: .venv/dev   ## docker-compose.yml on a Docker engine; as root on De
 chaos: .venv/dev         ## everything is hurt at random under load; options in ARGS, e.g. make chaos ARGS="--seeds 5", ARGS="--seed 7 --requests 200"
 	$(BIN)/inferq pull
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+attack: .venv/dev        ## hostile clients do their worst, and a victim measures; options in ARGS, e.g. make attack ARGS="--short", ARGS="--list", ARGS="choices --seconds 20"
+	$(BIN)/inferq pull
+	$(BIN)/python -m tests.attack $(ARGS)
+
+soak: .venv/dev          ## an hour of mixed load, one client in twenty hostile, and nothing grows; e.g. make soak ARGS="--minutes 10"
+	$(BIN)/python -m tests.soak $(ARGS)
 
 upgrade: .venv/dev       ## two neighbouring releases side by side under load; options in ARGS, e.g. make upgrade ARGS="--seed 7 --mixed 60"
 	$(BIN)/python -m tests.upgrade $(ARGS)

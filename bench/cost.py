@@ -148,9 +148,8 @@ def chat(port: int, model: str, tokens: int) -> None:
     content = " ".join(f"word{number}" for number in range(tokens)) if model == "echo" else "Tell me a long story."
     options = {"max_tokens": tokens, "ignore_eos": model != "echo", "stream": True}
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": content}], **options})
-    head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    )
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    head += "Content-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         pieces = []

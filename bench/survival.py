@@ -86,7 +86,7 @@ async def round_robin() -> AsyncIterator[Side]:
     async def is_up(port: int) -> bool:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET /health HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+            writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             async with asyncio.timeout(2):
                 line = await reader.readline()
             writer.transport.abort()

@@ -9,6 +9,7 @@ from uuid import uuid4
 from flask import Flask, Response, g, request
 
 from gateway.dispatch import Job
+from gateway.peers import Proxies
 from gateway.state import this_gateway
 from shared import logs
 from shared.protocol import Failed
@@ -19,9 +20,16 @@ _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """What asks for these asks often: they are logged at `debug`."""
 
 
-def init_app(app: Flask) -> None:
-    """Has to come first, so that whatever else happens to a request can name it."""
-    app.before_request(_begin)
+def init_app(app: Flask, proxies: Proxies) -> None:
+    """Has to come first, so that whatever else happens to a request can name it, and where it comes from."""
+
+    def begin() -> None:
+        g.began = time.monotonic()
+        g.peer = proxies.client(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""))
+        g.request_id = f"req_{uuid4().hex}"
+        logs.bind(request_id=g.request_id)
+
+    app.before_request(begin)
     app.after_request(_record_end)
 
 
@@ -31,12 +39,6 @@ def note(job: Job) -> None:
     logs.bind(request_id=g.request_id, job_id=job.id, model=job.accepted.task.model)
 
 
-def _begin() -> None:
-    g.began = time.monotonic()
-    g.request_id = f"req_{uuid4().hex}"
-    logs.bind(request_id=g.request_id)
-
-
 def _record_end(response: Response) -> Response:
     """The status line is decided. A stream has yet to be sent, and nothing of Flask's context is left after it."""
     response.headers["x-request-id"] = g.request_id
@@ -44,11 +46,12 @@ def _record_end(response: Response) -> Response:
     began, job, failure, model = g.began, g.get("job"), g.get("outcome"), g.get("model", "")
     endpoint = request.url_rule.rule if request.url_rule else ""
     key = g.owner.name if "owner" in g else None
-    fields = {"method": request.method, "path": request.path, "key": key, "status": response.status_code}
+    status = response.status_code  # `end` must not know the response, which knows `end`
+    fields = {"method": request.method, "path": request.path, "peer": g.peer, "key": key, "status": status}
 
     @response.call_on_close
     def end() -> None:
-        outcome = failure or _outcome(response.status_code, job)
+        outcome = failure or _outcome(status, job)
         known = job.accepted.task.model if job else gateway.directory.known_id(model)
         gateway.metrics.count(endpoint, known, outcome)
         if job and job.visit:

@@ -11,7 +11,9 @@ from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
 from gateway.keys import Keys
+from gateway.memory import Memory
 from gateway.metrics import Metrics
+from gateway.peers import Proxies
 from gateway.reconcile import Reconciler
 from gateway.replies import Replies
 from gateway.state import Gateway, set_gateway
@@ -25,10 +27,10 @@ from shared.tickets import Tickets
 def create_app(config: Config, keys: Keys) -> Flask:
     """One process's application, with its loops running.
 
-    Raises ConfigError where others on this Redis have other settings.
+    Raises ConfigError where others on this Redis have other settings, or trusted proxies are no networks.
     """
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = config.max_body
+    app.config["MAX_CONTENT_LENGTH"] = config.largest_body()  # a view that reads one looks at the models
     app.url_map.merge_slashes = False  # it would answer with a redirect in HTML
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
 
@@ -39,19 +41,21 @@ def create_app(config: Config, keys: Keys) -> Flask:
         registry.check_lease(hasty, int(config.lease * 1000))
     numbers = Metrics(hasty)
     loops = Loops(numbers.count_loop_error)
+    loops.start("gauges", numbers.look, pause=1.0)
     tickets = Tickets(client)
     replies = Replies(client, loops, config.lease)
     reconciler = Reconciler(tickets, replies, loops, config.retention)
     directory = Directory(client, tickets, loops, config)
-    dispatcher = Dispatcher(tickets, replies, reconciler, directory, config)
+    memory = Memory(tickets, loops, config, replies.stream)
+    dispatcher = Dispatcher(tickets, replies, reconciler, directory, memory, config)
     confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
     set_gateway(app, Gateway(config, client, tickets, directory, dispatcher, confirmer, numbers, loops, replies.stream))
-    for part in (replies, reconciler, directory, confirmer):
+    for part in (replies, reconciler, directory, memory, confirmer):
         part.start()
 
-    access.init_app(app)
-    cors.init_app(app, config.cors_origins)
-    auth.init_app(app, keys)
+    access.init_app(app, Proxies.parse(config.trusted_proxies))
+    cors.init_app(app, cors.Origins.parse(config.cors_origins))
+    auth.init_app(app, keys, config)
     errors.init_app(app)
     health.init_app(app)
     api.init_app(app)

@@ -53,10 +53,13 @@ class Visit:
         return _SOON
 
 
-def read_visit(
-    headers: Headers, owner: str, path: str, body: bytes, *, waits: bool, parts: bool, usual: float
-) -> Visit:
-    """Who comes, by the headers and bytes of a request.
+def fingerprint(owner: str, path: str, body: bytes) -> str:
+    """By which the same request of the same owner is known."""
+    return _hash(owner.encode(), path.encode(), body)
+
+
+def read_visit(headers: Headers, owner: str, fingerprint: str, *, waits: bool, parts: bool, usual: float) -> Visit:
+    """Who comes, by the headers of a request and the fingerprint of all of it.
 
     `waits` for the answer, or polls for it later; reads it in `parts`, as it comes, or as a whole. The job of one that
     says nothing of it may wait in the queue for the `usual` seconds. Raises InvalidRequest.
@@ -65,7 +68,7 @@ def read_visit(
     timeout = headers.get("x-stainless-read-timeout", "")
     key = headers.get("Idempotency-Key", "")
     attempt = Attempt(
-        fingerprint=_hash(owner.encode(), path.encode(), body),
+        fingerprint=fingerprint,
         number=int(number) if number.isdecimal() and len(number) < 4 else 0,
         idempotency=_hash(owner.encode(), key.encode("utf-8", "surrogateescape")) if key else "",
         waits=waits,
@@ -98,5 +101,6 @@ def _patience(headers: Headers, usual: float) -> float:
 def _hash(*parts: bytes) -> str:
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(len(part).to_bytes(8, "big") + part)
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
     return digest.hexdigest()

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 from flask import Flask, g, request
+from werkzeug.exceptions import Forbidden
 
+from gateway.client import belong_to
+from gateway.guesses import Guesses
 from gateway.keys import EVERYBODY, Keys, Owner
+from gateway.origins import Doorkeeper
 from gateway.state import this_gateway
-from shared.errors import InvalidApiKey, JobNotFound
+from shared.config import Config
+from shared.errors import InvalidApiKey, JobNotFound, TooManyWrongKeys
 from shared.store import translated
 from shared.ticket import Ticket
 
 _OPEN = frozenset({"health.healthz", "health.readyz"})
-"""Endpoints for which nobody needs a key. All else needs one, also what does not exist."""
+"""Endpoints for everybody; strangers learn there no more than they must. All else is not, also what does not exist."""
 
 
-def init_app(app: Flask, keys: Keys) -> None:
-    """Refuse requests without a key of `keys`, if it holds any."""
+def init_app(app: Flask, keys: Keys, config: Config) -> None:
+    """Refuse requests without a key of `keys`; where it holds none, those that pages of strangers have sent."""
+    guesses, doorkeeper = Guesses(keys), Doorkeeper(config)
 
     def identify() -> None:
-        g.owner = keys.owner(_bearer()) if keys and request.endpoint not in _OPEN else EVERYBODY
+        try:
+            if keys:
+                g.owner = guesses.owner(_key(), g.peer)
+            else:
+                doorkeeper.check()
+                g.owner = EVERYBODY
+        except (InvalidApiKey, TooManyWrongKeys, Forbidden):
+            if request.endpoint not in _OPEN:
+                raise
+        else:
+            belong_to(g.owner.name, request.environ)
 
     app.before_request(identify)
 
 
+def is_stranger() -> bool:
+    """Whether the current request came to an endpoint for everybody, and would get nowhere else."""
+    return "owner" not in g
+
+
 def owner() -> Owner:
-    """Who sends the current request."""
+    """Who sends the current request, which is no stranger's."""
     found: Owner = g.owner
     return found
 
@@ -41,8 +62,15 @@ def own_ticket(job_id: str) -> Ticket:
     return ticket
 
 
-def _bearer() -> str:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        raise InvalidApiKey("You did not provide an API key: send it in the header `Authorization: Bearer KEY`.")
-    return key.strip()
+def _key() -> str:
+    """The API key of the current request, in OpenAI's header or in Anthropic's. Raises InvalidApiKey."""
+    scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+    bearer = rest.strip() if scheme.lower() == "bearer" else ""
+    given = {bearer, request.headers.get("x-api-key", "").strip()} - {""}
+    if not given:
+        raise InvalidApiKey(
+            "You did not provide an API key: send it in the header `Authorization: Bearer KEY`, or `x-api-key: KEY`."
+        )
+    if len(given) > 1:
+        raise InvalidApiKey("The headers Authorization and x-api-key hold different API keys: send one.")
+    return given.pop()

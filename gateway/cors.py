@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flask import Flask, Response, request
 
 _EXPOSED = "x-request-id, x-should-retry, Location, Preference-Applied, Retry-After, retry-after-ms"
 _DAY = "86400"
 
 
-def init_app(app: Flask, origins: str) -> None:
-    """Let pages of `origins` in: a comma list such as `https://chat.example`, `*` for all, empty for none.
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Those whose pages are let in."""
 
-    Call it before what asks for API keys: a browser sends none with its preflight.
-    """
-    if not origins:
+    names: frozenset[str]
+
+    @classmethod
+    def parse(cls, setting: str) -> Origins:
+        """A comma list such as `https://chat.example`, `*` for all, empty for none."""
+        return cls(frozenset(filter(None, map(str.strip, setting.split(",")))))
+
+    def allow(self, origin: str) -> bool:
+        return self.all or origin in self.names
+
+    @property
+    def all(self) -> bool:
+        return "*" in self.names
+
+
+def init_app(app: Flask, origins: Origins) -> None:
+    """Let pages of `origins` in. Call it before what asks for API keys: a browser sends none with its preflight."""
+    if not origins.names:
         return
-    allowed = {origin.strip() for origin in origins.split(",")}
 
     def preflight() -> Response | None:
         asked = request.headers.get("Access-Control-Request-Method")
@@ -37,9 +54,9 @@ def init_app(app: Flask, origins: str) -> None:
 
     def allowed_origin() -> str | None:
         origin = request.headers.get("Origin")
-        if origin is None:
+        if origin is None or not origins.allow(origin):
             return None
-        return "*" if "*" in allowed else origin if origin in allowed else None
+        return "*" if origins.all else origin
 
     app.before_request(preflight)
     app.after_request(grant)

@@ -12,6 +12,7 @@ from redis import Redis
 from gateway import abilities
 from shared import census, registry
 from shared.config import Config
+from shared.context import check_size
 from shared.errors import ModelNotFound
 from shared.loops import Loops, for_each
 from shared.protocol import Task
@@ -27,6 +28,7 @@ class Directory:
         self._loops = loops
         self._client = client
         self._tickets = tickets
+        self._config = config
         self._lease_ms = int(config.lease * 1000)
         self._models: dict[str, Card] = {}
 
@@ -55,6 +57,11 @@ class Directory:
             raise ModelNotFound("No model is served at the moment.", param="model")
         return next(iter(models.values()))
 
+    def largest_body(self) -> int:
+        """Bytes of the largest body that a request may have now. Raises StoreUnavailable."""
+        models = self._models or self.models()
+        return self._config.largest_body(max((card.context for card in models.values()), default=0))
+
     def known_id(self, name: str) -> str:
         """The id of the model that was lately seen under a name; empty when none was. Asks nobody."""
         card = _lookup(name, self._models)
@@ -63,10 +70,11 @@ class Directory:
     def admit(self, task: Task) -> Task:
         """The task with its model's id for the name that the request gave.
 
-        Raises ModelNotFound, and InvalidRequest where the model cannot do what the task asks.
+        Raises ModelNotFound, and InvalidRequest where the model cannot do what the task asks, or it is too large.
         """
         card = self.find(task.model)
         abilities.check(task, card)
+        check_size(task, card)
         return replace(task, model=card.id)
 
     def _look(self) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable
 
 import gevent
 from flask import request
+from gevent.monkey import get_original
+
+_poll = get_original("select", "poll")
+_PERIOD = 1.0
+"""Seconds between two looks at a client that has sent more than its request."""
+_HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 
 
 def watch(callback: Callable[[], None]) -> Callable[[], None]:
@@ -20,7 +27,8 @@ def watch(callback: Callable[[], None]) -> Callable[[], None]:
     # gevent's own recv would park the callback's greenlet and end the delivery of events for this socket; the plain one
     # beneath it does not wait.
     plain = sock._sock
-    watcher = gevent.get_hub().loop.io(sock.fileno(), 1)
+    loop = gevent.get_hub().loop
+    watcher, timer = loop.io(sock.fileno(), 1), loop.timer(_PERIOD, _PERIOD)
 
     def readable() -> None:
         try:
@@ -32,11 +40,26 @@ def watch(callback: Callable[[], None]) -> Callable[[], None]:
         watcher.stop()  # also when it is a next request, sent early: the loop would turn round it until we read it
         if gone:
             callback()
+        else:
+            timer.start(look)
+
+    def look() -> None:
+        """The end is behind what was sent early, where no `recv` sees it."""
+        if _has_hung_up(plain.fileno()):
+            timer.stop()
+            callback()
 
     watcher.start(readable)
 
     def stop() -> None:
-        watcher.stop()
-        watcher.close()
+        for each in (watcher, timer):
+            each.stop()
+            each.close()
 
     return stop
+
+
+def _has_hung_up(descriptor: int) -> bool:
+    poll = _poll()
+    poll.register(descriptor, _HUNG_UP)
+    return bool(poll.poll(0))

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
 
-import gevent
+from msgspec import structs
 
 from gateway.attempts import Visit
 from gateway.directory import Directory
 from gateway.errors import Crowded
 from gateway.estimate import Estimator, Turn
+from gateway.followers import Followers
 from gateway.keys import Owner
-from gateway.mailbox import Mailbox
+from gateway.mailbox import Mailbox, Place
+from gateway.memory import Memory
 from gateway.reconcile import Reconciler
 from gateway.replies import Replies
 from gateway.schemas import Format
 from shared import streams
 from shared.config import Config
-from shared.errors import JobNotFound, KeyFull, QueueFull, StoreUnavailable
-from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, State, Task, TextTask
+from shared.errors import JobNotFound, KeyFull, KeyMemoryFull, QueueFull, StoreUnavailable
+from shared.protocol import Accepted, Options, State, Task, TextTask, final_state
 from shared.store import Outage, translated
 from shared.ticket import NOBODY, Standing, Tier
 from shared.tickets import Tickets
 
 log = logging.getLogger(__name__)
+
+LARGEST_FOLLOWED = 65_536
+"""Bytes of a request that are kept for who only follows its job, so that the job can be put back for him."""
+_IN_FLIGHT = 1.0
+"""Seconds after which a command that was not answered has arrived, or will not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Job:
 
     id: str
     accepted: Accepted
+    """For who only follows it: the head."""
     mailbox: Mailbox
     standing: Standing
     visit: Visit | None = None
@@ -48,31 +56,39 @@ class Dispatcher:
     """The gateway's side of the queue."""
 
     def __init__(
-        self, tickets: Tickets, replies: Replies, reconciler: Reconciler, directory: Directory, config: Config
+        self,
+        tickets: Tickets,
+        replies: Replies,
+        reconciler: Reconciler,
+        directory: Directory,
+        memory: Memory,
+        config: Config,
     ) -> None:
         self._tickets = tickets
         self._replies = replies
         self._reconciler = reconciler
         self._directory = directory
+        self._memory = memory
         self._config = config
         self._estimator = Estimator(tickets)
+        self.followers = Followers(config.max_followers)
 
     def submit(self, task: Task, wire: Format, options: Options, owner: Owner, request_id: str, visit: Visit) -> Job:
         """Accept a task: once this returns, it will be answered. End with `close`, unless nobody waits.
 
         A client that comes again gets the job of its attempt before.
 
-        Raises TierRefused, ModelNotFound, InvalidRequest, Crowded, IdempotencyKeyReused, StoreUnavailable.
+        Raises TierRefused, ModelNotFound, InvalidRequest, Crowded, MemoryFull, IdempotencyKeyReused, StoreUnavailable.
         """
         owner.check(tier_of(options))
         task = self._directory.admit(task)
         if self._replies.trouble:
-            raise StoreUnavailable(self._replies.trouble)
+            raise StoreUnavailable("This gateway may not use the queue at the moment; its log says why.")
         job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
         box.exact = _is_exact(task)
         accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options)
-        job = Job(job_id, accepted, box, owner.standing(tier_of(options)), visit)
+        job = Job(job_id, accepted, box, owner.standing(tier_of(options), self._memory.share), visit)
         try:
             with translated():
                 taken = self._push(job)
@@ -80,10 +96,10 @@ class Dispatcher:
             self._replies.close(box)
             if isinstance(exc, QueueFull):
                 raise Crowded(exc, self._estimator.next_place(task.model, self._config.max_queue)) from exc
-            if isinstance(exc, KeyFull):
+            if isinstance(exc, KeyFull | KeyMemoryFull):
                 raise Crowded(exc, self._estimator.next_end(task.model, owner.name)) from exc
             if isinstance(exc, StoreUnavailable):
-                gevent.spawn(self._withdraw, job_id)
+                self._withdraw(job_id)
             raise
         if taken != job_id:
             log.info("joined %s", taken)
@@ -94,7 +110,7 @@ class Dispatcher:
         if not attempt.waits:
             return replace(job, id=taken)
         with translate_loss():
-            return self.follow(taken, owner, visit, box.visitor)
+            return self._join(taken, task, owner, visit, box.visitor)
 
     def _push(self, job: Job, *, again: bool = False) -> str:
         """Put the job into the queue, `again` where it was there before and Redis has lost it."""
@@ -110,6 +126,7 @@ class Dispatcher:
             visitor=job.mailbox.visitor,
             again=again,
             standing=job.standing,
+            most_bytes=self._memory.most,
         )
 
     def _withdraw(self, job_id: str) -> None:
@@ -117,12 +134,12 @@ class Dispatcher:
 
         Unless that client came again meanwhile and was given the job: then it is accepted.
         """
-        for _ in range(60):
-            gevent.sleep(1)
-            with suppress(*Outage):
-                with suppress(JobNotFound):
-                    self._tickets.cancel(job_id, unless_joined=True)
-                return
+
+        def cancel() -> None:
+            with suppress(JobNotFound):
+                self._tickets.cancel(job_id, unless_joined=True)
+
+        self._reconciler.say(cancel, after=_IN_FLIGHT)
 
     def detach(self, job: Job) -> None:
         """Wait for the job no longer; it goes on."""
@@ -131,7 +148,7 @@ class Dispatcher:
     def withdraw(self, job: Job) -> None:
         """Take back a job that nobody waits for: its client is told "not accepted". One that it has joined goes on."""
         if job.id == job.mailbox.job_id:
-            gevent.spawn(self._withdraw, job.id)
+            self._withdraw(job.id)
 
     def close(self, job: Job) -> None:
         """Wait for the job no longer. If its end was not taken, the client has left: see `Visit.linger`."""
@@ -143,25 +160,39 @@ class Dispatcher:
         if box.farewell:
             self._reconciler.say(box.farewell)
 
-    def follow(self, job_id: str, owner: Owner, visit: Visit | None = None, visitor: str = "") -> Job:
-        """A second reader of the owner's job, who gets its events from the first on.
-
-        End with `detach`, or `close` for a visit.
+    def follow(self, job_id: str, owner: Owner) -> Job:
+        """A second reader of the owner's job, who gets its events from the first on. End with `detach`.
 
         Raises JobNotFound, StoreUnavailable.
         """
+        return self._read(job_id, owner, lambda _: streams.request(self._tickets.client, job_id, LARGEST_FOLLOWED))
+
+    def _join(self, job_id: str, task: Task, owner: Owner, visit: Visit, visitor: str) -> Job:
+        """A client's own job, of its attempt before, that has asked for the same `task`. End with `close`."""
+        return self._read(job_id, owner, lambda head: _complete(head, task), visit, visitor)
+
+    def _read(
+        self,
+        job_id: str,
+        owner: Owner,
+        request: Callable[[Accepted], Accepted | None],
+        visit: Visit | None = None,
+        visitor: str = "",
+    ) -> Job:
+        """`request` tells by a job's head what to put back, should Redis lose it."""
         box = self._replies.open(job_id, visitor=visitor, parts=visit is None or visit.attempt.parts)
         try:
             with translated():
                 if self._tickets.attach(self._replies.stream, [box.sighting]).get(0) is False:
                     raise JobNotFound(job_id)
-                accepted = streams.accepted(self._tickets.client, job_id)
+                head = streams.accepted(self._tickets.client, job_id)
+                whole = request(head)
         except BaseException:
             self._replies.close(box)
             raise
-        job = Job(job_id, accepted, box, owner.standing(tier_of(accepted.options)), visit)
-        box.exact = _is_exact(accepted.task)
-        box.accept(partial(self._push, job, again=True))
+        job = Job(job_id, head, box, owner.standing(tier_of(head.options)), visit)
+        box.exact = _is_exact(head.task)
+        box.accept(partial(self._push, replace(job, accepted=whole), again=True) if whole else None)
         self._replies.fill(box)
         return job
 
@@ -178,18 +209,30 @@ class Dispatcher:
 
         After `patience` seconds the state is what it is then. Raises JobNotFound, StoreUnavailable.
         """
-        end = time.monotonic() + patience
-        with translated():
-            state = self._tickets.cancel(job_id)
-            while not state.final and time.monotonic() < end:
-                time.sleep(0.01)
-                state = self._tickets.get(job_id).state
-        return state
+        box = self._replies.open_for_end(job_id)
+        try:
+            with translated():
+                ticket = self._tickets.get(job_id)
+                box.arrived_at = Place(ticket.events, ticket.by)
+                if self._tickets.attach(self._replies.stream, [box.sighting]):
+                    self._replies.fill(box)
+                state = self._tickets.cancel(job_id)
+            box.accept(None)
+            last = None if state.final else box.take(patience)
+        finally:
+            self._replies.close(box)
+        return (last and final_state(last)) or state
 
 
 def tier_of(options: Options) -> Tier:
     """That of a job. One that only another version knows is the default."""
     return next((tier for tier in Tier if tier == options.tier), Tier.DEFAULT)
+
+
+def _complete(head: Accepted, task: Task) -> Accepted:
+    """What was accepted, by its head and by the same request, which came again: only a seed may be drawn anew."""
+    sampling = structs.replace(task.sampling, seed=head.task.sampling.seed)
+    return structs.replace(head, task=structs.replace(task, sampling=sampling))
 
 
 def _is_exact(task: Task) -> bool:
@@ -204,26 +247,3 @@ def translate_loss() -> Iterator[None]:
         yield
     except JobNotFound as exc:
         raise StoreUnavailable("The queue has lost the request before it could be kept. Please try again.") from exc
-
-
-def events(mailbox: Mailbox) -> Iterator[Event]:
-    """A job's events as they come, to the last. Raises ClientGone."""
-    while True:
-        event = mailbox.take(None)
-        assert event is not None
-        yield event
-        if isinstance(event, Done | Failed):
-            return
-
-
-def first_decisive(mailbox: Mailbox, patience: float) -> Event | None:
-    """The job's first event that decides the status line; None when it did not come within `patience` seconds.
-
-    Progress decides nothing: after it the prompt may still turn out to be too long. Raises ClientGone.
-    """
-    end = time.monotonic() + patience
-    while (left := end - time.monotonic()) > 0:
-        event = mailbox.take(left)
-        if isinstance(event, Delta | Done | Failed):
-            return event
-    return None

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import outcome
-from shared.errors import InferqError, KeyFull, QueueFull
+from shared.errors import InferqError, KeyFull, KeyMemoryFull, QueueFull
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ Render = Callable[[InferqError, int], dict[str, Any]]
 class Crowded(InferqError):
     """A bound is reached, and the seconds after which a client may find a place, where somebody can tell."""
 
-    def __init__(self, reason: QueueFull | KeyFull, retry_after: float | None) -> None:
+    def __init__(self, reason: QueueFull | KeyFull | KeyMemoryFull, retry_after: float | None) -> None:
         super().__init__(reason.message, code=reason.code)
         self.retry_after = retry_after
 
@@ -55,7 +55,19 @@ def _words() -> Render:
     return g.format.render_failure if "format" in g else render_failure
 
 
+def _forget_frames(error: BaseException | None) -> None:
+    """Of an error that was dealt with, and of those that led to it.
+
+    Flask and marshmallow keep the error where its frames find it, so that they, and with them all that the request was,
+    would stay in memory until somebody looks for such circles.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 def _answer_ours(error: InferqError) -> Answer:
+    _forget_frames(error)
     g.outcome = error.code
     return answer(error, _words())
 
@@ -72,6 +84,7 @@ def _answer_http(error: HTTPException) -> Answer:
             message = f"The request body is larger than {request.max_content_length} bytes"
         case _:
             message = error.description or error.name
+    _forget_frames(error)
     status = error.code or 500
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
     if status < 500:
@@ -82,4 +95,5 @@ def _answer_http(error: HTTPException) -> Answer:
 
 def _answer_unexpected(error: Exception) -> Answer:
     log.error("%s %s failed", request.method, request.path, exc_info=error)
+    _forget_frames(error)
     return _answer_ours(InferqError("The gateway failed on this request; its log says why."))

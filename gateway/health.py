@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Flask, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from gateway.auth import is_stranger
 from gateway.state import this_gateway
 from shared import registry
 from shared.store import Outage
@@ -20,19 +21,23 @@ def healthz() -> ResponseReturnValue:
 
 @health.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """Redis answers, a worker has its model, and no loop keeps failing. Tells what is ready, and why others are not."""
+    """Redis answers, a worker has its model, and no loop keeps failing.
+
+    Why not is told in one of four words, for anybody may ask; the log and `inferq status` say more. Strangers are not
+    told the models.
+    """
     try:
         workers = registry.workers(this_gateway().client)
-    except Outage as exc:
-        return jsonify(status="unready", reason=f"redis: {exc}"), 503
-    if trouble := this_gateway().loops.trouble:
-        return jsonify(status="unready", reason=trouble), 503
-    models = sorted({worker.model for worker in workers if worker.card})
-    unready = [{"model": w.model, "worker": w.name, "reason": w.reason} for w in workers if not w.card]
-    if not models:
-        reason = "; ".join(f"{w.model}: {w.reason}" for w in workers) or "no live worker"
-        return jsonify(status="unready", reason=reason, unready=unready), 503
-    return jsonify(status="ready", models=models, unready=unready)
+    except Outage:
+        return jsonify(status="unready", reason="redis_unavailable"), 503
+    ready = sorted({worker.model for worker in workers if worker.card})
+    unready = sorted({worker.model for worker in workers if not worker.card})
+    told = {} if is_stranger() else {"models": ready, "unready": unready}
+    if this_gateway().loops.trouble:
+        return jsonify(status="unready", reason="loop_failing", **told), 503
+    if not ready:
+        return jsonify(status="unready", reason="no_model_loaded" if unready else "no_worker", **told), 503
+    return jsonify(status="ready", **told)
 
 
 @health.get("/metrics")

@@ -1,12 +1,16 @@
 """A mailbox: where the events of one job arrive in this process, in order, each once.
 
 They may come from several executions, and a Redis that has lost its last second has later events take the numbers of
-lost ones. So a piece of text is placed by where it belongs in its choice, and where it overlaps with what is there,
-both must agree.
+lost ones. So a piece of text is placed by where it belongs in its choice, and what comes again must agree with what has
+come before, of which only a digest is kept.
+
+A client that reads slowly costs no more than `LARGEST_MAILBOX`: what comes while the mailbox is full is passed over,
+and read from the job's record once there is room.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -14,9 +18,17 @@ from typing import NamedTuple
 from gevent.queue import Empty, SimpleQueue
 from msgspec.structs import replace
 
+from gateway.agreement import ArrivedText
 from shared.errors import InferqError, JobCancelled
 from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver
 from shared.ticket import Sighting
+
+LARGEST_MAILBOX = 262_144
+"""Bytes of memory, about, that events may take until they are taken out. What comes at one time may go beyond it."""
+_EVENT = 200
+"""Bytes that an event takes beside its text and tokens."""
+_TOKEN = 36
+"""Bytes that a token's id takes."""
 
 
 class ClientGone(Exception):
@@ -38,25 +50,6 @@ class Place(NamedTuple):
 NOWHERE = Place(0, "")
 
 
-class _Text:
-    """What has arrived of one choice."""
-
-    def __init__(self) -> None:
-        self.length = 0
-        self.ended = False
-        self._pieces: list[str] = []
-
-    def add(self, text: str) -> None:
-        self._pieces.append(text)
-        self.length += len(text)
-
-    def agrees(self, offset: int, text: str) -> bool:
-        """Whether this is what stands there, as far as it reaches."""
-        self._pieces = ["".join(self._pieces)]
-        there = self._pieces[0][offset : offset + len(text)]
-        return text.startswith(there)
-
-
 class Mailbox:
     """The events of one job, for one client."""
 
@@ -72,6 +65,10 @@ class Mailbox:
         """The last event that has arrived."""
         self.place = NOWHERE
         """The last event that was taken."""
+        self.behind = False
+        """What came while it was full was passed over."""
+        self.refill: Callable[[Mailbox], None] = lambda box: None
+        """What to do when there is room again for what was passed over."""
         self.last: Done | Failed | None = None
         """The last event, once it has been taken."""
         self.opened = time.monotonic()
@@ -87,21 +84,29 @@ class Mailbox:
         """When something arrived, or was seen to agree with the ticket (monotonic)."""
         self.seen = 0.0
         """When Redis was last known to have the job (monotonic); 0 until it is accepted."""
+        self.over = False
+        """The job had ended when it was last compared: its record does not grow, and is forgotten some day."""
         self.restore: Callable[[], object] | None = None
-        """What to do when Redis has lost the job, which was accepted."""
+        """What to do when Redis has lost the job, which was accepted; None where its request is not known here."""
         self.doubted: Failed | None = None
         """An end that may not be one: the job was cancelled although its client waits. Either somebody else asked for
         that, or Redis had forgotten who waits."""
         self.farewell: Callable[[], None] | None = None
         """What to say to Redis now that the client has left."""
-        self._texts: dict[int, _Text] = {}
+        self._texts: dict[int, ArrivedText] = {}
         self._queue: SimpleQueue = SimpleQueue()
+        self._held = 0
+        """Bytes that the events in the queue take, about."""
 
     @property
     def sighting(self) -> Sighting:
         return Sighting(self.job_id, *self.arrived_at, self.visitor, self.parts)
 
-    def accept(self, restore: Callable[[], object]) -> None:
+    @property
+    def full(self) -> bool:
+        return self._held >= LARGEST_MAILBOX
+
+    def accept(self, restore: Callable[[], object] | None) -> None:
         """The job is in Redis now."""
         self.restore = restore
         self.seen = self.heard = time.monotonic()
@@ -126,12 +131,13 @@ class Mailbox:
             new = self._new(event)
             self.arrived_at, self.heard = place, time.monotonic()
             if new is not None:
-                self._queue.put((place, new))
+                self._push(place, new)
 
     def realign(self) -> None:
         """The record is read from its beginning again: what has arrived is passed over as far as it agrees."""
         if self.exact and self._texts:
             raise Conflict
+        self._rewind()
         self.arrived_at = NOWHERE
 
     def start_over(self) -> None:
@@ -139,28 +145,32 @@ class Mailbox:
         self.restarts += 1
         self._texts.clear()
         self.arrived_at = NOWHERE
-        self._queue.put((NOWHERE, StartOver()))
+        self._push(NOWHERE, StartOver())
 
     def fail(self, error: InferqError) -> None:
         """Tell the client that nothing more will come."""
         if not self.ended:
             self.ended = True
-            self._queue.put((self.arrived_at, Failed(error.code, error.message, error.param)))
+            self._push(self.arrived_at, Failed(error.code, error.message, error.param))
 
     def leave(self) -> None:
         """The client is gone: whoever takes the next event learns it."""
-        self._queue.put((NOWHERE, ClientGone()))
+        self._queue.put((NOWHERE, ClientGone(), 0))
 
     def take(self, timeout: float | None) -> Event | None:
         """The next event; None when none came within `timeout` seconds. Raises ClientGone."""
         try:
-            place, event = self._queue.get(timeout=timeout)
+            place, event, size = self._queue.get(timeout=timeout)
         except Empty:
             return None
         if isinstance(event, ClientGone):
-            raise event
+            raise ClientGone  # not this one, which would hold this frame, and the frame would hold it
         taken: Event = event
         self.place = place
+        self._held -= size
+        if self.behind and self._held <= LARGEST_MAILBOX // 2:
+            self.behind = False
+            self.refill(self)
         if isinstance(taken, Done | Failed):
             self.last = taken
         return taken
@@ -168,12 +178,22 @@ class Mailbox:
     def empty(self) -> bool:
         return bool(self._queue.empty())
 
+    def _push(self, place: Place, event: Event) -> None:
+        size = _size(event)
+        self._held += size
+        self._queue.put((place, event, size))
+
+    def _rewind(self) -> None:
+        for text in self._texts.values():
+            text.rewind()
+
     def _new(self, event: Event | None) -> Event | None:
         """What of an event the client does not have yet. Raises Conflict."""
         match event:
             case Delta():
                 return self._placed(event)
             case StartOver() if self.parts:
+                self._rewind()
                 return None  # what comes will show whether it is the same
             case StartOver():
                 self._texts.clear()
@@ -188,9 +208,9 @@ class Mailbox:
 
     def _placed(self, delta: Delta) -> Delta | None:
         """What of a piece has not arrived yet."""
-        text = self._texts.setdefault(delta.index, _Text())
+        text = self._texts.setdefault(delta.index, ArrivedText())
         known = min(text.length - delta.offset, len(delta.text))
-        if known < 0 or (known and not text.agrees(delta.offset, delta.text)):
+        if known < 0 or (known and not text.agrees(delta.offset, delta.text[:known])):
             raise Conflict
         rest = delta.text[known:]
         if delta.finish_reason and delta.offset + len(delta.text) < text.length:
@@ -204,3 +224,21 @@ class Mailbox:
         now = time.monotonic()
         self.arrived = (self.arrived[0] if self.arrived else now, now)
         return replace(delta, text=rest, tokens=(), offset=text.length - len(rest)) if known else delta
+
+
+class EndBox(Mailbox):
+    """A mailbox of somebody who waits for nothing but the end."""
+
+    def _new(self, event: Event | None) -> Event | None:
+        if not isinstance(event, Done | Failed):
+            return None
+        self.ended = True
+        return event
+
+
+def _size(event: Event) -> int:
+    """Bytes of memory, about."""
+    if not isinstance(event, Delta):
+        return _EVENT
+    size = _EVENT + sys.getsizeof(event.text) + _TOKEN * len(event.tokens)
+    return size + _TOKEN * len(event.prompt_tokens) if event.prompt_tokens else size

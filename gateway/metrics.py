@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import Counter as Counts
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
+from weakref import WeakSet
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from gevent import Greenlet
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -25,6 +27,7 @@ from shared.store import Outage
 
 _TO_FIRST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
+_OPEN_METRICS = "application/openmetrics-text"
 _MODEL, _TIER = ("model",), ("model", "tier")
 
 
@@ -56,7 +59,19 @@ class Metrics:
         self._loop_errors = Counter(
             "inferq_loop_errors", "How often a loop of the gateway has failed, and gone on", ("loop",), registry=own
         )
+        self._greenlets = Gauge(
+            "inferq_gateway_greenlets",
+            "Greenlets that are there: of connections, loops and what they have begun",
+            registry=own,
+            multiprocess_mode="sum",
+        )
+        self._there: WeakSet[Greenlet] = WeakSet()
+        Greenlet.add_spawn_callback(self._there.add)
         self._jobs = _Jobs(client)
+
+    def look(self) -> None:
+        """Note what there is in this process now."""
+        self._greenlets.set(len(self._there))
 
     def count(self, endpoint: str, model: str, outcome: str) -> None:
         """A request has ended. All three come from sets that requests cannot add to."""
@@ -77,11 +92,12 @@ class Metrics:
             self._per_token.labels(model).observe((last - first) / further)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """All metrics in the format that the header Accept asks for, and its content type."""
+        """All metrics and their content type: of OpenMetrics where the header Accept names it, else Prometheus' own."""
         everything = CollectorRegistry()
         MultiProcessCollector(everything)  # type: ignore[no-untyped-call]  # it has no annotations
         everything.register(self._jobs)
-        encode, content_type = choose_encoder(accept)
+        # The library fails on odd versions there, and repeats them in its answer.
+        encode, content_type = choose_encoder(_OPEN_METRICS if _OPEN_METRICS in accept else "")
         return encode(everything), content_type
 
 

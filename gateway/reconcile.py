@@ -11,6 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from gateway.mailbox import Mailbox
 from gateway.replies import Replies
@@ -26,8 +27,10 @@ SILENCE = 5.0
 _SLICE = 500
 """Mailboxes that are compared in one step of Redis."""
 _PAUSE = 0.25
-_MOST_FAREWELLS = 10_000
-"""The oldest are forgotten beyond that; their jobs end all the same, only later."""
+MOST_FAREWELLS = 10_000
+"""Those that wait for Redis. The oldest are forgotten beyond that; their jobs end all the same, only later."""
+
+Farewell = Callable[[], object]
 
 
 class Reconciler:
@@ -39,22 +42,38 @@ class Reconciler:
         self._replies = replies
         self._loops = loops
         self._retention = retention
-        self._farewells: deque[Callable[[], None]] = deque(maxlen=_MOST_FAREWELLS)
+        self._farewells: deque[tuple[float, Farewell]] = deque(maxlen=MOST_FAREWELLS)
+        """Each with the time from which on it may be said (monotonic)."""
 
     def start(self) -> None:
         self._loops.start("reconciler", self._step, pause=_PAUSE)
 
-    def say(self, farewell: Callable[[], None]) -> None:
-        """Tell Redis that a client has left, now or once it answers again."""
+    def say(self, farewell: Farewell, *, after: float = 0.0) -> None:
+        """Tell Redis that a client has left, now or once it answers again; not before so many seconds are over."""
+        if after or not self._said(farewell):
+            self._farewells.append((time.monotonic() + after, farewell))
+
+    def _said(self, farewell: Farewell) -> bool:
         try:
             farewell()
         except Outage as exc:
             log.warning("a client's leaving will be told later: %s", exc)
-            self._farewells.append(farewell)
+            return False
+        return True
+
+    def _say_again(self) -> None:
+        """Those that are due, until Redis is found to be away."""
+        now = time.monotonic()
+        for _ in range(len(self._farewells)):
+            due, farewell = self._farewells.popleft()
+            said = due <= now and self._said(farewell)
+            if not said:
+                self._farewells.append((due, farewell))
+            if due <= now and not said:
+                return
 
     def _step(self) -> None:
-        for _ in range(len(self._farewells)):
-            self.say(self._farewells.popleft())
+        self._say_again()
         quiet = time.monotonic() - SILENCE
         waiting = [box for box in self._replies.open_boxes() if box.seen and not box.ended]
         for box in [box for box in waiting if box.doubted]:
@@ -75,17 +94,21 @@ class Reconciler:
             if differing.get(index, True):
                 box.seen = now
                 if index in differing:
-                    self._replies.fill(box)
+                    self._fill(box)
             elif not box.ended:
                 self._restore(box, now)
             box.heard = now
 
+    def _fill(self, box: Mailbox) -> None:
+        with suppress(JobNotFound):
+            box.over = self._tickets.get(box.job_id).state.final
+        self._replies.fill(box)
+
     def _ask(self, box: Mailbox) -> None:
         """Tell that the job was cancelled; where Redis had only forgotten who waits for it, put it back instead."""
-        assert box.restore is not None, "it was accepted"
         assert box.doubted is not None
         try:
-            if self._tickets.get(box.job_id).deserted:
+            if self._tickets.get(box.job_id).deserted and box.restore:
                 box.restore()
                 log.warning("redis had forgotten who waits for %s", box.job_id)
             else:
@@ -99,11 +122,13 @@ class Reconciler:
 
     def _restore(self, box: Mailbox, now: float) -> None:
         """Redis does not know the job."""
-        if now - box.seen >= self._retention:  # it may have ended since
+        if box.over or now - box.seen >= self._retention:  # it has ended, or may have ended since
             box.fail(WorkerLost("The job is not known any more: it was lost, or has ended too long ago."))
             return
         log.warning("redis has lost %s", box.job_id)
-        assert box.restore is not None, "it was accepted"
+        if box.restore is None:
+            box.fail(WorkerLost("Redis has lost the job, and nobody who knows its request waits here."))
+            return
         try:
             box.restore()
         except Outage as exc:  # the others shall not wait for it

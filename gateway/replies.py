@@ -19,10 +19,11 @@ from typing import Any
 from uuid import uuid4
 
 import gevent
+from gevent.lock import Semaphore
 from msgspec.msgpack import Decoder
 from redis import Redis
 
-from gateway.mailbox import Conflict, Mailbox
+from gateway.mailbox import Conflict, EndBox, Mailbox
 from shared import registry, streams
 from shared.codec import decode
 from shared.config import ConfigError
@@ -37,7 +38,11 @@ from shared.version import VERSION
 log = logging.getLogger(__name__)
 
 _BATCH = 200
-"""Entries that are taken in before others have their turn."""
+"""Entries that are read at once."""
+_SLICE = 65_536
+"""Bytes of them that are taken in before others have their turn."""
+_READERS = 8
+"""Records that are read at one time: the others have their turn after a slice, and so has who needs Redis."""
 _News = tuple[str, int, int, str, bytes | str]
 """Of a job: its id, the numbers of the first and the last event, the execution, and the encoded events."""
 _UNPACKER = Decoder(list[tuple[str, int, int, str, str]])
@@ -59,6 +64,7 @@ class Replies:
         self._boxes: dict[str, list[Mailbox]] = {}
         self._filling: dict[Mailbox, bool] = {}
         """Those that are being filled, and whether something came meanwhile."""
+        self._turns = Semaphore(_READERS)
         self._cursor = "0-0"
         self._renewed = 0.0
         self._sound = True
@@ -74,12 +80,19 @@ class Replies:
 
     def open(self, job_id: str, *, visitor: str = "", parts: bool = False) -> Mailbox:
         """A mailbox for a job. Open it before the job is submitted, or its first events may come too early."""
-        box = Mailbox(job_id, visitor=visitor, parts=parts)
-        self._boxes.setdefault(job_id, []).append(box)
+        return self._add(Mailbox(job_id, visitor=visitor, parts=parts))
+
+    def open_for_end(self, job_id: str) -> Mailbox:
+        return self._add(EndBox(job_id))
+
+    def _add(self, box: Mailbox) -> Mailbox:
+        box.refill = self.fill
+        self._boxes.setdefault(box.job_id, []).append(box)
         return box
 
     def close(self, box: Mailbox) -> None:
         box.closed = True
+        box.restore = None  # it holds the request, and the mailbox: neither shall wait for the garbage collector
         boxes = self._boxes[box.job_id]
         boxes.remove(box)
         if not boxes:
@@ -90,8 +103,13 @@ class Replies:
         return (box for boxes in self._boxes.values() for box in boxes)
 
     def fill(self, box: Mailbox) -> None:
-        """Have what a mailbox lacks read from the job's own stream. Does not wait for it: the record may be long."""
-        if box in self._filling:
+        """Have what a mailbox lacks read from the job's own stream, as far as it has room.
+
+        Does not wait for it: the record may be long.
+        """
+        if box.full:
+            box.behind = True
+        elif box in self._filling:
             self._filling[box] = True
         else:
             self._filling[box] = False
@@ -102,7 +120,8 @@ class Replies:
             more = True
             while more and not (box.ended or box.closed):
                 self._filling[box] = False
-                more = self._read_record(box) or self._filling[box]
+                with self._turns:
+                    more = self._read_record(box) or self._filling[box]
         except Outage:
             box.heard = 0.0  # it will be compared with its ticket
         except Exception:  # nobody waits for this greenlet: its client would never hear of it
@@ -112,14 +131,22 @@ class Replies:
             del self._filling[box]
 
     def _read_record(self, box: Mailbox) -> bool:
-        """Take in the record after what has arrived, or from its beginning. True: it has to be read once more."""
-        number, by = box.arrived_at
+        """Take in the record after what has arrived, or from its beginning, until the mailbox is full.
+
+        True: it has to be read once more.
+        """
+        over, (number, by) = box.over, box.arrived_at
         try:
             if number and streams.writer(self._client, box.job_id, number) != by:
                 number = 0
                 box.realign()
-            for entry in streams.entries(self._client, box.job_id, number, pause=lambda: time.sleep(0)):
+            for entry in streams.entries(self._client, box.job_id, number, pause=self._pause):
                 box.put(entry.first, entry.by, entry.events)
+                if box.full:
+                    box.behind = True
+                    return False
+                if box.closed:
+                    return False
         except Conflict:
             if box.parts or box.restarts == _MOST_RESTARTS:
                 lost = "The worker died after it had sent a part of the answer, which came out another way now."
@@ -127,7 +154,15 @@ class Replies:
                 return False
             box.start_over()
             return True
+        if over and not box.doubted:
+            box.fail(WorkerLost("The end of the answer is not there any more: the job ended too long ago."))
         return False
+
+    def _pause(self) -> None:
+        """Between two slices of a record."""
+        self._turns.release()
+        time.sleep(0)
+        self._turns.acquire()
 
     def _step(self) -> None:
         sound, self._sound = self._sound, False
@@ -169,14 +204,17 @@ class Replies:
         replies: Any = self._line.execute_command(
             "XREAD", "COUNT", _BATCH, "BLOCK", 1000, "STREAMS", self.stream, self._cursor
         )
+        size = 0
         for _, entries in replies or ():
             for entry_id, fields in entries:
                 self._cursor = entry_id
+                size += sum(map(len, fields.values()))
+                if size >= _SLICE:
+                    size = 0
+                    time.sleep(0)
                 for job_id, first, last, by, blob in self._news(fields):
                     for box in tuple(self._boxes.get(job_id, ())):
                         self._deliver(box, first, last, by, blob)
-            if len(entries) == _BATCH:
-                time.sleep(0)
 
     def _news(self, fields: dict[bytes, bytes]) -> Sequence[_News]:
         """What an entry tells of jobs; nothing where only another version understands it."""
@@ -194,7 +232,7 @@ class Replies:
     def _deliver(self, box: Mailbox, first: int, last: int, by: str, blob: bytes | str) -> None:
         if box.has(last, by):
             return
-        if box in self._filling or not box.follows(first, by):
+        if box.full or box in self._filling or not box.follows(first, by):
             self.fill(box)
             return
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
 import resource
 import shutil
 from contextlib import suppress
@@ -16,7 +18,8 @@ from setproctitle import setproctitle
 
 from gateway import samples
 from gateway.connections import Connections
-from gateway.keys import Keys, warn_if_open
+from gateway.keys import Keys, check_strength, warn_if_open
+from gateway.peers import Proxies
 from shared import cores, logs
 from shared.config import Config, ConfigError
 from shared.lifeline import die_with_parent
@@ -50,6 +53,10 @@ class Server(BaseApplication):
             "loglevel": "warning",
             "logger_class": _Log,
             "on_exit": lambda arbiter: shutil.rmtree(self.counts, ignore_errors=True),
+            # Nothing of who asks, and how, is taken from headers here: see peers.py.
+            "forwarded_allow_ips": "",
+            "forwarder_headers": "",
+            "secure_scheme_headers": {},
             "limit_request_line": 8190,  # its most: /api/chat has a prompt there
             "control_socket_disable": True,  # it would lie in the home folder
             "pre_fork": self._before_fork,
@@ -97,6 +104,8 @@ def _file_limit() -> int:
 
 def _begin(worker: Any) -> None:
     setproctitle(TITLE)
+    gc.collect()
+    gc.freeze()  # what was imported stays: who looks for garbage need not look there, and so looks more often
     die_with_parent()
 
 
@@ -111,7 +120,10 @@ def _leave(worker: Any) -> None:
 def main(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; gunicorn ends the process itself."""
     logs.setup(config.log_level, config.log_format)
+    os.environ.pop("SCRIPT_NAME", None)  # gunicorn would take it for a part of every path
+    Proxies.parse(config.trusted_proxies)
     keys = Keys(config.api_keys, config.most_key_jobs)
+    check_strength(keys, config.host)
     warn_if_open(keys, config.host)
     server = Server(config, keys, samples.prepare())
     log.info("listening on http://%s", server.cfg.settings["bind"].get()[0])

@@ -131,7 +131,7 @@ def _plain(status: Status) -> dict[str, Any]:
                 "since": w.since,
                 "version": w.version or None,
                 "ready": w.card is not None,
-                "reason": w.reason or None,
+                "reason": w.trouble or None,
                 "engine": w.card.engine if w.card else None,
                 "context": w.card.context if w.card else None,
                 "slots": w.card.slots if w.card else 0,
@@ -177,7 +177,7 @@ def _workers(status: Status) -> str:
     rows = [("WORKER", "MODEL", "HOST", "PID", "VERSION", "UP", "BUSY", "STATE")]
     for w in status.workers:
         slots = f"{status.busy.get(w.name, 0)} of {w.card.slots}" if w.card else "-"
-        state = "ready" if w.card else f"not ready: {w.reason}"
+        state = "ready" if w.card else f"not ready: {w.trouble}"
         up = _span(time.time() - w.since)
         rows.append((w.name, w.model, w.host, str(w.pid), w.version or "-", up, slots, state))
     return align(rows)

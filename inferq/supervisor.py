@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gateway.keys import Keys
+from gateway.keys import Keys, check_strength
+from gateway.peers import Proxies
 from inferq import data_dir, port, pull
 from inferq.child import Child
 from inferq.embedded import EmbeddedValkey
@@ -70,7 +71,9 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
 
     Raises InferqError for whatever keeps it from starting.
     """
-    Keys(config.api_keys)  # complains now, rather than in a gateway that is started again and again
+    # It complains now, rather than in a gateway that is started again and again.
+    check_strength(Keys(config.api_keys), config.host)
+    Proxies.parse(config.trusted_proxies)
     models = choice.models(config.models)
     _check_names(models)
     with data_dir.hold(folder) as killed:
@@ -164,7 +167,7 @@ class Supervisor:
             return False
 
     def _tell_unready(self, workers: Sequence[Worker]) -> None:
-        unready = {worker.model: worker.reason for worker in workers if not worker.card}
+        unready = {worker.model: worker.trouble for worker in workers if not worker.card}
         for model, reason in unready.items():
             if self._told.get(model) != reason:
                 log.warning("not ready yet: %s: %s", model, reason)

@@ -38,13 +38,15 @@ _SINGLE = (
     Key.WRITTEN,
     Key.LAPSE,
     Key.LEASE,
+    Key.BYTES,
+    Key.RETAINED,
     *(f"{Key.LIVE}{kind}" for kind in Kind),
     Key.RQ_QUEUES,
     Key.RQ_WORKERS,
 )
 _OF_JOBS = (Key.JOB, Key.TASK, Key.EVENTS, Key.RQ_JOB)
 _KINDS = (
-    *("rq:", *_SINGLE, *_OF_JOBS, "iq:reply:", Key.ORPHANS, Key.IDEMPOTENCY, Key.OWNED, Key.EXEC),
+    *("rq:", *_SINGLE, *_OF_JOBS, "iq:reply:", Key.ORPHANS, Key.JOINED, Key.IDEMPOTENCY, Key.OWNED, Key.EXEC),
     *(f"{Key.CARD}{kind}:" for kind in Kind),
     *(key.format("") for key in _OF_MODELS),
 )
@@ -104,6 +106,7 @@ def _look(client: Redis) -> Audit:
     lists = sorted(key for key in keys if key.startswith(Key.OWNED)) if settled else []
     findings = [*_judged(client, jobs), *_without_end(client, strangers), *_of_nobody(client, lists)]
     findings += [finding for model in models for finding in _misplaced(client, model)]
+    findings += _miscounted(client, models) if settled else []
     return Audit(len(keys), sum(key.startswith(Key.JOB) for key in keys), findings)
 
 
@@ -173,6 +176,14 @@ def _of_nobody(client: Redis, lists: list[str]) -> Iterator[Finding]:
                 for job_id, state in zip(chunk, pipe.execute(), strict=True):
                     if state not in (b"queued", b"in_progress"):
                         yield Finding(job_id, f"neither waits nor runs, and is listed in {key}")
+
+
+def _miscounted(client: Redis, models: set[str]) -> Iterator[Finding]:
+    """Bytes that are counted for jobs that do not hold them, or the other way round."""
+    found = script(client, "balance")(keys=[], args=sorted(models))
+    for owner, excess in zip(found[::2], found[1::2], strict=True):
+        name = owner.decode(errors="replace")
+        yield Finding(Key.BYTES, f"{excess:+d} bytes are counted for {'all' if name == '*' else name}")
 
 
 def _misplaced(client: Redis, model: str) -> Iterator[Finding]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 from shared.errors import JobCancelled
@@ -23,6 +24,9 @@ class Cancellable(Protocol):
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Have `callback` called once, in the thread that cancels, as soon as it is cancelled; at once if it is."""
+
+    def forget(self, callback: Callable[[], None]) -> None:
+        """What was given to `on_cancel` need not be called any more; it may have been."""
 
 
 class Cancellation:
@@ -44,6 +48,11 @@ class Cancellation:
                 return
         callback()
 
+    def forget(self, callback: Callable[[], None]) -> None:
+        with self._guard:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
     def cancel(self) -> None:
         """May be repeated, and from any thread."""
         with self._guard:
@@ -58,6 +67,9 @@ class _Never:
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """It would never be called."""
+
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Nothing is remembered."""
 
 
 NEVER: Cancellable = _Never()
@@ -77,7 +89,22 @@ def wait_for(changed: threading.Condition, ready: Callable[[], bool], work: Canc
         changed.wait(_PERIOD)
 
 
+@contextlib.contextmanager
+def aborting(connection: socket.socket, work: Cancellable) -> Iterator[None]:
+    """Within `with`, the thread that reads from the connection is woken when `work` is cancelled.
+
+    Raises JobCancelled where it is already. A job that asks many questions keeps none of their connections.
+    """
+    callback = partial(abort, connection)
+    work.on_cancel(callback)
+    try:
+        check(work)
+        yield
+    finally:
+        work.forget(callback)
+
+
 def abort(connection: socket.socket) -> None:
-    """Wake the thread that reads from a connection; a callback for `on_cancel`."""
+    """Wake who reads from a connection, or writes to it; a callback for `on_cancel`."""
     with contextlib.suppress(OSError):  # it was closed just now
         connection.shutdown(socket.SHUT_RDWR)

@@ -13,6 +13,12 @@ from shared.errors import InferqError
 
 PREFIX = "INFERQ_"
 
+LARGEST_BODY = 67_108_864
+"""Bytes of a request's body that follows the models; a number in `INFERQ_MAX_BODY` may be higher."""
+_SMALLEST_BODY = 1_048_576
+_TOKEN_BYTES = 64
+"""Bytes of JSON that a token of the prompt may take: 16 of its text, and what escapes make of them."""
+
 
 class ConfigError(InferqError):
     code = "config_error"
@@ -61,13 +67,54 @@ class Config:
             "`*`, or origins such as https://chat.example,http://localhost:3000",
         ),
     )
-    client_timeout: float = _option(
-        30.0, "seconds that a request's head or body may take to arrive, and one more for each 16 KiB of it", low=0.1
+    allowed_hosts: str = _option(
+        "",
+        "names, with commas, by which clients may call a gateway without keys, besides localhost and IP addresses",
+        form=(r"\*|[A-Za-z0-9_.-]+(, *[A-Za-z0-9_.-]+)*", "names of hosts without ports, or `*` for all"),
     )
-    max_body: int = _option(4_194_304, "largest request body, in bytes", low=1024)
+    trusted_proxies: str = _option(
+        "", "addresses and networks of proxies, with commas, whose `X-Forwarded-For` tells where a request comes from"
+    )
+    client_timeout: float = _option(
+        30.0,
+        "seconds that a client may take to send a head or a body, or to read an answer, and one more for each 16 KiB",
+        low=0.1,
+    )
+    max_peer_connections: int = _option(
+        5000,
+        "connections of one address to one process, or half of all; this machine's and trusted proxies' do not count",
+        low=1,
+    )
+    max_key_connections: int = _option(
+        5000, "connections of one API key to one process, or half of all, before further ones get 429", low=1
+    )
+    max_body: int = _option(
+        0, "largest request body, in bytes; 0 follows the largest context that is served, 64 bytes a token", low=0
+    )
+    max_tokens: int = _option(32_768, "tokens that a request may ask for, of each choice", low=1)
+    default_max_tokens: int = _option(
+        4096, "tokens of each choice of a chat that asks for no number; never more than `INFERQ_MAX_TOKENS`", low=1
+    )
+    max_choices: int = _option(
+        2048, "choices that a request may have computed: its prompts, times its `n` or `best_of`", low=1
+    )
+    max_messages: int = _option(2048, "messages of a chat", low=1)
+    max_stops: int = _option(16, "stop strings of a request", low=1)
+    max_logit_biases: int = _option(1024, "tokens in the `logit_bias` of a request", low=1)
     max_queue: int = _option(1000, "jobs that may wait for one model before further ones get 429", low=1)
     max_key_jobs: int = _option(
         0, "jobs of one API key that may wait and run before its further ones get 429; 0 takes half of the queue", low=0
+    )
+    max_memory: int = _option(
+        0, "bytes of memory that Redis may use; 0 takes its own `maxmemory`, or half of its machine's memory", low=0
+    )
+    max_key_bytes: int = _option(
+        0,
+        "bytes that jobs of one API key may hold in Redis while they wait and run; 0 takes a quarter of its memory",
+        low=0,
+    )
+    max_followers: int = _option(
+        256, "connections on which one API key may follow jobs in one process before further ones get 429", low=1
     )
     request_timeout: float = _option(600.0, "seconds that a job may wait in the queue before it fails", low=0.1)
     headers_after: float = _option(2.0, "seconds after which a stream's headers are sent, answer or not", low=0)
@@ -80,6 +127,9 @@ class Config:
     batch_size: int = _option(
         128, "prompt tokens of one step: what other answers and a cancellation wait for at most", low=8, high=8192
     )
+    max_seconds: float = _option(
+        1800.0, "seconds that one choice may take of a slot before it ends as with `max_tokens`", low=0.1
+    )
     lease: float = _option(4.0, "seconds that a worker may be silent before another takes its jobs", low=1, high=60)
     grace: float = _option(10.0, "seconds that a stopping worker may spend on finishing its jobs", low=0)
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)
@@ -90,6 +140,17 @@ class Config:
     def most_key_jobs(self) -> int:
         """Jobs that one API key may have waiting and running, unless its entry says otherwise."""
         return self.max_key_jobs or max(1, self.max_queue // 2)
+
+    def largest_body(self, context: int | None = None) -> int:
+        """Bytes that a body may have where the largest context served has so many tokens; by default, at most."""
+        if self.max_body:
+            return self.max_body
+        return LARGEST_BODY if context is None else min(max(context * _TOKEN_BYTES, _SMALLEST_BODY), LARGEST_BODY)
+
+    @property
+    def usual_max_tokens(self) -> int:
+        """Tokens of a chat that asks for no number."""
+        return min(self.default_max_tokens, self.max_tokens)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Config:

@@ -7,11 +7,17 @@ InferqError
 ├── ModelNotFound             no worker has served this model lately
 ├── JobNotFound               no such job, or it belongs to another API key
 ├── InvalidApiKey             the request carries no API key, or none of the gateway's
+├── TooManyWrongKeys          too many wrong API keys came from the request's peer
 ├── RequestTooSlow            the client takes too long to send its request
+├── TooManyConnections        one address, or one API key, holds as many connections as it may
+├── GatewayBusy               this process holds as many bytes of requests as it may
 ├── IdempotencyKeyReused      an Idempotency-Key came with another request than before
 ├── TierRefused               the request's API key may not ask for this tier
 ├── QueueFull                 the model's queue has reached its bound
 ├── KeyFull                   the jobs of the request's API key have reached theirs
+├── KeyMemoryFull             they hold as much of the queue's memory as they may
+├── MemoryFull                the queue's memory has no room for further jobs
+├── TooManyFollowers          a job, or the request's API key, is followed on as many connections as may be
 ├── StoreUnavailable          Redis does not answer, or is out of memory
 ├── NotUnderstood             another version of inferq wrote it
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
@@ -24,7 +30,8 @@ InferqError
 └── JobCancelled              the client left, or asked for the end
 
 Every class has a stable `code`. It travels in `Failed` events and in the bodies of HTTP errors; which HTTP status
-belongs to it is known to `gateway/errors.py` alone.
+belongs to it is known to `gateway/errors.py` alone. What goes wrong on a worker's machine has `words` for those who ask
+for answers; the message, with paths and the ends of logs, is for those who look after the machine.
 """
 
 from __future__ import annotations
@@ -34,6 +41,8 @@ class InferqError(Exception):
     """Base of all errors of inferq. `param` names the request's parameter that is at fault, if one is."""
 
     code = "internal_error"
+    words = ""
+    """What clients are told in place of the message; empty where that is meant for them."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -41,6 +50,11 @@ class InferqError(Exception):
         self.param = param
         if code is not None:
             self.code = code
+
+    @property
+    def public(self) -> str:
+        """What may be told to clients."""
+        return self.words or self.message
 
 
 class InvalidRequest(InferqError):
@@ -50,9 +64,11 @@ class InvalidRequest(InferqError):
 class ContextLengthExceeded(InvalidRequest):
     code = "context_length_exceeded"
 
-    def __init__(self, prompt_tokens: int, context: int, *, param: str) -> None:
+    def __init__(self, prompt_tokens: int, context: int, *, param: str, whole: bool = True) -> None:
+        """Not `whole`: the prompt has at least so many tokens; the rest was not counted."""
+        count = f"{prompt_tokens}" if whole else f"at least {prompt_tokens}"
         super().__init__(
-            f"This model's maximum context length is {context} tokens, but the prompt has {prompt_tokens} tokens."
+            f"This model's maximum context length is {context} tokens, but the prompt has {count} tokens."
             " Please shorten it.",
             param=param,
         )
@@ -84,8 +100,26 @@ class InvalidApiKey(InferqError):
     code = "invalid_api_key"
 
 
+class TooManyWrongKeys(InferqError):
+    code = "too_many_wrong_keys"
+
+    def __init__(self) -> None:
+        super().__init__("Too many wrong API keys came from your address. Please try again later.")
+
+
 class RequestTooSlow(InferqError):
     code = "request_timeout"
+
+
+class TooManyConnections(InferqError):
+    code = "too_many_connections"
+
+    def __init__(self) -> None:
+        super().__init__("There are too many connections of this client. Please close some.")
+
+
+class GatewayBusy(InferqError):
+    code = "gateway_busy"
 
 
 class IdempotencyKeyReused(InferqError):
@@ -102,8 +136,24 @@ class KeyFull(InferqError):
     code = "key_queue_full"
 
 
+class KeyMemoryFull(InferqError):
+    """The jobs of the API key hold as many bytes of the queue as they may."""
+
+    code = "key_memory_full"
+
+
+class MemoryFull(InferqError):
+    """The queue's memory has room for what runs and waits, and for nothing new."""
+
+    code = "memory_full"
+
+
 class QueueFull(InferqError):
     code = "queue_full"
+
+
+class TooManyFollowers(InferqError):
+    code = "too_many_followers"
 
 
 class StoreUnavailable(InferqError):
@@ -116,22 +166,29 @@ class NotUnderstood(InferqError):
 
 class ModelFileError(InferqError):
     code = "model_file_error"
+    words = "The model's file cannot be served."
 
 
 class EngineError(InferqError):
     code = "engine_error"
+    words = "The engine failed."
 
 
 class HostDied(EngineError):
     """Has the code of its base: to a client it is the engine that failed."""
 
+    words = "The engine's process died under the job."
+
 
 class HostUnavailable(EngineError):
     """Nothing was computed, and nothing is wrong with the job: another worker, or a later time, may do it."""
 
+    words = "The engine's process cannot be started again."
+
 
 class ModelLoadError(EngineError):
     code = "model_load_error"
+    words = "The engine cannot load the model."
 
 
 class WorkerLost(InferqError):

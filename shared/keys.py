@@ -16,6 +16,8 @@ class Key(StrEnum):
     """A job's ticket, a hash: state model owner tier created wait deadline keep tries returned cancel exec worker
     started ended idempotency joined, and
 
+    - `head` what an answer needs of the encoded `Accepted`; `bytes` that it holds until it ends; `orphan` where in
+      `iq:orphans:` it stands;
     - `seq` number of the last event; `by` the execution that wrote it, `0` for one of the scripts; `tokens` of its
       events;
     - `reply` the reply streams that get its events; `parts` somebody reads the answer as it comes, so that nothing of
@@ -27,17 +29,19 @@ class Key(StrEnum):
       asked back for a better job; `preempted` how often it was; `spent` how long earlier executions of it held slots.
     """
     TASK = "iq:task:"
-    """The encoded `Accepted` of a job, until its first event."""
+    """The encoded `Accepted` of a job that waits or runs."""
     EVENTS = "iq:events:"
     """A job's stream. An entry's id is the number of its last event, `f` that of its first, `x` its execution, `e` its
-    events; entry 0-1 is `Accepted`.
+    events; entry 0-1 is `Accepted`, without what is to be computed: the ticket's `head`.
     """
     EXEC = "iq:exec:"
     """The job that an execution's claim was given, empty for none; until a minute after its end."""
     OWNED = "iq:owned:"
     """An owner's jobs that wait or run."""
     ORPHANS = "iq:orphans:"
-    """Lingering jobs by `<fingerprint of their request>:<the client's count of attempts>`."""
+    """Lingering jobs by `<fingerprint of their request>:<the client's count of attempts>`; none that has ended."""
+    JOINED = "iq:joined:"
+    """The orphan that a visitor was given; for a minute, so that a command that is sent again is answered alike."""
     IDEMPOTENCY = "iq:idempotency:"
     """The job and the fingerprint that belong to an owner's Idempotency-Key."""
     LEASES = "iq:leases:"
@@ -83,6 +87,14 @@ class Key(StrEnum):
     """When was looked last at who lives, and how far what version 0.1.0 has left is cleared."""
     LEASE = "iq:lease"
     """In force for all who live."""
+    BYTES = "iq:bytes"
+    """What the jobs of an owner that wait or run hold, by owner; `*` those of all. See scripts/_memory.lua."""
+    RETAINED = "iq:retained"
+    """Jobs that have ended, by when they can be read no longer."""
+    EVICTING = "iq:evicting"
+    """Which gateway process makes room, where memory is short, and `since` when, for a second."""
+    FORMER = "iq:former"
+    """There while somebody of version 0.1.0 or 0.2.0 lives."""
     OLDER = "iq:older"
     """There while somebody of version 0.1.0 lives; see scripts/_older.lua."""
     FAILURES = "iq:failures"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _bound: ContextVar[Mapping[str, Any]] = ContextVar("bound")
 _OWN = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
@@ -44,13 +44,18 @@ def shorten(path: Path) -> None:
     The file stays the same one; what is appended at this very moment may be lost. It is called now and then.
     """
     with suppress(OSError), path.open("r+b") as file:
-        size = file.seek(0, 2)
-        if size > _LONGEST:
-            file.seek(size - _KEPT)
-            end = file.read(_KEPT)
-            file.seek(0)
-            file.write(end)
-            file.truncate()
+        shorten_open(file)
+
+
+def shorten_open(file: BinaryIO) -> None:
+    """As `shorten`, for a log that is open. Raises OSError."""
+    size = file.seek(0, 2)
+    if size > _LONGEST:
+        file.seek(size - _KEPT)
+        end = file.read(_KEPT)
+        file.seek(0)
+        file.write(end)
+        file.truncate()
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 GATEWAY_TTL = 60
 WORKER_TTL = 15
 MODEL_TTL = 300
-WIRE = 2
-"""What a process understands: places in the queue, and tasks beside the streams, since 2. See scripts/lapse.lua."""
+WIRE = 3
+"""What a process understands: places in the queue, and tasks beside the streams, since 2; that a task lies there until
+its job ends, and what jobs hold is counted, since 3. See scripts/lapse.lua."""
 HEARTBEAT = 5.0
 """Seconds after which a process announces itself again."""
 
@@ -65,6 +66,8 @@ class Card:
     """Further names by which requests may ask for it."""
     digest: str = ""
     """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
+    longest_piece: int = 0
+    """Bytes of the longest text that one token stands for; 0 where nobody knows."""
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -84,12 +87,19 @@ class Worker:
     card: Card | None = None
     """None until it has loaded the model: it is not ready."""
     reason: str = ""
-    """Why it is not ready."""
+    """Why it is not ready, in words for everybody."""
     loop_errors: Mapping[str, int] = field(default_factory=dict)
     """How often each of its loops has failed."""
     version: str = ""
     """Of inferq."""
     wire: int = WIRE
+    detail: str = ""
+    """The reason for those who look after it: with paths, and the end of a log."""
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not ready, as exactly as it is known; empty when it is. Not for clients."""
+        return self.detail or self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,7 @@ def check_lease(client: Redis, lease_ms: int) -> None:
 
 def leave_gateway(client: Redis, name: str) -> None:
     """A process of a gateway ends. The next `lapse` sees to the jobs of its clients."""
-    client.zadd(f"{Key.LIVE}{Kind.GATEWAYS}", {name: 0}, xx=True)
+    _script(client, "withdraw")(keys=[], args=[Kind.GATEWAYS, name])
 
 
 def withdraw(client: Redis, name: str) -> None:

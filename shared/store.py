@@ -14,7 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection
 
 from shared.config import PREFIX, ConfigError
-from shared.errors import StoreUnavailable
+from shared.errors import MemoryFull, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -123,9 +123,11 @@ class _ToMaster(SentinelManagedConnection):
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn Redis's errors into `StoreUnavailable`."""
+    """Turn Redis's errors into `StoreUnavailable`, and what it refuses for want of memory into `MemoryFull`."""
     try:
         yield
+    except redis.OutOfMemoryError as exc:
+        raise MemoryFull("The queue's memory is full at the moment. Please try again later.") from exc
     except Outage as exc:
         log.warning("redis: %s", exc)
         raise StoreUnavailable("The queue does not answer at the moment. Please try again.") from exc

@@ -13,10 +13,14 @@ from shared.errors import JobNotFound
 from shared.keys import Key
 from shared.protocol import Accepted, Event
 
-_PAGE = 250
-"""Entries that are fetched at once."""
+LARGEST_PAGE = 262_144
+"""Bytes that are fetched at once, as far as the entries before tell how large the next ones are."""
+_FEWEST, _MOST = 4, 250
+"""Entries that are fetched at once: of the first page, and of any."""
 _SLICE = 100
 """Events that are decoded at once: about 4 ms."""
+_SLICE_BYTES = 65_536
+"""The same for events that are large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +41,48 @@ class Entry:
 
 
 def accepted(client: Redis, job_id: str) -> Accepted:
-    """What the job is to compute. Raises JobNotFound, NotUnderstood."""
-    task: Any = client.get(f"{Key.TASK}{job_id}")  # moved into the stream by the first event
-    if task is None:
+    """What an answer needs of what was accepted: its head, `Accepted.head`. Raises JobNotFound, NotUnderstood.
+
+    Of a job that release 0.2.0 has accepted only the whole is there: in a key of its own, or in its stream.
+    """
+    blob: Any = client.hget(f"{Key.JOB}{job_id}", "head") or client.get(f"{Key.TASK}{job_id}")
+    if blob is None:
         first: Any = client.xrange(f"{Key.EVENTS}{job_id}", "0-1", "0-1")
         if not first:
             raise JobNotFound(job_id)
-        task = first[0][1][b"e"]
-    return decode_accepted(task)
+        blob = first[0][1][b"e"]
+    return decode_accepted(blob).head()
+
+
+def request(client: Redis, job_id: str, most: int) -> Accepted | None:
+    """The whole of what was accepted; None where it is gone, as it is after the end, or has more than `most` bytes."""
+    key = f"{Key.TASK}{job_id}"
+    if client.strlen(key) > most:
+        return None
+    blob: Any = client.get(key)
+    return decode_accepted(blob) if blob else None
 
 
 def entries(client: Redis, job_id: str, after: int = 0, pause: Callable[[], object] = lambda: None) -> Iterator[Entry]:
     """The entries that reach beyond the event number `after`. `pause` is called between slices of the work."""
-    decoded = 0
+    count, events, size = _FEWEST, 0, 0
     while True:
-        page: Any = client.xrange(f"{Key.EVENTS}{job_id}", min=f"({after}-0" if after else "1-0", count=_PAGE)
+        page: Any = client.xrange(f"{Key.EVENTS}{job_id}", min=f"({after}-0" if after else "1-0", count=count)
+        fetched = 1
         for _, fields in page:
-            entry = Entry(int(fields[b"f"]), fields.get(b"x", b"").decode(), decode(fields[b"e"]))
+            blob = fields[b"e"]
+            entry = Entry(int(fields[b"f"]), fields.get(b"x", b"").decode(), decode(blob))
             after = entry.last
             yield entry
-            decoded += len(entry.events)
-            if decoded >= _SLICE:
-                decoded = 0
+            fetched += len(blob)
+            events += len(entry.events)
+            size += len(blob)
+            if events >= _SLICE or size >= _SLICE_BYTES:
+                events = size = 0
                 pause()
-        if len(page) < _PAGE:
+        if len(page) < count:
             return
+        count = max(1, min(_MOST, 2 * count, count * LARGEST_PAGE // fetched))
 
 
 def writer(client: Redis, job_id: str, number: int) -> str | None:

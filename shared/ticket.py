@@ -36,6 +36,8 @@ class Standing:
     """Of the owner's share, more than 0."""
     most: int = 0
     """Jobs that the owner may have waiting and running at once; 0: any number."""
+    most_bytes: int = 0
+    """What those may hold of Redis's memory; 0: any number."""
 
 
 ORDINARY = Standing()

@@ -16,7 +16,7 @@ from redis import Redis, ResponseError
 from shared import rq_job
 from shared.addition import Addition
 from shared.codec import encode
-from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, KeyFull, QueueFull
+from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, KeyFull, KeyMemoryFull, MemoryFull, QueueFull
 from shared.keys import Key
 from shared.protocol import Accepted, State
 from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL
@@ -29,9 +29,13 @@ MOST_EXECUTIONS = 20
 """A job whose workers died under it this often is given up: it may be what kills them."""
 MOST_RETURNS = 20
 """How often workers that cannot compute may hand a job back before it fails."""
+MOST_EVICTED = 500
+"""Records that one call of `evict` looks at; Redis does nothing else meanwhile."""
 RETURN_SECONDS = 15.0
 """How long a job waits for its client to come again when the gateway of its client has died."""
 
+_FIELDS = ("state", "model", "owner", "seq", "by", "tokens", "deserted", "created", "started", "ended")
+"""Those that `get` reads."""
 _PACKER = Encoder()
 
 
@@ -54,6 +58,7 @@ class Tickets:
         self._move = script(client, "move")
         self._attach = script(client, "attach")
         self._leave = script(client, "leave")
+        self._evict = script(client, "evict")
 
     def submit(
         self,
@@ -68,20 +73,23 @@ class Tickets:
         visitor: str | None = None,
         again: bool = False,
         standing: Standing = ORDINARY,
+        most_bytes: int | None = None,
     ) -> str:
         """Accept a job. Returns its id, or that of the job which the client's `attempt` joins instead.
 
         `wait` is how long it may wait, `keep` how long it can be read once final, both in seconds; `visitor` is the id
         with which the client's request came, where that is not the job's. `again` puts back a job that was accepted
-        before and that Redis has lost: it joins no other, and no queue is too full for it.
+        before and that Redis has lost: it joins no other, and no queue is too full for it. `most_bytes` is what the
+        jobs of all may hold; at 0 there are no new ones, None is any.
 
-        Raises QueueFull, KeyFull, IdempotencyKeyReused.
+        Raises QueueFull, KeyFull, KeyMemoryFull, MemoryFull, IdempotencyKeyReused.
         """
         model = accepted.task.model
         visitor = job_id if visitor is None else visitor
         head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, visitor]
         head += [int(attempt.waits), int(attempt.parts), attempt.fingerprint, attempt.number, attempt.idempotency]
-        head += [int(again), encode([accepted]), standing.tier, f"{standing.weight:g}", standing.most]
+        head += [int(again), encode([accepted]), encode([accepted.head()]), standing.tier, f"{standing.weight:g}"]
+        head += [standing.most, standing.most_bytes, -1 if most_bytes is None else most_bytes]
         outcome, value = self._submit(keys=[], args=head + rq_job.fields(model, job_id))
         match outcome:
             case 0:
@@ -92,7 +100,22 @@ class Tickets:
                 raise IdempotencyKeyReused("This Idempotency-Key was used with another request.")
             case 4:
                 raise KeyFull(f"This API key has {value} requests waiting or running already, as many as it may have.")
+            case 5:
+                raise KeyMemoryFull(
+                    f"The requests of this API key that wait or run hold {value} bytes, and may hold"
+                    f" {standing.most_bytes}: this one does not fit beside them. Please try again later."
+                )
+            case 6:
+                raise MemoryFull("The queue's memory is full at the moment. Please try again later.")
         return job_id
+
+    def evict(self, name: str, wanted: int, most: int = MOST_EVICTED) -> tuple[int, int]:
+        """Have records of ended jobs go, up to `most`, until `wanted` bytes are freed; how many went, and their bytes.
+
+        `name` is who asks: one makes room at a time.
+        """
+        gone, freed = self._evict(keys=[], args=[name, wanted, most])
+        return int(gone), int(freed)
 
     def claim(self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
         """Make `execution` the owner of the next job; None when none waits. `permit` is '' where none has come."""
@@ -126,7 +149,7 @@ class Tickets:
 
     def hand_back(self, model: str, job_id: str, execution: str, reason: InferqError) -> None:
         """Return a job that this worker cannot compute, for a `reason` with which it fails when that is too often."""
-        self._release(keys=[], args=[model, MOST_RETURNS, reason.code, reason.message, job_id, execution])
+        self._release(keys=[], args=[model, MOST_RETURNS, reason.code, reason.public, job_id, execution])
 
     def decline(self, model: str, job_id: str, execution: str) -> None:
         """The job was asked back for a better one, but cannot go on elsewhere."""
@@ -175,10 +198,10 @@ class Tickets:
 
     def get(self, job_id: str) -> Ticket:
         """Raises JobNotFound."""
-        raw: Any = self.client.hgetall(f"{Key.JOB}{job_id}")
-        if b"state" not in raw:
+        found: Any = self.client.hmget(f"{Key.JOB}{job_id}", _FIELDS)  # the others may be many
+        fields = {name: value.decode() for name, value in zip(_FIELDS, found, strict=True) if value is not None}
+        if "state" not in fields:
             raise JobNotFound(job_id)
-        fields = {k.decode(): v.decode() for k, v in raw.items()}
         state = State(fields["state"])
         if "ended" in fields and not state.final:  # in a way that only another version knows
             state = State.FAILED

@@ -20,6 +20,9 @@ class Running:
         if self.cancelled:
             callback()
 
+    def forget(self, callback: Callable[[], None]) -> None:
+        self._callbacks.remove(callback)
+
     def cancel(self) -> None:
         self.cancelled = True
         for callback in self._callbacks:

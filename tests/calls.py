@@ -28,7 +28,7 @@ def chat(text: str, **more: Any) -> dict[str, Any]:
 
 
 def completion(text: str, **more: Any) -> dict[str, Any]:
-    return {"model": "echo", "prompt": text, "max_tokens": 100_000, **more}
+    return {"model": "echo", "prompt": text, "max_tokens": 32_768, **more}
 
 
 def problem(response: httpx.Response, status: int) -> dict[str, Any]:
@@ -121,7 +121,8 @@ def submitted(stack: Stack, known: Iterable[str], state: str) -> str:
 def raw_post(stack: Stack, path: str, body: dict[str, Any], **headers: str) -> socket.socket:
     """Send a request and read nothing; the connection."""
     blob = json.dumps(body).encode()
-    lines = [f"POST {path} HTTP/1.1", "Host: test", "Content-Type: application/json", f"Content-Length: {len(blob)}"]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+    lines.append(f"Content-Length: {len(blob)}")
     lines += [f"{name}: {value}" for name, value in headers.items()]
     connection = socket.create_connection(("127.0.0.1", stack.port), timeout=20)
     connection.sendall("\r\n".join([*lines, "", ""]).encode() + blob)

@@ -8,25 +8,27 @@ import pytest
 
 from gateway.schemas import FORMATS, Format
 from gateway.schemas.problem import CODES
+from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.protocol import Options
 
+DEFAULTS = Config()
 CHAT, COMPLETION = FORMATS["openai.chat"], FORMATS["openai.completion"]
 USER = {"role": "user", "content": "Hi"}
 
 
 def chat(**given: Any) -> tuple[Any, Options]:
-    return CHAT.parse({"model": "m", "messages": [USER], **given}, seed=7)
+    return CHAT.parse({"model": "m", "messages": [USER], **given}, 7, DEFAULTS)
 
 
 def completion(**given: Any) -> tuple[Any, Options]:
-    return COMPLETION.parse({"model": "m", "prompt": "Once", **given}, seed=7)
+    return COMPLETION.parse({"model": "m", "prompt": "Once", **given}, 7, DEFAULTS)
 
 
-def refused(body: object, wire: Format = CHAT) -> tuple[str | None, str]:
+def refused(body: object, wire: Format = CHAT, config: Config = DEFAULTS) -> tuple[str | None, str]:
     """(param, code) of the error; every message is words that name the parameter."""
     with pytest.raises(InvalidRequest) as caught:
-        wire.parse(body, seed=7)
+        wire.parse(body, 7, config)
     error = caught.value
     assert error.message.endswith(".")
     assert error.message.isprintable()

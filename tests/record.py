@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from redis import Redis
 
 from shared import streams
+from shared.codec import decode_accepted
+from shared.keys import Key
 from shared.protocol import Accepted, Event
 
 
@@ -19,6 +22,9 @@ class Record:
 
 
 def read(client: Redis, job_id: str) -> Record:
-    """Raises JobNotFound."""
-    accepted = streams.accepted(client, job_id)
-    return Record(accepted, [event for entry in streams.entries(client, job_id) for event in entry.events])
+    blob: Any = client.get(f"{Key.TASK}{job_id}")
+    if blob is None:
+        first: Any = client.xrange(f"{Key.EVENTS}{job_id}", "0-1", "0-1")
+        blob = first[0][1][b"e"]
+    events = [event for entry in streams.entries(client, job_id) for event in entry.events]
+    return Record(decode_accepted(blob), events)

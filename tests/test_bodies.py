@@ -12,7 +12,7 @@ from shared.protocol import (
     Completion,
     Message,
 )
-from tests.parsing import COMPLETION, USER, chat, refused, refused_chat
+from tests.parsing import COMPLETION, DEFAULTS, USER, chat, refused, refused_chat
 
 # --- messages
 
@@ -66,6 +66,7 @@ def part(**fields: Any) -> dict[str, Any]:
         ([{"role": "user", "content": []}], "messages[0].content", "empty_array"),
         ([{"role": "user", "content": "\ud83d"}], "messages[0].content", "invalid_value"),
         ([{"role": "user", "content": ["a"]}], "messages[0].content[0]", "invalid_type"),
+        ([{"role": "user", "content": [0] * 2049}], "messages[0].content", "array_above_max_length"),
         ([part(type="image_url", image_url={})], "messages[0].content[1].type", "unsupported_value"),
         ([part(type=["text"])], "messages[0].content[1].type", "unsupported_value"),
         ([part(text="a")], "messages[0].content[1].type", "missing_required_parameter"),
@@ -98,6 +99,8 @@ def test_bad_messages(messages: object, param: str, code: str) -> None:
         ({"model": "m", "messages": [USER], "_schema": 1}, ("_schema", "unknown_parameter")),
         ({"model": "m", "messages": [USER], "\ud800": 1}, ("\\ud800", "unknown_parameter")),
         ({"model": "m", "messages": [USER], "unheard": None}, ("unheard", "unknown_parameter")),
+        ({"model": "m", "messages": [USER], "": 1}, ("", "unknown_parameter")),
+        ({"model": "m", "messages": [{**USER, "": 1}]}, ("messages[0].", "unknown_parameter")),
         ({"model": "m", "messages": [USER], "prompt": "x"}, ("prompt", "unknown_parameter")),
     ],
 )
@@ -140,7 +143,7 @@ def test_bad_prompts(prompt: object, param: str, code: str) -> None:
     ],
 )
 def test_prompts(prompt: object, expected: tuple[object, ...]) -> None:
-    task, _ = COMPLETION.parse({"model": "m", "prompt": prompt, "n": 2}, 7)
+    task, _ = COMPLETION.parse({"model": "m", "prompt": prompt, "n": 2}, 7, DEFAULTS)
     assert isinstance(task, Completion)
     assert task.prompt == expected
     assert task.choices == 2 * len(expected)
@@ -154,7 +157,7 @@ def test_best_of_needs_more_than_n_and_no_stream(given: dict[str, Any]) -> None:
 
 
 def test_best_of_is_n_unless_it_is_given() -> None:
-    task, _ = COMPLETION.parse({"model": "m", "prompt": "x", "n": 3, "stream": True}, 7)
+    task, _ = COMPLETION.parse({"model": "m", "prompt": "x", "n": 3, "stream": True}, 7, DEFAULTS)
     assert isinstance(task, Completion)
     assert (task.n, task.best_of) == (3, 3)
 
@@ -170,19 +173,21 @@ def test_the_first_error_does_not_depend_on_the_order_of_the_keys() -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (b"", "line 1, column 1"),
+        (b"", "too early"),
         (b'{"a": 1,\n "b" 2}', "line 2, column 6"),
         (b"{'a': 1}", "line 1, column 2"),
-        (b'{"a": 1} x', "Extra data"),
+        (b'{"a": 1} x', "trailing characters"),
         (b'{"a": "\xff"}', "byte 7"),
         (b'{"a": "\xed\xa0\x80"}', "byte 7"),
-        ('{"a": 1}'.encode("utf-16"), "byte 0"),
-        (b'{"a": NaN}', "NaN"),
-        (b'{"a": -Infinity}', "-Infinity"),
-        (b'{"a": 1e999}', "1e999"),
+        ('{"a": 1}'.encode("utf-16"), "line 1, column 1"),
+        (b'{"a": NaN}', "line 1, column 7"),
+        (b'{"a": -Infinity}', "line 1, column 8"),
+        (b'{"a": 1e999}', "a number is too large"),
         (b"9" * 5000, "digits"),
         (b"[" * 100_000, "nested"),
-        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested"),
+        (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "nested"),
+        (b'"a\tb"', "line 1, column 3"),
+        (b'"\\ude00"', "surrogate"),
     ],
 )
 def test_bad_json(raw: bytes, words: str) -> None:

@@ -64,7 +64,7 @@ def test_every_state_a_job_can_be_in_balances(tickets: Tickets) -> None:
         (("SADD", "iq:owned:o", "done"), "done: neither waits nor runs, and is listed in iq:owned:o"),
         (("SADD", "iq:owned:p", "nobody"), "nobody: neither waits nor runs, and is listed in iq:owned:p"),
         (("DEL", "iq:task:waits"), "waits: queued, and nothing tells what to compute"),
-        (("SET", "iq:task:done", 1), "done: completed, and its task is beside its stream"),
+        (("SET", "iq:task:done", 1), "done: completed, and its task is there"),
         (("ZREM", "iq:deadlines:m", "waits"), "waits: queued, and 0 times in the deadlines"),
         (("ZADD", "iq:leases:m", 1, "waits"), "waits: queued, and 1 times in the leases"),
         (("ZADD", "iq:waiting:m", 0, "2:o:000000000002:runs"), "runs: in_progress, and 1 times in the queue"),
@@ -78,6 +78,11 @@ def test_every_state_a_job_can_be_in_balances(tickets: Tickets) -> None:
         (("PERSIST", "iq:events:done"), "done: completed, and iq:events:done never ends"),
         (("PERSIST", "iq:job:done"), "done: completed, and iq:job:done never ends"),
         (("ZADD", "iq:lingering:m", 1, "done"), "done: completed, and lingers"),
+        (("DEL", "iq:task:runs"), "runs: in_progress, and nothing tells what to compute"),
+        (("HINCRBY", "iq:bytes", "o", 100), "iq:bytes: +100 bytes are counted for o"),
+        (("HINCRBY", "iq:bytes", "*", -7), "iq:bytes: -7 bytes are counted for all"),
+        (("HDEL", "iq:job:waits", "bytes"), "iq:bytes: +6296 bytes are counted for o"),
+        (("ZADD", "iq:retained", 1, "waits"), "waits: queued, and is to make room"),
         (("DEL", "iq:job:done"), "done: has a stream without a ticket"),
         (("HSET", "rq:job:done", "a", 1), "done: completed, and rq:job:done is there"),
         (("HSET", "rq:job:nobody", "a", 1), "nobody: without a ticket, and rq:job:nobody is there"),
@@ -99,7 +104,7 @@ def test_foreign_keys_are_left_alone(tickets: Tickets) -> None:
 
 def test_the_command(tickets: Tickets, valkey: Stack, tmp_path: Path) -> None:
     environ = {"INFERQ_REDIS_URL": str(valkey.settings["redis_url"])}
-    assert check(**environ) == (0, "3 jobs, 21 keys: everything balances\n", "")
+    assert check(**environ) == (0, "3 jobs, 23 keys: everything balances\n", "")
     tickets.client.zadd("iq:waiting:m", {"2:o:1:nobody\x1b[H": 0})
     (tmp_path / "redis.url").write_text(environ["INFERQ_REDIS_URL"])
     code, output, _ = check("--data-dir", str(tmp_path))

@@ -9,8 +9,10 @@ import httpx2 as httpx
 import pytest
 from openai import BadRequestError
 
+from gateway.schemas.chat import ChatFormat
+from gateway.schemas.completion import CompletionFormat
 from shared.errors import WorkerLost
-from shared.protocol import Delta, Event, Progress
+from shared.protocol import Accepted, Chat, Completion, Delta, Event, Options, Progress, Sampling
 from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, post_later, said
 from tests.stack import Stack, wait_for
 from worker.choices import pass_over
@@ -49,35 +51,47 @@ def test_each_choice_ends_for_its_own_reason(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 3, 9])
-def test_a_stream_begins_with_an_empty_chunk_for_each_choice_in_order(http: httpx.Client, n: int) -> None:
+def test_each_choice_of_a_stream_begins_with_an_empty_chunk_and_in_order(http: httpx.Client, n: int) -> None:
     body = chat("one two", n=n, stream=True, stream_options={"include_usage": True})
     with http.stream("POST", CHATS, json=body) as answer:
         *chunks, used, done = data(answer.iter_lines())
     choices = [chunk["choices"][0] for chunk in chunks]
-    assert [(c["index"], c["delta"]) for c in choices[:n]] == [
-        (index, {"role": "assistant", "content": ""}) for index in range(n)
-    ]
+    assert [c["index"] for c in choices if "role" in c["delta"]] == list(range(n))
     for index in range(n):
-        mine = [c for c in choices[n:] if c["index"] == index]
+        first, *mine = [c for c in choices if c["index"] == index]
+        assert first["delta"] == {"role": "assistant", "content": ""}
         assert "".join(c["delta"].get("content", "") for c in mine) == "one two"
         assert [c["finish_reason"] for c in mine][-1] == "stop"
         assert all("role" not in c["delta"] for c in mine)
     assert (usage(used), done) == ((2, 2 * n, 2 + 2 * n), "[DONE]")
 
 
+@pytest.mark.parametrize("wire", [ChatFormat(), CompletionFormat()], ids=lambda wire: wire.name)
+def test_choices_are_announced_when_they_begin(wire: ChatFormat | CompletionFormat) -> None:
+    """And not all before the first word: they may be very many."""
+    sampling, many = Sampling(1), 128
+    task = Chat("m", (), sampling, many) if isinstance(wire, ChatFormat) else Completion("m", ("",) * 64, sampling, 2)
+    frames = wire.render_frames("j", Accepted(task, 1), Options())
+    made = [len(list(frames(Delta("word", index=index)))) for index in (0, 1, 1, 5, 3, 127)]
+    assert made == [2, 2, 1, 5, 1, 123]
+
+
 def test_streamed_completions_of_several_prompts(http: httpx.Client) -> None:
     with http.stream("POST", COMPLETIONS, json={**completion(""), "prompt": ["a b", "c"], "stream": True}) as answer:
         *chunks, _ = data(answer.iter_lines())
     choices = [chunk["choices"][0] for chunk in chunks]
-    assert [(c["index"], c["text"]) for c in choices[:2]] == [(0, ""), (1, "")]
+    firsts = [next(c for c in choices if c["index"] == index) for index in (0, 1)]
+    assert [c["text"] for c in firsts] == ["", ""]
+    assert choices.index(firsts[0]) < choices.index(firsts[1])
     found = {index: "".join(c["text"] for c in choices if c["index"] == index) for index in (0, 1)}
     assert found == {0: "a b", 1: "c"}
 
 
 def test_the_clients_own_stream_helper_accepts_several_choices(echo: Stack) -> None:
-    with echo.client().chat.completions.stream(model="echo", messages=said("one two"), n=3) as stream:
+    with echo.client().chat.completions.stream(model="echo", messages=said("one two"), n=9) as stream:
         final = stream.get_final_completion()
-    assert [choice.message.content for choice in final.choices] == ["one two"] * 3
+    assert [choice.index for choice in final.choices] == list(range(9))
+    assert [choice.message.content for choice in final.choices] == ["one two"] * 9
 
 
 def test_choices_share_the_free_slots_and_leave_one_for_others(empty: Stack) -> None:

@@ -1,63 +1,25 @@
-"""The contract of `worker.engines.Engine`, which every engine keeps. A new one is a line of ENGINES."""
+"""The contract of `worker.engines.Engine`, which every engine keeps."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
 
 from shared import catalogue
-from shared.catalogue import Model
-from shared.config import Config
-from shared.errors import ContextLengthExceeded, HostDied, HostUnavailable, InvalidRequest, JobCancelled
-from shared.protocol import Chat, Completion, Delta, Message, Prompt, Sampling
+from shared.errors import ContextLengthExceeded, InvalidRequest, JobCancelled
+from shared.protocol import Delta
 from shared.registry import Ability
-from tests.answers import Running, deltas, finish, host_of, run, text, tokens
-from tests.fixtures.make_legacy import write
-from tests.stack import wait_for
-from tests.tiny import TINY
+from tests.answers import Running, deltas, finish, run, text, tokens
+from tests.engines import CONTEXT, ENGINES, MOST, PROMPT, WITH_MODEL, Entry, chat, completion, load, named, serves
 from worker import engines
 from worker.engines import UNTOLD, Engine
-
-
-@dataclass(frozen=True)
-class Entry:
-    engine: str
-    make: Callable[[Path], object] | None = None
-    """Makes a model's file; None where the engine needs none, and has neither a vocabulary nor a host."""
-
-
-ENGINES = [
-    Entry("echo"),
-    Entry("llama.cpp", lambda path: shutil.copy(TINY, path)),
-    Entry("ctransformers", lambda path: write("gptj", "F16", path)),
-]
-WITH_MODEL = [entry for entry in ENGINES if entry.make]
-
-PROMPT = "thirteen green blue sixteen eleven main twelve red ten nine six tree"
-"""The tiny models answer it with whole characters, and read their answers again as the same tokens."""
-MOST = 8
-CONTEXT = 256
-
-
-def named(entry: Entry) -> str:
-    return entry.engine
-
-
-def load(entry: Entry, folder: Path) -> Engine:
-    path = folder / "model.bin" if entry.make else None
-    if entry.make:
-        entry.make(folder / "model.bin")
-    model = Model("tiny", "", path, entry.engine, None, chat_format="plain")
-    return engines.load(model, Config(slots=1, threads=1, context=CONTEXT, echo_rate=200))
+from worker.engines.stops import LARGEST_STOPS
 
 
 @pytest.fixture(scope="module", params=ENGINES, ids=named)
@@ -70,19 +32,6 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with closing(load(request.param, tmp_path_factory.mktemp("model"))) as engine:
         yield engine
-
-
-def completion(prompt: Prompt = PROMPT, **sampling: Any) -> Completion:
-    given = {"seed": 1, "max_tokens": MOST, "temperature": 0.0, "ignore_eos": True, **sampling}
-    return Completion("tiny", (prompt,), Sampling(**given))
-
-
-def chat(said: str) -> Chat:
-    return Chat("tiny", (Message("user", said),), Sampling(seed=1, max_tokens=MOST, temperature=0.0))
-
-
-def serves(engine: Engine) -> bool:
-    return finish(run(engine, completion()))[1].usage.completion_tokens == MOST
 
 
 def test_every_engine_keeps_the_contract_and_is_known_by_name() -> None:
@@ -138,6 +87,16 @@ def test_a_cancelled_run_stops_and_the_engine_serves_on(engine: Engine, moment: 
     assert serves(engine)
 
 
+def test_what_is_asked_for_cancelled_work_is_not_answered(model: Engine) -> None:
+    execution = Running()
+    execution.cancel()
+    with pytest.raises(JobCancelled):
+        model.tokenize(PROMPT, execution)
+    with pytest.raises(JobCancelled):
+        model.score(model.tokenize(PROMPT), 1, execution)
+    assert serves(model)
+
+
 def test_a_run_that_is_closed_stops_and_the_engine_serves_on(engine: Engine) -> None:
     events = engine.run(completion(max_tokens=None), Running())
     next(events)
@@ -172,6 +131,47 @@ def test_a_stop_string_ends_the_text_before_it(engine: Engine) -> None:
     events = run(engine, completion(stop=("never said", stop)))
     assert text(events) == whole[: whole.index(stop)]
     assert finish(events)[0] == "stop"
+
+
+def test_the_largest_stop_strings_change_nothing_else_and_a_cancel_is_heeded(engine: Engine) -> None:
+    whole = text(run(engine, completion()))
+    stop = (whole[-1] * (LARGEST_STOPS - 1) + "\0",)
+    assert text(run(engine, completion(stop=stop))) == whole
+    execution = Running()
+    events = engine.run(completion(PROMPT * 2, max_tokens=None, stop=stop), execution)
+    next(events)
+    execution.cancel()
+    with pytest.raises(JobCancelled):
+        list(events)
+    assert serves(engine)
+
+
+def test_stop_strings_have_a_bound(engine: Engine) -> None:
+    with pytest.raises(InvalidRequest, match=f"more than {LARGEST_STOPS} characters") as refusal:
+        run(engine, completion(stop=("a" * LARGEST_STOPS, "b")))
+    assert refusal.value.param == "stop"
+    assert serves(engine)
+
+
+@pytest.mark.parametrize("entry", ENGINES, ids=named)
+def test_an_answer_ends_as_too_long_when_its_time_is_over(
+    entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(load(entry, tmp_path, max_seconds=30.0)) as engine:
+        whole = run(engine, completion(PROMPT, max_tokens=None))
+        clock = SimpleNamespace(monotonic=itertools.count().__next__)  # a second passes between two looks
+        for module in ("echo", "ctransformers", "llama_cpp_generation"):
+            monkeypatch.setattr(f"worker.engines.{module}.time", clock)
+        if entry.engine == "echo":
+            monkeypatch.setattr(engine, "_seconds", 5.0)
+        cut = run(engine, completion(PROMPT, max_tokens=None))
+        rest = run(engine, completion(PROMPT, max_tokens=None), deltas(cut)[:-1])
+    reason, done = finish(cut)
+    assert reason == "length"
+    assert 0 < done.usage.completion_tokens < finish(whole)[1].usage.completion_tokens
+    assert text(whole).startswith(text(cut))
+    # An answer that goes on after a part has the whole time anew.
+    assert finish(rest)[1].usage.completion_tokens > done.usage.completion_tokens
 
 
 def test_token_ids_are_a_prompt_and_are_told_where_they_are_wanted(engine: Engine) -> None:
@@ -243,47 +243,3 @@ def test_scores_are_those_of_each_token_after_those_before_it(engine: Engine) ->
 def test_no_more_is_scored_than_fits(model: Engine) -> None:
     with pytest.raises(ContextLengthExceeded):
         model.score([1] * (CONTEXT + 1))
-
-
-# The host's faults
-
-
-@pytest.mark.parametrize("entry", WITH_MODEL, ids=named)
-def test_a_host_that_dies_is_missed_at_once_and_replaced(entry: Entry, tmp_path: Path) -> None:
-    with closing(load(entry, tmp_path)) as engine:
-        before = host_of(engine)
-        events = engine.run(completion(max_tokens=None), Running())
-        next(events)
-        os.kill(before, signal.SIGSTOP)  # so that it cannot end before the kill
-        os.kill(before, signal.SIGKILL)
-        with pytest.raises(HostDied, match=r"(?s)killed by SIGKILL; its log ends:.*loading .*model\.bin"):
-            list(events)
-        assert serves(engine)
-        assert host_of(engine) != before
-
-
-@pytest.mark.parametrize("entry", WITH_MODEL, ids=named)
-def test_a_host_that_hangs_is_ended_and_replaced(entry: Entry, tmp_path: Path) -> None:
-    with closing(load(entry, tmp_path)) as engine:
-        before = host_of(engine)
-        os.kill(before, signal.SIGSTOP)
-        with pytest.raises(HostDied, match=r"was silent for \d+ s while it had work, and was killed; its log ends:"):
-            run(engine, completion())
-        assert serves(engine)
-        assert host_of(engine) != before
-
-
-@pytest.mark.parametrize("entry", WITH_MODEL, ids=named)
-def test_a_host_that_does_not_come_back_is_no_fault_of_the_job(entry: Entry, tmp_path: Path) -> None:
-    with closing(load(entry, tmp_path)) as engine:
-        path, away = tmp_path / "model.bin", tmp_path / "away"
-        path.rename(away)
-        os.kill(host_of(engine), signal.SIGKILL)
-        wait_for(lambda: engine.trouble, "the failed start", 60)
-        for _ in range(2):
-            with pytest.raises(HostUnavailable, match="while it loaded the model; its log ends:"):
-                run(engine, completion())
-            assert "while it loaded the model" in engine.trouble
-        away.rename(path)
-        wait_for(lambda: not engine.trouble, "its return", 90)
-        assert serves(engine)

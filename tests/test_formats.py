@@ -16,6 +16,7 @@ from gateway import sse
 from gateway.mailbox import Place
 from gateway.schemas import FORMATS, Format, Frame, format_of, usual_format
 from gateway.schemas.chat import ChatFormat
+from shared.config import Config
 from shared.errors import InferqError, NotUnderstood
 from shared.protocol import (
     Accepted,
@@ -236,7 +237,7 @@ def test_choices_are_kept_apart() -> None:
 
 def test_an_answer_can_be_sent_back() -> None:
     def messages(*sent: object) -> tuple[Message, ...]:
-        task, _ = CHAT.parse({"model": "m", "messages": list(sent)}, seed=7)
+        task, _ = CHAT.parse({"model": "m", "messages": list(sent)}, 7, Config())
         assert isinstance(task, Chat)
         return task.messages
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("inferq", "gateway", "worker", "shared")
-TWICE = {"Text"}
+TWICE: set[str] = set()
 """Names that still stand for two things."""
 
 

@@ -37,6 +37,7 @@ class TestEntries:
             ("alice:k weight=2 priority max_jobs=50", Owner("alice", 2.0, priority=True, max_jobs=50)),
             ("  alice:k\tmax_jobs=1   weight=0.001 ", Owner("alice", 0.001, max_jobs=1)),
             ("k priority", Owner("key-8254c329a928", priority=True, max_jobs=500)),
+            ("alice:k max_bytes=2000000000", Owner("alice", max_jobs=500, max_bytes=2_000_000_000)),
         ],
     )
     def test_give_a_standing(self, tmp_path: Path, entry: str, owner: Owner) -> None:
@@ -91,8 +92,8 @@ class TestEntries:
                 )
             ),
             ("a:hidden priority weight=2 priority", "entry 1, word 4: 'priority' is none of"),
-            ("a:hidden,a:hidden weight=2", "entry 2: 'a' has another weight, priority or max_jobs before"),
-            ("a:hidden priority,b:k2,a:k3", "entry 3: 'a' has another weight, priority or max_jobs before"),
+            ("a:hidden,a:hidden weight=2", "entry 2: 'a' has another weight, priority, max_jobs or max_bytes before"),
+            ("a:hidden priority,b:k2,a:k3", "entry 3: 'a' has another weight, priority, max_jobs or max_bytes before"),
             ("a:hidden,b:hidden", "entry 2: the key of 'b' is also that of 'a'"),
             ("/run/hidden", "entry 1: a file with keys is written `@`"),
             ("@/nowhere/keys", "/nowhere/keys cannot be read: No such file"),

@@ -8,8 +8,10 @@ import pytest
 
 from gateway.abilities import NEEDS, Need, check
 from gateway.schemas import usual_format
+from shared.codec import encode
 from shared.errors import InvalidRequest
 from shared.protocol import (
+    Accepted,
     Chat,
     Completion,
     Delta,
@@ -28,9 +30,10 @@ from shared.protocol import (
 from shared.registry import Ability, Card
 from worker.runners import RUNNERS
 
+LARGE = Sampling(1, stop=("end" * 1000,), logit_bias=((5, 1.0),) * 1000)
 TASKS: dict[type[Task], Task] = {
-    Chat: Chat("m", (Message("user", "Hi"),), Sampling(1)),
-    Completion: Completion("m", ("Hi",), Sampling(1)),
+    Chat: Chat("m", (Message("user", "Hi " * 1000),), LARGE, 3, token_ids=True),
+    Completion: Completion("m", ("Hi " * 1000, (1,) * 1000), LARGE, 2, token_ids=True),
 }
 
 
@@ -43,6 +46,17 @@ def test_every_kind_has_a_need_a_format_and_a_runner() -> None:
     for task in TASKS.values():
         assert any(need.by(task) for need in NEEDS)
         assert usual_format(task).name
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: type(task).__name__)
+def test_the_head_is_small_and_has_what_an_answer_needs(task: Task) -> None:
+    accepted = Accepted(task, 1, "me", "req_1", usual_format(task).name)
+    head = accepted.head()
+    assert len(encode([head])) < 300
+    assert (head.task.model, head.task.choices, head.task.token_ids) == (task.model, task.choices, task.token_ids)
+    assert head.task.sampling.seed == task.sampling.seed
+    assert (head.created, head.owner, head.request_id, head.format) == (1, "me", "req_1", accepted.format)
+    assert head.head() == head
 
 
 @pytest.mark.parametrize("need", NEEDS, ids=lambda need: need.ability)

@@ -8,10 +8,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from shared.cancellation import Cancellable
 from shared.errors import (
     ContextLengthExceeded,
     InvalidRequest,
@@ -22,6 +24,7 @@ from tests.answers import Running, finish, host_of, run, text, tokens
 from tests.tiny import REFERENCE, TINY, greedy, loaded
 from worker.engines import UNTOLD
 from worker.engines.llama_cpp import LlamaCppEngine
+from worker.engines.llama_cpp_server import LlamaServer
 
 CONTEXT = 256
 ONE_TOKEN = "!"
@@ -232,3 +235,21 @@ def test_cancelling_wakes_a_run_that_waits_for_the_engine(single: LlamaCppEngine
     finally:
         os.kill(host_of(single), signal.SIGCONT)
         reader.join()
+
+
+def test_llama_cpp_is_not_asked_for_stop_strings(engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks for them between the steps of all answers, in a time that grows with the square of their length."""
+    asked: list[dict[str, Any]] = []
+    stream = LlamaServer.stream
+
+    def listen(self: LlamaServer, path: str, body: dict[str, Any], work: Cancellable) -> Any:
+        asked.append(body)
+        return stream(self, path, body, work)
+
+    monkeypatch.setattr(LlamaServer, "stream", listen)
+    whole = text(run(engine, greedy("one", 8)))
+    events = run(engine, greedy("one", 8, stop=(whole[-3:],)))
+    assert text(events) == whole[:-3]
+    assert finish(events)[0] == "stop"
+    assert len(asked) == 2
+    assert not any("stop" in body for body in asked)

@@ -103,7 +103,7 @@ class TestOfAGateway:
         empty.redis.set("iq:sweep:spoiled", "no hash")
         empty.redis.set("rq:queue:spoiled", "no list")  # somebody still needs it, so it is not forgotten
         unready = wait_for(lambda: (answer := http.get("/readyz")).status_code == 503 and answer.json(), "trouble")
-        assert unready["reason"].startswith("sweep: ResponseError: ")
+        assert unready["reason"] == "loop_failing"
         assert re.search(r'^inferq_loop_errors_total\{loop="sweep"\} [1-9]', http.get("/metrics").text, re.MULTILINE)
         wait_for(lambda: [g.reason for g in registry.gateways(empty.redis) if "sweep" in g.reason], "the card", 40)
         shown = inferq("status", INFERQ_REDIS_URL=str(empty.settings["redis_url"])).stdout
@@ -116,7 +116,7 @@ class TestOfAGateway:
         wait_for(lambda: empty.state(job_id) == "failed", "its deadline")
         empty.redis.delete("iq:sweep:spoiled", "rq:queue:spoiled")
         wait_for(lambda: not registry.gateways(empty.redis)[0].reason, "its recovery", 40)
-        wait_for(lambda: "sweep" not in http.get("/readyz").text, "readiness")
+        wait_for(lambda: "loop_failing" not in http.get("/readyz").text, "readiness")
 
 
 def test_what_a_newer_card_says_ends_no_loop(empty: Stack) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.mailbox import ClientGone, Conflict, Mailbox
+from gateway.mailbox import LARGEST_MAILBOX, ClientGone, Conflict, EndBox, Mailbox
 from shared.errors import WorkerLost
 from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, Usage
 
@@ -147,3 +147,60 @@ def test_leaving_is_learnt_by_whoever_takes() -> None:
     box.leave()
     with pytest.raises(ClientGone):
         box.take(1)
+
+
+class TestAClientThatReadsSlowly:
+    def test_has_what_it_lacks_read_once_there_is_room(self) -> None:
+        box, asked = Mailbox("a", parts=True), list[int]()
+        box.refill = lambda box: asked.append(box.arrived_at.number)
+        piece = "x" * 1000
+        number = 0
+        while not box.full:
+            number += 1
+            box.put(number, "x", [Delta(piece, offset=1000 * (number - 1))])
+        assert 100 < number < LARGEST_MAILBOX / 1000
+        box.behind = True  # something came, and was passed over
+        for taken_ in range(1, number + 1):
+            assert box.take(0) is not None
+            assert bool(asked) == (taken_ > number // 2), "too soon, or too late"
+        assert asked == [number], "once"
+
+    def test_may_read_the_ids_of_a_long_prompt(self) -> None:
+        box = Mailbox("a", parts=True)
+        box.put(1, "x", [Delta("one", prompt_tokens=(1,) * 100_000)])
+        assert [box.full, bool(box.take(0)), box.full] == [True, True, False]
+
+
+def test_a_piece_that_comes_again_out_of_its_order_is_refused() -> None:
+    """Of what has come only a digest is kept: a piece by itself cannot be compared."""
+    box = Mailbox("a", parts=True)
+    box.put(1, "x", [Delta("one"), Delta(" two", offset=3)])
+    box.realign()
+    with pytest.raises(Conflict):
+        box.put(1, "y", [Delta(" two", offset=3)])
+
+
+def test_a_long_text_that_comes_again_is_the_same_or_is_refused() -> None:
+    words = [f"word{index} é " for index in range(3000)]
+    for change in (None, 0, 1500, 2999):
+        box = Mailbox("a", parts=True)
+        box.put(1, "x", [Delta(word, offset=len("".join(words[:index]))) for index, word in enumerate(words[:100])])
+        whole = "".join(words)
+        box.put(101, "x", [Delta("".join(words[100:]), offset=len("".join(words[:100])))])
+        box.realign()
+        again = whole if change is None else whole.replace(words[change], words[change].upper())
+        assert len(again) == len(whole)
+        if change is None:
+            box.put(1, "y", [Delta(again[:7000]), Delta(again[7000:] + "more", offset=7000)])
+            assert text(box) == whole + "more"
+        else:
+            with pytest.raises(Conflict):
+                box.put(1, "y", [Delta(again[:7000]), Delta(again[7000:] + "more", offset=7000)])
+            assert text(box) == whole
+
+
+def test_who_waits_for_the_end_is_given_nothing_else() -> None:
+    box = EndBox("a")
+    box.put(7, "x", [Delta("late", offset=500), StartOver(), Delta("one", finish_reason="stop"), END])
+    assert list(taken(box)) == [END]
+    assert box.ended

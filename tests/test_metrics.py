@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2 as httpx
@@ -121,7 +123,7 @@ def test_killed_processes_do_not_pile_up_files(empty: Stack, tmp_path: Path, mon
         files |= {path.name for path in private.glob("inferq-*/*.db")}
     assert totals == sorted(totals)
     assert totals[-2:] == [20, 20]
-    assert files == {f"{kind}_{place}.db" for kind in ("counter", "histogram") for place in (0, 1)}
+    assert files == {f"{kind}_{place}.db" for kind in ("counter", "gauge_sum", "histogram") for place in (0, 1)}
 
 
 def test_how_requests_end(stack: Stack, numbers: Numbers) -> None:
@@ -233,3 +235,13 @@ def test_a_killed_gateway_leaves_no_counts_to_the_next(
     gateway.terminate()
     gateway.wait()
     assert not list(private.iterdir())
+
+
+def test_greenlets_come_and_go_with_connections(stack: Stack, numbers: Numbers) -> None:
+    idle = numbers("gateway_greenlets")
+    assert idle > 0
+    with ExitStack() as open_:
+        for _ in range(40):
+            open_.enter_context(socket.create_connection(("127.0.0.1", stack.port)))
+        wait_for(lambda: numbers("gateway_greenlets") >= idle + 40, "their greenlets")
+    wait_for(lambda: numbers("gateway_greenlets") <= idle + 5, "their end")

@@ -210,7 +210,7 @@ def test_what_the_other_ends_before_its_stream_is_begun_can_be_read(tickets: Tic
     lapse(tickets)
     leave_alone(tickets, old)
     record = read(tickets.client, "a")
-    assert (record.accepted, record.events) == (ACCEPTED, end.events)
+    assert (record.accepted, record.events) == (ACCEPTED.head(), end.events)
     assert 0 < tickets.client.ttl("iq:events:a") <= 60
     assert places(tickets) == []
     assert_clean(tickets)

@@ -78,13 +78,17 @@ STATUS: dict[str, int] = {
     "idempotency_key_reused": 422,
     "queue_full": 429,
     "key_queue_full": 429,
+    "key_memory_full": 429,
+    "memory_full": 503,
     "tier_refused": 403,
+    "gateway_busy": 503,
     "store_unavailable": 503,
     "other_version": 503,
     "deadline_exceeded": 504,
 }
 REPEATABLE = {"model_load_error", "worker_lost", "internal_error", "unheard_of"}
-SOON = {"queue_full": "5", "key_queue_full": "5", "store_unavailable": "1", "other_version": "1"}
+SOON = {"queue_full": "5", "key_queue_full": "5", "key_memory_full": "5", "memory_full": "5"}
+SOON |= {"gateway_busy": "1", "store_unavailable": "1", "other_version": "1"}
 """Codes that say when to come again."""
 
 

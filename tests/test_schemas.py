@@ -12,6 +12,8 @@ from marshmallow import Schema, fields
 
 from gateway.schemas import FORMATS, Format
 from gateway.schemas.parameters import Array, Only
+from shared.config import Config
+from shared.errors import InvalidRequest
 from shared.protocol import (
     Chat,
     Completion,
@@ -19,20 +21,20 @@ from shared.protocol import (
     Options,
     Sampling,
 )
-from tests.parsing import CHAT, COMPLETION, USER, chat, completion, refused, refused_chat
+from tests.parsing import CHAT, COMPLETION, DEFAULTS, USER, chat, completion, refused, refused_chat
 
 DOCS = Path(__file__).parent.parent / "docs" / "api.md"
 
 
 def test_least_requests() -> None:
     plain = Options(stream=False, include_usage=False)
-    assert chat() == (Chat("m", (Message("user", "Hi"),), Sampling(seed=7)), plain)
+    assert chat() == (Chat("m", (Message("user", "Hi"),), Sampling(seed=7, max_tokens=4096)), plain)
     assert completion() == (Completion("m", ("Once",), Sampling(seed=7, max_tokens=16)), plain)
     assert (CHAT.id_prefix, COMPLETION.id_prefix) == ("chatcmpl-", "cmpl-")
 
 
 SUPPORTED: list[tuple[str, list[Any], list[tuple[Any, str]]]] = [
-    ("max_tokens", [1, 2**31 - 1], [(0, "integer_below"), (2**31, "integer_above"), (1.0, "type"), ("9", "type")]),
+    ("max_tokens", [1, 32768], [(0, "integer_below"), (32769, "integer_above"), (1.0, "type"), ("9", "type")]),
     ("temperature", [0, 0.7, 2], [(-0.1, "decimal_below"), (2.1, "decimal_above"), ("1", "type"), (True, "type")]),
     ("top_p", [0, 1.0], [(-1, "decimal_below"), (1.01, "decimal_above"), ([1], "type")]),
     ("top_k", [0, 40], [(-1, "integer_below"), (10**400, "integer_above"), (True, "type"), (0.5, "type")]),
@@ -99,11 +101,39 @@ def test_stop(stop: object, texts: tuple[str, ...]) -> None:
         ([1], "stop[0]", "invalid_type"),
         (["\udc00"], "stop[0]", "invalid_value"),
         (["a"] * 17, "stop", "array_above_max_length"),
+        ("a" * 1025, "stop", "string_above_max_length"),
+        (["a", "é" * 513], "stop[1]", "string_above_max_length"),
         ({"a": 1}, "stop", "invalid_type"),
     ],
 )
 def test_bad_stop(stop: object, param: str, code: str) -> None:
     assert refused_chat(stop=stop) == (param, code)
+
+
+@pytest.mark.parametrize(
+    ("setting", "given", "param"),
+    [
+        ("max_tokens", {"max_tokens": 3}, "max_tokens"),
+        ("max_tokens", {"max_completion_tokens": 3}, "max_completion_tokens"),
+        ("max_choices", {"n": 3}, "n"),
+        ("max_messages", {"messages": [USER] * 3}, "messages"),
+        ("max_stops", {"stop": ["a"] * 3}, "stop"),
+        ("max_logit_biases", {"logit_bias": {"1": 1, "2": 2, "3": 3}}, "logit_bias"),
+    ],
+)
+def test_caps_are_the_operators(setting: str, given: dict[str, Any], param: str) -> None:
+    body, variable = {"model": "m", "messages": [USER], **given}, f"INFERQ_{setting.upper()}"
+    with pytest.raises(InvalidRequest) as caught:
+        CHAT.parse(body, 7, Config.from_env({variable: "2"}))
+    assert caught.value.param == param
+    assert f"2 (the operator's {variable})" in caught.value.message
+    CHAT.parse(body, 7, Config.from_env({variable: "3"}))
+
+
+def test_nobody_gets_more_by_not_asking() -> None:
+    config = Config(max_tokens=5)
+    assert CHAT.parse({"model": "m", "messages": [USER]}, 7, config)[0].sampling.max_tokens == 5
+    assert COMPLETION.parse({"model": "m", "prompt": "Once"}, 7, config)[0].sampling.max_tokens == 5
 
 
 def test_streaming() -> None:
@@ -130,7 +160,7 @@ def test_streaming() -> None:
 )
 def test_null_means_not_given(wire: Format, base: dict[str, Any]) -> None:
     nulls = dict.fromkeys(wire.schema.fields)
-    assert wire.parse({**nulls, "model": "m", **base}, 7) == wire.parse({"model": "m", **base}, 7)
+    assert wire.parse({**nulls, "model": "m", **base}, 7, DEFAULTS) == wire.parse({"model": "m", **base}, 7, DEFAULTS)
 
 
 @pytest.mark.parametrize("parse", [chat, completion])
@@ -156,6 +186,11 @@ def test_accepted_without_effect(parse: Any) -> None:
         ({"metadata": {"a": 1}}, "metadata.a"),
         ({"prompt_cache_options": "x"}, "prompt_cache_options"),
         ({"store": True}, "store"),
+        ({"user": "u" * 1025}, "user"),
+        ({"metadata": {"a": "b" * 1025}}, "metadata.a"),
+        ({"metadata": dict.fromkeys(map(str, range(65)), "")}, "metadata"),
+        ({"prompt_cache_options": dict.fromkeys(map(str, range(65)))}, "prompt_cache_options"),
+        ({"model": "m" * 1025}, "model"),
     ],
 )
 def test_without_effect_but_not_just_anything(given: dict[str, Any], param: str) -> None:
@@ -174,7 +209,7 @@ RESTRICTED = [
 def test_unsupported_only_where_it_asks_for_nothing(wire: Format, name: str, field: Only) -> None:
     body = {"model": "m", "messages": [USER]} if wire is CHAT else {"model": "m", "prompt": "Once"}
     for value in field.accepted:
-        assert wire.parse({**body, name: value}, 7) == wire.parse(body, 7)
+        assert wire.parse({**body, name: value}, 7, DEFAULTS) == wire.parse(body, 7, DEFAULTS)
     for value in (2, 0.0, 1.0, "required", [{"type": "function"}], {"type": "json_object"}, {"50256": -100}):
         code = "unsupported_value" if field.accepted else "unsupported_parameter"
         assert refused({**body, name: value}, wire) == (name, code)

@@ -2,31 +2,104 @@
 
 from __future__ import annotations
 
-from worker.engines.stops import Piece, Spelling, StopStrings
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import InvalidRequest
+from worker.engines.stops import LARGEST_STOPS, Piece, Spelling, StopStrings
+
+few = st.text("ab", min_size=1, max_size=5)
 
 
-def spell(text: bytes, *stops: str) -> tuple[Spelling, list[tuple[str, tuple[int, ...]] | None]]:
+def spell(text: bytes, *stops: str, before: str = "") -> tuple[Spelling, list[tuple[str, tuple[int, ...]] | None]]:
     """What each byte lets out."""
-    spelling = Spelling(StopStrings(stops))
+    spelling = Spelling(StopStrings(stops), before)
     pieces = [spelling.add(bytes([byte]), byte) for byte in text]
     return spelling, [(piece.text, piece.tokens) if piece else None for piece in pieces]
 
 
+def first(text: str, stops: Sequence[str]) -> int | None:
+    """Where the stop string begins that ends first, found by looking everywhere."""
+    ends = [(end, -len(stop)) for end in range(len(text) + 1) for stop in stops if text[:end].endswith(stop)]
+    return sum(min(ends)) if ends else None
+
+
+@given(st.lists(few, max_size=4), st.text("ab", max_size=30), st.integers(0, 30))
+def test_they_are_found_as_by_looking_everywhere(stops: list[str], text: str, cut: int) -> None:
+    automaton = StopStrings(stops)
+    assert automaton.follow(text)[1] == first(text, stops)
+    state, start = automaton.follow(text[:cut])
+    if start is None:
+        begun = [stop[:size] for stop in stops for size in range(1, len(stop)) if text[:cut].endswith(stop[:size])]
+        assert automaton.begun(state) == max(map(len, begun), default=0)
+        found = automaton.follow(text[cut:], state)[1]
+        assert (None if found is None else found + min(cut, len(text))) == first(text, stops)
+
+
+@given(st.lists(few, max_size=4), st.text("abé", max_size=30))
+def test_nothing_of_a_stop_string_is_sent_and_nothing_else_is_kept(stops: list[str], text: str) -> None:
+    spelling = Spelling(StopStrings(stops))
+    sent: list[Piece] = []
+    for at, byte in enumerate(text.encode()):
+        if spelling.stopped:
+            break
+        if piece := spelling.add(bytes([byte]), at):
+            sent.append(piece)
+    sent.append(spelling.rest())
+    assert "".join(piece.text for piece in sent) == text[: first(text, stops)]
+    tokens = [token for piece in sent for token in piece.tokens]
+    assert tokens == list(range(len(tokens)))
+    assert len(spelling) == 0
+
+
 def test_the_first_stop_string_cuts() -> None:
     stops = StopStrings(("two", "one"))
-    assert stops.cut("zero one two") == "zero "
-    assert stops.cut("one") == ""
-    assert stops.cut("zero") is None
-    assert StopStrings(()).cut("zero") is None
+    assert stops.follow("zero one two")[1] == len("zero ")
+    assert stops.follow("one")[1] == 0
+    assert stops.follow("zero")[1] is None
+    assert StopStrings(()).follow("zero")[1] is None
 
 
-def test_what_may_become_a_stop_string() -> None:
-    stops = StopStrings(("\n\n", "END"))
-    assert [text for text in ("a", "a\n", "an E", "an EN", "an ENd", "") if stops.may_follow(text)] == [
-        "a\n",
-        "an E",
-        "an EN",
-    ]
+class CountedSteps(dict[int, int]):
+    """Counts how often it is asked."""
+
+    def __init__(self, steps: dict[int, int]) -> None:
+        super().__init__(steps)
+        self.counts = Counter[str]()
+
+    def get(self, key: int, default: int | None = None) -> int | None:  # type: ignore[override]
+        self.counts["get"] += 1
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize(
+    ("stops", "letters"),
+    [
+        (["a" * 10_000 + "b"], "a" * 20_000),
+        (["a" * size + "b" for size in range(1, 300)], "a" * 20_000),
+        (["ab" * 5_000 + "c", "ba" * 5_000 + "c"], "abb" * 7_000),
+        ([chr(0x4E00 + number) for number in range(5_000)], "一丁a" * 7_000),
+    ],
+    ids=["one long", "many", "two", "short"],
+)
+def test_a_character_is_looked_at_twice_at_most_whatever_the_stop_strings(stops: list[str], letters: str) -> None:
+    automaton = StopStrings(stops)
+    steps = automaton._steps = CountedSteps(automaton._steps)
+    state = 0
+    for letter in letters:
+        state, _ = automaton.follow(letter, state)
+    assert 0 < steps.counts["get"] <= 2 * len(letters)
+
+
+def test_they_have_a_bound() -> None:
+    StopStrings(("a" * LARGEST_STOPS,))
+    with pytest.raises(InvalidRequest, match=f"more than {LARGEST_STOPS} characters") as refusal:
+        StopStrings(("a" * LARGEST_STOPS, "b"))
+    assert refusal.value.param == "stop"
 
 
 def test_whole_characters() -> None:
@@ -47,6 +120,10 @@ def test_stop_strings_are_waited_for() -> None:
     assert spell(b"xabz", "abc")[1] == [("x", (120,)), None, None, ("abz", (97, 98, 122))]
 
 
+def test_no_more_waits_than_may_belong_to_a_stop_string() -> None:
+    assert spell(b"aaaa", "aab")[1] == [None, None, ("a", (97,)), ("a", (97,))]
+
+
 def test_an_answer_ends_before_a_stop_string() -> None:
     spelling, pieces = spell(b"xyab", "yab", "b")
     assert pieces == [("x", (120,)), None, None, None]
@@ -54,6 +131,13 @@ def test_an_answer_ends_before_a_stop_string() -> None:
     assert spelling.rest() == Piece("", (121, 97, 98), 0.0)
     assert spell(b"xab", "b")[0].stopped
     assert not spell(b"xa", "b")[0].stopped
+
+
+def test_what_was_sent_may_begin_a_stop_string() -> None:
+    spelling, pieces = spell(b"c", "abc", before="xab")
+    assert spelling.stopped
+    assert pieces == [None]
+    assert spelling.rest().text == ""
 
 
 def test_the_rest_is_without_the_character_that_is_not_whole() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from shared import census, registry
 from shared.audit import audit
+from shared.codec import encode
 from shared.errors import NotUnderstood
 from shared.protocol import Accepted, Chat, Failed, Message, Sampling
 from shared.tickets import MOST_RETURNS, Tickets
@@ -90,6 +91,7 @@ def test_a_worker_hands_back_what_it_does_not_understand(pair: Pair) -> None:
     tickets.submit("talk", TALK, reply="", max_queue=10, wait=60, keep=60)
     task: Any = pair.redis.get("iq:task:talk")
     pair.redis.set("iq:task:talk", task.replace(b'"Chat"', b'"Talk"'))
+    pair.redis.hset("iq:job:talk", "head", encode([TALK.head()]).replace(b'"Chat"', b'"Talk"'))
     start_worker(pair, THIS)
     returned = int(wait_for(lambda: pair.redis.hget("iq:job:talk", "returned"), "its return"))
     assert returned < 4, "its four slots took it in turn, and left no time for anybody else"

@@ -69,17 +69,18 @@ def pass_over(sent: Iterable[Delta], events: Iterable[Event]) -> Iterator[Event]
     Raises Diverged where it does not agree with that: somebody has the beginning of another answer.
     """
     sent = tuple(sent)
-    left, told = "".join(delta.text for delta in sent), sum(len(delta.tokens) for delta in sent)
+    before, told = "".join(delta.text for delta in sent), sum(len(delta.tokens) for delta in sent)
+    at = 0
     for event in events:
         if not isinstance(event, Delta):
-            if not (left and isinstance(event, Progress)):
+            if not (at < len(before) and isinstance(event, Progress)):
                 yield event
             continue
-        common = min(len(left), len(event.text))
-        if left[:common] != event.text[:common] or (event.finish_reason and len(left) > common):
+        common = min(len(before) - at, len(event.text))
+        if not before.startswith(event.text[:common], at) or (event.finish_reason and len(before) - at > common):
             raise Diverged
         tokens, told = event.tokens[told:], max(0, told - len(event.tokens))
-        left = left[common:]
+        at += common
         if event.text[common:] or tokens or event.finish_reason:
             yield replace(event, text=event.text[common:], tokens=tokens)
 

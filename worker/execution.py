@@ -63,9 +63,7 @@ class Execution(Cancellation):
         self._events: list[Event] = []
         self._answered = False
         self._state: State | None = None
-        self._cancelled = False
         self._spoiled = False
-        self._callbacks: list[Callable[[], None]] = []
         self._on_over = on_over
         self._lock = threading.Lock()
 

@@ -39,6 +39,7 @@ class GenerationRunner(Runner[Candidate]):
         execution.continuable = continues and not self._judged
         self._left = iter(self._candidates)
         self._sent: list[Delta] = []
+        self._progress = Progress(0, 0)
 
     @property
     def width(self) -> int:
@@ -77,9 +78,7 @@ class GenerationRunner(Runner[Candidate]):
             check(self.execution)
             match event:
                 case Progress():
-                    candidate.progress = event
-                    reports = [each.progress for each in self._candidates]
-                    self._tell(Progress(sum(r.done for r in reports), sum(r.total for r in reports)))
+                    self._tell(self._sum_up(candidate, event))
                 case Delta() if self._judged:
                     candidate.deltas.append(event)
                 case Delta(finish_reason=None):
@@ -95,6 +94,14 @@ class GenerationRunner(Runner[Candidate]):
                     raise AssertionError("engines raise their errors")
                 case _:
                     assert_never(event)
+
+    def _sum_up(self, candidate: Candidate, progress: Progress) -> Progress:
+        """How far all of them are now that this one is so far."""
+        with self._lock:
+            past, sums = candidate.progress, self._progress
+            self._progress = Progress(sums.done + progress.done - past.done, sums.total + progress.total - past.total)
+            candidate.progress = progress
+            return self._progress
 
     def _send(self, candidate: Candidate, delta: Delta) -> None:
         """Send a piece, and say where it belongs."""

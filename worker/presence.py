@@ -18,6 +18,9 @@ from shared.store import Outage
 
 log = logging.getLogger(__name__)
 
+TROUBLE = "it cannot compute at the moment"
+"""What everybody is told of a worker in trouble; what it is stands in its log, and in `inferq status`."""
+
 
 class Herald:
     """Announces a worker that has loaded its model: at once when there is news, else at each heartbeat."""
@@ -33,9 +36,9 @@ class Herald:
 
         Raises ConfigError where the others on this Redis have another lease.
         """
-        now = replace(self._worker, card=None, reason=trouble) if trouble else self._worker
+        now = replace(self._worker, card=None, reason=TROUBLE, detail=trouble) if trouble else self._worker
         now = replace(now, loop_errors=loop_errors)
-        if (now.reason, now.card) == (self._told.reason, self._told.card) and time.monotonic() < self._due:
+        if (now.detail, now.card) == (self._told.detail, self._told.card) and time.monotonic() < self._due:
             return False
         registry.announce(self._client, now, self._lease_ms)
         self._told, self._due = now, time.monotonic() + HEARTBEAT
@@ -52,9 +55,9 @@ class Presence:
         self._changed = threading.Event()
         self._loop = Loop("presence", self._announce)
 
-    def tell(self, reason: str) -> None:
-        """Why it is not ready now."""
-        self._worker = replace(self._worker, reason=reason)
+    def tell(self, reason: str, detail: str = "") -> None:
+        """Why it is not ready now: for everybody, and for those who look after it."""
+        self._worker = replace(self._worker, reason=reason, detail=detail)
         self._changed.set()
 
     def _announce(self) -> None:

@@ -71,13 +71,13 @@ def _check(client: Redis, lease_ms: int) -> None:
     registry.check_lease(client, lease_ms)
 
 
-def _load(locate: Callable[[], Model], config: Config, tell: Callable[[str], None]) -> Engine:
+def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> Engine:
     backoff = Backoff(_FIRST, _LONGEST)
     tell("it loads the model")
     while True:
         try:
             return engines.load(locate(), config)
         except (ModelFileError, ModelLoadError) as exc:
-            tell(str(exc))
+            tell(exc.public, str(exc))
             log.error("the model cannot be loaded, next try in %g s: %s", backoff.fail(), exc)
         time.sleep(backoff.pause)

@@ -143,7 +143,9 @@ class Runner(ABC, Generic[Part]):
         except Diverged as error:
             self._start_over(error)
         except InferqError as error:
-            self._tell(Failed(error.code, error.message, error.param))
+            if error.words:
+                log.error("the job failed: %s", error, extra=execution.names)
+            self._tell(Failed(error.code, error.public, error.param))
 
     def _start_over(self, error: Diverged) -> None:
         """Have the job computed anew, if nobody has read a part of its answer."""

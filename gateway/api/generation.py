@@ -6,25 +6,22 @@ import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from flask import g, jsonify, request
+from flask import g, request
 from flask.typing import ResponseReturnValue
-from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 
-from gateway import access, sse
-from gateway.api.jobs import job_object
-from gateway.api.streaming import events_as, stream
-from gateway.attempts import read_visit
+from gateway import access, bodies, sse
+from gateway.api.jobs import as_json, job_object
+from gateway.api.streaming import events, events_as, first_decisive, stream
+from gateway.attempts import fingerprint, read_visit
 from gateway.auth import owner
-from gateway.connections import TooSlow
 from gateway.disconnect import watch
-from gateway.dispatch import Job, events, first_decisive, translate_loss
+from gateway.dispatch import Job, translate_loss
 from gateway.mailbox import ClientGone
 from gateway.schemas import Format
 from gateway.schemas.body import load_json
 from gateway.schemas.outcomes import failure
 from gateway.state import this_gateway
-from shared.errors import RequestTooSlow
 from shared.protocol import Event, Failed, Options, Task
 
 CLIENT_GONE = ("", 499)
@@ -38,11 +35,10 @@ def generate(wire: Format) -> ResponseReturnValue:
         raise UnsupportedMediaType("The request body must be JSON, with Content-Type: application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
-    body = _body()
-    task, options = wire.parse(load_json(body), seed=seed())
+    task, options, mark = _read(wire)
     preferences = request.headers.get("Prefer", "").lower().split(",")
     waits = "respond-async" not in map(str.strip, preferences)
-    job = submit(task, wire, options, body, waits=waits)
+    job = submit(task, wire, options, mark, waits=waits)
     if not waits:
         return _later(job)
     with wait_for(job) as waiting:
@@ -55,20 +51,32 @@ def generate(wire: Format) -> ResponseReturnValue:
             return CLIENT_GONE
 
 
+def _read(wire: Format) -> tuple[Task, Options, str]:
+    """What the current request asks for, and its fingerprint. Its bytes are let go of here: the answer takes longer."""
+    who, path, config, chosen = owner().name, request.path, this_gateway().config, seed()
+    request.max_content_length = this_gateway().directory.largest_body()
+    with bodies.received(request, who) as body:
+
+        def understand() -> tuple[Task, Options, str]:
+            return *wire.parse(load_json(body), chosen, config), fingerprint(who, path, body)
+
+        return bodies.apart(who, len(body), understand)
+
+
 def seed() -> int:
     """A seed for a request that gives none."""
     return random.randrange(2**32 - 1)
 
 
-def submit(task: Task, wire: Format, options: Options, body: bytes, *, waits: bool = True) -> Job:
-    """Have the current request's task computed; `body` tells it from other ones. Raises what the dispatcher does.
+def submit(task: Task, wire: Format, options: Options, mark: str, *, waits: bool = True) -> Job:
+    """Have the current request's task computed; `mark` is its fingerprint. Raises what the dispatcher does.
 
     `waits`: its client waits for the answer; with `options.stream` it reads it as it comes.
     """
     g.model, who = task.model, owner()
     usual = this_gateway().config.request_timeout
     parts = waits and options.stream
-    client = read_visit(request.headers, who.name, request.path, body, waits=waits, parts=parts, usual=usual)
+    client = read_visit(request.headers, who.name, mark, waits=waits, parts=parts, usual=usual)
     job = this_gateway().dispatcher.submit(task, wire, options, who, g.request_id, client)
     access.note(job)
     return job
@@ -83,18 +91,6 @@ def wait_for(job: Job) -> Iterator[ExitStack]:
         yield waiting
 
 
-def _body() -> bytes:
-    """The bytes of the request's body; refuses what is too long, and what is no body."""
-    try:
-        raw = request.get_data()
-        request.stream.read(1)  # a body sent without its length was cut at the bound: this one more raises the 413
-    except TooSlow as exc:
-        raise RequestTooSlow(f"The request was not received in time: {exc}.") from exc
-    except ParseException as exc:
-        raise BadRequest(f"The request body cannot be read: {exc}") from exc
-    return raw
-
-
 def _later(job: Job) -> ResponseReturnValue:
     """Promise the answer: from here on nothing that is killed loses the job."""
     gateway = this_gateway()
@@ -104,14 +100,19 @@ def _later(job: Job) -> ResponseReturnValue:
         gateway.dispatcher.withdraw(job)
         raise
     with translate_loss():
-        return jsonify(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
+        return as_json(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
 
 
 def _whole(job: Job, wire: Format) -> ResponseReturnValue:
-    record = list(events(job.mailbox))
-    if isinstance(record[-1], Failed):
-        raise failure(record[-1], wire.parameters)
-    return jsonify(wire.render(job.id, job.accepted, record)), 200, location(job)
+    return as_json(wire.render(job.id, job.accepted, _unless_failed(job, wire))), 200, location(job)
+
+
+def _unless_failed(job: Job, wire: Format) -> Iterator[Event]:
+    """The events of a job that ends well."""
+    for event in events(job.mailbox):
+        if isinstance(event, Failed):
+            raise failure(event, wire.parameters)
+        yield event
 
 
 def _stream(job: Job, first: Event | None, wire: Format, options: Options, waiting: ExitStack) -> ResponseReturnValue:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from flask import Blueprint, jsonify, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from msgspec.structs import replace
 
@@ -18,12 +18,12 @@ from gateway.auth import own_ticket, owner
 from gateway.disconnect import watch
 from gateway.schemas import format_of
 from gateway.schemas.job import render_job
-from gateway.schemas.openai import render_failure
+from gateway.schemas.openai import encode, render_failure
 from gateway.schemas.outcomes import failure, outcome
 from gateway.state import this_gateway
 from shared import streams
 from shared.errors import EventNotFound
-from shared.protocol import Failed, State
+from shared.protocol import Event, Failed, State
 from shared.store import translated
 from shared.ticket import Ticket
 
@@ -32,13 +32,13 @@ views = Blueprint("jobs", __name__)
 
 @views.get("/jobs/<job_id>")
 def retrieve(job_id: str) -> ResponseReturnValue:
-    return jsonify(job_object(job_id))
+    return as_json(job_object(job_id))
 
 
 @views.delete("/jobs/<job_id>")
 def cancel(job_id: str) -> ResponseReturnValue:
     this_gateway().dispatcher.cancel(own_ticket(job_id).id)
-    return jsonify(job_object(job_id))
+    return as_json(job_object(job_id))
 
 
 @views.get("/jobs/<job_id>/events")
@@ -50,6 +50,7 @@ def follow(job_id: str) -> ResponseReturnValue:
         if ticket.state.final and (after.number, after.part) >= (ticket.events, math.inf):
             return "", 204  # which tells an EventSource not to come again
     with ExitStack() as waiting:
+        waiting.enter_context(this_gateway().dispatcher.followers.admitted(job_id, ticket.owner))
         job = this_gateway().dispatcher.follow(job_id, owner())
         waiting.callback(this_gateway().dispatcher.detach, job)
         access.note(job)
@@ -76,11 +77,10 @@ def job_object(job_id: str) -> dict[str, Any]:
     with translated():
         if ticket.state is State.COMPLETED:
             accepted = streams.accepted(gateway.client, job_id)
-            record = [e for entry in _entries(job_id) for e in entry.events if e]
-            result = format_of(accepted).render(job_id, accepted, record)
+            result = format_of(accepted).render(job_id, accepted, _events(job_id))
         elif ticket.state.final:
-            last = [e for entry in _entries(job_id, ticket.events - 1) for e in entry.events]
-            error = _error(job_id, last[-1]) if last and isinstance(last[-1], Failed) else None
+            last = [event for event in _events(job_id, ticket.events - 1) if isinstance(event, Failed)]
+            error = _error(job_id, last[-1]) if last else None
     return render_job(ticket, turn, result, error)
 
 
@@ -90,6 +90,12 @@ def _error(job_id: str, event: Failed) -> Any:
     return render_failure(found, outcome(found.code).status)["error"]
 
 
-def _entries(job_id: str, after: int = 0) -> Iterator[streams.Entry]:
+def _events(job_id: str, after: int = 0) -> Iterator[Event]:
     """The record, which may be long: others have their turn in between."""
-    return streams.entries(this_gateway().client, job_id, after, pause=lambda: time.sleep(0))
+    for entry in streams.entries(this_gateway().client, job_id, after, pause=lambda: time.sleep(0)):
+        yield from filter(None, entry.events)
+
+
+def as_json(value: dict[str, Any]) -> Response:
+    """An answer that may be long: made in one go, several times as fast as Flask would."""
+    return Response(encode(value), mimetype="application/json")

@@ -7,11 +7,13 @@ from itertools import chain
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import Forbidden, MethodNotAllowed
+from werkzeug.exceptions import MethodNotAllowed
 
 from gateway.api.generation import CLIENT_GONE, location, seed, submit, wait_for
-from gateway.api.streaming import stream
-from gateway.dispatch import Job, events
+from gateway.api.streaming import events, stream
+from gateway.attempts import fingerprint
+from gateway.auth import owner
+from gateway.dispatch import Job
 from gateway.mailbox import ClientGone
 from gateway.schemas import usual_format
 from gateway.schemas.outcomes import failure
@@ -21,6 +23,8 @@ from shared.protocol import Delta, Event, Failed, Options, Progress
 
 views = Blueprint("llm_ui", __name__)
 
+_LARGE = 65_536
+"""Characters that go out at once where there are more."""
 _PARAMETERS = {"messages": "prompt"}
 """See `Format.parameters`."""
 
@@ -29,17 +33,11 @@ _PARAMETERS = {"messages": "prompt"}
 def chat() -> ResponseReturnValue:
     if request.method == "HEAD":  # which Flask adds to every GET: nobody would read what is computed
         raise MethodNotAllowed(["GET"])
-    _refuse_strangers()
     prompt, model = parse_query(request.args.to_dict())
-    directory = this_gateway().directory
-    task = prompt_task(prompt, directory.find(model) if model else directory.default(), seed())
-    return _answer(submit(task, usual_format(task), Options(stream=True), request.query_string))
-
-
-def _refuse_strangers() -> None:
-    """Any web page can have its visitors' browsers send a GET: it needs no leave by CORS, unlike a POST with JSON."""
-    if request.headers.get("Sec-Fetch-Site") == "cross-site" and not this_gateway().config.cors_origins:
-        raise Forbidden("Web pages of other sites may not use this gateway; INFERQ_CORS_ORIGINS lets them in.")
+    directory, config = this_gateway().directory, this_gateway().config
+    task = prompt_task(prompt, directory.find(model) if model else directory.default(), seed(), config)
+    mark = fingerprint(owner().name, request.path, request.query_string)
+    return _answer(submit(task, usual_format(task), Options(stream=True), mark))
 
 
 def _answer(job: Job) -> ResponseReturnValue:
@@ -65,7 +63,7 @@ def _text(job: Job, first: Event) -> Iterator[bytes]:
                 piece += event.text
             case Failed():
                 raise failure(event, _PARAMETERS)
-        if piece and job.mailbox.empty():
+        if len(piece) > _LARGE or (piece and job.mailbox.empty()):
             yield piece.encode()
             piece = ""
     yield piece.encode()

@@ -1,7 +1,8 @@
-"""A streamed answer, from a job's mailbox to the client's socket."""
+"""From a job's mailbox to the client: its events as they come, and a streamed answer made of them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
@@ -9,9 +10,9 @@ from flask import Response
 
 from gateway import sse
 from gateway.dispatch import Job
-from gateway.mailbox import ClientGone
+from gateway.mailbox import ClientGone, Mailbox
 from gateway.state import this_gateway
-from shared.protocol import Event
+from shared.protocol import Delta, Done, Event, Failed
 
 
 def stream(job: Job, pieces: Iterator[bytes], waiting: ExitStack, mimetype: str = "text/event-stream") -> Response:
@@ -33,3 +34,26 @@ def events_as(lines: sse.Lines, job: Job, first: Event | None) -> Iterator[bytes
     """Server-sent events of a job; see `sse.body`."""
     dispatcher = this_gateway().dispatcher
     return sse.body(job.mailbox, first, lines, lambda: dispatcher.turn(job.accepted.task.model, job.id))
+
+
+def events(mailbox: Mailbox) -> Iterator[Event]:
+    """A job's events as they come, to the last. Raises ClientGone."""
+    while True:
+        event = mailbox.take(None)
+        assert event is not None
+        yield event
+        if isinstance(event, Done | Failed):
+            return
+
+
+def first_decisive(mailbox: Mailbox, patience: float) -> Event | None:
+    """The job's first event that decides the status line; None when it did not come within `patience` seconds.
+
+    Progress decides nothing: after it the prompt may still turn out to be too long. Raises ClientGone.
+    """
+    end = time.monotonic() + patience
+    while (left := end - time.monotonic()) > 0:
+        event = mailbox.take(left)
+        if isinstance(event, Delta | Done | Failed):
+            return event
+    return None

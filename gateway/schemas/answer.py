@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -16,20 +17,41 @@ class Choice:
     index: int
     text: str
     finish_reason: FinishReason
-    tokens: tuple[int, ...]
+    tokens: Sequence[int]
     prompt_tokens: tuple[int, ...]
 
 
+class _Growing:
+    """What has come of one answer, in little more memory than its text and its tokens take as bytes."""
+
+    def __init__(self, first: Delta) -> None:
+        self.prompt_tokens = first.prompt_tokens
+        self.reason: FinishReason | None = None
+        self._text = bytearray()
+        self._tokens = array("q")
+
+    def add(self, delta: Delta) -> None:
+        self._text += delta.text.encode()
+        self._tokens.extend(delta.tokens)
+        self.reason = delta.finish_reason
+
+    def end(self, index: int) -> Choice:
+        assert self.reason is not None, "the last piece of a choice says why it ended"
+        return Choice(index, self._text.decode(), self.reason, self._tokens, self.prompt_tokens)
+
+
 def fold(events: Iterable[Event]) -> tuple[list[Choice], Usage]:
-    """The choices of a whole job in the order of their indices, and what it used."""
-    deltas: dict[int, list[Delta]] = {}
+    """The choices of a whole job in the order of their indices, and what it used. No event is kept."""
+    growing: dict[int, _Growing] = {}
     used: Usage | None = None
     for event in events:
         match event:
             case Delta():
-                deltas.setdefault(event.index, []).append(event)
+                if event.index not in growing:
+                    growing[event.index] = _Growing(event)
+                growing[event.index].add(event)
             case StartOver():
-                deltas.clear()
+                growing.clear()
             case Done():
                 used = event.usage
             case Progress():
@@ -40,11 +62,4 @@ def fold(events: Iterable[Event]) -> tuple[list[Choice], Usage]:
                 assert_never(event)
     if used is None:
         raise AssertionError("the events of a completed job end with Done")
-    return [_choice(index, deltas[index]) for index in sorted(deltas)], used
-
-
-def _choice(index: int, deltas: list[Delta]) -> Choice:
-    reason = deltas[-1].finish_reason
-    assert reason is not None, "the last piece of a choice says why it ended"
-    tokens = tuple(token for delta in deltas for token in delta.tokens)
-    return Choice(index, "".join(delta.text for delta in deltas), reason, tokens, deltas[0].prompt_tokens)
+    return [growing.pop(index).end(index) for index in sorted(growing)], used

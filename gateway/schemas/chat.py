@@ -4,29 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields, post_load, validates_schema
+from marshmallow import fields, post_load, validates_schema
 
 from gateway.schemas.answer import fold
+from gateway.schemas.caps import MAX_MESSAGES, MAX_TOKENS
 from gateway.schemas.format import Format, Frames
-from gateway.schemas.openai import cut, encode, head, prompt_token_ids, render_failure, render_frames, token_ids, usage
-from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Only, Strict, Text, refuse_unknown, text
+from gateway.schemas.openai import (
+    announcer,
+    cut,
+    encode,
+    head,
+    prompt_token_ids,
+    render_failure,
+    render_frames,
+    token_ids,
+    usage,
+)
+from gateway.schemas.parameters import Array, Boolean, Integer, Only, Strict, Text, each, refuse_unknown, text
 from gateway.schemas.problem import refuse, show, wrong_type
-from gateway.schemas.sampling import SamplingSchema, options, sampling
+from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
+from shared.config import Config
 from shared.errors import InferqError
 from shared.protocol import Accepted, Chat, Delta, Event, FinishReason, Message, Options
 
-_MAX_MESSAGES = 2048
-"""OpenAI's bound too."""
-
+MOST_PARTS = 2048
+"""Parts of one message."""
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 """What OpenAI calls `developer` now, models know as `system`."""
 
 
+_MARK = "prompt_cache_breakpoint"
+"""OpenAI's, for its prompt cache: without effect."""
+
+
 class Role(fields.Field[str]):
     """Who speaks."""
+
+    json_schema: ClassVar = {"enum": list(_ROLES)}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
         role = text(value)
@@ -38,6 +55,16 @@ class Role(fields.Field[str]):
 class Content(fields.Field[str]):
     """A string, or an array of text parts, which are joined as they are."""
 
+    _PART: ClassVar = {
+        "type": "object",
+        "properties": {"type": {"const": "text"}, "text": {"type": "string"}, _MARK: {"type": ["object", "null"]}},
+        "required": ["type", "text"],
+        "additionalProperties": False,
+    }
+    json_schema: ClassVar = {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": _PART, "minItems": 1, "maxItems": MOST_PARTS}]
+    }
+
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
         if isinstance(value, str):
             return text(value)
@@ -45,13 +72,9 @@ class Content(fields.Field[str]):
             raise wrong_type("a string or an array of text parts", value)
         if not value:
             raise refuse("empty_array", "the array must not be empty")
-        texts = []
-        for index, part in enumerate(value):
-            try:
-                texts.append(_part(part))
-            except ValidationError as exc:
-                raise ValidationError({index: exc.messages}) from exc
-        return "".join(texts)
+        if len(value) > MOST_PARTS:
+            raise refuse("array_above_max_length", f"at most {MOST_PARTS} parts, but there are {len(value)}")
+        return "".join(each(value, _part))
 
 
 def _part(part: object) -> str:
@@ -62,8 +85,9 @@ def _part(part: object) -> str:
         raise refuse("missing_required_parameter", name="type")
     if part["type"] != "text":
         raise refuse("unsupported_value", 'only "text" is supported', name="type")
-    # OpenAI's marks for its prompt cache: without effect.
-    refuse_unknown(part, ("type", "text", "prompt_cache_breakpoint"))
+    refuse_unknown(part, ("type", "text", _MARK))
+    if not isinstance(part.get(_MARK), dict | None):
+        raise wrong_type("an object", part[_MARK], name=_MARK)
     if part.get("text") is None:
         raise refuse("missing_required_parameter", name="text")
     return text(part["text"], name="text")
@@ -91,8 +115,8 @@ class MessageSchema(Strict):
 
 
 class ChatSchema(SamplingSchema):
-    messages = Array(fields.Nested(MessageSchema), low=1, high=_MAX_MESSAGES, required=True)
-    max_completion_tokens = Integer(1, INT32_MAX)
+    messages = Array(fields.Nested(MessageSchema), low=1, high=MAX_MESSAGES, required=True)
+    max_completion_tokens = Integer(1, MAX_TOKENS)
     continue_final_message = Boolean(load_default=False)
     add_generation_prompt = Boolean(load_default=True)
 
@@ -113,6 +137,10 @@ class ChatSchema(SamplingSchema):
     moderation = Only()
 
     @validates_schema
+    def computes(self, data: dict[str, Any], **kwargs: Any) -> None:
+        refuse_choices(1, data["n"], "n")
+
+    @validates_schema
     def continues(self, data: dict[str, Any], **kwargs: Any) -> None:
         """The pair is vLLM's: one of them says to go on with the last message, the other not to begin a new one."""
         wanted = data["continue_final_message"]
@@ -131,9 +159,9 @@ class ChatFormat(Format):
     id_prefix = "chatcmpl-"
     schema = ChatSchema()
 
-    def parse(self, body: object, seed: int) -> tuple[Chat, Options]:
-        given = self.schema.read(body)
-        limit = given.get("max_completion_tokens", given.get("max_tokens"))
+    def parse(self, body: object, seed: int, config: Config) -> tuple[Chat, Options]:
+        given = self.schema.read(body, config)
+        limit = given.get("max_completion_tokens", given.get("max_tokens", config.usual_max_tokens))
         task = Chat(
             given["model"],
             tuple(given["messages"]),
@@ -177,10 +205,10 @@ class ChatFormat(Format):
         def speaker(index: int) -> Callable[[str], bytes]:
             return cut(lambda text: chunk(index, {"content": text}))
 
-        indices = iter(range(task.choices))
+        announce = announcer(task.choices)
 
         def say(piece: Delta) -> Iterator[bytes]:
-            for index in indices:  # before the first piece: clients make room for the choices in order
+            for index in announce(piece.index):
                 role = chunk(index, {"role": "assistant", "content": ""})
                 yield encode({**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role)
             if piece.text and task.token_ids:

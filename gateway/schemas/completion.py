@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
 from gateway.schemas.answer import fold
+from gateway.schemas.caps import MAX_CHOICES, MAX_TOKENS
 from gateway.schemas.format import Format, Frames
-from gateway.schemas.openai import cut, encode, head, prompt_token_ids, render_failure, render_frames, token_ids, usage
-from gateway.schemas.parameters import INT32_MAX, Integer, Only, text
+from gateway.schemas.openai import (
+    announcer,
+    cut,
+    encode,
+    head,
+    prompt_token_ids,
+    render_failure,
+    render_frames,
+    token_ids,
+    usage,
+)
+from gateway.schemas.parameters import INT32_MAX, Integer, Only, each, text
 from gateway.schemas.problem import refuse, show, wrong_type
-from gateway.schemas.sampling import SamplingSchema, options, sampling
+from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
+from shared.config import Config
 from shared.errors import InferqError
 from shared.protocol import Accepted, Completion, Delta, Event, FinishReason, Options, Prompt, Task
 
 _KIND = "text_completion"
-
-
-_MAX_PROMPTS = 2048
-"""OpenAI's bound too."""
+_MAX_TOKENS = 16
+"""Where the request says nothing, as at OpenAI."""
 _KINDS = "a string, or an array of strings, of token ids, or of arrays of token ids"
 
 
 class Prompts(fields.Field[tuple[Prompt, ...]]):
     """One prompt or several, as texts or as token ids."""
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        text, token = {"type": "string"}, {"type": "integer", "minimum": 0, "maximum": INT32_MAX}
+        tokens = {"type": "array", "items": token, "minItems": 1}
+        several = {"type": "array", "items": {"anyOf": [text, tokens]}, "minItems": 1, "maxItems": int(MAX_CHOICES)}
+        return {"anyOf": [text, tokens, several]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> tuple[Prompt, ...]:
         if isinstance(value, str):
@@ -37,15 +54,13 @@ class Prompts(fields.Field[tuple[Prompt, ...]]):
             raise refuse("empty_array", "the array must not be empty")
         if type(value[0]) is int:
             return (_tokens(value),)
-        if len(value) > _MAX_PROMPTS:
-            raise refuse("array_above_max_length", f"at most {_MAX_PROMPTS} prompts, but there are {len(value)}")
-        prompts: list[Prompt] = []
-        for index, prompt in enumerate(value):
-            try:
-                prompts.append(_tokens(prompt) if isinstance(prompt, list) else text(prompt))
-            except ValidationError as exc:
-                raise ValidationError({index: exc.messages}) from exc
-        return tuple(prompts)
+        if len(value) > int(MAX_CHOICES):
+            raise refuse("array_above_max_length", f"at most {MAX_CHOICES} prompts, but there are {len(value)}")
+        return tuple(each(value, _prompt))
+
+
+def _prompt(value: object) -> Prompt:
+    return _tokens(value) if isinstance(value, list) else text(value)
 
 
 def _tokens(ids: list[object]) -> tuple[int, ...]:
@@ -61,7 +76,7 @@ def _tokens(ids: list[object]) -> tuple[int, ...]:
 
 class CompletionSchema(SamplingSchema):
     prompt = Prompts(required=True)
-    max_tokens = Integer(1, INT32_MAX, load_default=16)
+    max_tokens = Integer(1, MAX_TOKENS)
     best_of = Integer(1, 20)
 
     # Not supported yet.
@@ -76,6 +91,7 @@ class CompletionSchema(SamplingSchema):
             raise refuse("invalid_value", "must not be less than 'n'", name="best_of")
         if best_of > data["n"] and data["stream"]:
             raise refuse("invalid_value", "cannot be more than 'n' when 'stream' is true", name="best_of")
+        refuse_choices(len(data["prompt"]), best_of, "n" if best_of == data["n"] else "best_of")
 
 
 class CompletionFormat(Format):
@@ -85,9 +101,9 @@ class CompletionFormat(Format):
     id_prefix = "cmpl-"
     schema = CompletionSchema()
 
-    def parse(self, body: object, seed: int) -> tuple[Completion, Options]:
-        given = self.schema.read(body)
-        chosen = sampling(given, seed, given["max_tokens"])
+    def parse(self, body: object, seed: int, config: Config) -> tuple[Completion, Options]:
+        given = self.schema.read(body, config)
+        chosen = sampling(given, seed, given.get("max_tokens", min(_MAX_TOKENS, config.max_tokens)))
         n, best_of, token_ids = given["n"], given["best_of"], given["return_token_ids"]
         task = Completion(given["model"], given["prompt"], chosen, n, best_of, token_ids)
         return task, options(given)
@@ -116,10 +132,10 @@ class CompletionFormat(Format):
         def speaker(index: int) -> Callable[[str], bytes]:
             return cut(lambda text: chunk(_choice(task, index, text, None)))
 
-        indices = iter(range(task.choices) if task.choices > 1 else ())
+        announce = announcer(task.choices if task.choices > 1 else 0)
 
         def say(piece: Delta) -> Iterator[bytes]:
-            for index in indices:  # before the first piece: so clients make room in order
+            for index in announce(piece.index):
                 yield encode(chunk(_choice(task, index, "", None)))
             if piece.finish_reason is not None or (piece.text and task.token_ids):
                 choice = _choice(task, piece.index, piece.text, piece.finish_reason, piece.tokens, piece.prompt_tokens)
@@ -138,7 +154,7 @@ def _choice(
     index: int,
     text: str,
     finish_reason: FinishReason | None,
-    tokens: tuple[int, ...] = (),
+    tokens: Sequence[int] = (),
     prompt_tokens: tuple[int, ...] = (),
 ) -> dict[str, Any]:
     choice = {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}

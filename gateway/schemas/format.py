@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from marshmallow import Schema
 
+from shared.config import Config
 from shared.errors import InferqError
 from shared.protocol import Accepted, Event, Options, Task
 
@@ -41,8 +42,11 @@ class Format(Protocol):
     def schema(self) -> Schema:
         """Of a request; `docs/api.md` names all that it takes."""
 
-    def parse(self, body: object, seed: int) -> tuple[Task, Options]:
-        """The validated request. `seed` is taken where it gives none. Raises InvalidRequest, naming the parameter."""
+    def parse(self, body: object, seed: int, config: Config) -> tuple[Task, Options]:
+        """The validated request, within the operator's caps; `seed` is taken where it gives none.
+
+        Raises InvalidRequest, naming the parameter.
+        """
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
         """The whole answer: a fold over the events, which end with `Done`."""

@@ -51,6 +51,22 @@ def render_failure(error: InferqError, status: int) -> dict[str, Any]:
     return {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
 
 
+def announcer(choices: int) -> Callable[[int], Iterable[int]]:
+    """Tells before a piece of a choice which ones are to be announced, of so many: it, and those before it.
+
+    Each once, and in the order of their indices: clients make room for a choice where they first meet it.
+    """
+    announced = 0
+
+    def announce(index: int) -> Iterable[int]:
+        nonlocal announced
+        new = range(announced, min(index + 1, choices))
+        announced = max(announced, index + 1)
+        return new
+
+    return announce
+
+
 def cut(chunk: Callable[[str], dict[str, Any]]) -> Callable[[str], bytes]:
     """The same chunk as JSON. What stands around its text, which is the same for a whole stream, is written once.
 

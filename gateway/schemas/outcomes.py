@@ -31,12 +31,18 @@ _OUTCOMES: dict[str, Outcome] = {
     "job_not_found": Outcome(404, retry=False),
     "request_timeout": Outcome(408, retry=False),
     "invalid_api_key": Outcome(401, retry=False),
+    "too_many_wrong_keys": Outcome(429, retry=True, retry_after=1),
     "tier_refused": Outcome(403, retry=False),
     # Somebody else ended the job: whoever still waits for it must not start it again unasked.
     "cancelled": Outcome(409, retry=False),
     "idempotency_key_reused": Outcome(422, retry=False),
+    "too_many_connections": Outcome(429, retry=True, retry_after=5),
     "queue_full": Outcome(429, retry=True, retry_after=5),
     "key_queue_full": Outcome(429, retry=True, retry_after=5),
+    "gateway_busy": Outcome(503, retry=True, retry_after=1),
+    "key_memory_full": Outcome(429, retry=True, retry_after=5),
+    "memory_full": Outcome(503, retry=True, retry_after=5),
+    "too_many_followers": Outcome(429, retry=True, retry_after=5),
     "store_unavailable": Outcome(503, retry=True, retry_after=1),
     "model_file_error": Outcome(500, retry=False),
     # Another worker may be able to.

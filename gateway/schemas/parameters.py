@@ -1,21 +1,26 @@
 """The kinds of parameters: marshmallow fields that never convert one JSON type into another.
 
 "1" is no number, true is no integer, and 1.0 is no integer either; an integer is a number. null never reaches a field,
-except inside an array.
+except inside an array. Each says what it takes as `json_schema`, in the words of JSON Schema.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, Schema, fields, pre_load
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
 
+from gateway.schemas.caps import Cap
 from gateway.schemas.problem import refuse, show, show_key, wrong_type
 
 INT32_MAX = 2**31 - 1
 """Engines count tokens in 32 bits."""
+LONGEST_TEXT = 1024
+"""Characters of a text that is a name or the like: what a model reads is bounded by the body."""
+MOST_PAIRS = 64
+"""Keys of an object with any keys; OpenAI allows 16 of `metadata`."""
 
 
 def text(value: object, *, name: str | None = None) -> str:
@@ -30,18 +35,34 @@ def text(value: object, *, name: str | None = None) -> str:
     return value
 
 
+def short(value: object, longest: int = LONGEST_TEXT, *, name: str | None = None) -> str:
+    """The string, if it is one and no longer than that."""
+    value = text(value, name=name)
+    if len(value) > longest:
+        raise refuse("string_above_max_length", f"at most {longest} characters, but it has {len(value)}", name=name)
+    return value
+
+
 class Text(fields.Field[str]):
-    def __init__(self, *, empty: bool = True, **kwargs: Any) -> None:
+    """A short one, `longest` characters at most."""
+
+    def __init__(self, *, empty: bool = True, longest: int = LONGEST_TEXT, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.empty = empty
+        self.empty, self.longest = empty, longest
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "minLength": 0 if self.empty else 1, "maxLength": self.longest}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
         if value == "" and not self.empty:
             raise refuse("invalid_value", "the string must not be empty")
-        return text(value)
+        return short(value, self.longest)
 
 
 class Boolean(fields.Field[bool]):
+    json_schema: ClassVar = {"type": "boolean"}
+
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
             raise wrong_type("a boolean", value)
@@ -51,16 +72,20 @@ class Boolean(fields.Field[bool]):
 class Integer(fields.Field[int]):
     """An integer, `low` and `high` included."""
 
-    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+    def __init__(self, low: int, high: int | Cap, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.low, self.high = low, high
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.low, "maximum": int(self.high)}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise wrong_type("an integer", value)
         if value < self.low:
             raise refuse("integer_below_min_value", f"must be at least {self.low}, but is {show(value)}")
-        if value > self.high:
+        if value > int(self.high):
             raise refuse("integer_above_max_value", f"must be at most {self.high}, but is {show(value)}")
         return value
 
@@ -71,6 +96,10 @@ class Number(fields.Field[float]):
     def __init__(self, low: float, high: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.low, self.high = low, high
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "number", "minimum": self.low, "maximum": self.high}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -83,35 +112,57 @@ class Number(fields.Field[float]):
 
 
 class Array(fields.List[Any]):
-    """`low` to `high` values of one kind. The length is checked first, so that a flood of bad values costs nothing."""
+    """`low` to `high` values of one kind. The length is checked first, and the first bad value ends it."""
 
-    def __init__(self, inner: fields.Field[Any], low: int, high: int, **kwargs: Any) -> None:
+    def __init__(self, inner: fields.Field[Any], low: int, high: Cap, **kwargs: Any) -> None:
         super().__init__(inner, **kwargs)
         self.low, self.high = low, high
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "array", "minItems": self.low, "maxItems": int(self.high)}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
             raise wrong_type("an array", value)
         if len(value) < self.low:
             raise refuse("empty_array", "the array must not be empty")
-        if len(value) > self.high:
+        if len(value) > int(self.high):
             raise refuse("array_above_max_length", f"at most {self.high} elements, but there are {len(value)}")
-        return super()._deserialize(value, *args, **kwargs)
+        return each(value, self.inner.deserialize)
+
+
+def each(values: Iterable[object], read: Callable[[Any], Any]) -> list[Any]:
+    """What `read` makes of each; the first one that it refuses ends it, and the error names its place."""
+    found = []
+    for index, value in enumerate(values):
+        try:
+            found.append(read(value))
+        except ValidationError as exc:
+            raise ValidationError({index: exc.messages}) from exc
+    return found
 
 
 class Object(fields.Field[dict[str, Any]]):
-    """An object with any keys; with `strings`, one whose values are all strings."""
+    """An object with any keys; with `strings`, one whose values are all short strings."""
 
     def __init__(self, *, strings: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.strings = strings
 
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        values = {"type": "string", "maxLength": LONGEST_TEXT} if self.strings else True
+        return {"type": "object", "maxProperties": MOST_PAIRS, "additionalProperties": values}
+
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise wrong_type("an object", value)
-        for key, item in value.items():
-            if self.strings and not isinstance(item, str):
-                raise wrong_type("a string", item, name=show_key(key))
+        if len(value) > MOST_PAIRS:
+            raise refuse("invalid_value", f"at most {MOST_PAIRS} keys, but there are {len(value)}")
+        if self.strings:
+            for key, item in value.items():
+                short(item, name=show_key(key))
         return value
 
 
@@ -126,6 +177,10 @@ class Only(fields.Field[Any]):
     def words(self) -> list[str]:
         """The accepted values as JSON."""
         return [json.dumps(value) for value in self.accepted]
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        return {"enum": list(self.accepted) or [None]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> object:
         # 1 == True == 1.0 in Python, not in JSON.

@@ -25,6 +25,7 @@ Code = Literal[
     "invalid_value",
     "empty_array",
     "array_above_max_length",
+    "string_above_max_length",
     "integer_below_min_value",
     "integer_above_max_value",
     "decimal_below_min_value",
@@ -78,7 +79,7 @@ def wrong_type(expected: str, value: object, *, name: str | None = None) -> Vali
 
 def show(value: str | float) -> str:
     """A value of the request as it may stand in a message: JSON, ASCII, short."""
-    text = json.dumps(value)
+    text = json.dumps(value[:64] if isinstance(value, str) else value)
     return text if len(text) <= 64 else text[:63] + "…"
 
 
@@ -89,16 +90,17 @@ def show_key(key: str) -> str:
 
 def first(error: ValidationError) -> InvalidRequest:
     """The first of marshmallow's errors, in the order of the declared fields, with its path."""
-    path, found = "", error.messages
+    path: str | None = None  # a key may be the empty string
+    found = error.messages
     while isinstance(found, dict):
         key, found = next(iter(found.items()))
         if isinstance(key, int):
-            path += f"[{key}]"
+            path = f"{path or ''}[{key}]"
         elif key is not SCHEMA:  # `is`: a client may have called a key the same
-            path += f".{key}" if path else key
+            path = key if path is None else f"{path}.{key}"
     problem = found[0] if isinstance(found[0], Problem) else _MARSHMALLOW[found[0]]
     opening = _OPENINGS.get(problem.code, "Invalid")
-    message = f"{opening} '{path}'" if path else "Invalid request body"
+    message = "Invalid request body" if path is None else f"{opening} '{path}'"
     if problem.detail:
         message += f": {problem.detail}"
-    return InvalidRequest(message + ".", param=path or None, code=problem.code)
+    return InvalidRequest(message + ".", param=path, code=problem.code)

@@ -8,12 +8,16 @@ from marshmallow import ValidationError
 
 from gateway.schemas.parameters import Strict, Text
 from gateway.schemas.problem import first
+from shared.config import Config
 from shared.protocol import Chat, Completion, Message, Sampling
 from shared.registry import Ability, Card
 
+LONGEST_PROMPT = 8190
+"""Characters: there is no room for more in a request line."""
+
 
 class PromptSchema(Strict):
-    prompt = Text(required=True)
+    prompt = Text(longest=LONGEST_PROMPT, required=True)
     model = Text(empty=False)
 
 
@@ -29,8 +33,9 @@ def parse_query(query: Mapping[str, str]) -> tuple[str, str | None]:
     return given["prompt"], given.get("model")
 
 
-def prompt_task(prompt: str, card: Card, seed: int) -> Chat | Completion:
+def prompt_task(prompt: str, card: Card, seed: int, config: Config) -> Chat | Completion:
     """A chat where the model can chat; where it cannot, it continues the prompt."""
+    sampling = Sampling(seed, config.usual_max_tokens)
     if Ability.CHAT in card.abilities:
-        return Chat(card.id, (Message("user", prompt),), Sampling(seed))
-    return Completion(card.id, (prompt,), Sampling(seed))
+        return Chat(card.id, (Message("user", prompt),), sampling)
+    return Completion(card.id, (prompt,), sampling)

@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields, validates_schema
 
+from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS, MAX_TOKENS, capped
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Object, Only, Strict, Text, text
 from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
+from shared.config import Config
 from shared.protocol import Options, Sampling
 from shared.ticket import Tier
 
 _SEEDS = 2**32 - 1
 """Engines take seeds of 32 bits, and llama.cpp's highest means: choose one."""
 
-_MAX_BIASES = 1024
-_TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}")
+LONGEST_STOP = 1024
+"""Bytes of a stop string."""
+_TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,8}")
 
 _SAMPLING = frozenset(Sampling.__struct_fields__)
 
 
-class Stop(Array):
-    """One string, or an array of them."""
+class StopText(Text):
+    """Its bytes are counted: those of a model's tokens are what it is compared with."""
 
     def __init__(self) -> None:
-        super().__init__(Text(empty=False), low=0, high=16)
+        super().__init__(empty=False, longest=LONGEST_STOP)
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
+        stop = super()._deserialize(value, *args, **kwargs)
+        if (size := len(stop.encode())) > LONGEST_STOP:
+            raise refuse("string_above_max_length", f"at most {LONGEST_STOP} bytes, but it has {size}")
+        return stop
+
+
+class Stop(fields.Field[list[Any]]):
+    """One string, or an array of them."""
+
+    _one = StopText()
+    _several = Array(_one, low=0, high=MAX_STOPS)
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        one = self._one.json_schema
+        return {"anyOf": [one, {**self._several.json_schema, "items": one}]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Any]:
         if isinstance(value, str):
-            return [self.inner.deserialize(value)]
+            return [self._one.deserialize(value)]
         if not isinstance(value, list):
             raise wrong_type("a string or an array of strings", value)
-        return super()._deserialize(value, *args, **kwargs)
+        return self._several._deserialize(value)
 
 
 class LogitBias(fields.Field[tuple[tuple[int, float], ...]]):
@@ -40,14 +61,20 @@ class LogitBias(fields.Field[tuple[tuple[int, float], ...]]):
 
     _bias = Number(-100, 100)
 
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        names = {"type": "string", "pattern": f"^({_TOKEN_ID.pattern})$"}
+        bounds = {"propertyNames": names, "maxProperties": int(MAX_LOGIT_BIASES)}
+        return {"type": "object", **bounds, "additionalProperties": self._bias.json_schema}
+
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> tuple[tuple[int, float], ...]:
         if not isinstance(value, dict):
             raise wrong_type("an object", value)
-        if len(value) > _MAX_BIASES:
-            raise refuse("invalid_value", f"at most {_MAX_BIASES} tokens, but there are {len(value)}")
+        if len(value) > int(MAX_LOGIT_BIASES):
+            raise refuse("invalid_value", f"at most {MAX_LOGIT_BIASES} tokens, but there are {len(value)}")
         biases = []
         for key, bias in value.items():
-            if not _TOKEN_ID.fullmatch(key) or int(key) > INT32_MAX:
+            if not _TOKEN_ID.fullmatch(key):
                 raise refuse("invalid_value", f"{show(key)} is no token id", name=show_key(key))
             try:
                 amount = self._bias.deserialize(bias)
@@ -70,6 +97,8 @@ _TIERS = {
 class ServiceTier(fields.Field[str]):
     """How soon the job is served, beside others that wait."""
 
+    json_schema: ClassVar = {"enum": list(_TIERS)}
+
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
         name = text(value)
         if name not in _TIERS:
@@ -85,7 +114,7 @@ class StreamOptions(Strict):
 class SamplingSchema(Strict):
     model = Text(empty=False, required=True)
 
-    max_tokens = Integer(1, INT32_MAX)
+    max_tokens = Integer(1, MAX_TOKENS)
     temperature = Number(0, 2)
     top_p = Number(0, 1)
     top_k = Integer(0, INT32_MAX)
@@ -121,16 +150,23 @@ class SamplingSchema(Strict):
         if "stream_options" in data and not data["stream"]:
             raise refuse("invalid_value", "only allowed when 'stream' is true", name="stream_options")
 
-    def read(self, body: object) -> dict[str, Any]:
-        """The given parameters by name, valid. Raises InvalidRequest."""
+    def read(self, body: object, config: Config) -> dict[str, Any]:
+        """The given parameters by name, valid and within the operator's caps. Raises InvalidRequest."""
         try:
-            given: dict[str, Any] = self.load(body)  # type: ignore[arg-type]  # whatever JSON gave: `known` looks
+            with capped(config):
+                given: dict[str, Any] = self.load(body)  # type: ignore[arg-type]  # whatever JSON gave: `known` looks
         except ValidationError as exc:
             raise first(exc) from exc
         return given
 
 
-def sampling(given: dict[str, Any], seed: int, max_tokens: int | None) -> Sampling:
+def refuse_choices(prompts: int, each: int, name: str) -> None:
+    """Refuse more than the operator's cap; `name` is the parameter that asks for so many of `each` prompt."""
+    if (choices := prompts * each) > int(MAX_CHOICES):
+        raise refuse("invalid_value", f"at most {MAX_CHOICES} choices in all, but these are {choices}", name=name)
+
+
+def sampling(given: dict[str, Any], seed: int, max_tokens: int) -> Sampling:
     """What `read` returned, as the task's part. `seed` is taken where the request gives none."""
     chosen = {name: value for name, value in given.items() if name in _SAMPLING}
     chosen["seed"] = chosen.get("seed", seed) % _SEEDS

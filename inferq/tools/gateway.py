@@ -14,13 +14,14 @@ from msgspec.structs import asdict
 
 from inferq.errors import GatewayError
 from shared.cancellation import NEVER, Cancellable, Cancellation, abort, check
+from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.protocol import Chat, Delta, Done, Event, TextTask, Usage
 
 _CONNECT = 10.0
 """Seconds to reach it."""
-_UNLIMITED = 2**31 - 1
-"""`max_tokens` of a completion that ends where the model does: without it, it would be 16."""
+_USUAL_TOKENS = Config().usual_max_tokens
+"""`max_tokens` of a completion that asks for no number: as for a chat, and not 16, as gateways have it."""
 
 
 class GatewayAnswers:
@@ -118,4 +119,4 @@ def _body(task: TextTask) -> dict[str, Any]:
     body |= {"model": task.model, "stream": True, "stream_options": {"include_usage": True}}
     if isinstance(task, Chat):
         return body | {"messages": [asdict(message) for message in task.messages]}
-    return {"max_tokens": _UNLIMITED} | body | {"prompt": task.prompt[0]}
+    return {"max_tokens": _USUAL_TOKENS} | body | {"prompt": task.prompt[0]}

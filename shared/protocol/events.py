@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
+from msgspec.structs import replace
+
 from shared.errors import JobCancelled
 from shared.protocol.record import Record
 from shared.protocol.tasks import Task
@@ -71,6 +73,10 @@ class Accepted(Record, frozen=True):
     format: str = ""
     """The name of the format in which it is answered; empty in what release 0.1.0 wrote."""
     options: Options = Options()
+
+    def head(self) -> Accepted:
+        """What an answer needs of it, which is small: all but what is to be computed. Its own head is the same."""
+        return replace(self, task=self.task.head())
 
 
 class Progress(Record, frozen=True):

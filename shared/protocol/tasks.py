@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec.structs import replace
+
 from shared.protocol.record import Record
 
 
@@ -56,6 +58,10 @@ class Completion(Record, frozen=True):
         """How many choices the answer has."""
         return len(self.prompt) * self.n
 
+    def head(self) -> Completion:
+        """See `Accepted.head`: as many prompts, each empty."""
+        return replace(self, prompt=("",) * len(self.prompt), sampling=Sampling(self.sampling.seed))
+
 
 class Chat(Record, frozen=True):
     """Answer a conversation, `n` times."""
@@ -73,6 +79,10 @@ class Chat(Record, frozen=True):
     def choices(self) -> int:
         """How many choices the answer has."""
         return self.n
+
+    def head(self) -> Chat:
+        """See `Accepted.head`: without its messages."""
+        return replace(self, messages=(), sampling=Sampling(self.sampling.seed))
 
 
 TextTask = Completion | Chat

@@ -70,19 +70,25 @@ local function accommodate(model)
   end
 end
 
--- It ended a job whose stream was not begun: the stream has the end alone.
+-- It ended a job whose stream was not begun: the stream has the end alone. Version 0.2.0 leaves the task of one that it ended.
 local function complete(id)
-  local t = redis.call('HMGET', ticket(id), 'state', 'ended')
+  local t = redis.call('HMGET', ticket(id), 'state', 'ended', 'head')
   if t[1] and not t[2] then return end
-  local events, entries = KEY.events .. id, redis.call('XRANGE', KEY.events .. id, '-', '+')
-  local ttl = redis.call('PTTL', events)
-  if t[1] and ttl > 0 then
-    redis.call('DEL', events)
-    begin(id)
-    for _, entry in ipairs(entries) do redis.call('XADD', events, entry[1], unpack(entry[2])) end
-    redis.call('PEXPIRE', events, ttl)
+  local ttl = redis.call('PTTL', KEY.events .. id)
+  if t[1] and ttl > 0 and not redis.call('XRANGE', KEY.events .. id, '0-1', '0-1')[1] then
+    lead(id, t[3] or redis.call('GET', KEY.task .. id))
+    redis.call('PEXPIRE', KEY.events .. id, ttl)
   end
   redis.call('DEL', KEY.task .. id)
+end
+
+-- What jobs hold is counted anew: ends by earlier versions have given nothing back.
+local function recount()
+  local models = {}
+  for _, queue in ipairs(redis.call('SMEMBERS', KEY.rq_queues)) do models[#models + 1] = string.sub(queue, #KEY.rq_queue + 1) end
+  redis.call('DEL', KEY.bytes)
+  for of, sum in pairs(add_up(models)) do redis.call('HSET', KEY.bytes, of, string.format('%d', sum)) end
+  redis.call('EXPIRE', KEY.bytes, LONGEST_LIFE)
 end
 
 -- Once it has gone: look at some of all keys, beginning at a cursor, and clear what it has left. Returns the next cursor, '0' in the end.

@@ -1,7 +1,7 @@
 -- What is done with a ticket.
 local REMEMBERED = 60 -- seconds for which a claim is remembered beyond its execution: a duplicate that comes late takes no job
 local MOST_TOLD = 20000 -- entries of a reply stream, about
-local DAY = 86400000 -- milliseconds
+local DAY, LONGEST_LINGER = 86400000, 60000 -- milliseconds
 
 -- The encoded `Accepted`: what the job is to compute.
 local function accepted(id)
@@ -13,13 +13,29 @@ local function accepted(id)
   end
 end
 
--- The job's stream is made: by its first event, for an empty one takes 4 kB; sooner where version 0.1.0 may claim the job.
+-- The job's stream begins with this, whatever else is in it.
+local function lead(id, first)
+  local events, entries = KEY.events .. id, redis.call('XRANGE', KEY.events .. id, '-', '+')
+  if entries[1] and entries[1][1] == '0-1' and entries[1][2][6] == first then return end
+  redis.call('DEL', events)
+  redis.call('XADD', events, '0-1', 'f', 0, 'x', '', 'e', first)
+  for _, entry in ipairs(entries) do
+    if entry[1] ~= '0-1' then redis.call('XADD', events, entry[1], unpack(entry[2])) end
+  end
+end
+
+-- The job's stream is made: by its first event, for an empty one takes 4 kB. It begins with the head of `Accepted`: what to compute lies
+-- beside it until the job ends. Version 0.1.0 looks for that in the stream alone, so while it lives that is where it goes.
 local function begin(id)
   local task = redis.call('GET', KEY.task .. id)
   if not task then return end
-  redis.call('DEL', KEY.task .. id)
-  if redis.call('EXISTS', KEY.events .. id) == 1 then return end -- version 0.1.0 was given the job again
-  redis.call('XADD', KEY.events .. id, '0-1', 'f', 0, 'x', '', 'e', task)
+  if older() then
+    redis.call('DEL', KEY.task .. id)
+    return lead(id, task)
+  end
+  if redis.call('EXISTS', KEY.events .. id) == 1 then return end
+  lead(id, redis.call('HGET', ticket(id), 'head') or task)
+  redis.call('EXPIRE', KEY.task .. id, LONGEST_LIFE)
 end
 
 local function names(field) return string.gmatch(field or '', '%S+') end
@@ -108,6 +124,14 @@ local function pace(model, id)
   count(model, 'busy_ms' .. tier, held)
 end
 
+-- No client can come again for a job that was left: it has one, or has ended without an answer.
+local function reclaim(id)
+  local orphans = redis.call('HGET', ticket(id), 'orphan')
+  if not orphans then return end
+  redis.call('LREM', KEY.orphans .. orphans, 0, id)
+  redis.call('HDEL', ticket(id), 'orphan')
+end
+
 -- The final state, come with the event `last`. From here on the ticket and the stream have a time to live.
 local function finish(model, id, exec, state, last)
   unlist(model, id, exec)
@@ -120,6 +144,8 @@ local function finish(model, id, exec, state, last)
   local t = redis.call('HMGET', ticket(id), 'keep', 'owner')
   local keep = t[1]
   redis.call('SREM', KEY.owned .. (t[2] or ''), id)
+  give_back(id, t[2] or '', keep)
+  if state ~= 'completed' then reclaim(id) end
   redis.call('EXPIRE', ticket(id), keep)
   redis.call('EXPIRE', KEY.events .. id, keep)
   local key = redis.call('HGET', ticket(id), 'idempotency')
@@ -178,6 +204,7 @@ local function await(id, visitor, reply)
     redis.call('HSET', ticket(id), 'waiting', waiting == '' and name or waiting .. ' ' .. name)
   end
   redis.call('ZREM', KEY.lingering .. redis.call('HGET', ticket(id), 'model'), id)
+  reclaim(id)
 end
 
 -- A client's request is given the job: to wait for it, or to have it kept.
@@ -189,6 +216,7 @@ local function admit(id, visitor, reply, waits, parts)
   else
     redis.call('HSETNX', ticket(id), 'kept', 1)
     redis.call('ZREM', KEY.lingering .. redis.call('HGET', ticket(id), 'model'), id)
+    reclaim(id)
   end
 end
 
@@ -221,6 +249,7 @@ local function requeue(model, id, exec)
   redis.call('ZADD', KEY.deadlines .. model, deadline, id)
   enlist(model, id)
   if older() then begin(id) end
+  if redis.call('TTL', KEY.task .. id) > 0 then redis.call('EXPIRE', KEY.task .. id, LONGEST_LIFE) end
   redis.call('HSET', KEY.rq_job .. id, 'status', 'queued')
   redis.call('LPUSH', KEY.rq_queue .. model, id)
 end

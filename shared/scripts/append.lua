@@ -9,10 +9,10 @@
 --    3 stored, and the job is to be handed back for a better one
 --    0 fenced: the job is another execution's, or was ended by somebody else; nothing was stored
 --   -1 send again from the returned number + 1: the server lost events (failover), or half of this resend is there already
-local model, news, answers = ARGV[1], {}, {}
+local model, news, answers, grown = ARGV[1], {}, {}, {}
 
 local function append(id, exec, first, count, blob, tokens, state, ending)
-  local t = redis.call('HMGET', ticket(id), 'exec', 'seq', 'cancel', 'state', 'by', 'preempt', 'tokens', 'reply')
+  local t = redis.call('HMGET', ticket(id), 'exec', 'seq', 'cancel', 'state', 'by', 'preempt', 'tokens', 'reply', 'bytes', 'owner')
   local stored, last = tonumber(t[2] or 0), first + count - 1
   if t[1] ~= exec then return { 0, stored } end
   local answer = t[3] == '1' and 2 or t[6] and 3 or 1
@@ -23,6 +23,10 @@ local function append(id, exec, first, count, blob, tokens, state, ending)
   if t[4] ~= 'in_progress' then return { 0, stored } end
   if first ~= stored + 1 then return { -1, stored } end
   record(id, first, last, exec, blob, 'tokens', (t[7] or 0) + tokens)
+  if t[9] then
+    redis.call('HINCRBY', ticket(id), 'bytes', #blob)
+    grown[t[10]] = (grown[t[10]] or 0) + #blob
+  end
   for reply in names(t[8]) do
     news[reply] = news[reply] or {}
     table.insert(news[reply], { id, first, last, exec, blob })
@@ -35,5 +39,6 @@ for i, execution in ipairs(cmsgpack.unpack(ARGV[2])) do
   local done, answer = pcall(append, unpack(execution))
   answers[i] = (done or type(answer) == 'table') and answer or redis.error_reply('ERR ' .. answer)
 end
+for owner, bytes in pairs(grown) do count_bytes(owner, bytes) end
 for reply, entries in pairs(news) do pcall(tell, reply, entries) end -- a push may be lost; the job's stream is the truth
 return answers

@@ -9,7 +9,7 @@ local settled = redis.call('HEXISTS', KEY.lapse, 'tidy') == 0 -- else version 0.
 for i = 2, #ARGV do
   local id = ARGV[i]
   local function wrong(...) found[#found + 1] = { id, string.format(...) } end
-  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'exec', 'seq', 'place', 'owner')
+  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'exec', 'seq', 'place', 'owner', 'head')
   local known = t[2] == model
   local state = known and t[1] or 'without a ticket'
   local waits, runs = state == 'queued', state == 'in_progress'
@@ -31,8 +31,12 @@ for i = 2, #ARGV do
 
   local last = redis.call('XREVRANGE', KEY.events .. id, '+', '-', 'COUNT', 1)[1]
   local task = redis.call('EXISTS', KEY.task .. id) == 1
-  if known and not last and not task then wrong('%s, and nothing tells what to compute', state) end
-  if settled and task and last then wrong('%s, and its task is beside its stream', state) end
+  local first = redis.call('XRANGE', KEY.events .. id, '0-1', '0-1')[1]
+  local headed = first and first[2][6] == t[7] -- else an earlier version has put the whole there
+  if known and not task and (not last or (waits or runs) and headed) then wrong('%s, and nothing tells what to compute', state) end
+  if settled and task and not (waits or runs) then wrong('%s, and its task is there', state) end
+  local retained = redis.call('ZSCORE', KEY.retained, id)
+  if settled and retained and (waits or runs) then wrong('%s, and is to make room', state) end
   if last and not t[1] then wrong('has a stream without a ticket') end
   if known and last and last[1] ~= (t[4] == '0' and '0-1' or t[4] .. '-0') then
     wrong('its ticket knows %s events, its stream ends with %s', t[4], last[1])

@@ -2,13 +2,14 @@
 -- A permit was moved to the intermediate list, or nothing has come for a while: make execution `exec` the owner of the next job.
 -- ARGV: model, the permit or '', exec, lease in milliseconds, worker
 -- Returns {id, events emitted so far, executions so far, the encoded `Accepted`, milliseconds that it waited} of the job that is this
---         execution's, the same when the command is resent; {''} when nothing waits that can be run.
+--         execution's, the same when the command is resent; {''} when nothing waits that can be run, or that job has ended since.
 local model, permit, exec, lease, worker = unpack(ARGV)
 local mark = KEY.exec .. exec
 redis.call('LREM', KEY.rq_queue .. model .. ':intermediate', 0, permit) -- doubled ones too
 redis.call('ZREM', KEY.limbo .. model, permit)
 local id = redis.call('GET', mark)
-if id == '' or id and redis.call('HGET', ticket(id), 'exec') ~= exec then return { '' } end
+local known = id and redis.call('HMGET', ticket(id), 'exec', 'ended')
+if id == '' or known and (known[1] ~= exec or known[2]) then return { '' } end
 if not id then
   adopt(model, permit)
   local job = choose(model, function(each) return runnable(model, each) end)

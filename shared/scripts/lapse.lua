@@ -4,28 +4,42 @@
 -- Workers and gateways all call it each second; one call in 0.4 s does it.
 -- ARGV: milliseconds that gateways, workers and models are believed to live, milliseconds that a job waits for its client
 local PAUSE, SILENCE, HOLD = 400, 3000, 10000 -- milliseconds
+local UNCOUNTED = 60000 -- the same, for which nobody who counts bytes has lived
 local OLDER_LASTS = 5 -- seconds
+local COUNTS, PLACES = 3, 2 -- what a card's `wire` is at least where its owner does that
 local linger = tonumber(ARGV[4])
-local l = redis.call('HMGET', KEY.lapse, 'last', 'ours', 'tidy')
+local l = redis.call('HMGET', KEY.lapse, 'last', 'ours', 'tidy', 'counts')
 local last = tonumber(l[1] or 0)
 if now >= last and now - last < PAUSE and l[1] == l[2] then return end -- one by version 0.1.0 does not count
-redis.call('HSET', KEY.lapse, 'last', now, 'ours', now)
+redis.call('HSET', KEY.lapse, 'last', now, 'ours', now, 'counts', now)
 
-local function older_lives()
+redis.call('ZREMRANGEBYSCORE', KEY.retained, '-inf', now) -- their keys have ended by themselves
+
+-- The least that somebody who lives understands.
+local function least_wire()
+  local least = COUNTS
   for _, kind in ipairs({ 'gateways', 'workers' }) do
     for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEY.live .. kind, now, '+inf')) do
       local read, card = pcall(cjson.decode, redis.call('GET', KEY.card .. kind .. ':' .. name) or '')
-      if not read or type(card) ~= 'table' or not card.wire then return true end
+      least = math.min(least, read and type(card) == 'table' and tonumber(card.wire) or 1)
     end
   end
+  return least
 end
-if older_lives() then
-  redis.call('SET', KEY.older, 1, 'EX', OLDER_LASTS)
+local wire = least_wire()
+if wire < PLACES then redis.call('SET', KEY.older, 1, 'EX', OLDER_LASTS) end
+if wire < COUNTS then redis.call('SET', KEY.former, 1, 'EX', OLDER_LASTS) end
+if older() then
   redis.call('HSET', KEY.lapse, 'tidy', 0)
-elseif l[3] and not older() then
-  local cursor = tidy(l[3])
+elseif l[3] or former() then
+  local cursor = tidy(l[3] or 0)
   redis.call('HSET', KEY.lapse, 'tidy', cursor)
-  if cursor == '0' then redis.call('HDEL', KEY.lapse, 'tidy') end
+  if cursor == '0' and not former() then
+    recount()
+    redis.call('HDEL', KEY.lapse, 'tidy')
+  end
+elseif not l[4] or now < tonumber(l[4]) or now - l[4] > UNCOUNTED then
+  recount()
 end
 
 -- After an outage everybody has a moment to say that he lives.

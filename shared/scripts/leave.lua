@@ -4,6 +4,7 @@
 -- ARGV: id, the id that its request came with, reply stream of its gateway, linger, fingerprint of the request,
 --       the client's count of attempts
 -- Returns the job's state after it, '' when there is no such job.
+local MOST_ORPHANS = 1000 -- of one request; those left before are not found by their clients any more
 local id, visitor, reply, linger, fingerprint, attempt = unpack(ARGV)
 linger = tonumber(linger)
 local t = redis.call('HMGET', ticket(id), 'state', 'model')
@@ -13,8 +14,16 @@ dismiss(id, function(other) return other == name end)
 if not abandoned(id) then return t[1] end
 if linger == 0 then return desert(id) end
 redis.call('ZADD', KEY.lingering .. t[2], now + linger, id)
-local orphans = KEY.orphans .. fingerprint .. ':' .. attempt
-redis.call('LREM', orphans, 0, id)
-redis.call('RPUSH', orphans, id)
-redis.call('PEXPIRE', orphans, linger)
+reclaim(id)
+local orphans = fingerprint .. ':' .. attempt
+redis.call('HSET', ticket(id), 'orphan', orphans)
+for _ = 1, 2 do -- one more than comes, so that it does not grow: of those that ended long ago
+  local oldest = redis.call('LINDEX', KEY.orphans .. orphans, 0)
+  local ended = oldest and redis.call('HGET', ticket(oldest), 'ended')
+  if not oldest or joinable(oldest) and not (ended and now - ended > LONGEST_LINGER) then break end
+  redis.call('LPOP', KEY.orphans .. orphans)
+end
+redis.call('RPUSH', KEY.orphans .. orphans, id)
+redis.call('LTRIM', KEY.orphans .. orphans, -MOST_ORPHANS, -1)
+if redis.call('PTTL', KEY.orphans .. orphans) < linger then redis.call('PEXPIRE', KEY.orphans .. orphans, linger) end
 return t[1]

@@ -6,13 +6,17 @@
 --       comes else 0, fingerprint of the request, the client's count of attempts (0 the first), Idempotency-Key with its owner or '',
 --       1 to put back a job that was accepted before, and that Redis has lost or has cancelled because it had forgotten who waits for
 --       it, else 0, the encoded `Accepted`,
+--       and its head, which is all that an answer needs of it,
 --       tier, weight of the owner, jobs that the owner may have waiting and running, or 0 for any number (nobody has no bound),
+--       bytes that those may hold, or 0 for any; bytes that the jobs of all may, 0 when none is to be accepted, or -1 for any,
 --       then the fields and values of RQ's job hash
 -- Returns {1, jobs that wait} when accepted, also when the same id was accepted before (a resent command);
 --         {0, jobs waiting} when the queue is full, which is no reason not to put one back; {2, id} when it joined that job;
---         {3, id} when the Idempotency-Key belongs to another request; {4, jobs that the owner has} when those are too many.
+--         {3, id} when the Idempotency-Key belongs to another request; {4, jobs that the owner has} when those are too many;
+--         {5, bytes that they hold} when that is too much; {6, bytes that the jobs of all hold} when that is.
 local model, id, owner, most, wait, keep, reply, visitor = unpack(ARGV, 1, 8)
-local waits, parts, fingerprint, attempt, idempotency, again, task, tier, weight, own_most = unpack(ARGV, 9, 18)
+local waits, parts, fingerprint, attempt, idempotency, again, task, head, tier, weight = unpack(ARGV, 9, 18)
+local own_most, own_bytes, all_bytes = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
 waits, parts, again = waits == '1', parts == '1', again == '1'
 local queue = KEY.rq_queue .. model
 local known = redis.call('HGET', ticket(id), 'state')
@@ -37,20 +41,33 @@ if holder[1] and not again then
   if joinable(holder[1]) then return join(holder[1]) end
 end
 if tonumber(attempt) > 0 and not again then
-  for _, orphan in ipairs(redis.call('LRANGE', KEY.orphans .. fingerprint .. ':' .. (attempt - 1), 0, -1)) do
-    local visitors = redis.call('HGET', ticket(orphan), 'waiting')
-    -- nobody has it, or this is a resent command
-    if joinable(orphan) and (visitors == '' or visitors == visitor .. '@' .. reply) then return join(orphan) end
+  local mine = redis.call('GET', KEY.joined .. visitor)
+  if mine and joinable(mine) then return join(mine) end -- a resent command
+  local orphans = KEY.orphans .. fingerprint .. ':' .. (attempt - 1)
+  for _ = 1, LOOK do
+    local orphan = redis.call('LPOP', orphans)
+    if not orphan then break end
+    redis.call('HDEL', ticket(orphan), 'orphan')
+    if joinable(orphan) and redis.call('HGET', ticket(orphan), 'waiting') == '' then
+      redis.call('SET', KEY.joined .. visitor, orphan, 'EX', REMEMBERED)
+      return join(orphan)
+    end
   end
 end
 local others = redis.call('ZCARD', KEY.deadlines .. model)
 if others >= tonumber(most) and not again then return { 0, others } end
-if tonumber(own_most) > 0 and not again and owned(owner, tonumber(own_most)) >= tonumber(own_most) then
-  return { 4, redis.call('SCARD', KEY.owned .. owner) }
+if own_most > 0 and not again and owned(owner, own_most) >= own_most then return { 4, redis.call('SCARD', KEY.owned .. owner) } end
+local bytes, counted = #task + #head + FRAME, not former()
+if all_bytes == 0 and not again then return { 6, bytes_of(ALL) } end
+if counted and not again then
+  if own_bytes > 0 and owner ~= '' and bytes_of(owner) + bytes > own_bytes then return { 5, bytes_of(owner) } end
+  if all_bytes > 0 and bytes_of(ALL) + bytes > all_bytes then return { 6, bytes_of(ALL) } end
 end
 redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner, 'tier', tier,
   'created', now, 'wait', wait, 'deadline', now + wait,
-  'keep', keep, 'seq', 0, 'by', '', 'tokens', 0, 'tries', 0, 'cancel', 0, 'exec', '', 'reply', '', 'waiting', '')
+  'keep', keep, 'seq', 0, 'by', '', 'tokens', 0, 'tries', 0, 'cancel', 0, 'exec', '', 'reply', '', 'waiting', '', 'head', head)
+if counted then hold(id, owner, bytes) end
+redis.call('ZREM', KEY.retained, id) -- what is put back
 if idempotency ~= '' and not (again and holder[1]) then
   redis.call('HSET', ticket(id), 'idempotency', key)
   redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint)
@@ -58,7 +75,7 @@ if idempotency ~= '' and not (again and holder[1]) then
 end
 redis.call('SET', KEY.task .. id, task)
 if older() then begin(id) end
-redis.call('HSET', KEY.rq_job .. id, unpack(ARGV, 19))
+redis.call('HSET', KEY.rq_job .. id, unpack(ARGV, 22))
 redis.call('SADD', KEY.rq_queues, queue)
 redis.call('ZADD', KEY.deadlines .. model, now + wait, id)
 if owner ~= '' then redis.call('SADD', KEY.owned .. owner, id) end

@@ -7,7 +7,7 @@
 -- ARGV: model, lease in milliseconds, milliseconds after which a permit in the intermediate list is stuck, most executions of a job
 -- Returns the number of jobs requeued.
 local PAUSE, SILENCE = 400, 3000 -- milliseconds
-local RECORD_LASTS, LONGEST_LINGER = 60000, 60000
+local RECORD_LASTS = 60000
 local OVERLOOKED = 500 -- milliseconds
 local MOST = 100 -- of each kind at once
 local model, lease, stuck, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -227,7 +227,7 @@ async def serves(port: int, key: str = "") -> bool:
     except OSError:
         return False
     try:
-        head = f"GET /v1/models HTTP/1.1\r\nHost: chaos\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n"
+        head = f"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n"
         writer.write(head.encode())
         async with asyncio.timeout(2):
             return b" 200 " in await reader.readline()

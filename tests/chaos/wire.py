@@ -34,8 +34,12 @@ class Answer:
         self.status = int(status.split()[1])
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
+    async def body(self) -> bytes:
+        """All of it."""
+        return b"".join([piece async for piece in self._pieces()])
+
     async def json(self) -> Any:
-        blob = b"".join([piece async for piece in self._pieces()])
+        blob = await self.body()
         return json.loads(blob) if blob else None
 
     async def events(self) -> AsyncIterator[tuple[str, str]]:
@@ -103,7 +107,7 @@ class Wire:
         given up. Raises Broken.
         """
         blob = b"" if body is None else json.dumps(body).encode()
-        lines = [f"{method} {path} HTTP/1.1", "Host: chaos", "Connection: close", f"Content-Length: {len(blob)}"]
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {len(blob)}"]
         lines += [f"{name}: {value}" for name, value in {**self._always, **(headers or {})}.items()]
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)

@@ -39,9 +39,8 @@ async def read_all(stack: Stack) -> tuple[list[str], int]:
         nonlocal opened
         reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
         body = json.dumps(chat(expected(index), stream=True)).encode()
-        head = (
-            f"POST {CHATS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
+        head = f"POST {CHATS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
         assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
         opened += 1

@@ -11,12 +11,18 @@ from shared.ticket import ORDINARY, Attempt, Sighting, Standing, Tier
 from tests.model.cast import GATEWAYS, Caller, Cast, action, gateways, models, newest, number, sendings, sometimes
 from tests.model.pair import Sending
 
+SIZE = 6500
+"""Bytes of a job, somewhat more than those that are asked for here take."""
 standings = st.builds(
     Standing,
     tier=st.sampled_from([Tier.DEFAULT, Tier.DEFAULT, Tier.FLEX, Tier.FLEX, Tier.PRIORITY]),
     weight=st.sampled_from([1, 1, 1, 2, 0.5]),
     most=st.sampled_from([0, 0, 0, 0, 3]),
+    most_bytes=st.sampled_from([0, 0, 0, 0, 3 * SIZE]),
 )
+
+
+REFUSED = ("QueueFull", "KeyFull", "KeyMemoryFull", "MemoryFull", "IdempotencyKeyReused")
 
 
 class Clients(Cast):
@@ -30,6 +36,7 @@ class Clients(Cast):
         parts=sometimes,
         key=st.sampled_from(["", "", "", "k1", "k2"]),
         most=st.sampled_from([9, 9, 9, 9, 9, 9, 2, 0]),
+        most_bytes=st.sampled_from([None] * 6 + [4 * SIZE, 0]),
         wait=st.sampled_from([3000, 3000, 3000, 60, 5, 0, 200_000]),
         owner=st.sampled_from(["o", "o", "p", "q", ""]),
         standing=standings,
@@ -43,6 +50,7 @@ class Clients(Cast):
         parts: bool,
         key: str,
         most: int,
+        most_bytes: int | None,
         wait: float,
         owner: str,
         standing: Standing,
@@ -50,7 +58,9 @@ class Clients(Cast):
     ) -> None:
         attempt = Attempt(f"print-{model}", 0, key, waits=waits, parts=parts)
         accepted = Accepted(Completion(model, ("once",), Sampling(seed=7)), created=1, owner=owner)
-        self._submit(self.new("j"), accepted, gateway, attempt, most, wait, sending, standing=standing)
+        self._submit(
+            self.new("j"), accepted, gateway, attempt, most, wait, sending, standing=standing, most_bytes=most_bytes
+        )
 
     @action(
         2,
@@ -87,6 +97,7 @@ class Clients(Cast):
         visitor: str = "",
         again: bool = False,
         standing: Standing = ORDINARY,
+        most_bytes: int | None = None,
     ) -> None:
         visitor = visitor or job_id
         options: dict[str, Any] = {"reply": gateway, "max_queue": most, "wait": wait, "keep": 3600, "attempt": attempt}
@@ -94,11 +105,12 @@ class Clients(Cast):
             "visitor": visitor,
             "again": again,
             "standing": standing,
+            "most_bytes": most_bytes,
             "sending": sending,
             "actor": f"request {visitor}",
         }
         taken = self.do("submit", job_id, accepted, **options)
-        if taken not in ("QueueFull", "KeyFull", "IdempotencyKeyReused") and not again:
+        if taken not in REFUSED and not again:
             self.ids.append(taken)
             self.callers.append(Caller(taken, visitor, gateway, attempt, accepted))
 

@@ -19,6 +19,16 @@ class Course(Living):
         job = self.jobs.get(job_id)
         return job if job and job.running and job.exec == execution else None
 
+    def _admit(self, job: Job, visitor: str, reply: str, *, waits: bool, parts: bool) -> None:
+        if job.admit(visitor, reply, waits=waits, parts=parts):
+            self._reclaim(job)
+
+    def _reclaim(self, job: Job) -> None:
+        """No client can come again for it."""
+        if job.orphaned:
+            drop(self.orphans.get(job.orphaned, []), job.id)
+            job.orphaned = None
+
     def _requeue(self, job: Job) -> None:
         """A running job waits again, where it waited before."""
         self._stop(job)
@@ -88,6 +98,9 @@ class Course(Living):
                 counts[f"held_us{of}"], counts[f"held{of}"] = int(mean + (held * 1000 - mean) / n + 0.5), n
             counts[f"busy_ms:{job.tier}"] += held
         job.state, job.ended, job.lingers = state, self.now, None
+        self.retained[job.id] = self.now + job.keep * 1000
+        if state is not State.COMPLETED:
+            self._reclaim(job)
 
 
 def drop(entries: list[str], entry: str) -> bool:

@@ -35,7 +35,7 @@ class Executions(Course):
             if chosen:
                 self._begin(chosen, execution, lease_ms, worker)
         job = self.jobs.get(self.marks[execution])
-        if job is None or job.exec != execution:
+        if job is None or job.exec != execution or job.final:
             return None
         assert job.started is not None
         return Claim(job.id, job.seq, job.tries, job.accepted, job.started - job.created)
@@ -75,6 +75,7 @@ class Executions(Course):
             if first != job.seq + 1:
                 return Answer.RESEND, job.seq
             entry = Entry(first, last, execution, encode(events))
+            job.size += len(entry.blob)
             self._record(job, entry)
             for reply in job.replies:
                 news[reply].append((job_id, entry))
@@ -111,7 +112,7 @@ class Executions(Course):
             if reason:
                 job.returned += 1
                 if job.returned > tickets.MOST_RETURNS:
-                    self._fail(job, State.FAILED, Failed(reason.code, reason.message))
+                    self._fail(job, State.FAILED, Failed(reason.code, reason.public))
                     continue
             job.tries -= 1
             self._requeue(job)

@@ -46,7 +46,7 @@ def _value(picture: Picture, key: str) -> Any:
 
 
 def _record(picture: Picture, job_id: str) -> list[Any]:
-    """After `Accepted`, which lies beside it until its first event."""
+    """After its head."""
     return [entry for entry in _value(picture, f"iq:events:{job_id}") if entry[0] != "0-1"]
 
 
@@ -57,7 +57,7 @@ def _onwards(before: Picture, after: Picture, job_id: str, command: str) -> None
     if was.get("deserted") and now["state"] == "queued":
         return  # it was cancelled for want of a client, and is put back by one
     if was["state"] in FINAL:
-        told = {"joined": "", "deserted": ""}  # by whoever joins it, or asks for the end as well
+        told = {"joined": "", "deserted": "", "orphan": ""}  # by whoever joins it, or asks for the end as well
         assert {**was, **told} == {**now, **told}, f"{job_id} was final, and changed"
         assert had == has, f"the record of {job_id} was whole, and changed"
         return

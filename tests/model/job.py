@@ -40,11 +40,17 @@ class Job:
     model: str
     owner: str
     accepted: bytes
+    head: bytes
+    """All but what is to be computed."""
     created: int
     wait: int
     keep: int
     deadline: int
     tier: Tier = Tier.DEFAULT
+    size: int = 0
+    """Bytes that it holds until it ends."""
+    orphaned: tuple[str, int] | None = None
+    """The attempt whose next one may be given it."""
     begun: bool = False
     """Its stream is there."""
     record: list[Entry] = field(default_factory=list)
@@ -113,8 +119,8 @@ class Job:
         """How long it may wait in the queue: once it has run, a day at least."""
         return self.wait if self.started is None else max(self.wait, DAY)
 
-    def admit(self, visitor: str, reply: str, *, waits: bool, parts: bool) -> None:
-        """A client is given it: to wait for it, or to have it kept."""
+    def admit(self, visitor: str, reply: str, *, waits: bool, parts: bool) -> bool:
+        """A client is given it: to wait for it, or to have it kept. Whether it has one now."""
         self.parts = self.parts or parts
         if reply and reply not in self.replies:
             self.replies.append(reply)
@@ -125,6 +131,7 @@ class Job:
         if not waits:
             self.kept = True
             self.lingers = None
+        return (waits and bool(visitor)) or not waits
 
     def dismiss(self, visitor: str, reply: str) -> None:
         self.waiting = [other for other in self.waiting if other != (visitor, reply)]

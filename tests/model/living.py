@@ -42,6 +42,12 @@ class Living:
         self.keys: dict[str, tuple[str, str]] = {}
         """The job and the fingerprint of an Idempotency-Key."""
         self.orphans: dict[tuple[str, int], list[str]] = {}
+        self.joined: dict[str, str] = {}
+        """The orphan that a visitor was given."""
+        self.retained: dict[str, int] = {}
+        """Jobs that have ended, and until when they can be read."""
+        self.evicting = ("", 0)
+        """Who makes room, and since when."""
         self.streams: dict[str, list[list[tuple[str, Entry]]]] = {}
         """Entries of reply streams, and what each tells of jobs."""
         self.sweeps: dict[str, tuple[int, int]] = {}
@@ -111,6 +117,7 @@ class Living:
         if self.now < last or self.now - last > 3000:
             hold = self.now + 10_000
         self.lapsing = self.now, hold
+        self.retained = {job_id: until for job_id, until in self.retained.items() if until > self.now}
         if self.now < hold:
             return
         for reply in self._lapsed(Kind.GATEWAYS):
@@ -150,6 +157,10 @@ class Living:
         """The jobs of an owner that wait or run."""
         return sorted(job.id for job in self.jobs.values() if job.owner == owner and not job.final)
 
+    def held(self, owner: str = "") -> int:
+        """What the jobs of an owner that wait or run hold, or those of all."""
+        return sum(job.size for job in self.jobs.values() if not job.final and owner in ("", job.owner))
+
     def _runs(self, model: str) -> bool:
         return any(job.model == model and not job.final for job in self.jobs.values())
 
@@ -158,6 +169,8 @@ class Living:
         ends: list[tuple[str, ...]] = [(f"iq:job:{j.id}", f"iq:events:{j.id}") for j in self.jobs.values() if j.final]
         ends += [(f"iq:idempotency:{key}",) for key in self.keys]
         ends += [(f"iq:orphans:{fingerprint}:{number}",) for fingerprint, number in self.orphans]
+        ends += [(f"iq:joined:{visitor}",) for visitor in self.joined]
+        ends += [("iq:evicting",)] if self.evicting[0] else []
         ends += [(f"iq:sweep:{model}",) for model in self.sweeps]
         return ends + [(reply,) for reply in self.streams]
 
@@ -168,6 +181,8 @@ class Living:
             self.keys.pop(key.removeprefix("iq:idempotency:"), None)
             self.sweeps.pop(key.removeprefix("iq:sweep:"), None)
             self.streams.pop(key, None)
+            self.joined.pop(key.removeprefix("iq:joined:"), None)
+            self.evicting = ("", 0) if key == "iq:evicting" else self.evicting
             fingerprint, _, number = key.removeprefix("iq:orphans:").rpartition(":")
             if number.isdigit():
                 self.orphans.pop((fingerprint, int(number)), None)

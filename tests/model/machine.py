@@ -34,6 +34,10 @@ jumps = st.sampled_from(
 )
 
 
+makings = st.sampled_from([Sending.ONCE, Sending.LOST, Sending.LATE])
+"""Sent again it makes more room."""
+
+
 class Machine(Clients, Workers, RuleBasedStateMachine):
     """One world from its beginning."""
 
@@ -48,10 +52,10 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
         """A flex job runs, and better ones come, with some slots there; it may make room, and go on."""
         card = Card("m", "echo", "", 100, ready, 1) if ready else None
         self.do("announce_worker", Worker("w1", "m", "h", 1, 1, card), LEASE)
-        self.submit("m", "", False, False, "", 9, 3000, "o", Standing(Tier.FLEX), Sending.ONCE)
+        self.submit("m", "", False, False, "", 9, None, 3000, "o", Standing(Tier.FLEX), Sending.ONCE)
         for _ in range(rounds):
             self.claim("m", "moved", 0, "w1", Sending.ONCE)
-            self.submit("m", "", False, False, "", 9, 3000, "p", Standing(better), sending)
+            self.submit("m", "", False, False, "", 9, None, 3000, "p", Standing(better), sending)
             for run in self.runs[-2:]:
                 job = self.world.jobs.get(run.job)
                 if job and job.preempt and job.exec == run.id:
@@ -82,6 +86,11 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
             if forget:
                 self.pair.pass_time(1800)
                 self.do("lapse")
+
+    @action(1, gateway=gateways, most=st.integers(1, 9), after=st.sampled_from([0, 0, 16_000]), sending=makings)
+    def evict(self, gateway: str, most: int, after: int, sending: Sending) -> None:
+        self.pair.pass_time(after)
+        self.do("evict", gateway, 1 << 40, most, sending=sending, actor=f"memory {gateway}")
 
     @action(1, gateway=gateways, other_lease=sometimes, sending=sendings)
     def announce_gateway(self, gateway: str, other_lease: bool, sending: Sending) -> None:

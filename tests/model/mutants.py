@@ -15,7 +15,7 @@ class Mutant:
     instead: str
 
 
-_TICKET, _SCHEDULE = "_ticket", "_schedule"
+_TICKET, _SCHEDULE, _MEMORY = "_ticket", "_schedule", "_memory"
 
 MUTANTS = (
     Mutant("append by any execution", "append", "if t[1] ~= exec then", "if not t[1] then"),
@@ -51,8 +51,8 @@ MUTANTS = (
     Mutant(
         "claim takes one that another execution has",
         "claim",
-        "HGET', ticket(id), 'exec') ~= exec",
-        "EXISTS', mark) == 0",
+        "known[1] ~= exec or known[2]",
+        "known[2]",
     ),
     Mutant("claim without a job may get one later", "claim", "redis.call('SET', mark, '', 'EX', REMEMBERED)", ""),
     Mutant("claim past the deadline", _TICKET, "if now < tonumber(t[2]) then", "if now < tonumber(t[2]) + 60000 then"),
@@ -99,7 +99,12 @@ MUTANTS = (
     Mutant("decline by any execution", "decline", "t[1] ~= exec or ", ""),
     Mutant("permits are never made up", "sweep", "if missing > 0 then", "if false then"),
     Mutant("permits are never taken away", "sweep", "elseif missing < 0 then", "elseif false then"),
-    Mutant("submit beyond the owner's bound", "submit", ">= tonumber(own_most) then", "> tonumber(own_most) then"),
+    Mutant(
+        "submit beyond the owner's bound",
+        "submit",
+        "owned(owner, own_most) >= own_most",
+        "owned(owner, own_most) > own_most",
+    ),
     Mutant("an end that the owner is not told of", _TICKET, "redis.call('SREM', KEY.owned .. (t[2] or ''), id)", ""),
     Mutant("renew for any execution", "renew", "t[1] ~= exec or ", ""),
     Mutant("renew of a job that has ended", "renew", " or t[2] ~= 'in_progress'", ""),
@@ -112,7 +117,9 @@ MUTANTS = (
     Mutant("submit does not see that it was sent before", "submit", "if known then", "if known == 'none' then"),
     Mutant("what a client has cancelled is put back", "cancel", "redis.call('HDEL', ticket(ARGV[1]), 'deserted')", ""),
     Mutant("submit joins a job that was cancelled", _TICKET, " and t[1] ~= 'cancelled' and t[2] ~= '1'", ""),
-    Mutant("submit gives an orphan to two", "submit", "(visitors == '' or", "(visitors or"),
+    Mutant(
+        "submit gives an orphan to two", "submit", "redis.call('LPOP', orphans)", "redis.call('LINDEX', orphans, 0)"
+    ),
     Mutant("submit into a full queue", "submit", "others >= tonumber(most)", "others > tonumber(most)"),
     Mutant("leave cancels what was promised", _TICKET, "return t[1] == '' and not t[2]", "return t[1] == ''"),
     Mutant("leave cancels under the others", "leave", "if not abandoned(id) then return t[1] end", ""),
@@ -133,4 +140,16 @@ MUTANTS = (
     Mutant("lapse at once after an outage", "lapse", "if now < hold and hold - now <= HOLD then return end", ""),
     Mutant("attach forgets who waits", _TICKET, "if visitor ~= '' then await(id, visitor, reply) end", ""),
     Mutant("announce with any lease", "announce", "if agreed and others > 0 then", "if false then"),
+    Mutant("a retry that is sent again takes another", "submit", "if mine and joinable(mine) then", "if false then"),
+    Mutant("a failed job is left to its client", _TICKET, "if state ~= 'completed' then reclaim(id) end", ""),
+    Mutant("an end that gives no bytes back", _MEMORY, "count_bytes(owner, -bytes)", ""),
+    Mutant("a task that outlives its job", _MEMORY, "redis.call('DEL', KEY.task .. id)", ""),
+    Mutant("what is appended holds nothing", "append", "'bytes', #blob)", "'bytes', 0)"),
+    Mutant("submit beyond the owner's bytes", "submit", "bytes_of(owner) + bytes > own_bytes", "false"),
+    Mutant("submit beyond the bytes of all", "submit", "bytes_of(ALL) + bytes > all_bytes", "false"),
+    Mutant("an end that is not retained", _MEMORY, "redis.call('ZADD', KEY.retained, now + keep * 1000, id)", ""),
+    Mutant("retained for ever", "lapse", "redis.call('ZREMRANGEBYSCORE', KEY.retained, '-inf', now)", ""),
+    Mutant("evict takes what may be read still", "evict", "t[2] == '' or now - t[1] >= READ_UNTIL", "true"),
+    Mutant("evict takes the latest", "evict", "'ZRANGE', KEY.retained", "'ZREVRANGE', KEY.retained"),
+    Mutant("evict by two at a time", "evict", "turn[1] ~= name and now >=", "false and now >="),
 )

@@ -106,13 +106,26 @@ def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
         yield f"iq:exec:{execution}", "string", True, job_id
     for (fingerprint, number), ids in world.orphans.items():
         yield f"iq:orphans:{fingerprint}:{number}", "list", True, ids
+    for visitor, job_id in world.joined.items():
+        yield f"iq:joined:{visitor}", "string", True, job_id
+    name, since = world.evicting
+    yield "iq:evicting", "hash", True, {"name": name, "since": str(since)} if name else {}
+    yield "iq:retained", "zset", True, {job_id: str(until) for job_id, until in world.retained.items()}
+    owners = {job.owner for job in world.jobs.values()}
+    held = {owner: world.held(owner) for owner in owners - {""}} | {"*": world.held()}
+    yield "iq:bytes", "hash", True, {owner: str(count) for owner, count in held.items() if count}
     for kind in Kind:
         yield f"iq:live:{kind}", "zset", False, {name: str(until) for name, until in world.live[kind].items()}
     for (kind, name), card in world.cards.items():
         yield f"iq:card:{kind}:{name}", "string", False, card
     yield "iq:lease", "string", False, str(world.lease or "")
     last, hold = world.lapsing
-    yield "iq:lapse", "hash", False, {"last": str(last), "ours": str(last), "hold": str(hold)} if last else {}
+    yield (
+        "iq:lapse",
+        "hash",
+        False,
+        dict.fromkeys(("last", "ours", "counts"), str(last)) | {"hold": str(hold)} if last else {},
+    )
     names = ("job", "model", "worker", "code", "message")
     yield "iq:failures", "stream", False, [dict(zip(names, failure, strict=True)) for failure in world.failures]
     yield "rq:queues", "set", False, sorted(f"rq:queue:{model}" for model in world.asked)
@@ -128,6 +141,7 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
         "owner": job.owner,
         "exec": job.exec,
         "by": job.by,
+        "head": job.head.decode(),
     }
     numbers = {"created": job.created, "wait": job.wait, "deadline": job.deadline, "keep": job.keep, "seq": job.seq}
     numbers |= {"tokens": job.tokens, "tries": job.tries, "cancel": int(job.cancel)}
@@ -136,17 +150,18 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
     where_there |= {"kept": int(job.kept), "parts": int(job.parts), "joined": int(job.joined)}
     where_there |= {"deserted": int(job.deserted), "charge": job.charge}
     where_there |= {"preempt": int(job.preempt), "preempted": job.preempted, "spent": job.spent}
+    where_there |= {"bytes": 0 if job.final else job.size, "orphan": ":".join(map(str, job.orphaned or ()))}
     where_there |= {"idempotency": f"iq:idempotency:{job.key}" if job.key else ""}
     ticket = {**head, **numbers, **{name: value for name, value in where_there.items() if value}}
     yield f"iq:job:{job.id}", "hash", job.final, {name: str(value) for name, value in ticket.items()} | sets
     if job.begun:
         entries = [
-            ("0-1", {"f": "0", "x": "", "e": job.accepted.decode()}),
+            ("0-1", {"f": "0", "x": "", "e": job.head.decode()}),
             *((f"{e.last}-0", _fields(e)) for e in job.record),
         ]
         yield f"iq:events:{job.id}", "stream", job.final, entries
-    else:
-        yield f"iq:task:{job.id}", "string", False, job.accepted.decode()
+    if not job.final:
+        yield f"iq:task:{job.id}", "string", job.begun, job.accepted.decode()
     if not job.final:
         shown = {"status": "started" if job.running else "queued"}
         yield f"rq:job:{job.id}", "hash", False, shown | ({"worker_name": job.worker} if job.worker else {})

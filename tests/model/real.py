@@ -107,6 +107,10 @@ class Real:
     def sweep(self, model: str, lease_ms: int) -> int:
         return self.tickets.sweep(model, lease_ms)
 
+    def evict(self, name: str, wanted: int, most: int) -> int:
+        gone, _ = self.tickets.evict(name, wanted, most)
+        return gone
+
     def lapse(self) -> None:
         self.tickets.lapse()
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.codec import encode
-from shared.errors import IdempotencyKeyReused, JobNotFound, KeyFull, QueueFull
+from shared.errors import IdempotencyKeyReused, JobNotFound, KeyFull, KeyMemoryFull, MemoryFull, QueueFull
 from shared.protocol import Accepted, State
 from shared.ticket import ORDINARY, Attempt, Sighting, Standing, Tier
-from tests.model.course import CANCELLED, Course, drop
+from tests.model.course import CANCELLED, Course
 from tests.model.job import Job
+
+FRAME = 6000
+"""Bytes of a job beside its task and its events."""
+LOOK = 8
+"""Orphans that one attempt looks at."""
 
 
 class Requests(Course):
@@ -28,11 +33,16 @@ class Requests(Course):
         visitor: str,
         again: bool,
         standing: Standing = ORDINARY,
+        most_bytes: int | None = None,
     ) -> str:
         def give(job: Job) -> str:
             if not job.final:
-                job.admit(visitor, reply, waits=attempt.waits, parts=attempt.parts)
+                self._admit(job, visitor, reply, waits=attempt.waits, parts=attempt.parts)
             return job.id
+
+        def join(job: Job) -> str:
+            job.joined = True
+            return give(job)
 
         known = self.jobs.get(job_id)
         if known and again and known.state is State.CANCELLED and known.deserted:
@@ -44,24 +54,38 @@ class Requests(Course):
         if not again:
             if held and fingerprint != attempt.fingerprint:
                 raise IdempotencyKeyReused("")
-            left = self.orphans.get((attempt.fingerprint, attempt.number - 1), ())
-            mine = [job for job in map(self.jobs.get, left) if job and job.waiting in ([], [(visitor, reply)])]
-            for other in ([held] if held else []) + mine:
-                if other.joinable:
-                    other.joined = True
-                    return give(other)
+            if held and held.joinable:
+                return join(held)
+            mine = self.jobs.get(self.joined.get(visitor, ""))
+            if attempt.number and mine and mine.joinable:
+                return join(mine)
+            left = self.orphans.get((attempt.fingerprint, attempt.number - 1), [])
+            for _ in range(min(LOOK, len(left))):
+                orphan = self.jobs.get(left.pop(0))
+                if orphan is None:
+                    continue
+                orphan.orphaned = None
+                if orphan.joinable and not orphan.waiting:
+                    self.joined[visitor] = orphan.id
+                    return join(orphan)
         model = accepted.task.model
         if len(self.schedules[model].waiting) >= max_queue and not again:
             raise QueueFull("")
         owner = accepted.owner
         if not again and owner and 0 < standing.most <= len(self.owned(owner)):  # nobody has no bound
             raise KeyFull("")
-        blob, patience = encode([accepted]), int(wait * 1000)
-        job = Job(job_id, model, owner, blob, self.now, patience, keep, self.now + patience, standing.tier)
+        blob, head, patience = encode([accepted]), encode([accepted.head()]), int(wait * 1000)
+        size = len(blob) + len(head) + FRAME
+        if not again and owner and 0 < standing.most_bytes < self.held(owner) + size:
+            raise KeyMemoryFull("")
+        if not again and most_bytes is not None and most_bytes < self.held() + size:
+            raise MemoryFull("")
+        job = Job(job_id, model, owner, blob, head, self.now, patience, keep, self.now + patience, standing.tier, size)
         if attempt.idempotency and not (again and held):
             job.key = attempt.idempotency
             self.keys[job.key] = job_id, attempt.fingerprint
         self.jobs[job_id] = job
+        self.retained.pop(job_id, None)
         self.asked.add(model)
         self.weights.pop(owner, None)
         if standing.weight != 1:
@@ -108,9 +132,37 @@ class Requests(Course):
             self._desert(job)
             return
         job.lingers = self.now + int(linger * 1000)
-        orphans = self.orphans.setdefault((attempt.fingerprint, attempt.number), [])
-        drop(orphans, job_id)
+        self._reclaim(job)
+        job.orphaned = attempt.fingerprint, attempt.number
+        orphans = self.orphans.setdefault(job.orphaned, [])
+        for oldest in orphans[:2]:
+            if not self._is_over(oldest):
+                break
+            del orphans[0]
         orphans.append(job_id)
+
+    def _is_over(self, job_id: str) -> bool:
+        """No client will come again for it."""
+        job = self.jobs.get(job_id)
+        return job is None or not job.joinable or (job.ended is not None and self.now - job.ended > 60_000)
+
+    def evict(self, name: str, wanted: int, most: int) -> int:
+        """How many went, where so much is wanted that all may."""
+        other, since = self.evicting
+        if other not in ("", name) and 0 <= self.now - since < 900:
+            return 0
+        self.evicting, gone = (name, self.now), 0
+        for job_id in sorted(self.retained, key=lambda each: (self.retained[each], each))[:most]:
+            job = self.jobs.get(job_id)
+            if job is None or job.ended is None:
+                del self.retained[job_id]
+            elif not job.replies or self.now - job.ended >= 15_000:
+                del self.retained[job_id]
+                del self.jobs[job_id]
+                if job.key and self.keys.get(job.key, ("", ""))[0] == job_id:
+                    del self.keys[job.key]
+                gone += 1
+        return gone
 
     def attach(self, reply: str, sightings: Sequence[Sighting]) -> dict[int, bool]:
         differing = {}
@@ -119,5 +171,5 @@ class Requests(Course):
             if job is None or (job.seq, job.by) != (seen.number, seen.by):
                 differing[index] = job is not None
             if job and not job.final:
-                job.admit(seen.visitor, reply, waits=True, parts=seen.parts)
+                self._admit(job, seen.visitor, reply, waits=True, parts=seen.parts)
         return differing

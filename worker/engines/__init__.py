@@ -12,7 +12,7 @@ from typing import Protocol
 
 from msgspec import structs
 
-from shared.cancellation import Cancellable
+from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import ARCHITECTURES, AUTO, Model
 from shared.config import Config
 from shared.errors import EngineError
@@ -28,6 +28,8 @@ class Engine(Protocol):
 
     `run` may be called from as many threads at once as the card has slots. It yields the job's events, ending with
     `Done`; errors are raised as `InferqError`. The caller may close the iterator at any time.
+
+    What is called with some work raises JobCancelled soon after that is cancelled, whatever its host is busy with.
     """
 
     card: Card
@@ -42,7 +44,8 @@ class Engine(Protocol):
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         """Compute one choice of one prompt; `index` of the events stays 0. A task with several is split before.
 
-        The answer ends before the first of the task's stop strings that its text has, `past` included.
+        The answer ends before the first of the task's stop strings that its text has, `past` included, and as too long
+        once it has taken the configured seconds. A prompt that cannot fit is refused before it is read: `check_size`.
 
         `past` is what an earlier execution has sent: go on after it, as if nothing had happened; `max_tokens` and the
         usage count it in. Only tasks get it that the engine `continues`. Where it has tokens that are `UNTOLD`, because
@@ -51,13 +54,13 @@ class Engine(Protocol):
         Where the task wants `token_ids`, the pieces tell every token: see `Delta.tokens` and `with_prompt`.
         """
 
-    def tokenize(self, text: str) -> list[int]:
+    def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
         """The tokens of a prompt, with the one that begins it where the model has such."""
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         """What the tokens stand for, in UTF-8; a token may be a part of a character. Raises InvalidRequest."""
 
-    def score(self, tokens: Sequence[int], after: int = 1) -> list[float]:
+    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
         """Log probabilities (natural) of `tokens[after:]`, each given all the tokens before it; `after` is 1 or more.
 
         Raises ContextLengthExceeded.

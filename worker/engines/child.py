@@ -6,36 +6,41 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from setproctitle import setproctitle
 
 from shared.lifeline import die_at_eof, die_with_parent
+from worker.engines.sandbox import Sandbox
 
 SOCKET = "engine.sock"
 """Name of the unix socket in the host's directory. llama.cpp takes a host name that ends in `.sock` for such a path."""
 
 
-def enter() -> tuple[dict[str, Any], Callable[[float], None]]:
-    """The child's first act: tie its life to the worker's, and send what it prints into the log.
+class HostEnd:
+    """Made by the child's first act: ties its life to the worker's, and sends what it prints into the log.
 
-    Returns the parameters, and what to call when it is ready, with the most seconds that one step may take as far as is
-    known.
+    From then on it has no files but those that `parameters` name in `reads`, its directory and the libraries.
     """
-    for stop in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which still has jobs to finish
-        signal.signal(stop, signal.SIG_IGN)
-    line = sys.stdin.buffer.readline()
-    if not line:
-        os._exit(1)
-    parameters: dict[str, Any] = json.loads(line)
-    die_at_eof(sys.stdin.fileno())
-    die_with_parent(parameters["parent"])
-    setproctitle(f"inferq engine {parameters['title']}")
-    answer = os.dup(1)
-    os.dup2(2, 1)
 
-    def ready(step: float) -> None:
-        os.write(answer, b"ready %.6f\n" % step)
+    def __init__(self) -> None:
+        for stop in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which still has jobs to finish
+            signal.signal(stop, signal.SIG_IGN)
+        line = sys.stdin.buffer.readline()
+        if not line:
+            os._exit(1)
+        self.parameters = json.loads(line)
+        die_at_eof(sys.stdin.fileno())
+        self._sandbox = Sandbox()
+        self._sandbox.restrict(self.parameters.get("reads", ()), self.parameters["directory"])
+        die_with_parent(self.parameters["parent"])
+        setproctitle(f"inferq engine {self.parameters['title']}")
+        self._answer = os.dup(1)
+        os.dup2(2, 1)
 
-    return parameters, ready
+    def confine(self) -> None:
+        """To be called when all has been imported, and nothing of the model's been read: only computing is left."""
+        self._sandbox.refuse_calls()
+
+    def ready(self, step: float) -> None:
+        """It can be connected to. One step takes at most about so many seconds, as far as is known."""
+        os.write(self._answer, f"ready {step:.6f} {', '.join(self._sandbox.missing)}\n".encode())

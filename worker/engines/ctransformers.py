@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from shared.cancellation import Cancellable
-from shared.catalogue import Model, is_legacy
+from shared.cancellation import NEVER, Cancellable
+from shared.catalogue import Model
 from shared.config import Config
+from shared.context import Room, check_size
 from shared.cores import usable
-from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest, ModelFileError
+from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest
 from shared.protocol import (
     Chat,
     Completion,
@@ -27,25 +26,16 @@ from shared.protocol import (
     Usage,
 )
 from shared.registry import Ability, Card
-from shared.regular_file import open_regular
 from worker import chat_formats
 from worker.engines import UNTOLD, with_prompt
 from worker.engines.ctransformers_client import Evaluation, Evaluator
+from worker.engines.ctransformers_file import check_file
 from worker.engines.ctransformers_host import BATCH
 from worker.engines.ctransformers_text import LegacyText
 from worker.engines.host import EngineHost
 from worker.engines.sampler import Sampler, logprobs
 from worker.engines.stops import Piece, Spelling, StopStrings
 from worker.formats.identity import digest, identity
-from worker.formats.legacy import Legacy, read_legacy
-
-_CHANGED = (2, 3, 6, 7, 8)
-"""Types of tensors whose blocks have not always looked as they do today: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0."""
-_TODAYS = 2
-_CONTAINERS = {"llama": ("ggmf", "ggjt"), "falcon": ("ggml", "ggmf", "ggjt", "ggcc")}
-"""What it reads of architectures that come in others than ggml; it takes Llama's in ggml for another kind."""
-_MPT_NUMBERS = 36
-"""Bytes of the magic number and the eight numbers before the vocabulary."""
 
 
 class CtransformersEngine:
@@ -60,12 +50,13 @@ class CtransformersEngine:
     def __init__(self, model: Model, config: Config) -> None:
         if model.path is None:
             raise EngineError(f"the engine ctransformers needs a file for the model {model.id!r}")
-        legacy = _check_file(model.path, model.architecture)
+        legacy = check_file(model.path, model.architecture)
         self._text = LegacyText(legacy)
         self._format = model.chat_format
         self._template = chat_formats.template(model.chat_format) if model.chat_format else ""
         parameters = {
             "path": str(model.path.resolve()),
+            "reads": [str(model.path.resolve())],
             "architecture": legacy.architecture,
             "context": config.context or legacy.hyper.context,
             "threads": config.threads or max(1, usable() - 1),
@@ -73,6 +64,7 @@ class CtransformersEngine:
         self._host = EngineHost("worker.engines.ctransformers_host", model.id, parameters)
         self._evaluator = Evaluator(self._host, len(legacy.vocabulary))
         self._turn = threading.Lock()
+        self._seconds = config.max_seconds
         try:
             with self._evaluator.open() as evaluation:
                 context = min(evaluation.context, config.context or evaluation.context)
@@ -88,6 +80,7 @@ class CtransformersEngine:
             created=int(model.path.stat().st_mtime),
             capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if model.chat_format else ())),
             digest=digest(identity([model.path], legacy.architecture), b"".join(legacy.vocabulary)),
+            longest_piece=self._text.longest,
         )
 
     @property
@@ -102,9 +95,9 @@ class CtransformersEngine:
         return True
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
-        param, tokens = self._prompt(task)
-        if len(tokens) >= self.card.context:
-            raise ContextLengthExceeded(len(tokens), self.card.context, param=param)
+        check_size(task, self.card)
+        param, tokens = self._prompt(task, execution)
+        Room(self.card.context, param).check(len(tokens))
         self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         stops = task.sampling.stop
         if isinstance(task, Chat):
@@ -113,19 +106,19 @@ class CtransformersEngine:
             events = self._events(evaluation, tokens, task.sampling, stops, past)
             yield from with_prompt(events, tokens) if task.token_ids and not past else events
 
-    def tokenize(self, text: str) -> list[int]:
-        return self._text.tokens(text)
+    def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
+        return self._text.tokens(text, work)
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         self._check(tokens, "tokens")
         return b"".join(map(self._text.bytes_of, tokens))
 
-    def score(self, tokens: Sequence[int], after: int = 1) -> list[float]:
+    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
         self._check(tokens, "tokens")
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
         scores = []
-        with self._turn, self._evaluator.open() as evaluation:
+        with self._turn, self._evaluator.open(work) as evaluation:
             start = evaluation.count_known(tokens[:after])
             for i in range(after, len(tokens)):
                 for _, step in evaluation.evaluate(tokens[:i], start):
@@ -137,16 +130,17 @@ class CtransformersEngine:
     def close(self) -> None:
         self._host.close()
 
-    def _prompt(self, task: TextTask) -> tuple[str, list[int]]:
+    def _prompt(self, task: TextTask, execution: Cancellable) -> tuple[str, list[int]]:
         """The parameter that the prompt comes from, and its tokens."""
+        room = Room(self.card.context, "messages" if isinstance(task, Chat) else "prompt")
         match task:
             case Chat():
                 turns = task.messages[:-1] if task.continue_final else task.messages
                 text = chat_formats.render(self._template, turns, self._text.bos_text, self._text.eos_text)
                 text += task.messages[-1].content if task.continue_final else ""
-                param, tokens = "messages", self._text.tokens(text)
+                param, tokens = "messages", self._text.tokens(text, execution, room)
             case Completion(prompt=(str(text),)):
-                param, tokens = "prompt", self._text.tokens(text)
+                param, tokens = "prompt", self._text.tokens(text, execution, room)
             case Completion(prompt=(ids,)):
                 self._check([token for token in ids if isinstance(token, int)], "prompt")
                 param, tokens = "prompt", [token for token in ids if isinstance(token, int)]
@@ -176,23 +170,28 @@ class CtransformersEngine:
         most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)
         sampler = Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
-        spelling = Spelling(StopStrings(stops))
+        spelling = Spelling(StopStrings(stops), "".join(delta.text for delta in past))
         cached = evaluation.count_known(tokens)
         begun = time.monotonic()
+        until = begun + self._seconds
         start, read_ms = cached, 0.0
         finish: FinishReason = "length"
-        while len(made) < most:
+        while len(made) < most and time.monotonic() < until:
             for done, step in evaluation.evaluate(tokens, start):
                 logits = step
+                if time.monotonic() >= until:
+                    break
                 if len(tokens) - start > BATCH and done < len(tokens) and not past:
                     yield Progress(done, len(tokens))
+            if time.monotonic() >= until:
+                break
             read_ms = read_ms or (time.monotonic() - begun) * 1000
             choice = sampler.choose(logits, tokens, len(made))
             start = len(tokens)
             tokens.append(choice.token)
             made.append(choice.token)
             if choice.token in self._text.ends:
-                spelling.hold(choice.token, choice.logprob)
+                spelling.hold(choice.token, logprob=choice.logprob)
                 finish = "stop"
                 break
             if piece := spelling.add(self._text.bytes_of(choice.token), choice.token, choice.logprob):
@@ -205,38 +204,6 @@ class CtransformersEngine:
             Usage(len(prompt), len(made), min(cached, len(prompt))),
             None if past else Timings(read_ms, (time.monotonic() - begun) * 1000 - read_ms),
         )
-
-
-def _check_file(path: Path, architecture: str) -> Legacy:
-    """What a file says that ctransformers computes as it is meant: it loads others too, and answers nonsense."""
-    try:
-        ours = is_legacy(path)
-    except OSError as exc:
-        raise ModelFileError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
-    if not ours:
-        raise ModelFileError(f"{path}: this is no legacy GGML file; GGUF files are run by the engine llama.cpp")
-    legacy = read_legacy(path, architecture or None)
-    if legacy.architecture == "bloom":
-        raise ModelFileError(f"{path}: ctransformers has no bloom; the engine llama.cpp runs it")
-    if legacy.container not in _CONTAINERS.get(legacy.architecture, ("ggml",)):
-        what = f"{legacy.architecture} in files of the kind {legacy.container}"
-        raise ModelFileError(f"{path}: ctransformers does not read {what}; the engine llama.cpp does")
-    for tensor in legacy.tensors:
-        if tensor.kind in _CHANGED and legacy.quantisation_version < _TODAYS:
-            old = f"{tensor.name!r} is quantised in version {legacy.quantisation_version}"
-            raise ModelFileError(f"{path}: {old}, and ctransformers reads version {_TODAYS}; quantise the model anew")
-    if legacy.architecture == "mpt" and not _spells(path, legacy.vocabulary):
-        raise ModelFileError(f"{path}: the vocabulary is not written in UTF-8, on which ctransformers aborts")
-    return legacy
-
-
-def _spells(path: Path, vocabulary: Sequence[bytes]) -> bool:
-    """Whether an mpt file writes each byte of its tokens as the character of that number."""
-    words = [token.decode("latin-1").encode() for token in vocabulary]
-    written = b"".join(struct.pack("<I", len(word)) + word for word in words)
-    with open_regular(path) as file:
-        file.seek(_MPT_NUMBERS)
-        return file.read(len(written)) == written
 
 
 def _delta(piece: Piece, finish_reason: FinishReason | None = None) -> Delta:

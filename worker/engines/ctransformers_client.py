@@ -12,12 +12,14 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from shared.cancellation import NEVER, Cancellable, abort, check
+from shared.cancellation import NEVER, Cancellable, aborting, check
 from shared.errors import EngineError, HostDied
 from worker.engines.ctransformers_host import BATCH
 from worker.engines.host import EngineHost
 
 Logits = npt.NDArray[np.float32]
+LONGEST_GREETING = 1024
+"""Bytes of what the host says first."""
 
 
 class Evaluator:
@@ -40,17 +42,15 @@ class Evaluator:
         if life != self._life:
             self._known, self._life = [], life
         try:
-            with connected as connection:
-                work.on_cancel(partial(abort, connection))
-                with connection.makefile("rb") as answers:
-                    with self._host.pulse.expect():
-                        greeting = answers.readline()
-                    if not greeting.endswith(b"\n"):
-                        raise ConnectionResetError("the host closed the connection")
-                    self._host.pulse.beat()
-                    context = json.loads(greeting)["context"]
-                    exchange = partial(self._exchange, connection, answers)
-                    yield Evaluation(exchange, self._known, context, work)
+            with connected as connection, aborting(connection, work), connection.makefile("rb") as answers:
+                with self._host.pulse.expect():
+                    greeting = answers.readline(LONGEST_GREETING)
+                if not greeting.endswith(b"\n"):
+                    raise ConnectionResetError("the host closed the connection")
+                self._host.pulse.beat()
+                context = json.loads(greeting)["context"]
+                exchange = partial(self._exchange, connection, answers)
+                yield Evaluation(exchange, self._known, context, work)
         except OSError as exc:
             self._known = []
             check(work)

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from worker.engines.child import SOCKET, enter
+from worker.engines.child import SOCKET, HostEnd
 
 BATCH = 8
 """Tokens of a step. Larger ones write beyond buffers of some architectures."""
@@ -26,15 +26,17 @@ _FIXED_POOL = ("gpt2", "replit")
 
 
 def main() -> None:
-    parameters, ready = enter()
+    child = HostEnd()
+    parameters = child.parameters
     print(f"loading {parameters['path']}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the host's log
 
-    from ctransformers.llm import LLM, Config  # after `enter`, which ties this process to the worker
+    from ctransformers.llm import LLM, Config  # after `HostEnd`, which ties this process to the worker
 
+    child.confine()
     architecture = parameters["architecture"]
     try:
         config = Config(context_length=parameters["context"] or -1, threads=parameters["threads"], batch_size=BATCH)
-        model = LLM(parameters["path"], _TYPES.get(architecture, architecture), config=config)
+        model = LLM(parameters["path"], _TYPES.get(architecture, architecture), config=config, lib=library())
         if architecture in _FIXED_POOL:
             evaluate(model, parameters["threads"], [0], model.context_length // 4)
         evaluate(model, parameters["threads"], [0] * BATCH, 0)
@@ -46,7 +48,7 @@ def main() -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(Path(parameters["directory"]) / SOCKET))
         server.listen()
-        ready(step)
+        child.ready(step)
         while True:
             connection, _ = server.accept()
             with connection, connection.makefile("rb") as questions:
@@ -56,6 +58,14 @@ def main() -> None:
                         connection.sendall(evaluate(model, parameters["threads"], **json.loads(line)))
                 except OSError:
                     continue  # whoever asked has gone
+
+
+def library() -> str | None:
+    """Which of its libraries fits the processor. To see that ctransformers runs programs, which a host may not."""
+    if sys.platform != "linux":
+        return None
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    return "avx2" if "avx2" in flags else "avx" if {"avx", "f16c"} <= flags else "basic"
 
 
 def evaluate(model: Any, threads: int, tokens: list[int], past: int) -> bytes:

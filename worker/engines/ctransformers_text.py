@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shared.cancellation import NEVER, Cancellable
+from shared.context import Room
 from worker.formats.architectures import ARCHITECTURES
 from worker.formats.byte_pairs import BytePairs
 from worker.formats.legacy import Legacy
@@ -31,17 +33,22 @@ class LegacyText:
             else BytePairs(legacy.vocabulary)
         )
 
-    def tokens(self, text: str) -> list[int]:
-        """A prompt's tokens, with the one that begins it where the model has such."""
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest token."""
+        return max(map(len, self._bytes))
+
+    def tokens(self, text: str, work: Cancellable = NEVER, room: Room | None = None) -> list[int]:
+        """A prompt's tokens, with the one that begins it where the model has such; see `TextEncoder.encode`."""
         if not text:
             return []
-        tokens = self._encoder.encode(text)
+        tokens = self._encoder.encode(text, work, room=room)
         begins = self._begins and self.bos is not None and tokens[:1] != [self.bos]
         return [self.bos, *tokens] if begins and self.bos is not None else tokens
 
-    def more(self, text: str) -> list[int]:
+    def more(self, text: str, work: Cancellable = NEVER) -> list[int]:
         """The tokens of a text that goes on after others."""
-        return self._encoder.encode(text, begins=False)
+        return self._encoder.encode(text, work, begins=False)
 
     def bytes_of(self, token: int) -> bytes:
         """A token's text, which may be a part of a character; empty for those that end an answer."""

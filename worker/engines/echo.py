@@ -11,10 +11,11 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 
-from shared.cancellation import Cancellable
+from shared.cancellation import NEVER, Cancellable, check
 from shared.catalogue import Model
 from shared.config import Config
-from shared.errors import ContextLengthExceeded, JobCancelled
+from shared.context import Room
+from shared.errors import JobCancelled
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
 from shared.registry import Ability, Card
 from worker.engines import with_prompt
@@ -48,6 +49,7 @@ class EchoEngine:
         self._interval = 1 / config.echo_rate if config.echo_rate else 0.0
         self._prefill = config.echo_prefill_ms / 1000
         self._continues = bool(config.echo_continue)
+        self._seconds = config.max_seconds
 
     @property
     def trouble(self) -> str:
@@ -67,11 +69,7 @@ class EchoEngine:
             case _:
                 raise AssertionError("an engine gets one prompt at a time")
         read = len(_TOKEN.findall(prompt))
-        ids = given if isinstance(task, Completion) and not isinstance(given, str) else tuple(self.tokenize(prompt))
-        if read >= self.card.context:
-            raise ContextLengthExceeded(
-                read, self.card.context, param="messages" if isinstance(task, Chat) else "prompt"
-            )
+        Room(self.card.context, "messages" if isinstance(task, Chat) else "prompt").check(read)
         if self._prefill:
             if not past:
                 yield Progress(0, read)
@@ -79,32 +77,45 @@ class EchoEngine:
             if not past:
                 yield Progress(read, read)
 
-        pieces = self._pieces(task, text, read, past, wakeup)
+        pieces = self._pieces(task, text, read, past, execution, wakeup)
+        ids = given if isinstance(task, Completion) and not isinstance(given, str) else tuple(self.tokenize(prompt))
         yield from with_prompt(pieces, ids) if task.token_ids and not past else pieces
 
     def _pieces(
-        self, task: TextTask, text: str, read: int, past: Sequence[Delta], wakeup: threading.Event
+        self,
+        task: TextTask,
+        text: str,
+        read: int,
+        past: Sequence[Delta],
+        execution: Cancellable,
+        wakeup: threading.Event,
     ) -> Iterator[Event]:
-        before = StopStrings(task.sampling.stop).cut(text)
-        words = _TOKEN.findall(text if before is None else before)
+        until = time.monotonic() + self._seconds
+        words = _TOKEN.findall(_cut(text, StopStrings(task.sampling.stop), execution))
         room = self.card.context - read
         most = min(room, task.sampling.max_tokens or room)
         due = time.monotonic()
-        for word in words[sum(len(delta.tokens) for delta in past) : most]:
+        count = sum(len(delta.tokens) for delta in past)
+        for word in words[count:most]:
+            if time.monotonic() >= until:
+                most = count
+                break
+            check(execution)
             if self._interval:
                 due += self._interval
                 _sleep(wakeup, due - time.monotonic())
+            count += 1
             yield Delta(word, (_number(word),), logprob=0.0)
         yield Delta(finish_reason="length" if len(words) > most else "stop")
         yield Done(Usage(prompt_tokens=read, completion_tokens=min(most, len(words))))
 
-    def tokenize(self, text: str) -> list[int]:
+    def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
         return [_number(word) for word in _TOKEN.findall(text)]
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         return " ".join(map(str, tokens)).encode()
 
-    def score(self, tokens: Sequence[int], after: int = 1) -> list[float]:
+    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
         return [0.0 for _ in tokens[after:]]
 
     def close(self) -> None:
@@ -118,6 +129,17 @@ def _number(word: str) -> int:
 def _answer(chat: Chat) -> str:
     text = next((m.content for m in reversed(chat.messages) if m.role == "user"), "")
     return text.removeprefix(chat.messages[-1].content) if chat.continue_final else text
+
+
+def _cut(text: str, stops: StopStrings, execution: Cancellable) -> str:
+    """The text before the first stop string."""
+    state = 0
+    for token in _TOKEN.finditer(text):
+        check(execution)
+        state, start = stops.follow(token[0], state)
+        if start is not None:
+            return text[: token.start() + start]
+    return text
 
 
 def _sleep(wakeup: threading.Event, seconds: float) -> None:

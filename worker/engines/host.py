@@ -7,6 +7,7 @@ parameters and whose end is its own, and the child's stdout, on which it says th
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -21,6 +22,8 @@ from shared.loops import Loop
 from worker.engines.child import SOCKET
 from worker.engines.host_process import HostProcess
 from worker.engines.pulse import Pulse
+
+log = logging.getLogger(__name__)
 
 _PATIENCE, _LEAST_PATIENCE = 600.0, 60.0
 """Seconds that a start may take: the first one, and any other at least."""
@@ -69,6 +72,11 @@ class EngineHost:
     def trouble(self) -> str:
         """Why the last try to start it again failed; empty while it lives, and before that try."""
         return "" if self.alive else self._failure
+
+    @property
+    def missing(self) -> str:
+        """What the system does not have of the host's sandbox; empty when it is whole."""
+        return self._process.missing
 
     @property
     def pid(self) -> int:
@@ -176,6 +184,8 @@ class EngineHost:
         if self._closing.is_set():
             self._process.kill()
         self.pulse.begin(self._process.greet(self._parameters, self._patience))
+        if self.missing and not self._started:
+            log.warning("the engine host is not confined as it should be: the system lacks %s", self.missing)
         self._patience = min(_PATIENCE, max(_LEAST_PATIENCE, _SLOWER * (time.monotonic() - self._born)))
         with self._changed:
             self._started += 1

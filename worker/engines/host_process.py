@@ -12,10 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import ModelLoadError
-from shared.logs import shorten
+from shared.logs import shorten_open
 from shared.scratch import Scratch, socket_root
 
 _TAIL_BYTES = 2000
+LONGEST_WORD = 1024
+"""Bytes of what a host says when it is ready."""
+_ENVIRONMENT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "TZ")
+"""All that a host knows of its worker's: what a file takes over finds no password there."""
 
 
 class HostProcess:
@@ -27,15 +31,19 @@ class HostProcess:
         except OSError as exc:
             raise ModelLoadError(f"the engine host got no folder: {exc}") from exc
         self.directory = self._scratch.path
-        self._log = self.directory / "log"
         self._verdict = ""
+        self.missing = ""
+        """What of its sandbox the system does not have."""
         try:
-            with self._log.open("ab") as log:
+            # Kept open: the host may do with its folder what it likes, and put a link into the log's place.
+            self._log = (self.directory / "log").open("w+b")
+            with (self.directory / "log").open("ab") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", module],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
+                    env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                     bufsize=0,
                 )
         except OSError as exc:
@@ -59,10 +67,11 @@ class HostProcess:
             self._process.stdin.write(json.dumps(given).encode() + b"\n")
             if not self.speaks(patience):
                 self.kill(f"was not ready after {patience:.0f} s")
-            word, _, step = self._process.stdout.readline().partition(b" ")
-            if word == b"ready":
+            word, step, missing = self._process.stdout.readline(LONGEST_WORD).decode().strip("\n").split(" ", 2)
+            if word == "ready":
+                self.missing = missing
                 return float(step)
-        except BrokenPipeError:  # it ended at once
+        except (BrokenPipeError, ValueError):  # it ended at once, or says something else
             pass
         raise ModelLoadError(f"the engine host {self._end()} while it loaded the model; {self._bury()}")
 
@@ -85,13 +94,15 @@ class HostProcess:
     def tail(self) -> str:
         """The end of the log, in words."""
         try:
-            text = self._log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip()
-        except OSError:
+            end = self._log.seek(0, os.SEEK_END)
+            self._log.seek(max(0, end - _TAIL_BYTES))
+            text = self._log.read(_TAIL_BYTES).decode(errors="replace").strip()
+        except (OSError, ValueError):  # it was closed with the host's burial
             text = ""
         return f"its log ends:\n{text}" if text else "its log is empty"
 
     def shorten_log(self) -> None:
-        shorten(self._log)
+        shorten_open(self._log)
 
     def _end(self) -> str:
         try:
@@ -108,5 +119,6 @@ class HostProcess:
 
     def _bury(self) -> str:
         tail = self.tail()
+        self._log.close()
         self._scratch.remove()
         return tail

@@ -9,9 +9,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from shared.cancellation import Cancellable
+from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import Model
 from shared.config import Config
+from shared.context import Room, check_size
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
 from shared.protocol import Chat, Completion, Delta, Event, Prompt, Sampling, TextTask
@@ -27,6 +28,7 @@ from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
+from worker.engines.llama_cpp_text import LlamaText
 from worker.formats.identity import digest, identity
 from worker.formats.vocabulary import pieces, read_vocabulary
 
@@ -43,12 +45,14 @@ class LlamaCppEngine:
         self._files = files = check_files(model)
         self._bos, self._vocabulary_size = files.header.bos, files.header.vocabulary_size
         self._defaults = {**DEFAULTS, **files.header.sampling}
+        self._seconds = config.max_seconds
         self._model = model
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
         self._batch = max(config.batch_size, config.slots * (1 + DRAFTED if files.draft else 1))
         key = secrets.token_urlsafe()
         self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
         self._server = LlamaServer(self._host, key)
+        self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
             properties = self._server.ask("/props")
             if files.draft and not all(slot["speculative"] for slot in self._server.ask("/slots")):
@@ -72,15 +76,17 @@ class LlamaCppEngine:
             created=int(files.path.stat().st_mtime),
             capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if chats else ())),
             digest=digest(self._identity, read_vocabulary(files.path, files.header)),
+            longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
         )
         self._cells = Cells(self.card.context)
-        self._scorer = Scorer(self._server, self.card.slots, self._batch, self._vocabulary_size)
+        self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, self._vocabulary_size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
         """What the host needs to know."""
         model = self._model
         return {
             "path": str(files.path),
+            "reads": [str(path) for path in (files.path, *dict(files.lora), files.draft) if path],
             "key": key,
             "context": config.context,
             "slots": config.slots,
@@ -106,14 +112,13 @@ class LlamaCppEngine:
         return True
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+        check_size(task, self.card)
         param, prompt = self._render(task, execution)
-        tokens = self._tokens(prompt, execution)
+        tokens = self._tokens(prompt, Room(self.card.context, param), execution)
         if not tokens:
             if self._bos is None:
                 raise InvalidRequest("the prompt is empty, and this model has no token to begin with", param=param)
             tokens = [self._bos]
-        if len(tokens) >= self.card.context:
-            raise ContextLengthExceeded(len(tokens), self.card.context, param=param)
         self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         sampling = task.sampling
         if isinstance(task, Chat):
@@ -123,26 +128,37 @@ class LlamaCppEngine:
             choosing["n_probs"] = 1
         spell = self.detokenize if task.token_ids else None
         generation = Generation(
-            self._server, self._cells, prompt, tokens, sampling, choosing, self._batch, execution, past, spell
+            self._server,
+            self._text,
+            self._cells,
+            prompt,
+            tokens,
+            sampling,
+            choosing,
+            self._batch,
+            execution,
+            past,
+            self._seconds,
+            spell,
         )
         events = generation.events(self.card.context)
         yield from with_prompt(events, tokens) if task.token_ids and not past else events
 
-    def tokenize(self, text: str) -> list[int]:
-        return self._server.tokens(text)
+    def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
+        return self._text.tokens(text, work)
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         self._check(tokens, "tokens")
         return b"".join(self._pieces[token] for token in tokens)
 
-    def score(self, tokens: Sequence[int], after: int = 1) -> list[float]:
+    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
         self._check(tokens, "tokens")
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
         share = Share(len(tokens), len(tokens))
-        self._cells.enter(share)
+        self._cells.enter(share, work)
         try:
-            return self._scorer.score(tokens, after)
+            return self._scorer.score(tokens, after, work)
         finally:
             self._cells.leave(share)
 
@@ -167,9 +183,9 @@ class LlamaCppEngine:
         begun = task.messages[-1].content if task.continue_final else ""
         return "messages", rendered["prompt"] + begun
 
-    def _tokens(self, prompt: Prompt, execution: Cancellable) -> list[int]:
+    def _tokens(self, prompt: Prompt, room: Room, execution: Cancellable) -> list[int]:
         if isinstance(prompt, str):
-            return self._server.tokens(prompt, execution)
+            return self._text.tokens(prompt, execution, room=room)
         self._check(prompt, "prompt")
         return list(prompt)
 
@@ -188,7 +204,6 @@ class LlamaCppEngine:
             chosen["temperature"] = 0.0
         return chosen | {
             "seed": sampling.seed,
-            "stop": sampling.stop,
             "ignore_eos": sampling.ignore_eos,
             "logit_bias": sampling.logit_bias,
         }

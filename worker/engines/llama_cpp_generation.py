@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from shared.protocol import Delta, Done, Event, FinishReason, Progress, Prompt, 
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
+from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.stops import Piece, Spelling, StopStrings
 
 _STREAM = {
@@ -18,7 +20,7 @@ _STREAM = {
     "return_progress": True,  # without it a cancellation waits for the end of the prompt
     "return_tokens": True,
     "cache_prompt": True,
-    "response_fields": ["stop", "stop_type", "tokens_predicted", "timings"],  # of the last chunk only
+    "response_fields": ["stop", "stop_type", "tokens_predicted"],  # of the last chunk only
 }
 _STEPS = 8
 """Tokens of one request where llama.cpp is to tell every one: it does so only at the end of a request."""
@@ -40,15 +42,17 @@ class _Untold(Exception):
 
 
 class Generation:
-    """Computes the answer to one prompt, which is read `batch` tokens a step.
+    """Computes the answer to one prompt, which is read `batch` tokens a step, and ends it as too long `seconds` later.
 
     `choosing` is how llama.cpp chooses tokens, in its own terms. With `spell`, which gives the bytes of tokens, every
-    token is told.
+    token is told. Stop strings are looked for here: llama.cpp does so between the steps of all answers, in a time that
+    grows with the square of their length.
     """
 
     def __init__(
         self,
         server: LlamaServer,
+        tokenizer: LlamaText,
         cells: Cells,
         prompt: Prompt,
         prompt_tokens: list[int],
@@ -57,15 +61,20 @@ class Generation:
         batch: int,
         execution: Cancellable,
         past: Sequence[Delta],
+        seconds: float,
         spell: Callable[[Sequence[int]], bytes] | None = None,
     ) -> None:
         self._spell, self._stops = spell, StopStrings(sampling.stop)
-        self._server, self._cells, self._execution = server, cells, execution
+        self._server, self._tokenizer, self._cells, self._execution = server, tokenizer, cells, execution
         self._prompt, self._prompt_tokens = prompt, prompt_tokens
         self._sampling, self._choosing, self._batch = sampling, choosing, batch
         self._text = [delta.text for delta in past]
         self._tokens = [token for delta in past for token in delta.tokens]
         self._cached: int | None = None
+        self._begun = time.monotonic()
+        self._read = 0.0  # when the prompt had been read
+        self._until = self._begun + seconds
+        self._parted = False  # it goes on from a part, so that nobody knows how long it took
 
     def events(self, context: int) -> Iterator[Event]:
         share = Share()
@@ -73,10 +82,11 @@ class Generation:
         try:
             while True:
                 count, prompt, limit = len(self._tokens), self._prompt_so_far(), self._sampling.max_tokens
+                self._parted = count > 0
                 # Full: its end was lost, or the text took more tokens when it was read again than when it was made.
-                if count == limit or len(prompt) >= context:
+                if count == limit or len(prompt) >= context or self._late:
                     yield Delta(finish_reason="length")
-                    yield Done(Usage(len(self._prompt_tokens), count, self._cached or 0))
+                    yield self._done(count)
                     return
                 share.tokens = len(prompt)
                 share.most = context if limit is None else min(context, len(prompt) + limit - count)
@@ -101,14 +111,13 @@ class Generation:
             return self._prompt_tokens + self._tokens
         text = "".join(self._text)
         if isinstance(self._prompt, str):
-            return self._server.tokens(self._prompt + text, self._execution)
-        return self._prompt_tokens + self._server.tokens(text, self._execution, special=False)
+            return self._tokenizer.tokens(self._prompt + text, self._execution)
+        return self._prompt_tokens + self._tokenizer.tokens(text, self._execution, begins=False)
 
     def _attempt(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
         """Compute what is missing. Raises _MakeRoom, OutOfCells or _Untold; the next attempt goes on from there."""
         before = len(self._tokens)
-        logprob: float | None = None
-        held: list[int] = []  # their text waits for the end of a character, or of what may become a stop string
+        spelling = Spelling(self._stops, "".join(self._text))
         # What goes on must not draw the same random numbers as what it goes on from.
         seed = (self._sampling.seed + before) % (2**32 - 1)
         request = {**_STREAM, **self._choosing, "seed": seed, "prompt": prompt, "n_predict": n_predict}
@@ -117,57 +126,46 @@ class Generation:
             for chunk in chunks:
                 predicted = chunk["tokens_predicted"]
                 if chunk["stop"]:
-                    yield from self._finish(chunk, held, before + predicted, continued=before > 0)
-                elif progress := chunk.get("prompt_progress"):
+                    if self._spell and before + predicted > len(self._tokens) + len(spelling):
+                        raise _Untold
+                    finish: FinishReason = "length" if chunk["stop_type"] == "limit" else "stop"
+                    yield from self._finish(spelling, finish, before + predicted)
+                    return
+                if progress := chunk.get("prompt_progress"):
                     if self._cached is None:
                         self._cached = min(progress["cache"], len(self._prompt_tokens))
                     if before == 0 and _tells(progress, self._batch):
                         yield Progress(progress["processed"], progress["total"])
                 else:
-                    held += chunk["tokens"]
-                    for choice in chunk.get("completion_probabilities", ()):
-                        logprob = (logprob or 0.0) + choice["logprob"]
-                    if text := chunk["content"]:
-                        untold = before + predicted - len(self._tokens) - len(held)
-                        if untold and self._spell:
-                            raise _Untold
-                        # Of the tokens that share a character llama.cpp tells only the last.
-                        tokens, held = (UNTOLD,) * untold + tuple(held), []
-                        self._text.append(text)
-                        self._tokens += tokens
-                        yield Delta(text, tokens, logprob=logprob)
-                        logprob = None
+                    self._read = self._read or time.monotonic()
+                    told, text = chunk["tokens"], chunk["content"]
+                    # Of the tokens that share a character llama.cpp tells only the last.
+                    untold = before + predicted - len(self._tokens) - len(spelling) - len(told) if text else 0
+                    if untold and self._spell:
+                        raise _Untold
+                    logprob = sum(choice["logprob"] for choice in chunk.get("completion_probabilities", ()))
+                    if piece := spelling.say(text, *(UNTOLD,) * untold, *told, logprob=logprob):
+                        yield self._piece(piece)
+                    if spelling.stopped:
+                        yield from self._finish(spelling, "stop", before + predicted)
+                        return
                     if not self._cells.grow(share, len(prompt) + predicted):
                         raise _MakeRoom
-
-    def _finish(self, last: dict[str, Any], held: list[int], count: int, *, continued: bool) -> Iterator[Event]:
-        if self._spell and count > len(self._tokens) + len(held):
-            raise _Untold
-        full = last["stop_type"] == "limit"
-        text = self._recover_text(held) if full and held else ""
-        tokens = tuple(held) if text or self._spell else ()
-        yield Delta(text, tokens, finish_reason="length" if full else "stop")
-        timings = last["timings"]
-        yield Done(
-            Usage(len(self._prompt_tokens), count, self._cached or 0),
-            None if continued else Timings(timings["prompt_ms"], timings["predicted_ms"]),
-        )
-
-    def _recover_text(self, held: list[int]) -> str:
-        """The text that llama.cpp held back as the possible beginning of a stop string, and forgets at the limit."""
-        text: str = self._server.ask("/detokenize", {"tokens": held})["content"]
-        return text if self._stops.may_follow(text) else ""
+                if self._late:
+                    yield from self._finish(spelling, "length", before + predicted)
+                    return
 
     def _steps(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
         """As `_attempt`, a few tokens a request. What is seeded goes on with other random numbers than that."""
         assert self._spell is not None
-        spelling, computed = Spelling(self._stops), list[int]()
-        while (room := min(_STEPS, share.most - len(prompt) - len(computed))) > 0:
+        spelling, computed = Spelling(self._stops, "".join(self._text)), list[int]()
+        while not self._late and (room := min(_STEPS, share.most - len(prompt) - len(computed))) > 0:
             seed = (self._sampling.seed + len(self._tokens) + len(spelling)) % (2**32 - 1)
-            request = {**self._choosing, "stop": (), "seed": seed, "prompt": prompt + computed, "n_predict": room}
+            request = {**self._choosing, "seed": seed, "prompt": prompt + computed, "n_predict": room}
             steps = (len(prompt) + len(computed)) // self._batch + 1 + room
             reply = self._server.ask("/completion", {**request, "return_tokens": True}, self._execution, steps=steps)
             check(self._execution)
+            self._read = self._read or time.monotonic()
             computed += reply["tokens"]
             ended = reply["stop_type"] == "eos"
             logprob = sum(choice["logprob"] for choice in reply.get("completion_probabilities", ()))
@@ -178,20 +176,31 @@ class Generation:
                 if spelling.stopped:
                     break
             if ended and not spelling.stopped:
-                spelling.hold(computed[-1], logprob)
+                spelling.hold(computed[-1], logprob=logprob)
             if ended or spelling.stopped:
-                yield self._piece(spelling.rest(), "stop")
-                yield self._done()
+                yield from self._finish(spelling, "stop", len(self._tokens) + len(spelling))
                 return
             if not self._cells.grow(share, len(prompt) + len(computed)):
                 raise _MakeRoom
-        yield self._piece(spelling.rest(), "length")
-        yield self._done()
+        yield from self._finish(spelling, "length", len(self._tokens) + len(spelling))
+
+    @property
+    def _late(self) -> bool:
+        return time.monotonic() >= self._until
+
+    def _finish(self, spelling: Spelling, reason: FinishReason, count: int) -> Iterator[Event]:
+        """The last piece, and the end, of an answer of so many tokens."""
+        yield self._piece(spelling.rest(), reason)
+        yield self._done(count)
 
     def _piece(self, piece: Piece, finish_reason: FinishReason | None = None) -> Delta:
         self._text.append(piece.text)
         self._tokens += piece.tokens
         return Delta(piece.text, piece.tokens, finish_reason=finish_reason, logprob=piece.logprob)
 
-    def _done(self) -> Done:
-        return Done(Usage(len(self._prompt_tokens), len(self._tokens), self._cached or 0))
+    def _done(self, count: int) -> Done:
+        usage = Usage(len(self._prompt_tokens), count, self._cached or 0)
+        if self._parted or not self._read:
+            return Done(usage)
+        read = self._read - self._begun
+        return Done(usage, Timings(read * 1000, (time.monotonic() - self._begun - read) * 1000))

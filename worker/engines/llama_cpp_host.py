@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from worker.engines.child import SOCKET, enter
+from worker.engines.child import SOCKET, HostEnd
 
 DRAFTED = 3
 """Tokens that a draft model guesses in one step."""
@@ -17,10 +17,13 @@ _ERRORS_ONLY = 1
 
 
 def main() -> None:
-    parameters, ready = enter()
+    child = HostEnd()
+    parameters = child.parameters
     print(f"loading {parameters['path']}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the host's log
 
-    import xllamacpp  # after `enter`, which ties this process to the worker: the import takes a while
+    import xllamacpp  # after `HostEnd`, which ties this process to the worker: the import takes a while
+
+    child.confine()
 
     options = xllamacpp.CommonParams()
     options.model.path = parameters["path"]
@@ -54,7 +57,7 @@ def main() -> None:
         server = xllamacpp.Server(options)
     except RuntimeError:
         sys.exit("llama.cpp could not serve the model")
-    ready(_token_time(server) * parameters["batch"])  # a step reads a batch, faster than token by token
+    child.ready(_token_time(server) * parameters["batch"])  # a step reads a batch, faster than token by token
     while server:
         signal.pause()
 

@@ -7,15 +7,20 @@ import http.client
 import json
 import socket
 from collections.abc import Generator, Iterator, Mapping
-from functools import partial
 from typing import Any
 
-from shared.cancellation import NEVER, Cancellable, abort, check
+from shared.cancellation import NEVER, Cancellable, abort, aborting, check
 from shared.errors import EngineError, HostDied, InferqError, InvalidRequest
 from worker.engines.host import EngineHost
 
 _BYTES_A_SECOND = 50_000
 """How fast llama.cpp reads a question at the very least: it tokenizes one or two million."""
+
+
+LARGEST_ANSWER = 67_108_864
+"""Bytes of one answer: the log probabilities of a large vocabulary have 20 million."""
+LONGEST_LINE = 1_048_576
+"""Bytes of a line of a stream."""
 
 
 class OutOfCells(EngineError):
@@ -33,8 +38,8 @@ class _Connection(http.client.HTTPConnection):
 class LlamaServer:
     """Every method waits while the host is being restarted.
 
-    They raise InvalidRequest where llama.cpp refuses a request, HostDied, with the tail of the host's log, when the
-    host dies meanwhile, and HostUnavailable when it cannot be started again.
+    They raise JobCancelled once `work` is cancelled, InvalidRequest where llama.cpp refuses a request, HostDied, with
+    the tail of the host's log, when the host dies meanwhile, and HostUnavailable when it cannot be started again.
     """
 
     def __init__(self, host: EngineHost, key: str) -> None:
@@ -56,43 +61,37 @@ class LlamaServer:
         It is answered after up to so many steps of computing, and `seconds` of other work.
         """
         connected, life = self._host.connect(work)
-        with contextlib.closing(_Connection(connected)) as connection, self._death_of(life):
+        connection = _Connection(connected)
+        with contextlib.closing(connection), self._death_of(life, work), aborting(connected, work):
             response = self._send(connection, path, body, steps, seconds)
             with self._host.pulse.expect():
-                answer = json.loads(response.read())
+                answer = json.loads(_read(response))
             self._host.pulse.beat()
         if response.status != http.HTTPStatus.OK:
             raise _error(response.status, answer, param)
         return answer
-
-    def tokens(self, text: str, work: Cancellable = NEVER, *, special: bool = True) -> list[int]:
-        """The tokens of a prompt; with `special` also those that mark its beginning or end."""
-        found: list[int] = self.ask("/tokenize", {"content": text, "add_special": special}, work)["tokens"]
-        return found
 
     def stream(
         self, path: str, body: Mapping[str, Any], work: Cancellable = NEVER
     ) -> Generator[dict[str, Any], None, None]:
         """The chunks of a streamed answer up to the one that says `stop`.
 
-        Closing the iterator closes the connection. Raises JobCancelled once `work` is cancelled.
+        Closing the iterator closes the connection.
         """
         connected, life = self._host.connect(work)
         connection, pulse = _Connection(connected), self._host.pulse
         try:
-            work.on_cancel(partial(abort, connected))
-            with self._death_of(life, work):
-                check(work)
+            with self._death_of(life, work), aborting(connected, work):
                 response = self._send(connection, path, body)
                 if response.status != http.HTTPStatus.OK:
-                    raise _error(response.status, json.loads(response.read()), None)
+                    raise _error(response.status, json.loads(_read(response)), None)
                 # Each event is one line; the lines between are blank or frame the HTTP chunks. Reading them past
                 # http.client's own decoding of chunks saves a fifth of the time that a token costs.
                 while True:
                     with pulse.expect():
-                        line = response.fp.readline()
-                    if not line:
-                        raise ConnectionResetError("the stream ended early")
+                        line = response.fp.readline(LONGEST_LINE)
+                    if not line.endswith(b"\n"):
+                        raise ConnectionResetError("the stream ended early, or has a line without end")
                     pulse.beat()
                     if not line.startswith(b"data: "):
                         continue
@@ -127,9 +126,16 @@ class LlamaServer:
         """Turns a broken connection into the reason why it broke."""
         try:
             yield
-        except (OSError, http.client.HTTPException, ValueError) as exc:  # ValueError: half a line of JSON
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as exc:  # the last two: no JSON
             check(work)
             raise HostDied(self._host.obituary(life)) from exc
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """All of an answer. Raises ValueError for one that is too large to be llama.cpp's."""
+    if len(body := response.read(LARGEST_ANSWER + 1)) > LARGEST_ANSWER:
+        raise ValueError("the host sends without end")
+    return body
 
 
 def _error(status: int, answer: Any, param: str | None) -> InferqError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,8 @@ _FORMAT = "inferq session 1"
 _STATE = "session"
 """Name of llama.cpp's own file in the host's directory."""
 _HEADER_BYTES = 1024
+_NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK
+"""The folder is the host's too, which a hostile model may have taken over."""
 _DISK = 60.0
 """Seconds that a disk may take."""
 
@@ -35,7 +38,7 @@ class Sessions:
         """Raises EngineError."""
         self._server.ask("/slots/0?action=save", {"filename": _STATE}, seconds=_DISK)
         try:
-            with self._state.open("rb") as state:
+            with os.fdopen(os.open(self._state, os.O_RDONLY | _NO_LINK), "rb") as state:
                 header = {"format": _FORMAT, "model": self._identity, "state": _sha256(state)}
                 with write_whole(path, mode=0o600) as part, part.open("wb") as file:
                     file.write(json.dumps(header).encode() + b"\n")
@@ -50,7 +53,8 @@ class Sessions:
         try:
             with open_regular(path) as file:
                 self._check(path, file)
-                with self._state.open("wb") as state:
+                self._state.unlink(missing_ok=True)
+                with self._state.open("xb") as state:
                     shutil.copyfileobj(file, state)
             self._server.ask("/slots/0?action=restore", {"filename": _STATE}, param="session", seconds=_DISK)
         except OSError as exc:

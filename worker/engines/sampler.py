@@ -33,7 +33,9 @@ class Sampler:
         self._by = {name: DEFAULTS[name] if value is None else value for name, value in chosen.items()}
         # Nothing is cut off: then the whole vocabulary need not be sorted at each token.
         self._whole = all(self._by[name] == DEFAULTS[name] for name in ("top_k", "typical_p", "top_p", "min_p"))
-        self._seed, self._bias, self._banned = sampling.seed, sampling.logit_bias, banned
+        self._seed, self._banned = sampling.seed, list(banned)
+        self._biased = np.array([token for token, _ in sampling.logit_bias], np.intp)
+        self._biases = np.array([bias for _, bias in sampling.logit_bias], np.float64)
 
     def choose(self, logits: npt.NDArray[np.float32], before: Sequence[int], position: int) -> SampledToken:
         """The token at `position` of the answer, after all the tokens `before`.
@@ -56,9 +58,8 @@ class Sampler:
         return int(min(np.searchsorted(chances, drawn, side="right"), len(chances) - 1))
 
     def _adjust(self, logits: Floats, before: Sequence[int]) -> Floats:
-        for token, bias in self._bias:
-            logits[token] += bias
-        logits[list(self._banned)] = -np.inf
+        np.add.at(logits, self._biased, self._biases)
+        logits[self._banned] = -np.inf
         for token, times in Counter(before[-_WINDOW:]).items():
             repeat = self._by["repeat_penalty"]
             logits[token] = logits[token] * repeat if logits[token] <= 0 else logits[token] / repeat

@@ -1,26 +1,79 @@
-"""The text of an answer as it may be sent: whole characters, and nothing that may become a stop string."""
+"""The text of an answer as it may be sent: whole characters, and nothing that may become a stop string.
+
+All of it takes a time that grows with the text and the stop strings, never with their product, whatever they are.
+"""
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from shared.errors import InvalidRequest
+
+LARGEST_STOPS = 65_536
+"""Characters of all stop strings of a job together; each takes about 300 bytes while the answer is computed."""
+_CHARACTERS = 21
+"""Bits of a character's number."""
 
 
 class StopStrings:
-    """What ends an answer."""
+    """What ends an answer: Aho and Corasick's automaton, which looks at each character once.
+
+    A state stands for the longest end of a text that a stop string begins with; 0 for none.
+
+    Raises InvalidRequest where they are larger than `LARGEST_STOPS`.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = stops
+        if sum(map(len, stops)) > LARGEST_STOPS:
+            raise InvalidRequest(f"the stop strings have more than {LARGEST_STOPS} characters together", param="stop")
+        self._steps: dict[int, int] = {}  # from a state and a character to the state of one more
+        self._shorter = [0]  # of each state, the one of the next shorter end
+        self._complete = [0]  # and the length of the longest stop string that ends there
+        self._lengths = [0]
+        # All of one length before the next: what `_step` needs is there when a state is made.
+        alive, length = [(stop, 0) for stop in stops if stop], 0
+        while alive:
+            grown = [(stop, self._grow(state, ord(stop[length]))) for stop, state in alive]
+            length += 1
+            for stop, state in grown:
+                if len(stop) == length:
+                    self._complete[state] = length
+            alive = [(stop, state) for stop, state in grown if len(stop) > length]
 
-    def cut(self, text: str) -> str | None:
-        """The text before the first of them; None where there is none."""
-        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
-        return text[: min(found)] if found else None
+    def follow(self, text: str, state: int = 0) -> tuple[int, int | None]:
+        """Go on from a state with a text: to which state; and where in the text the stop string begins that ends first.
 
-    def may_follow(self, text: str) -> bool:
-        """Whether the end of the text is the beginning of one."""
-        return any(text.endswith(stop[:size]) for stop in self._stops for size in range(1, len(stop)))
+        That is None where none ends, and negative for one that had begun before this text. Of those that end at one
+        place the longest counts. After it nothing is looked at.
+        """
+        if self._steps:
+            for end, character in enumerate(text, 1):
+                state = self._step(state, ord(character))
+                if size := self._complete[state]:
+                    return state, end - size
+        return state, None
+
+    def begun(self, state: int) -> int:
+        """How many characters of a stop string there are already."""
+        return self._lengths[state]
+
+    def _step(self, state: int, character: int) -> int:
+        while (found := self._steps.get(state << _CHARACTERS | character)) is None and state:
+            state = self._shorter[state]
+        return found or 0
+
+    def _grow(self, state: int, character: int) -> int:
+        key = state << _CHARACTERS | character
+        if key not in self._steps:
+            shorter = self._step(self._shorter[state], character) if state else 0
+            self._steps[key] = len(self._lengths)
+            self._shorter.append(shorter)
+            self._complete.append(self._complete[shorter])
+            self._lengths.append(self._lengths[state] + 1)
+        return self._steps[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +89,72 @@ class Piece:
 class Spelling:
     """Takes an answer token by token, and ends it before the first stop string.
 
-    Tokens are held back until their text ends with a whole character that cannot belong to a stop string.
+    Tokens are held back until their text ends with a whole character, and no part of it can belong to a stop string.
     """
 
-    def __init__(self, stops: StopStrings) -> None:
+    def __init__(self, stops: StopStrings, before: str = "") -> None:
+        """`before` is what of the answer was sent already."""
         self.stopped = False
         """A stop string has come; what was before it is the `rest`."""
         self._stops = stops
+        self._state, _ = stops.follow(before)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._text = ""
+        self._held: deque[Piece] = deque()  # these are whole
+        self._text: list[str] = []  # of the tokens after them, whose text is not
         self._tokens: list[int] = []
         self._logprob = 0.0
+        self._characters = self._count = 0  # of all that is held back
 
     def __len__(self) -> int:
         """How many tokens are held back."""
-        return len(self._tokens)
+        return self._count
 
-    def hold(self, token: int, logprob: float = 0.0) -> None:
-        """A token without a text of its own comes: it goes out with the next that has one."""
-        self._tokens.append(token)
+    def hold(self, *tokens: int, logprob: float = 0.0) -> None:
+        """Tokens without a text of their own come: they go out with the next that has one."""
+        self._tokens += tokens
+        self._count += len(tokens)
         self._logprob += logprob
 
     def add(self, text: bytes, token: int, logprob: float = 0.0) -> Piece | None:
         """A token comes, with its text. What can be sent now; None while nothing can."""
-        self.hold(token, logprob)
-        self._text += self._decoder.decode(text)
-        if (before := self._stops.cut(self._text)) is not None:
-            self.stopped, self._text = True, before
+        return self.say(self._decoder.decode(text), token, logprob=logprob)
+
+    def say(self, text: str, *tokens: int, logprob: float = 0.0) -> Piece | None:
+        """As `add`, for tokens whose text consists of characters."""
+        self.hold(*tokens, logprob=logprob)
+        self._text.append(text)
+        self._state, start = self._stops.follow(text, self._state)
+        if start is not None:
+            self.stopped, self._characters = True, max(0, self._characters + start)
             return None
-        unfinished = self._decoder.getstate()[0] or self._stops.may_follow(self._text)
-        return None if unfinished or not self._text else self.rest()
+        self._characters += len(text)
+        if self._decoder.getstate()[0] or not any(self._text):
+            return None
+        self._close()
+        sent = []
+        while self._held and self._characters - len(self._held[0].text) >= self._stops.begun(self._state):
+            sent.append(self._held.popleft())
+            self._characters -= len(sent[-1].text)
+        piece = _join(sent)
+        self._count -= len(piece.tokens)
+        return piece if sent else None
 
     def rest(self) -> Piece:
         """What is held back, at the end; a character that is not whole is lost."""
-        piece = Piece(self._text, tuple(self._tokens), self._logprob)
-        self._text, self._tokens, self._logprob = "", [], 0.0
-        return piece
+        self._close()
+        piece = _join(self._held)
+        self._held.clear()
+        kept, self._characters, self._count = self._characters, 0, 0
+        return Piece(piece.text[:kept], piece.tokens, piece.logprob)
+
+    def _close(self) -> None:
+        self._held.append(Piece("".join(self._text), tuple(self._tokens), self._logprob))
+        self._text, self._tokens, self._logprob = [], [], 0.0
+
+
+def _join(pieces: Iterable[Piece]) -> Piece:
+    return Piece(
+        "".join(piece.text for piece in pieces),
+        tuple(token for piece in pieces for token in piece.tokens),
+        sum(piece.logprob for piece in pieces),
+    )

@@ -66,6 +66,20 @@ class Header:
         return token if token is not None and token < self.vocabulary_size else None
 
     @property
+    def spaced(self) -> bool:
+        """The tokenizer puts a space before each text."""
+        return self._tokenizer == "llama" and self.metadata.get("tokenizer.ggml.add_space_prefix", True) is True
+
+    @property
+    def spells_all(self) -> bool:
+        """The tokens of a text spell all of it: other tokenizers leave parts out, or have one token for any word."""
+        return self._tokenizer in ("gpt2", "llama")
+
+    @property
+    def _tokenizer(self) -> str | None:
+        return self._of("tokenizer.ggml.model", str)
+
+    @property
     def chat_template(self) -> str | None:
         return self._of("tokenizer.chat_template", str)
 

@@ -6,6 +6,8 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 
+from shared.cancellation import NEVER, Cancellable, check
+from shared.context import Room
 from worker.formats.tokenizer import CONTROL
 
 _LONGEST = 128
@@ -31,10 +33,13 @@ class TextEncoder:
         self._words, self._begin = words, begin
         self._word = functools.lru_cache(100_000)(encode_word)
 
-    def encode(self, text: str, *, begins: bool = True) -> list[int]:
+    def encode(
+        self, text: str, work: Cancellable = NEVER, *, begins: bool = True, room: Room | None = None
+    ) -> list[int]:
         """The tokens; those that stand for a turn or an end are taken where the text spells them.
 
-        Not every text `begins` something: one may go on after another.
+        Not every text `begins` something: one may go on after another. Raises ContextLengthExceeded as soon as they
+        leave no room, and JobCancelled once `work` is cancelled.
         """
         begin = self._begin if begins else ""
         tokens: list[int] = []
@@ -42,7 +47,11 @@ class TextEncoder:
             if i % 2:
                 tokens.append(self.places[part.encode()])
                 continue
-            for word in self._words.findall(part if i else begin + part):
+            for found in self._words.finditer(part if i else begin + part):
+                word = found[0]
                 for start in range(0, len(word), _LONGEST):
+                    check(work)
+                    if room:
+                        room.check(len(tokens), whole=False)
                     tokens += self._word(word[start : start + _LONGEST])
         return tokens

@@ -1,0 +1,107 @@
+"""Bodies of requests: how much of them a process holds at once, and where the large ones are worked on."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TypeVar
+
+from flask import Request
+from gevent.lock import BoundedSemaphore
+from gevent.threadpool import ThreadPool
+from gevent.util import wrap_errors
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest
+
+from gateway.client import TooSlow
+from gateway.incoming import words
+from shared.errors import GatewayBusy, InferqError, RequestTooSlow
+
+T = TypeVar("T")
+
+MOST_BODY_BYTES = 134_217_728
+"""Bytes of bodies that are received or understood at one time, by a process."""
+MOST_KEY_BODY_BYTES = MOST_BODY_BYTES // 2
+"""Those of one API key."""
+
+_PIECE = 65_536
+"""Bytes that are read at once. Each body may have the first ones: small requests are always served."""
+_SMALL = 16_384
+"""Bytes that take a few milliseconds at most, whatever they are."""
+
+_TURN = 0.001
+"""Seconds of computing after which a thread gives way to the event loop, which asks for it at each of its calls of
+the system."""
+
+_held: Counter[str] = Counter()
+"""Bytes of bodies by owner."""
+
+
+@contextmanager
+def received(request: Request, owner: str) -> Iterator[bytes]:
+    """The bytes of a request's body, which count as held within; refuses what is too long, and what is no body.
+
+    Raises GatewayBusy, RequestTooSlow, BadRequest, RequestEntityTooLarge.
+    """
+    pieces: list[bytes] = []
+    mine = 0
+    try:
+        while piece := _read(request):  # also where its end is known, so that one that does not end is a 413
+            if pieces:
+                mine += len(piece)
+                _hold(owner, len(piece))
+            pieces.append(piece)
+        body = b"".join(pieces)
+        pieces.clear()
+        yield body
+    finally:
+        _held[owner] -= mine
+        if not _held[owner]:
+            del _held[owner]
+
+
+def _read(request: Request) -> bytes:
+    try:
+        return request.stream.read(_PIECE)
+    except TooSlow as exc:
+        raise RequestTooSlow(f"The request was not received in time: {words(exc)}.") from exc
+    except ParseException as exc:
+        raise BadRequest(f"The request body cannot be read: {words(exc)}.") from exc
+
+
+def _hold(owner: str, size: int) -> None:
+    _held[owner] += size
+    if _held.total() > MOST_BODY_BYTES or _held[owner] > MOST_KEY_BODY_BYTES:
+        raise GatewayBusy("Too many large requests are being received at this moment. Please try again.")
+
+
+def apart(owner: str, size: int, work: Callable[[], T]) -> T:
+    """Do what a request of so many bytes asks for, where it keeps no other waiting: the large ones in a thread.
+
+    One at a time: threads of Python compute in turns anyhow, and each more would take a turn from the event loop. Of
+    one owner only one is in the row for it, so that a flood of one keeps another's request waiting for one of his.
+    """
+    if size <= _SMALL:
+        return work()
+    with _turn(owner):
+        found: T | InferqError = _pool().apply(wrap_errors(InferqError, work))
+    if not isinstance(found, InferqError):
+        return found
+    try:
+        raise found
+    finally:
+        del found  # it knows this frame, which would keep it, and the body, until a full garbage collection
+
+
+@cache
+def _turn(owner: str) -> BoundedSemaphore:
+    return BoundedSemaphore()
+
+
+@cache
+def _pool() -> ThreadPool:
+    sys.setswitchinterval(_TURN)
+    return ThreadPool(1)

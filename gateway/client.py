@@ -1,0 +1,164 @@
+"""A client's connection: what it sends and is sent, and for how long it may keep us waiting."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from gevent.socket import wait
+from gunicorn.http.errors import NoMoreData, ParseException
+
+from gateway.slices import RunQueue, TimeSlice
+from shared.cancellation import abort
+
+if TYPE_CHECKING:
+    from gateway.crowd import Crowd
+
+RATE = 16_384
+"""Bytes a second at which a request may arrive, and an answer be read, for as long as it likes."""
+LONGEST_FAREWELL = 2.0
+"""Seconds in which what a client still sends is thrown away, so that it can read its last answer."""
+LARGEST_FAREWELL = 16_777_216
+"""Bytes of it. Closing before they are read resets the connection, and the answer may be lost."""
+_ABORT = struct.pack("ii", 1, 0)
+"""For SO_LINGER: forget at once what was not sent yet."""
+
+
+class TooSlow(ParseException):  # type: ignore[misc]  # gunicorn has no types
+    """A request did not arrive in time."""
+
+
+class Gone(OSError):
+    """The client has left, was made to leave, or does not read."""
+
+
+class Client:
+    """A client's socket, as gunicorn sees it, with limits on how long it may wait for the client, and a time slice."""
+
+    def __init__(self, sock: Any, peer: str, patience: float, crowd: Crowd, queue: RunQueue) -> None:
+        """`peer` is what its connections are counted by; empty where nobody counts them."""
+        self.peer = peer
+        self.owner = ""
+        """Whose key its last request had."""
+        self.slice = TimeSlice(queue)
+        self.received = 0
+        """Bytes since the last `expect_request` or `expect_body`."""
+        self.expecting = True
+        """It has sent no request yet that is not answered."""
+        self._socket = sock
+        self._plain = sock._sock
+        self._crowd = crowd
+        self._patience = self._credit = patience
+        self.expect_request(patience)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def expect_request(self, seconds: float) -> None:
+        """The rest of the last request may come, and the head of the next: its first bytes within `seconds`."""
+        self.expecting, self.received = True, 0
+        self._begun, self._due = False, time.monotonic() + seconds
+
+    def expect_body(self) -> None:
+        self.expecting, self.received = False, 0
+        self._begun, self._due = True, time.monotonic() + self._patience
+
+    def recv(self, size: int) -> bytes:
+        """Raises TooSlow, or NoMoreData where no request has begun, and Gone."""
+        data = self._recv(size)
+        if not self._begun:
+            self._begun, self._due = True, time.monotonic() + self._patience
+        self._due += len(data) / RATE
+        self.received += len(data)
+        self.slice.rest()
+        return data
+
+    def _recv(self, size: int) -> bytes:
+        while True:
+            try:
+                data: bytes = self._plain.recv(size)
+            except BlockingIOError:
+                pass
+            except OSError:
+                raise Gone from None
+            else:
+                return data
+            try:
+                self._wait(self._socket._read_event, self._due - time.monotonic())
+            except TimeoutError:
+                raise TooSlow if self._begun else NoMoreData from None
+
+    def sendall(self, data: bytes) -> None:
+        """Raises Gone, also for a client that does not read.
+
+        Its patience is spent only while the system takes nothing more for this client, and comes back with each byte
+        that it takes. What goes at once goes without asking gevent, whose own takes several times as long over a
+        small piece.
+        """
+        left = memoryview(data)
+        while True:
+            try:
+                sent = self._plain.send(left)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                raise Gone from None
+            self._credit = min(self._patience, self._credit + sent / RATE)
+            left = left[sent:]
+            if not left:
+                break
+            if not sent:
+                self._wait_to_send()
+        self.slice.rest()
+
+    send = sendall
+
+    def _wait_to_send(self) -> None:
+        begin = time.monotonic()
+        try:
+            self._wait(self._socket._write_event, self._credit)
+        except TimeoutError:
+            self.cut()
+            raise Gone from None
+        self._credit -= time.monotonic() - begin
+
+    def _wait(self, watcher: Any, seconds: float) -> None:
+        """Raises TimeoutError. Meanwhile it may be cut, so that others find room."""
+        with self._crowd.kept_waiting(self):
+            wait(watcher, timeout=max(0.001, seconds), timeout_exc=TimeoutError)
+
+    def cut(self) -> None:
+        """End the connection, whatever it is at: it is as if the client had left."""
+        with suppress(OSError):  # it has
+            self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+            abort(self._plain)
+
+    def take_leave(self, last: bytes = b"") -> None:
+        """Send what can be sent at once, and nothing after it; then throw away what the client is still sending."""
+        end, left = time.monotonic() + LONGEST_FAREWELL, LARGEST_FAREWELL
+        with suppress(OSError, NoMoreData, TooSlow):
+            if last:
+                self._plain.send(last)
+            self._plain.shutdown(socket.SHUT_WR)
+            while left > 0 and time.monotonic() < end:
+                self._begun, self._due = False, end
+                if not (data := self.recv(65_536)):
+                    break
+                left -= len(data)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def belong_to(owner: str, environ: Mapping[str, Any]) -> None:
+    """Count the connection of a request as its owner's.
+
+    Raises TooManyConnections where they are as many as may be, and none of them waits.
+    """
+    client = environ.get("gunicorn.socket")
+    if isinstance(client, Client):
+        client._crowd.count_owner(client, owner)

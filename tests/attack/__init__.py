@@ -1,0 +1,1 @@
+"""Attacks from outside, each with a victim beside it that measures. Run by `make attack`."""

@@ -1,0 +1,51 @@
+"""Attacks: hostile, careless and greedy clients do their worst, one after the other, and a victim measures.
+
+    python -m tests.attack [NAME ...] [--seconds 12] [--short] [--list]
+
+Whatever they do, a first token of somebody else comes within two seconds (or fifty times what it takes at rest, where
+that is more), nobody else's request fails, no process ends, no gateway takes 300 MB more than it has idle, and it is
+back within a minute. An attack that hits nothing proves nothing, and fails.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from tests.attack import bodies, connections, engines, jobs, readers, records, strangers
+from tests.attack.judgement import HEAD, row
+from tests.attack.plan import ATTACKS
+from tests.attack.run import play
+
+KINDS = (connections, readers, records, bodies, jobs, engines, strangers)
+SHORT = 3.0
+"""Seconds of an attack in short form."""
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice([*ATTACKS]))
+@click.option("--seconds", default=12.0, help="of each attack")
+@click.option("--short", is_flag=True, help=f"{SHORT:g} seconds of each")
+@click.option("--list", "listed", is_flag=True, help="say what there is")
+def main(names: Sequence[str], seconds: float, short: bool, listed: bool) -> None:
+    """Attack by NAME, or in every way there is."""
+    chosen = [ATTACKS[name] for name in names] or [*ATTACKS.values()]
+    if listed:
+        for attack in chosen:
+            print(f"{attack.name:26} {attack.exploits}")
+        return
+    print(HEAD, flush=True)
+    broken = 0
+    for outcome in play(chosen, SHORT if short else seconds):
+        print(row(outcome), flush=True)
+        for fault in outcome.faults():
+            print(f"    {fault}", flush=True)
+        broken += any(outcome.faults())
+    print(f"\n{len(chosen)} attacks: " + (f"{broken} got through" if broken else "it stood"))
+    sys.exit(1 if broken else 0)
+
+
+if __name__ == "__main__":
+    main()

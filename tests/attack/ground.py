@@ -1,0 +1,71 @@
+"""Where an attack takes place: the real parts, with their defaults."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.attack.attacker import Target
+from tests.attack.plan import Scene
+from tests.stack import Process, Stack, children, stop
+
+_MODELS = {Scene.ECHO: "echo", Scene.SLOW: "echo", Scene.REAL: "smollm2", Scene.OPEN: "echo"}
+
+
+class Ground(Stack):
+    """A gateway of one process and its workers. What they log goes to a file."""
+
+    valkey_options = ("--maxmemory", "512mb")
+    """As that of `inferq up`."""
+
+    def __init__(self, directory: Path, scene: Scene, **settings: Any) -> None:
+        self.scene = scene
+        self.model = _MODELS[scene]
+        self.slow = "slow" if scene is Scene.SLOW else ""
+        self.keys = {} if scene is Scene.OPEN else {who: secrets.token_hex(24) for who in ("victim", "mallory")}
+        self.idle = 0
+        """Bytes of its gateway before the first attack, once somebody has looked."""
+        self._log = (directory / "log").open("ab")
+        if self.keys:
+            settings["api_keys"] = ",".join(f"{name}:{key}" for name, key in self.keys.items())
+        super().__init__(directory, **settings)
+
+    def key(self, name: str) -> str:
+        return self.keys.get(name, "")
+
+    def target(self, seconds: float, force: float) -> Target:
+        return Target(self.port, self.key("mallory"), self.model, self.slow, seconds, force)
+
+    def start(self) -> None:
+        """All of it."""
+        self.start_gateway(processes=1)
+        self.start_worker(self.model)
+        if self.slow:
+            file = self.directory / f"{self.slow}.gguf"
+            file.write_bytes(b"echo reads no file")
+            self.start_worker(str(file), "--engine", "echo", slots=1, echo_rate=2)
+
+    def logged(self) -> str:
+        """What the parts have logged."""
+        return (self.directory / "log").read_text(errors="replace")
+
+    def processes(self) -> dict[int, str]:
+        """All that must live, by pid."""
+        found = {}
+        for child in self.children:
+            name = "valkey" if child is self.valkey else "gateway" if child is self.gateway else "worker"
+            found[child.pid] = name
+            found |= dict.fromkeys(children(child), f"child of {name}")
+        return found
+
+    def close(self) -> None:
+        self._closing.close()
+        self.redis.close()
+        for child in reversed(self.children):
+            stop(child)
+        self._log.close()
+
+    def _start(self, command: list[str], **options: Any) -> Process:
+        return super()._start(command, **{"stdout": self._log, "stderr": subprocess.STDOUT, **options})

@@ -1,0 +1,97 @@
+"""What came of an attack, and whether the service stood."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.attack.attacker import Hits
+from tests.attack.plan import Attack
+from tests.attack.victim import Chat
+from tests.attack.watch import Seen
+
+LATEST, TIMES = 2.0, 50
+"""A first token comes within so many seconds, or so many times what it takes at rest where that is longer."""
+MOST_MEMORY = 300_000_000
+"""Bytes that a gateway may take beyond what it has idle."""
+MOST_KEPT = 50_000_000
+"""The same once the attack is over."""
+MINUTE = 60.0
+"""Seconds until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attack, its victim and its watch have seen."""
+
+    attack: Attack
+    hits: Hits
+    before: Sequence[Chat]
+    during: Sequence[Chat]
+    after: Sequence[Chat]
+    seen: Seen
+    back: float
+    """Seconds until the gateway's memory was back, at most a minute."""
+    kept: int
+    """Bytes above idle after that."""
+    leaked: Sequence[str]
+    """Whose keys stand in the log."""
+
+    @property
+    def baseline(self) -> float:
+        """Seconds to a first token at rest."""
+        return statistics.median(chat.first for chat in self.before)
+
+    @property
+    def limit(self) -> float:
+        return max(LATEST, TIMES * self.baseline)
+
+    @property
+    def latest(self) -> float:
+        """The worst time to a first token, in seconds."""
+        return max(chat.first for chat in (*self.during, *self.after))
+
+    def faults(self) -> Iterator[str]:
+        """Why the service did not stand; nothing where it did."""
+        if self.hits.count < self.attack.least:
+            yield f"void: it hit {self.hits.count} times, of {self.attack.least} that it takes"
+        for when, chats in (("meanwhile", self.during), ("afterwards", self.after)):
+            late = [chat.first for chat in chats if chat.first > self.limit and not chat.failure]
+            failed = [chat.failure for chat in chats if chat.failure]
+            if not chats:
+                yield f"void: no victim asked {when}"
+            if late:
+                yield f"{when} {len(late)} of {len(chats)} first tokens came late, the latest after {max(late):.1f} s"
+            if failed:
+                yield f"{when} {len(failed)} of {len(chats)} victims were not served: {failed[0]}"
+        for name in self.seen.ended:
+            yield f"{name} has ended"
+        if self.seen.lapsed:
+            yield f"{self.seen.lapsed} workers were taken for dead"
+        above = self.seen.worst - self.seen.idle
+        if above > MOST_MEMORY:
+            yield f"a gateway took {above / 1e6:.0f} MB above idle"
+        if self.kept > MOST_KEPT:
+            yield f"it keeps {self.kept / 1e6:.0f} MB after a minute"
+        for name in self.leaked:
+            yield f"the key of {name} is in the log"
+        yield from self.hits.holes
+
+
+def row(outcome: Outcome) -> str:
+    """A line of the table."""
+    seen, above = outcome.seen, outcome.seen.worst - outcome.seen.idle
+    told = (
+        f"{outcome.attack.name:26} {outcome.latest:7.2f} {outcome.baseline:7.3f} {above / 1e6:7.0f} "
+        f"{outcome.kept / 1e6:7.0f} {outcome.back:6.1f} {seen.redis / 1e6:6.0f} "
+        f"{'all live' if not seen.ended else f'{len(seen.ended)} ended':9}"
+    )
+    return f"{told} {'FAILED' if any(outcome.faults()) else 'stood':7} {outcome.hits.told()}"
+
+
+HEAD = (
+    f"{'attack':26} {'latest':>7} {'at rest':>7} {'memory':>7} {'kept':>7} {'after':>6} {'redis':>6} "
+    f"{'processes':9} {'verdict':7} hit\n"
+    f"{'':26} {'s':>7} {'s':>7} {'MB':>7} {'MB':>7} {'s':>6} {'MB':>6}"
+)

@@ -1,0 +1,57 @@
+"""One attack, from the start of the parts to the verdict."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from tests.attack.attacker import Hits, run
+from tests.attack.ground import Ground
+from tests.attack.judgement import MINUTE, MOST_KEPT, Outcome
+from tests.attack.plan import Attack
+from tests.attack.victim import Victim
+from tests.attack.watch import Watch
+
+_CHATS = 8
+"""Of the victim, before the attack and after it."""
+
+
+def play(attacks: Sequence[Attack], seconds: float) -> Iterator[Outcome]:
+    """Attack in each of these ways for so long, and look. Whatever has stood, as good as new, stands for the next."""
+    left = list(attacks)
+    while left:
+        with tempfile.TemporaryDirectory() as folder:
+            ground = Ground(Path(folder), left[0].scene)
+            try:
+                ground.start()
+                unhurt = True
+                while unhurt and left and left[0].scene is ground.scene:
+                    outcome = _play(left[0], ground, seconds)
+                    unhurt = not left.pop(0).stays and not any(outcome.faults())
+                    yield outcome
+            finally:
+                ground.close()
+
+
+def _play(attack: Attack, ground: Ground, seconds: float) -> Outcome:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool, Victim(ground) as victim:
+        pool.submit(time.sleep, 0).result()  # the attacker's process is there
+        before = victim.wait(0, _CHATS + 1)[1:]  # the first one opens connections
+        if failed := [chat.failure for chat in before if chat.failure]:
+            raise AssertionError(f"not served before the attack: {failed[0]}")
+        with Watch(ground) as watch:
+            begun = time.monotonic()
+            hits: Hits = pool.submit(run, attack.body, ground.target(seconds, 1.0)).result()
+            pool.shutdown()  # which breaks off all its connections
+            ended = time.monotonic()
+            after = victim.wait(ended, _CHATS)
+            back = watch.calm_down(MOST_KEPT, MINUTE)
+            kept = watch.seen.now - watch.seen.idle
+        during = victim.between(begun, ended)
+    log = ground.logged()
+    leaked = [name for name, key in ground.keys.items() if key in log]
+    return Outcome(attack, hits, before, during, after, watch.seen, back, kept, leaked)

@@ -1,0 +1,45 @@
+"""What the API takes, as OpenAPI: made from the schemas that read it, so that both say the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+
+from gateway.schemas import FORMATS
+from gateway.schemas.prompt import PromptSchema
+from shared.version import VERSION
+
+BODIES = {"/v1/chat/completions": "openai.chat", "/v1/completions": "openai.completion"}
+"""The format of what is posted, by path."""
+
+
+def describe() -> dict[str, Any]:
+    """The document. Every `null` that means "not given" is allowed, and no key that is not named."""
+    plugin = MarshmallowPlugin()
+    spec = APISpec("inferq", VERSION, "3.1.0", plugins=[plugin])
+    assert plugin.converter
+    plugin.converter.add_attribute_function(_declared)  # type: ignore[no-untyped-call]
+    answers = {"default": {"description": "an answer, or an error"}}
+    for path, name in BODIES.items():
+        content = {"application/json": {"schema": FORMATS[name].schema}}
+        spec.path(
+            path, operations={"post": {"requestBody": {"required": True, "content": content}, "responses": answers}}
+        )
+    query = [{"in": "query", "schema": PromptSchema}]
+    spec.path("/api/chat", operations={"get": {"parameters": query, "responses": answers}})
+    document: dict[str, Any] = spec.to_dict()
+    for schema in document["components"]["schemas"].values():
+        required = schema.get("required", ())
+        schema["additionalProperties"] = False
+        schema["properties"] = {
+            name: one if name in required else {"anyOf": [one, {"type": "null"}]}
+            for name, one in schema["properties"].items()
+        }
+    return document
+
+
+def _declared(converter: object, field: Any, **kwargs: Any) -> dict[str, Any]:
+    found: dict[str, Any] = getattr(field, "json_schema", {})
+    return found

@@ -1,0 +1,160 @@
+"""Requests drawn from the API's own description, valid ones and spoiled ones: each is answered, or refused in words.
+
+    python -m tests.fuzz.requests [--seconds 60] [--seed S]
+
+No answer of 5xx; each 400 has a code that the docs know, and names the parameter; what the description allows is
+answered, but for what it cannot say (`BEYOND`); what it forbids is refused. The same seed draws the same requests, as
+far as the time goes.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from requests import Session
+from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
+
+from gateway.schemas.parameters import LONGEST_TEXT
+from gateway.schemas.problem import CODES
+from tests.fuzz.openapi import describe
+from tests.stack import Stack, running
+
+Operation = schemathesis.APIOperation[Any, Any, Any, Any]
+Case = schemathesis.Case[Any]
+
+BATCH = 20
+"""Requests that are drawn from one seed."""
+BEYOND: set[tuple[str | None, str]] = {
+    ("stream_options", "invalid_value"),  # only with `stream`
+    ("best_of", "invalid_value"),  # not less than `n`, and not with `stream`
+    ("n", "invalid_value"),  # the choices of all prompts
+    ("continue_final_message", "invalid_value"),  # only after the assistant's message
+    ("add_generation_prompt", "invalid_value"),  # only with the former
+    ("service_tier", "tier_refused"),
+    ("prompt", "context_length_exceeded"),
+    ("messages", "context_length_exceeded"),
+    ("model", "model_not_found"),
+}
+"""(parameter, code) of refusals that a description by JSON Schema does not foresee."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one request."""
+
+    operation: str
+    mode: GenerationMode
+    status: int
+    code: str
+    fault: str = ""
+    """Why this must not be; empty where it may."""
+    body: str = ""
+
+
+@click.command()
+@click.option("--seconds", default=60.0, help="how long")
+@click.option("--seed", "chosen", type=click.IntRange(0), help="of an earlier run, to draw the same again")
+def main(seconds: float, chosen: int | None) -> None:
+    chosen = secrets.randbelow(1_000_000) if chosen is None else chosen
+    print(f"seed {chosen}")
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder), log_level="error") as stack:
+        stack.start_gateway(processes=1)
+        stack.start_worker()
+        told = list(verdicts(stack, chosen, seconds))
+    counts = Counter((verdict.operation, verdict.mode.value, verdict.status, verdict.code) for verdict in told)
+    for (operation, mode, status, code), count in sorted(counts.items()):
+        print(f"{operation:28} {mode:9} {status} {code:32} {count:6}")
+    faults = [verdict for verdict in told if verdict.fault]
+    for verdict in faults[:20]:
+        print(f"\nBROKEN: {verdict.operation}, {verdict.mode.value}: {verdict.fault}\n{verdict.body[:1000]}")
+    print(f"\nseed {chosen}: {len(told)} requests, {len(faults)} problems")
+    sys.exit(1 if faults else 0)
+
+
+def verdicts(stack: Stack, chosen: int, seconds: float) -> Iterator[Verdict]:
+    """Draw and send until the time is over: each operation and mode in turn, and each at least once."""
+    found = schemathesis.openapi.from_dict(describe()).get_all_operations()
+    turns = [(each.ok(), mode) for each in found if isinstance(each, Ok) for mode in GenerationMode]
+    end, batch = time.monotonic() + seconds, 0
+    with Session() as session:
+        while batch < len(turns) or time.monotonic() < end:
+            operation, mode = turns[batch % len(turns)]
+            for case in draw(operation, mode, chosen * 1_000_000 + batch):
+                yield judge(stack, session, case, mode)
+            batch += 1
+
+
+def draw(operation: Operation, mode: GenerationMode, number: int) -> list[Case]:
+    cases: list[Case] = []
+    once = settings(database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+
+    @seed(number)
+    @settings(once, max_examples=BATCH)
+    @given(operation.as_strategy(generation_mode=mode))
+    def collect(case: Case) -> None:
+        cases.append(case)
+
+    collect()
+    return cases
+
+
+def judge(stack: Stack, session: Session, case: Case, mode: GenerationMode) -> Verdict:
+    """Send it, for a model that is there, and look at the answer."""
+    case.body = whole(case.body)
+    for part in (case.body, case.query):
+        if isinstance(part, dict) and isinstance(model := part.get("model"), str) and 0 < len(model) <= LONGEST_TEXT:
+            part["model"] = "echo"
+    answer = case.call(base_url=f"http://127.0.0.1:{stack.port}", session=session)
+    code, fault = weigh(answer, mode)
+    said = json.dumps([case.query, case.body], default=repr)
+    return Verdict(f"{case.method} {case.path}", mode, answer.status_code, code, fault, said)
+
+
+def whole(value: Any) -> Any:
+    """To JSON Schema 1.0 is an integer, and to the API it is not."""
+    match value:
+        case float():
+            return int(value) if value.is_integer() else value
+        case list():
+            return [whole(each) for each in value]
+        case dict():
+            return {key: whole(each) for key, each in value.items()}
+    return value
+
+
+def weigh(answer: schemathesis.Response, mode: GenerationMode) -> tuple[str, str]:
+    """The code of an answer, and its fault."""
+    if answer.status_code < 300:
+        return "", "" if mode is GenerationMode.POSITIVE else "it is not as described, and was answered"
+    error = answer.json()["error"]
+    param, code = error["param"], error["code"]
+    if answer.status_code >= 500:
+        return code, answer.text
+    if answer.status_code == 400 and code not in {*CODES, "context_length_exceeded"}:
+        return code, f"no code of ours: {answer.text}"
+    if (
+        answer.status_code == 400
+        and param is None
+        and not error["message"].startswith(("The request", "Invalid request body"))
+    ):
+        return code, f"no parameter is named: {answer.text}"
+    if mode is GenerationMode.POSITIVE and (param, code) not in BEYOND:
+        return code, f"it is as described, and was refused: {answer.text}"
+    return code, ""
+
+
+if __name__ == "__main__":
+    main()
