@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --root-user-
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos attack soak upgrade fuzz model failover load memory check bench lock
+.PHONY: up test docker-test chaos attack soak upgrade fuzz model failover load memory check bench lock sbom audit
 
 up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
 	$(BIN)/inferq up $(ARGS)
@@ -65,6 +65,15 @@ bench: .venv/dev         ## what inferq adds to an engine
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes
 	echo 'setuptools>=77' | $(COMPILE) --upgrade --output-file requirements.lock
 	echo 'setuptools>=77' | $(COMPILE) --upgrade --output-file requirements-dev.lock --group dev --constraint requirements.lock
+
+SBOM ?= build/inferq.cdx.json
+sbom: .venv/dev          ## what inferq is made of, as CycloneDX, the same each time; elsewhere by SBOM=file
+	mkdir -p $(dir $(SBOM))
+	PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file $(SBOM) requirements.lock
+
+audit: .venv/dev         ## both locks against the advisories on PyPI; asks pypi.org itself, so no part of CI
+	$(BIN)/uv tool run --from 'pip-audit>=2.10,<3' pip-audit --strict --require-hashes --disable-pip \
+		--requirement requirements.lock --requirement requirements-dev.lock
 
 # What runs inferq: locked, hashed, and the project itself in place.
 .venv/run: pyproject.toml requirements.lock

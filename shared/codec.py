@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Raw, ValidationError
+from msgspec import Raw
 from msgspec.json import Decoder, Encoder
 
 from shared.errors import NotUnderstood
@@ -19,6 +19,8 @@ _ACCEPTED = Decoder(tuple[Accepted])
 _EVENTS = Decoder(list[Event | None])
 _EVENT = Decoder(Event | None)
 _PARTS = Decoder(list[Raw])
+_FAULTS = (ValueError, RecursionError)
+"""No JSON, no UTF-8, not what this version knows, or too deep."""
 
 
 def encode(events: Sequence[Accepted | Event]) -> bytes:
@@ -27,18 +29,25 @@ def encode(events: Sequence[Accepted | Event]) -> bytes:
 
 
 def decode(blob: bytes | str) -> list[Event | None]:
-    """The inverse of `encode` for events. None stands for one that this version does not know: it keeps its number."""
+    """The inverse of `encode` for events. None stands for one that this version does not know: it keeps its number.
+
+    Raises NotUnderstood for what is no list.
+    """
     try:
         return _EVENTS.decode(blob)
-    except ValidationError:  # there is one: each for itself
+    except _FAULTS:  # there is one that is not known: each for itself
+        pass
+    try:
         return [_event(part) for part in _PARTS.decode(blob)]
+    except _FAULTS as exc:
+        raise NotUnderstood(f"This version of inferq does not understand what the job says: {exc}.") from exc
 
 
 def decode_accepted(blob: bytes | str) -> Accepted:
     """The inverse of `encode([accepted])`. Raises NotUnderstood for what only another version can compute."""
     try:
         (accepted,) = _ACCEPTED.decode(blob)
-    except ValueError as exc:  # not JSON, or not what this version knows
+    except _FAULTS as exc:
         raise NotUnderstood(f"This version of inferq does not understand how the job begins: {exc}.") from exc
     return accepted
 
@@ -46,6 +55,6 @@ def decode_accepted(blob: bytes | str) -> Accepted:
 def _event(part: Raw) -> Event | None:
     try:
         event: Event | None = _EVENT.decode(part)
-    except ValidationError:
+    except _FAULTS:
         return None
     return event

@@ -1,9 +1,14 @@
-"""The user's folders for inferq, where the XDG Base Directory Specification puts them."""
+"""The user's folders for inferq, where the XDG Base Directory Specification puts them.
+
+All raise ConfigError where the user has no home.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from shared.config import ConfigError
 
 
 def cache() -> Path:
@@ -23,4 +28,9 @@ def data() -> Path:
 
 def _folder(variable: str, usual: str) -> Path:
     base = Path(os.environ.get(variable, ""))
-    return (base if base.is_absolute() else Path.home() / usual) / "inferq"  # a relative one is to be ignored
+    if base.is_absolute():  # a relative one is to be ignored
+        return base / "inferq"
+    try:
+        return Path.home() / usual / "inferq"
+    except RuntimeError:
+        raise ConfigError(f"this user has no home directory: set HOME, or {variable}") from None

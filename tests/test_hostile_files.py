@@ -107,6 +107,25 @@ def test_a_pipe_in_place_of_a_lock_or_a_leftover_holds_up_nothing(tmp_path: Path
         Keys(f"@{keys}")
 
 
+def test_a_prompt_without_an_end_is_refused() -> None:
+    for command in ("infer", "tokens"):
+        with Path("/dev/zero").open("rb") as zeros:
+            done = subprocess.run(
+                [sys.executable, "-P", "-m", "inferq", command, "-m", "echo"],
+                stdin=zeros, env=environment(), capture_output=True, text=True, check=False, timeout=60,
+            )  # fmt: skip
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "stdin: longer than 16777216 characters" in done.stderr
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)
+    with pytest.raises(ConfigError, match="set HOME, or XDG_CONFIG_HOME"):
+        catalogue.list_models()
+
+
 def test_what_the_shell_hands_over_is_read(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.write(write, b"a\r\nb")

@@ -78,10 +78,9 @@ def _prompt(prompt: str | None, file: Path | None) -> str:
         return check_encodable(prompt, "--prompt")
     if sys.stdin.isatty():
         raise click.UsageError("Give a prompt: -p TEXT, -f FILE, or on stdin.")
-    try:
-        return check_encodable(sys.stdin.read(), "stdin")
-    except UnicodeDecodeError as exc:
-        raise InvalidRequest(f"not UTF-8 at byte {exc.start}", param="stdin") from exc
+    from inferq.tools.prompt import read_all
+
+    return read_all()
 
 
 def _load(engine: Engine, session: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from inferq.terminal import echo
 from inferq.tools.options import check_encodable
 from shared.errors import InvalidRequest
+from shared.regular_file import LARGEST_TEXT
 
 
 def interactive() -> bool:
@@ -33,6 +34,17 @@ def inputs() -> Iterator[str]:
             continue
         if text.strip():
             yield text
+
+
+def read_all() -> str:
+    """All that comes on stdin. Raises InvalidRequest."""
+    try:
+        text = sys.stdin.read(LARGEST_TEXT + 1)
+    except UnicodeDecodeError as exc:
+        raise InvalidRequest(f"not UTF-8 at byte {exc.start}", param="stdin") from exc
+    if len(text) > LARGEST_TEXT:
+        raise InvalidRequest(f"longer than {LARGEST_TEXT} characters", param="stdin")
+    return check_encodable(text, "stdin")
 
 
 def _read(prompt: str, more: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,11 @@ from inferq.tools.flags import json_flag, model_flag
 def tokens(model: str, prompt: str | None, prompt_file: Path | None, as_json: bool, **flags: Any) -> None:
     """Print the id and the text of each token of a prompt, as the model's engine reads it."""
     from inferq.tools.options import check_encodable, load_engine, template
+    from inferq.tools.prompt import read_all
     from inferq.tools.terminal import exit_quietly
 
     text = prompt if prompt is not None else template(prompt_file)
-    text = check_encodable(sys.stdin.read() if text is None else text, "--prompt")
+    text = read_all() if text is None else check_encodable(text, "--prompt")
     with exit_quietly(), load_engine(model, flags) as engine:
         ids = engine.tokenize(text)
         pieces = [engine.detokenize([token]) for token in ids]

@@ -19,7 +19,7 @@ import click
 
 from tests.fuzz.hosts import loads
 from tests.fuzz.mutation import seeds
-from tests.fuzz.readers import LIMIT, Verdict, drawn, verdicts
+from tests.fuzz.verdicts import LIMIT, Verdict, drawn, verdicts
 
 
 @click.command()

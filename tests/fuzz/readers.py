@@ -1,97 +1,109 @@
-"""Reading mutants, in a child: so that a crash, a hang or a huge allocation is seen by who started it.
+"""Every reader of files under atheris: only a reader's own errors come out, in bounded time and memory.
 
-The child gets the mutants' numbers on its stdin, one a line, and answers each with one line of JSON.
+    python -m tests.fuzz.readers [--seconds 60 | --cases 1000000] [--seed S] [--only TARGET] [--repeat FILE]
+
+Atheris goes on from sound examples towards what no case has reached yet. It is there for Linux on x86_64 alone.
 """
 
 from __future__ import annotations
 
-import json
-import random
-import resource
-import selectors
+import secrets
+import shutil
+import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from shared.errors import ModelFileError
-from tests.fuzz.mutation import Seed, mutant, seeds
-from worker.formats.description import describe
+import click
 
-CHILD = ("-m", "tests.fuzz.readers")
-LIMIT = 1 << 30
-"""Bytes that reading one file may allocate."""
-PATIENCE = 20.0
-"""Seconds that reading one file may take."""
+from shared.cores import usable
+
+MEMORY = 1500
+"""MB that the process of a reader may take, atheris and NumPy among them."""
+PATIENCE = 20
+"""Seconds that one case may take; libFuzzer ends the process after it."""
+LARGEST_CASE = 65_536
+"""Bytes."""
+COUNTS = struct.Struct("<QQ")
+"""Cases that were read, and cases that were refused, as the process of a reader keeps them in a file."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    number: int
-    reader: str
-    outcome: str
-    """`read`, the words in which it was refused, or, of a fault, how the child ended."""
-    faulty: bool = False
+class Outcome:
+    name: str
+    read: int
+    refused: int
+    fault: str = ""
+    """What the process said at its end, where it did not end well."""
 
 
-def drawn(number: int, sound: Sequence[Seed]) -> tuple[Seed, bytes]:
-    """The mutant of that number, and what it was made of."""
-    dice = random.Random(number)
-    reader = dice.choice(sorted({seed.reader for seed in sound}))
-    seed = dice.choice([seed for seed in sound if seed.reader == reader])
-    return seed, mutant(seed, dice)
+@click.command()
+@click.option("--seconds", default=60.0, help="for all readers together")
+@click.option("--cases", type=click.IntRange(1), help="for all readers together, instead of a time")
+@click.option("--seed", type=click.IntRange(1, 2**31), help="of an earlier run")
+@click.option("--only", multiple=True, help="one of the readers")
+@click.option("--repeat", type=click.Path(path_type=Path), help="a case that was kept, for the one reader of --only")
+def main(seconds: float, cases: int | None, seed: int | None, only: tuple[str, ...], repeat: Path | None) -> None:
+    if find_spec("atheris") is None:
+        print("not run: atheris is there for Linux on x86_64 alone")
+        return
+    from tests.fuzz.targets import TARGETS
+
+    seed = secrets.randbelow(1_000_000) + 1 if seed is None else seed
+    print(f"seed {seed}")
+    names = list(only or TARGETS)
+    if repeat:
+        how = [str(repeat)]
+    elif cases:
+        how = [f"-runs={max(1, cases // len(names))}"]
+    else:
+        how = [f"-max_total_time={max(1, round(seconds * usable() / len(names)))}"]
+    with ThreadPoolExecutor(usable()) as threads:
+        outcomes = list(threads.map(lambda name: fuzz(name, seed, how), names))
+    print(f"\n{'reader':12} {'read':>9} {'refused':>9}")
+    for each in outcomes:
+        print(f"{each.name:12} {each.read:9,} {each.refused:9,}" + ("  FAULT" if each.fault else ""))
+    faulty = [each for each in outcomes if each.fault]
+    for each in faulty:
+        print(f"\nBROKEN: {each.name}: {each.fault}")
+    dull = [each.name for each in outcomes if not repeat and not (each.read and each.refused)]
+    for name in dull:
+        print(f"\nBROKEN: {name}: nothing was read, or nothing was refused: this tests too little")
+    print(f"\nseed {seed}: " + ("faults" if faulty or dull else "each case was read or refused in words"))
+    sys.exit(1 if faulty or dull else 0)
 
 
-def verdicts(numbers: Sequence[int]) -> Iterator[Verdict]:
-    """One a number. A child that a mutant has killed is replaced."""
-    left = list(numbers)
-    while left:
-        with subprocess.Popen([sys.executable, *CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-            yield from _conversation(child, left)
+def fuzz(name: str, seed: int, how: list[str]) -> Outcome:
+    from tests.fuzz.targets import TARGETS
 
-
-def _conversation(child: subprocess.Popen[bytes], left: list[int]) -> Iterator[Verdict]:
-    assert child.stdin
-    assert child.stdout
-    with selectors.DefaultSelector() as selector:
-        selector.register(child.stdout, selectors.EVENT_READ)
-        while left:
-            child.stdin.write(b"%d\n" % left[0])
-            child.stdin.flush()
-            line = child.stdout.readline() if selector.select(PATIENCE) else b""
-            number = left.pop(0)
-            if not line:
-                child.kill()
-                yield Verdict(number, "?", f"the reader hung, or ended with status {child.wait()}", faulty=True)
-                return
-            yield Verdict(**json.loads(line))
-    child.stdin.close()
-
-
-def _outcome(seed: Seed, path: Path, number: int) -> str:
-    """Anything but ModelFileError that is raised is a fault, and ends the child."""
-    try:
-        # Every fifth without a word of what it is.
-        describe(path, seed.reader if seed.reader != "gguf" and number % 5 else None)
-    except ModelFileError as exc:
-        return exc.message.replace(str(path), "FILE")
-    return "read"
-
-
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        sound, path = seeds(Path(folder)), Path(folder) / "mutant"
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + LIMIT, resource.RLIM_INFINITY))
-        for line in sys.stdin:
-            number = int(line)
-            seed, content = drawn(number, sound)
-            path.write_bytes(content)
-            answer = {"number": number, "reader": seed.reader, "outcome": _outcome(seed, path, number)}
-            sys.stdout.write(json.dumps(answer) + "\n")
-            sys.stdout.flush()
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
+        folder = Path(place)
+        for part in ("corpus", "work", "faults"):
+            (folder / part).mkdir()
+        (folder / "counts").write_bytes(bytes(COUNTS.size))
+        for number, example in enumerate(TARGETS[name].examples(folder)):
+            (folder / "corpus" / str(number)).write_bytes(example)
+        words = [word.encode().replace(b"\\", b"\\\\").replace(b'"', b'\\"').decode() for word in TARGETS[name].words]
+        (folder / "words").write_text("".join(f'"{word}"\n' for word in words))
+        command = [sys.executable, "-m", "tests.fuzz.reading", name, place, *how, f"-seed={seed}"]
+        command += [f"-rss_limit_mb={MEMORY}", f"-malloc_limit_mb={MEMORY}", f"-timeout={PATIENCE}"]
+        command += [f"-max_len={LARGEST_CASE}", f"-artifact_prefix={folder}/faults/"]
+        command += [f"-dict={folder / 'words'}"] if words else []
+        command += [] if how[0].startswith("/") else [str(folder / "corpus")]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        read, refused = COUNTS.unpack((folder / "counts").read_bytes())
+        if done.returncode == 0:
+            return Outcome(name, read, refused)
+        kept = Path(tempfile.gettempdir()) / f"{name.replace(' ', '-')}-{seed}-{time.time_ns()}"
+        for case in (folder / "faults").iterdir():
+            shutil.copy(case, kept)
+        words_said = done.stdout[-1000:] + done.stderr[-3000:]
+        return Outcome(name, read, refused, f"status {done.returncode}; the case is in {kept}\n{words_said}")
 
 
 if __name__ == "__main__":

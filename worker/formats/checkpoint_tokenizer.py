@@ -29,7 +29,8 @@ def read_tokenizer(folder: Path, size: int, config: Mapping[str, Any]) -> Tokeni
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     if not isinstance(model, dict) or model.get("type", "BPE") != "BPE" or not isinstance(vocabulary, dict):
         raise ModelFileError(f"{path}: only tokenizers of the kind BPE can be converted")
-    added = {entry["id"]: entry for entry in described.get("added_tokens") or () if _is_token(entry)}
+    listed = described.get("added_tokens")
+    added = {entry["id"]: entry for entry in listed if _is_token(entry)} if isinstance(listed, list) else {}
     words = {i: word for word, i in vocabulary.items() if type(i) is int} | {i: e["content"] for i, e in added.items()}
     if not words or min(words) < 0 or max(words) >= min(size, MOST_TOKENS):
         raise ModelFileError(f"{path}: its tokens are not numbered from 0 to {size - 1}, as the weights are")
@@ -101,7 +102,7 @@ def _merges(path: Path, merges: Any) -> list[str]:
     """Older files write a merge as one text, newer ones as two."""
     if not isinstance(merges, list):
         raise ModelFileError(f"{path}: model.merges is missing")
-    found = [merge if isinstance(merge, str) else " ".join(map(str, merge)) for merge in merges]
+    found = [" ".join(map(str, merge)) if isinstance(merge, list) else str(merge) for merge in merges]
     if any(merge.count(" ") != 1 for merge in found):
         raise ModelFileError(f"{path}: a merge is not of two parts")
     return found

@@ -22,6 +22,7 @@ from worker.formats.checkpoint_tokenizer import read_json
 _TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 LARGEST_HEADER = 16 << 20
 """Bytes of the JSON that begins a file; a hundred thousand tensors need about as much."""
+_MOST_DIMENSIONS = 8
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -86,12 +87,12 @@ def _read(path: Path) -> dict[str, Stored]:
 def _read_entry(path: Path, size: int, start: int, name: str, entry: Any) -> Stored:
     fields: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
     kind, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
-    if kind not in _TYPES:
+    if not isinstance(kind, str) or kind not in _TYPES:
         raise ModelFileError(
             f"{path}: the tensor {name!r} is of the type {str(kind)[:20]!r}; only {', '.join(_TYPES)} can be converted"
         )
     whole = all(isinstance(each, list) and all(type(n) is int and n >= 0 for n in each) for each in (shape, offsets))
-    if not whole or not shape or not offsets or len(offsets) != 2:
+    if not whole or not shape or len(shape) > _MOST_DIMENSIONS or not offsets or len(offsets) != 2:
         raise ModelFileError(f"{path}: the tensor {name!r} has no shape and place")
     begin, end = offsets
     if end - begin != prod(shape) * _TYPES[kind].itemsize or start + end > size or end == begin:
