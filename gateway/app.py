@@ -19,6 +19,7 @@ from gateway.replies import Replies
 from gateway.state import Gateway, set_gateway
 from shared import registry
 from shared.config import Config
+from shared.heap import Heap
 from shared.loops import Loops
 from shared.store import Outage, connect, refuse_cluster
 from shared.tickets import Tickets
@@ -42,6 +43,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
     numbers = Metrics(hasty)
     loops = Loops(numbers.count_loop_error)
     loops.start("gauges", numbers.look, pause=1.0)
+    Heap().start(loops)
     tickets = Tickets(client)
     replies = Replies(client, loops, config.lease)
     reconciler = Reconciler(tickets, replies, loops, config.retention)

@@ -25,6 +25,7 @@ from rq.worker_registration import clean_worker_registry, register
 from shared import registry
 from shared.config import Config
 from shared.errors import InferqError, NotUnderstood
+from shared.heap import Heap
 from shared.loops import Loops
 from shared.protocol import Failed
 from shared.store import Outage
@@ -63,6 +64,7 @@ class SlotWorker(PatientWorker):
         self._lease_ms = int(config.lease * 1000)
         self._lease_client = lease_client
         self._loops = Loops()
+        Heap().start(self._loops)
         self._herald = Herald(lease_client, me, self._lease_ms)
         self._slots = Slots(engine.card.slots)
         self._quarantine = Quarantine()

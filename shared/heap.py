@@ -1,0 +1,44 @@
+"""The heap: what was freed goes back to the system.
+
+glibc keeps freed memory for later, as much as was ever needed at one time: a process that has once answered a flood
+would look as if it still did.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from shared.loops import Loops
+
+_PERIOD = 10.0
+"""Seconds between two looks."""
+_GROWN = 16_777_216
+"""Bytes beyond what was left by the last trimming that make the next one worth its milliseconds."""
+_STATM = Path("/proc/self/statm")
+
+
+class Heap:
+    """This process's, trimmed now and then where it has grown. Elsewhere than on Linux with glibc nothing is done."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._trim = None
+        with suppress(OSError, AttributeError):  # another libc
+            if _STATM.exists():
+                self._trim = ctypes.CDLL(None).malloc_trim
+
+    def start(self, loops: Loops) -> None:
+        loops.start("heap", self.look, pause=_PERIOD)
+
+    def look(self) -> None:
+        if self._trim is not None and _resident() > self._left + _GROWN:
+            self._trim(0)
+            self._left = _resident()
+
+
+def _resident() -> int:
+    """Bytes of memory that this process takes."""
+    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
