@@ -31,7 +31,7 @@ def test_says_why_not_in_a_word(tmp_path: Path) -> None:
         known: dict[str, list[str]] = {"models": [], "unready": []}
         assert readiness(http, **mine) == (503, {"status": "unready", "reason": "no_worker", **known})
         stack._inferq("worker", str(secret / "spoiled.gguf"))
-        wait_for(lambda: [w for w in registry.workers(stack.redis) if "GGUF version" in w.reason], "the reason", 60)
+        wait_for(lambda: [w for w in registry.workers(stack.redis) if "GGUF version" in w.detail], "the reason", 60)
         known["unready"] = ["spoiled"]
         assert readiness(http, **mine) == (503, {"status": "unready", "reason": "no_model_loaded", **known})
         stack.start_worker()
