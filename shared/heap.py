@@ -13,7 +13,7 @@ from pathlib import Path
 
 from shared.loops import Loops
 
-_PERIOD = 10.0
+_PERIOD = 5.0
 """Seconds between two looks."""
 _GROWN = 16_777_216
 """Bytes beyond what was left by the last trimming that make the next one worth its milliseconds."""
