@@ -16,7 +16,7 @@ from shared.loops import Loops
 _PERIOD = 5.0
 """Seconds between two looks."""
 _GROWN = 16_777_216
-"""Bytes beyond what was left by the last trimming that make the next one worth its milliseconds."""
+"""Bytes beyond the least that was ever left that make a trimming worth its milliseconds."""
 _STATM = Path("/proc/self/statm")
 
 
@@ -24,7 +24,7 @@ class Heap:
     """This process's, trimmed now and then where it has grown. Elsewhere than on Linux with glibc nothing is done."""
 
     def __init__(self) -> None:
-        self._left = 0
+        self._least = 0
         self._trim = None
         with suppress(OSError, AttributeError):  # another libc
             if _STATM.exists():
@@ -34,9 +34,9 @@ class Heap:
         loops.start("heap", self.look, pause=_PERIOD)
 
     def look(self) -> None:
-        if self._trim is not None and _resident() > self._left + _GROWN:
+        if self._trim is not None and _resident() > self._least + _GROWN:
             self._trim(0)
-            self._left = _resident()
+            self._least = min(self._least or _resident(), _resident())
 
 
 def _resident() -> int:
