@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
-from worker.engines.stops import LARGEST_STOPS, Piece, Spelling, StopStrings
+from worker.engines.stops import LARGEST_STOPS, Piece, Spelling, StopStrings, stop_strings
 
 few = st.text("ab", min_size=1, max_size=5)
 
@@ -153,3 +153,7 @@ def test_a_token_without_text_goes_out_with_the_next() -> None:
     spelling = Spelling(StopStrings(()))
     assert spelling.add(b"", 1, -1.0) is None
     assert spelling.add(b"a", 2, -0.5) == Piece("a", (1, 2), -1.5)
+
+
+def test_all_choices_of_a_job_have_one_automaton() -> None:
+    assert stop_strings(("a", "b")) is stop_strings(("a", "b"))

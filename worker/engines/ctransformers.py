@@ -34,7 +34,7 @@ from worker.engines.ctransformers_host import BATCH
 from worker.engines.ctransformers_text import LegacyText
 from worker.engines.host import EngineHost
 from worker.engines.sampler import Sampler, logprobs
-from worker.engines.stops import Piece, Spelling, StopStrings
+from worker.engines.stops import Piece, Spelling, stop_strings
 from worker.formats.identity import digest, identity
 
 
@@ -170,7 +170,7 @@ class CtransformersEngine:
         most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)
         sampler = Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
-        spelling = Spelling(StopStrings(stops), "".join(delta.text for delta in past))
+        spelling = Spelling(stop_strings(tuple(stops)), "".join(delta.text for delta in past))
         cached = evaluation.count_known(tokens)
         begun = time.monotonic()
         until = begun + self._seconds

@@ -19,7 +19,7 @@ from shared.errors import JobCancelled
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
 from shared.registry import Ability, Card
 from worker.engines import with_prompt
-from worker.engines.stops import StopStrings
+from worker.engines.stops import StopStrings, stop_strings
 from worker.formats.identity import digest, identity
 
 CONTEXT = 32_768
@@ -92,7 +92,7 @@ class EchoEngine:
     ) -> Iterator[Event]:
         until = time.monotonic() + self._seconds
         stops = task.sampling.stop
-        words = _TOKEN.findall(_cut(text, StopStrings(stops), execution) if stops else text)
+        words = _TOKEN.findall(_cut(text, stop_strings(tuple(stops)), execution) if stops else text)
         room = self.card.context - read
         most = min(room, task.sampling.max_tokens or room)
         due = time.monotonic()

@@ -13,7 +13,7 @@ from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
 from worker.engines.llama_cpp_text import LlamaText
-from worker.engines.stops import Piece, Spelling, StopStrings
+from worker.engines.stops import Piece, Spelling, stop_strings
 
 _STREAM = {
     "stream": True,
@@ -64,7 +64,7 @@ class Generation:
         seconds: float,
         spell: Callable[[Sequence[int]], bytes] | None = None,
     ) -> None:
-        self._spell, self._stops = spell, StopStrings(sampling.stop)
+        self._spell, self._stops = spell, stop_strings(tuple(sampling.stop))
         self._server, self._tokenizer, self._cells, self._execution = server, tokenizer, cells, execution
         self._prompt, self._prompt_tokens = prompt, prompt_tokens
         self._sampling, self._choosing, self._batch = sampling, choosing, batch

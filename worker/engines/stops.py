@@ -9,11 +9,14 @@ import codecs
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shared.errors import InvalidRequest
 
 LARGEST_STOPS = 65_536
 """Characters of all stop strings of a job together; each takes about 300 bytes while the answer is computed."""
+_KEPT = 4
+"""How many are remembered: a job's choices all have the same, which may take milliseconds to make."""
 _CHARACTERS = 21
 """Bits of a character's number."""
 
@@ -74,6 +77,12 @@ class StopStrings:
             self._complete.append(self._complete[shorter])
             self._lengths.append(self._lengths[state] + 1)
         return self._steps[key]
+
+
+@lru_cache(_KEPT)
+def stop_strings(stops: tuple[str, ...]) -> StopStrings:
+    """The automaton of a job's stop strings, which nobody changes. Raises InvalidRequest, see there."""
+    return StopStrings(stops)
 
 
 @dataclass(frozen=True, slots=True)
