@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from gateway import access, sse
 from gateway.api.streaming import events_as, stream
 from gateway.auth import own_ticket, owner
+from gateway.client import aside, step_aside
 from gateway.disconnect import watch
 from gateway.schemas import format_of
 from gateway.schemas.job import render_job
@@ -37,7 +38,7 @@ def retrieve(job_id: str) -> ResponseReturnValue:
 
 @views.delete("/jobs/<job_id>")
 def cancel(job_id: str) -> ResponseReturnValue:
-    this_gateway().dispatcher.cancel(own_ticket(job_id).id)
+    this_gateway().dispatcher.cancel(own_ticket(job_id).id, aside(request.environ))
     return as_json(job_object(job_id))
 
 
@@ -57,6 +58,7 @@ def follow(job_id: str) -> ResponseReturnValue:
         waiting.callback(watch(job.mailbox.leave))
         options = replace(job.accepted.options, include_usage=True)
         frames = format_of(job.accepted).render_frames(job_id, job.accepted, options)
+        step_aside(request.environ)
         lines = sse.numbered_lines(frames, after, lambda: job.mailbox.place)
         return stream(job, events_as(lines, job, None), waiting)
 
