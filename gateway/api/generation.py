@@ -10,8 +10,9 @@ from flask import g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import UnsupportedMediaType
 
-from gateway import access, bodies, sse
-from gateway.api.jobs import as_json, job_object
+from gateway import access, answers, bodies, sse
+from gateway.answers import as_json
+from gateway.api.jobs import job_object
 from gateway.api.streaming import events, events_as, first_decisive, stream
 from gateway.attempts import fingerprint, read_visit
 from gateway.auth import owner
@@ -106,7 +107,7 @@ def _later(job: Job) -> ResponseReturnValue:
 
 
 def _whole(job: Job, wire: Format) -> ResponseReturnValue:
-    return as_json(wire.render(job.id, job.accepted, _unless_failed(job, wire))), 200, location(job)
+    return as_json(wire.render(job.id, job.accepted, answers.counted(_unless_failed(job, wire)))), 200, location(job)
 
 
 def _unless_failed(job: Job, wire: Format) -> Iterator[Event]:
