@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from gateway.client import Client
 from gateway.peers import Proxies, neighbourhood
-from gateway.rows import Rows
+from gateway.rows import OwnerRows
 from gateway.slices import RunQueue
 from shared.config import Config
 from shared.errors import TooManyConnections
@@ -23,7 +23,7 @@ class Crowd:
     def __init__(self, most: int, config: Config, queue: RunQueue) -> None:
         """`most` connections are all that this process takes."""
         self.queue = queue
-        self.rows = Rows(queue)
+        self.rows = OwnerRows(queue)
         self._most = int(most * _FULL)
         self._most_of_peer = min(config.max_peer_connections, max(1, most // 2))
         self._most_of_owner = min(config.max_key_connections, max(1, most // 2))

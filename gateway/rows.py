@@ -46,7 +46,7 @@ class Row:
             self._working -= 1
 
 
-class Rows:
+class OwnerRows:
     """Those of a process."""
 
     def __init__(self, queue: RunQueue) -> None:

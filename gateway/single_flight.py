@@ -14,7 +14,7 @@ class SingleFlight(Generic[T]):
     """Asks one question at a time. Who comes meanwhile has the next answer, with all others who do: none is stale."""
 
     def __init__(self, ask: Callable[[], T]) -> None:
-        """`ask` is not told of errors twice: what it raises only one hears."""
+        """What `ask` raises is raised to one, and the next asks anew."""
         self._ask = ask
         self._lock = Lock()
         self._answers: list[T] = []
