@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 from flask import Flask
+from redis import Redis
 
-from gateway import access, api, auth, cors, errors, health
+from gateway import access, answers, api, auth, cors, errors, health
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
@@ -16,11 +17,13 @@ from gateway.metrics import Metrics
 from gateway.peers import Proxies
 from gateway.reconcile import Reconciler
 from gateway.replies import Replies
+from gateway.single_flight import SingleFlight
 from gateway.state import Gateway, set_gateway
 from shared import registry
 from shared.config import Config
 from shared.heap import Heap
 from shared.loops import Loops
+from shared.registry import Worker
 from shared.store import Outage, connect, refuse_cluster
 from shared.tickets import Tickets
 
@@ -51,10 +54,13 @@ def create_app(config: Config, keys: Keys) -> Flask:
     memory = Memory(tickets, loops, config, replies.stream)
     dispatcher = Dispatcher(tickets, replies, reconciler, directory, memory, config)
     confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
-    set_gateway(app, Gateway(config, client, tickets, directory, dispatcher, confirmer, numbers, loops, replies.stream))
+    workers = SingleFlight(lambda: _workers(client))
+    gateway = (config, client, tickets, directory, dispatcher, confirmer, numbers, loops, workers, replies.stream)
+    set_gateway(app, Gateway(*gateway))
     for part in (replies, reconciler, directory, memory, confirmer):
         part.start()
 
+    answers.init_app(app)
     access.init_app(app, Proxies.parse(config.trusted_proxies))
     cors.init_app(app, cors.Origins.parse(config.cors_origins))
     auth.init_app(app, keys, config)
@@ -62,6 +68,13 @@ def create_app(config: Config, keys: Keys) -> Flask:
     health.init_app(app)
     api.init_app(app)
     return app
+
+
+def _workers(client: Redis) -> list[Worker] | None:
+    try:
+        return registry.workers(client)
+    except Outage:
+        return None
 
 
 def leave(app: Flask) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from flask import Flask, g, request
+from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import Forbidden
 
-from gateway.client import belong_to
+from gateway.client import await_turn, belong_to
+from gateway.errors import CLIENT_GONE
 from gateway.guesses import Guesses
 from gateway.keys import EVERYBODY, Keys, Owner
 from gateway.origins import Doorkeeper
+from gateway.peers import neighbourhood
 from gateway.state import this_gateway
 from shared.config import Config
 from shared.errors import InvalidApiKey, JobNotFound, TooManyWrongKeys
@@ -23,7 +26,7 @@ def init_app(app: Flask, keys: Keys, config: Config) -> None:
     """Refuse requests without a key of `keys`; where it holds none, those that pages of strangers have sent."""
     guesses, doorkeeper = Guesses(keys), Doorkeeper(config)
 
-    def identify() -> None:
+    def identify() -> ResponseReturnValue | None:
         try:
             if keys:
                 g.owner = guesses.owner(_key(), g.peer)
@@ -35,6 +38,9 @@ def init_app(app: Flask, keys: Keys, config: Config) -> None:
                 raise
         else:
             belong_to(g.owner.name, request.environ)
+            if not await_turn(g.owner.name or neighbourhood(g.peer), request.environ):
+                return CLIENT_GONE
+        return None
 
     app.before_request(identify)
 

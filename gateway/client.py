@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
+from gevent.monkey import get_original
 from gevent.socket import wait
 from gunicorn.http.errors import NoMoreData, ParseException
 
-from gateway.slices import RunQueue, TimeSlice
+from gateway.rows import Row
+from gateway.slices import TimeSlice
 from shared.cancellation import abort
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ LARGEST_FAREWELL = 16_777_216
 """Bytes of it. Closing before they are read resets the connection, and the answer may be lost."""
 _ABORT = struct.pack("ii", 1, 0)
 """For SO_LINGER: forget at once what could not be sent."""
+_POLL = get_original("select", "poll")
+_HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 
 
 class TooSlow(ParseException):  # type: ignore[misc]  # gunicorn has no types
@@ -39,12 +44,12 @@ class Gone(OSError):
 class Client:
     """A client's socket, as gunicorn sees it, with limits on how long it may wait for the client, and a time slice."""
 
-    def __init__(self, sock: Any, peer: str, patience: float, crowd: Crowd, queue: RunQueue) -> None:
+    def __init__(self, sock: Any, peer: str, patience: float, crowd: Crowd) -> None:
         """`peer` is what its connections are counted by; empty where nobody counts them."""
         self.peer = peer
         self.owner = ""
         """Whose key its last request had."""
-        self.slice = TimeSlice(queue)
+        self.slice = TimeSlice(crowd.queue)
         self.received = 0
         """Bytes since the last `expect_request` or `expect_body`."""
         self.expecting = True
@@ -52,6 +57,9 @@ class Client:
         self._socket = sock
         self._plain = sock._sock
         self._crowd = crowd
+        self._row: Row | None = None
+        """That of its last request, while it is connected."""
+        self._at_work = False
         self._patience = self._credit = patience
         self.expect_request(patience)
 
@@ -99,6 +107,7 @@ class Client:
         that it takes. What goes at once goes without asking gevent, whose own takes several times as long over a
         small piece.
         """
+        self.step_aside()
         left = memoryview(data)
         while True:
             try:
@@ -127,9 +136,37 @@ class Client:
         self._credit -= time.monotonic() - begin
 
     def _wait(self, watcher: Any, seconds: float) -> None:
-        """Raises TimeoutError. Meanwhile it may be cut, so that others find room."""
-        with self._crowd.kept_waiting(self):
+        """Raises TimeoutError. Meanwhile it may be cut, so that others find room, and others of its owner work."""
+        with self.aside(), self._crowd.kept_waiting(self):
             wait(watcher, timeout=max(0.001, seconds), timeout_exc=TimeoutError)
+
+    def set_to_work(self, row: Row) -> None:
+        """Its request's turn comes, in the row of its owner; until `step_aside`."""
+        self._row = row
+        row.enter()
+        self._at_work = True
+
+    def step_aside(self) -> None:
+        """Its request waits only, from here on, or is answered: others of its owner have their turn."""
+        if self._at_work and self._row:
+            self._at_work = False
+            self._row.leave()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Step aside for as long as this lasts, and wait for a turn again."""
+        if not self._at_work or not self._row:
+            yield
+            return
+        self.step_aside()
+        try:
+            yield
+        finally:
+            self.set_to_work(self._row)
+
+    def has_left(self) -> bool:
+        """Whether it has closed its connection, or its side of it."""
+        return has_hung_up(self._plain.fileno())
 
     def cut(self) -> None:
         """End the connection, whatever it is at: it is as if the client had left."""
@@ -160,6 +197,39 @@ def belong_to(owner: str, environ: Mapping[str, Any]) -> None:
 
     Raises TooManyConnections where they are as many as may be, and none of them waits.
     """
-    client = environ.get("gunicorn.socket")
-    if isinstance(client, Client):
+    if client := _client(environ):
         client._crowd.count_owner(client, owner)
+
+
+def await_turn(owner: str, environ: Mapping[str, Any]) -> bool:
+    """Wait until a request's turn comes among those of its owner, as `aside` and `step_aside` end it.
+
+    False where its client has left meanwhile and there is nothing to be done.
+    """
+    if client := _client(environ):
+        client.set_to_work(client._crowd.rows.of(owner))
+        return not (environ["REQUEST_METHOD"] == "POST" and client.has_left())  # a GET may be all that it had to say
+    return True
+
+
+def step_aside(environ: Mapping[str, Any]) -> None:
+    """The request waits for nothing but events, from here on."""
+    if client := _client(environ):
+        client.step_aside()
+
+
+def aside(environ: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """The request waits for nothing but an event, while this lasts."""
+    return client.aside() if (client := _client(environ)) else nullcontext()
+
+
+def _client(environ: Mapping[str, Any]) -> Client | None:
+    client = environ.get("gunicorn.socket")
+    return client if isinstance(client, Client) else None
+
+
+def has_hung_up(descriptor: int) -> bool:
+    """Whether the other side has closed its end, also where something that it sent before is not read."""
+    poll = _POLL()
+    poll.register(descriptor, _HUNG_UP)
+    return bool(poll.poll(0))

@@ -33,11 +33,7 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     @cached_property
     def _crowd(self) -> Crowd:
-        return Crowd(self.worker_connections, self.app.config)
-
-    @cached_property
-    def _queue(self) -> RunQueue:
-        return RunQueue()
+        return Crowd(self.worker_connections, self.app.config, RunQueue())
 
     def run(self) -> None:
         for listener in self.sockets:  # which connections have it from
@@ -48,7 +44,7 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection to its end."""
         peer = self._crowd.peer(addr[0] if addr else "")
-        client = Client(client, peer, self.app.config.client_timeout, self._crowd, self._queue)
+        client = Client(client, peer, self.app.config.client_timeout, self._crowd)
         try:
             self._crowd.enter(client)
             self._serve(listener.getsockname(), client, addr)
@@ -70,6 +66,7 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
                 try:
                     AsyncWorker.handle_request(self, listener_name, request, client, addr)
                 finally:
+                    client.step_aside()
                     request.release()
         except StopIteration:
             if request is not None and request.is_unread():

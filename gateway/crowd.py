@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from gateway.client import Client
 from gateway.peers import Proxies, neighbourhood
+from gateway.rows import OwnerRows
+from gateway.slices import RunQueue
 from shared.config import Config
 from shared.errors import TooManyConnections
 
@@ -18,8 +20,10 @@ _FULL = 0.9
 class Crowd:
     """Who is connected. Where there is no room, the one goes who has kept us waiting longest, to send or to read."""
 
-    def __init__(self, most: int, config: Config) -> None:
+    def __init__(self, most: int, config: Config, queue: RunQueue) -> None:
         """`most` connections are all that this process takes."""
+        self.queue = queue
+        self.rows = OwnerRows(queue)
         self._most = int(most * _FULL)
         self._most_of_peer = min(config.max_peer_connections, max(1, most // 2))
         self._most_of_owner = min(config.max_key_connections, max(1, most // 2))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import select
 import socket
 from collections.abc import Callable
 
 import gevent
 from flask import request
-from gevent.monkey import get_original
 
-_poll = get_original("select", "poll")
+from gateway.client import has_hung_up
+
 _PERIOD = 1.0
 """Seconds between two looks at a client that has sent more than its request."""
-_HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 
 
 def watch(callback: Callable[[], None]) -> Callable[[], None]:
@@ -45,7 +43,7 @@ def watch(callback: Callable[[], None]) -> Callable[[], None]:
 
     def look() -> None:
         """The end is behind what was sent early, where no `recv` sees it."""
-        if _has_hung_up(plain.fileno()):
+        if has_hung_up(plain.fileno()):
             timer.stop()
             callback()
 
@@ -57,9 +55,3 @@ def watch(callback: Callable[[], None]) -> Callable[[], None]:
             each.close()
 
     return stop
-
-
-def _has_hung_up(descriptor: int) -> bool:
-    poll = _poll()
-    poll.register(descriptor, _HUNG_UP)
-    return bool(poll.poll(0))

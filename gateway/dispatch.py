@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
@@ -134,12 +134,7 @@ class Dispatcher:
 
         Unless that client came again meanwhile and was given the job: then it is accepted.
         """
-
-        def cancel() -> None:
-            with suppress(JobNotFound):
-                self._tickets.cancel(job_id, unless_joined=True)
-
-        self._reconciler.say(cancel, after=_IN_FLIGHT)
+        self._reconciler.say(partial(self._tickets.withdraw, job_id), after=_IN_FLIGHT)
 
     def detach(self, job: Job) -> None:
         """Wait for the job no longer; it goes on."""
@@ -209,10 +204,11 @@ class Dispatcher:
             return None
         return None if position is None else Turn(position, self._estimator.wait(model, position))
 
-    def cancel(self, job_id: str, patience: float = 10.0) -> State:
+    def cancel(self, job_id: str, aside: AbstractContextManager[object], patience: float = 10.0) -> State:
         """Cancel a job and wait until it has ended; its final state, which may be another one that came first.
 
-        After `patience` seconds the state is what it is then. Raises JobNotFound, StoreUnavailable.
+        It waits within `aside`; after `patience` seconds the state is what it is then. Raises JobNotFound,
+        StoreUnavailable.
         """
         box = self._replies.open_for_end(job_id)
         try:
@@ -223,7 +219,8 @@ class Dispatcher:
                     self._replies.fill(box)
                 state = self._tickets.cancel(job_id)
             box.accept(None)
-            last = None if state.final else box.take(patience)
+            with aside:
+                last = None if state.final else box.take(patience)
         finally:
             self._replies.close(box)
         return (last and final_state(last)) or state

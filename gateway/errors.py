@@ -17,6 +17,8 @@ from shared.errors import InferqError, KeyFull, KeyMemoryFull, QueueFull
 log = logging.getLogger(__name__)
 
 Answer = tuple[dict[str, Any], int, Mapping[str, str]]
+CLIENT_GONE = ("", 499)
+"""Nobody reads this answer."""
 Render = Callable[[InferqError, int], dict[str, Any]]
 
 

@@ -7,8 +7,6 @@ from flask.typing import ResponseReturnValue
 
 from gateway.auth import is_stranger
 from gateway.state import this_gateway
-from shared import registry
-from shared.store import Outage
 
 health = Blueprint("health", __name__)
 
@@ -26,9 +24,8 @@ def readyz() -> ResponseReturnValue:
     Why not is told in one of four words, for anybody may ask; the log and `inferq status` say more. Strangers are not
     told the models.
     """
-    try:
-        workers = registry.workers(this_gateway().client)
-    except Outage:
+    workers = this_gateway().workers()
+    if workers is None:
         return jsonify(status="unready", reason="redis_unavailable"), 503
     ready = sorted({worker.model for worker in workers if worker.card})
     unready = sorted({worker.model for worker in workers if not worker.card})

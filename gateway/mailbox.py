@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from gevent.queue import Empty, SimpleQueue
 from msgspec.structs import replace
+from redis import Redis
 
 from gateway.agreement import ArrivedText
 from shared.errors import InferqError, JobCancelled
@@ -29,6 +30,10 @@ _EVENT = 200
 """Bytes that an event takes beside its text and tokens."""
 _TOKEN = 36
 """Bytes that a token's id takes."""
+
+
+Farewell = Callable[[Redis], object]
+"""Says something in a pipeline."""
 
 
 class ClientGone(Exception):
@@ -91,7 +96,7 @@ class Mailbox:
         self.doubted: Failed | None = None
         """An end that may not be one: the job was cancelled although its client waits. Either somebody else asked for
         that, or Redis had forgotten who waits."""
-        self.farewell: Callable[[], None] | None = None
+        self.farewell: Farewell | None = None
         """What to say to Redis now that the client has left."""
         self._texts: dict[int, ArrivedText] = {}
         self._queue: SimpleQueue = SimpleQueue()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter as Counts
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import accumulate
 from weakref import WeakSet
 
@@ -20,6 +21,7 @@ from prometheus_client.registry import Collector
 from redis import Redis
 
 from gateway.dispatch import Job
+from gateway.single_flight import SingleFlight
 from shared import census, registry
 from shared.census import Numbers
 from shared.protocol import Done
@@ -68,6 +70,9 @@ class Metrics:
         self._there: WeakSet[Greenlet] = WeakSet()
         Greenlet.add_spawn_callback(self._there.add)
         self._jobs = _Jobs(client)
+        self._renderings = {
+            is_open: SingleFlight(partial(self._render, _OPEN_METRICS if is_open else "")) for is_open in (False, True)
+        }
 
     def look(self) -> None:
         """Note what there is in this process now."""
@@ -93,11 +98,14 @@ class Metrics:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """All metrics and their content type: of OpenMetrics where the header Accept names it, else Prometheus' own."""
+        return self._renderings[_OPEN_METRICS in accept]()
+
+    def _render(self, accept: str) -> tuple[bytes, str]:
         everything = CollectorRegistry()
         MultiProcessCollector(everything)  # type: ignore[no-untyped-call]  # it has no annotations
         everything.register(self._jobs)
         # The library fails on odd versions there, and repeats them in its answer.
-        encode, content_type = choose_encoder(_OPEN_METRICS if _OPEN_METRICS in accept else "")
+        encode, content_type = choose_encoder(accept)
         return encode(everything), content_type
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 
-from gateway.mailbox import Mailbox
+from gevent.event import Event
+
+from gateway.mailbox import Farewell, Mailbox
 from gateway.replies import Replies
 from shared.errors import InferqError, JobNotFound, WorkerLost
 from shared.loops import Loops
@@ -29,8 +31,8 @@ _SLICE = 500
 _PAUSE = 0.25
 MOST_FAREWELLS = 10_000
 """Those that wait for Redis. The oldest are forgotten beyond that; their jobs end all the same, only later."""
-
-Farewell = Callable[[], object]
+_TOGETHER = 200
+"""Farewells that are said in one step of the network: clients leave by hundreds."""
 
 
 class Reconciler:
@@ -44,36 +46,49 @@ class Reconciler:
         self._retention = retention
         self._farewells: deque[tuple[float, Farewell]] = deque(maxlen=MOST_FAREWELLS)
         """Each with the time from which on it may be said (monotonic)."""
+        self._news = Event()
 
     def start(self) -> None:
         self._loops.start("reconciler", self._step, pause=_PAUSE)
+        self._loops.start("farewells", self._say)
 
     def say(self, farewell: Farewell, *, after: float = 0.0) -> None:
-        """Tell Redis that a client has left, now or once it answers again; not before so many seconds are over."""
-        if after or not self._said(farewell):
-            self._farewells.append((time.monotonic() + after, farewell))
+        """Tell Redis that a client has left, as soon as it answers; not before so many seconds are over."""
+        self._farewells.append((time.monotonic() + after, farewell))
+        if not after:
+            self._news.set()
 
-    def _said(self, farewell: Farewell) -> bool:
+    def _say(self) -> None:
+        """Those that are due, which wait for one connection however many clients leave."""
+        self._news.wait(_PAUSE)
+        self._news.clear()
+        now, due = time.monotonic(), list[Farewell]()
+        for _ in range(len(self._farewells)):
+            when, farewell = self._farewells.popleft()
+            if when <= now:
+                due.append(farewell)
+            else:
+                self._farewells.append((when, farewell))
+        while due:
+            said = self._said(due[:_TOGETHER])
+            if not said:
+                self._farewells.extend((now, farewell) for farewell in due)
+                time.sleep(_PAUSE)
+                return
+            del due[:_TOGETHER]
+
+    def _said(self, farewells: Sequence[Farewell]) -> bool:
         try:
-            farewell()
+            with self._tickets.client.pipeline(transaction=False) as pipe:
+                for farewell in farewells:
+                    farewell(pipe)
+                pipe.execute()
         except Outage as exc:
-            log.warning("a client's leaving will be told later: %s", exc)
+            log.warning("that %d clients have left will be told later: %s", len(farewells), exc)
             return False
         return True
 
-    def _say_again(self) -> None:
-        """Those that are due, until Redis is found to be away."""
-        now = time.monotonic()
-        for _ in range(len(self._farewells)):
-            due, farewell = self._farewells.popleft()
-            said = due <= now and self._said(farewell)
-            if not said:
-                self._farewells.append((due, farewell))
-            if due <= now and not said:
-                return
-
     def _step(self) -> None:
-        self._say_again()
         quiet = time.monotonic() - SILENCE
         waiting = [box for box in self._replies.open_boxes() if box.seen and not box.ended]
         for box in [box for box in waiting if box.doubted]:

@@ -11,8 +11,10 @@ from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
 from gateway.metrics import Metrics
+from gateway.single_flight import SingleFlight
 from shared.config import Config
 from shared.loops import Loops
+from shared.registry import Worker
 from shared.tickets import Tickets
 
 
@@ -28,6 +30,8 @@ class Gateway:
     confirmer: Confirmer
     metrics: Metrics
     loops: Loops
+    workers: SingleFlight[list[Worker] | None]
+    """Those there are; None where Redis is away."""
     name: str
     """By which Redis knows this process."""
 

@@ -166,13 +166,20 @@ class Tickets:
             raise JobNotFound(job_id)
         return State(state)
 
-    def leave(self, job_id: str, visitor: str, reply: str, attempt: Attempt, linger: float) -> None:
+    def withdraw(self, job_id: str, among: Redis | None = None) -> None:
+        """Cancel a job, should there be one, unless a client has joined it. `among` as for `leave`."""
+        self._cancel(keys=[], args=[job_id, 1], client=among)
+
+    def leave(
+        self, job_id: str, visitor: str, reply: str, attempt: Attempt, linger: float, among: Redis | None = None
+    ) -> None:
         """A client, whose request came with the id `visitor` to the gateway of `reply`, waits for the job no longer.
 
-        The last one's leaving cancels it, after `linger` seconds, unless somebody was promised it.
+        The last one's leaving cancels it, after `linger` seconds, unless somebody was promised it. `among` is the
+        pipeline of which it is to be a part.
         """
         known = (attempt.fingerprint, attempt.number)
-        self._leave(keys=[], args=[job_id, visitor, reply, int(linger * 1000), *known])
+        self._leave(keys=[], args=[job_id, visitor, reply, int(linger * 1000), *known], client=among)
 
     def attach(self, reply: str, sightings: Sequence[Sighting]) -> dict[int, bool]:
         """Have further events of jobs written to a reply stream, and compare what was seen of them with their tickets.

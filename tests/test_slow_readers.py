@@ -148,7 +148,7 @@ class TestPeers:
 
     @pytest.fixture
     def crowd(self) -> Crowd:
-        return Crowd(100, Config(max_peer_connections=2, trusted_proxies="198.51.100.0/24"))
+        return Crowd(100, Config(max_peer_connections=2, trusted_proxies="198.51.100.0/24"), RunQueue())
 
     @pytest.fixture
     def connect(self, crowd: Crowd) -> Iterator[Connect]:
@@ -156,7 +156,7 @@ class TestPeers:
 
             def connect(address: str) -> tuple[Client, gevent.socket.socket]:
                 here, there = map(open_.enter_context, gevent.socket.socketpair())
-                return Client(here, crowd.peer(address), 30.0, crowd, RunQueue()), there
+                return Client(here, crowd.peer(address), 30.0, crowd), there
 
             yield connect
 

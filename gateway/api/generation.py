@@ -10,13 +10,16 @@ from flask import g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import UnsupportedMediaType
 
-from gateway import access, bodies, sse
-from gateway.api.jobs import as_json, job_object
+from gateway import access, answers, bodies, sse
+from gateway.answers import as_json
+from gateway.api.jobs import job_object
 from gateway.api.streaming import events, events_as, first_decisive, stream
 from gateway.attempts import fingerprint, read_visit
 from gateway.auth import owner
+from gateway.client import aside, step_aside
 from gateway.disconnect import watch
 from gateway.dispatch import Job
+from gateway.errors import CLIENT_GONE
 from gateway.mailbox import ClientGone
 from gateway.schemas import Format
 from gateway.schemas.body import load_json
@@ -24,9 +27,6 @@ from gateway.schemas.outcomes import failure
 from gateway.state import this_gateway
 from shared.protocol import Event, Failed, Options, Task
 from shared.store import translate_loss
-
-CLIENT_GONE = ("", 499)
-"""Nobody reads this answer."""
 
 
 def generate(wire: Format) -> ResponseReturnValue:
@@ -89,6 +89,7 @@ def wait_for(job: Job) -> Iterator[ExitStack]:
     with ExitStack() as waiting:
         waiting.callback(this_gateway().dispatcher.close, job)
         waiting.callback(watch(job.mailbox.leave))
+        step_aside(request.environ)
         yield waiting
 
 
@@ -96,7 +97,8 @@ def _later(job: Job) -> ResponseReturnValue:
     """Promise the answer: from here on nothing that is killed loses the job."""
     gateway = this_gateway()
     try:
-        gateway.confirmer.confirm(job.id)
+        with aside(request.environ):
+            gateway.confirmer.confirm(job.id)
     except BaseException:
         gateway.dispatcher.withdraw(job)
         raise
@@ -105,7 +107,7 @@ def _later(job: Job) -> ResponseReturnValue:
 
 
 def _whole(job: Job, wire: Format) -> ResponseReturnValue:
-    return as_json(wire.render(job.id, job.accepted, _unless_failed(job, wire))), 200, location(job)
+    return as_json(wire.render(job.id, job.accepted, answers.counted(_unless_failed(job, wire)))), 200, location(job)
 
 
 def _unless_failed(job: Job, wire: Format) -> Iterator[Event]:

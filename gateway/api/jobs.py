@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from msgspec.structs import replace
 
-from gateway import access, sse
+from gateway import access, answers, sse
+from gateway.answers import as_json
 from gateway.api.streaming import events_as, stream
 from gateway.auth import own_ticket, owner
+from gateway.client import aside, step_aside
 from gateway.disconnect import watch
 from gateway.schemas import format_of
 from gateway.schemas.job import render_job
-from gateway.schemas.openai import encode, render_failure
+from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import failure, outcome
 from gateway.state import this_gateway
 from shared import streams
@@ -37,7 +39,7 @@ def retrieve(job_id: str) -> ResponseReturnValue:
 
 @views.delete("/jobs/<job_id>")
 def cancel(job_id: str) -> ResponseReturnValue:
-    this_gateway().dispatcher.cancel(own_ticket(job_id).id)
+    this_gateway().dispatcher.cancel(own_ticket(job_id).id, aside(request.environ))
     return as_json(job_object(job_id))
 
 
@@ -57,6 +59,7 @@ def follow(job_id: str) -> ResponseReturnValue:
         waiting.callback(watch(job.mailbox.leave))
         options = replace(job.accepted.options, include_usage=True)
         frames = format_of(job.accepted).render_frames(job_id, job.accepted, options)
+        step_aside(request.environ)
         lines = sse.numbered_lines(frames, after, lambda: job.mailbox.place)
         return stream(job, events_as(lines, job, None), waiting)
 
@@ -77,7 +80,7 @@ def job_object(job_id: str) -> dict[str, Any]:
     with translated():
         if ticket.state is State.COMPLETED:
             accepted = streams.accepted(gateway.client, job_id)
-            result = format_of(accepted).render(job_id, accepted, _events(job_id))
+            result = format_of(accepted).render(job_id, accepted, answers.counted(_events(job_id)))
         elif ticket.state.final:
             last = [event for event in _events(job_id, ticket.events - 1) if isinstance(event, Failed)]
             error = _error(job_id, last[-1]) if last else None
@@ -94,8 +97,3 @@ def _events(job_id: str, after: int = 0) -> Iterator[Event]:
     """The record, which may be long: others have their turn in between."""
     for entry in streams.entries(this_gateway().client, job_id, after, pause=lambda: time.sleep(0)):
         yield from filter(None, entry.events)
-
-
-def as_json(value: dict[str, Any]) -> Response:
-    """An answer that may be long: made in one go, several times as fast as Flask would."""
-    return Response(encode(value), mimetype="application/json")

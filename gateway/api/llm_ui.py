@@ -9,11 +9,12 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
-from gateway.api.generation import CLIENT_GONE, location, seed, submit, wait_for
+from gateway.api.generation import location, seed, submit, wait_for
 from gateway.api.streaming import events, stream
 from gateway.attempts import fingerprint
 from gateway.auth import owner
 from gateway.dispatch import Job
+from gateway.errors import CLIENT_GONE
 from gateway.mailbox import ClientGone
 from gateway.schemas import usual_format
 from gateway.schemas.outcomes import failure
