@@ -9,6 +9,7 @@ from uuid import uuid4
 from flask import Flask, Response, g, request
 
 from gateway.dispatch import Job
+from gateway.errors import CLIENT_GONE
 from gateway.peers import Proxies
 from gateway.state import this_gateway
 from shared import logs
@@ -69,6 +70,8 @@ def _outcome(status: int, job: Job | None) -> str:
     """How a request ended that no error was answered to. A stream may fail after its status line."""
     if status == 202:
         return "accepted"
+    if status == CLIENT_GONE[1]:
+        return "client_gone"
     if job is None:
         return "completed"
     last = job.mailbox.last

@@ -134,7 +134,8 @@ def test_how_requests_end(stack: Stack, numbers: Numbers) -> None:
         assert list(response.iter_lines())[-2] == "data: [DONE]"
     assert http.post(CHATS, json=chat("w " * 40_000)).status_code == 400
     assert http.post(CHATS, json=chat("x", temperature=99)).status_code == 400
-    raw_post(stack, CHATS, chat(ENDLESS, stream=True)).close()
+    with raw_post(stack, CHATS, chat(ENDLESS, stream=True)) as leaving:
+        assert leaving.recv(12) == b"HTTP/1.1 200"  # one that leaves before has no job
     wait_for(lambda: numbers.requests("client_gone"), "the client's leaving")
     wait_for(lambda: numbers("jobs_total", outcome="cancelled"), "the cancellation")
     assert http.delete(f"/v1/jobs/{post_later(http, ENDLESS)}").json()["status"] == "cancelled"
