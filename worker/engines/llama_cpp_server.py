@@ -55,14 +55,17 @@ class LlamaServer:
         *,
         steps: int = 1,
         seconds: float = 0.0,
+        computes: bool = False,
     ) -> Any:
         """One question, one JSON answer. `param` is the request's parameter at fault when the question is refused.
 
-        It is answered after up to so many steps of computing, and `seconds` of other work.
+        It is answered after up to so many steps of computing, and `seconds` of other work. One that `computes` has a
+        slot: when it is cancelled, it raises once llama.cpp has left that.
         """
         connected, life = self._host.connect(work)
         connection = _Connection(connected)
-        with contextlib.closing(connection), self._death_of(life, work), aborting(connected, work):
+        how = socket.SHUT_WR if computes else socket.SHUT_RDWR
+        with contextlib.closing(connection), self._death_of(life, work), aborting(connected, work, how):
             response = self._send(connection, path, body, steps, seconds)
             with self._host.pulse.expect():
                 answer = json.loads(_read(response))
@@ -76,12 +79,12 @@ class LlamaServer:
     ) -> Generator[dict[str, Any], None, None]:
         """The chunks of a streamed answer up to the one that says `stop`.
 
-        Closing the iterator closes the connection.
+        However it ends, and when the iterator is closed: llama.cpp has left its slot by then.
         """
         connected, life = self._host.connect(work)
         connection, pulse = _Connection(connected), self._host.pulse
         try:
-            with self._death_of(life, work), aborting(connected, work):
+            with self._death_of(life, work), aborting(connected, work, socket.SHUT_WR):
                 response = self._send(connection, path, body)
                 if response.status != http.HTTPStatus.OK:
                     raise _error(response.status, json.loads(_read(response)), None)
@@ -103,8 +106,21 @@ class LlamaServer:
                     if chunk["stop"]:
                         return
         finally:
-            abort(connected)
+            self._leave(connected)
             connection.close()
+
+    def _leave(self, connected: socket.socket) -> None:
+        """Have llama.cpp stop after its present step, and wait for that: it takes the end of our side for that of all.
+
+        It frees the slot before it closes its own side. A request that came earlier would wait in it for a slot, unseen,
+        and for those that came and were cancelled before: it does not notice that somebody has left who waits there.
+        """
+        abort(connected, socket.SHUT_WR)
+        left = LONGEST_LINE  # of what is on its way
+        with contextlib.suppress(OSError), self._host.pulse.expect():
+            while left > 0 and (said := connected.recv(left)):
+                self._host.pulse.beat()
+                left -= len(said)
 
     def _send(
         self,
