@@ -100,13 +100,12 @@ def wait_for(
 
 
 @contextlib.contextmanager
-def aborting(connection: socket.socket, work: Cancellable, how: int = socket.SHUT_RDWR) -> Iterator[None]:
+def aborting(connection: socket.socket, work: Cancellable) -> Iterator[None]:
     """Within `with`, the thread that reads from the connection is woken when `work` is cancelled.
 
-    With SHUT_WR only the other end is told, and wakes it by its own end.
     Raises JobCancelled where it is already. A job that asks many questions keeps none of their connections.
     """
-    callback = partial(abort, connection, how)
+    callback = partial(abort, connection)
     work.on_cancel(callback)
     try:
         check(work)

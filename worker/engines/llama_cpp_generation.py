@@ -42,7 +42,9 @@ class _Untold(Exception):
 
 
 class Generation:
-    """Computes the answer to one prompt, which is read `batch` tokens a step, and ends it as too long at `until` (monotonic).
+    """Computes the answer to one prompt, which is read `batch` tokens a step.
+
+    It ends as too long at `until` (monotonic), wherever it waits.
 
     `choosing` is how llama.cpp chooses tokens, in its own terms. With `spell`, which gives the bytes of tokens, every
     token is told. Stop strings are looked for here: llama.cpp does so between the steps of all answers, in a time that

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import socket
+import threading
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ LARGEST_ANSWER = 67_108_864
 """Bytes of one answer: the log probabilities of a large vocabulary have 20 million."""
 LONGEST_LINE = 1_048_576
 """Bytes of a line of a stream."""
+LONGEST_LEAVING = 10.0
+"""Seconds that llama.cpp may take to leave a slot: a step, on a slow machine."""
 
 
 class OutOfCells(EngineError):
@@ -63,9 +66,8 @@ class LlamaServer:
         slot: when it is cancelled, it raises once llama.cpp has left that.
         """
         connected, life = self._host.connect(work)
-        connection = _Connection(connected)
-        how = socket.SHUT_WR if computes else socket.SHUT_RDWR
-        with contextlib.closing(connection), self._death_of(life, work), aborting(connected, work, how):
+        connection, taking = _Connection(connected), self._slot if computes else aborting
+        with contextlib.closing(connection), self._death_of(life, work), taking(connected, work):
             response = self._send(connection, path, body, steps, seconds)
             with self._host.pulse.expect():
                 answer = json.loads(_read(response))
@@ -83,44 +85,59 @@ class LlamaServer:
         """
         connected, life = self._host.connect(work)
         connection, pulse = _Connection(connected), self._host.pulse
-        try:
-            with self._death_of(life, work), aborting(connected, work, socket.SHUT_WR):
-                response = self._send(connection, path, body)
-                if response.status != http.HTTPStatus.OK:
-                    raise _error(response.status, json.loads(_read(response)), None)
-                # Each event is one line; the lines between are blank or frame the HTTP chunks. Reading them past
-                # http.client's own decoding of chunks saves a fifth of the time that a token costs.
-                while True:
-                    with pulse.expect():
-                        line = response.fp.readline(LONGEST_LINE)
-                    if not line.endswith(b"\n"):
-                        raise ConnectionResetError("the stream ended early, or has a line without end")
-                    pulse.beat()
-                    if not line.startswith(b"data: "):
-                        continue
-                    chunk = json.loads(line[6:])
-                    check(work)
-                    if "error" in chunk:
-                        raise _error(chunk["error"]["code"], chunk, None)
-                    yield chunk
-                    if chunk["stop"]:
-                        return
-        finally:
-            self._leave(connected)
-            connection.close()
+        with contextlib.closing(connection), self._death_of(life, work), self._slot(connected, work):
+            response = self._send(connection, path, body)
+            if response.status != http.HTTPStatus.OK:
+                raise _error(response.status, json.loads(_read(response)), None)
+            # Each event is one line; the lines between are blank or frame the HTTP chunks. Reading them past
+            # http.client's own decoding of chunks saves a fifth of the time that a token costs.
+            while True:
+                with pulse.expect():
+                    line = response.fp.readline(LONGEST_LINE)
+                if not line.endswith(b"\n"):
+                    raise ConnectionResetError("the stream ended early, or has a line without end")
+                pulse.beat()
+                if not line.startswith(b"data: "):
+                    continue
+                chunk = json.loads(line[6:])
+                check(work)
+                if "error" in chunk:
+                    raise _error(chunk["error"]["code"], chunk, None)
+                yield chunk
+                if chunk["stop"]:
+                    return
 
-    def _leave(self, connected: socket.socket) -> None:
-        """Have llama.cpp stop after its present step, and wait for that: it takes the end of our side for that of all.
+    @contextlib.contextmanager
+    def _slot(self, connected: socket.socket, work: Cancellable) -> Iterator[None]:
+        """Within `with`, llama.cpp computes for this connection; afterwards it has left the slot that it took for that.
 
-        It frees the slot before it closes its own side. A request that came earlier would wait in it for a slot, unseen,
-        and for those that came and were cancelled before: it does not notice that somebody has left who waits there.
+        A request that came earlier would wait within llama.cpp for a slot, and when that is cancelled take one all the
+        same, for a step or two: llama.cpp does not look whether anybody waits there who has left. The end of our side
+        is the end of all to it, with its next word. It leaves the slot before it ends its own side.
         """
-        abort(connected, socket.SHUT_WR)
-        left = LONGEST_LINE  # of what is on its way
-        with contextlib.suppress(OSError), self._host.pulse.expect():
-            while left > 0 and (said := connected.recv(left)):
-                self._host.pulse.beat()
-                left -= len(said)
+        longest = threading.Timer(LONGEST_LEAVING, abort, (connected,))
+        longest.daemon = True
+
+        def leave() -> None:
+            abort(connected, socket.SHUT_WR)
+            with contextlib.suppress(RuntimeError):  # it has been
+                longest.start()
+
+        work.on_cancel(leave)
+        try:
+            check(work)
+            try:
+                yield
+            finally:
+                leave()
+                room = LONGEST_LINE  # for what is on its way
+                with contextlib.suppress(OSError), self._host.pulse.expect():
+                    while room > 0 and (said := connected.recv(room)):
+                        self._host.pulse.beat()
+                        room -= len(said)
+        finally:
+            work.forget(leave)
+            longest.cancel()
 
     def _send(
         self,
