@@ -62,9 +62,7 @@ def test_the_result_is_what_the_endpoint_answers(
     done = ended(http, job_id)
     assert done["status"] == "completed"
     assert done["result"]["id"] == job_id
-    assert (
-        abs(done["result"]["created"] - done["created_at"]) <= 1
-    )  # by the gateway's clock, and a moment later by Redis's
+    assert abs(done["result"]["created"] - done["created_at"]) <= 1  # two clocks, one after the other
     assert shape(done["result"]) == shape(http.post(path, json=body).json())
 
 
