@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
@@ -82,11 +84,19 @@ def check(work: Cancellable) -> None:
         raise JobCancelled("The job was cancelled.")
 
 
-def wait_for(changed: threading.Condition, ready: Callable[[], bool], work: Cancellable) -> None:
-    """Wait, holding `changed`, until `ready()`. Raises JobCancelled soon after `work` is cancelled."""
+def wait_for(
+    changed: threading.Condition, ready: Callable[[], bool], work: Cancellable, until: float = math.inf
+) -> bool:
+    """Wait, holding `changed`, for `ready()`. False when that is not so soon after `until`, by the monotonic clock.
+
+    Raises JobCancelled soon after `work` is cancelled.
+    """
     while not ready():
         check(work)
+        if time.monotonic() >= until:
+            return False
         changed.wait(_PERIOD)
+    return True
 
 
 @contextlib.contextmanager
@@ -104,7 +114,7 @@ def aborting(connection: socket.socket, work: Cancellable) -> Iterator[None]:
         work.forget(callback)
 
 
-def abort(connection: socket.socket) -> None:
+def abort(connection: socket.socket, how: int = socket.SHUT_RDWR) -> None:
     """Wake who reads from a connection, or writes to it; a callback for `on_cancel`."""
     with contextlib.suppress(OSError):  # it was closed just now
-        connection.shutdown(socket.SHUT_RDWR)
+        connection.shutdown(how)

@@ -160,7 +160,7 @@ def test_an_answer_ends_as_too_long_when_its_time_is_over(
     with closing(load(entry, tmp_path, max_seconds=30.0)) as engine:
         whole = run(engine, completion(PROMPT, max_tokens=None))
         clock = SimpleNamespace(monotonic=itertools.count().__next__)  # a second passes between two looks
-        for module in ("echo", "ctransformers", "llama_cpp_generation"):
+        for module in ("echo", "ctransformers", "llama_cpp", "llama_cpp_generation"):
             monkeypatch.setattr(f"worker.engines.{module}.time", clock)
         if entry.engine == "echo":
             monkeypatch.setattr(engine, "_seconds", 5.0)

@@ -277,8 +277,8 @@ def test_nothing_stays_behind(tmp_path: Path) -> None:
     command = [*INFER, "-m", str(TINY), "-p", "a", "-n", "200", "--ignore-eos"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)}) as child:
         assert child.stdout is not None
+        [host] = wait_for(lambda: children(child), "the host")  # now: the answer may be over as soon as it begins
         assert child.stdout.read(1) == b"a"
-        [host] = children(child)
         child.send_signal(signal.SIGINT)
         child.wait(10)
     wait_for(lambda: not Path(f"/proc/{host}").exists(), "the host's end")

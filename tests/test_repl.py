@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import inferq, output
-from tests.stack import Stack, running, wait_for
+from tests.stack import Stack, children, running, wait_for
 from tests.tiny import TINY
 
 GREEDY = ("-n", "6", "--temperature", "0", "--ignore-eos")
@@ -184,10 +184,13 @@ def test_ctrl_c_cancels_the_job_at_the_gateway(empty: Stack) -> None:
 def test_ctrl_c_stops_llama_cpp() -> None:
     terminal = Terminal("repl", "-m", str(TINY), "--token-bias", "1=100")  # "!!!…", no prompt
     terminal.reads("> ")
+    [host] = children(terminal.child)
     for _ in range(3):
+        os.kill(host, signal.SIGSTOP)  # so that the answer cannot end before it is interrupted
         terminal.type("a\r")
         terminal.reads("a\r\n")
-        terminal.interrupt(0.02)  # in the answer, which takes longer
+        terminal.interrupt(0.5)
+        os.kill(host, signal.SIGCONT)
         terminal.reads("> ")
     terminal.type("\x15/help\r")
     terminal.reads("/quit")

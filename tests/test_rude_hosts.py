@@ -64,6 +64,7 @@ def test_whatever_a_host_is_busy_with_its_question_ends_with_the_job(
         ended.set()
 
     with rude("mute", monkeypatch) as host:
+        monkeypatch.setattr("worker.engines.llama_cpp_server.LONGEST_LEAVING", 0.1)
         monkeypatch.setattr(host.pulse, "look", lambda elapsed: 0.0)  # else its silence ends the host, and the question
         threading.Thread(target=wait, args=(host,), daemon=True).start()
         assert not ended.wait(0.3)

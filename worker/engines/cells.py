@@ -8,6 +8,7 @@ they have grown too much the youngest leaves, to go on from where it was once th
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from dataclasses import dataclass, field
 
@@ -34,18 +35,20 @@ class Cells:
         self._inside: set[Share] = set()
         self._waiting: set[Share] = set()
 
-    def enter(self, share: Share, work: Cancellable = NEVER) -> None:
-        """Wait, in the order of arrival, until there is room. One that is inside gives its cells back first.
+    def enter(self, share: Share, work: Cancellable = NEVER, until: float = math.inf) -> bool:
+        """Wait, in the order of arrival, for room. One that is inside gives its cells back first.
 
-        Raises JobCancelled soon after `work` is cancelled.
+        False when there is none soon after `until` (monotonic). Raises JobCancelled soon after `work` is cancelled.
         """
         with self._changed:
             self._inside.discard(share)
             self._waiting.add(share)
             self._changed.notify_all()
             try:
-                wait_for(self._changed, lambda: self._may_enter(share), work)
-                self._inside.add(share)
+                entered = wait_for(self._changed, lambda: self._may_enter(share), work, until)
+                if entered:
+                    self._inside.add(share)
+                return entered
             finally:
                 self._waiting.remove(share)
                 self._changed.notify_all()

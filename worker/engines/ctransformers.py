@@ -95,6 +95,7 @@ class CtransformersEngine:
         return True
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+        until = time.monotonic() + self._seconds
         check_size(task, self.card)
         param, tokens = self._prompt(task, execution)
         Room(self.card.context, param).check(len(tokens))
@@ -103,7 +104,7 @@ class CtransformersEngine:
         if isinstance(task, Chat):
             stops += chat_formats.stops(self._format)
         with self._turn, self._evaluator.open(execution) as evaluation:
-            events = self._events(evaluation, tokens, task.sampling, stops, past)
+            events = self._events(evaluation, tokens, task.sampling, stops, past, until)
             yield from with_prompt(events, tokens) if task.token_ids and not past else events
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
@@ -163,6 +164,7 @@ class CtransformersEngine:
         sampling: Sampling,
         stops: tuple[str, ...],
         past: Sequence[Delta],
+        until: float,
     ) -> Iterator[Event]:
         made = [token for delta in past for token in delta.tokens]
         tokens = prompt + (self._text.more("".join(delta.text for delta in past)) if UNTOLD in made else made)
@@ -173,7 +175,6 @@ class CtransformersEngine:
         spelling = Spelling(stop_strings(tuple(stops)), "".join(delta.text for delta in past))
         cached = evaluation.count_known(tokens)
         begun = time.monotonic()
-        until = begun + self._seconds
         start, read_ms = cached, 0.0
         finish: FinishReason = "length"
         while len(made) < most and time.monotonic() < until:

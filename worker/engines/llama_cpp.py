@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -112,6 +113,7 @@ class LlamaCppEngine:
         return True
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+        until = time.monotonic() + self._seconds
         check_size(task, self.card)
         param, prompt = self._render(task, execution)
         tokens = self._tokens(prompt, Room(self.card.context, param), execution)
@@ -138,7 +140,7 @@ class LlamaCppEngine:
             self._batch,
             execution,
             past,
-            self._seconds,
+            until,
             spell,
         )
         events = generation.events(self.card.context)

@@ -42,7 +42,9 @@ class _Untold(Exception):
 
 
 class Generation:
-    """Computes the answer to one prompt, which is read `batch` tokens a step, and ends it as too long `seconds` later.
+    """Computes the answer to one prompt, which is read `batch` tokens a step.
+
+    It ends as too long at `until` (monotonic), wherever it waits.
 
     `choosing` is how llama.cpp chooses tokens, in its own terms. With `spell`, which gives the bytes of tokens, every
     token is told. Stop strings are looked for here: llama.cpp does so between the steps of all answers, in a time that
@@ -61,7 +63,7 @@ class Generation:
         batch: int,
         execution: Cancellable,
         past: Sequence[Delta],
-        seconds: float,
+        until: float,
         spell: Callable[[Sequence[int]], bytes] | None = None,
     ) -> None:
         self._spell, self._stops = spell, stop_strings(tuple(sampling.stop))
@@ -71,9 +73,8 @@ class Generation:
         self._text = [delta.text for delta in past]
         self._tokens = [token for delta in past for token in delta.tokens]
         self._cached: int | None = None
-        self._begun = time.monotonic()
+        self._begun, self._until = time.monotonic(), until
         self._read = 0.0  # when the prompt had been read
-        self._until = self._begun + seconds
         self._parted = False  # it goes on from a part, so that nobody knows how long it took
 
     def events(self, context: int) -> Iterator[Event]:
@@ -90,7 +91,8 @@ class Generation:
                     return
                 share.tokens = len(prompt)
                 share.most = context if limit is None else min(context, len(prompt) + limit - count)
-                self._cells.enter(share, self._execution)
+                if not self._cells.enter(share, self._execution, self._until):
+                    continue
                 try:
                     yield from attempt(prompt, -1 if limit is None else limit - count, share)
                     return
@@ -163,7 +165,8 @@ class Generation:
             seed = (self._sampling.seed + len(self._tokens) + len(spelling)) % (2**32 - 1)
             request = {**self._choosing, "seed": seed, "prompt": prompt + computed, "n_predict": room}
             steps = (len(prompt) + len(computed)) // self._batch + 1 + room
-            reply = self._server.ask("/completion", {**request, "return_tokens": True}, self._execution, steps=steps)
+            request["return_tokens"] = True
+            reply = self._server.ask("/completion", request, self._execution, steps=steps, computes=True)
             check(self._execution)
             self._read = self._read or time.monotonic()
             computed += reply["tokens"]

@@ -55,6 +55,6 @@ class Scorer:
             "id_slot": slot,
         }
         steps = len(before) // self._batch + 2
-        answer = self._server.ask("/completion", request, work, steps=steps)
+        answer = self._server.ask("/completion", request, work, steps=steps, computes=True)
         found: list[dict[str, Any]] = answer.get("completion_probabilities", [])
         return found

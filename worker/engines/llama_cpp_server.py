@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import socket
+import threading
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ LARGEST_ANSWER = 67_108_864
 """Bytes of one answer: the log probabilities of a large vocabulary have 20 million."""
 LONGEST_LINE = 1_048_576
 """Bytes of a line of a stream."""
+LONGEST_LEAVING = 10.0
+"""Seconds that llama.cpp may take to leave a slot: a step, on a slow machine."""
 
 
 class OutOfCells(EngineError):
@@ -55,14 +58,16 @@ class LlamaServer:
         *,
         steps: int = 1,
         seconds: float = 0.0,
+        computes: bool = False,
     ) -> Any:
         """One question, one JSON answer. `param` is the request's parameter at fault when the question is refused.
 
-        It is answered after up to so many steps of computing, and `seconds` of other work.
+        It is answered after up to so many steps of computing, and `seconds` of other work. One that `computes` has a
+        slot: when it is cancelled, it raises once llama.cpp has left that.
         """
         connected, life = self._host.connect(work)
-        connection = _Connection(connected)
-        with contextlib.closing(connection), self._death_of(life, work), aborting(connected, work):
+        connection, taking = _Connection(connected), self._slot if computes else aborting
+        with contextlib.closing(connection), self._death_of(life, work), taking(connected, work):
             response = self._send(connection, path, body, steps, seconds)
             with self._host.pulse.expect():
                 answer = json.loads(_read(response))
@@ -76,35 +81,63 @@ class LlamaServer:
     ) -> Generator[dict[str, Any], None, None]:
         """The chunks of a streamed answer up to the one that says `stop`.
 
-        Closing the iterator closes the connection.
+        However it ends, and when the iterator is closed: llama.cpp has left its slot by then.
         """
         connected, life = self._host.connect(work)
         connection, pulse = _Connection(connected), self._host.pulse
+        with contextlib.closing(connection), self._death_of(life, work), self._slot(connected, work):
+            response = self._send(connection, path, body)
+            if response.status != http.HTTPStatus.OK:
+                raise _error(response.status, json.loads(_read(response)), None)
+            # Each event is one line; the lines between are blank or frame the HTTP chunks. Reading them past
+            # http.client's own decoding of chunks saves a fifth of the time that a token costs.
+            while True:
+                with pulse.expect():
+                    line = response.fp.readline(LONGEST_LINE)
+                if not line.endswith(b"\n"):
+                    raise ConnectionResetError("the stream ended early, or has a line without end")
+                pulse.beat()
+                if not line.startswith(b"data: "):
+                    continue
+                chunk = json.loads(line[6:])
+                check(work)
+                if "error" in chunk:
+                    raise _error(chunk["error"]["code"], chunk, None)
+                yield chunk
+                if chunk["stop"]:
+                    return
+
+    @contextlib.contextmanager
+    def _slot(self, connected: socket.socket, work: Cancellable) -> Iterator[None]:
+        """Within `with`, llama.cpp computes for this connection; afterwards it has left the slot that it took for that.
+
+        A request that came earlier would wait within llama.cpp for a slot, and when that is cancelled take one all the
+        same, for a step or two: llama.cpp does not look whether anybody waits there who has left. The end of our side
+        is the end of all to it, with its next word. It leaves the slot before it ends its own side.
+        """
+        longest = threading.Timer(LONGEST_LEAVING, abort, (connected,))
+        longest.daemon = True
+
+        def leave() -> None:
+            abort(connected, socket.SHUT_WR)
+            with contextlib.suppress(RuntimeError):  # it has been
+                longest.start()
+
+        work.on_cancel(leave)
         try:
-            with self._death_of(life, work), aborting(connected, work):
-                response = self._send(connection, path, body)
-                if response.status != http.HTTPStatus.OK:
-                    raise _error(response.status, json.loads(_read(response)), None)
-                # Each event is one line; the lines between are blank or frame the HTTP chunks. Reading them past
-                # http.client's own decoding of chunks saves a fifth of the time that a token costs.
-                while True:
-                    with pulse.expect():
-                        line = response.fp.readline(LONGEST_LINE)
-                    if not line.endswith(b"\n"):
-                        raise ConnectionResetError("the stream ended early, or has a line without end")
-                    pulse.beat()
-                    if not line.startswith(b"data: "):
-                        continue
-                    chunk = json.loads(line[6:])
-                    check(work)
-                    if "error" in chunk:
-                        raise _error(chunk["error"]["code"], chunk, None)
-                    yield chunk
-                    if chunk["stop"]:
-                        return
+            check(work)
+            try:
+                yield
+            finally:
+                leave()
+                room = LONGEST_LINE  # for what is on its way
+                with contextlib.suppress(OSError), self._host.pulse.expect():
+                    while room > 0 and (said := connected.recv(room)):
+                        self._host.pulse.beat()
+                        room -= len(said)
         finally:
-            abort(connected)
-            connection.close()
+            work.forget(leave)
+            longest.cancel()
 
     def _send(
         self,
