@@ -4,7 +4,7 @@
 
 Whatever they do, a first token of somebody else comes within two seconds (or fifty times what it takes at rest, where
 that is more), nobody else's request fails, no process ends, no gateway takes 300 MB more than it has idle, and it is
-back within a minute. An attack that hits nothing proves nothing, and fails.
+within 100 MB of that a minute later. An attack that hits nothing proves nothing, and fails.
 """
 
 from __future__ import annotations
