@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import gevent
+from gevent.server import StreamServer
 from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName, NoMoreData, ParseException
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
@@ -39,6 +40,9 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         for listener in self.sockets:  # which connections have it from
             for direction in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 listener.setsockopt(socket.SOL_SOCKET, direction, LARGEST_BUFFER)
+        # A flood of connections waits before the door: gevent would take a hundred between two looks at those inside,
+        # and gunicorn asks it not to only where there are several processes.
+        StreamServer.max_accept = 1
         super().run()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:

@@ -78,7 +78,8 @@ async def _slow_prompts(me: Attacker, text: str) -> None:
     await me.crowd(4, lambda number: me.leave_at(request, 0.3, number), pause=0.2)
 
 
-@attack(least=2, scene=Scene.REAL)
+# llama.cpp reads prompts slot by slot: a short one waits while those of slots before its own are read.
+@attack(least=2, scene=Scene.REAL, latest=20.0)
 async def long_prompts(me: Attacker) -> None:
     """Prompts that fill the context, from clients that leave once these are being read."""
 

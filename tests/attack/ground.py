@@ -41,7 +41,7 @@ class Ground(Stack):
     def start(self) -> None:
         """All of it."""
         self.start_gateway(processes=1)
-        # The attackers take cores of this machine as no others' would: a thread that waits for one stalls all of its step.
+        # The attackers take cores of this machine, as no others would: a thread that waits for one stalls its step.
         self.start_worker(self.model, **({"threads": 1} if self.scene is Scene.REAL else {}))
         if self.slow:
             file = self.directory / f"{self.slow}.gguf"

@@ -11,8 +11,8 @@ from tests.attack.plan import Attack
 from tests.attack.victim import Chat
 from tests.attack.watch import Seen
 
-LATEST, TIMES = 2.0, 50
-"""A first token comes within so many seconds, or so many times what it takes at rest where that is longer."""
+TIMES = 50
+"""A first token comes within so many times what it takes at rest, where that is longer than the attack's `latest`."""
 MOST_MEMORY = 300_000_000
 """Bytes that a gateway may take beyond what it has idle."""
 MOST_KEPT = 100_000_000
@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def limit(self) -> float:
-        return max(LATEST, TIMES * self.baseline)
+        return max(self.attack.latest, TIMES * self.baseline)
 
     @property
     def latest(self) -> float:

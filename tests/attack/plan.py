@@ -10,6 +10,9 @@ from tests.attack.attacker import Attacker
 
 Body = Callable[[Attacker], Awaitable[None]]
 
+LATEST = 2.0
+"""Seconds within which a first token of somebody else comes."""
+
 
 class Scene(StrEnum):
     """Where an attack takes place. Each has Valkey, bounded as that of `inferq up`, and one gateway process."""
@@ -34,6 +37,8 @@ class Attack:
     """How often the server has to have done something about it: else it has hit nothing."""
     stays: bool
     """It leaves jobs behind that run or are kept for minutes: the next attack takes place elsewhere."""
+    latest: float = LATEST
+    """`LATEST`, unless there is a reason."""
 
     @property
     def name(self) -> str:
@@ -48,11 +53,13 @@ class Attack:
 ATTACKS: dict[str, Attack] = {}
 
 
-def attack(least: int, scene: Scene = Scene.ECHO, *, stays: bool = False) -> Callable[[Body], Body]:
+def attack(
+    least: int, scene: Scene = Scene.ECHO, *, stays: bool = False, latest: float = LATEST
+) -> Callable[[Body], Body]:
     """Make one of a coroutine, which goes on until it is cancelled."""
 
     def add(body: Body) -> Body:
-        ATTACKS[body.__name__] = Attack(body, scene, least, stays)
+        ATTACKS[body.__name__] = Attack(body, scene, least, stays, latest)
         return body
 
     return add
