@@ -65,7 +65,7 @@ STOOD = Outcome(
         ({"seen": Seen(idle=80_000_000, worst=390_000_000)}, "310 MB"),
         ({"seen": Seen(ended=["gateway 7"])}, "gateway 7"),
         ({"seen": Seen(lapsed=1)}, "taken for dead"),
-        ({"kept": 60_000_000}, "keeps"),
+        ({"kept": 110_000_000}, "keeps"),
         ({"leaked": ["mallory"]}, "the key of mallory"),
     ],
 )
