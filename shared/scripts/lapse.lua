@@ -8,10 +8,10 @@ local UNCOUNTED = 60000 -- the same, for which nobody who counts bytes has lived
 local OLDER_LASTS = 5 -- seconds
 local COUNTS, PLACES = 3, 2 -- what a card's `wire` is at least where its owner does that
 local linger = tonumber(ARGV[4])
-local l = redis.call('HMGET', KEY.lapse, 'last', 'ours', 'tidy', 'counts', 'former')
+local l = redis.call('HMGET', KEY.lapse, 'last', 'tidy', 'former', 'counts')
 local last = tonumber(l[1] or 0)
-if now >= last and now - last < PAUSE and l[1] == l[2] then return end -- one by version 0.1.0 does not count
-redis.call('HSET', KEY.lapse, 'last', now, 'ours', now, 'counts', now)
+if now >= last and now - last < PAUSE and l[1] == l[4] then return end -- one by another version does not count
+redis.call('HSET', KEY.lapse, 'last', now, 'ours', now, 'counts', now) -- `ours` is for version 0.2.0
 
 redis.call('ZREMRANGEBYSCORE', KEY.retained, '-inf', now) -- their keys have ended by themselves
 
@@ -31,13 +31,13 @@ if wire < PLACES then redis.call('SET', KEY.older, 1, 'EX', OLDER_LASTS) end
 if wire < COUNTS then redis.call('SET', KEY.former, 1, 'EX', OLDER_LASTS) end
 if older() then
   redis.call('HSET', KEY.lapse, 'tidy', 0)
-elseif l[3] then
-  local cursor = tidy(l[3])
+elseif l[2] then
+  local cursor = tidy(l[2])
   redis.call('HSET', KEY.lapse, 'tidy', cursor)
   if cursor == '0' then redis.call('HDEL', KEY.lapse, 'tidy') end
 end
-if former() or l[5] then -- in a field of its own: where version 0.2.0 tidies up it would spoil streams that are begun
-  local cursor = older() and '0' or tidy(l[5] or 0)
+if former() or l[3] then -- in a field of its own: where version 0.2.0 tidies up it would spoil streams that are begun
+  local cursor = older() and '0' or tidy(l[3] or 0)
   redis.call('HSET', KEY.lapse, 'former', cursor)
   if cursor == '0' and not former() then
     recount()

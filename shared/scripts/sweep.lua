@@ -12,10 +12,10 @@ local OVERLOOKED = 500 -- milliseconds
 local MOST = 100 -- of each kind at once
 local model, lease, stuck, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local record = KEY.sweep .. model
-local r = redis.call('HMGET', record, 'last', 'hold', 'deadlines', 'places', 'ours')
+local r = redis.call('HMGET', record, 'last', 'hold', 'deadlines', 'places', 'counts')
 local last, hold = tonumber(r[1] or 0), tonumber(r[2] or 0)
-if now >= last and now - last < PAUSE and r[1] == r[5] then return 0 end -- one by version 0.1.0 does not count
-redis.call('HSET', record, 'last', now, 'ours', now)
+if now >= last and now - last < PAUSE and r[1] == r[5] then return 0 end -- one by another version does not count
+redis.call('HSET', record, 'last', now, 'ours', now, 'counts', now)
 redis.call('PEXPIRE', record, RECORD_LASTS) -- nobody else would remove that of a model which was never asked for, or is forgotten already
 if now < last or now - last > math.min(SILENCE, lease * 7 / 10) then
   hold = now + lease

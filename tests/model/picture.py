@@ -198,7 +198,7 @@ def _of_model(world: World, model: str) -> Iterator[tuple[str, str, bool, Any]]:
     counts = {name: str(number) for name, number in world.counts.get(model, {}).items()}
     yield f"iq:counts:{model}", "hash", False, counts
     last, hold = world.sweeps.get(model, (0, 0))
-    swept = {"last": str(last), "ours": str(last), "hold": str(hold)} if last else {}
+    swept = dict.fromkeys(("last", "ours", "counts"), str(last)) | {"hold": str(hold)} if last else {}
     yield f"iq:sweep:{model}", "hash", True, swept
     registered = sorted(f"rq:worker:{name}" for name, of in world.registered.items() if of == model)
     yield f"rq:workers:{model}", "set", False, registered
