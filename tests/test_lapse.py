@@ -130,7 +130,7 @@ def test_another_version_that_looks_too_does_not_keep_this_one_from_looking(tick
     """It looks as often, and says so in fields of its own: it does not see what this version has to."""
     registry.announce(tickets.client, Worker("w", "m", "h", 1, 1, version="0.2.0", wire=2), 4000)
     for record in ("iq:lapse", "iq:sweep:m"):
-        seconds, micros = tickets.client.time()  # type: ignore[misc]  # the sync client's answer
+        seconds, micros = tickets.client.time()
         now = str(seconds * 1000 + micros // 1000)
         tickets.client.hset(record, mapping={"last": now, "ours": now})
     tickets.lapse()
