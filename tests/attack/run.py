@@ -18,6 +18,8 @@ from tests.attack.watch import Watch
 
 _CHATS = 8
 """Of the victim, before the attack and after it."""
+_LEAST = 2.0
+"""Seconds in which a victim asks at least once."""
 
 
 def play(attacks: Sequence[Attack], seconds: float) -> Iterator[Outcome]:
@@ -46,6 +48,7 @@ def _play(attack: Attack, ground: Ground, seconds: float) -> Outcome:
         with Watch(ground) as watch:
             begun = time.monotonic()
             hits: Hits = pool.submit(run, attack.body, ground.target(seconds, 1.0)).result()
+            time.sleep(max(0.0, begun + _LEAST - time.monotonic()))  # one that is over at once
             pool.shutdown()  # which breaks off all its connections
             ended = time.monotonic()
             after = victim.wait(ended, _CHATS)

@@ -120,12 +120,19 @@ def judge(stack: Stack, session: Session, case: Case, mode: GenerationMode) -> V
     for part in (case.body, case.query):
         if isinstance(part, dict) and isinstance(model := part.get("model"), str) and 0 < len(model) <= LONGEST_TEXT:
             part["model"] = "echo"
-    if case.query:  # an empty array is not sent, and only the prompt would be missed
-        case.query = {name: [""] if value == [] and name != "prompt" else value for name, value in case.query.items()}
+    if case.query:  # only the prompt would be missed
+        case.query = {
+            name: [""] if vanishes(value) and name != "prompt" else value for name, value in case.query.items()
+        }
     answer = case.call(base_url=f"http://127.0.0.1:{stack.port}", session=session)
     code, fault = weigh(answer, mode)
     said = json.dumps([case.query, case.body], default=repr)
     return Verdict(f"{case.method} {case.path}", mode, answer.status_code, code, fault, said)
+
+
+def vanishes(value: Any) -> bool:
+    """Nothing of it is sent in a query."""
+    return value is None or (isinstance(value, list | dict) and all(each in (None, [], {}) for each in value))
 
 
 def whole(value: Any) -> Any:
