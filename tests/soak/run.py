@@ -18,6 +18,8 @@ from typing import Any
 
 from openai import AsyncOpenAI
 
+from shared.errors import JobNotFound
+from shared.tickets import Tickets
 from tests.attack.attacker import Target
 from tests.chaos.wire import Wire
 from tests.soak.gauges import FILES, GREENLETS, KEYS, THREADS, Gauge, Gauges
@@ -33,6 +35,8 @@ FORCE = 0.05
 """The part of their clients with which attacks come."""
 SETTLED = 120.0
 """Seconds within which all is as before once the load has gone."""
+_OTHERS = tuple(f"other-{number}" for number in range(12))
+"""Who asks only before the load, each a few things at a time."""
 _PACES = 600
 """Measurements of a run, at most."""
 
@@ -43,7 +47,7 @@ class House(Stack):
     valkey_options = ("--maxmemory", "512mb")
 
     def __init__(self, directory: Path, **settings: Any) -> None:
-        self.keys = {name: secrets.token_hex(24) for name in ("honest", "mallory")}
+        self.keys = {name: secrets.token_hex(24) for name in ("honest", "mallory", *_OTHERS)}
         self._log = (directory / "log").open("ab")
         keys = ",".join(f"{name}:{key}" for name, key in self.keys.items())
         super().__init__(directory, api_keys=keys, retention=RETENTION, **settings)
@@ -108,6 +112,7 @@ async def _play(house: House, seconds: float, clients: int, random: Random) -> O
         await client.close()
     outcome = Outcome(gauges, crowd.fates, hits, len(crowd.refusals), [*crowd.broken, *gauges.ended])
     outcome.broken += [] if hits.total() else ["the hostile clients hit nothing"]
+    await asyncio.to_thread(_take_back, house)
     outcome.broken += await _left(gauges, before)
     if found := await asyncio.to_thread(house.check):
         outcome.broken.append(f"inferq check: {found}")
@@ -117,15 +122,22 @@ async def _play(house: House, seconds: float, clients: int, random: Random) -> O
 
 async def _fill_pools(house: House) -> None:
     """A gateway keeps the connections to Redis that it once needed at one time: have it need all that it may have."""
-    wire = Wire(house.port, house.keys["honest"])
 
-    async def ask() -> None:
-        async with wire.request("GET", "/v1/jobs/none", whose="nobody") as answer:
+    async def ask(name: str) -> None:
+        async with Wire(house.port, house.keys[name]).request("GET", "/v1/jobs/none", whose="nobody") as answer:
             await answer.body()
 
     await asyncio.to_thread(house.redis.client_pause, 1500)
-    await asyncio.gather(*(ask() for _ in range(300)))
+    await asyncio.gather(*(ask(name) for name in _OTHERS for _ in range(25)))
     await asyncio.sleep(2)  # a process tells of its greenlets once a second
+
+
+def _take_back(house: House) -> None:
+    """What hostile clients were promised for later would be computed for minutes yet."""
+    tickets = Tickets(house.redis)
+    for key in list(house.redis.scan_iter("iq:job:*")):
+        with suppress(JobNotFound):
+            tickets.cancel(key.decode().removeprefix("iq:job:"))
 
 
 async def _left(gauges: Gauges, before: dict[tuple[str, Gauge], float]) -> list[str]:
