@@ -24,7 +24,7 @@ class TooFine(errors.ParseException):  # type: ignore[misc]  # gunicorn has no t
     """The chunks of a body hold less than their marks."""
 
 
-class Incoming(Request):  # type: ignore[misc]
+class Incoming(Request):  # type: ignore[misc]  # gunicorn has no types
     """One request."""
 
     def parse(self, unreader: Any) -> Any:
@@ -58,7 +58,7 @@ class Incoming(Request):  # type: ignore[misc]
                 reader.parser = iter(())
 
 
-class Parser(RequestParser):  # type: ignore[misc]
+class Parser(RequestParser):  # type: ignore[misc]  # gunicorn has no types
     """All requests of a connection."""
 
     mesg_class = Incoming

@@ -21,7 +21,7 @@ TIMES = 5
 class Uncollected(Stack):
     """A stack whose gateway collects no garbage."""
 
-    def start_gateway(self, processes: int = 1) -> None:  # type: ignore[override]
+    def start_gateway(self, processes: int = 1) -> None:  # type: ignore[override]  # fewer settings
         self.found = self.directory / "found"
         command = [sys.executable, "-P", str(Path(__file__).with_name("circles.py")), str(self.found), "gateway"]
         settings = {**self.settings, "gateway_processes": processes}

@@ -105,7 +105,7 @@ def test_a_large_text_is_tokenised_in_parts_as_one(monkeypatch: pytest.MonkeyPat
     text = "some words of a line\nand of another line\n" + "x" * 50 + " 中文中文中文中文中文中文中文中文中文" * 3
     for spaced in (False, True):
         server = FakeServer()
-        tokens = LlamaText(server, spaced=spaced).tokens(text, Cancellation())  # type: ignore[arg-type]
+        tokens = LlamaText(server, spaced=spaced).tokens(text, Cancellation())  # type: ignore[arg-type]  # a fake
         read = "".join(map(chr, tokens))
         assert (read.replace(" ", "") if spaced else read) == (text.replace(" ", "") if spaced else text)
         assert len(server.asked) > 5
@@ -118,7 +118,7 @@ def test_a_large_text_is_given_up_with_its_job_and_when_it_cannot_fit(monkeypatc
     work = Cancellation()
     server = FakeServer(3, work.cancel)
     with pytest.raises(JobCancelled):
-        LlamaText(server, spaced=False).tokens("a" * 10_000, work)  # type: ignore[arg-type]
+        LlamaText(server, spaced=False).tokens("a" * 10_000, work)  # type: ignore[arg-type]  # a fake server
     assert len(server.asked) == 3
     server = FakeServer()
     with pytest.raises(ContextLengthExceeded, match="at least 300 tokens"):

@@ -71,7 +71,7 @@ class CountedSteps(dict[int, int]):
         super().__init__(steps)
         self.counts = Counter[str]()
 
-    def get(self, key: int, default: int | None = None) -> int | None:  # type: ignore[override]
+    def get(self, key: int, default: int | None = None) -> int | None:  # type: ignore[override]  # it takes no other default
         self.counts["get"] += 1
         return super().get(key, default)
 

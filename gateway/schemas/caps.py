@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from shared.config import PREFIX, Config
 
-_config = ContextVar("_config", default=Config())  # noqa: B039  # frozen
+_config = ContextVar("_config", default=Config())  # noqa: B039 - it is frozen: nobody can change it
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def describe() -> dict[str, Any]:
     plugin = MarshmallowPlugin()
     spec = APISpec("inferq", VERSION, "3.1.0", plugins=[plugin])
     assert plugin.converter
-    plugin.converter.add_attribute_function(_declared)  # type: ignore[no-untyped-call]
+    plugin.converter.add_attribute_function(_declared)  # type: ignore[no-untyped-call]  # it has no annotations
     answers = {"default": {"description": "an answer, or an error"}}
     for path, name in BODIES.items():
         content = {"application/json": {"schema": FORMATS[name].schema}}
