@@ -129,7 +129,8 @@ class LlamaServer:
             try:
                 yield
             finally:
-                leave()
+                abort(connected, socket.SHUT_WR)
+                connected.settimeout(LONGEST_LEAVING)
                 room = LONGEST_LINE  # for what is on its way
                 with contextlib.suppress(OSError), self._host.pulse.expect():
                     while room > 0 and (said := connected.recv(room)):
