@@ -15,6 +15,7 @@ from shared.config import Config
 from shared.context import check_size
 from shared.errors import ModelNotFound
 from shared.loops import Loops, for_each
+from shared.parameters import check_parameters
 from shared.protocol import Task
 from shared.registry import Card
 from shared.store import translated
@@ -74,6 +75,7 @@ class Directory:
         """
         card = self.find(task.model)
         abilities.check(task, card)
+        check_parameters(task, card)
         check_size(task, card)
         return replace(task, model=card.id)
 

@@ -68,6 +68,8 @@ class Card:
     """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
     longest_piece: int = 0
     """Bytes of the longest text that one token stands for; 0 where nobody knows."""
+    parameters: tuple[str, ...] = ()
+    """Which of `shared.protocol.FINE` its engine honours."""
 
     @property
     def abilities(self) -> frozenset[Ability]:

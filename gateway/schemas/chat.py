@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from marshmallow import fields, post_load, validates_schema
 
 from gateway.schemas.answer import fold
-from gateway.schemas.caps import MAX_MESSAGES, MAX_TOKENS
+from gateway.schemas.caps import MAX_MESSAGES
+from gateway.schemas.fine_sampling import Limit
 from gateway.schemas.format import Format, Frames
 from gateway.schemas.openai import (
     announcer,
@@ -22,7 +23,7 @@ from gateway.schemas.openai import (
     token_ids,
     usage,
 )
-from gateway.schemas.parameters import Array, Boolean, Integer, Only, Strict, Text, each, refuse_unknown, text
+from gateway.schemas.parameters import Array, Boolean, Only, Strict, Text, each, refuse_unknown, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
 from shared.config import Config
@@ -116,7 +117,7 @@ class MessageSchema(Strict):
 
 class ChatSchema(SamplingSchema):
     messages = Array(fields.Nested(MessageSchema), low=1, high=MAX_MESSAGES, required=True)
-    max_completion_tokens = Integer(1, MAX_TOKENS)
+    max_completion_tokens = Limit()
     continue_final_message = Boolean(load_default=False)
     add_generation_prompt = Boolean(load_default=True)
 

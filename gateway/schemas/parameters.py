@@ -114,13 +114,15 @@ class Number(fields.Field[float]):
 class Array(fields.List[Any]):
     """`low` to `high` values of one kind. The length is checked first, and the first bad value ends it."""
 
-    def __init__(self, inner: fields.Field[Any], low: int, high: Cap, **kwargs: Any) -> None:
+    def __init__(self, inner: fields.Field[Any], low: int, high: int | Cap, **kwargs: Any) -> None:
         super().__init__(inner, **kwargs)
         self.low, self.high = low, high
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"type": "array", "minItems": self.low, "maxItems": int(self.high)}
+        schema = getattr(self.inner, "json_schema", None)  # of an object it is found by name
+        bounds = {"minItems": self.low, "maxItems": int(self.high)}
+        return {"type": "array", **bounds, **({"items": schema} if schema else {})}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
@@ -167,11 +169,14 @@ class Object(fields.Field[dict[str, Any]]):
 
 
 class Only(fields.Field[Any]):
-    """A parameter that is not supported: accepted at the values that ask for nothing, refused at any other."""
+    """A parameter that is not supported: accepted at the values that ask for nothing, refused at any other.
 
-    def __init__(self, *accepted: object, **kwargs: Any) -> None:
+    `hint` tells what to do instead.
+    """
+
+    def __init__(self, *accepted: object, hint: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.accepted = accepted
+        self.accepted, self.hint = accepted, hint
 
     @property
     def words(self) -> list[str]:
@@ -183,12 +188,13 @@ class Only(fields.Field[Any]):
         return {"enum": list(self.accepted) or [None]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> object:
-        # 1 == True == 1.0 in Python, not in JSON.
-        if any(type(value) is type(one) and value == one for one in self.accepted):
+        # True == 1 in Python, not in JSON.
+        if any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in self.accepted):
             return value
+        hint = f"; {self.hint}" if self.hint else ""
         if self.accepted:
-            raise refuse("unsupported_value", f"only {' or '.join(self.words)} is supported")
-        raise refuse("unsupported_parameter")
+            raise refuse("unsupported_value", f"only {' or '.join(self.words)} is supported{hint}")
+        raise refuse("unsupported_parameter", self.hint)
 
 
 class Strict(Schema):
