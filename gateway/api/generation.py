@@ -13,7 +13,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from gateway import access, answers, bodies, sse
 from gateway.answers import as_json
 from gateway.api.jobs import job_object
-from gateway.api.streaming import events, events_as, first_decisive, stream
+from gateway.api.streaming import events, events_as, first_events, stream, wants_progress
 from gateway.attempts import fingerprint, read_visit
 from gateway.auth import owner
 from gateway.client import aside, step_aside
@@ -38,7 +38,7 @@ def generate(wire: Format) -> ResponseReturnValue:
         raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
     task, options, mark = _read(wire)
     preferences = request.headers.get("Prefer", "").lower().split(",")
-    waits = "respond-async" not in map(str.strip, preferences)
+    waits, progress = "respond-async" not in map(str.strip, preferences), wants_progress()
     job = submit(task, wire, options, mark, waits=waits)
     if not waits:
         return _later(job)
@@ -46,8 +46,7 @@ def generate(wire: Format) -> ResponseReturnValue:
         try:
             if not options.stream:
                 return _whole(job, wire)
-            first = first_decisive(job.mailbox, this_gateway().config.headers_after)
-            return _stream(job, first, wire, options, waiting)
+            return _stream(job, wire, options, waiting, progress=progress)
         except ClientGone:
             return CLIENT_GONE
 
@@ -118,11 +117,12 @@ def _unless_failed(job: Job, wire: Format) -> Iterator[Event]:
         yield event
 
 
-def _stream(job: Job, first: Event | None, wire: Format, options: Options, waiting: ExitStack) -> ResponseReturnValue:
-    if isinstance(first, Failed):
-        raise failure(first, wire.parameters)
+def _stream(job: Job, wire: Format, options: Options, waiting: ExitStack, *, progress: bool) -> ResponseReturnValue:
+    begun = first_events(job.mailbox, this_gateway().config.headers_after)
+    if begun and isinstance(failed := begun[-1], Failed):
+        raise failure(failed, wire.parameters)
     lines = sse.plain_lines(wire.render_frames(job.id, job.accepted, options))
-    response = stream(job, events_as(lines, job, first), waiting)
+    response = stream(job, events_as(lines, job, begun, sse.BLANK, progress=progress), waiting)
     response.headers.update(location(job))
     return response
 
