@@ -20,6 +20,7 @@ from shared.backoff import Backoff
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ModelFileError, ModelLoadError
+from shared.progress import listen
 from shared.store import Outage, connect, refuse_cluster
 from shared.version import VERSION
 from worker import engines
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _FIRST, _LONGEST = 1.0, 30.0
 """Seconds before a model that did not load is tried again."""
+_LOADING = "it loads the model"
 
 
 def main(model: str, locate: Callable[[], Model], config: Config) -> int:
@@ -50,7 +52,7 @@ def main(model: str, locate: Callable[[], Model], config: Config) -> int:
     client, lease_ms = connect(config.redis_url, retries=1), int(config.lease * 1000)
     with suppress(*Outage):  # before the model is loaded, which may take minutes
         _check(client, lease_ms)
-    with Presence(client, me, lease_ms) as presence:
+    with Presence(client, replace(me, reason=_LOADING), lease_ms) as presence:
         loaded = _load(locate, config, presence.tell)
     try:
         patiently(lambda: _check(client, lease_ms))
@@ -73,10 +75,15 @@ def _check(client: Redis, lease_ms: int) -> None:
 
 def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> Engine:
     backoff = Backoff(_FIRST, _LONGEST)
-    tell("it loads the model")
+
+    def told(step: str) -> None:
+        log.info("not ready yet: %s", step)
+        tell(f"{_LOADING}: {step}")
+
     while True:
         try:
-            return engines.load(locate(), config)
+            with listen(told):
+                return engines.load(locate(), config)
         except (ModelFileError, ModelLoadError) as exc:
             tell(exc.public, str(exc))
             log.error("the model cannot be loaded, next try in %g s: %s", backoff.fail(), exc)
