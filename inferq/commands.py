@@ -149,7 +149,7 @@ def worker(
         found = catalogue.resolve(model, engine, architecture=arch, chat_format=chat_format, models_toml=config.models)
         return pull.provide(found)
 
-    sys.exit(process.main(catalogue.id_of(model, config.models), locate, config))
+    sys.exit(process.main(catalogue.announced(model, config.models), locate, config))
 
 
 @cli.command("pull")

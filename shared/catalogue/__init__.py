@@ -23,8 +23,8 @@ __all__ = [
     "HubFile",
     "Model",
     "Wheel",
+    "announced",
     "cache",
-    "id_of",
     "is_legacy",
     "listed",
     "resolve",
@@ -45,10 +45,10 @@ def list_models(models_toml: str = "") -> list[Model]:
     return [_locate(model) for model in _known(models_toml)]
 
 
-def id_of(name: str, models_toml: str = "") -> str:
-    """The id of the model that `resolve` finds under `name`, whether or not it does now. Raises ConfigError."""
+def announced(name: str, models_toml: str = "") -> Model:
+    """The model that `resolve` finds under `name`, whether or not it does now: its names. Raises ConfigError."""
     model = _find(name, models_toml)
-    return model.id if model else Path(name).stem
+    return replace(model, path=None) if model else Model(Path(name).stem, f"file:{name}", None, AUTO, None)
 
 
 def resolve(
