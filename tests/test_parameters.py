@@ -67,10 +67,10 @@ def test_messages_of_all_roles_and_in_parts(client: OpenAI) -> None:
             {"role": "system", "content": "Be kind."},
             {"role": "user", "content": "First", "name": "somebody"},
             {"role": "assistant", "content": "Answer"},
-            {"role": "user", "content": [{"type": "text", "text": "Two "}, {"type": "text", "text": "parts"}]},
+            {"role": "user", "content": [{"type": "text", "text": "Two"}, {"type": "text", "text": "parts"}]},
         ],
     )
-    assert answer.choices[0].message.content == "Two parts"
+    assert answer.choices[0].message.content == "Two\nparts"
     assert answer.usage is not None
     assert answer.usage.prompt_tokens == 8
 

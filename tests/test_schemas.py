@@ -274,3 +274,14 @@ def test_docs_tell_what_the_unsupported_are_accepted_at() -> None:
     for key, field in known().items():
         if isinstance(field, Only):
             assert (*key, " or ".join(f"`{word}`" for word in field.words or ["null"])) in documented()
+
+
+def test_what_the_docs_call_known_in_messages_changes_nothing() -> None:
+    section = DOCS.read_text("utf-8").partition("\n## Messages\n")[2].partition("\n\n")[0].partition("Known are:")[2]
+    names = re.findall(r"`([^`]+)`", section)
+    assert {"name", "reasoning_content", "cache_control", "provider_specific_fields", "refusal"} <= set(names)
+    assert not {f"messages[].{name}" for name in names} & {name for name, _ in known()}
+    for name in names:
+        for value in (None, "", "x" * 2000, 1, True, [], [{"a": 1}], {}, {"a": [None]}):
+            part = {"type": "text", "text": "Hi", name: value}
+            assert chat(messages=[{**USER, name: value}, {**USER, "content": [part]}]) == chat(messages=[USER, USER])

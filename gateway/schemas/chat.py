@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
-from marshmallow import fields, post_load, validates_schema
+from marshmallow import fields, validates_schema
 
 from gateway.schemas.answer import fold
 from gateway.schemas.caps import MAX_MESSAGES, MAX_TOKENS
 from gateway.schemas.format import Format, Frames
+from gateway.schemas.message import NO_TOOLS, MessageSchema
 from gateway.schemas.openai import (
     announcer,
     cut,
@@ -22,96 +23,12 @@ from gateway.schemas.openai import (
     token_ids,
     usage,
 )
-from gateway.schemas.parameters import Array, Boolean, Integer, Only, Strict, Text, each, refuse_unknown, text
-from gateway.schemas.problem import refuse, show, wrong_type
+from gateway.schemas.parameters import Array, Boolean, Integer, Only
+from gateway.schemas.problem import refuse, show
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
 from shared.config import Config
 from shared.errors import InferqError
-from shared.protocol import Accepted, Chat, Delta, Event, FinishReason, Message, Options
-
-MOST_PARTS = 2048
-"""Parts of one message."""
-
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-"""What OpenAI calls `developer` now, models know as `system`."""
-
-
-_MARK = "prompt_cache_breakpoint"
-"""OpenAI's, for its prompt cache: without effect."""
-
-
-class Role(fields.Field[str]):
-    """Who speaks."""
-
-    json_schema: ClassVar = {"enum": list(_ROLES)}
-
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
-        role = text(value)
-        if role not in _ROLES:
-            raise refuse("invalid_value", f"{show(role)} is none of {', '.join(_ROLES)}")
-        return _ROLES[role]
-
-
-class Content(fields.Field[str]):
-    """A string, or an array of text parts, which are joined as they are."""
-
-    _PART: ClassVar = {
-        "type": "object",
-        "properties": {"type": {"const": "text"}, "text": {"type": "string"}, _MARK: {"type": ["object", "null"]}},
-        "required": ["type", "text"],
-        "additionalProperties": False,
-    }
-    json_schema: ClassVar = {
-        "anyOf": [{"type": "string"}, {"type": "array", "items": _PART, "minItems": 1, "maxItems": MOST_PARTS}]
-    }
-
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
-        if isinstance(value, str):
-            return text(value)
-        if not isinstance(value, list):
-            raise wrong_type("a string or an array of text parts", value)
-        if not value:
-            raise refuse("empty_array", "the array must not be empty")
-        if len(value) > MOST_PARTS:
-            raise refuse("array_above_max_length", f"at most {MOST_PARTS} parts, but there are {len(value)}")
-        return "".join(each(value, _part))
-
-
-def _part(part: object) -> str:
-    """The text of one part. By hand and not a schema: a body has room for a hundred thousand of them."""
-    if not isinstance(part, dict):
-        raise wrong_type("an object", part)
-    if part.get("type") is None:
-        raise refuse("missing_required_parameter", name="type")
-    if part["type"] != "text":
-        raise refuse("unsupported_value", 'only "text" is supported', name="type")
-    refuse_unknown(part, ("type", "text", _MARK))
-    if not isinstance(part.get(_MARK), dict | None):
-        raise wrong_type("an object", part[_MARK], name=_MARK)
-    if part.get("text") is None:
-        raise refuse("missing_required_parameter", name="text")
-    return text(part["text"], name="text")
-
-
-class MessageSchema(Strict):
-    """One turn, as a client writes it or as it got it from an answer."""
-
-    role = Role(required=True)
-    name = Text()  # without effect
-
-    # What an answer of OpenAI's may hold, and ours does not.
-    tool_calls = Only([])
-    tool_call_id = Only()
-    function_call = Only()
-    refusal = Only()
-    audio = Only()
-    annotations = Only([])
-
-    content = Content(required=True)
-
-    @post_load
-    def message(self, data: dict[str, Any], **kwargs: Any) -> Message:
-        return Message(data["role"], data["content"])
+from shared.protocol import Accepted, Chat, Delta, Event, FinishReason, Options
 
 
 class ChatSchema(SamplingSchema):
@@ -123,10 +40,10 @@ class ChatSchema(SamplingSchema):
     # Not supported yet.
     logprobs = Only(False)
     top_logprobs = Only(0)
-    tools = Only([])
+    tools = Only([], hint=NO_TOOLS)
     tool_choice = Only("none", "auto")
     parallel_tool_calls = Only(True, False)  # without tools it asks for nothing
-    functions = Only([])
+    functions = Only([], hint=NO_TOOLS)
     function_call = Only("none", "auto")
     response_format = Only({"type": "text"})
     reasoning_effort = Only("none")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
+from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, pre_load
 
 from gateway.schemas.caps import Cap
 from gateway.schemas.problem import refuse, show, show_key, wrong_type
@@ -158,8 +158,7 @@ class Object(fields.Field[dict[str, Any]]):
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise wrong_type("an object", value)
-        if len(value) > MOST_PAIRS:
-            raise refuse("invalid_value", f"at most {MOST_PAIRS} keys, but there are {len(value)}")
+        bound_keys(value)
         if self.strings:
             for key, item in value.items():
                 short(item, name=show_key(key))
@@ -167,11 +166,14 @@ class Object(fields.Field[dict[str, Any]]):
 
 
 class Only(fields.Field[Any]):
-    """A parameter that is not supported: accepted at the values that ask for nothing, refused at any other."""
+    """A parameter that is not supported: accepted at the values that ask for nothing, refused at any other.
 
-    def __init__(self, *accepted: object, **kwargs: Any) -> None:
+    `hint` tells what to do instead.
+    """
+
+    def __init__(self, *accepted: object, hint: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.accepted = accepted
+        self.accepted, self.hint = accepted, hint
 
     @property
     def words(self) -> list[str]:
@@ -186,26 +188,43 @@ class Only(fields.Field[Any]):
         # 1 == True == 1.0 in Python, not in JSON.
         if any(type(value) is type(one) and value == one for one in self.accepted):
             return value
+        hint = f"; {self.hint}" if self.hint else ""
         if self.accepted:
-            raise refuse("unsupported_value", f"only {' or '.join(self.words)} is supported")
-        raise refuse("unsupported_parameter")
+            raise refuse("unsupported_value", f"only {' or '.join(self.words)} is supported{hint}")
+        raise refuse("unsupported_parameter", self.hint)
 
 
-class Strict(Schema):
+class Lenient(Schema):
+    """An object that clients store and send back: what is unknown of it is ignored. null means: not given."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    @pre_load
+    def given(self, data: object, **kwargs: Any) -> Mapping[str, Any]:
+        if not isinstance(data, dict):
+            raise wrong_type("an object", data)
+        self.judge_keys(data)
+        return {key: value for key, value in data.items() if value is not None}
+
+    def judge_keys(self, data: dict[str, Any]) -> None:
+        """Raises ValidationError."""
+        bound_keys(data)
+
+
+class Strict(Lenient):
     """An object all of whose keys are known. null means: not given."""
 
     class Meta:
-        unknown = EXCLUDE  # `known` has refused them before, in the order of the request
+        unknown = EXCLUDE  # they are refused before, in the order of the request
 
-    @pre_load
-    def known(self, data: object, **kwargs: Any) -> Mapping[str, Any]:
-        if not isinstance(data, dict):
-            raise wrong_type("an object", data)
-        refuse_unknown(data, self.fields)
-        return {key: value for key, value in data.items() if value is not None}
+    def judge_keys(self, data: dict[str, Any]) -> None:
+        for key in data:
+            if key not in self.fields:
+                raise refuse("unknown_parameter", name=show_key(key))
 
 
-def refuse_unknown(data: Iterable[str], known: Iterable[str]) -> None:
-    for key in data:
-        if key not in known:
-            raise refuse("unknown_parameter", name=show_key(key))
+def bound_keys(data: dict[str, Any]) -> None:
+    """Refuse an object with too many of any keys."""
+    if len(data) > MOST_PAIRS:
+        raise refuse("invalid_value", f"at most {MOST_PAIRS} keys, but there are {len(data)}")

@@ -16,7 +16,7 @@ BODIES = {"/v1/chat/completions": "openai.chat", "/v1/completions": "openai.comp
 
 
 def describe() -> dict[str, Any]:
-    """The document. Every `null` that means "not given" is allowed, and no key that is not named."""
+    """The document. Every `null` that means "not given" is allowed, and no key that is not named, but in messages."""
     plugin = MarshmallowPlugin()
     spec = APISpec("inferq", VERSION, "3.1.0", plugins=[plugin])
     assert plugin.converter
@@ -32,7 +32,7 @@ def describe() -> dict[str, Any]:
     document: dict[str, Any] = spec.to_dict()
     for schema in document["components"]["schemas"].values():
         required = schema.get("required", ())
-        schema["additionalProperties"] = False
+        schema.setdefault("additionalProperties", False)
         schema["properties"] = {
             name: one if name in required else {"anyOf": [one, {"type": "null"}]}
             for name, one in schema["properties"].items()
