@@ -33,7 +33,7 @@ def generate(wire: Format) -> ResponseReturnValue:
     """Answer the current request in a format, also where it fails."""
     g.format = wire
     if request.mimetype != "application/json":
-        raise UnsupportedMediaType("The request body must be JSON, with Content-Type: application/json")
+        raise UnsupportedMediaType(_not_json(request.mimetype[:64]))
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
     task, options, mark = _read(wire)
@@ -49,6 +49,12 @@ def generate(wire: Format) -> ResponseReturnValue:
             return _stream(job, wire, options, waiting, progress=progress)
         except ClientGone:
             return CLIENT_GONE
+
+
+def _not_json(kind: str) -> str:
+    """A browser sends JSON with its name only to whom it may: so nothing else is taken for it."""
+    told = f"not {kind!r}" if kind else "and this request names none"
+    return f"The request body must be JSON, and say so, {told}: add the header -H 'Content-Type: application/json'."
 
 
 def _read(wire: Format) -> tuple[Task, Options, str]:
