@@ -12,7 +12,7 @@ from typing import NoReturn
 from msgspec.structs import replace
 from redis import Redis
 
-from gateway.offers import Offer, Status, lookup, offers, similar
+from gateway.offers import Offer, Readiness, lookup, offers, similar
 from shared import abilities, census, registry
 from shared.config import Config
 from shared.context import check_size
@@ -107,7 +107,7 @@ class Directory:
         hint = f" Did you mean {likely!r}?" if likely else ""
         more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         shown = islice(names.items(), MOST_NAMED)
-        there = ", ".join(f"{each} (loading)" if status is Status.LOADING else each for each, status in shown) + more
+        there = ", ".join(f"{each} (loading)" if status is Readiness.LOADING else each for each, status in shown) + more
         raise ModelNotFound(f"The model {name!r} does not exist.{hint} Models that exist: {there}.", param="model")
 
     def _sweep(self) -> None:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from shared.registry import Card, Worker
 
 
-class Status(StrEnum):
+class Readiness(StrEnum):
     """Of a model; the words are those of llama.cpp's router."""
 
     LOADED = "loaded"
@@ -28,7 +28,7 @@ class Offer:
 
     card: Card
     """An outline, with gaps, where no worker has loaded it lately."""
-    status: Status
+    status: Readiness
     refusal: str = ""
     """Why no request for it is accepted now; empty where they are."""
 
@@ -63,7 +63,7 @@ def _offer(name: str, card: Card | None, workers: Sequence[Worker]) -> Offer:
     """`card` is that of a worker which has loaded the model, now or lately; `workers` are its own."""
     ready = [worker.card for worker in workers if worker.card]
     loading = [worker for worker in workers if not worker.card and not _fails(worker)]
-    status = Status.LOADED if ready else Status.LOADING if loading else Status.UNLOADED
+    status = Readiness.LOADED if ready else Readiness.LOADING if loading else Readiness.UNLOADED
     served = card or next(iter(ready), None)
     if served:
         return Offer(served, status)
