@@ -19,6 +19,7 @@ from shared.protocol import Task
 from shared.registry import Card
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
+from shared.version import VERSION
 
 
 class Directory:
@@ -76,6 +77,11 @@ class Directory:
         abilities.check(task, card)
         check_size(task, card)
         return replace(task, model=card.id)
+
+    def fingerprint(self, model: str) -> str:
+        """Of what serves a model now, by its id: the release, and the model's files. Asks nobody."""
+        card = self._models.get(model)
+        return "-".join(filter(None, ("inferq", VERSION, card.digest if card else "")))
 
     def _look(self) -> None:
         self._models = registry.models(self._client)
