@@ -21,6 +21,7 @@ from shared.loops import Loops, for_each
 from shared.protocol import Task
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
+from shared.version import VERSION
 
 MOST_NAMED = 20
 """Models that an answer names where there is none of the name that was asked for."""
@@ -84,6 +85,11 @@ class Directory:
         abilities.check(task, card)
         check_size(task, card)
         return replace(task, model=card.id)
+
+    def fingerprint(self, model: str) -> str:
+        """Of what serves a model now, by its id: the release, and the model's files. Asks nobody."""
+        card = self._models.get(model)
+        return "-".join(filter(None, ("inferq", VERSION, card.digest if card else "")))
 
     def _look(self) -> None:
         client = self._client

@@ -108,6 +108,7 @@ class ServiceTier(fields.Field[str]):
 
 class StreamOptions(Strict):
     include_usage = Boolean(load_default=False)
+    continuous_usage_stats = Boolean(load_default=False)
     include_obfuscation = Boolean()  # without effect: nothing is ever padded
 
 
@@ -177,5 +178,6 @@ def sampling(given: dict[str, Any], seed: int, max_tokens: int) -> Sampling:
 
 def options(given: dict[str, Any]) -> Options:
     """What `read` returned, as far as it concerns the answer."""
-    include_usage = given.get("stream_options", {}).get("include_usage", False)
-    return Options(given["stream"], include_usage, given["service_tier"])
+    asked = given.get("stream_options", {})
+    include_usage, continuous = asked.get("include_usage", False), asked.get("continuous_usage_stats", False)
+    return Options(given["stream"], include_usage, given["service_tier"], include_usage and continuous)
