@@ -159,6 +159,20 @@ def test_a_model_that_does_not_load_is_told_with_its_reason(stack: Stack, tmp_pa
     wait_for(lambda: http.post(COMPLETIONS, json={**SHORT, "model": "spoiled"}).status_code == 200, "the answer", 60)
 
 
+def test_a_model_that_is_expected_is_waited_for_before_there_is_a_worker(
+    empty: Stack, pool: ThreadPoolExecutor
+) -> None:
+    empty.settings["expected_models"] = "later, echo"
+    empty.start_gateway()
+    http, client = empty.http(), empty.client()
+    assert [(model.id, model.created) for model in client.models.list()] == [("echo", 0), ("later", 0)]
+    assert problem(http.post(CHATS, json=chat("Hello", model="an-alias")), 503)["code"] == "no_worker"
+    asked = pool.submit(client.chat.completions.create, model="echo", messages=said("Hello"))
+    wait_for(empty.jobs, "the job")
+    empty.start_worker()
+    assert asked.result().choices[0].message.content == "Hello"
+
+
 # --- what is known of a model, whoever says it
 
 
@@ -197,6 +211,15 @@ def test_what_is_offered(cards: list[Card], workers: list[Worker], status: Readi
     assert found["m"].status == status
     assert bool(found["m"].refusal) == bool(refusal)
     assert refusal in found["m"].refusal
+
+
+def test_what_is_expected_is_waited_for_until_a_worker_says_more() -> None:
+    def refusal(*workers: Worker) -> str:
+        return offers({}, workers, (), {"m"})["m"].refusal
+
+    assert refusal() == ""
+    assert refusal(worker(outline=card())) == ""
+    assert refusal(worker(outline=card(), failing=True, reason="R.")) != ""
 
 
 def test_those_that_are_refused_come_last() -> None:
