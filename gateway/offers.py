@@ -73,7 +73,7 @@ def similar(name: str, names: Iterable[str]) -> str | None:
 def _offer(name: str, card: Card | None, workers: Sequence[Worker], *, expected: bool) -> Offer:
     """`card` is that of a worker which has loaded the model, now or lately; `workers` are its own."""
     ready = [worker.card for worker in workers if worker.card]
-    loading = [worker for worker in workers if not worker.card and not _fails(worker)]
+    loading = [worker for worker in workers if not worker.card and not worker.failing]
     status = Readiness.LOADED if ready else Readiness.LOADING if loading else Readiness.UNLOADED
     served = card or next(iter(ready), None)
     if served:
@@ -84,16 +84,11 @@ def _offer(name: str, card: Card | None, workers: Sequence[Worker], *, expected:
     blank = Card(name, "", "", context=0, slots=0, created=0)
     if expected and not workers:
         return Offer(blank, status)
-    if loading:  # by a version before: what it is asked for it does not check
-        reason = "is being loaded"
+    if loading:  # by 0.2.0: it does not check what it is asked for, and its reasons are not for clients
+        reason = "is not ready yet"
     elif workers:
         reason = f"cannot be served at the moment: {workers[0].reason.rstrip('.')}"
     else:
         reason = "has no worker at the moment"
     known = next((worker.outline for worker in workers if worker.outline), blank)
     return Offer(known, status, f"The model {name!r} {reason}. Please try again soon.")
-
-
-def _fails(worker: Worker) -> bool:
-    """A version before has details only of what has failed."""
-    return worker.failing or (worker.outline is None and bool(worker.detail))

@@ -184,8 +184,8 @@ def card(model: str = "m", **more: Any) -> Card:
     return Card(model, "echo", "echo", **{"context": 8, "slots": 1, "created": 1, **more})
 
 
-OLD = {"reason": "it loads the model", "version": "0.2.0"}
-"""Version 0.2.0 says nothing else of a model that it loads."""
+OLD = {"reason": "/a/path: it is damaged", "version": "0.2.0"}
+"""Version 0.2.0 says nothing else of a model that it loads, or cannot load."""
 
 
 @pytest.mark.parametrize(
@@ -199,9 +199,9 @@ OLD = {"reason": "it loads the model", "version": "0.2.0"}
         ([], [worker(outline=card(context=0))], "loading", ""),
         ([], [worker(outline=card(), failing=True, reason="R."), worker(outline=card())], "loading", ""),
         ([], [worker(outline=card(), failing=True, reason="R.")], "unloaded", "at the moment: R. Please"),
-        ([], [worker(**OLD)], "loading", "is being loaded"),
+        ([], [worker(**OLD)], "loading", "'m' is not ready yet. Please"),
         ([], [worker(**OLD), worker(outline=card())], "loading", ""),
-        ([], [worker(detail="/a/path", reason="R.", version="0.2.0")], "unloaded", "at the moment: R. Please"),
+        ([], [worker(**OLD), worker(outline=card(), failing=True, reason="R.")], "loading", "is not ready yet"),
         ([], [], "unloaded", "has no worker"),
     ],
 )
@@ -229,9 +229,9 @@ def test_those_that_are_refused_come_last() -> None:
 
 def test_a_card_of_version_0_2_0_is_read_and_ours_by_it(stack: Stack) -> None:
     fields = {"id": "m", "engine": "echo", "architecture": "echo", "context": 8, "slots": 1, "created": 1}
-    fields |= {"capabilities": ["completion"], "aliases": [], "digest": "", "longest_piece": 0}
+    fields |= {"capabilities": ["completion"], "aliases": [], "digest": ""}
     told = {"name": "w", "model": "m", "host": "h", "pid": 1, "since": 1, "card": fields, "reason": "", "wire": 3}
-    told |= {"loop_errors": {}, "version": "0.2.0", "detail": ""}
+    told |= {"loop_errors": {}, "version": "0.2.0"}
     stack.redis.set("iq:card:workers:w", json.dumps(told))
     stack.redis.zadd("iq:live:workers", {"w": 2**53})
     [found] = [each for each in registry.workers(stack.redis) if each.name == "w"]
