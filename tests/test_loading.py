@@ -159,18 +159,20 @@ def test_a_model_that_does_not_load_is_told_with_its_reason(stack: Stack, tmp_pa
     wait_for(lambda: http.post(COMPLETIONS, json={**SHORT, "model": "spoiled"}).status_code == 200, "the answer", 60)
 
 
-def test_a_model_that_is_expected_is_waited_for_before_there_is_a_worker(
-    empty: Stack, pool: ThreadPoolExecutor
-) -> None:
-    empty.settings["expected_models"] = "later, echo"
+def test_a_client_that_comes_before_the_worker(empty: Stack, pool: ThreadPoolExecutor) -> None:
+    """A model that is expected is waited for in the queue; to any other the client's own retries come back."""
+    (empty.directory / "models.toml").write_text('[[model]]\nid = "talker"\naliases = ["gpt-4o"]\nengine = "echo"\n')
+    empty.settings |= {"expected_models": "later, talker", "models": empty.directory / "models.toml"}
     empty.start_gateway()
-    http, client = empty.http(), empty.client()
-    assert [(model.id, model.created) for model in client.models.list()] == [("echo", 0), ("later", 0)]
-    assert problem(http.post(CHATS, json=chat("Hello", model="an-alias")), 503)["code"] == "no_worker"
-    asked = pool.submit(client.chat.completions.create, model="echo", messages=said("Hello"))
+    http, client, usual = empty.http(), empty.client(), empty.client(max_retries=2)
+    assert [(model.id, model.created) for model in client.models.list()] == [("later", 0), ("talker", 0)]
+    by_alias = pool.submit(usual.chat.completions.create, model="gpt-4o", messages=said("Hello"))
+    wait_for(lambda: 'outcome="no_worker"' in http.get("/metrics").text, "the refusal")
+    by_id = pool.submit(client.chat.completions.create, model="talker", messages=said("Hello"))
     wait_for(empty.jobs, "the job")
-    empty.start_worker()
-    assert asked.result().choices[0].message.content == "Hello"
+    empty.start_worker("talker")
+    for asked in (by_id, by_alias):
+        assert asked.result().choices[0].message.content == "Hello"
 
 
 # --- what is known of a model, whoever says it
