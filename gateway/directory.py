@@ -36,6 +36,7 @@ class Directory:
         self._tickets = tickets
         self._config = config
         self._lease_ms = int(config.lease * 1000)
+        self._expected = config.expected
         self._offers: dict[str, Offer] = {}
 
     def start(self) -> None:
@@ -61,9 +62,10 @@ class Directory:
 
         Raises ModelUnavailable, NoWorker, StoreUnavailable.
         """
-        for offer in (self._offers or self._read()).values():
-            return self._check(offer)
-        raise _lonely()
+        offer = next(iter((self._offers or self._read()).values()), None)
+        if offer is None:
+            raise _lonely()
+        return self._check(offer)
 
     def largest_body(self) -> int:
         """Bytes of the largest body that a request may have now. Raises StoreUnavailable."""
@@ -93,7 +95,8 @@ class Directory:
 
     def _look(self) -> None:
         client = self._client
-        self._offers = offers(registry.models(client), registry.workers(client), census.models(client))
+        cards, workers, queues = registry.models(client), registry.workers(client), census.models(client)
+        self._offers = offers(cards, workers, queues, self._expected)
 
     def _read(self) -> dict[str, Offer]:
         with translated():
@@ -106,7 +109,7 @@ class Directory:
         return offer
 
     def _miss(self, name: str) -> NoReturn:
-        if not self._offers:
+        if not self._offers or any(offer.vague and not offer.refusal for offer in self._offers.values()):
             raise _lonely()
         names = {each: offer.status for offer in self._offers.values() for each in offer.names}
         likely = similar(name, names)
@@ -123,4 +126,4 @@ class Directory:
 
 
 def _lonely() -> NoWorker:
-    return NoWorker("No model is served at the moment: no worker has come yet. Please try again soon.", param="model")
+    return NoWorker("No worker has come yet that serves such a model. Please try again soon.", param="model")

@@ -287,4 +287,4 @@ def test_a_gateway_without_a_worker(empty: Stack) -> None:
     assert http.get("/v1/models").json() == {"object": "list", "data": []}
     refused = http.post(CHATS, json=chat("Hello"))
     assert refused.status_code == 503
-    assert "no worker has come yet" in refused.json()["error"]["message"]
+    assert "No worker has come yet" in refused.json()["error"]["message"]
