@@ -161,6 +161,8 @@ def test_bad_bodies(body: object, expected: tuple[str | None, str]) -> None:
         (["x", "\ud800"], "prompt[1]", "invalid_value"),
         ([[1], []], "prompt[1]", "empty_array"),
         ([[1], [2, 1.5]], "prompt[1][1]", "invalid_type"),
+        ([1.0, 1.5], "prompt[1]", "invalid_type"),
+        ([1.5], "prompt[0]", "invalid_type"),
         ([[1], [[2]]], "prompt[1][0]", "invalid_type"),
         (["x"] * 2049, "prompt", "array_above_max_length"),
     ],
@@ -177,6 +179,8 @@ def test_bad_prompts(prompt: object, param: str, code: str) -> None:
         ([1, 2], ((1, 2),)),
         ([[1, 2], [3]], ((1, 2), (3,))),
         (["Once", [3]], ("Once", (3,))),
+        ([1.0, 2], ((1, 2),)),
+        ([[1], [2, 3.0]], ((1,), (2, 3))),
     ],
 )
 def test_prompts(prompt: object, expected: tuple[object, ...]) -> None:

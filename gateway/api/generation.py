@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
-from flask import g, request
+from flask import Response, after_this_request, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import UnsupportedMediaType
 
@@ -36,7 +38,9 @@ def generate(wire: Format) -> ResponseReturnValue:
         raise UnsupportedMediaType("The request body must be JSON, with Content-Type: application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
-    task, options, mark = _read(wire)
+    task, options, mark, ignored = _read(wire)
+    if ignored:
+        after_this_request(partial(_tell, ", ".join(ignored)))
     preferences = request.headers.get("Prefer", "").lower().split(",")
     waits = "respond-async" not in map(str.strip, preferences)
     job = submit(task, wire, options, mark, waits=waits)
@@ -52,14 +56,24 @@ def generate(wire: Format) -> ResponseReturnValue:
             return CLIENT_GONE
 
 
-def _read(wire: Format) -> tuple[Task, Options, str]:
-    """What the current request asks for, and its fingerprint. Its bytes are let go of here: the answer takes longer."""
+def _tell(ignored: str, response: Response) -> Response:
+    response.headers["x-inferq-ignored"] = ignored
+    return response
+
+
+def _read(wire: Format) -> tuple[Task, Options, str, list[str]]:
+    """What the current request asks for, its fingerprint, and what of it asks for nothing here.
+
+    Its bytes are let go of here: the answer takes longer.
+    """
     who, path, config, chosen = owner().name, request.path, this_gateway().config, seed()
     request.max_content_length = this_gateway().directory.largest_body()
     with bodies.received(request, who) as body:
 
-        def understand() -> tuple[Task, Options, str]:
-            return *wire.parse(load_json(body), chosen, config), fingerprint(who, path, body)
+        def understand() -> tuple[Task, Options, str, list[str]]:
+            asked: Any = load_json(body)
+            task, options = wire.parse(asked, chosen, config)
+            return task, options, fingerprint(who, path, body), wire.schema.ignored(asked)
 
         return bodies.apart(who, len(body), understand)
 

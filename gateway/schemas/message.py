@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from marshmallow import fields, post_load
 
-from gateway.schemas.parameters import Lenient, Only, bound_keys, each, text
+from gateway.schemas.objects import Lenient, bound_keys
+from gateway.schemas.parameters import Only, each, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from shared.protocol import Message
 
