@@ -56,12 +56,14 @@ CHATS_ALONE: dict[str, list[Any]] = {
     ],
     "include_reasoning": [True],
     "reasoning_format": ["auto"],
-    "thinking": [{"type": "disabled"}],
+    "thinking": [{"type": "disabled"}, {"type": "disabled", "budget_tokens": 0}],
     "thinking_budget": [0],
     "enable_thinking": [False],
     "think": [False],
-    "chat_template_kwargs": [{}, {"enable_thinking": False}, {"thinking": False}, []],
+    "chat_template_kwargs": [{"enable_thinking": False, "thinking": False}, {"reasoning_effort": "low"}],
 }
+OBJECTS = {"reasoning", "thinking", "chat_template_kwargs"}
+"""Those with parameters of their own."""
 EVERY = {name: values[-1] for name, values in {**BOTH, **CHATS_ALONE}.items()}
 
 
@@ -78,7 +80,7 @@ def test_each_is_tried_here() -> None:
     fields = {
         name for wire in FORMATS.values() for name, field in wire.schema.fields.items() if isinstance(field, Ignored)
     }
-    assert fields | {"stream_options", "reasoning"} == EVERY.keys()
+    assert fields | {"stream_options", *OBJECTS} == EVERY.keys()
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -97,14 +99,16 @@ def test_each_changes_nothing_and_is_named(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "param", "code"),
     [
-        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, "thinking", "unsupported_value"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, "thinking.type", "unsupported_value"),
+        ({"thinking": {"budget_tokens": 0}}, "thinking.type", "missing_required_parameter"),
         ({"reasoning": {"enabled": True}}, "reasoning.enabled", "unsupported_value"),
         ({"reasoning": {"effort": 1}}, "reasoning.effort", "invalid_type"),
         ({"reasoning": {"other": 1}}, "reasoning.other", "unknown_parameter"),
         ({"reasoning": [{}]}, "reasoning", "invalid_type"),
         ({"enable_thinking": True}, "enable_thinking", "unsupported_value"),
         ({"think": "high"}, "think", "unsupported_value"),
-        ({"chat_template_kwargs": {"enable_thinking": True}}, "chat_template_kwargs", "unsupported_value"),
+        ({"chat_template_kwargs": {"thinking": True}}, "chat_template_kwargs.thinking", "unsupported_value"),
+        ({"chat_template_kwargs": {"other": False}}, "chat_template_kwargs.other", "unknown_parameter"),
         ({"models": ["other"]}, "models", "unsupported_value"),
         ({"plugins": [{"id": "web"}]}, "plugins", "unsupported_value"),
         ({"options": {"temperature": 0}}, "options", "unsupported_value"),
@@ -123,6 +127,7 @@ def test_what_asks_for_something_is_refused(given: dict[str, Any], param: str, c
 
 
 def test_parts_of_an_object_are_named() -> None:
+    assert CHAT.schema.ignored({name: {} for name in OBJECTS}) == []
     padded = {"include_obfuscation": True}
     assert CHAT.schema.ignored({"stream": True, "stream_options": {"include_usage": True}}) == []
     assert CHAT.schema.ignored({"stream": True, "stream_options": padded}) == ["stream_options"]

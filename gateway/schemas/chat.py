@@ -42,6 +42,21 @@ class Reasoning(Strict):
     summary = Ignored(Text())
 
 
+class Thinking(Strict):
+    """Anthropic's and others': whether to think."""
+
+    type = Ignored(Only("disabled"), required=True)
+    budget_tokens = Ignored(Integer(0, INT32_MAX))
+
+
+class Switches(Strict):
+    """What templates of models that think are told."""
+
+    enable_thinking = Ignored(Only(False))
+    thinking = Ignored(Only(False))
+    reasoning_effort = Ignored(Text())
+
+
 class ChatSchema(SamplingSchema):
     messages = Array(fields.Nested(MessageSchema), low=1, high=MAX_MESSAGES, required=True)
     max_completion_tokens = Integer(1, MAX_TOKENS)
@@ -56,11 +71,11 @@ class ChatSchema(SamplingSchema):
     reasoning = Member(Reasoning)
     include_reasoning = Ignored(Boolean())
     reasoning_format = Ignored(Text())
-    thinking = Ignored(Only({"type": "disabled"}))
+    thinking = Member(Thinking)
     thinking_budget = Ignored(Integer(-1, INT32_MAX))
     enable_thinking = Ignored(Only(False))
     think = Ignored(Only(False))
-    chat_template_kwargs = Ignored(Only({}, {"enable_thinking": False}, {"thinking": False}))
+    chat_template_kwargs = Member(Switches)
 
     # Not supported yet.
     echo = Only(False)

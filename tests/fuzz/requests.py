@@ -10,7 +10,6 @@ far as the time goes.
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import sys
 import tempfile
@@ -46,10 +45,9 @@ BEYOND: set[tuple[str | None, str]] = {
     ("service_tier", "tier_refused"),
     ("prompt", "context_length_exceeded"),
     ("messages", "context_length_exceeded"),
-    ("messages[].content", "missing_required_parameter"),  # only the assistant's may be missing
     ("model", "model_not_found"),
 }
-"""(parameter, code) of refusals that a description by JSON Schema does not foresee; of arrays without the index."""
+"""(parameter, code) of refusals that a description by JSON Schema does not foresee."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,7 @@ def weigh(answer: schemathesis.Response, mode: GenerationMode) -> tuple[str, str
         and not error["message"].startswith(("The request", "Invalid request body"))
     ):
         return code, f"no parameter is named: {answer.text}"
-    if mode is GenerationMode.POSITIVE and (param and re.sub(r"\[\d+\]", "[]", param), code) not in BEYOND:
+    if mode is GenerationMode.POSITIVE and (param, code) not in BEYOND:
         return code, f"it is as described, and was refused: {answer.text}"
     return code, ""
 
