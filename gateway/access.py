@@ -28,6 +28,7 @@ def init_app(app: Flask, proxies: Proxies) -> None:
         g.began = time.monotonic()
         environ = request.environ
         g.peer = proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))
+        g.scheme = proxies.scheme(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_PROTO", ""))
         g.request_id = f"req_{uuid4().hex}"
         logs.bind(request_id=g.request_id)
 

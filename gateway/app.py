@@ -7,7 +7,7 @@ from contextlib import suppress
 from flask import Flask
 from redis import Redis
 
-from gateway import access, answers, api, auth, cors, errors, health
+from gateway import access, answers, api, auth, cors, errors, front, health
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
@@ -66,6 +66,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
     auth.init_app(app, keys, config)
     errors.init_app(app)
     health.init_app(app)
+    front.init_app(app)
     api.init_app(app)
     return app
 

@@ -31,7 +31,25 @@ def test_models(echo: Stack, http: httpx.Client) -> None:
     [card] = [worker.card for worker in registry.workers(echo.redis) if worker.card]
     assert raw == {
         "object": "list",
-        "data": [{"id": "echo", "object": "model", "created": card.created, "owned_by": "echo"}],
+        "data": [
+            {
+                "id": "echo",
+                "object": "model",
+                "created": card.created,
+                "owned_by": "echo",
+                "root": "echo",
+                "parent": None,
+                "max_model_len": 32_768,
+                "status": {"value": "loaded"},
+                "engine": "echo",
+                "architecture": "echo",
+                "quantisation": None,
+                "capabilities": ["completion", "chat"],
+                "slots": 4,
+                "sampling": {},
+                "meta": {"n_ctx": 32_768, "n_ctx_train": None, "n_params": None, "size": None},
+            }
+        ],
     }
 
 
@@ -214,5 +232,5 @@ def test_a_gateway_without_a_worker(empty: Stack) -> None:
     assert http.get("/readyz").status_code == 503
     assert http.get("/v1/models").json() == {"object": "list", "data": []}
     refused = http.post(CHATS, json=chat("Hello"))
-    assert refused.status_code == 404
-    assert "none at the moment" in refused.json()["error"]["message"]
+    assert refused.status_code == 503
+    assert "no worker has come yet" in refused.json()["error"]["message"]

@@ -66,7 +66,7 @@ def test_all_that_can_be_said_of_a_model(write: Write, tmp_path: Path) -> None:
     assert model.lora == ((tmp_path / "files" / "a.gguf", 1.0), (Path("/b.gguf"), 0.5))
     assert model.draft == tmp_path / "files" / "draft.gguf"
     assert (model.rope_freq_base, model.rope_freq_scale) == (10000, 0.5)
-    assert catalogue.id_of("tiny", path) == "org/tiny-1.0"
+    assert catalogue.announced("tiny", path).id == "org/tiny-1.0"
     flagged = catalogue.resolve("tiny", "echo", chat_format="chatml", models_toml=path)
     assert (flagged.engine, flagged.chat_format) == ("echo", "chatml")
 
@@ -230,8 +230,8 @@ def test_up_serves_several_by_all_their_names(write: Write, tmp_path: Path) -> N
     with up(tmp_path / "data", "gpt-4o-mini", "tiny", "--port", "0", INFERQ_MODELS=path) as started:
         http = httpx.Client(base_url=started.ready(), timeout=30)
         with http:
-            list_models = {entry["id"]: entry.get("root") for entry in http.get("/v1/models").json()["data"]}
-            assert list_models == {"talker": None, "gpt-4o-mini": "talker", "t": "talker", "tiny": None}
+            list_models = {entry["id"]: entry["root"] for entry in http.get("/v1/models").json()["data"]}
+            assert list_models == {"talker": "talker", "gpt-4o-mini": "talker", "t": "talker", "tiny": "tiny"}
             assert http.get("/v1/models/t").json()["root"] == "talker"
             for name in ("talker", "gpt-4o-mini", "t"):
                 answer = http.post(CHATS, json=chat("Hello there", model=name)).json()

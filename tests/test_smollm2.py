@@ -12,6 +12,7 @@ import pytest
 from openai import BadRequestError, InternalServerError, OpenAI
 
 from shared.protocol import Progress
+from tests.calls import PROGRESS
 from tests.record import read
 from tests.stack import Stack, wait_for
 
@@ -113,7 +114,7 @@ def test_strange_prompts_are_answered_or_refused(smollm2: Stack, client: OpenAI,
 def test_leaving_in_prefill_stops_it(smollm2: Stack, client: OpenAI) -> None:
     known = set(smollm2.jobs())
     with smollm2.http().stream(
-        "POST", "/v1/chat/completions", json={"model": "smollm2", "messages": LONG, "stream": True}
+        "POST", "/v1/chat/completions", json={"model": "smollm2", "messages": LONG, "stream": True}, headers=PROGRESS
     ) as answer:
         next(answer.iter_lines())
     [job] = set(smollm2.jobs()) - known

@@ -12,11 +12,22 @@ from gateway.schemas.outcomes import failure, outcome
 from shared.errors import InferqError
 from shared.protocol import Accepted, Delta, Done, Event, Failed, Progress, StartOver, Task, TextTask, Usage
 
-encode = Encoder().encode
+_encode = Encoder().encode
+_BREAKS = [(mark.encode(), b"\\u%04x" % ord(mark)) for mark in "\x85\u2028\u2029"]
+"""What JSON leaves as it is, and Python's `str.splitlines` takes for the end of a line, and so httpx's `iter_lines`."""
 
 _DONE = Frame(b"[DONE]", counts=False)
 _GAP = "\0"
 """Stands for the text of a chunk while the chunk is cut around it."""
+
+
+def encode(value: object) -> bytes:
+    """JSON in what everybody takes for one line."""
+    blob = _encode(value)
+    if not blob.isascii():
+        for mark, escaped in _BREAKS:  # as bytes they are nothing else in UTF-8, and stand only in strings
+            blob = blob.replace(mark, escaped)
+    return blob
 
 
 def render_frames(
