@@ -12,6 +12,7 @@ from gateway.schemas.answer import fold
 from gateway.schemas.caps import MAX_MESSAGES, MAX_TOKENS
 from gateway.schemas.format import Format, Frames
 from gateway.schemas.message import NO_TOOLS, MessageSchema
+from gateway.schemas.objects import Member, Object, Strict
 from gateway.schemas.openai import (
     UsageSoFar,
     announcer,
@@ -24,12 +25,37 @@ from gateway.schemas.openai import (
     token_ids,
     usage,
 )
-from gateway.schemas.parameters import Array, Boolean, Integer, Only
+from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Only, Text
 from gateway.schemas.problem import refuse, show
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
 from shared.config import Config
 from shared.errors import InferqError
 from shared.protocol import Accepted, Chat, Delta, Event, FinishReason, Options
+
+
+class Reasoning(Strict):
+    """OpenRouter's: how to think. To ask a model that does not to think is refused."""
+
+    enabled = Ignored(Only(False))
+    effort = Ignored(Text())
+    max_tokens = Ignored(Integer(0, INT32_MAX))
+    exclude = Ignored(Boolean())  # type: ignore[assignment]  # a field, not an option
+    summary = Ignored(Text())
+
+
+class Thinking(Strict):
+    """Anthropic's and others': whether to think."""
+
+    type = Ignored(Only("disabled"), required=True)
+    budget_tokens = Ignored(Integer(0, INT32_MAX))
+
+
+class Switches(Strict):
+    """What templates of models that think are told."""
+
+    enable_thinking = Ignored(Only(False))
+    thinking = Ignored(Only(False))
+    reasoning_effort = Ignored(Text())
 
 
 class ChatSchema(SamplingSchema):
@@ -38,16 +64,28 @@ class ChatSchema(SamplingSchema):
     continue_final_message = Boolean(load_default=False)
     add_generation_prompt = Boolean(load_default=True)
 
+    # Without tools and thoughts they ask for nothing.
+    tool_choice = Ignored(Text(), Object())
+    parallel_tool_calls = Ignored(Boolean())
+    function_call = Ignored(Text(), Object())
+    reasoning_effort = Ignored(Text())
+    reasoning = Member(Reasoning)
+    include_reasoning = Ignored(Boolean())
+    reasoning_format = Ignored(Text())
+    thinking = Member(Thinking)
+    thinking_budget = Ignored(Integer(-1, INT32_MAX))
+    enable_thinking = Ignored(Only(False))
+    think = Ignored(Only(False))
+    chat_template_kwargs = Member(Switches)
+
     # Not supported yet.
+    echo = Only(False)
+    best_of = Only(1)
     logprobs = Only(False)
     top_logprobs = Only(0)
     tools = Only([], hint=NO_TOOLS)
-    tool_choice = Only("none", "auto")
-    parallel_tool_calls = Only(True, False)  # without tools it asks for nothing
     functions = Only([], hint=NO_TOOLS)
-    function_call = Only("none", "auto")
     response_format = Only({"type": "text"})
-    reasoning_effort = Only("none")
     modalities = Only(["text"])
     audio = Only()
     prediction = Only()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import fields, validates_schema
 
 from gateway.schemas.answer import fold
 from gateway.schemas.caps import MAX_CHOICES, MAX_TOKENS
@@ -23,7 +23,7 @@ from gateway.schemas.openai import (
     token_ids,
     usage,
 )
-from gateway.schemas.parameters import INT32_MAX, Integer, Only, each, text
+from gateway.schemas.parameters import INT32_MAX, Integer, Only, each, text, whole
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
 from shared.config import Config
@@ -53,7 +53,7 @@ class Prompts(fields.Field[tuple[Prompt, ...]]):
             raise wrong_type(_KINDS, value)
         if not value:
             raise refuse("empty_array", "the array must not be empty")
-        if type(value[0]) is int:
+        if type(value[0]) in (int, float):
             return (_tokens(value),)
         if len(value) > int(MAX_CHOICES):
             raise refuse("array_above_max_length", f"at most {MAX_CHOICES} prompts, but there are {len(value)}")
@@ -67,12 +67,14 @@ def _prompt(value: object) -> Prompt:
 def _tokens(ids: list[object]) -> tuple[int, ...]:
     if not ids:
         raise refuse("empty_array", "the array must not be empty")
-    for index, token in enumerate(ids):
-        if type(token) is not int:
-            raise ValidationError({index: wrong_type("a token id", token).messages})
-        if not 0 <= token <= INT32_MAX:
-            raise ValidationError({index: refuse("invalid_value", f"{show(token)} is no token id").messages})
-    return tuple(ids)  # type: ignore[arg-type]  # integers, as the loop has seen
+    return tuple(each(ids, _token))
+
+
+def _token(value: object) -> int:
+    token = value if type(value) is int else whole(value, "a token id")
+    if not 0 <= token <= INT32_MAX:
+        raise refuse("invalid_value", f"{show(token)} is no token id")
+    return token
 
 
 class CompletionSchema(SamplingSchema):
