@@ -18,6 +18,7 @@ from shared.config import Config
 from shared.context import check_size
 from shared.errors import ModelNotFound, ModelUnavailable, NoWorker
 from shared.loops import Loops, for_each
+from shared.parameters import check_parameters
 from shared.protocol import Task
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
@@ -85,13 +86,14 @@ class Directory:
         """
         card = self.find(task.model).card
         abilities.check(task, card)
+        check_parameters(task, card)
         check_size(task, card)
         return replace(task, model=card.id)
 
     def fingerprint(self, model: str) -> str:
         """Of what serves a model now, by its id: the release, and the model's files. Asks nobody."""
-        card = self._models.get(model)
-        return "-".join(filter(None, ("inferq", VERSION, card.digest if card else "")))
+        offer = self._offers.get(model)
+        return "-".join(filter(None, ("inferq", VERSION, offer.card.digest if offer else "")))
 
     def _look(self) -> None:
         client = self._client

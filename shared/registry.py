@@ -77,6 +77,8 @@ class Card:
     """Tokens that the model was trained for."""
     sampling: Mapping[str, float] = field(default_factory=dict)
     """What requests that say nothing get, by the names of their parameters; empty where nobody knows."""
+    honours: tuple[str, ...] = ()
+    """Which of `shared.protocol.FINE` its engine honours."""
 
     @property
     def abilities(self) -> frozenset[Ability]:
