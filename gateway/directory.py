@@ -16,6 +16,7 @@ from shared.context import check_size
 from shared.errors import ModelNotFound
 from shared.loops import Loops, for_each
 from shared.protocol import Task
+from shared.recommendation import complete
 from shared.registry import Card
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
@@ -68,14 +69,16 @@ class Directory:
         return card.id if card else ""
 
     def admit(self, task: Task) -> Task:
-        """The task with its model's id for the name that the request gave.
+        """The task with its model's id for the name that the request gave, and how it recommends to choose tokens.
+
+        That is written down with the job: whoever goes on with its answer chooses in the same way.
 
         Raises ModelNotFound, and InvalidRequest where the model cannot do what the task asks, or it is too large.
         """
         card = self.find(task.model)
         abilities.check(task, card)
         check_size(task, card)
-        return replace(task, model=card.id)
+        return replace(task, model=card.id, sampling=complete(task.sampling, card.sampling))
 
     def _look(self) -> None:
         self._models = registry.models(self._client)

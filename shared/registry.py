@@ -68,6 +68,8 @@ class Card:
     """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
     longest_piece: int = 0
     """Bytes of the longest text that one token stands for; 0 where nobody knows."""
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """What it recommends to requests that do not say how tokens are chosen, by the names of `Sampling`."""
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -220,7 +222,7 @@ def _known(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
 def _card(fields: dict[str, Any]) -> Card:
     known = _known(Card, fields)
     lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-    return Card(**{**known, **lists})
+    return Card(**{**known, **lists, "sampling": dict(known.get("sampling", {}))})
 
 
 def _worker(fields: dict[str, Any]) -> Worker:

@@ -25,6 +25,7 @@ from shared.protocol import (
     Timings,
     Usage,
 )
+from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker import chat_formats
 from worker.engines import UNTOLD, with_prompt
@@ -32,6 +33,7 @@ from worker.engines.ctransformers_client import Evaluation, Evaluator
 from worker.engines.ctransformers_file import check_file
 from worker.engines.ctransformers_host import BATCH
 from worker.engines.ctransformers_text import LegacyText
+from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
 from worker.engines.sampler import Sampler, logprobs
 from worker.engines.stops import Piece, Spelling, stop_strings
@@ -81,6 +83,7 @@ class CtransformersEngine:
             capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if model.chat_format else ())),
             digest=digest(identity([model.path], legacy.architecture), b"".join(legacy.vocabulary)),
             longest_piece=self._text.longest,
+            sampling=recommended(model),
         )
 
     @property
@@ -171,7 +174,8 @@ class CtransformersEngine:
         # How many the answer may have; its text may have taken more when it was read again than when it was made.
         most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)
-        sampler = Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
+        banned = self._text.ends if sampling.ignore_eos else ()
+        sampler = Sampler(complete(sampling, self.card.sampling), banned)
         spelling = Spelling(stop_strings(tuple(stops)), "".join(delta.text for delta in past))
         cached = evaluation.count_known(tokens)
         begun = time.monotonic()

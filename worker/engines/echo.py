@@ -19,6 +19,7 @@ from shared.errors import JobCancelled
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
 from shared.registry import Ability, Card
 from worker.engines import with_prompt
+from worker.engines.defaults import recommended
 from worker.engines.stops import StopStrings, stop_strings
 from worker.formats.identity import digest, identity
 
@@ -45,6 +46,7 @@ class EchoEngine:
             created=int(time.time()),
             capabilities=(Ability.COMPLETION, Ability.CHAT),
             digest=digest(identity([], model.id), b""),
+            sampling=recommended(model),
         )
         self._interval = 1 / config.echo_rate if config.echo_rate else 0.0
         self._prefill = config.echo_prefill_ms / 1000
