@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos attack soak upgrade fuzz model failover load memory check bench lock sbom audit
+.PHONY: up test docker-test chaos coherence attack soak upgrade fuzz model failover load memory check bench lock sbom audit
 
 up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
 	$(BIN)/inferq up $(ARGS)
@@ -20,6 +20,10 @@ docker-test: .venv/dev   ## docker-compose.yml on a Docker engine; as root on De
 chaos: .venv/dev         ## everything is hurt at random under load; options in ARGS, e.g. make chaos ARGS="--seeds 5", ARGS="--seed 7 --requests 200"
 	$(BIN)/inferq pull
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+coherence: .venv/dev     ## the built-in model's defaults give coherent English; e.g. make coherence ARGS="--seeds 200", ARGS=--show
+	$(BIN)/inferq pull
+	$(BIN)/python -m tests.coherence $(ARGS)
 
 attack: .venv/dev        ## hostile clients do their worst, and a victim measures; options in ARGS, e.g. make attack ARGS="--short", ARGS="--list", ARGS="choices --seconds 20"
 	$(BIN)/inferq pull
