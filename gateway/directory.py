@@ -21,6 +21,7 @@ from shared.loops import Loops, for_each
 from shared.protocol import Task
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
+from shared.version import VERSION
 
 MOST_NAMED = 20
 """Models that an answer names where there is none of the name that was asked for."""
@@ -35,6 +36,7 @@ class Directory:
         self._tickets = tickets
         self._config = config
         self._lease_ms = int(config.lease * 1000)
+        self._expected = config.expected
         self._offers: dict[str, Offer] = {}
 
     def start(self) -> None:
@@ -60,9 +62,10 @@ class Directory:
 
         Raises ModelUnavailable, NoWorker, StoreUnavailable.
         """
-        for offer in (self._offers or self._read()).values():
-            return self._check(offer)
-        raise _lonely()
+        offer = next(iter((self._offers or self._read()).values()), None)
+        if offer is None:
+            raise _lonely()
+        return self._check(offer)
 
     def largest_body(self) -> int:
         """Bytes of the largest body that a request may have now. Raises StoreUnavailable."""
@@ -85,9 +88,15 @@ class Directory:
         check_size(task, card)
         return replace(task, model=card.id)
 
+    def fingerprint(self, model: str) -> str:
+        """Of what serves a model now, by its id: the release, and the model's files. Asks nobody."""
+        card = self._models.get(model)
+        return "-".join(filter(None, ("inferq", VERSION, card.digest if card else "")))
+
     def _look(self) -> None:
         client = self._client
-        self._offers = offers(registry.models(client), registry.workers(client), census.models(client))
+        cards, workers, queues = registry.models(client), registry.workers(client), census.models(client)
+        self._offers = offers(cards, workers, queues, self._expected)
 
     def _read(self) -> dict[str, Offer]:
         with translated():
@@ -100,7 +109,7 @@ class Directory:
         return offer
 
     def _miss(self, name: str) -> NoReturn:
-        if not self._offers:
+        if not self._offers or any(offer.vague and not offer.refusal for offer in self._offers.values()):
             raise _lonely()
         names = {each: offer.status for offer in self._offers.values() for each in offer.names}
         likely = similar(name, names)
@@ -117,4 +126,4 @@ class Directory:
 
 
 def _lonely() -> NoWorker:
-    return NoWorker("No model is served at the moment: no worker has come yet. Please try again soon.", param="model")
+    return NoWorker("No worker has come yet that serves such a model. Please try again soon.", param="model")

@@ -96,9 +96,9 @@ class Worker:
     card: Card | None = None
     """None until it has loaded the model: it is not ready."""
     outline: Card | None = None
-    """Of the model that it is to serve, while it is not ready; None in versions before."""
+    """Of the model that it is to serve, while it is not ready; None in 0.2.0."""
     failing: bool = False
-    """It is not ready, and its last try to be has failed."""
+    """It is not ready, and its last try to be has failed; in 0.2.0 that is not told."""
     reason: str = ""
     """Why it is not ready, in words for everybody."""
     loop_errors: Mapping[str, int] = field(default_factory=dict)

@@ -96,7 +96,7 @@ class TestTheDoor:
             ("GET", "/metrics"),
             ("GET", "/nowhere"),
             ("PUT", "/healthz"),
-            ("GET", "/healthz/"),
+            ("GET", "/healthz/x"),
             ("OPTIONS", CHATS),
         ],
     )

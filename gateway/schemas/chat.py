@@ -14,6 +14,7 @@ from gateway.schemas.format import Format, Frames
 from gateway.schemas.message import NO_TOOLS, MessageSchema
 from gateway.schemas.objects import Member, Object, Strict
 from gateway.schemas.openai import (
+    UsageSoFar,
     announcer,
     cut,
     encode,
@@ -148,13 +149,13 @@ class ChatFormat(Format):
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         task, opening = accepted.task, head(job_id, accepted, "chat.completion.chunk")
         assert isinstance(task, Chat), "what `parse` makes"
-        usage_later = {"usage": None} if options.include_usage else {}
+        so_far = UsageSoFar(options, prompts=1)
 
         def chunk(
             index: int, delta: dict[str, str], tokens: tuple[int, ...] = (), finish_reason: FinishReason | None = None
         ) -> dict[str, Any]:
             choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-            return {**opening, "choices": [{**choice, **token_ids(task, tokens)}], **usage_later}
+            return {**opening, "choices": [{**choice, **token_ids(task, tokens)}], **so_far.of(index)}
 
         @cache
         def speaker(index: int) -> Callable[[str], bytes]:
@@ -166,7 +167,8 @@ class ChatFormat(Format):
             for index in announce(piece.index):
                 role = chunk(index, {"role": "assistant", "content": ""})
                 yield encode({**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role)
-            if piece.text and task.token_ids:
+            so_far.note(piece)
+            if piece.text and (task.token_ids or so_far.continuous):
                 yield encode(chunk(piece.index, {"content": piece.text}, piece.tokens))
             elif piece.text:
                 yield speaker(piece.index)(piece.text)
@@ -174,7 +176,7 @@ class ChatFormat(Format):
                 tokens = () if piece.text else piece.tokens
                 yield encode(chunk(piece.index, {}, tokens, piece.finish_reason))
 
-        return render_frames(self, say, {**opening, "choices": []} if options.include_usage else None)
+        return render_frames(self, say, so_far, {**opening, "choices": []} if options.include_usage else None)
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         return render_failure(error, status)

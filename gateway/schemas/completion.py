@@ -12,6 +12,7 @@ from gateway.schemas.answer import fold
 from gateway.schemas.caps import MAX_CHOICES, MAX_TOKENS
 from gateway.schemas.format import Format, Frames
 from gateway.schemas.openai import (
+    UsageSoFar,
     announcer,
     cut,
     encode,
@@ -125,10 +126,10 @@ class CompletionFormat(Format):
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         task, opening = accepted.task, head(job_id, accepted, _KIND)
         assert isinstance(task, Completion), "what `parse` makes"
-        usage_later = {"usage": None} if options.include_usage else {}
+        so_far = UsageSoFar(options, len(task.prompt))
 
         def chunk(choice: dict[str, Any]) -> dict[str, Any]:
-            return {**opening, "choices": [choice], **usage_later}
+            return {**opening, "choices": [choice], **so_far.of(choice["index"])}
 
         @cache
         def speaker(index: int) -> Callable[[str], bytes]:
@@ -139,13 +140,14 @@ class CompletionFormat(Format):
         def say(piece: Delta) -> Iterator[bytes]:
             for index in announce(piece.index):
                 yield encode(chunk(_choice(task, index, "", None)))
-            if piece.finish_reason is not None or (piece.text and task.token_ids):
+            so_far.note(piece)
+            if piece.finish_reason is not None or (piece.text and (task.token_ids or so_far.continuous)):
                 choice = _choice(task, piece.index, piece.text, piece.finish_reason, piece.tokens, piece.prompt_tokens)
                 yield encode({**chunk(choice), **_only_prompt(task, piece.prompt_tokens)})
             elif piece.text:
                 yield speaker(piece.index)(piece.text)
 
-        return render_frames(self, say, {**opening, "choices": []} if options.include_usage else None)
+        return render_frames(self, say, so_far, {**opening, "choices": []} if options.include_usage else None)
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         return render_failure(error, status)

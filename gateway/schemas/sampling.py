@@ -109,6 +109,7 @@ class ServiceTier(fields.Field[str]):
 
 class StreamOptions(Strict):
     include_usage = Boolean(load_default=False)
+    continuous_usage_stats = Boolean(load_default=False)
     include_obfuscation = Ignored(Boolean())  # nothing is ever padded
 
 
@@ -168,5 +169,7 @@ def sampling(given: dict[str, Any], seed: int, max_tokens: int) -> Sampling:
 
 def options(given: dict[str, Any]) -> Options:
     """What `read` returned, as far as it concerns the answer."""
-    include_usage = given["stream"] and given.get("stream_options", {}).get("include_usage", False)
-    return Options(given["stream"], include_usage, given["service_tier"])
+    asked = given.get("stream_options", {})
+    include_usage = given["stream"] and asked.get("include_usage", False)
+    continuous = include_usage and asked.get("continuous_usage_stats", False)
+    return Options(given["stream"], include_usage, given["service_tier"], continuous)
