@@ -141,7 +141,8 @@ def ask(stack: Stack, content: str, tokens: int) -> tuple[http.client.HTTPConnec
     connection = http.client.HTTPConnection("127.0.0.1", stack.port)
     body = {"model": MODEL, "messages": [{"role": "user", "content": content}], "stream": True, **SAMPLING}
     body["max_tokens"] = tokens
-    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", "x-inferq-progress": "1"}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
     return connection, connection.getresponse()
 
 

@@ -17,7 +17,7 @@ from shared.protocol import Failed
 
 log = logging.getLogger(__name__)
 
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+_PROBES = frozenset({"/healthz", "/readyz", "/health", "/ping", "/metrics"})
 """What asks for these asks often: they are logged at `debug`."""
 
 
@@ -28,6 +28,7 @@ def init_app(app: Flask, proxies: Proxies) -> None:
         g.began = time.monotonic()
         environ = request.environ
         g.peer = proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))
+        g.scheme = proxies.scheme(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_PROTO", ""))
         g.request_id = f"req_{uuid4().hex}"
         logs.bind(request_id=g.request_id)
 

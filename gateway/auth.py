@@ -18,7 +18,7 @@ from shared.errors import InvalidApiKey, JobNotFound, TooManyWrongKeys
 from shared.store import translated
 from shared.ticket import Ticket
 
-_OPEN = frozenset({"health.healthz", "health.readyz"})
+_OPEN = frozenset({"front.index", "health.healthz", "health.readyz", "health.ready"})
 """Endpoints for everybody; strangers learn there no more than they must. All else is not, also what does not exist."""
 
 
@@ -33,9 +33,10 @@ def init_app(app: Flask, keys: Keys, config: Config) -> None:
             else:
                 doorkeeper.check(request.environ)
                 g.owner = EVERYBODY
-        except (InvalidApiKey, TooManyWrongKeys, Forbidden):
+        except (InvalidApiKey, TooManyWrongKeys, Forbidden) as exc:
             if request.endpoint not in _OPEN:
                 raise
+            g.refusal = exc.description or "" if isinstance(exc, Forbidden) else exc.message
         else:
             belong_to(g.owner.name, request.environ)
             if not await_turn(g.owner.name or neighbourhood(g.peer), request.environ):
@@ -48,6 +49,12 @@ def init_app(app: Flask, keys: Keys, config: Config) -> None:
 def is_stranger() -> bool:
     """Whether the current request came to an endpoint for everybody, and would get nowhere else."""
     return "owner" not in g
+
+
+def refusal() -> str:
+    """What a stranger would be told anywhere else; empty for all others."""
+    told: str = g.get("refusal", "")
+    return told
 
 
 def owner() -> Owner:

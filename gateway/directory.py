@@ -1,4 +1,4 @@
-"""The directory of served models as this process knows it, and the gateway's share of the sweep.
+"""The directory of models as this process knows it, and the gateway's share of the sweep.
 
 A request may name a model by its id or by an alias. Where two models claim a name, the one whose id it is has it, and
 else the one whose id comes first in the alphabet: every gateway decides the same.
@@ -6,20 +6,27 @@ else the one whose id comes first in the alphabet: every gateway decides the sam
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import NoReturn
+
 from msgspec.structs import replace
 from redis import Redis
 
-from gateway import abilities
-from shared import census, registry
+from gateway.offers import Offer, Readiness, lookup, offers, similar
+from shared import abilities, census, registry
 from shared.config import Config
 from shared.context import check_size
-from shared.errors import ModelNotFound
+from shared.errors import ModelNotFound, ModelUnavailable, NoWorker
 from shared.loops import Loops, for_each
 from shared.parameters import check_parameters
 from shared.protocol import Task
-from shared.registry import Card
+from shared.recommendation import complete
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
+from shared.version import VERSION
+
+MOST_NAMED = 20
+"""Models that an answer names where there is none of the name that was asked for."""
 
 
 class Directory:
@@ -31,56 +38,91 @@ class Directory:
         self._tickets = tickets
         self._config = config
         self._lease_ms = int(config.lease * 1000)
-        self._models: dict[str, Card] = {}
+        self._expected = config.expected
+        self._offers: dict[str, Offer] = {}
 
     def start(self) -> None:
         self._loops.start("directory", self._look, pause=1.0)
         self._loops.start("sweep", self._sweep, pause=sweep_pause(self._lease_ms))
 
-    def models(self) -> dict[str, Card]:
-        """The served models by id, read afresh. Raises StoreUnavailable."""
-        with translated():
-            self._models = registry.models(self._client)
-        return self._models
+    def offers(self) -> list[Offer]:
+        """The models that requests may ask for, by their ids, read afresh. Raises StoreUnavailable."""
+        return [offer for offer in self._read().values() if not offer.refusal]
 
-    def find(self, name: str) -> Card:
-        """The model of that id or alias. Raises ModelNotFound, naming the models that exist, and StoreUnavailable."""
-        card = _lookup(name, self._models) or _lookup(name, self.models())
-        if card is None:
-            names = ", ".join(self._models) or "none at the moment"
-            raise ModelNotFound(f"The model {name!r} does not exist. Models that exist: {names}.", param="model")
-        return card
+    def find(self, name: str) -> Offer:
+        """The model of that id or alias.
 
-    def default(self) -> Card:
-        """The model for requests that name none: the first one by its id. Raises ModelNotFound, StoreUnavailable."""
-        models = self._models or self.models()
-        if not models:
-            raise ModelNotFound("No model is served at the moment.", param="model")
-        return next(iter(models.values()))
+        Raises ModelNotFound, naming the models that exist, ModelUnavailable, NoWorker and StoreUnavailable.
+        """
+        offer = lookup(name, self._offers)
+        if offer is None or offer.refusal:
+            offer = lookup(name, self._read())
+        return self._check(offer) if offer else self._miss(name)
+
+    def default(self) -> Offer:
+        """The model for requests that name none: the first one by its id.
+
+        Raises ModelUnavailable, NoWorker, StoreUnavailable.
+        """
+        offer = next(iter((self._offers or self._read()).values()), None)
+        if offer is None:
+            raise _lonely()
+        return self._check(offer)
 
     def largest_body(self) -> int:
         """Bytes of the largest body that a request may have now. Raises StoreUnavailable."""
-        models = self._models or self.models()
-        return self._config.largest_body(max((card.context for card in models.values()), default=0))
+        contexts = [offer.card.context for offer in (self._offers or self._read()).values() if not offer.refusal]
+        return self._config.largest_body(None if 0 in contexts else max(contexts, default=0))
 
     def known_id(self, name: str) -> str:
         """The id of the model that was lately seen under a name; empty when none was. Asks nobody."""
-        card = _lookup(name, self._models)
-        return card.id if card else ""
+        offer = lookup(name, self._offers)
+        return offer.card.id if offer else ""
 
     def admit(self, task: Task) -> Task:
-        """The task with its model's id for the name that the request gave.
+        """The task with its model's id for the name that the request gave, and how it recommends to choose tokens.
 
-        Raises ModelNotFound, and InvalidRequest where the model cannot do what the task asks, or it is too large.
+        That is written down with the job: whoever goes on with its answer chooses in the same way.
+
+        Raises what `find` does, and InvalidRequest where the model cannot do what the task asks, or it is too large: as
+        far as that is known before the model is loaded.
         """
-        card = self.find(task.model)
+        card = self.find(task.model).card
         abilities.check(task, card)
         check_parameters(task, card)
         check_size(task, card)
-        return replace(task, model=card.id)
+        return replace(task, model=card.id, sampling=complete(task.sampling, card.sampling))
+
+    def fingerprint(self, model: str) -> str:
+        """Of what serves a model now, by its id: the release, and the model's files. Asks nobody."""
+        offer = self._offers.get(model)
+        return "-".join(filter(None, ("inferq", VERSION, offer.card.digest if offer else "")))
 
     def _look(self) -> None:
-        self._models = registry.models(self._client)
+        client = self._client
+        cards, workers, queues = registry.models(client), registry.workers(client), census.models(client)
+        self._offers = offers(cards, workers, queues, self._expected)
+
+    def _read(self) -> dict[str, Offer]:
+        with translated():
+            self._look()
+        return self._offers
+
+    def _check(self, offer: Offer) -> Offer:
+        if offer.refusal:
+            raise ModelUnavailable(offer.refusal, param="model")
+        return offer
+
+    def _miss(self, name: str) -> NoReturn:
+        if not self._offers or any(offer.vague and not offer.refusal for offer in self._offers.values()):
+            raise _lonely()
+        names = {each: offer.status for offer in self._offers.values() for each in offer.names}
+        likely = similar(name, names)
+        hint = f" Did you mean {likely!r}?" if likely else ""
+        more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        shown = islice(names.items(), MOST_NAMED)
+        there = ", ".join(f"{each} (loading)" if status is Readiness.LOADING else each for each, status in shown) + more
+        raise ModelNotFound(f"The model {name!r} does not exist.{hint} Models that exist: {there}.", param="model")
 
     def _sweep(self) -> None:
         """With all workers dead somebody still has to expire jobs and requeue those of the dead."""
@@ -88,5 +130,5 @@ class Directory:
         for_each(census.models(self._tickets.client), lambda model: self._tickets.sweep(model, self._lease_ms))
 
 
-def _lookup(name: str, models: dict[str, Card]) -> Card | None:
-    return models.get(name) or next((card for card in models.values() if name in card.aliases), None)
+def _lonely() -> NoWorker:
+    return NoWorker("No worker has come yet that serves such a model. Please try again soon.", param="model")

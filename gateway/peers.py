@@ -46,6 +46,10 @@ class Proxies:
             client = before
         return str(client)
 
+    def scheme(self, peer: str, forwarded_proto: str) -> str:
+        """That by which a client has called: what a proxy that is trusted says, else ours."""
+        return "https" if forwarded_proto.strip().lower() == "https" and self.trust(peer) else "http"
+
     def _trust(self, address: _Address) -> bool:
         return any(address in network for network in self.networks)
 

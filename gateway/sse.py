@@ -1,7 +1,8 @@
-"""Server-sent events: the frames of a stream as they arrive, with comments while there is nothing to say.
+"""Server-sent events: the frames of a stream as they arrive, with comments where there is nothing to say for long.
 
-The `openai` client dies of an `id:` field followed by a comment and a blank line. So the streams that it reads carry no
-ids, and a comment is one line with a single newline.
+A comment ends with a blank line: readers that split at blank lines, and skip what begins with a colon, would lose the
+event after it. The `openai` client dies of that blank line in a stream with ids. So the streams that it reads carry no
+ids, and in those with ids a comment is one line with a single newline.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.estimate import Turn
@@ -19,38 +21,56 @@ from shared.errors import InvalidRequest
 from shared.protocol import Done, Event, Failed, Progress
 
 LOOK = 2.0
-"""Seconds after which a silent stream looks whether the job has come forward in the queue."""
-QUIET = 8.0
-"""Seconds after which it gets a comment in any case, so that it is never silent for more than ten: proxies cut silent
-connections."""
+"""Seconds after which a silent stream, whose client asks for progress, looks whether the job has come forward."""
+QUIET = 15.0
+"""Seconds of silence after which a stream gets a comment in any case: proxies cut silent connections, many after 60.
+
+Not sooner, for clients count what they do not understand: go-openai gives up after 300 lines without data, which
+are 150 comments, or 37 minutes.
+"""
+BLANK, SINGLE = b"\n\n", b"\n"
+"""How comments end: in streams without ids, and in those with ids."""
 
 Lines = Callable[[Event], Iterable[bytes]]
 
+_WAITING = b"waiting"
 _EXECUTION = 8
 """Letters of an execution's name that stand in an id."""
 _LARGE = 65_536
 """Bytes that go out at once where there are more: others shall have their turn in between."""
 
 
-def body(mailbox: Mailbox, first: Event | None, lines: Lines, turn: Callable[[], Turn | None]) -> Iterator[bytes]:
+def body(
+    mailbox: Mailbox, begun: Sequence[Event], lines: Lines, turn: Callable[[], Turn | None], end: bytes, progress: bool
+) -> Iterator[bytes]:
     """The body of a stream.
 
-    `first` is an event that was taken from the mailbox already, None if it has been empty so far; `lines` makes an
-    event's lines; `turn` tells when the job's turn will come, while it waits. What is there at one time goes out in
-    one piece. Raises ClientGone.
+    `begun` are the events that were taken from the mailbox already; `lines` makes an event's lines; `turn` tells when
+    the job's turn will come, while it waits; `end` ends a comment. With `progress` there are comments at once, and
+    with each change. What is there at one time goes out in one piece. Raises ClientGone.
     """
-    event, piece, size = first, list[bytes](), 0
-    spoken, told = -math.inf, 0
-    while not isinstance(event, Done | Failed):
-        if event is not None:
+    yield b""  # which sends the headers, however long the rest takes
+    spoken, position, prompt = time.monotonic(), 0, _WAITING
+    piece, size = list[bytes](), 0
+    pending = deque(begun)
+    event = pending.popleft() if pending else None
+    while True:
+        if event is None:
+            quiet = time.monotonic() - spoken >= QUIET
+            there = turn() if progress or quiet else None
+            if quiet or (there and there.position != position):
+                piece.append(b": %b%b" % (_turn(there) if there else prompt, end))
+            position = there.position if there else 0
+        else:
+            prompt = _prompt(event) if isinstance(event, Progress) else _WAITING
+            if progress and prompt is not _WAITING:
+                piece.append(b": %b%b" % (prompt, end))
             more = list(lines(event))
             piece.extend(more)
             size += sum(map(len, more))
-        elif (there := turn()) and there.position != told:
-            piece.append(_turn_comment(there))
-            told = there.position
-        elif time.monotonic() - spoken >= QUIET:
-            piece.append(_turn_comment(there) if there else b": waiting\n")
+        if isinstance(event, Done | Failed):
+            yield b"".join(piece)
+            return
         if piece and (size > _LARGE or mailbox.empty()):
             yield b"".join(piece)
             if size > _LARGE:
@@ -58,18 +78,15 @@ def body(mailbox: Mailbox, first: Event | None, lines: Lines, turn: Callable[[],
             piece.clear()
             size = 0
             spoken = time.monotonic()
-        event = mailbox.take(LOOK)
-    piece.extend(lines(event))
-    yield b"".join(piece)
+        left = spoken + QUIET - time.monotonic()
+        event = pending.popleft() if pending else mailbox.take(max(0.01, min(left, LOOK) if progress else left))
 
 
 def plain_lines(frames: Frames) -> Lines:
     """Lines without ids."""
 
     def lines(event: Event) -> Iterator[bytes]:
-        if isinstance(event, Progress):
-            yield _progress_comment(event)
-        yield from map(_lines, frames(event))
+        return map(_lines, frames(event))
 
     return lines
 
@@ -102,8 +119,6 @@ def numbered_lines(frames: Frames, after: Mark | None, place: Callable[[], Place
         if after is not None and not begun:
             read = math.inf if number < after.number else after.part if number == after.number else 0.0
             begun = number >= after.number
-        if isinstance(event, Progress) and read < 1:
-            yield _progress_comment(event)
         made = list(frames(event))
         most = sum(frame.counts for frame in made)
         for part, frame in enumerate(made, start=1):
@@ -132,10 +147,10 @@ def _lines(frame: Frame) -> bytes:
     return b"%bdata: %b\n\n" % (named, frame.data)
 
 
-def _progress_comment(progress: Progress) -> bytes:
-    return b": prompt %d/%d\n" % (progress.done, progress.total)
+def _prompt(progress: Progress) -> bytes:
+    return b"prompt %d/%d" % (progress.done, progress.total)
 
 
-def _turn_comment(turn: Turn) -> bytes:
+def _turn(turn: Turn) -> bytes:
     wait = b"" if turn.wait is None else b" wait=%ds" % math.ceil(turn.wait)
-    return b": queued position=%d%b\n" % (turn.position, wait)
+    return b"queued position=%d%b" % (turn.position, wait)

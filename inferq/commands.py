@@ -6,7 +6,6 @@ Those that serve are here. The tools, which look at, convert and try models, are
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,38 +13,12 @@ from typing import Any, TypeVar
 
 import click
 
+from inferq.groups import Commands
 from inferq.terminal import echo
 from shared.catalogue import ARCHITECTURES
 from shared.config import PREFIX, Config
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_TOOLS = {
-    "infer": "inferq.tools.infer:infer",
-    "chat": "inferq.tools.chat:chat",
-    "repl": "inferq.tools.repl:repl",
-    "info": "inferq.tools.info:info",
-    "tokens": "inferq.tools.tokens:tokens",
-    "convert": "inferq.tools.convert:convert",
-    "quantize": "inferq.tools.quantize:quantize",
-    "perplexity": "inferq.tools.perplexity:perplexity",
-}
-"""name -> "module:command"; the modules import nothing but click, `shared` and `inferq` before their command runs."""
-
-
-class Commands(click.Group):
-    """The commands of this module, and the tools, which are imported when they are asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *_TOOLS]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _TOOLS:
-            return super().get_command(ctx, cmd_name)
-        module, _, attribute = _TOOLS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
 
 _OPTIONS = {option.name: option for option in dataclasses.fields(Config)}
 
@@ -110,10 +83,11 @@ def up(
     models_toml: str | None,
     **flags: Any,
 ) -> None:
-    """Start everything on this machine.
+    """Serve models on this machine, with all that it takes.
 
-    That is the gateway, the workers and, unless INFERQ_REDIS_URL names one, a Redis. Without a MODEL it serves the
-    built-in `smollm2`. When every model answers, it prints the line `ready: http://HOST:PORT`.
+    That is a gateway, the workers and, unless INFERQ_REDIS_URL names one, a Redis. Without a MODEL it serves the
+    built-in `smollm2`. When every model answers, it prints the line `ready: http://HOST:PORT`, and how to begin.
+    Ctrl-C ends all of it.
     """
     from inferq import supervisor
     from shared import folders
@@ -129,7 +103,7 @@ def up(
 @setting("port")
 @parent_flag
 def gateway(parent: int | None, **flags: Any) -> None:
-    """Run the HTTP gateway alone."""
+    """Run a gateway alone."""
     from inferq import port
 
     config = configure(**flags)
@@ -159,7 +133,10 @@ def worker(
     parent: int | None,
     **flags: Any,
 ) -> None:
-    """Run one worker that holds MODEL: a name out of `inferq models`, or a file."""
+    """Run a worker alone.
+
+    It holds MODEL: a name out of `inferq models`, or a file.
+    """
     from inferq import pull
     from shared import catalogue
 
@@ -172,22 +149,24 @@ def worker(
         found = catalogue.resolve(model, engine, architecture=arch, chat_format=chat_format, models_toml=config.models)
         return pull.provide(found)
 
-    sys.exit(process.main(catalogue.id_of(model, config.models), locate, config))
+    sys.exit(process.main(catalogue.announced(model, config.models), locate, config))
 
 
 @cli.command("pull")
 @click.argument("model", default="smollm2")
 @models_flag
 def pull_command(model: str, models_toml: str | None) -> None:
-    """Fetch MODEL, by a name out of `inferq models`, and print its path.
+    """Fetch a model and print its path.
 
-    Without a MODEL it is `smollm2`. Of a model on the Hugging Face hub it fetches the newest version.
+    MODEL is a name out of `inferq models`, by default `smollm2`. Of a model on the Hugging Face hub it fetches the
+    newest version.
     """
     from inferq import pull
-    from shared import catalogue
+    from shared import catalogue, progress
 
     _begin("inferq pull", config := configure(models=models_toml))
-    path = pull.provide(catalogue.resolve(model, models_toml=config.models), anew=True).path
+    with progress.listen(lambda step: echo(f"{model}: {step}", err=True)):
+        path = pull.provide(catalogue.resolve(model, models_toml=config.models), anew=True).path
     echo(path or f"{model} needs no file")
 
 
@@ -195,7 +174,10 @@ def pull_command(model: str, models_toml: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="print a JSON list")
 @models_flag
 def models_command(as_json: bool, models_toml: str | None) -> None:
-    """List the models that have names: those of models.toml and the built-in ones."""
+    """List the models that have names.
+
+    Those are the models of models.toml and the built-in ones.
+    """
     from inferq import models
     from shared import catalogue
 
@@ -221,7 +203,9 @@ def status_command(data_dir: Path | None, as_json: bool, watch: bool) -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="D", help="folder of the queue, as of `inferq up`")
 @click.option("--json", "as_json", is_flag=True, help="print a JSON object")
 def check_command(data_dir: Path | None, as_json: bool) -> None:
-    """Check that the books balance: every job in one state, every key with an owner or an end.
+    """Check that the books in Redis balance.
+
+    Every job is in one state, every key has an owner or an end.
 
     It asks the same Redis as `inferq status`, and ends with status 1 when something does not.
     """

@@ -16,6 +16,7 @@ from inferq.errors import StartError
 from inferq.leash import leash
 from shared.file_lock import FileLock
 from shared.logs import shorten
+from shared.progress import step
 from shared.regular_file import read_text
 from shared.scratch import Scratch, socket_root
 from shared.whole_file import write_whole
@@ -104,7 +105,8 @@ class EmbeddedValkey:
 
     def _answers(self, server: subprocess.Popen[bytes], timeout: float = 60.0) -> bool:
         deadline = time.monotonic() + timeout
-        with redis.Redis.from_url(self.url, socket_timeout=1.0, retry=None) as client:
+        reading = step("the queue's file is read")
+        with redis.Redis.from_url(self.url, socket_timeout=1.0, retry=None) as client, reading:
             while server.poll() is None and time.monotonic() < deadline:
                 with suppress(redis.RedisError):
                     client.ping()

@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 
 from inferq.errors import PullError
 from shared.catalogue import HubFile
+from shared.progress import step
 
 log = logging.getLogger("inferq.pull")
 
@@ -38,7 +39,8 @@ def download(model_id: str, wanted: HubFile) -> Path:
     """
     log.info("fetching %s from %s", model_id, wanted.source)
     try:
-        path = hf_hub_download(wanted.repository, wanted.file, revision=wanted.revision, library_name="inferq")
+        with step("it is fetched"):
+            path = hf_hub_download(wanted.repository, wanted.file, revision=wanted.revision, library_name="inferq")
     except (OSError, httpx2.HTTPError, HFValidationError) as exc:
         raise PullError(f"cannot fetch {model_id} from {wanted.source}: {_reason(exc, wanted)}") from exc
     log.info("%s is in %s", model_id, path)

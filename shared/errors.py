@@ -4,7 +4,9 @@ InferqError
 ├── InvalidRequest            the request itself is wrong; names the parameter
 │   ├── ContextLengthExceeded the prompt does not fit the model's context
 │   └── EventNotFound         the job's record has no event of this id any more
-├── ModelNotFound             no worker has served this model lately
+├── ModelNotFound             no worker serves this model, or has lately, or will soon
+├── ModelUnavailable          the model is known, but no worker can serve it at the moment
+├── NoWorker                  no worker is there, or was lately: which models there will be is not known
 ├── JobNotFound               no such job, or it belongs to another API key
 ├── InvalidApiKey             the request carries no API key, or none of the gateway's
 ├── TooManyWrongKeys          too many wrong API keys came from the request's peer
@@ -87,6 +89,14 @@ class EventNotFound(InvalidRequest):
 
 class ModelNotFound(InferqError):
     code = "model_not_found"
+
+
+class ModelUnavailable(InferqError):
+    code = "model_unavailable"
+
+
+class NoWorker(InferqError):
+    code = "no_worker"
 
 
 class JobNotFound(InferqError):

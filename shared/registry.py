@@ -50,25 +50,34 @@ class Ability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What an engine tells about the model it holds."""
+    """What an engine tells about the model it holds; an *outline* of it, with gaps, before it is loaded."""
 
     id: str
     engine: str
     architecture: str
     context: int
-    """Tokens of prompt and answer together that one slot can hold."""
+    """Tokens of prompt and answer together that one slot can hold; 0 in an outline."""
     slots: int
     created: int
     """Unix time of the model file, in seconds; of the start where there is no file."""
     capabilities: tuple[str, ...] = ()
-    """The abilities as they are written; another version may name further ones."""
+    """The abilities as they are written; another version may name more. Empty in an outline that does not tell."""
     aliases: tuple[str, ...] = ()
     """Further names by which requests may ask for it."""
     digest: str = ""
     """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
     longest_piece: int = 0
     """Bytes of the longest text that one token stands for; 0 where nobody knows."""
-    parameters: tuple[str, ...] = ()
+    quantisation: str = ""
+    """As its file says, such as `Q4_1`; empty where there is none, as in versions before. So are the next three, 0."""
+    parameters: int = 0
+    size: int = 0
+    """Bytes of the model file."""
+    trained_context: int = 0
+    """Tokens that the model was trained for."""
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """What it recommends to requests that do not say how tokens are chosen, by the names of `Sampling`."""
+    honours: tuple[str, ...] = ()
     """Which of `shared.protocol.FINE` its engine honours."""
 
     @property
@@ -88,6 +97,10 @@ class Worker:
     """Unix time of its start, in seconds."""
     card: Card | None = None
     """None until it has loaded the model: it is not ready."""
+    outline: Card | None = None
+    """Of the model that it is to serve, while it is not ready; None in 0.2.0."""
+    failing: bool = False
+    """It is not ready, and its last try to be has failed; in 0.2.0 that is not told."""
     reason: str = ""
     """Why it is not ready, in words for everybody."""
     loop_errors: Mapping[str, int] = field(default_factory=dict)
@@ -222,9 +235,9 @@ def _known(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
 def _card(fields: dict[str, Any]) -> Card:
     known = _known(Card, fields)
     lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-    return Card(**{**known, **lists})
+    return Card(**{**known, **lists, "sampling": dict(known.get("sampling", {}))})
 
 
 def _worker(fields: dict[str, Any]) -> Worker:
-    card = fields["card"]
-    return Worker(**{**_known(Worker, fields), "card": _card(card) if card else None})
+    cards = {name: _card(fields[name]) for name in ("card", "outline") if fields.get(name)}
+    return Worker(**{**_known(Worker, fields), "card": None, "outline": None, **cards})

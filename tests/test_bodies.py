@@ -17,28 +17,66 @@ from tests.parsing import COMPLETION, DEFAULTS, USER, chat, refused, refused_cha
 # --- messages
 
 
+def empty(role: str) -> list[dict[str, Any]]:
+    contents: list[Any] = [None, "", []]
+    return [{"role": role}, *({"role": role, "content": content} for content in contents)]
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
         ({"role": "developer", "content": "x"}, Message("system", "x")),
         ({"role": "system", "content": ""}, Message("system", "")),
         ({"role": "user", "content": "a\0b", "name": "bob"}, Message("user", "a\0b")),
-        (
-            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": " b"}]},
-            Message("user", "a b"),
-        ),
-        (
-            {
-                "role": "user",
-                "content": [{"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit"}}],
-            },
-            Message("user", "a"),
-        ),
         ({"role": "assistant", "content": "x", "tool_calls": [], "annotations": []}, Message("assistant", "x")),
+        ({"role": "assistant", "content": "x", "function_call": {}, "images": []}, Message("assistant", "x")),
+        ({"role": "assistant", "content": "x", "prefix": False, "partial": False}, Message("assistant", "x")),
+        *((turn, Message("assistant", "")) for turn in empty("assistant")),
+        *((turn, Message("system", "")) for turn in empty("system")),
+        *((turn, Message("user", "")) for turn in empty("user")),
+        ({"role": "assistant", "reasoning": "hm", "tool_calls": None}, Message("assistant", "")),
+        ({**USER, **{f"x{number}": [{}] for number in range(62)}}, Message("user", "Hi")),
+        ({**USER, "": 1, "\ud800": "\ud800", "content_": None}, Message("user", "Hi")),
     ],
 )
 def test_messages(message: dict[str, Any], expected: Message) -> None:
     assert chat(messages=[USER, message])[0].messages[1] == expected
+
+
+def written(*texts: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": text} for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (written("a"), "a"),
+        (written("a", " b", "c\n"), "a\n b\nc\n"),
+        (written("", "a"), "a"),
+        (written("", "", "a", "", "b", ""), "a\n\nb\n"),
+        (written("", ""), ""),
+        ([{"type": "input_text", "text": "a"}, {"type": "output_text", "text": "b", "annotations": []}], "a\nb"),
+        (["a", {"text": "b"}, {"type": None, "text": "c"}], "a\nb\nc"),
+        ([{"type": "refusal", "refusal": "no"}, {"type": "text", "text": None}], "no\n"),
+        (
+            [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "signature": "x"},
+                {"type": "redacted_thinking", "data": "x"},
+                *written("a"),
+                {"type": "reasoning", "text": "hm"},
+            ],
+            "a",
+        ),
+        ([{"type": "reasoning"}], ""),
+        ([{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}, "": None, "id": 7}], "a"),
+    ],
+)
+def test_parts(parts: list[dict[str, Any]], expected: str) -> None:
+    """As llama.cpp's `common_chat_msg::to_json_oaicompat` joins them."""
+    assert chat(messages=[USER, {"role": "assistant", "content": parts}])[0].messages[1].content == expected
+
+
+MANY = [f"x{number}" for number in range(63)]
 
 
 def part(**fields: Any) -> dict[str, Any]:
@@ -60,24 +98,26 @@ def part(**fields: Any) -> dict[str, Any]:
         ([{"role": "function", "name": "f", "content": "x"}], "messages[0].role", "invalid_value"),
         ([{"role": "\ud800", "content": "x"}], "messages[0].role", "invalid_value"),
         ([{"role": 1, "content": "x"}], "messages[0].role", "invalid_type"),
-        ([{"role": "user"}], "messages[0].content", "missing_required_parameter"),
-        ([{"role": "assistant", "content": None}], "messages[0].content", "missing_required_parameter"),
         ([{"role": "user", "content": 1}], "messages[0].content", "invalid_type"),
-        ([{"role": "user", "content": []}], "messages[0].content", "empty_array"),
         ([{"role": "user", "content": "\ud83d"}], "messages[0].content", "invalid_value"),
-        ([{"role": "user", "content": ["a"]}], "messages[0].content[0]", "invalid_type"),
+        ([{"role": "user", "content": [1]}], "messages[0].content[0]", "invalid_type"),
+        ([{"role": "user", "content": ["\ud800"]}], "messages[0].content[0]", "invalid_value"),
         ([{"role": "user", "content": [0] * 2049}], "messages[0].content", "array_above_max_length"),
         ([part(type="image_url", image_url={})], "messages[0].content[1].type", "unsupported_value"),
         ([part(type=["text"])], "messages[0].content[1].type", "unsupported_value"),
-        ([part(text="a")], "messages[0].content[1].type", "missing_required_parameter"),
+        ([part(x="a")], "messages[0].content[1].type", "missing_required_parameter"),
         ([part(type="text")], "messages[0].content[1].text", "missing_required_parameter"),
         ([part(type="text", text=1)], "messages[0].content[1].text", "invalid_type"),
         ([part(type="text", text="\udfff")], "messages[0].content[1].text", "invalid_value"),
-        ([part(type="text", text="a", x=1)], "messages[0].content[1].x", "unknown_parameter"),
-        ([{**USER, "name": 1}], "messages[0].name", "invalid_type"),
-        ([{**USER, "weight": 1}], "messages[0].weight", "unknown_parameter"),
+        ([part(type="input_audio", input_audio={})], "messages[0].content[1].type", "unsupported_value"),
+        ([part(type="refusal", text="a")], "messages[0].content[1].refusal", "missing_required_parameter"),
+        ([part(type="text", text="a", **dict.fromkeys(MANY))], "messages[0].content[1]", "invalid_value"),
+        ([{**USER, **dict.fromkeys(MANY)}], "messages[0]", "invalid_value"),
+        ([{**USER, "images": ["aGk="]}], "messages[0].images", "unsupported_value"),
+        ([{**USER, "prefix": True}], "messages[0].prefix", "unsupported_value"),
+        ([{**USER, "partial": True}], "messages[0].partial", "unsupported_value"),
         ([{"role": "assistant", "content": None, "tool_calls": [{}]}], "messages[0].tool_calls", "unsupported_value"),
-        ([{"role": "assistant", "content": "", "refusal": "no"}], "messages[0].refusal", "unsupported_parameter"),
+        ([{"role": "assistant", "function_call": {"name": "f"}}], "messages[0].function_call", "unsupported_value"),
     ],
 )
 def test_bad_messages(messages: object, param: str, code: str) -> None:
@@ -100,7 +140,6 @@ def test_bad_messages(messages: object, param: str, code: str) -> None:
         ({"model": "m", "messages": [USER], "\ud800": 1}, ("\\ud800", "unknown_parameter")),
         ({"model": "m", "messages": [USER], "unheard": None}, ("unheard", "unknown_parameter")),
         ({"model": "m", "messages": [USER], "": 1}, ("", "unknown_parameter")),
-        ({"model": "m", "messages": [{**USER, "": 1}]}, ("messages[0].", "unknown_parameter")),
         ({"model": "m", "messages": [USER], "prompt": "x"}, ("prompt", "unknown_parameter")),
     ],
 )
@@ -124,6 +163,8 @@ def test_bad_bodies(body: object, expected: tuple[str | None, str]) -> None:
         (["x", "\ud800"], "prompt[1]", "invalid_value"),
         ([[1], []], "prompt[1]", "empty_array"),
         ([[1], [2, 1.5]], "prompt[1][1]", "invalid_type"),
+        ([1.0, 1.5], "prompt[1]", "invalid_type"),
+        ([1.5], "prompt[0]", "invalid_type"),
         ([[1], [[2]]], "prompt[1][0]", "invalid_type"),
         (["x"] * 2049, "prompt", "array_above_max_length"),
     ],
@@ -140,6 +181,8 @@ def test_bad_prompts(prompt: object, param: str, code: str) -> None:
         ([1, 2], ((1, 2),)),
         ([[1, 2], [3]], ((1, 2), (3,))),
         (["Once", [3]], ("Once", (3,))),
+        ([1.0, 2], ((1, 2),)),
+        ([[1], [2, 3.0]], ((1,), (2, 3))),
     ],
 )
 def test_prompts(prompt: object, expected: tuple[object, ...]) -> None:
@@ -188,6 +231,7 @@ def test_the_first_error_does_not_depend_on_the_order_of_the_keys() -> None:
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "nested"),
         (b'"a\tb"', "line 1, column 3"),
         (b'"\\ude00"', "surrogate"),
+        (b'"cut \\ud83d"', "surrogate"),
     ],
 )
 def test_bad_json(raw: bytes, words: str) -> None:

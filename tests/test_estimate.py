@@ -12,7 +12,7 @@ from gateway.estimate import Outlook, TierQueue
 from shared import scripts
 from shared.ticket import Tier
 from shared.tickets import Tickets
-from tests.calls import CHATS, chat, post_later
+from tests.calls import CHATS, PROGRESS, chat, post_later
 from tests.mixed_load import Replay, Told, on_a_clock, record
 from tests.stack import Stack, running, wait_for
 
@@ -99,7 +99,7 @@ def test_jobs_and_streams_tell_it(stack: Stack) -> None:
     assert [job["queue_position"] for job in jobs] == [1, 2, 3]
     told = [job["estimated_wait"] for job in jobs]
     assert told == sorted(told)
-    with http.stream("GET", f"/v1/jobs/{flex[2]}/events") as stream:
+    with http.stream("GET", f"/v1/jobs/{flex[2]}/events", headers=PROGRESS) as stream:
         lines = [line for line in stream.iter_lines() if ": queued" in line]
     turns = [TURN.fullmatch(line) for line in lines]
     positions = [int(turn[1]) for turn in turns if turn]

@@ -129,10 +129,11 @@ def test_a_task_that_asks_for_more_is_of_another_kind() -> None:
 
 def test_an_engine_honours_what_its_card_says() -> None:
     task = Completion("m", ("a",), FineSampling(7, min_tokens=3, mirostat=2, mirostat_tau=1.0))
-    card = Card("m", "an-engine", "a", 10, 1, 1, parameters=("min_tokens", "mirostat_tau"))
+    card = Card("m", "an-engine", "a", 10, 1, 1, honours=("min_tokens", "mirostat_tau"))
     with pytest.raises(InvalidRequest, match=r"engine an-engine, which runs the model 'm', .* 'mirostat'") as refusal:
         check_parameters(task, card)
     assert (refusal.value.param, refusal.value.code) == ("mirostat", "unsupported_parameter")
-    check_parameters(task, Card("m", "an-engine", "a", 10, 1, 1, parameters=tuple(FINE)))
+    check_parameters(task, Card("m", "an-engine", "a", 10, 1, 1, honours=tuple(FINE)))
+    check_parameters(task, Card("m", "", "", 0, 1, 1))  # it is being loaded
     with pytest.raises(InvalidRequest):  # what release 0.2.0 writes
         check_parameters(task, Card("m", "llama.cpp", "a", 10, 1, 1))

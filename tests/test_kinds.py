@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from gateway.abilities import NEEDS, Need, check
 from gateway.schemas import usual_format
+from shared.abilities import NEEDS, Need, check
 from shared.codec import encode
 from shared.errors import InvalidRequest
 from shared.protocol import (

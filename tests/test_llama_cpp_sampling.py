@@ -46,7 +46,7 @@ def said(engine: LlamaCppEngine, **sampling: Any) -> str:
 
 
 def test_all_are_on_its_card(engine: LlamaCppEngine) -> None:
-    assert set(engine.card.parameters) == FINE
+    assert set(engine.card.honours) == FINE
 
 
 @pytest.mark.parametrize("given", OFF, ids=lambda given: next(iter(given)))

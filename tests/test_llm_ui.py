@@ -71,7 +71,7 @@ def test_keys_count_here_too_and_a_model_is_needed(empty: Stack) -> None:
     empty.start_gateway()
     http, key = empty.http(), {"Authorization": "Bearer secret-key"}
     problem(http.get("/api/chat?prompt=x"), 401)
-    assert problem(http.get("/api/chat?prompt=x", headers=key), 404)["code"] == "model_not_found"
+    assert problem(http.get("/api/chat?prompt=x", headers=key), 503)["code"] == "no_worker"
     empty.start_worker()
     assert http.get("/api/chat?prompt=x", headers=key).text == "x"
 

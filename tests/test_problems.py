@@ -71,6 +71,8 @@ STATUS: dict[str, int] = {
     "context_length_exceeded": 400,
     "unknown_event": 400,
     "model_not_found": 404,
+    "model_unavailable": 503,
+    "no_worker": 503,
     "job_not_found": 404,
     "cancelled": 409,
     "invalid_api_key": 401,
@@ -92,6 +94,7 @@ STATUS: dict[str, int] = {
 REPEATABLE = {"model_load_error", "worker_lost", "internal_error", "unheard_of"}
 SOON = {"queue_full": "5", "key_queue_full": "5", "key_memory_full": "5", "memory_full": "5"}
 SOON |= {"too_many_connections": "5", "too_many_followers": "5", "too_many_wrong_keys": "1"}
+SOON |= {"model_unavailable": "10", "no_worker": "5"}
 SOON |= {"gateway_busy": "1", "store_unavailable": "1", "other_version": "1"}
 """Codes that say when to come again."""
 

@@ -10,7 +10,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.calls import CHATS, COMPLETIONS, ENDLESS, LATER, chat, completion, data, post_later, problem, said
+from tests.calls import CHATS, COMPLETIONS, ENDLESS, LATER, PROGRESS, chat, completion, data, post_later, problem, said
 from tests.stack import Stack, running, wait_for
 
 KEYS = "alice:sk-alice priority weight=2,bob:sk-bob,carol:sk-carol max_jobs=2"
@@ -137,7 +137,7 @@ def test_the_better_tier_goes_first_and_everybody_is_told_so(
     default = [post_later(bob, "One") for _ in range(2)]
     priority = post_later(alice, "One", service_tier="priority")
     assert [position(alice, priority), *(position(bob, job) for job in default + flex)] == [1, 2, 3, 4, 5]
-    with bob.stream("GET", f"/v1/jobs/{flex[1]}/events") as stream:
+    with bob.stream("GET", f"/v1/jobs/{flex[1]}/events", headers=PROGRESS) as stream:
         assert next(stream.iter_lines()).startswith(": queued position=5")
 
 

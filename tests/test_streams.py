@@ -11,7 +11,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.calls import CHATS, ENDLESS, LATER, busy, chat, data, raw_post, said, spoken, submitted
+from tests.calls import CHATS, ENDLESS, LATER, PROGRESS, busy, chat, data, raw_post, said, spoken, submitted
 from tests.stack import Stack, running, wait_for
 
 TEXT = "an answer of six words altogether"
@@ -38,21 +38,21 @@ def answers(stack: Stack) -> bool:
 
 def test_headers_and_the_place_in_the_queue_come_before_the_text(stack: Stack, http: httpx.Client) -> None:
     with busy(stack):
-        first = http.send(http.build_request("POST", CHATS, json=chat(TEXT, stream=True)), stream=True)
-        second = http.send(http.build_request("POST", CHATS, json=chat(TEXT, stream=True)), stream=True)
+        request = http.build_request("POST", CHATS, json=chat(TEXT, stream=True), headers=PROGRESS)
+        first = http.send(request, stream=True)
+        second = http.send(request, stream=True)
         assert stack.state(first.headers["location"].removeprefix("/v1/jobs/")) == "queued"
     assert (first.status_code, second.status_code) == (200, 200)
     for response, place in ((first, 1), (second, 2)):
         lines = list(response.iter_lines())
-        assert lines[0] == f": queued position={place}"
-        assert lines[1].startswith("data: ")  # a comment is one line
+        assert lines[:2] == [f": queued position={place}", ""]
         *chunks, done = data(lines)
         assert (spoken(chunks), done) == (TEXT, "[DONE]")
 
 
 def test_the_client_survives_comments(stack: Stack, client: OpenAI) -> None:
     with busy(stack):
-        stream = client.chat.completions.create(model="echo", messages=said(TEXT), stream=True)
+        stream = client.chat.completions.create(model="echo", messages=said(TEXT), stream=True, extra_headers=PROGRESS)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == TEXT
 
 
@@ -60,7 +60,9 @@ def test_the_async_client_survives_comments(stack: Stack) -> None:
     async def ask() -> str:
         async with stack.async_client() as client:
             with busy(stack):
-                stream = await client.chat.completions.create(model="echo", messages=said(TEXT), stream=True)
+                stream = await client.chat.completions.create(
+                    model="echo", messages=said(TEXT), stream=True, extra_headers=PROGRESS
+                )
             return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
     assert asyncio.run(ask()) == TEXT
@@ -102,10 +104,10 @@ def test_progress_shows_and_does_not_decide_the_status(tmp_path_factory: pytest.
         stack.start_gateway()
         stack.start_worker(echo_prefill_ms=1300)
         http = stack.http()
-        with http.stream("POST", CHATS, json=chat(TEXT, stream=True)) as response:
+        with http.stream("POST", CHATS, json=chat(TEXT, stream=True), headers=PROGRESS) as response:
             lines = list(response.iter_lines())
         comments = [line for line in lines if line.startswith(":")]
-        assert comments[-1] == ": prompt 6/6"
+        assert comments == [": prompt 0/6", ": prompt 6/6"]
         *chunks, done = data(lines)
         assert (spoken(chunks), done) == (TEXT, "[DONE]")
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
+from typing import Any
 
 from redis import Redis
 
@@ -36,7 +37,9 @@ class Herald:
 
         Raises ConfigError where the others on this Redis have another lease.
         """
-        now = replace(self._worker, card=None, reason=TROUBLE, detail=trouble) if trouble else self._worker
+        me = self._worker
+        unwell = replace(me, card=None, outline=me.card, failing=True, reason=TROUBLE, detail=trouble)
+        now = unwell if trouble else me
         now = replace(now, loop_errors=loop_errors)
         if (now.detail, now.card) == (self._told.detail, self._told.card) and time.monotonic() < self._due:
             return False
@@ -55,9 +58,9 @@ class Presence:
         self._changed = threading.Event()
         self._loop = Loop("presence", self._announce)
 
-    def tell(self, reason: str, detail: str = "") -> None:
-        """Why it is not ready now: for everybody, and for those who look after it."""
-        self._worker = replace(self._worker, reason=reason, detail=detail)
+    def tell(self, **news: Any) -> None:
+        """What has changed of the fields of `Worker`, such as the reason why it is not ready."""
+        self._worker = replace(self._worker, **news)
         self._changed.set()
 
     def _announce(self) -> None:

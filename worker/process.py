@@ -20,10 +20,12 @@ from shared.backoff import Backoff
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ModelFileError, ModelLoadError
+from shared.progress import listen
 from shared.store import Outage, connect, refuse_cluster
 from shared.version import VERSION
 from worker import engines
 from worker.engines import Engine
+from worker.engines.outline import outline
 from worker.presence import Presence
 from worker.run import patiently
 from worker.slot_worker import SlotWorker
@@ -32,21 +34,24 @@ log = logging.getLogger(__name__)
 
 _FIRST, _LONGEST = 1.0, 30.0
 """Seconds before a model that did not load is tried again."""
+_LOADING = "it loads the model"
 
 
-def main(model: str, locate: Callable[[], Model], config: Config) -> int:
-    """Serve the model with the id `model`, which `locate` finds, until SIGTERM or SIGINT; returns the exit status.
+def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
+    """Serve a model, whose file `locate` finds, until SIGTERM or SIGINT; returns the exit status.
 
     A model that does not load is tried again, with growing pauses: the file may be repaired or the memory be free
-    later. Meanwhile the worker is known as one that is not ready, with the reason.
+    later. Meanwhile the worker is known as one that is not ready, with the reason, and its model by an outline, so that
+    requests for it wait in the queue.
 
     Raises ModelNotFound for a model that there cannot be, EngineError for an engine that is none, ConfigError for a
     lease that is not that of the others on this Redis, and for a Redis Cluster.
     """
     for number in (signal.SIGTERM, signal.SIGINT):  # until RQ takes them over
         signal.signal(number, lambda *_: sys.exit(0))
-    name = f"{model}-{secrets.token_hex(4)}"
-    me = registry.Worker(name, model, socket.gethostname(), os.getpid(), int(time.time()), version=VERSION)
+    name, since = f"{model.id}-{secrets.token_hex(4)}", int(time.time())
+    me = registry.Worker(name, model.id, socket.gethostname(), os.getpid(), since, reason=_LOADING, version=VERSION)
+    me = replace(me, outline=outline(model, config))
     client, lease_ms = connect(config.redis_url, retries=1), int(config.lease * 1000)
     with suppress(*Outage):  # before the model is loaded, which may take minutes
         _check(client, lease_ms)
@@ -58,7 +63,7 @@ def main(model: str, locate: Callable[[], Model], config: Config) -> int:
         lease_client = connect(config.redis_url, timeout=1.0, retries=0)
         card = loaded.card
         log.info("serving %s (%s, context %d, %d slots)", card.id, card.engine, card.context, card.slots)
-        me = replace(me, card=card)
+        me = replace(me, card=card, outline=None, reason="")
         worker = SlotWorker(loaded, client, lease_client, me, config)
         worker.work(logging_level="WARNING")  # what RQ says at "info" we say ourselves
     finally:
@@ -73,11 +78,18 @@ def _check(client: Redis, lease_ms: int) -> None:
 
 def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> Engine:
     backoff = Backoff(_FIRST, _LONGEST)
-    tell("it loads the model")
+
+    def told(step: str) -> None:
+        log.info("not ready yet: %s", step)
+        tell(reason=f"{_LOADING}: {step}")
+
     while True:
         try:
-            return engines.load(locate(), config)
+            with listen(told):
+                model = locate()
+                tell(outline=outline(model, config))
+                return engines.load(model, config)
         except (ModelFileError, ModelLoadError) as exc:
-            tell(exc.public, str(exc))
+            tell(reason=exc.public, detail=str(exc), failing=True)
             log.error("the model cannot be loaded, next try in %g s: %s", backoff.fail(), exc)
         time.sleep(backoff.pause)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from shared import logs
+from shared import abilities, logs
 from shared.errors import HostDied, HostUnavailable, InferqError
 from shared.protocol import Done, Event, Failed
 from shared.store import Outage
@@ -91,6 +91,7 @@ class Runner(ABC, Generic[Part]):
         """Compute parts until there are no more, or one has failed."""
         logs.bind(**self.execution.names)
         try:
+            abilities.check(self.execution.accepted.task, self._engine.card)
             while self._error is None and (part := self._take()) is not None:
                 self._answer(part)
         except InferqError as exc:

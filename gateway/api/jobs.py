@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gateway import access, answers, sse
 from gateway.answers import as_json
-from gateway.api.streaming import events_as, stream
+from gateway.api.streaming import events_as, stream, wants_progress
 from gateway.auth import own_ticket, owner
 from gateway.client import aside, step_aside
 from gateway.disconnect import watch
@@ -45,6 +45,7 @@ def cancel(job_id: str) -> ResponseReturnValue:
 
 @views.get("/jobs/<job_id>/events")
 def follow(job_id: str) -> ResponseReturnValue:
+    progress = wants_progress()
     ticket = own_ticket(job_id)
     after = sse.parse_mark(request.headers.get("Last-Event-ID"))
     if after:
@@ -61,7 +62,7 @@ def follow(job_id: str) -> ResponseReturnValue:
         frames = format_of(job.accepted).render_frames(job_id, job.accepted, options)
         step_aside(request.environ)
         lines = sse.numbered_lines(frames, after, lambda: job.mailbox.place)
-        return stream(job, events_as(lines, job, None), waiting)
+        return stream(job, events_as(lines, job, (), sse.SINGLE, progress=progress), waiting)
 
 
 def _check(after: sse.Mark, ticket: Ticket) -> None:

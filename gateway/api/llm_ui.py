@@ -36,7 +36,8 @@ def chat() -> ResponseReturnValue:
         raise MethodNotAllowed(["GET"])
     prompt, model = parse_query(request.args.to_dict())
     directory, config = this_gateway().directory, this_gateway().config
-    task = prompt_task(prompt, directory.find(model) if model else directory.default(), seed(), config)
+    card = (directory.find(model) if model else directory.default()).card
+    task = prompt_task(prompt, card, seed(), config)
     mark = fingerprint(owner().name, request.path, request.query_string)
     return _answer(submit(task, usual_format(task), Options(stream=True), mark))
 

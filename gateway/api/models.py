@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
+from gateway.offers import Offer
 from gateway.schemas.model import render_model
 from gateway.state import this_gateway
 
@@ -13,11 +16,14 @@ views = Blueprint("models", __name__)
 
 @views.get("/models")
 def index() -> ResponseReturnValue:
-    cards = this_gateway().directory.models().values()
-    names = [(card, name) for card in cards for name in (card.id, *card.aliases)]
-    return jsonify(object="list", data=[render_model(card, name) for card, name in names])
+    offers = this_gateway().directory.offers()
+    return jsonify(object="list", data=[_object(offer, name) for offer in offers for name in offer.names])
 
 
 @views.get("/models/<path:model>")
 def retrieve(model: str) -> ResponseReturnValue:
-    return jsonify(render_model(this_gateway().directory.find(model), model))
+    return jsonify(_object(this_gateway().directory.find(model), model))
+
+
+def _object(offer: Offer, name: str) -> dict[str, Any]:
+    return render_model(offer.card, name, offer.status)

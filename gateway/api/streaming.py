@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 
-from flask import Response
+from flask import Response, request
 
 from gateway import sse
 from gateway.dispatch import Job
 from gateway.mailbox import ClientGone, Mailbox
 from gateway.state import this_gateway
+from shared.errors import InvalidRequest
 from shared.protocol import Delta, Done, Event, Failed
+
+_PROGRESS = "x-inferq-progress"
 
 
 def stream(job: Job, pieces: Iterator[bytes], waiting: ExitStack, mimetype: str = "text/event-stream") -> Response:
@@ -30,10 +34,19 @@ def stream(job: Job, pieces: Iterator[bytes], waiting: ExitStack, mimetype: str 
     return response
 
 
-def events_as(lines: sse.Lines, job: Job, first: Event | None) -> Iterator[bytes]:
+def wants_progress() -> bool:
+    """Whether the client of the current request asks for comments at once, see `sse.body`. Raises InvalidRequest."""
+    given = request.headers.get(_PROGRESS, "0")
+    if given not in ("0", "1"):
+        raise InvalidRequest(f"{_PROGRESS}: expected 0 or 1, but got {given[:64]!r}.", param=_PROGRESS)
+    return given == "1"
+
+
+def events_as(lines: sse.Lines, job: Job, begun: Sequence[Event], end: bytes, *, progress: bool) -> Iterator[bytes]:
     """Server-sent events of a job; see `sse.body`."""
     dispatcher = this_gateway().dispatcher
-    return sse.body(job.mailbox, first, lines, lambda: dispatcher.turn(job.accepted.task.model, job.id))
+    turn = partial(dispatcher.turn, job.accepted.task.model, job.id)
+    return sse.body(job.mailbox, begun, lines, turn, end, progress)
 
 
 def events(mailbox: Mailbox) -> Iterator[Event]:
@@ -46,14 +59,16 @@ def events(mailbox: Mailbox) -> Iterator[Event]:
             return
 
 
-def first_decisive(mailbox: Mailbox, patience: float) -> Event | None:
-    """The job's first event that decides the status line; None when it did not come within `patience` seconds.
+def first_events(mailbox: Mailbox, patience: float) -> list[Event]:
+    """The job's events up to the first that decides the status line, or those that came within `patience` seconds.
 
     Progress decides nothing: after it the prompt may still turn out to be too long. Raises ClientGone.
     """
+    begun: list[Event] = []
     end = time.monotonic() + patience
     while (left := end - time.monotonic()) > 0:
-        event = mailbox.take(left)
-        if isinstance(event, Delta | Done | Failed):
-            return event
-    return None
+        if event := mailbox.take(left):
+            begun.append(event)
+            if isinstance(event, Delta | Done | Failed):
+                break
+    return begun

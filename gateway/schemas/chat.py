@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
-from marshmallow import fields, post_load, validates_schema
+from marshmallow import fields, validates_schema
 
 from gateway.schemas.answer import fold
 from gateway.schemas.caps import MAX_MESSAGES
 from gateway.schemas.fine_sampling import Limit
 from gateway.schemas.format import Format, Frames
+from gateway.schemas.message import NO_TOOLS, MessageSchema
+from gateway.schemas.objects import Member, Object, Strict
 from gateway.schemas.openai import (
+    UsageSoFar,
     announcer,
     cut,
     encode,
@@ -23,96 +26,37 @@ from gateway.schemas.openai import (
     token_ids,
     usage,
 )
-from gateway.schemas.parameters import Array, Boolean, Only, Strict, Text, each, refuse_unknown, text
-from gateway.schemas.problem import refuse, show, wrong_type
+from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Only, Text
+from gateway.schemas.problem import refuse, show
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
 from shared.config import Config
 from shared.errors import InferqError
-from shared.protocol import Accepted, Chat, Delta, Event, FinishReason, Message, Options
-
-MOST_PARTS = 2048
-"""Parts of one message."""
-
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-"""What OpenAI calls `developer` now, models know as `system`."""
+from shared.protocol import Accepted, Chat, Delta, Event, FinishReason, Options
 
 
-_MARK = "prompt_cache_breakpoint"
-"""OpenAI's, for its prompt cache: without effect."""
+class Reasoning(Strict):
+    """OpenRouter's: how to think. To ask a model that does not to think is refused."""
+
+    enabled = Ignored(Only(False))
+    effort = Ignored(Text())
+    max_tokens = Ignored(Integer(0, INT32_MAX))
+    exclude = Ignored(Boolean())  # type: ignore[assignment]  # a field, not an option
+    summary = Ignored(Text())
 
 
-class Role(fields.Field[str]):
-    """Who speaks."""
+class Thinking(Strict):
+    """Anthropic's and others': whether to think."""
 
-    json_schema: ClassVar = {"enum": list(_ROLES)}
-
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
-        role = text(value)
-        if role not in _ROLES:
-            raise refuse("invalid_value", f"{show(role)} is none of {', '.join(_ROLES)}")
-        return _ROLES[role]
+    type = Ignored(Only("disabled"), required=True)
+    budget_tokens = Ignored(Integer(0, INT32_MAX))
 
 
-class Content(fields.Field[str]):
-    """A string, or an array of text parts, which are joined as they are."""
+class Switches(Strict):
+    """What templates of models that think are told."""
 
-    _PART: ClassVar = {
-        "type": "object",
-        "properties": {"type": {"const": "text"}, "text": {"type": "string"}, _MARK: {"type": ["object", "null"]}},
-        "required": ["type", "text"],
-        "additionalProperties": False,
-    }
-    json_schema: ClassVar = {
-        "anyOf": [{"type": "string"}, {"type": "array", "items": _PART, "minItems": 1, "maxItems": MOST_PARTS}]
-    }
-
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
-        if isinstance(value, str):
-            return text(value)
-        if not isinstance(value, list):
-            raise wrong_type("a string or an array of text parts", value)
-        if not value:
-            raise refuse("empty_array", "the array must not be empty")
-        if len(value) > MOST_PARTS:
-            raise refuse("array_above_max_length", f"at most {MOST_PARTS} parts, but there are {len(value)}")
-        return "".join(each(value, _part))
-
-
-def _part(part: object) -> str:
-    """The text of one part. By hand and not a schema: a body has room for a hundred thousand of them."""
-    if not isinstance(part, dict):
-        raise wrong_type("an object", part)
-    if part.get("type") is None:
-        raise refuse("missing_required_parameter", name="type")
-    if part["type"] != "text":
-        raise refuse("unsupported_value", 'only "text" is supported', name="type")
-    refuse_unknown(part, ("type", "text", _MARK))
-    if not isinstance(part.get(_MARK), dict | None):
-        raise wrong_type("an object", part[_MARK], name=_MARK)
-    if part.get("text") is None:
-        raise refuse("missing_required_parameter", name="text")
-    return text(part["text"], name="text")
-
-
-class MessageSchema(Strict):
-    """One turn, as a client writes it or as it got it from an answer."""
-
-    role = Role(required=True)
-    name = Text()  # without effect
-
-    # What an answer of OpenAI's may hold, and ours does not.
-    tool_calls = Only([])
-    tool_call_id = Only()
-    function_call = Only()
-    refusal = Only()
-    audio = Only()
-    annotations = Only([])
-
-    content = Content(required=True)
-
-    @post_load
-    def message(self, data: dict[str, Any], **kwargs: Any) -> Message:
-        return Message(data["role"], data["content"])
+    enable_thinking = Ignored(Only(False))
+    thinking = Ignored(Only(False))
+    reasoning_effort = Ignored(Text())
 
 
 class ChatSchema(SamplingSchema):
@@ -121,16 +65,28 @@ class ChatSchema(SamplingSchema):
     continue_final_message = Boolean(load_default=False)
     add_generation_prompt = Boolean(load_default=True)
 
+    # Without tools and thoughts they ask for nothing.
+    tool_choice = Ignored(Text(), Object())
+    parallel_tool_calls = Ignored(Boolean())
+    function_call = Ignored(Text(), Object())
+    reasoning_effort = Ignored(Text())
+    reasoning = Member(Reasoning)
+    include_reasoning = Ignored(Boolean())
+    reasoning_format = Ignored(Text())
+    thinking = Member(Thinking)
+    thinking_budget = Ignored(Integer(-1, INT32_MAX))
+    enable_thinking = Ignored(Only(False))
+    think = Ignored(Only(False))
+    chat_template_kwargs = Member(Switches)
+
     # Not supported yet.
+    echo = Only(False)
+    best_of = Only(1)
     logprobs = Only(False)
     top_logprobs = Only(0)
-    tools = Only([])
-    tool_choice = Only("none", "auto")
-    parallel_tool_calls = Only(True, False)  # without tools it asks for nothing
-    functions = Only([])
-    function_call = Only("none", "auto")
+    tools = Only([], hint=NO_TOOLS)
+    functions = Only([], hint=NO_TOOLS)
     response_format = Only({"type": "text"})
-    reasoning_effort = Only("none")
     modalities = Only(["text"])
     audio = Only()
     prediction = Only()
@@ -194,13 +150,13 @@ class ChatFormat(Format):
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         task, opening = accepted.task, head(job_id, accepted, "chat.completion.chunk")
         assert isinstance(task, Chat), "what `parse` makes"
-        usage_later = {"usage": None} if options.include_usage else {}
+        so_far = UsageSoFar(options, prompts=1)
 
         def chunk(
             index: int, delta: dict[str, str], tokens: tuple[int, ...] = (), finish_reason: FinishReason | None = None
         ) -> dict[str, Any]:
             choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-            return {**opening, "choices": [{**choice, **token_ids(task, tokens)}], **usage_later}
+            return {**opening, "choices": [{**choice, **token_ids(task, tokens)}], **so_far.of(index)}
 
         @cache
         def speaker(index: int) -> Callable[[str], bytes]:
@@ -212,7 +168,8 @@ class ChatFormat(Format):
             for index in announce(piece.index):
                 role = chunk(index, {"role": "assistant", "content": ""})
                 yield encode({**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role)
-            if piece.text and task.token_ids:
+            so_far.note(piece)
+            if piece.text and (task.token_ids or so_far.continuous):
                 yield encode(chunk(piece.index, {"content": piece.text}, piece.tokens))
             elif piece.text:
                 yield speaker(piece.index)(piece.text)
@@ -220,7 +177,7 @@ class ChatFormat(Format):
                 tokens = () if piece.text else piece.tokens
                 yield encode(chunk(piece.index, {}, tokens, piece.finish_reason))
 
-        return render_frames(self, say, {**opening, "choices": []} if options.include_usage else None)
+        return render_frames(self, say, so_far, {**opening, "choices": []} if options.include_usage else None)
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         return render_failure(error, status)

@@ -7,7 +7,8 @@ from typing import Any
 from marshmallow import fields, post_load
 
 from gateway.schemas.caps import MAX_TOKENS
-from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Only, Strict, Text, text
+from gateway.schemas.objects import Strict
+from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Only, Text, text
 from gateway.schemas.problem import refuse, show
 from shared.protocol import FINE, SAMPLERS, FineSampling, Sampling
 

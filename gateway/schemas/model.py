@@ -7,10 +7,31 @@ from typing import Any
 from shared.registry import Card
 
 
-def render_model(card: Card, name: str) -> dict[str, Any]:
-    """OpenAI's model object, of a model under one of its names; `owned_by` is the engine that serves it.
+def render_model(card: Card, name: str, status: str) -> dict[str, Any]:
+    """OpenAI's model object, of a model under one of its names, with what others have put there too.
 
-    Under an alias it has `root`, the id, as vLLM's has.
+    `root`, `parent` and `max_model_len` are vLLM's, `meta` and `status` llama.cpp's. What is not known is null: most of
+    it, where the model has yet to be loaded.
     """
-    shown = {"id": name, "object": "model", "created": card.created, "owned_by": card.engine}
-    return shown if name == card.id else {**shown, "root": card.id}
+    return {
+        "id": name,
+        "object": "model",
+        "created": card.created,
+        "owned_by": card.engine or "inferq",
+        "root": card.id,
+        "parent": None,
+        "max_model_len": card.context or None,
+        "status": {"value": status},
+        "engine": card.engine or None,
+        "architecture": card.architecture or None,
+        "quantisation": card.quantisation or None,
+        "capabilities": list(card.capabilities),
+        "slots": card.slots,
+        "sampling": dict(card.sampling),
+        "meta": {
+            "n_ctx": card.context or None,
+            "n_ctx_train": card.trained_context or None,
+            "n_params": card.parameters or None,
+            "size": card.size or None,
+        },
+    }

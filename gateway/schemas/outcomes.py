@@ -28,6 +28,8 @@ _OUTCOMES: dict[str, Outcome] = {
     "context_length_exceeded": _INVALID,
     "unknown_event": _INVALID,
     "model_not_found": Outcome(404, retry=False),
+    "model_unavailable": Outcome(503, retry=True, retry_after=10),
+    "no_worker": Outcome(503, retry=True, retry_after=5),
     "job_not_found": Outcome(404, retry=False),
     "request_timeout": Outcome(408, retry=False),
     "invalid_api_key": Outcome(401, retry=False),

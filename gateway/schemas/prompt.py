@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from marshmallow import ValidationError
 
-from gateway.schemas.parameters import Strict, Text
+from gateway.schemas.objects import Strict
+from gateway.schemas.parameters import Text
 from gateway.schemas.problem import first
 from shared.config import Config
 from shared.protocol import Chat, Completion, Message, Sampling
@@ -34,8 +35,8 @@ def parse_query(query: Mapping[str, str]) -> tuple[str, str | None]:
 
 
 def prompt_task(prompt: str, card: Card, seed: int, config: Config) -> Chat | Completion:
-    """A chat where the model can chat; where it cannot, it continues the prompt."""
+    """A chat where the model can chat, or nobody knows yet; where it cannot, it continues the prompt."""
     sampling = Sampling(seed, config.usual_max_tokens)
-    if Ability.CHAT in card.abilities:
+    if Ability.CHAT in card.abilities or not card.capabilities:
         return Chat(card.id, (Message("user", prompt),), sampling)
     return Completion(card.id, (prompt,), sampling)

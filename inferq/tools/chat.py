@@ -20,9 +20,9 @@ from inferq.tools.source import gateway_flags, open_answers
 @model_flags
 @sampling_flags
 def chat(model: str | None, system: str, **flags: Any) -> None:
-    """Talk with a model, or with a running gateway (--url).
+    """Talk with a model, here or at a running gateway.
 
-    The model sees the whole conversation. /help lists the commands.
+    It is the model -m, or that of the gateway at --url, and sees the whole conversation. /help lists the commands.
     """
     from inferq.tools.dialogue import Command, hold
     from inferq.tools.terminal import exit_quietly

@@ -19,7 +19,7 @@ from shared.errors import InvalidRequest
 @force_flag
 @arch_flag
 def convert(source: Path, target: Path, kind: str | None, force: bool, arch: str) -> None:
-    """Write SRC to DST as GGUF.
+    """Write another model file as GGUF.
 
     SRC is a legacy GGML file, which is repacked without loss, or the folder of a Hugging Face checkpoint, with
     config.json, tokenizer.json and safetensors.

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--stats", is_flag=True, help="print tokens and times to stderr")
 @json_flag
 def infer(model: str, prompt: str | None, prompt_file: Path | None, session: Path | None, **flags: Any) -> None:
-    """Go on from a prompt.
+    """Go on from a prompt, without a server.
 
     The prompt comes from -p, -f or stdin. ARCH is what a legacy file holds, where it does not tell, as `--arch`.
     """

@@ -28,9 +28,9 @@ _LONGEST = 80
 @arch_flag
 @json_flag
 def info(file: Path, tensors: bool, tokens: bool, arch: str, as_json: bool) -> None:
-    """Show what FILE, in GGUF or a legacy GGML format, says about its model.
+    """Show what a file says about its model.
 
-    The file is checked as it is before it is served, but its weights are not read.
+    FILE is in GGUF or a legacy GGML format. It is checked as it is before it is served, but its weights are not read.
     """
     from worker.formats.description import describe
 

@@ -124,15 +124,16 @@ def _all(flags: tuple[Callable[[F], F], ...], command: F) -> F:
 @contextmanager
 def load_engine(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
     """The model called `name`, in its engine in a child of this process; `flags` are some of `model_flags`."""
-    from inferq.tools.terminal import status
+    from inferq.tools.terminal import show_status, status
+    from shared.progress import listen
     from worker import engines
 
     settings = {name: flags.get(name) for name in ("context", "threads", "batch_size")}
     config = configure(slots=1, max_seconds=math.inf, models=flags.get("models_toml"), **settings)
-    model = _model(name, flags, config.models)
-    if flags.get("batch_size") and (chosen := engines.choose(model)) != "llama.cpp":
-        raise InvalidRequest(f"the engine {chosen} has none; llama.cpp has", param="--batch-size")
-    with status(f"loading {model.id}"):
+    with status(f"loading {name}"), listen(lambda step: show_status(f"loading {name}: {step}")):
+        model = _model(name, flags, config.models)
+        if flags.get("batch_size") and (chosen := engines.choose(model)) != "llama.cpp":
+            raise InvalidRequest(f"the engine {chosen} has none; llama.cpp has", param="--batch-size")
         engine = engines.load(model, config)
     try:
         yield engine

@@ -26,9 +26,10 @@ from inferq.tools.flags import json_flag, model_flag
 @models_flag
 @json_flag
 def perplexity(model: str, file: Path, context: int, stride: int | None, as_json: bool, **flags: Any) -> None:
-    """Print the perplexity of a model on a text, with its standard error; the lower the better.
+    """Print how well a model foresees a text.
 
-    The text is read in windows of N tokens. Each token is judged once, after what its window has before it.
+    That is its perplexity with the standard error; the lower the better. The text is read in windows of N
+    tokens. Each token is judged once, after what its window has before it.
     """
     from tqdm import tqdm
 

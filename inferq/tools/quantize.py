@@ -20,7 +20,9 @@ from inferq.tools.output import bar, create, force_flag
 @force_flag
 @arch_flag
 def quantize(source: Path, target: Path, kind: str, pure: bool, allow_requantize: bool, force: bool, arch: str) -> None:
-    """Write SRC, a GGUF file, to DST in TYPE, byte for byte as llama.cpp's llama-quantize does.
+    """Write a smaller file of the same model.
+
+    It is SRC, a GGUF file, written to DST in TYPE, byte for byte as llama.cpp's llama-quantize does.
 
     TYPE is Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K_S, Q3_K_M, Q3_K_L, Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M or Q6_K. SRC
     holds f32, f16 or bf16 weights. SRC may also be a legacy file of such weights, which is converted first.

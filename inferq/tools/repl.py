@@ -25,9 +25,9 @@ from shared.errors import InvalidRequest
 @model_flags
 @sampling_flags
 def repl(model: str | None, prompt_file: Path | None, **flags: Any) -> None:
-    """Go on from each prompt that is typed, in a model or a running gateway (--url).
+    """Go on from prompt after prompt, each alone.
 
-    The model sees no prompt but the last. /help lists the commands.
+    It is the model -m, or that of the gateway at --url, and sees no prompt but the last. /help lists the commands.
     """
     from inferq.tools.dialogue import hold
     from inferq.tools.terminal import exit_quietly

@@ -22,7 +22,10 @@ from inferq.tools.flags import json_flag, model_flag
 @models_flag
 @json_flag
 def tokens(model: str, prompt: str | None, prompt_file: Path | None, as_json: bool, **flags: Any) -> None:
-    """Print the id and the text of each token of a prompt, as the model's engine reads it."""
+    """Print the tokens of a prompt.
+
+    That is the id and the text of each, as the model's engine reads it.
+    """
     from inferq.tools.options import check_encodable, load_engine, template
     from inferq.tools.prompt import read_all
     from inferq.tools.terminal import exit_quietly

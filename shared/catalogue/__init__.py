@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from shared.catalogue.built_in import BUILT_IN
@@ -10,6 +12,7 @@ from shared.catalogue.file import ARCHITECTURES, engine_for, is_legacy
 from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel, cache
 from shared.catalogue.models_toml import read
 from shared.errors import InvalidRequest, ModelFileError, ModelNotFound
+from shared.nearest import suggestion
 from shared.regular_file import find
 
 __all__ = [
@@ -20,13 +23,16 @@ __all__ = [
     "HubFile",
     "Model",
     "Wheel",
+    "announced",
     "cache",
-    "id_of",
     "is_legacy",
     "listed",
     "resolve",
     "with_file",
 ]
+
+MOST_BESIDE = 1000
+"""Files that are looked at for a name like one that is missing."""
 
 
 def list_models(models_toml: str = "") -> list[Model]:
@@ -39,10 +45,10 @@ def list_models(models_toml: str = "") -> list[Model]:
     return [_locate(model) for model in _known(models_toml)]
 
 
-def id_of(name: str, models_toml: str = "") -> str:
-    """The id of the model that `resolve` finds under `name`, whether or not it does now. Raises ConfigError."""
+def announced(name: str, models_toml: str = "") -> Model:
+    """The model that `resolve` finds under `name`, whether or not it does now: its names. Raises ConfigError."""
     model = _find(name, models_toml)
-    return model.id if model else Path(name).stem
+    return replace(model, path=None) if model else Model(Path(name).stem, f"file:{name}", None, AUTO, None)
 
 
 def resolve(
@@ -107,7 +113,17 @@ def _file(name: str, models_toml: str) -> Model:
         return Model(path.stem, f"file:{path}", path, AUTO, path.stat().st_size)
     if path.exists():
         raise ModelFileError(f"{name}: not a file; give the path of a model file")
+    known = _known(models_toml)
+    meant = suggestion(name, [name for model in known for name in (model.id, *model.aliases)]) or _beside(path, name)
     if "/" in name or path.suffix:
-        raise ModelFileError(f"{name}: no such file")
-    names = ", ".join(model.id for model in _known(models_toml))
-    raise ModelNotFound(f"There is no model {name!r}; there are {names}, or give the path of a model file.")
+        raise ModelFileError(f"{name}: no such file.{meant}" if meant else f"{name}: no such file")
+    names = ", ".join(model.id for model in known)
+    raise ModelNotFound(f"There is no model {name!r}; there are {names}, or give the path of a model file.{meant}")
+
+
+def _beside(path: Path, name: str) -> str:
+    """A suggestion out of the files in the folder where the file of that name would be."""
+    with suppress(OSError):
+        files = (file for file in islice(path.parent.iterdir(), MOST_BESIDE) if file.suffix)
+        return suggestion(name, [name.removesuffix(path.name) + file.name for file in files])
+    return ""

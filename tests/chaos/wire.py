@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-SILENCE = 25.0
-"""Seconds without a byte after which a stream is given up; comments come every ten."""
+SILENCE = 30.0
+"""Seconds without a byte after which a stream is given up; comments come every fifteen."""
 
 
 class Broken(Exception):

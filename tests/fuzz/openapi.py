@@ -8,6 +8,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from gateway.schemas import FORMATS
+from gateway.schemas.objects import Member
 from gateway.schemas.prompt import PromptSchema
 from shared.version import VERSION
 
@@ -16,7 +17,7 @@ BODIES = {"/v1/chat/completions": "openai.chat", "/v1/completions": "openai.comp
 
 
 def describe() -> dict[str, Any]:
-    """The document. Every `null` that means "not given" is allowed, and no key that is not named."""
+    """The document. Every `null` that means "not given" is allowed, and no key that is not named, but in messages."""
     plugin = MarshmallowPlugin()
     spec = APISpec("inferq", VERSION, "3.1.0", plugins=[plugin])
     assert plugin.converter
@@ -32,7 +33,7 @@ def describe() -> dict[str, Any]:
     document: dict[str, Any] = spec.to_dict()
     for schema in document["components"]["schemas"].values():
         required = schema.get("required", ())
-        schema["additionalProperties"] = False
+        schema.setdefault("additionalProperties", False)
         schema["properties"] = {
             name: one if name in required else {"anyOf": [one, {"type": "null"}]}
             for name, one in schema["properties"].items()
@@ -40,6 +41,8 @@ def describe() -> dict[str, Any]:
     return document
 
 
-def _declared(converter: object, field: Any, **kwargs: Any) -> dict[str, Any]:
+def _declared(converter: object, field: Any, ret: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(field, Member):
+        return {"anyOf": [{"$ref": ret.pop("$ref")}, {"type": "array", "maxItems": 0}]}
     found: dict[str, Any] = getattr(field, "json_schema", {})
     return found

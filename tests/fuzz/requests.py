@@ -39,7 +39,6 @@ Case = schemathesis.Case[Any]
 BATCH = 20
 """Requests that are drawn from one seed."""
 BEYOND: set[tuple[str | None, str]] = {
-    ("stream_options", "invalid_value"),  # only with `stream`
     ("best_of", "invalid_value"),  # not less than `n`, and not with `stream`
     ("n", "invalid_value"),  # the choices of all prompts
     ("min_tokens", "invalid_value"),  # not more than `max_tokens`
@@ -119,7 +118,6 @@ def draw(operation: Operation, mode: GenerationMode, number: int) -> list[Case]:
 
 def judge(stack: Stack, session: Session, case: Case, mode: GenerationMode) -> Verdict:
     """Send it, for a model that is there, and look at the answer."""
-    case.body = whole(case.body)
     for part in (case.body, case.query):
         if isinstance(part, dict) and isinstance(model := part.get("model"), str) and 0 < len(model) <= LONGEST_TEXT:
             part["model"] = "echo"
@@ -136,18 +134,6 @@ def judge(stack: Stack, session: Session, case: Case, mode: GenerationMode) -> V
 def vanishes(value: Any) -> bool:
     """Nothing of it is sent in a query."""
     return value is None or (isinstance(value, list | dict) and all(each in (None, [], {}) for each in value))
-
-
-def whole(value: Any) -> Any:
-    """To JSON Schema 1.0 is an integer, and to the API it is not."""
-    match value:
-        case float():
-            return int(value) if value.is_integer() else value
-        case list():
-            return [whole(each) for each in value]
-        case dict():
-            return {key: whole(each) for key, each in value.items()}
-    return value
 
 
 def weigh(answer: schemathesis.Response, mode: GenerationMode) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from shared.config import Config
 from shared.errors import EngineError
 from shared.protocol import Delta, Event, TextTask
 from shared.registry import Card
+from worker.engines.outline import OUTLINED, outline
 
 UNTOLD = -1
 """Stands for a token that is not told, or that means nothing here, in `Delta.tokens`: only its text counts."""
@@ -105,8 +106,9 @@ def load(model: Model, config: Config) -> Engine:
             raise EngineError(f"the engine {name} takes no {title}; llama.cpp does")
     own = {name: getattr(model, name) for name in ("context", "slots", "threads")}
     config = replace(config, **{name: value for name, value in own.items() if value is not None})
+    known = outline(model, config)
     engine: Engine = factory(model, config)
-    engine.card = replace(engine.card, aliases=model.aliases)
+    engine.card = replace(engine.card, **{name: getattr(known, name) for name in OUTLINED})
     return engine
 
 

@@ -25,6 +25,7 @@ from shared.protocol import (
     Timings,
     Usage,
 )
+from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker import chat_formats
 from worker.engines import UNTOLD, with_prompt
@@ -32,6 +33,7 @@ from worker.engines.ctransformers_client import Evaluation, Evaluator
 from worker.engines.ctransformers_file import check_file
 from worker.engines.ctransformers_host import BATCH
 from worker.engines.ctransformers_text import LegacyText
+from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
 from worker.engines.sampler import Sampler, logprobs
 from worker.engines.stops import Piece, Spelling, go_on, stop_strings
@@ -84,7 +86,8 @@ class CtransformersEngine:
             capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if model.chat_format else ())),
             digest=digest(identity([model.path], legacy.architecture), b"".join(legacy.vocabulary)),
             longest_piece=self._text.longest,
-            parameters=HONOURED,
+            honours=HONOURED,
+            sampling=recommended(model),
         )
 
     @property
@@ -176,6 +179,7 @@ class CtransformersEngine:
         # How many the answer may have; its text may have taken more when it was read again than when it was made.
         most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)
+        sampling = complete(sampling, self.card.sampling)
         least = sampling.min_tokens
         ends = self._text.ends.union(sampling.stop_token_ids)
         growing, sampler = Sampler(sampling, ends), Sampler(sampling, self._text.ends if sampling.ignore_eos else ())

@@ -20,6 +20,7 @@ from shared.errors import JobCancelled
 from shared.protocol import FINE, Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
 from shared.registry import Ability, Card
 from worker.engines import with_prompt
+from worker.engines.defaults import recommended
 from worker.engines.stops import StopStrings, stop_strings
 from worker.formats.identity import digest, identity
 
@@ -46,7 +47,8 @@ class EchoEngine:
             created=int(time.time()),
             capabilities=(Ability.COMPLETION, Ability.CHAT),
             digest=digest(identity([], model.id), b""),
-            parameters=tuple(sorted(FINE)),  # it chooses nothing, and takes whatever there is
+            honours=tuple(sorted(FINE)),  # it chooses nothing, and takes whatever there is
+            sampling=recommended(model),
         )
         self._interval = 1 / config.echo_rate if config.echo_rate else 0.0
         self._prefill = config.echo_prefill_ms / 1000

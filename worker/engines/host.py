@@ -11,7 +11,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from shared.backoff import Backoff
 from shared.cancellation import NEVER, Cancellable, wait_for
 from shared.errors import HostUnavailable
 from shared.loops import Loop
+from shared.progress import step
 from worker.engines.child import SOCKET
 from worker.engines.host_process import HostProcess
 from worker.engines.pulse import Pulse
@@ -183,10 +185,20 @@ class EngineHost:
         self._process, self._born = HostProcess(self._module), time.monotonic()
         if self._closing.is_set():
             self._process.kill()
-        self.pulse.begin(self._process.greet(self._parameters, self._patience))
+        with step("its weights are read", _size(self._parameters.get("reads", ())), self._process.resident):
+            self.pulse.begin(self._process.greet(self._parameters, self._patience))
         if self.missing and not self._started:
             log.warning("the engine host is not confined as it should be: the system lacks %s", self.missing)
         self._patience = min(_PATIENCE, max(_LEAST_PATIENCE, _SLOWER * (time.monotonic() - self._born)))
         with self._changed:
             self._started += 1
             self._changed.notify_all()
+
+
+def _size(paths: Iterable[str]) -> int:
+    """Bytes of the files, as far as they are there."""
+    size = 0
+    for path in paths:
+        with suppress(OSError):
+            size += Path(path).stat().st_size
+    return size

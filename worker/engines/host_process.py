@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from shared.errors import ModelLoadError
@@ -53,6 +54,16 @@ class HostProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def resident(self) -> int:
+        """Bytes of memory in use, which while it loads are mostly the weights that it has read; 0 where it is not told.
+
+        From outside: a host that is busy reading would be late to tell, and what it says need not be true.
+        """
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, ValueError, IndexError):
+            return 0
 
     def greet(self, parameters: Mapping[str, Any], patience: float) -> float:
         """Hand over the parameters and wait until it is ready, for so many seconds at most.

@@ -21,7 +21,7 @@ from shared.registry import Ability, Card
 from worker.chat_formats import stops, template
 from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
-from worker.engines.defaults import DEFAULTS
+from worker.engines.defaults import DEFAULTS, recommended
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
@@ -46,7 +46,8 @@ class LlamaCppEngine:
     def __init__(self, model: Model, config: Config) -> None:
         self._files = files = check_files(model)
         self._bos, self._vocabulary_size = files.header.bos, files.header.vocabulary_size
-        self._defaults = {**DEFAULTS, **files.header.sampling}
+        sampling = recommended(model, files.header.sampling)
+        self._defaults = {**DEFAULTS, **sampling}
         self._seconds = config.max_seconds
         self._model = model
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
@@ -79,7 +80,8 @@ class LlamaCppEngine:
             capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if chats else ())),
             digest=digest(self._identity, read_vocabulary(files.path, files.header)),
             longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
-            parameters=tuple(sorted(FINE)),
+            honours=tuple(sorted(FINE)),
+            sampling=sampling,
         )
         self._cells = Cells(self.card.context)
         self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, self._vocabulary_size)

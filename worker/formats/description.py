@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gguf
-
 from shared.errors import ModelFileError
 from shared.regular_file import open_regular
+from worker.formats.ggml import FILE_TYPES, NAMES
 from worker.formats.gguf import Header, MetadataArray, elements, read_header
 from worker.formats.legacy import Legacy, read_legacy
 
@@ -78,9 +77,9 @@ def is_gguf(path: Path) -> bool:
 
 def _of_gguf(path: Path, header: Header) -> Description:
     tokens = header.metadata.get("tokenizer.ggml.tokens")
-    file_type = header.metadata.get("general.file_type")
+    file_type: Any = header.metadata.get("general.file_type")
     tensors = tuple(
-        TensorPlace(t.name, _kind(t.kind), t.shape, header.data_offset + t.offset, t.size) for t in header.tensors
+        TensorPlace(t.name, NAMES[t.kind], t.shape, header.data_offset + t.offset, t.size) for t in header.tensors
     )
     return Description(
         path=path,
@@ -89,7 +88,7 @@ def _of_gguf(path: Path, header: Header) -> Description:
         version=header.version,
         architecture=header.architecture,
         name=header.name,
-        quantisation=_file_type(file_type) or _commonest(tensors),
+        quantisation=FILE_TYPES.get(file_type) or _commonest(tensors),
         context=header.context_length,
         chat_template=header.chat_template is not None,
         metadata={key: _shown(value) for key, value in header.metadata.items()},
@@ -99,7 +98,7 @@ def _of_gguf(path: Path, header: Header) -> Description:
 
 
 def _of_legacy(path: Path, legacy: Legacy) -> Description:
-    tensors = tuple(TensorPlace(t.name, _kind(t.kind), t.shape, t.offset, t.size) for t in legacy.tensors)
+    tensors = tuple(TensorPlace(t.name, NAMES[t.kind], t.shape, t.offset, t.size) for t in legacy.tensors)
     return Description(
         path=path,
         size=path.stat().st_size,
@@ -114,17 +113,6 @@ def _of_legacy(path: Path, legacy: Legacy) -> Description:
         vocabulary=legacy.vocabulary,
         tensors=tensors,
     )
-
-
-def _kind(number: int) -> str:
-    return gguf.GGMLQuantizationType(number).name
-
-
-def _file_type(number: Any) -> str | None:
-    try:
-        return gguf.LlamaFileType(number).name.partition("_")[2]  # MOSTLY_Q4_1, ALL_F32
-    except ValueError:
-        return None
 
 
 def _commonest(tensors: Iterable[TensorPlace]) -> str:

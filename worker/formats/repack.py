@@ -11,6 +11,7 @@ import numpy.typing as npt
 from shared import catalogue, checksums
 from shared.errors import ModelFileError
 from shared.file_lock import FileLock
+from shared.progress import step
 from shared.regular_file import open_regular
 from shared.whole_file import write_whole
 from worker.formats.architectures import ARCHITECTURES
@@ -65,10 +66,15 @@ def provide_gguf(source: Path, architecture: str | None = None, progress: OnProg
             read_legacy(source, architecture)  # says what it is
         digest = checksums.digest(source)
         target = folder / f"{source.stem}-{digest[:16]}-{architecture or 'auto'}-{_REVISION}.gguf"
-        with FileLock(folder / f"{target.name}.lock"):
+        with step("its file is repacked") as repacking, FileLock(folder / f"{target.name}.lock"):
+
+            def show(done: int, total: int) -> None:
+                repacking.done, repacking.total = done, total
+                progress(done, total)
+
             if not (target.exists() and checksums.is_vouched(target)):
                 with write_whole(target) as part:
-                    repack(source, part, architecture, progress)
+                    repack(source, part, architecture, show)
                 checksums.vouch(target)
     except OSError as exc:
         raise ModelFileError(f"{source}: cannot be repacked into {folder}: {exc.strerror or exc}") from exc

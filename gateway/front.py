@@ -1,0 +1,56 @@
+"""GET /: where one is, and how to begin. Nobody needs a key for it; strangers are told no models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from flask import Blueprint, Flask, Response, g, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from gateway.auth import refusal
+from gateway.first_call import UNKNOWN, FirstCall
+from gateway.front_page import POLICY, Front, Served, render_object, render_page
+from gateway.state import this_gateway
+from shared.registry import Ability, Card, Worker
+
+views = Blueprint("front", __name__)
+
+_HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+"""A header Host that may stand in a URL."""
+
+
+@views.get("/")
+def index() -> ResponseReturnValue:
+    workers = None if refusal() else this_gateway().workers()
+    cards = {worker.card.id: worker.card for worker in workers or () if worker.card}
+    call = _first_call(next(iter(cards.values()), None))
+    front = Front(call, refusal(), None if workers is None else _served(workers, cards))
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        response = Response(render_page(front), mimetype="text/html")
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["Referrer-Policy"] = "no-referrer"
+    else:
+        response = jsonify(render_object(front))
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+    response.vary.add("Accept")
+    return response
+
+
+def _first_call(card: Card | None) -> FirstCall:
+    config = this_gateway().config
+    given = request.headers.get("Host", "")
+    host = given if _HOST.fullmatch(given) else f"{config.host}:{config.port}"
+    chat = card is None or Ability.CHAT in card.abilities
+    return FirstCall(f"{g.scheme}://{host}/v1", card.id if card else UNKNOWN, chat, bool(config.api_keys))
+
+
+def _served(workers: Sequence[Worker], cards: dict[str, Card]) -> list[Served]:
+    unready = sorted({worker.model for worker in workers} - cards.keys())
+    ready = [Served((card.id, *card.aliases), ready=True) for card in cards.values()]
+    return [*ready, *(Served((name,), ready=False) for name in unready)]
+
+
+def init_app(app: Flask) -> None:
+    app.register_blueprint(views)

@@ -1,0 +1,146 @@
+"""`GET /`: where one is, for people and programs; its lines work as they stand, and strangers learn no model."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from gateway.first_call import FirstCall
+from shared import registry
+from shared.registry import Card, Worker
+from tests.commands import environment
+from tests.stack import Stack, running, wait_for
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+KEY = "sk-somebody-0123456789"
+ODD = "<img src=x onerror='alert(1)'> & \"$(touch here)"
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("front"), api_keys=f"me:{KEY}", trusted_proxies="127.0.0.1") as stack:
+        stack.start_gateway()
+        stack.start_worker()
+        yield stack
+
+
+def page(http: httpx.Client, **headers: str) -> str:
+    answer = http.get("/", headers=BROWSER | {name.replace("_", "-"): value for name, value in headers.items()})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    return answer.text
+
+
+def blocks(text: str) -> list[str]:
+    """What is to be copied."""
+    return [unescape(block) for block in re.findall("<pre>(.*?)</pre>", text, re.DOTALL)]
+
+
+def test_who_asks_gets_what_they_can_read(echo: Stack) -> None:
+    http = echo.http()
+    for accept in ("*/*", "application/json", "", "no/such;q=x"):
+        told = http.get("/", headers={"Accept": accept}).json()
+        assert (told["base_url"], told["models"]) == (f"{echo.url}/v1", ["echo"])
+    assert f"<code>{echo.url}/v1</code>" in page(http)
+    for headers in ({}, BROWSER):
+        whole, head = (http.request(method, "/", headers=headers) for method in ("GET", "HEAD"))
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["Content-Length"] == whole.headers["Content-Length"]
+        assert "Accept" in head.headers["Vary"]
+
+
+def test_a_browser_runs_and_fetches_nothing_of_it(echo: Stack) -> None:
+    answer = echo.http().get("/", headers=BROWSER)
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert not re.search(r"<script|<link|<img|<iframe|\bsrc=|\bon\w+=|url\(|@import", answer.text)
+    assert "color-scheme: light dark" in answer.text
+
+
+@pytest.mark.parametrize("key", ["", KEY])
+def test_its_lines_work_as_they_stand(echo: Stack, keyed: Stack, key: str) -> None:
+    stack, environ = (keyed, environment(OPENAI_API_KEY=key)) if key else (echo, environment())
+    text = page(stack.http(), **({"Authorization": f"Bearer {key}"} if key else {}))
+    curl, python = blocks(text)
+    assert KEY not in text
+    done = subprocess.run(["bash", "-c", curl], env=environ, capture_output=True, text=True, check=True)
+    assert '"content":"Hello!"' in done.stdout, done
+    done = subprocess.run([sys.executable, "-c", python], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "Hello!\n"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer sk-wrong-0123456789"}], ids=["no key", "wrong key"])
+def test_strangers_learn_no_model(keyed: Stack, headers: dict[str, str]) -> None:
+    http = keyed.http()
+    text = page(http, **headers)
+    assert "echo" not in text
+    assert "API key" in text
+    assert "MODEL" in blocks(text)[0]
+    told = http.get("/", headers=headers).json()
+    assert "models" not in told
+    assert "API key" in told["message"]
+    assert "echo" not in str(told)
+
+
+def test_a_page_of_others_learns_no_model_and_its_reader_why(echo: Stack) -> None:
+    """A link that was clicked elsewhere leads here too."""
+    for headers, why in (
+        ({"Sec-Fetch-Site": "cross-site"}, "other origins"),
+        ({"Host": "evil.example"}, "INFERQ_ALLOWED_HOSTS"),
+    ):
+        text = page(echo.http(), **headers)
+        assert "echo" not in text
+        assert why in text
+
+
+def test_what_others_choose_is_only_text(keyed: Stack) -> None:
+    """A model's name may be any file's."""
+    card = Card(ODD, "echo", "", 100, 1, 0, aliases=("<b>also</b>",))
+    registry.announce(keyed.redis, Worker("odd-1", ODD, "here", 1, int(time.time()), card))
+    mine = {"Authorization": f"Bearer {KEY}"}
+    text = wait_for(lambda: "alert" in (told := page(keyed.http(), **mine)) and told, "the card")
+    registry.withdraw(keyed.redis, "odd-1")
+    assert "<img" not in text
+    assert "<b>" not in text
+    assert "&lt;b&gt;also&lt;/b&gt;" in text
+
+
+@pytest.mark.parametrize("host", ["a<b>c", '"><script>x</script>', "a b", "x/y", "h:999999", "[::1", "ü", ""])
+def test_an_odd_host_stands_nowhere(keyed: Stack, host: str) -> None:
+    request = f"GET / HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", keyed.port)) as connection:
+        connection.sendall(request.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    assert "<script" not in answer
+    assert not host or host not in answer
+    if answer.startswith("HTTP/1.1 200"):
+        assert f"http://127.0.0.1:{keyed.port}/v1" in answer
+
+
+def test_the_scheme_is_that_of_a_proxy_that_is_trusted(echo: Stack, keyed: Stack) -> None:
+    said = {"Host": "llm.example", "X-Forwarded-Proto": "https"}
+    assert keyed.http().get("/", headers=said).json()["base_url"] == "https://llm.example/v1"
+    assert echo.http().get("/", headers=said).json()["base_url"] == "http://llm.example/v1"
+
+
+def test_a_shell_takes_any_name_for_a_name(tmp_path: Path) -> None:
+    words = FirstCall("http://[::1]:8000/v1", ODD + " it's", keyed=True).curl
+    show = f"curl() {{ printf '%s\\n' \"$@\"; }}; {words}"
+    done = subprocess.run(
+        ["bash", "-c", show], env={"OPENAI_API_KEY": "k"}, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[:3] == [
+        "http://[::1]:8000/v1/chat/completions",
+        "-H",
+        "Content-Type: application/json",
+    ]
+    assert "touch here" in done.stdout
+    assert not (tmp_path / "here").exists()

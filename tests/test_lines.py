@@ -1,0 +1,192 @@
+"""The lines of a stream, as readers of several kinds split them: what is text, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import httpx2 as httpx
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from openai import OpenAI
+
+from gateway import sse
+from gateway.estimate import Turn
+from gateway.mailbox import Mailbox
+from gateway.schemas import FORMATS
+from gateway.schemas.openai import encode
+from shared.protocol import (
+    Accepted,
+    Chat,
+    Completion,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Options,
+    Progress,
+    Sampling,
+    Task,
+    Usage,
+)
+from tests.calls import CHATS, PROGRESS, busy, chat, completion, data, said, spoken, submit
+from tests.stack import Stack, running, wait_for
+
+BREAKS = "".join(map(chr, (*range(0x20), 0x7F, 0x85, 0x2028, 0x2029, 0xFEFF)))
+END = Done(Usage(1, 1))
+texts = st.lists(st.text(max_size=4) | st.sampled_from(BREAKS) | st.just("word "), min_size=1, max_size=12).map("".join)
+
+
+def split_at_blank_lines(body: str) -> Iterator[str]:
+    """As vLLM's benchmark client reads: what begins with a colon is skipped as a whole."""
+    for block in body.strip().split("\n\n"):
+        if not block.startswith(":"):
+            yield block
+
+
+def names(text: str) -> Accepted:
+    """A job with a name that holds this text; it could come from a `models.toml`."""
+    return Accepted(Chat(text, (), Sampling(1)), 1)
+
+
+def test_any_text_survives_whatever_splits_the_lines(http: httpx.Client, client: OpenAI) -> None:
+    @settings(max_examples=40, deadline=None, database=None, derandomize=True)
+    @given(text=texts)
+    @example(text=BREAKS)
+    @example(text="a\u2028b\u2029c\x85d")
+    def echoed(text: str) -> None:
+        body = chat(text, stream=True)
+        with http.stream("POST", CHATS, json=body) as answer:
+            assert spoken(data(answer.iter_lines())) == text
+        whole = http.post(CHATS, json=body).content.decode()
+        assert spoken(data(whole.splitlines())) == text
+        assert spoken(data(split_at_blank_lines(whole))) == text
+        chunks = client.chat.completions.create(model="echo", messages=said(text), stream=True)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == text
+
+    echoed()
+
+
+def test_of_jobs_and_completions_too(stack: Stack, http: httpx.Client) -> None:
+    path, body = "/v1/completions", completion(BREAKS)
+    assert spoken(data(http.post(path, json={**body, "stream": True}).text.splitlines())) == BREAKS
+    job_id = submit(http, path, body)
+    wait_for(lambda: stack.state(job_id) == "completed", "the job")
+    lines = http.get(f"/v1/jobs/{job_id}/events").text.splitlines()
+    assert spoken(data(line for line in lines if not line.startswith("id: "))) == BREAKS
+    for blob in (http.get(f"/v1/jobs/{job_id}").text, http.post(path, json=body).text):
+        assert len(blob.splitlines()) == 1
+        assert json.dumps(BREAKS, ensure_ascii=False)[1:9] in blob
+
+
+@pytest.mark.parametrize("text", [BREAKS, "\u2028", "plain", "é\x85", "\U0001f600\u2029"])
+def test_nothing_that_is_sent_breaks_a_line(text: str) -> None:
+    assert json.loads(encode({text: [text]})) == {text: [text]}
+    tasks: dict[str, Task] = {
+        "openai.chat": Chat(text, (), Sampling(1)),
+        "openai.completion": Completion(text, ("",), Sampling(1)),
+    }
+    for name, task in tasks.items():
+        for include_usage in (False, True):
+            frames = FORMATS[name].render_frames(text, Accepted(task, 1), Options(True, include_usage))
+            pieces = Delta(text), Delta(text, (1,), finish_reason="stop"), END, Failed("engine_error", text, text)
+            blobs = [frame.data.decode() for event in pieces for frame in frames(event)]
+            assert len(blobs) >= 4
+            assert all(len(blob.splitlines()) == 1 for blob in blobs)
+
+
+# --- comments
+
+
+class Silence:
+    """A stream whose events come when the test says so: none, and then these."""
+
+    def __init__(self, events: tuple[Event, ...], queued: tuple[int, ...] = ()) -> None:
+        self.box = Mailbox("job")
+        self._places = iter(queued)
+        self.asked = 0
+        self._events = events
+
+    def turn(self) -> Turn | None:
+        self.asked += 1
+        place = next(self._places, 0)
+        if not place and self._events:
+            self.box.put(1, "x", self._events)
+            self._events = ()
+        return Turn(place, None) if place else None
+
+    def read(self, end: bytes, *, progress: bool) -> bytes:
+        frames = FORMATS["openai.chat"].render_frames("job", names("m"), Options(True))
+        return b"".join(sse.body(self.box, (), sse.plain_lines(frames), self.turn, end, progress))
+
+
+def comments(body: bytes) -> list[str]:
+    return [line for line in body.decode().splitlines() if line.startswith(":")]
+
+
+ANSWER = (Progress(0, 6), Progress(6, 6), Delta("hello", (1,), finish_reason="stop"), END)
+
+
+def test_a_stream_is_silent_for_a_while_and_then_says_how_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "QUIET", 0.05)
+    monkeypatch.setattr(sse, "LOOK", 0.01)
+    silence = Silence(ANSWER, queued=(3, 3, 2))
+    body = silence.read(sse.BLANK, progress=False)
+    assert comments(body) == [": queued position=3", ": queued position=3", ": queued position=2", ": waiting"]
+    assert body.startswith(b": queued position=3\n\n: queued")
+    assert silence.asked == 4, "it looks where it has something to say only"
+    assert spoken(data(split_at_blank_lines(body.decode()))) == "hello"
+
+
+def test_who_asks_for_progress_is_told_each_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "LOOK", 0.01)
+    body = Silence(ANSWER, queued=(3, 3, 2, 2)).read(sse.BLANK, progress=True)
+    assert comments(body) == [": queued position=3", ": queued position=2", ": prompt 0/6", ": prompt 6/6"]
+    assert spoken(data(split_at_blank_lines(body.decode()))) == "hello"
+
+
+def test_who_counts_comments_has_patience_for_the_longest_usual_wait(stack: Stack) -> None:
+    """go-openai gives up after 300 lines that are no data, and a comment is two."""
+    assert sse.QUIET > 10
+    assert 2 * 3 * 600 / sse.QUIET < 300, "three times the usual time in the queue"
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("slow"), headers_after=0.1) as stack:
+        stack.start_gateway()
+        stack.start_worker(slots=1, echo_rate=100)
+        yield stack
+
+
+def waited(stack: Stack, **headers: str) -> str:
+    """The body of a stream that had to wait."""
+    http = stack.http()
+    with busy(stack):
+        request = http.build_request("POST", CHATS, json=chat("one two", stream=True), headers=headers)
+        answer = http.send(request, stream=True)
+        assert answer.status_code == 200, "the headers come without a comment"
+    return answer.read().decode()
+
+
+def test_no_comment_comes_that_nobody_asked_for(slow: Stack) -> None:
+    for headers in ({}, {"x-inferq-progress": "0"}):
+        body = waited(slow, **headers)
+        assert all(line.startswith("data: ") or not line for line in body.splitlines()), body
+    body = waited(slow, **PROGRESS)
+    assert body.startswith(": queued position=1 wait=")
+    assert spoken(data(split_at_blank_lines(body))) == "one two"
+    answer = slow.http().post(CHATS, json=chat("x", stream=True), headers={"x-inferq-progress": "yes"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "x-inferq-progress")
+
+
+def test_followers_get_comments_of_one_line(slow: Stack) -> None:
+    with busy(slow):
+        job_id = submit(slow.http(), CHATS, chat("one two"))
+        request = slow.http().build_request("GET", f"/v1/jobs/{job_id}/events", headers=PROGRESS)
+        answer = slow.http().send(request, stream=True)
+    lines = answer.read().decode().split("\n")
+    told = [index for index, line in enumerate(lines) if line.startswith(":")]
+    assert told
+    assert all(lines[index + 1] for index in told), "an EventSource would keep the id; OpenAI's client dies"

@@ -1,0 +1,39 @@
+"""What is known of a model before its engine has loaded it: a card with gaps, by which requests find it, and wait."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from shared.catalogue import ARCHITECTURES, AUTO, WITHOUT_FILE, Model
+from shared.config import Config
+from shared.registry import Ability, Card
+from worker.formats.description import describe, is_gguf
+
+OUTLINED = ("aliases", "quantisation", "parameters", "size", "trained_context")
+"""Fields of a card that an engine has nothing to add to."""
+
+
+def outline(model: Model, config: Config) -> Card:
+    """The card as far as the model's names tell and its file, where that is here. Raises ModelFileError.
+
+    The context is a gap always: how much of it there is, the engine decides.
+    """
+    engine = "" if model.engine == AUTO else model.engine
+    slots, now = model.slots or config.slots, int(time.time())
+    card = Card(model.id, engine, "", context=0, slots=slots, created=now, aliases=model.aliases)
+    if model.path is None or engine in WITHOUT_FILE:
+        return card
+    found = describe(model.path, None if is_gguf(model.path) else model.architecture or None)
+    chats = model.chat_format or found.chat_template
+    return replace(
+        card,
+        engine=engine or ARCHITECTURES.get(found.architecture, ""),
+        architecture=found.architecture,
+        created=int(model.path.stat().st_mtime),
+        capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if chats else ())),
+        quantisation=found.quantisation,
+        parameters=found.parameters,
+        size=found.size,
+        trained_context=found.context or 0,
+    )
