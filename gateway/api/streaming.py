@@ -46,7 +46,7 @@ def events_as(lines: sse.Lines, job: Job, begun: Sequence[Event], end: bytes, *,
     """Server-sent events of a job; see `sse.body`."""
     dispatcher = this_gateway().dispatcher
     turn = partial(dispatcher.turn, job.accepted.task.model, job.id)
-    return sse.body(job.mailbox, begun, lines, turn, end, progress)
+    return sse.body(job.mailbox, begun, lines, turn, end, progress=progress)
 
 
 def events(mailbox: Mailbox) -> Iterator[Event]:
