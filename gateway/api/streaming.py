@@ -17,6 +17,7 @@ from shared.protocol import Delta, Done, Event, Failed
 
 def stream(job: Job, pieces: Iterator[bytes], waiting: ExitStack, mimetype: str = "text/event-stream") -> Response:
     """Stream the rest of a job. `waiting` is closed when the stream ends or the client leaves."""
+    job.mailbox.model = ""
     if job.visit:
         job.visit.begun = True
 
