@@ -21,6 +21,7 @@ _PROGRESS = "x-inferq-progress"
 
 def stream(job: Job, pieces: Iterator[bytes], waiting: ExitStack, mimetype: str = "text/event-stream") -> Response:
     """Stream the rest of a job. `waiting` is closed when the stream ends or the client leaves."""
+    job.mailbox.model = ""
     if job.visit:
         job.visit.begun = True
 
