@@ -90,8 +90,8 @@ class Directory:
 
     def fingerprint(self, model: str) -> str:
         """Of what serves a model now, by its id: the release, and the model's files. Asks nobody."""
-        card = self._models.get(model)
-        return "-".join(filter(None, ("inferq", VERSION, card.digest if card else "")))
+        offer = self._offers.get(model)
+        return "-".join(filter(None, ("inferq", VERSION, offer.card.digest if offer else "")))
 
     def _look(self) -> None:
         client = self._client

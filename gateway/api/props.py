@@ -14,7 +14,7 @@ views = Blueprint("props", __name__)
 @views.get("/props")
 def index() -> ResponseReturnValue:
     directory, name = this_gateway().directory, request.args.get("model")
-    card = directory.find(name) if name else directory.default()
+    card = (directory.find(name) if name else directory.default()).card
     return jsonify(
         default_generation_settings={"n_ctx": card.context},
         total_slots=card.slots,
