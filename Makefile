@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos attack soak upgrade fuzz model failover load memory check bench lock sbom audit
+.PHONY: up test docker-test chaos clients coherence attack soak upgrade fuzz model failover load memory check bench lock sbom audit
 
 up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
 	$(BIN)/inferq up $(ARGS)
@@ -21,6 +21,10 @@ chaos: .venv/dev         ## everything is hurt at random under load; options in 
 	$(BIN)/inferq pull
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+coherence: .venv/dev     ## the built-in model's defaults give coherent English; e.g. make coherence ARGS="--seeds 200", ARGS=--show
+	$(BIN)/inferq pull
+	$(BIN)/python -m tests.coherence $(ARGS)
+
 attack: .venv/dev        ## hostile clients do their worst, and a victim measures; options in ARGS, e.g. make attack ARGS="--short", ARGS="--list", ARGS="choices --seconds 20"
 	$(BIN)/inferq pull
 	$(BIN)/python -m tests.attack $(ARGS)
@@ -30,6 +34,10 @@ soak: .venv/dev          ## an hour of mixed load, one client in twenty hostile,
 
 upgrade: .venv/dev       ## two neighbouring releases side by side under load; options in ARGS, e.g. make upgrade ARGS="--seed 7 --mixed 60"
 	$(BIN)/python -m tests.upgrade $(ARGS)
+
+clients: .venv/dev       ## unmodified clients, each in an environment of its own; e.g. make clients ARGS="--short", ARGS="llm aider", ARGS="--list"
+	$(BIN)/inferq pull
+	$(BIN)/python -m tests.clients $(ARGS)
 
 fuzz: .venv/dev          ## spoiled model files are loaded or refused in words; options in ARGS, e.g. make fuzz ARGS="--seed 7"
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -18,7 +18,9 @@ from shared.config import Config
 from shared.context import check_size
 from shared.errors import ModelNotFound, ModelUnavailable, NoWorker
 from shared.loops import Loops, for_each
+from shared.parameters import check_parameters
 from shared.protocol import Task
+from shared.recommendation import complete
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
 from shared.version import VERSION
@@ -78,15 +80,18 @@ class Directory:
         return offer.card.id if offer else ""
 
     def admit(self, task: Task) -> Task:
-        """The task with its model's id for the name that the request gave.
+        """The task with its model's id for the name that the request gave, and how it recommends to choose tokens.
+
+        That is written down with the job: whoever goes on with its answer chooses in the same way.
 
         Raises what `find` does, and InvalidRequest where the model cannot do what the task asks, or it is too large: as
         far as that is known before the model is loaded.
         """
         card = self.find(task.model).card
         abilities.check(task, card)
+        check_parameters(task, card)
         check_size(task, card)
-        return replace(task, model=card.id)
+        return replace(task, model=card.id, sampling=complete(task.sampling, card.sampling))
 
     def fingerprint(self, model: str) -> str:
         """Of what serves a model now, by its id: the release, and the model's files. Asks nobody."""

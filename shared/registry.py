@@ -76,7 +76,9 @@ class Card:
     trained_context: int = 0
     """Tokens that the model was trained for."""
     sampling: Mapping[str, float] = field(default_factory=dict)
-    """What requests that say nothing get, by the names of their parameters; empty where nobody knows."""
+    """What it recommends to requests that do not say how tokens are chosen, by the names of `Sampling`."""
+    honours: tuple[str, ...] = ()
+    """Which of `shared.protocol.FINE` its engine honours."""
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -233,7 +235,7 @@ def _known(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
 def _card(fields: dict[str, Any]) -> Card:
     known = _known(Card, fields)
     lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-    return Card(**{**known, **lists})
+    return Card(**{**known, **lists, "sampling": dict(known.get("sampling", {}))})
 
 
 def _worker(fields: dict[str, Any]) -> Worker:

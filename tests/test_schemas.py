@@ -35,10 +35,14 @@ def test_least_requests() -> None:
 
 
 SUPPORTED: list[tuple[str, list[Any], list[tuple[Any, str]]]] = [
-    ("max_tokens", [1, 32768, 9.0], [(0, "integer_below"), (32769, "integer_above"), (1.5, "type"), ("9", "type")]),
-    ("temperature", [0, 0.7, 2], [(-0.1, "decimal_below"), (2.1, "decimal_above"), ("1", "type"), (True, "type")]),
+    (
+        "max_tokens",
+        [1, 32768, 9.0, -1],
+        [(0, "integer_below"), (32769, "integer_above"), (1.5, "type"), ("9", "type")],
+    ),
+    ("temperature", [0, 0.7, 100], [(-0.1, "decimal_below"), (100.1, "decimal_above"), ("1", "type"), (True, "type")]),
     ("top_p", [0, 1.0], [(-1, "decimal_below"), (1.01, "decimal_above"), ([1], "type")]),
-    ("top_k", [0, 40, 4e1], [(-1, "integer_below"), (10**400, "integer_above"), (True, "type"), (0.5, "type")]),
+    ("top_k", [0, 40, 4e1], [(-2, "integer_below"), (10**400, "integer_above"), (True, "type"), (0.5, "type")]),
     ("min_p", [0, 1], [(-0.01, "decimal_below"), (1.5, "decimal_above"), (float("nan"), "decimal_below")]),
     ("typical_p", [0, 1], [(-0.01, "decimal_below"), (10**400, "decimal_above"), ({}, "type")]),
     ("repeat_penalty", [0.01, 1.1, 100], [(0, "decimal_below"), (-1, "decimal_below"), (1e300, "decimal_above")]),
@@ -197,7 +201,7 @@ def test_unsupported_only_where_it_asks_for_nothing(wire: Format, name: str, fie
     body = {"model": "m", "messages": [USER]} if wire is CHAT else {"model": "m", "prompt": "Once"}
     for value in field.accepted:
         assert wire.parse({**body, name: value}, 7, DEFAULTS) == wire.parse(body, 7, DEFAULTS)
-    for value in (2, 0.5, "required", [{"type": "function"}], {"type": "json_object"}, {"50256": -100}):
+    for value in (2, 3.0, -0.5, "required", [{"type": "function"}], {"type": "json_object"}, {"50256": -100}):
         code = "unsupported_value" if field.accepted else "unsupported_parameter"
         assert refused({**body, name: value}, wire) == (name, code)
 

@@ -16,7 +16,7 @@ def index() -> ResponseReturnValue:
     directory, name = this_gateway().directory, request.args.get("model")
     card = (directory.find(name) if name else directory.default()).card
     return jsonify(
-        default_generation_settings={"n_ctx": card.context},
+        default_generation_settings={"n_ctx": card.context or None},
         total_slots=card.slots,
         model_alias=card.id,
         build_info=f"inferq-{VERSION}",

@@ -9,7 +9,8 @@ from typing import Any
 from marshmallow import fields, validates_schema
 
 from gateway.schemas.answer import fold
-from gateway.schemas.caps import MAX_MESSAGES, MAX_TOKENS
+from gateway.schemas.caps import MAX_MESSAGES
+from gateway.schemas.fine_sampling import Limit
 from gateway.schemas.format import Format, Frames
 from gateway.schemas.message import NO_TOOLS, MessageSchema
 from gateway.schemas.objects import Member, Object, Strict
@@ -60,7 +61,7 @@ class Switches(Strict):
 
 class ChatSchema(SamplingSchema):
     messages = Array(fields.Nested(MessageSchema), low=1, high=MAX_MESSAGES, required=True)
-    max_completion_tokens = Integer(1, MAX_TOKENS)
+    max_completion_tokens = Limit()
     continue_final_message = Boolean(load_default=False)
     add_generation_prompt = Boolean(load_default=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import fields, validates_schema
 
 from gateway.schemas.answer import fold
-from gateway.schemas.caps import MAX_CHOICES, MAX_TOKENS
+from gateway.schemas.caps import MAX_CHOICES
 from gateway.schemas.format import Format, Frames
 from gateway.schemas.openai import (
     UsageSoFar,
@@ -79,7 +79,6 @@ def _token(value: object) -> int:
 
 class CompletionSchema(SamplingSchema):
     prompt = Prompts(required=True)
-    max_tokens = Integer(1, MAX_TOKENS)
     best_of = Integer(1, 20)
 
     # Not supported yet.

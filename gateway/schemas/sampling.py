@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields
 
-from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS, MAX_TOKENS, capped
+from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS, capped
+from gateway.schemas.fine_sampling import FineSamplingSchema, make_sampling
 from gateway.schemas.ignored import IgnoredSchema
 from gateway.schemas.objects import EMPTY, Member, Strict, keyed
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Number, Text, text
 from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
 from shared.config import Config
+from shared.errors import InvalidRequest
 from shared.protocol import Options, Sampling
 from shared.ticket import Tier
 
@@ -113,22 +115,17 @@ class StreamOptions(Strict):
     include_obfuscation = Ignored(Boolean())  # nothing is ever padded
 
 
-class SamplingSchema(IgnoredSchema):
+class SamplingSchema(FineSamplingSchema, IgnoredSchema):
     model = Text(empty=False, required=True)
 
-    max_tokens = Integer(1, MAX_TOKENS)
-    temperature = Number(0, 2)
+    temperature = Number(0, 100)
     top_p = Number(0, 1)
-    top_k = Integer(0, INT32_MAX)
+    top_k = Integer(-1, INT32_MAX)
     min_p = Number(0, 1)
-    typical_p = Number(0, 1)
-    # Logits are divided by it in 32 bits: nearer to 0, or far above, only infinities come out.
-    repeat_penalty = Number(0.01, 100)
     presence_penalty = Number(-2, 2)
     frequency_penalty = Number(-2, 2)
     seed = Integer(-(2**63), 2**63 - 1)
     stop = Stop()
-    ignore_eos = Boolean()
     logit_bias = LogitBias()
 
     n = Integer(1, 128, load_default=1)
@@ -159,12 +156,16 @@ def refuse_choices(prompts: int, each: int, name: str) -> None:
 
 
 def sampling(given: dict[str, Any], seed: int, max_tokens: int) -> Sampling:
-    """What `read` returned, as the task's part. `seed` is taken where the request gives none."""
+    """What `read` returned, as the task's part. `seed` is taken where the request gives none. Raises InvalidRequest."""
     chosen = {name: value for name, value in given.items() if name in _SAMPLING}
     chosen["seed"] = chosen.get("seed", seed) % _SEEDS
     chosen["stop"] = tuple(chosen.get("stop", ()))
+    chosen["top_k"] = max(0, top_k) if (top_k := chosen.get("top_k")) is not None else None
     chosen["max_tokens"] = max_tokens
-    return Sampling(**chosen)
+    if (least := chosen.get("min_tokens", 0)) > max_tokens:
+        problem = f"Invalid 'min_tokens': must be at most {max_tokens}, the most that there may be, but is {least}."
+        raise InvalidRequest(problem, param="min_tokens", code="invalid_value")
+    return make_sampling(chosen)
 
 
 def options(given: dict[str, Any]) -> Options:

@@ -27,6 +27,7 @@ from requests import Session
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
+from gateway.schemas.fine_sampling import ALIASES
 from gateway.schemas.parameters import LONGEST_TEXT
 from gateway.schemas.problem import CODES
 from tests.fuzz.openapi import describe
@@ -40,6 +41,8 @@ BATCH = 20
 BEYOND: set[tuple[str | None, str]] = {
     ("best_of", "invalid_value"),  # not less than `n`, and not with `stream`
     ("n", "invalid_value"),  # the choices of all prompts
+    ("min_tokens", "invalid_value"),  # not more than `max_tokens`
+    *((alias, "invalid_value") for alias in ALIASES),  # not another value than under its other name
     ("continue_final_message", "invalid_value"),  # only after the assistant's message
     ("add_generation_prompt", "invalid_value"),  # only with the former
     ("service_tier", "tier_refused"),

@@ -1,0 +1,45 @@
+"""guidellm: its check before the start, and short benchmarks of two streams."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from checks import URL, WORDS, at_least, check, equal, run, run_command
+
+ASKED = 12
+
+
+def benchmark(path: str) -> dict[str, Any]:
+    """The metrics of a benchmark; every request has a prompt of its own."""
+    lines = [json.dumps({"prompt": f"{WORDS} {number}"}) for number in range(4 * ASKED)]
+    Path("prompts.jsonl").write_text("".join(line + "\n" for line in lines))
+    command = ["guidellm", "run", "--disable-progress", "--profile", "kind=concurrent,streams=2"]
+    command += ["--backend", f"kind=openai_http,target={URL},model=echo,request_format={path}"]
+    command += ["--constraint", f"kind=max_requests,count={ASKED}", "--constraint", "kind=max_duration,seconds=60"]
+    command += ["--data", "kind=json_file,path=prompts.jsonl", "--output", "kind=json,path=report.json"]
+    run_command(*command, seconds=150)
+    [measured] = json.loads(Path("report.json").read_text())["benchmarks"]
+    metrics: dict[str, Any] = measured["metrics"]
+    return metrics
+
+
+def judge(metrics: dict[str, Any], tokens: int) -> None:
+    totals = metrics["request_totals"]
+    equal((totals["successful"], totals["errored"]), (ASKED, 0))
+    equal(metrics["output_token_count"]["successful"]["total_sum"], float(ASKED * tokens))
+    at_least(metrics["output_tokens_per_second"]["successful"]["count"], 1)
+
+
+@check
+def chats_after_its_check_of_the_server() -> None:
+    judge(benchmark("/v1/chat/completions"), 21)
+
+
+@check
+def completions() -> None:
+    judge(benchmark("/v1/completions"), 16)  # OpenAI's default of tokens
+
+
+run()

@@ -1,0 +1,76 @@
+"""The litellm SDK, by the providers that its users choose for such a server."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it fetches its prices at the start
+
+import litellm
+from checks import QUESTION, SEPARATORS, URL, WORDS, at_least, check, equal, run
+
+WHERE: dict[str, Any] = {"api_base": f"{URL}/v1", "api_key": "none", "num_retries": 0, "timeout": 60}
+
+
+def complete(text: Any, model: str = "openai/echo", **more: Any) -> Any:
+    messages = text if isinstance(text, list) else [{"role": "user", "content": text}]
+    return litellm.completion(model=model, messages=messages, **WHERE, **more)
+
+
+@check
+def completion() -> None:
+    for provider in ("openai", "hosted_vllm", "lm_studio", "llamafile"):
+        answer = complete(WORDS, f"{provider}/echo")
+        equal(answer.choices[0].message.content, WORDS)
+        equal((answer.usage.prompt_tokens, answer.usage.completion_tokens), (20, 20))
+
+
+@check
+def stream() -> None:
+    for provider in ("openai", "hosted_vllm"):
+        chunks = list(complete(WORDS, f"{provider}/echo", stream=True, stream_options={"include_usage": True}))
+        equal("".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices), WORDS)
+        equal(chunks[-1].usage.completion_tokens, 20)
+        at_least(len(chunks), 5)
+
+
+@check
+async def acompletion() -> None:
+    answer = await litellm.acompletion(model="openai/echo", messages=[{"role": "user", "content": WORDS}], **WHERE)
+    equal(answer.choices[0].message.content, WORDS)
+
+
+@check
+def message_sent_back() -> None:
+    message = complete("first").choices[0].message
+    for sent in (message, message.model_dump()):
+        answer = complete([{"role": "user", "content": "first"}, sent, {"role": "user", "content": "second"}])
+        equal((answer.choices[0].message.content, answer.usage.prompt_tokens), ("second", 3))
+
+
+@check
+def cache_control_in_a_part() -> None:
+    part = {"type": "text", "text": "hello", "cache_control": {"type": "ephemeral"}}
+    equal(complete([{"role": "user", "content": [part]}]).choices[0].message.content, "hello")
+
+
+@check
+def text_completion() -> None:
+    answer = litellm.text_completion(model="text-completion-openai/echo", prompt=WORDS, max_tokens=3, **WHERE)
+    equal(answer.choices[0].text, "word0 word1 word2")
+
+
+@check
+def line_separators() -> None:
+    chunks = list(complete(SEPARATORS, stream=True))
+    equal("".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices), SEPARATORS)
+
+
+@check
+def a_real_model() -> None:
+    text = complete(QUESTION, "openai/smollm2", temperature=0).choices[0].message.content
+    assert "Paris" in text, text
+
+
+run()

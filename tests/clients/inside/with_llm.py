@@ -1,0 +1,78 @@
+"""The command line `llm`, with inferq's models in its extra-openai-models.yaml."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from checks import QUESTION, SEPARATORS, URL, WORDS, check, equal, run, run_command
+
+os.environ["LLM_USER_PATH"] = "llm"
+Path("llm").mkdir(exist_ok=True)
+Path("llm/extra-openai-models.yaml").write_text(
+    f"""
+- {{model_id: echo, model_name: echo, api_base: "{URL}/v1", api_key_name: none}}
+- {{model_id: smollm2, model_name: smollm2, api_base: "{URL}/v1", api_key_name: none}}
+- {{model_id: echo-completion, model_name: echo, api_base: "{URL}/v1", api_key_name: none, completion: true}}
+"""
+)
+Path("llm/keys.json").write_text('{"none": "none"}')
+
+
+def llm(*words: str, told: str = "") -> str:
+    return run_command("llm", *words, told=told).rstrip("\n")
+
+
+def last() -> dict[str, Any]:
+    """What was logged of the last answer."""
+    logged: list[dict[str, Any]] = json.loads(llm("logs", "list", "--json", "-n", "1"))
+    return logged[0]
+
+
+@check
+def prompt() -> None:
+    equal(llm("-m", "echo", WORDS), WORDS)
+    equal((last()["input_tokens"], last()["output_tokens"]), (20, 20))
+
+
+@check
+def prompt_without_stream() -> None:
+    equal(llm("-m", "echo", "--no-stream", "-s", "Be brief.", WORDS), WORDS)
+    equal((last()["input_tokens"], last()["output_tokens"]), (22, 20))
+
+
+@check
+def continued_conversation() -> None:
+    llm("-m", "echo", "first")
+    equal(llm("-c", "second"), "second")
+    equal(last()["input_tokens"], 3)
+
+
+@check
+def chat() -> None:
+    printed = llm("chat", "-m", "echo", told="alpha beta\ngamma delta\nexit\n")
+    assert "alpha beta" in printed, printed
+    assert "gamma delta" in printed, printed
+    equal((last()["response"], last()["input_tokens"]), ("gamma delta", 6))
+
+
+@check
+def completion_model() -> None:
+    equal(llm("-m", "echo-completion", "-o", "max_tokens", "3", WORDS), "word0 word1 word2")
+
+
+@check
+def line_separators() -> None:
+    llm("-m", "echo", SEPARATORS)
+    equal(last()["response"], SEPARATORS)
+
+
+@check
+def a_real_model() -> None:
+    text = llm("-m", "smollm2", "-o", "temperature", "0", QUESTION)
+    assert "Paris" in text, text
+
+
+run()

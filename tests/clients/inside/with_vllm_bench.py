@@ -1,0 +1,59 @@
+"""`vllm bench serve`, the client that measures: without vLLM's own server, and with a tokenizer of words made here."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from checks import SEPARATORS, URL, WORDS, check, equal, run, run_command
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+os.environ |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_TARGET_DEVICE": "cpu"}
+TOLD = [f"{WORDS} {number}" for number in range(12)]
+words = Tokenizer(models.WordLevel({"[UNK]": 0, **{f"word{number}": number + 1 for number in range(20)}}, "[UNK]"))
+words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]").save_pretrained("words")  # noqa: S106
+Path("config.json").write_text("{}")
+
+
+def bench(backend: str, path: str, told: list[str], *more: str) -> dict[str, Any]:
+    """What it measured; each prompt is asked once, four at a time."""
+    lines = [json.dumps({"prompt": text, "output_tokens": 64}) for text in told]
+    Path("prompts.jsonl").write_text("".join(line + "\n" for line in lines))
+    command = ["vllm", "bench", "serve", "--backend", backend, "--base-url", URL, "--endpoint", path]
+    command += ["--model", "echo", "--tokenizer", str(Path("words").resolve()), "--skip-chat-template"]
+    command += ["--dataset-name", "custom", "--dataset-path", "prompts.jsonl", "--custom-output-len", "64"]
+    command += ["--num-prompts", str(len(told)), "--max-concurrency", "4", "--disable-shuffle"]
+    command += ["--save-result", "--save-detailed", "--result-filename", "result.json", *more]
+    run_command(*command, seconds=240)
+    result: dict[str, Any] = json.loads(Path("result.json").read_text())
+    assert result["failed"] == 0, result["errors"]
+    return result
+
+
+@check
+def chats() -> None:
+    result = bench("openai-chat", "/v1/chat/completions", TOLD, "--ready-check-timeout-sec", "60")
+    equal(result["completed"], 12)
+    equal(sorted(result["generated_texts"]), sorted(TOLD))
+    equal(result["output_lens"], [21] * 12)
+    equal([len(gaps) > 3 for gaps in result["itls"]], [True] * 12)
+
+
+@check
+def completions() -> None:
+    result = bench("openai", "/v1/completions", TOLD)
+    equal(result["completed"], 12)
+    equal(sorted(result["generated_texts"]), sorted(TOLD))
+    equal(result["output_lens"], [21] * 12)
+
+
+@check
+def line_separators() -> None:
+    equal(bench("openai-chat", "/v1/chat/completions", [SEPARATORS])["generated_texts"], [SEPARATORS])
+
+
+run()
