@@ -2,11 +2,10 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --root-user-action=ignore
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos attack soak upgrade clients fuzz model failover load memory check bench lock sbom audit
+.PHONY: up test docker-test chaos clients coherence attack soak upgrade fuzz model failover load memory check bench lock sbom audit
 
 up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
 	$(BIN)/inferq up $(ARGS)
@@ -21,6 +20,10 @@ docker-test: .venv/dev   ## docker-compose.yml on a Docker engine; as root on De
 chaos: .venv/dev         ## everything is hurt at random under load; options in ARGS, e.g. make chaos ARGS="--seeds 5", ARGS="--seed 7 --requests 200"
 	$(BIN)/inferq pull
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+coherence: .venv/dev     ## the built-in model's defaults give coherent English; e.g. make coherence ARGS="--seeds 200", ARGS=--show
+	$(BIN)/inferq pull
+	$(BIN)/python -m tests.coherence $(ARGS)
 
 attack: .venv/dev        ## hostile clients do their worst, and a victim measures; options in ARGS, e.g. make attack ARGS="--short", ARGS="--list", ARGS="choices --seconds 20"
 	$(BIN)/inferq pull
@@ -67,8 +70,8 @@ bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.depth
 
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes
-	echo 'setuptools>=77' | $(COMPILE) --upgrade --output-file requirements.lock
-	echo 'setuptools>=77' | $(COMPILE) --upgrade --output-file requirements-dev.lock --group dev --constraint requirements.lock
+	echo 'hatchling>=1.27' | $(COMPILE) --upgrade --output-file requirements.lock
+	echo 'hatchling>=1.27' | $(COMPILE) --upgrade --output-file requirements-dev.lock --group dev --constraint requirements.lock
 
 SBOM ?= build/inferq.cdx.json
 sbom: .venv/dev          ## what inferq is made of, as CycloneDX, the same each time; elsewhere by SBOM=file
@@ -82,11 +85,9 @@ audit: .venv/dev         ## both locks against the advisories on PyPI; asks pypi
 # What runs inferq: locked, hashed, and the project itself in place.
 .venv/run: pyproject.toml requirements.lock
 	@test -n '$(PYTHON)' || { echo 'inferq needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python' >&2; exit 1; }
-	$(PYTHON) -m venv --clear .venv
-	$(PIP) --require-hashes --requirement requirements.lock
-	$(PIP) --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(PYTHON) deploy/install.py .venv requirements.lock --new --project
+	@touch $@
 
 .venv/dev: .venv/run requirements-dev.lock
-	$(PIP) --require-hashes --requirement requirements-dev.lock
-	touch $@
+	@$(PYTHON) deploy/install.py .venv requirements-dev.lock
+	@touch $@

@@ -17,7 +17,7 @@ from shared.protocol import Failed
 
 log = logging.getLogger(__name__)
 
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+_PROBES = frozenset({"/healthz", "/readyz", "/health", "/ping", "/metrics"})
 """What asks for these asks often: they are logged at `debug`."""
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from flask import Flask
 from redis import Redis
 
-from gateway import access, answers, api, auth, cors, errors, front, health
+from gateway import access, answers, api, auth, cors, errors, front, health, paths
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
@@ -35,7 +35,6 @@ def create_app(config: Config, keys: Keys) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.largest_body()  # a view that reads one looks at the models
-    app.url_map.merge_slashes = False  # it would answer with a redirect in HTML
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
 
     client = connect(config.redis_url)
@@ -62,6 +61,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
 
     answers.init_app(app)
     access.init_app(app, Proxies.parse(config.trusted_proxies))
+    paths.init_app(app)
     cors.init_app(app, cors.Origins.parse(config.cors_origins))
     auth.init_app(app, keys, config)
     errors.init_app(app)

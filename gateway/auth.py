@@ -18,7 +18,7 @@ from shared.errors import InvalidApiKey, JobNotFound, TooManyWrongKeys
 from shared.store import translated
 from shared.ticket import Ticket
 
-_OPEN = frozenset({"front.index", "health.healthz", "health.readyz"})
+_OPEN = frozenset({"front.index", "health.healthz", "health.readyz", "health.ready"})
 """Endpoints for everybody; strangers learn there no more than they must. All else is not, also what does not exist."""
 
 

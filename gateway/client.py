@@ -27,6 +27,7 @@ LONGEST_FAREWELL = 2.0
 """Seconds in which what a client still sends is thrown away, so that it can read its last answer."""
 LARGEST_FAREWELL = 16_777_216
 """Bytes of it. Closing before they are read resets the connection, and the answer may be lost."""
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ABORT = struct.pack("ii", 1, 0)
 """For SO_LINGER: forget at once what could not be sent."""
 _POLL = get_original("select", "poll")
@@ -54,6 +55,8 @@ class Client:
         """Bytes since the last `expect_request` or `expect_body`."""
         self.expecting = True
         """It has sent no request yet that is not answered."""
+        self.held_back = False
+        """It sends the body of its request when it is told to, and has not been told yet."""
         self._socket = sock
         self._plain = sock._sock
         self._crowd = crowd
@@ -68,15 +71,18 @@ class Client:
 
     def expect_request(self, seconds: float) -> None:
         """The rest of the last request may come, and the head of the next: its first bytes within `seconds`."""
-        self.expecting, self.received = True, 0
+        self.expecting, self.received, self.held_back = True, 0, False
         self._begun, self._due = False, time.monotonic() + seconds
 
-    def expect_body(self) -> None:
-        self.expecting, self.received = False, 0
+    def expect_body(self, *, held_back: bool) -> None:
+        self.expecting, self.received, self.held_back = False, 0, held_back
         self._begun, self._due = True, time.monotonic() + self._patience
 
     def recv(self, size: int) -> bytes:
         """Raises TooSlow, or NoMoreData where no request has begun, and Gone."""
+        if self.held_back:
+            self.held_back = False
+            self._send(_CONTINUE)
         data = self._recv(size)
         if not self._begun:
             self._begun, self._due = True, time.monotonic() + self._patience
@@ -108,6 +114,12 @@ class Client:
         small piece.
         """
         self.step_aside()
+        self._send(data)
+        self.slice.rest()
+
+    send = sendall
+
+    def _send(self, data: bytes) -> None:
         left = memoryview(data)
         while True:
             try:
@@ -119,12 +131,9 @@ class Client:
             self._credit = min(self._patience, self._credit + sent / RATE)
             left = left[sent:]
             if not left:
-                break
+                return
             if not sent:
                 self._wait_to_send()
-        self.slice.rest()
-
-    send = sendall
 
     def _wait_to_send(self) -> None:
         begin = time.monotonic()

@@ -65,7 +65,7 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
                 client.expect_request(self.cfg.keepalive if self.alive else _PATIENCE)
                 request = next(requests)
                 client.slice.ask()
-                client.expect_body()
+                client.expect_body(held_back=request.held_back)
                 # Not gevent's, which would go on after it was killed.
                 try:
                     AsyncWorker.handle_request(self, listener_name, request, client, addr)

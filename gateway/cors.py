@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flask import Flask, Response, request
 
-_EXPOSED = "x-request-id, x-should-retry, Location, Preference-Applied, Retry-After, retry-after-ms"
+_EXPOSED = "x-request-id, x-should-retry, Location, Preference-Applied, Retry-After, retry-after-ms, x-inferq-ignored"
 _DAY = "86400"
 
 

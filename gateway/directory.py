@@ -12,15 +12,18 @@ from typing import NoReturn
 from msgspec.structs import replace
 from redis import Redis
 
-from gateway.offers import Offer, Status, lookup, offers, similar
+from gateway.offers import Offer, Readiness, lookup, offers, similar
 from shared import abilities, census, registry
 from shared.config import Config
 from shared.context import check_size
 from shared.errors import ModelNotFound, ModelUnavailable, NoWorker
 from shared.loops import Loops, for_each
+from shared.parameters import check_parameters
 from shared.protocol import Task
+from shared.recommendation import complete
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
+from shared.version import VERSION
 
 MOST_NAMED = 20
 """Models that an answer names where there is none of the name that was asked for."""
@@ -35,6 +38,7 @@ class Directory:
         self._tickets = tickets
         self._config = config
         self._lease_ms = int(config.lease * 1000)
+        self._expected = config.expected
         self._offers: dict[str, Offer] = {}
 
     def start(self) -> None:
@@ -60,9 +64,10 @@ class Directory:
 
         Raises ModelUnavailable, NoWorker, StoreUnavailable.
         """
-        for offer in (self._offers or self._read()).values():
-            return self._check(offer)
-        raise _lonely()
+        offer = next(iter((self._offers or self._read()).values()), None)
+        if offer is None:
+            raise _lonely()
+        return self._check(offer)
 
     def largest_body(self) -> int:
         """Bytes of the largest body that a request may have now. Raises StoreUnavailable."""
@@ -75,19 +80,28 @@ class Directory:
         return offer.card.id if offer else ""
 
     def admit(self, task: Task) -> Task:
-        """The task with its model's id for the name that the request gave.
+        """The task with its model's id for the name that the request gave, and how it recommends to choose tokens.
+
+        That is written down with the job: whoever goes on with its answer chooses in the same way.
 
         Raises what `find` does, and InvalidRequest where the model cannot do what the task asks, or it is too large: as
         far as that is known before the model is loaded.
         """
         card = self.find(task.model).card
         abilities.check(task, card)
+        check_parameters(task, card)
         check_size(task, card)
-        return replace(task, model=card.id)
+        return replace(task, model=card.id, sampling=complete(task.sampling, card.sampling))
+
+    def fingerprint(self, model: str) -> str:
+        """Of what serves a model now, by its id: the release, and the model's files. Asks nobody."""
+        offer = self._offers.get(model)
+        return "-".join(filter(None, ("inferq", VERSION, offer.card.digest if offer else "")))
 
     def _look(self) -> None:
         client = self._client
-        self._offers = offers(registry.models(client), registry.workers(client), census.models(client))
+        cards, workers, queues = registry.models(client), registry.workers(client), census.models(client)
+        self._offers = offers(cards, workers, queues, self._expected)
 
     def _read(self) -> dict[str, Offer]:
         with translated():
@@ -100,14 +114,14 @@ class Directory:
         return offer
 
     def _miss(self, name: str) -> NoReturn:
-        if not self._offers:
+        if not self._offers or any(offer.vague and not offer.refusal for offer in self._offers.values()):
             raise _lonely()
         names = {each: offer.status for offer in self._offers.values() for each in offer.names}
         likely = similar(name, names)
         hint = f" Did you mean {likely!r}?" if likely else ""
         more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         shown = islice(names.items(), MOST_NAMED)
-        there = ", ".join(f"{each} (loading)" if status is Status.LOADING else each for each, status in shown) + more
+        there = ", ".join(f"{each} (loading)" if status is Readiness.LOADING else each for each, status in shown) + more
         raise ModelNotFound(f"The model {name!r} does not exist.{hint} Models that exist: {there}.", param="model")
 
     def _sweep(self) -> None:
@@ -117,4 +131,4 @@ class Directory:
 
 
 def _lonely() -> NoWorker:
-    return NoWorker("No model is served at the moment: no worker has come yet. Please try again soon.", param="model")
+    return NoWorker("No worker has come yet that serves such a model. Please try again soon.", param="model")

@@ -87,7 +87,8 @@ class Dispatcher:
         job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
         box.exact = _is_exact(task)
-        accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options)
+        fingerprint = self._directory.fingerprint(task.model)
+        accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options, fingerprint)
         job = Job(job_id, accepted, box, owner.standing(tier_of(options), self._memory.share), visit)
         try:
             with translated():

@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Flask, g, request
+from flask import Flask, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
+from gateway.paths import explain
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import outcome
 from shared.errors import InferqError, KeyFull, KeyMemoryFull, QueueFull
@@ -78,7 +79,7 @@ def _answer_http(error: HTTPException) -> Answer:
     """What Flask itself refuses. Keeps the status and headers such as Allow."""
     match error:
         case NotFound():
-            message = f"Unknown URL: {request.method} {request.path}"
+            message = explain(request.method, request.path, (rule.rule for rule in current_app.url_map.iter_rules()))
         case MethodNotAllowed():
             allowed = ", ".join(sorted(error.valid_methods or ()))
             message = f"{request.method} is not allowed on {request.path}, only {allowed}"

@@ -41,7 +41,7 @@ class FirstCall:
         create, text = ("chat.completions", "message.content") if self.chat else ("completions", "text")
         lines = [
             *(["import os", ""] if self.keyed else []),
-            "from openai import OpenAI",
+            "from openai import OpenAI  # pip install openai",
             "",
             f"client = OpenAI(base_url={json.dumps(self.base)}, api_key={key})",
             f"answer = client.{create}.create({given})",

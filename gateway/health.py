@@ -7,8 +7,12 @@ from flask.typing import ResponseReturnValue
 
 from gateway.auth import is_stranger
 from gateway.state import this_gateway
+from shared.version import VERSION
 
 health = Blueprint("health", __name__)
+
+_LATER = {"Retry-After": "5"}
+"""Nobody knows how long a model loads."""
 
 
 @health.get("/healthz")
@@ -19,22 +23,40 @@ def healthz() -> ResponseReturnValue:
 
 @health.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """Redis answers, a worker has its model, and no loop keeps failing.
+    """Redis answers, a worker has its model, and no loop keeps failing."""
+    return _readiness("ready")
+
+
+@health.get("/health")
+@health.route("/ping", methods=["GET", "POST"])
+def ready() -> ResponseReturnValue:
+    """The same, in the words and at the places where clients of llama.cpp and vLLM look for it."""
+    return _readiness("ok")
+
+
+@health.get("/version")
+def version() -> ResponseReturnValue:
+    """As vLLM tells it."""
+    return jsonify(version=VERSION)
+
+
+def _readiness(word: str) -> ResponseReturnValue:
+    """`word` says that we are ready.
 
     Why not is told in one of four words, for anybody may ask; the log and `inferq status` say more. Strangers are not
     told the models.
     """
     workers = this_gateway().workers()
     if workers is None:
-        return jsonify(status="unready", reason="redis_unavailable"), 503
+        return jsonify(status="unready", reason="redis_unavailable"), 503, _LATER
     ready = sorted({worker.model for worker in workers if worker.card})
     unready = sorted({worker.model for worker in workers if not worker.card})
     told = {} if is_stranger() else {"models": ready, "unready": unready}
     if this_gateway().loops.trouble:
-        return jsonify(status="unready", reason="loop_failing", **told), 503
+        return jsonify(status="unready", reason="loop_failing", **told), 503, _LATER
     if not ready:
-        return jsonify(status="unready", reason="no_model_loaded" if unready else "no_worker", **told), 503
-    return jsonify(status="ready", **told)
+        return jsonify(status="unready", reason="no_model_loaded" if unready else "no_worker", **told), 503, _LATER
+    return jsonify(status=word, **told)
 
 
 @health.get("/metrics")

@@ -31,8 +31,12 @@ class Incoming(Request):  # type: ignore[misc]  # gunicorn has no types
         self.max_buffer_headers = LARGEST_HEAD
         return super().parse(unreader)
 
+    _expected_100_continue: bool
+
     def set_body_reader(self) -> None:
         super().set_body_reader()
+        # gunicorn would ask for the body now: the client does when it is read, if nothing has been refused until then.
+        self.held_back, self._expected_100_continue = self._expected_100_continue, False
         if isinstance(reader := self.body.reader, ChunkedReader):
             if [value.lower() for name, value in self.headers if name == "TRANSFER-ENCODING"] != ["chunked"]:
                 raise errors.UnsupportedTransferCoding("")  # gunicorn would pass a packed body on as it is
@@ -47,7 +51,7 @@ class Incoming(Request):  # type: ignore[misc]  # gunicorn has no types
         if isinstance(reader := self.body.reader, ChunkedReader):
             left = reader.parser is not None
         else:
-            left = reader.length > LARGEST_REST
+            left = reader.length > (0 if self.unreader.sock.held_back else LARGEST_REST)
         return left or bool(self.body.failed)
 
     def release(self) -> None:

@@ -1,12 +1,13 @@
 """The models that requests may ask for, made of what Redis knows of models, workers and queues. Pure.
 
 A request waits in the queue for a model that is loaded, or that a worker is loading, or that was served within the last
-minutes. Of others that are known it is told why not: another worker, or a later time, may do better.
+minutes, or that an operator expects. Of others that are known it is told why not: another worker, or a later time, may
+do better.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -14,7 +15,7 @@ from enum import StrEnum
 from shared.registry import Card, Worker
 
 
-class Status(StrEnum):
+class Readiness(StrEnum):
     """Of a model; the words are those of llama.cpp's router."""
 
     LOADED = "loaded"
@@ -28,22 +29,32 @@ class Offer:
 
     card: Card
     """An outline, with gaps, where no worker has loaded it lately."""
-    status: Status
+    status: Readiness
     refusal: str = ""
     """Why no request for it is accepted now; empty where they are."""
+
+    @property
+    def vague(self) -> bool:
+        """Only its id is known: it may have aliases."""
+        return not self.card.created
 
     @property
     def names(self) -> tuple[str, ...]:
         return (self.card.id, *self.card.aliases)
 
 
-def offers(cards: Mapping[str, Card], workers: Sequence[Worker], queues: Iterable[str]) -> dict[str, Offer]:
+def offers(
+    cards: Mapping[str, Card], workers: Sequence[Worker], queues: Iterable[str], expected: Collection[str] = ()
+) -> dict[str, Offer]:
     """By id: in the order of their ids, those that are refused last.
 
-    `cards` are those of models served lately, `queues` the models whose jobs are not over.
+    `cards` are those of models served lately, `queues` the models whose jobs are not over, `expected` those whose
+    workers will come.
     """
-    ids = sorted({*cards, *queues, *(worker.model for worker in workers)})
-    found = [_offer(name, cards.get(name), [worker for worker in workers if worker.model == name]) for name in ids]
+    found = []
+    for name in sorted({*cards, *queues, *expected, *(worker.model for worker in workers)}):
+        own = [worker for worker in workers if worker.model == name]
+        found.append(_offer(name, cards.get(name), own, expected=name in expected))
     return {offer.card.id: offer for offer in sorted(found, key=lambda offer: bool(offer.refusal))}
 
 
@@ -59,28 +70,25 @@ def similar(name: str, names: Iterable[str]) -> str | None:
     return folded[likely[0]] if likely else None
 
 
-def _offer(name: str, card: Card | None, workers: Sequence[Worker]) -> Offer:
+def _offer(name: str, card: Card | None, workers: Sequence[Worker], *, expected: bool) -> Offer:
     """`card` is that of a worker which has loaded the model, now or lately; `workers` are its own."""
     ready = [worker.card for worker in workers if worker.card]
-    loading = [worker for worker in workers if not worker.card and not _fails(worker)]
-    status = Status.LOADED if ready else Status.LOADING if loading else Status.UNLOADED
+    loading = [worker for worker in workers if not worker.card and not worker.failing]
+    status = Readiness.LOADED if ready else Readiness.LOADING if loading else Readiness.UNLOADED
     served = card or next(iter(ready), None)
     if served:
         return Offer(served, status)
     outlines = [worker.outline for worker in loading if worker.outline]
     if outlines:
         return Offer(max(outlines, key=lambda outline: len(outline.capabilities)), status)
-    if loading:  # by a version before: what it is asked for it does not check
-        reason = "is being loaded"
+    blank = Card(name, "", "", context=0, slots=0, created=0)
+    if expected and not workers:
+        return Offer(blank, status)
+    if loading:  # by 0.2.0: it does not check what it is asked for, and its reasons are not for clients
+        reason = "is not ready yet"
     elif workers:
         reason = f"cannot be served at the moment: {workers[0].reason.rstrip('.')}"
     else:
         reason = "has no worker at the moment"
-    blank = Card(name, "", "", context=0, slots=0, created=0)
     known = next((worker.outline for worker in workers if worker.outline), blank)
     return Offer(known, status, f"The model {name!r} {reason}. Please try again soon.")
-
-
-def _fails(worker: Worker) -> bool:
-    """A version before has details only of what has failed."""
-    return worker.failing or (worker.outline is None and bool(worker.detail))

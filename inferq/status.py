@@ -134,6 +134,7 @@ def _plain(status: Status) -> dict[str, Any]:
                 "reason": w.trouble or None,
                 "engine": w.card.engine if w.card else None,
                 "context": w.card.context if w.card else None,
+                "quantisation": (w.card.quantisation or None) if w.card else None,
                 "slots": w.card.slots if w.card else 0,
                 "busy": status.busy.get(w.name, 0),
             }

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from gateway.first_call import KEY_VARIABLE, FirstCall
 from inferq.terminal import echo
@@ -60,6 +63,12 @@ def tell_how_to_begin(address: str, cards: Sequence[Card], config: Config) -> No
     key = f"one of {PREFIX}API_KEYS; the line below takes it from {KEY_VARIABLE}" if call.keyed else "any text"
     echo(
         f"\n  models    {', '.join(names)}\n  base URL  {base}\n  API key   {key}\n\n  {call.curl}\n\n"
-        f"  A browser shows more at {address}, and `inferq status` what goes on. Ctrl-C ends all of it.\n",
+        f"  A browser shows more at {address}, and `{_program()} status` what goes on. Ctrl-C ends all of it.\n",
         err=True,
     )
+
+
+def _program() -> str:
+    """What to type for `inferq`: it need not be on the path, as in an environment that nobody has activated."""
+    called = Path(sys.argv[0])
+    return "inferq" if called.name != "inferq" or shutil.which("inferq") else str(called)

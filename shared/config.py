@@ -117,6 +117,9 @@ class Config:
         256, "connections on which one API key may follow jobs in one process before further ones get 429", low=1
     )
     request_timeout: float = _option(600.0, "seconds that a job may wait in the queue before it fails", low=0.1)
+    expected_models: str = _option(
+        "", "ids of models, with commas, that requests may ask for before a worker has come; `inferq up` adds its own"
+    )
     headers_after: float = _option(2.0, "seconds after which a stream's headers are sent, answer or not", low=0)
     retention: int = _option(600, "seconds that a finished job can still be read", low=1)
 
@@ -146,6 +149,11 @@ class Config:
         if self.max_body:
             return self.max_body
         return LARGEST_BODY if context is None else min(max(context * _TOKEN_BYTES, _SMALLEST_BODY), LARGEST_BODY)
+
+    @property
+    def expected(self) -> frozenset[str]:
+        """The ids in `expected_models`."""
+        return frozenset(filter(None, map(str.strip, self.expected_models.split(","))))
 
     @property
     def usual_max_tokens(self) -> int:

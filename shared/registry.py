@@ -76,7 +76,9 @@ class Card:
     trained_context: int = 0
     """Tokens that the model was trained for."""
     sampling: Mapping[str, float] = field(default_factory=dict)
-    """What requests that say nothing get, by the names of their parameters; empty where nobody knows."""
+    """What it recommends to requests that do not say how tokens are chosen, by the names of `Sampling`."""
+    honours: tuple[str, ...] = ()
+    """Which of `shared.protocol.FINE` its engine honours."""
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -96,9 +98,9 @@ class Worker:
     card: Card | None = None
     """None until it has loaded the model: it is not ready."""
     outline: Card | None = None
-    """Of the model that it is to serve, while it is not ready; None in versions before."""
+    """Of the model that it is to serve, while it is not ready; None in 0.2.0."""
     failing: bool = False
-    """It is not ready, and its last try to be has failed."""
+    """It is not ready, and its last try to be has failed; in 0.2.0 that is not told."""
     reason: str = ""
     """Why it is not ready, in words for everybody."""
     loop_errors: Mapping[str, int] = field(default_factory=dict)
@@ -233,7 +235,7 @@ def _known(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
 def _card(fields: dict[str, Any]) -> Card:
     known = _known(Card, fields)
     lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-    return Card(**{**known, **lists})
+    return Card(**{**known, **lists, "sampling": dict(known.get("sampling", {}))})
 
 
 def _worker(fields: dict[str, Any]) -> Worker:

@@ -12,8 +12,9 @@ from openai import OpenAI
 
 from shared import registry
 from shared.registry import Card
-from tests.calls import CHATS, COMPLETIONS, chat, completion, data, said, spoken
-from tests.stack import Stack
+from shared.version import VERSION
+from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, said, spoken
+from tests.stack import Stack, wait_for
 
 TEXT = "Hello  there,\n\nyou 世界 \t 🙂 of “echoes”"
 """Its white space and its characters must come through as they are."""
@@ -79,6 +80,7 @@ def test_chat(http: httpx.Client) -> None:
         "created": answer["created"],
         "model": "echo",
         "service_tier": "default",
+        "system_fingerprint": answer["system_fingerprint"],
         "choices": [
             {
                 "index": 0,
@@ -103,6 +105,7 @@ def test_completion(http: httpx.Client) -> None:
         "created": answer["created"],
         "model": "echo",
         "service_tier": "default",
+        "system_fingerprint": answer["system_fingerprint"],
         "choices": [{"index": 0, "text": TEXT, "logprobs": None, "finish_reason": "stop"}],
         "usage": usage(TOKENS, TOKENS),
     }
@@ -114,11 +117,62 @@ def usage(prompt: int, answer: int) -> dict[str, Any]:
         "prompt_tokens": prompt,
         "completion_tokens": answer,
         "total_tokens": prompt + answer,
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
     }
 
 
+@pytest.mark.parametrize(("path", "body"), [(CHATS, chat(TEXT)), (COMPLETIONS, completion(TEXT))])
+def test_the_fingerprint_is_the_same_in_every_part(
+    echo: Stack, http: httpx.Client, path: str, body: dict[str, Any]
+) -> None:
+    """Of the model and the release; also where the answer is read once more, from whichever process."""
+    [card] = [worker.card for worker in registry.workers(echo.redis) if worker.card]
+    job = http.post(path, json={**body, "n": 2, "stream": True}, headers=LATER).json()["id"]
+    wait_for(lambda: echo.state(job) == "completed", "the job")
+    chunks = [
+        *data(http.post(path, json={**body, "stream": True}).text.split("\n")),
+        *data(line for line in http.get(f"/v1/jobs/{job}/events").text.split("\n") if not line.startswith("id: ")),
+        http.post(path, json=body).json(),
+        http.get(f"/v1/jobs/{job}").json()["result"],
+    ]
+    told = {chunk["system_fingerprint"] for chunk in chunks if chunk != "[DONE]"}
+    assert told == {f"inferq-{VERSION}-{card.digest}".rstrip("-")}
+
+
 # --- streams
+
+
+@pytest.mark.parametrize("kind", ["chat", "completion"])
+def test_each_chunk_tells_the_usage_where_it_is_asked_to(client: OpenAI, kind: str) -> None:
+    """As guidellm and vLLM's benchmark ask; `include_usage` alone decides whether it is told at all."""
+    options: Any = {"include_usage": True, "continuous_usage_stats": True}
+    more: dict[str, Any] = {"model": "echo", "stream": True, "stream_options": options, "max_tokens": 5}
+    *chunks, last = generate(client, kind, more)
+    told = [chunk.usage for chunk in chunks]
+    assert all(used and used.total_tokens == used.prompt_tokens + used.completion_tokens for used in told)
+    counts = [used.completion_tokens for used in told]
+    assert counts == sorted(counts)
+    assert counts[0] == (0 if kind == "chat" else 1)
+    assert len(set(counts)) > 2
+    assert (told[-1].prompt_tokens, told[-1].completion_tokens) == (6, 5)
+    assert (last.choices, last.usage.completion_tokens) == ([], 5)
+    del options["include_usage"]
+    chunks = list(generate(client, kind, more))
+    assert chunks
+    assert not any(chunk.usage for chunk in chunks)
+
+
+def generate(client: OpenAI, kind: str, more: dict[str, Any]) -> Any:
+    text = "one two three four five six"
+    if kind == "chat":
+        return client.chat.completions.create(messages=said(text), **more)
+    return client.completions.create(prompt=text, **more)
 
 
 @pytest.mark.parametrize("include_usage", [False, True])
@@ -137,7 +191,7 @@ def test_stream(http: httpx.Client, path: str, body: dict[str, Any], include_usa
     assert spoken(chunks) == TEXT
     assert {f"/v1/jobs/{chunk['id']}" for chunk in chunks} == {response.headers["location"]}
     assert len({chunk["created"] for chunk in chunks}) == 1
-    fields = {"id", "object", "created", "model", "choices", "service_tier"}
+    fields = {"id", "object", "created", "model", "choices", "service_tier", "system_fingerprint"}
     assert all(chunk.keys() == fields | ({"usage"} if include_usage else set()) for chunk in chunks)
     if include_usage:
         last = chunks.pop()
@@ -232,5 +286,5 @@ def test_a_gateway_without_a_worker(empty: Stack) -> None:
     assert http.get("/readyz").status_code == 503
     assert http.get("/v1/models").json() == {"object": "list", "data": []}
     refused = http.post(CHATS, json=chat("Hello"))
-    assert refused.status_code == 404
-    assert "none at the moment" in refused.json()["error"]["message"]
+    assert refused.status_code == 503
+    assert "No worker has come yet" in refused.json()["error"]["message"]

@@ -17,20 +17,23 @@ from tests.parsing import COMPLETION, DEFAULTS, USER, chat, refused, refused_cha
 # --- messages
 
 
+def empty(role: str) -> list[dict[str, Any]]:
+    contents: list[Any] = [None, "", []]
+    return [{"role": role}, *({"role": role, "content": content} for content in contents)]
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
         ({"role": "developer", "content": "x"}, Message("system", "x")),
         ({"role": "system", "content": ""}, Message("system", "")),
         ({"role": "user", "content": "a\0b", "name": "bob"}, Message("user", "a\0b")),
-        ({"role": "user", "content": []}, Message("user", "")),
         ({"role": "assistant", "content": "x", "tool_calls": [], "annotations": []}, Message("assistant", "x")),
         ({"role": "assistant", "content": "x", "function_call": {}, "images": []}, Message("assistant", "x")),
         ({"role": "assistant", "content": "x", "prefix": False, "partial": False}, Message("assistant", "x")),
-        ({"role": "assistant"}, Message("assistant", "")),
-        ({"role": "assistant", "content": None}, Message("assistant", "")),
-        ({"role": "assistant", "content": ""}, Message("assistant", "")),
-        ({"role": "assistant", "content": []}, Message("assistant", "")),
+        *((turn, Message("assistant", "")) for turn in empty("assistant")),
+        *((turn, Message("system", "")) for turn in empty("system")),
+        *((turn, Message("user", "")) for turn in empty("user")),
         ({"role": "assistant", "reasoning": "hm", "tool_calls": None}, Message("assistant", "")),
         ({**USER, **{f"x{number}": [{}] for number in range(62)}}, Message("user", "Hi")),
         ({**USER, "": 1, "\ud800": "\ud800", "content_": None}, Message("user", "Hi")),
@@ -53,6 +56,7 @@ def written(*texts: str) -> list[dict[str, Any]]:
         (written("", "", "a", "", "b", ""), "a\n\nb\n"),
         (written("", ""), ""),
         ([{"type": "input_text", "text": "a"}, {"type": "output_text", "text": "b", "annotations": []}], "a\nb"),
+        (["a", {"text": "b"}, {"type": None, "text": "c"}], "a\nb\nc"),
         ([{"type": "refusal", "refusal": "no"}, {"type": "text", "text": None}], "no\n"),
         (
             [
@@ -94,16 +98,14 @@ def part(**fields: Any) -> dict[str, Any]:
         ([{"role": "function", "name": "f", "content": "x"}], "messages[0].role", "invalid_value"),
         ([{"role": "\ud800", "content": "x"}], "messages[0].role", "invalid_value"),
         ([{"role": 1, "content": "x"}], "messages[0].role", "invalid_type"),
-        ([{"role": "user"}], "messages[0].content", "missing_required_parameter"),
-        ([{"role": "user", "content": None}], "messages[0].content", "missing_required_parameter"),
-        ([{"role": "system"}], "messages[0].content", "missing_required_parameter"),
         ([{"role": "user", "content": 1}], "messages[0].content", "invalid_type"),
         ([{"role": "user", "content": "\ud83d"}], "messages[0].content", "invalid_value"),
-        ([{"role": "user", "content": ["a"]}], "messages[0].content[0]", "invalid_type"),
+        ([{"role": "user", "content": [1]}], "messages[0].content[0]", "invalid_type"),
+        ([{"role": "user", "content": ["\ud800"]}], "messages[0].content[0]", "invalid_value"),
         ([{"role": "user", "content": [0] * 2049}], "messages[0].content", "array_above_max_length"),
         ([part(type="image_url", image_url={})], "messages[0].content[1].type", "unsupported_value"),
         ([part(type=["text"])], "messages[0].content[1].type", "unsupported_value"),
-        ([part(text="a")], "messages[0].content[1].type", "missing_required_parameter"),
+        ([part(x="a")], "messages[0].content[1].type", "missing_required_parameter"),
         ([part(type="text")], "messages[0].content[1].text", "missing_required_parameter"),
         ([part(type="text", text=1)], "messages[0].content[1].text", "invalid_type"),
         ([part(type="text", text="\udfff")], "messages[0].content[1].text", "invalid_value"),
@@ -161,6 +163,8 @@ def test_bad_bodies(body: object, expected: tuple[str | None, str]) -> None:
         (["x", "\ud800"], "prompt[1]", "invalid_value"),
         ([[1], []], "prompt[1]", "empty_array"),
         ([[1], [2, 1.5]], "prompt[1][1]", "invalid_type"),
+        ([1.0, 1.5], "prompt[1]", "invalid_type"),
+        ([1.5], "prompt[0]", "invalid_type"),
         ([[1], [[2]]], "prompt[1][0]", "invalid_type"),
         (["x"] * 2049, "prompt", "array_above_max_length"),
     ],
@@ -177,6 +181,8 @@ def test_bad_prompts(prompt: object, param: str, code: str) -> None:
         ([1, 2], ((1, 2),)),
         ([[1, 2], [3]], ((1, 2), (3,))),
         (["Once", [3]], ("Once", (3,))),
+        ([1.0, 2], ((1, 2),)),
+        ([[1], [2, 3.0]], ((1,), (2, 3))),
     ],
 )
 def test_prompts(prompt: object, expected: tuple[object, ...]) -> None:
@@ -225,6 +231,7 @@ def test_the_first_error_does_not_depend_on_the_order_of_the_keys() -> None:
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "nested"),
         (b'"a\tb"', "line 1, column 3"),
         (b'"\\ude00"', "surrogate"),
+        (b'"cut \\ud83d"', "surrogate"),
     ],
 )
 def test_bad_json(raw: bytes, words: str) -> None:

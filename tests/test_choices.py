@@ -139,7 +139,13 @@ class TestRealModel:
     def test_choices_differ_and_repeat_with_the_seed(self, smollm2: Stack) -> None:
         def ask(n: int, seed: int) -> list[str | None]:
             answer = smollm2.client().chat.completions.create(
-                model="smollm2", messages=said("Tell me a story."), n=n, seed=seed, max_tokens=12
+                model="smollm2",
+                messages=said("Tell me a story."),
+                n=n,
+                seed=seed,
+                max_tokens=12,
+                temperature=1,
+                top_p=1,
             )
             return [choice.message.content for choice in answer.choices]
 
@@ -154,6 +160,7 @@ class TestRealModel:
                 model="smollm2",
                 prompt="The capital of France is",
                 temperature=2,
+                top_p=1,
                 max_tokens=1,
                 seed=seed,
                 **options,

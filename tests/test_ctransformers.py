@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -22,11 +23,12 @@ from safetensors.numpy import load_file, save_file
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, JobCancelled, ModelFileError
-from shared.protocol import Chat, Completion, Done, Message, Progress, Prompt, Sampling
+from shared.protocol import Accepted, Chat, Completion, Done, FineSampling, Message, Progress, Prompt, Sampling
+from shared.tickets import Tickets
 from tests.answers import Running, deltas, run, text, tokens
 from tests.calls import said
 from tests.fixtures.make_legacy import FOLDERS, MODELS, REFERENCE, write
-from tests.stack import Stack
+from tests.stack import Stack, wait_for
 from tests.tiny import TINY
 from worker import chat_formats
 from worker.engines.ctransformers import CtransformersEngine
@@ -252,6 +254,16 @@ def test_through_the_gateway_with_the_openai_client(file: Path, tmp_path: Path) 
             client.chat.completions.create(model=file.stem, messages=said("Hello"))
         two = client.completions.create(model=file.stem, prompt=["def", "main"], n=2, max_tokens=4)
         assert len(two.choices) == 4
+
+        jobs, off = stack.jobs(), {"mirostat_tau": 5, "xtc_probability": 0, "dry_multiplier": 0}
+        with pytest.raises(BadRequestError, match=r"ctransformers, .* does not support 'mirostat'") as refusal:
+            client.completions.create(model=file.stem, prompt="def", extra_body={**off, "mirostat_mode": 2})
+        assert (refusal.value.param, stack.jobs()) == ("mirostat", jobs)
+        assert client.completions.create(model=file.stem, prompt="def", extra_body={**off, "min_tokens": 16}).usage
+        job_id, task = f"cmpl-{uuid4().hex}", Completion(file.stem, ("def",), FineSampling(1, xtc_probability=1.0))
+        Tickets(stack.redis).submit(job_id, Accepted(task, 1), reply="", max_queue=10, wait=600, keep=600)
+        wait_for(lambda: stack.state(job_id) == "failed", "a worker that a gateway has not asked refuses too")
+        assert stack.http().get(f"/v1/jobs/{job_id}").json()["error"]["param"] == "xtc_probability"
     finally:
         stack.close()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -146,6 +147,62 @@ def test_the_largest_stop_strings_change_nothing_else_and_a_cancel_is_heeded(eng
     assert serves(engine)
 
 
+def test_a_stop_token_ends_the_answer_before_its_text(engine: Engine) -> None:
+    whole = run(engine, replace(completion(), token_ids=True))
+    events = run(engine, completion(stop_token_ids=(tokens(whole)[3],)))
+    assert text(events) == text(deltas(whole)[:3])
+    assert finish(events)[0] == "stop"
+    assert finish(events)[1].usage.completion_tokens in (3, 4), "echo does not count it"
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["ids", "text"])
+def test_nothing_ends_an_answer_before_its_least_tokens(model: Engine, told: bool) -> None:
+    plain = run(model, replace(completion(ignore_eos=False), token_ids=True))
+    ids, words = tokens(plain), text(plain)
+    early: dict[str, Any] = {"stop_token_ids": (ids[1],), "stop": (words[:2],), "min_tokens": 5, "ignore_eos": False}
+    events = run(model, replace(completion(**early), token_ids=told))
+    assert finish(events)[1].usage.completion_tokens >= 5
+    assert ids[1] not in tokens(events)[:5]
+    assert finish(run(model, completion(**{**early, "min_tokens": 0})))[0] == "stop"
+
+    # Up to the border the same tokens, so the same text; and a stop string that comes after it counts.
+    free = run(model, completion(min_tokens=4))
+    assert text(free) == text(run(model, completion()))
+    after = "".join(delta.text for delta in deltas(free)[4:])
+    events = run(model, replace(completion(stop=(after[:1],), min_tokens=4), token_ids=told))
+    assert finish(events)[0] == "stop"
+    assert text(events) == text(free)[: len(text(free)) - len(after)]
+
+
+@pytest.mark.parametrize("cut", [1, 4, 6])
+def test_least_tokens_are_counted_from_the_beginning_of_an_answer(model: Engine, cut: int) -> None:
+    ids = tokens(run(model, replace(completion(), token_ids=True)))
+    task = completion(stop_token_ids=(ids[2], ids[6]), min_tokens=5)
+    whole = run(model, task)
+    past = deltas(whole)[:cut]
+    rest = run(model, task, past)
+    assert text(past) + text(rest) == text(whole)
+    assert finish(rest)[0] == finish(whole)[0]
+    assert finish(rest)[1].usage.completion_tokens == finish(whole)[1].usage.completion_tokens >= 5
+
+
+def test_penalties_look_back_as_far_as_they_are_told(model: Engine) -> None:
+    """One token is favoured so much that only its own repetitions can be in its way."""
+    ids = tokens(run(model, replace(completion(), token_ids=True)))
+    favoured: dict[str, Any] = {"logit_bias": ((ids[0], 60.0),), "frequency_penalty": 2.0, "max_tokens": 60}
+
+    def share(window: int) -> int:
+        return tokens(run(model, replace(completion(**favoured, repeat_last_n=window), token_ids=True))).count(ids[0])
+
+    assert share(0) == share(8) == 60 > share(-1) == share(200) > 10
+
+
+def test_a_prompt_is_read_anew_where_that_is_asked(model: Engine) -> None:
+    run(model, completion())
+    assert finish(run(model, completion()))[1].usage.cached_tokens > 0
+    assert finish(run(model, completion(cache_prompt=False)))[1].usage.cached_tokens == 0
+
+
 def test_stop_strings_have_a_bound(engine: Engine) -> None:
     with pytest.raises(InvalidRequest, match=f"more than {LARGEST_STOPS} characters") as refusal:
         run(engine, completion(stop=("a" * LARGEST_STOPS, "b")))
@@ -223,6 +280,9 @@ def test_a_token_that_is_none_is_refused(model: Engine) -> None:
     with pytest.raises(InvalidRequest, match="1000000 is no token") as refusal:
         run(model, completion(logit_bias=((1_000_000, 1.0),)))
     assert refusal.value.param == "logit_bias"
+    with pytest.raises(InvalidRequest, match="1000000 is no token") as refusal:
+        run(model, completion(stop_token_ids=(1_000_000,)))
+    assert refusal.value.param == "stop_token_ids"
 
 
 def test_tokens_and_their_texts_agree(model: Engine) -> None:

@@ -115,8 +115,8 @@ def test_a_chunked_body_within_the_bound(http: httpx.Client) -> None:
     [
         ("GET", "/", 404, "not_found"),
         ("POST", "/v1/embeddings", 404, "not_found"),
-        ("GET", "/v1//models", 404, "not_found"),
-        ("POST", "/v1/chat/completions/", 404, "not_found"),
+        ("GET", "/v1//nowhere", 404, "not_found"),
+        ("POST", "/v1/chat/completions/x", 404, "not_found"),
         ("GET", "/v1/jobs/nobody", 404, "job_not_found"),
         ("DELETE", "/v1/jobs/nobody", 404, "job_not_found"),
         ("GET", CHATS, 405, "method_not_allowed"),

@@ -49,9 +49,15 @@ USAGE = {
     "prompt_tokens": 5,
     "completion_tokens": 3,
     "total_tokens": 8,
-    "prompt_tokens_details": {"cached_tokens": 2},
+    "prompt_tokens_details": {"cached_tokens": 2, "audio_tokens": 0},
+    "completion_tokens_details": {
+        "reasoning_tokens": 0,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    },
 }
-HEAD = {"id": "j", "created": 1_700_000_000, "model": "m", "service_tier": "default"}
+HEAD = {"id": "j", "created": 1_700_000_000, "model": "m", "service_tier": "default", "system_fingerprint": None}
 
 
 def chunked(wire: Format, accepted: Accepted, events: Iterable[Event], include_usage: bool) -> Iterator[dict[str, Any]]:

@@ -96,7 +96,7 @@ class TestTheDoor:
             ("GET", "/metrics"),
             ("GET", "/nowhere"),
             ("PUT", "/healthz"),
-            ("GET", "/healthz/"),
+            ("GET", "/healthz/x"),
             ("OPTIONS", CHATS),
         ],
     )
@@ -227,7 +227,7 @@ class TestWebPages:
             assert answer.status_code == status
             assert answer.headers["access-control-allow-origin"] == PAGE
             exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
-            assert {"x-request-id", "location", "retry-after"} <= set(exposed)
+            assert {"x-request-id", "location", "retry-after", "x-inferq-ignored"} <= set(exposed)
 
     @pytest.mark.parametrize(
         "origin", ["https://evil.example", f"{PAGE}.evil.example", "null", "http://localhost:3001"]

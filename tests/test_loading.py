@@ -15,7 +15,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from gateway.offers import Status, offers
+from gateway.offers import Readiness, offers
 from shared import registry
 from shared.registry import Card, Worker
 from tests.calls import CHATS, COMPLETIONS, chat, completion, job, problem, read, said, submit
@@ -89,7 +89,7 @@ def test_requests_wait_until_it_is_loaded(stack: Stack, pool: ThreadPoolExecutor
 
         later = submit(http, COMPLETIONS, SHORT)
         assert (job(http, later)["status"], job(http, later)["queue_position"]) == ("queued", 1)
-        whole = pool.submit(client.completions.create, **SHORT)
+        whole = pool.submit(client.completions.create, model=ALIAS, prompt="thirteen green", max_tokens=2)
         chats = pool.submit(client.chat.completions.create, model=MODEL, messages=said("Hello"), max_tokens=2)
         plain = pool.submit(stack.http().get, "/api/chat?prompt=Hello")
         streamed = pool.submit(read, stack, chat("Hello", model="org/other", max_tokens=2))
@@ -100,7 +100,7 @@ def test_requests_wait_until_it_is_loaded(stack: Stack, pool: ThreadPoolExecutor
         assert problem(brief, 504)["code"] == "deadline_exceeded"
         assert [stack.state(each) for each in stack.jobs()].count("queued") == 7
     assert whole.result().model == chats.result().model == MODEL
-    assert whole.result().usage.completion_tokens == 2
+    assert whole.result().choices[0].text
     assert plain.result().status_code == 200
     assert streamed.result()
     assert problem(long.result(), 400)["code"] == "context_length_exceeded"
@@ -159,6 +159,22 @@ def test_a_model_that_does_not_load_is_told_with_its_reason(stack: Stack, tmp_pa
     wait_for(lambda: http.post(COMPLETIONS, json={**SHORT, "model": "spoiled"}).status_code == 200, "the answer", 60)
 
 
+def test_a_client_that_comes_before_the_worker(empty: Stack, pool: ThreadPoolExecutor) -> None:
+    """A model that is expected is waited for in the queue; to any other the client's own retries come back."""
+    (empty.directory / "models.toml").write_text('[[model]]\nid = "talker"\naliases = ["gpt-4o"]\nengine = "echo"\n')
+    empty.settings |= {"expected_models": "later, talker", "models": empty.directory / "models.toml"}
+    empty.start_gateway()
+    http, client, usual = empty.http(), empty.client(), empty.client(max_retries=2)
+    assert [(model.id, model.created) for model in client.models.list()] == [("later", 0), ("talker", 0)]
+    by_alias = pool.submit(usual.chat.completions.create, model="gpt-4o", messages=said("Hello"))
+    wait_for(lambda: 'outcome="no_worker"' in http.get("/metrics").text, "the refusal")
+    by_id = pool.submit(client.chat.completions.create, model="talker", messages=said("Hello"))
+    wait_for(empty.jobs, "the job")
+    empty.start_worker("talker")
+    for asked in (by_id, by_alias):
+        assert asked.result().choices[0].message.content == "Hello"
+
+
 # --- what is known of a model, whoever says it
 
 
@@ -170,8 +186,8 @@ def card(model: str = "m", **more: Any) -> Card:
     return Card(model, "echo", "echo", **{"context": 8, "slots": 1, "created": 1, **more})
 
 
-OLD = {"reason": "it loads the model", "version": "0.2.0"}
-"""Version 0.2.0 says nothing else of a model that it loads."""
+OLD = {"reason": "/a/path: it is damaged", "version": "0.2.0"}
+"""Version 0.2.0 says nothing else of a model that it loads, or cannot load."""
 
 
 @pytest.mark.parametrize(
@@ -185,18 +201,27 @@ OLD = {"reason": "it loads the model", "version": "0.2.0"}
         ([], [worker(outline=card(context=0))], "loading", ""),
         ([], [worker(outline=card(), failing=True, reason="R."), worker(outline=card())], "loading", ""),
         ([], [worker(outline=card(), failing=True, reason="R.")], "unloaded", "at the moment: R. Please"),
-        ([], [worker(**OLD)], "loading", "is being loaded"),
+        ([], [worker(**OLD)], "loading", "'m' is not ready yet. Please"),
         ([], [worker(**OLD), worker(outline=card())], "loading", ""),
-        ([], [worker(detail="/a/path", reason="R.", version="0.2.0")], "unloaded", "at the moment: R. Please"),
+        ([], [worker(**OLD), worker(outline=card(), failing=True, reason="R.")], "loading", "is not ready yet"),
         ([], [], "unloaded", "has no worker"),
     ],
 )
-def test_what_is_offered(cards: list[Card], workers: list[Worker], status: Status, refusal: str) -> None:
+def test_what_is_offered(cards: list[Card], workers: list[Worker], status: Readiness, refusal: str) -> None:
     found = offers({each.id: each for each in cards}, workers, {"m"})
     assert list(found) == ["m"]
     assert found["m"].status == status
     assert bool(found["m"].refusal) == bool(refusal)
     assert refusal in found["m"].refusal
+
+
+def test_what_is_expected_is_waited_for_until_a_worker_says_more() -> None:
+    def refusal(*workers: Worker) -> str:
+        return offers({}, workers, (), {"m"})["m"].refusal
+
+    assert refusal() == ""
+    assert refusal(worker(outline=card())) == ""
+    assert refusal(worker(outline=card(), failing=True, reason="R.")) != ""
 
 
 def test_those_that_are_refused_come_last() -> None:
@@ -206,15 +231,16 @@ def test_those_that_are_refused_come_last() -> None:
 
 def test_a_card_of_version_0_2_0_is_read_and_ours_by_it(stack: Stack) -> None:
     fields = {"id": "m", "engine": "echo", "architecture": "echo", "context": 8, "slots": 1, "created": 1}
-    fields |= {"capabilities": ["completion"], "aliases": [], "digest": "", "longest_piece": 0}
+    fields |= {"capabilities": ["completion"], "aliases": [], "digest": ""}
     told = {"name": "w", "model": "m", "host": "h", "pid": 1, "since": 1, "card": fields, "reason": "", "wire": 3}
-    told |= {"loop_errors": {}, "version": "0.2.0", "detail": ""}
+    told |= {"loop_errors": {}, "version": "0.2.0"}
     stack.redis.set("iq:card:workers:w", json.dumps(told))
     stack.redis.zadd("iq:live:workers", {"w": 2**53})
     [found] = [each for each in registry.workers(stack.redis) if each.name == "w"]
     assert (found.card, found.outline) == (card(capabilities=("completion",)), None)
     registry.announce(stack.redis, replace(found, outline=card(), card=None))
-    written = json.loads(stack.redis.get("iq:card:workers:w"))
+    blob: Any = stack.redis.get("iq:card:workers:w")
+    written = json.loads(blob)
     assert written.keys() >= told.keys()
     assert written["card"] is None
     registry.withdraw(stack.redis, "w")

@@ -16,6 +16,7 @@ import pytest
 from shared import logs
 from shared.codec import encode
 from shared.protocol import Accepted, Chat, Event, Message, Sampling, Task
+from shared.registry import Card
 from shared.ticket import Claim
 from shared.tickets import Tickets
 from tests.calls import CHATS, ENDLESS, LATER, chat, raw_post
@@ -138,6 +139,8 @@ def test_json_holds_the_stack_trace(written: pytest.CaptureFixture[str]) -> None
 
 class _Broken:
     """An engine with a fault."""
+
+    card = Card("echo", "echo", "echo", context=1, slots=1, created=1)
 
     def continues(self, task: Task) -> bool:
         return True

@@ -55,6 +55,7 @@ def test_all_that_can_be_said_of_a_model(write: Write, tmp_path: Path) -> None:
         draft = "files/draft.gguf"
         rope_freq_base = 10000
         rope_freq_scale = 0.5
+        sampling = { temperature = 0.7, top_k = 40 }
         """)
     model = catalogue.resolve("gpt-4o-mini", models_toml=path)
     file = tmp_path / "files" / "tiny.gguf"
@@ -66,6 +67,7 @@ def test_all_that_can_be_said_of_a_model(write: Write, tmp_path: Path) -> None:
     assert model.lora == ((tmp_path / "files" / "a.gguf", 1.0), (Path("/b.gguf"), 0.5))
     assert model.draft == tmp_path / "files" / "draft.gguf"
     assert (model.rope_freq_base, model.rope_freq_scale) == (10000, 0.5)
+    assert model.sampling == {"temperature": 0.7, "top_k": 40}
     assert catalogue.announced("tiny", path).id == "org/tiny-1.0"
     flagged = catalogue.resolve("tiny", "echo", chat_format="chatml", models_toml=path)
     assert (flagged.engine, flagged.chat_format) == ("echo", "chatml")
@@ -124,6 +126,12 @@ ECHO = '[[model]]\nid = "a"\nengine = "echo"\n'
         (ECHO + "engine = 'vllm'\n", "not TOML"),  # twice
         ("[[model]]\nid = 'a'\nengine = 'vllm'\n", "no engine 'vllm'; there are auto, llama.cpp, ctransformers, echo"),
         (ECHO + "architecture = 'bert'\n", "key 'architecture': there is no 'bert'; there are bloom"),
+        (ECHO + "sampling = 1\n", "key 'sampling': must be a table, but is a whole number"),
+        (ECHO + "sampling = { temp = 1 }\n", "key 'sampling.temp': unknown; there are temperature, top_p, top_k"),
+        (ECHO + "sampling = { top_p = 1.5 }\n", "key 'sampling.top_p': must be a number, 0 to 1, but is 1.5"),
+        (ECHO + "sampling = { min_p = true }\n", "must be a number, 0 to 1, but is True"),
+        (ECHO + "sampling = { top_k = 0.5 }\n", "must be a whole number, 0 to 2147483647, but is 0.5"),
+        (ECHO + "sampling = { temperature = nan }\n", "must be a number, 0 to 2, but is nan"),
         (ECHO + "lora = [{ scale = 1 }]\n", "key 'lora': each is a path, or a table"),
         (ECHO + "lora = [{ path = 'a', scale = '1' }]\n", "key 'lora.scale': must be a number, but is a string"),
         (ECHO + "sha256 = 'abc'\n", "key 'sha256': a SHA-256 is 64 digits"),

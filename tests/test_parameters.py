@@ -10,16 +10,6 @@ from openai import OpenAI
 
 from tests.calls import CHATS, COMPLETIONS, chat, completion, said
 
-WITHOUT_EFFECT: dict[str, Any] = {
-    "user": "somebody",
-    "metadata": {"key": "value"},
-    "safety_identifier": "hash",
-    "prompt_cache_key": "key",
-    "prompt_cache_retention": "24h",
-    "prompt_cache_options": {},
-    "verbosity": "low",
-    "store": False,
-}
 SAMPLING = [
     "max_tokens",
     "temperature",
@@ -42,9 +32,8 @@ SAMPLING = [
 @pytest.mark.parametrize(
     "more",
     [
-        *({name: value} for name, value in WITHOUT_EFFECT.items()),
         *({"service_tier": tier} for tier in ("auto", "default", "priority", "flex")),
-        dict.fromkeys((*WITHOUT_EFFECT, *SAMPLING, "n", "logit_bias")),
+        dict.fromkeys((*SAMPLING, "n", "logit_bias")),
         {"temperature": 0.5, "top_p": 0.9, "top_k": 3, "min_p": 0.1, "typical_p": 1, "repeat_penalty": 1.1},
         {"presence_penalty": 1, "frequency_penalty": -1, "seed": -5, "ignore_eos": True, "stop": []},
     ],

@@ -17,6 +17,7 @@ from tests.record import read
 from tests.stack import Stack, wait_for
 
 QUESTION: Any = [{"role": "user", "content": "What is the capital city of France? Answer in one word."}]
+STORY: Any = [{"role": "user", "content": "Tell me a story."}]
 LONG: Any = [{"role": "user", "content": "The sea was calm and the boat was slow. " * 160}]  # about 1,600 tokens
 
 
@@ -49,15 +50,17 @@ def test_a_stream_is_the_same_text(client: OpenAI) -> None:
 
 
 def test_a_seed_repeats_and_another_does_not(client: OpenAI) -> None:
-    story: Any = [{"role": "user", "content": "Tell me a story."}]
-    first, again, other = (text(chat(client, story, seed=seed, max_tokens=24)) for seed in (5, 5, 6))
+    first, again, other = (text(chat(client, STORY, seed=s, max_tokens=24, temperature=1)) for s in (5, 5, 6))
     assert first == again
     assert first != other
 
 
-def test_defaults_are_openais_and_not_the_engines(client: OpenAI) -> None:
-    given = text(chat(client, seed=3, max_tokens=24, temperature=1, top_p=1, extra_body={"top_k": 0, "min_p": 0}))
-    assert text(chat(client, seed=3, max_tokens=24)) == given
+def test_defaults_are_its_makers_then_openais_and_never_the_engines(client: OpenAI) -> None:
+    off: Any = {"extra_body": {"top_k": 0, "min_p": 0}}
+    silent = [text(chat(client, STORY, seed=seed, max_tokens=24)) for seed in range(3)]
+    for makers in ({"temperature": 0.2, "top_p": 0.9}, {"temperature": 0.2}, {"top_p": 0.9}):
+        assert [text(chat(client, STORY, seed=seed, max_tokens=24, **makers, **off)) for seed in range(3)] == silent
+    assert [text(chat(client, STORY, seed=s, max_tokens=24, temperature=1, top_p=1)) for s in range(3)] != silent
 
 
 def test_sampling_parameters_reach_the_engine(client: OpenAI) -> None:

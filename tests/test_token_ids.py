@@ -119,7 +119,7 @@ def test_a_bias_forbids_and_forces(tiny: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("bias", "param", "code"),
     [
-        ([], "logit_bias", "invalid_type"),
+        ([7], "logit_bias", "invalid_type"),
         ({"x": 1}, "logit_bias.x", "invalid_value"),
         ({"-1": 1}, "logit_bias.-1", "invalid_value"),
         ({"01": 1}, "logit_bias.01", "invalid_value"),

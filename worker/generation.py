@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from shared import streams
 from shared.cancellation import check
+from shared.parameters import check_parameters
 from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, TextTask
 from shared.tickets import Tickets
 from worker.choices import Candidate, Diverged, best, chooses_best, pass_over, restore, split, sum_up
@@ -65,7 +66,8 @@ class GenerationRunner(Runner[Candidate]):
         return next((candidate for candidate in self._left if not candidate.done), None)
 
     def _events(self, candidate: Candidate) -> Iterator[Event]:
-        """What the engine has to say of a candidate, after what was sent already."""
+        """What the engine has to say of a candidate, after what was sent already. Raises InvalidRequest."""
+        check_parameters(candidate.task, self._engine.card)
         if not candidate.deltas:
             return self._engine.run(candidate.task, self.execution)
         if self._engine.continues(candidate.task):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
-from flask import g, request
+from flask import Response, after_this_request, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import UnsupportedMediaType
 
@@ -33,10 +35,12 @@ def generate(wire: Format) -> ResponseReturnValue:
     """Answer the current request in a format, also where it fails."""
     g.format = wire
     if request.mimetype != "application/json":
-        raise UnsupportedMediaType("The request body must be JSON, with Content-Type: application/json")
+        raise UnsupportedMediaType(_not_json(request.mimetype[:64]))
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
-    task, options, mark = _read(wire)
+    task, options, mark, ignored = _read(wire)
+    if ignored:
+        after_this_request(partial(_tell, ", ".join(ignored)))
     preferences = request.headers.get("Prefer", "").lower().split(",")
     waits, progress = "respond-async" not in map(str.strip, preferences), wants_progress()
     job = submit(task, wire, options, mark, waits=waits)
@@ -51,14 +55,30 @@ def generate(wire: Format) -> ResponseReturnValue:
             return CLIENT_GONE
 
 
-def _read(wire: Format) -> tuple[Task, Options, str]:
-    """What the current request asks for, and its fingerprint. Its bytes are let go of here: the answer takes longer."""
+def _tell(ignored: str, response: Response) -> Response:
+    response.headers["x-inferq-ignored"] = ignored
+    return response
+
+
+def _not_json(kind: str) -> str:
+    """A browser sends JSON with its name only to whom it may: so nothing else is taken for it."""
+    told = f"not {kind!r}" if kind else "and this request names none"
+    return f"The request body must be JSON, and say so, {told}: add the header -H 'Content-Type: application/json'."
+
+
+def _read(wire: Format) -> tuple[Task, Options, str, list[str]]:
+    """What the current request asks for, its fingerprint, and what of it asks for nothing here.
+
+    Its bytes are let go of here: the answer takes longer.
+    """
     who, path, config, chosen = owner().name, request.path, this_gateway().config, seed()
     request.max_content_length = this_gateway().directory.largest_body()
     with bodies.received(request, who) as body:
 
-        def understand() -> tuple[Task, Options, str]:
-            return *wire.parse(load_json(body), chosen, config), fingerprint(who, path, body)
+        def understand() -> tuple[Task, Options, str, list[str]]:
+            asked: Any = load_json(body)
+            task, options = wire.parse(asked, chosen, config)
+            return task, options, fingerprint(who, path, body), wire.schema.ignored(asked)
 
         return bodies.apart(who, len(body), understand)
 

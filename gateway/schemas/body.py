@@ -50,7 +50,7 @@ def _malformed(raw: bytes, words: str) -> str:
     """Where the decoder stumbled, in words."""
     found = _PLACE.match(words)
     if found is None:
-        return "it ends too early"
+        return "it ends too early, or has half a surrogate pair"
     byte = min(int(found["byte"]), len(raw))
     line, column = raw.count(b"\n", 0, byte) + 1, byte - raw.rfind(b"\n", 0, byte)
     return f"{found['reason']} at line {line}, column {column}"

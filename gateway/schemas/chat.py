@@ -9,10 +9,13 @@ from typing import Any
 from marshmallow import fields, validates_schema
 
 from gateway.schemas.answer import fold
-from gateway.schemas.caps import MAX_MESSAGES, MAX_TOKENS
+from gateway.schemas.caps import MAX_MESSAGES
+from gateway.schemas.fine_sampling import Limit
 from gateway.schemas.format import Format, Frames
 from gateway.schemas.message import NO_TOOLS, MessageSchema
+from gateway.schemas.objects import Member, Object, Strict
 from gateway.schemas.openai import (
+    UsageSoFar,
     announcer,
     cut,
     encode,
@@ -23,7 +26,7 @@ from gateway.schemas.openai import (
     token_ids,
     usage,
 )
-from gateway.schemas.parameters import Array, Boolean, Integer, Only
+from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Only, Text
 from gateway.schemas.problem import refuse, show
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
 from shared.config import Config
@@ -31,22 +34,59 @@ from shared.errors import InferqError
 from shared.protocol import Accepted, Chat, Delta, Event, FinishReason, Options
 
 
+class Reasoning(Strict):
+    """OpenRouter's: how to think. To ask a model that does not to think is refused."""
+
+    enabled = Ignored(Only(False))
+    effort = Ignored(Text())
+    max_tokens = Ignored(Integer(0, INT32_MAX))
+    exclude = Ignored(Boolean())  # type: ignore[assignment]  # a field, not an option
+    summary = Ignored(Text())
+
+
+class Thinking(Strict):
+    """Anthropic's and others': whether to think."""
+
+    type = Ignored(Only("disabled"), required=True)
+    budget_tokens = Ignored(Integer(0, INT32_MAX))
+
+
+class Switches(Strict):
+    """What templates of models that think are told."""
+
+    enable_thinking = Ignored(Only(False))
+    thinking = Ignored(Only(False))
+    reasoning_effort = Ignored(Text())
+
+
 class ChatSchema(SamplingSchema):
     messages = Array(fields.Nested(MessageSchema), low=1, high=MAX_MESSAGES, required=True)
-    max_completion_tokens = Integer(1, MAX_TOKENS)
+    max_completion_tokens = Limit()
     continue_final_message = Boolean(load_default=False)
     add_generation_prompt = Boolean(load_default=True)
 
+    # Without tools and thoughts they ask for nothing.
+    tool_choice = Ignored(Text(), Object())
+    parallel_tool_calls = Ignored(Boolean())
+    function_call = Ignored(Text(), Object())
+    reasoning_effort = Ignored(Text())
+    reasoning = Member(Reasoning)
+    include_reasoning = Ignored(Boolean())
+    reasoning_format = Ignored(Text())
+    thinking = Member(Thinking)
+    thinking_budget = Ignored(Integer(-1, INT32_MAX))
+    enable_thinking = Ignored(Only(False))
+    think = Ignored(Only(False))
+    chat_template_kwargs = Member(Switches)
+
     # Not supported yet.
+    echo = Only(False)
+    best_of = Only(1)
     logprobs = Only(False)
     top_logprobs = Only(0)
     tools = Only([], hint=NO_TOOLS)
-    tool_choice = Only("none", "auto")
-    parallel_tool_calls = Only(True, False)  # without tools it asks for nothing
     functions = Only([], hint=NO_TOOLS)
-    function_call = Only("none", "auto")
     response_format = Only({"type": "text"})
-    reasoning_effort = Only("none")
     modalities = Only(["text"])
     audio = Only()
     prediction = Only()
@@ -110,13 +150,13 @@ class ChatFormat(Format):
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         task, opening = accepted.task, head(job_id, accepted, "chat.completion.chunk")
         assert isinstance(task, Chat), "what `parse` makes"
-        usage_later = {"usage": None} if options.include_usage else {}
+        so_far = UsageSoFar(options, prompts=1)
 
         def chunk(
             index: int, delta: dict[str, str], tokens: tuple[int, ...] = (), finish_reason: FinishReason | None = None
         ) -> dict[str, Any]:
             choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-            return {**opening, "choices": [{**choice, **token_ids(task, tokens)}], **usage_later}
+            return {**opening, "choices": [{**choice, **token_ids(task, tokens)}], **so_far.of(index)}
 
         @cache
         def speaker(index: int) -> Callable[[str], bytes]:
@@ -128,7 +168,8 @@ class ChatFormat(Format):
             for index in announce(piece.index):
                 role = chunk(index, {"role": "assistant", "content": ""})
                 yield encode({**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role)
-            if piece.text and task.token_ids:
+            so_far.note(piece)
+            if piece.text and (task.token_ids or so_far.continuous):
                 yield encode(chunk(piece.index, {"content": piece.text}, piece.tokens))
             elif piece.text:
                 yield speaker(piece.index)(piece.text)
@@ -136,7 +177,7 @@ class ChatFormat(Format):
                 tokens = () if piece.text else piece.tokens
                 yield encode(chunk(piece.index, {}, tokens, piece.finish_reason))
 
-        return render_frames(self, say, {**opening, "choices": []} if options.include_usage else None)
+        return render_frames(self, say, so_far, {**opening, "choices": []} if options.include_usage else None)
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         return render_failure(error, status)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import fields, validates_schema
 
 from gateway.schemas.answer import fold
-from gateway.schemas.caps import MAX_CHOICES, MAX_TOKENS
+from gateway.schemas.caps import MAX_CHOICES
 from gateway.schemas.format import Format, Frames
 from gateway.schemas.openai import (
+    UsageSoFar,
     announcer,
     cut,
     encode,
@@ -22,7 +23,7 @@ from gateway.schemas.openai import (
     token_ids,
     usage,
 )
-from gateway.schemas.parameters import INT32_MAX, Integer, Only, each, text
+from gateway.schemas.parameters import INT32_MAX, Integer, Only, each, text, whole
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
 from shared.config import Config
@@ -52,7 +53,7 @@ class Prompts(fields.Field[tuple[Prompt, ...]]):
             raise wrong_type(_KINDS, value)
         if not value:
             raise refuse("empty_array", "the array must not be empty")
-        if type(value[0]) is int:
+        if type(value[0]) in (int, float):
             return (_tokens(value),)
         if len(value) > int(MAX_CHOICES):
             raise refuse("array_above_max_length", f"at most {MAX_CHOICES} prompts, but there are {len(value)}")
@@ -66,17 +67,18 @@ def _prompt(value: object) -> Prompt:
 def _tokens(ids: list[object]) -> tuple[int, ...]:
     if not ids:
         raise refuse("empty_array", "the array must not be empty")
-    for index, token in enumerate(ids):
-        if type(token) is not int:
-            raise ValidationError({index: wrong_type("a token id", token).messages})
-        if not 0 <= token <= INT32_MAX:
-            raise ValidationError({index: refuse("invalid_value", f"{show(token)} is no token id").messages})
-    return tuple(ids)  # type: ignore[arg-type]  # integers, as the loop has seen
+    return tuple(each(ids, _token))
+
+
+def _token(value: object) -> int:
+    token = value if type(value) is int else whole(value, "a token id")
+    if not 0 <= token <= INT32_MAX:
+        raise refuse("invalid_value", f"{show(token)} is no token id")
+    return token
 
 
 class CompletionSchema(SamplingSchema):
     prompt = Prompts(required=True)
-    max_tokens = Integer(1, MAX_TOKENS)
     best_of = Integer(1, 20)
 
     # Not supported yet.
@@ -123,10 +125,10 @@ class CompletionFormat(Format):
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         task, opening = accepted.task, head(job_id, accepted, _KIND)
         assert isinstance(task, Completion), "what `parse` makes"
-        usage_later = {"usage": None} if options.include_usage else {}
+        so_far = UsageSoFar(options, len(task.prompt))
 
         def chunk(choice: dict[str, Any]) -> dict[str, Any]:
-            return {**opening, "choices": [choice], **usage_later}
+            return {**opening, "choices": [choice], **so_far.of(choice["index"])}
 
         @cache
         def speaker(index: int) -> Callable[[str], bytes]:
@@ -137,13 +139,14 @@ class CompletionFormat(Format):
         def say(piece: Delta) -> Iterator[bytes]:
             for index in announce(piece.index):
                 yield encode(chunk(_choice(task, index, "", None)))
-            if piece.finish_reason is not None or (piece.text and task.token_ids):
+            so_far.note(piece)
+            if piece.finish_reason is not None or (piece.text and (task.token_ids or so_far.continuous)):
                 choice = _choice(task, piece.index, piece.text, piece.finish_reason, piece.tokens, piece.prompt_tokens)
                 yield encode({**chunk(choice), **_only_prompt(task, piece.prompt_tokens)})
             elif piece.text:
                 yield speaker(piece.index)(piece.text)
 
-        return render_frames(self, say, {**opening, "choices": []} if options.include_usage else None)
+        return render_frames(self, say, so_far, {**opening, "choices": []} if options.include_usage else None)
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         return render_failure(error, status)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from marshmallow import Schema
-
+from gateway.schemas.objects import Strict
 from shared.config import Config
 from shared.errors import InferqError
 from shared.protocol import Accepted, Event, Options, Task
@@ -39,8 +38,8 @@ class Format(Protocol):
     """What a request calls those of its task's fields that it calls otherwise: an engine's errors name the field."""
 
     @property
-    def schema(self) -> Schema:
-        """Of a request; `docs/api.md` names all that it takes."""
+    def schema(self) -> Strict:
+        """Of a request; `docs/api.md` names all that it takes. It tells what of that is `ignored`."""
 
     def parse(self, body: object, seed: int, config: Config) -> tuple[Task, Options]:
         """The validated request, within the operator's caps; `seed` is taken where it gives none.

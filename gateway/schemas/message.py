@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from marshmallow import fields, post_load
 
-from gateway.schemas.parameters import Lenient, Only, bound_keys, each, text
+from gateway.schemas.objects import Lenient, bound_keys
+from gateway.schemas.parameters import Only, each, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from shared.protocol import Message
 
@@ -29,6 +30,19 @@ _TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal"
 """Types of parts that are text, and which member has it."""
 _THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 """Types of parts that tell how an answer came about. No model reads them again."""
+
+
+_TEXT = {"type": ["string", "null"]}
+_PARTS: list[dict[str, Any]] = [
+    {"type": "string"},
+    {"type": "object", "properties": {"type": {"type": "null"}, "text": _TEXT}, "required": ["text"]},
+    *(
+        {"type": "object", "properties": {"type": {"const": kind}, name: _TEXT}, "required": ["type", name]}
+        for kind, name in _TEXTS.items()
+    ),
+    {"type": "object", "properties": {"type": {"enum": list(_THOUGHTS)}}, "required": ["type"]},
+]
+"""What a part may be, in the words of JSON Schema."""
 
 
 class Role(fields.Field[str]):
@@ -48,26 +62,7 @@ class Content(fields.Field[str]):
     """A string, or an array of parts, whose texts are joined by newlines, as llama.cpp's server joins them."""
 
     json_schema: ClassVar = {
-        "anyOf": [
-            {"type": "string"},
-            {
-                "type": "array",
-                "maxItems": MOST_PARTS,
-                "items": {
-                    "anyOf": [
-                        *(
-                            {
-                                "type": "object",
-                                "properties": {"type": {"const": kind}, name: {"type": ["string", "null"]}},
-                                "required": ["type", name],
-                            }
-                            for kind, name in _TEXTS.items()
-                        ),
-                        {"type": "object", "properties": {"type": {"enum": list(_THOUGHTS)}}, "required": ["type"]},
-                    ]
-                },
-            },
-        ]
+        "anyOf": [{"type": "string"}, {"type": "array", "maxItems": MOST_PARTS, "items": {"anyOf": _PARTS}}]
     }
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
@@ -87,12 +82,15 @@ def _no_thought(part: str | None) -> bool:
 
 def _part(part: object) -> str | None:
     """The text of one part, None of a thought. By hand and not a schema: a body has room for a hundred thousand."""
+    if isinstance(part, str):
+        return text(part)
     if not isinstance(part, dict):
         raise wrong_type("an object", part)
     bound_keys(part)
     kind = part.get("type")
-    if kind is None:
+    if kind is None and "text" not in part:
         raise refuse("missing_required_parameter", name="type")
+    kind = "text" if kind is None else kind
     if kind in _THOUGHTS:
         return None
     if not isinstance(kind, str) or kind not in _TEXTS:
@@ -115,10 +113,8 @@ class MessageSchema(Lenient):
     prefix = Only(False, hint="'continue_final_message' does it here")
     partial = Only(False, hint="'continue_final_message' does it here")  # type: ignore[assignment]  # a field, not a flag
 
-    content = Content()
+    content = Content(load_default="")  # some clients leave an empty one out
 
     @post_load
     def message(self, data: dict[str, Any], **kwargs: Any) -> Message:
-        if "content" not in data and data["role"] != "assistant":
-            raise refuse("missing_required_parameter", name="content")
-        return Message(data["role"], data.get("content", ""))
+        return Message(data["role"], data["content"])

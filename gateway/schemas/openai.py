@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, assert_never
 
@@ -10,13 +11,15 @@ from msgspec.json import Encoder
 from gateway.schemas.format import Format, Frame, Frames
 from gateway.schemas.outcomes import failure, outcome
 from shared.errors import InferqError
-from shared.protocol import Accepted, Delta, Done, Event, Failed, Progress, StartOver, Task, TextTask, Usage
+from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, Progress, StartOver, Task, TextTask, Usage
 
 _encode = Encoder().encode
 _BREAKS = [(mark.encode(), b"\\u%04x" % ord(mark)) for mark in "\x85\u2028\u2029"]
 """What JSON leaves as it is, and Python's `str.splitlines` takes for the end of a line, and so httpx's `iter_lines`."""
 
 _DONE = Frame(b"[DONE]", counts=False)
+_OTHER_TOKENS = ("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
+"""What OpenAI counts among those of an answer, and no answer here has apart from its text. Some clients add them up."""
 _GAP = "\0"
 """Stands for the text of a chunk while the chunk is cut around it."""
 
@@ -31,7 +34,7 @@ def encode(value: object) -> bytes:
 
 
 def render_frames(
-    wire: Format, say: Callable[[Delta], Iterable[bytes]], closing: dict[str, Any] | None = None
+    wire: Format, say: Callable[[Delta], Iterable[bytes]], so_far: UsageSoFar, closing: dict[str, Any] | None = None
 ) -> Frames:
     """`Format.render_frames`: `say` makes the chunks of a piece; `closing`, if any, comes last, and gets the usage."""
 
@@ -40,6 +43,7 @@ def render_frames(
             case Delta():
                 return map(Frame, say(event))
             case Progress():
+                so_far.note(event)
                 return ()
             case Done() if closing is not None:
                 return Frame(encode({**closing, "usage": usage(event.usage)})), _DONE
@@ -60,6 +64,36 @@ def render_failure(error: InferqError, status: int) -> dict[str, Any]:
     """`Format.render_failure`: OpenAI's error object."""
     kind = "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
     return {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
+
+
+class UsageSoFar:
+    """What the chunks of a stream say of the usage: nothing; null, where it comes at the end; or, with vLLM's
+    `continuous_usage_stats`, what their choice has used so far. Of the prompt that is 0 until it is told."""
+
+    def __init__(self, options: Options, prompts: int) -> None:
+        self.continuous = options.continuous_usage
+        self._usually = {"usage": None} if options.include_usage else {}
+        self._one = prompts == 1
+        self._prompt = 0
+        self._completion = Counter[int]()
+
+    def note(self, event: Event) -> None:
+        match event:
+            case Progress() if self._one and not self._prompt:
+                self._prompt = event.total  # later ones may be of several choices, which read the same prompt
+            case Delta(usage=Usage() as used):
+                self._prompt = used.prompt_tokens if self._one else 0
+                self._completion[event.index] = used.completion_tokens
+            case Delta():
+                self._completion[event.index] += len(event.tokens)
+
+    def of(self, index: int) -> dict[str, Any]:
+        """To be merged into a chunk of this choice."""
+        if not self.continuous:
+            return self._usually
+        prompt, completion = self._prompt, self._completion[index]
+        told = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        return {"usage": told}
 
 
 def announcer(choices: int) -> Callable[[int], Iterable[int]]:
@@ -95,6 +129,7 @@ def head(job_id: str, accepted: Accepted, kind: str) -> dict[str, Any]:
         "created": accepted.created,
         "model": accepted.task.model,
         "service_tier": accepted.options.tier,
+        "system_fingerprint": accepted.fingerprint or None,
     }
 
 
@@ -114,5 +149,6 @@ def usage(used: Usage) -> dict[str, Any]:
         "prompt_tokens": used.prompt_tokens,
         "completion_tokens": used.completion_tokens,
         "total_tokens": used.prompt_tokens + used.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": used.cached_tokens},
+        "prompt_tokens_details": {"cached_tokens": used.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": dict.fromkeys(_OTHER_TOKENS, 0),
     }

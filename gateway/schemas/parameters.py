@@ -1,26 +1,25 @@
 """The kinds of parameters: marshmallow fields that never convert one JSON type into another.
 
-"1" is no number, true is no integer, and 1.0 is no integer either; an integer is a number. null never reaches a field,
-except inside an array. Each says what it takes as `json_schema`, in the words of JSON Schema.
+"1" is no number, and true is no integer; 1.0 is one, for Lua, R and PHP write it so. null never reaches a field, except
+inside an array. Each says what it takes as `json_schema`, in the words of JSON Schema.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, pre_load
+from marshmallow import ValidationError, fields
 
 from gateway.schemas.caps import Cap
-from gateway.schemas.problem import refuse, show, show_key, wrong_type
+from gateway.schemas.problem import refuse, show, wrong_type
 
 INT32_MAX = 2**31 - 1
 """Engines count tokens in 32 bits."""
 LONGEST_TEXT = 1024
 """Characters of a text that is a name or the like: what a model reads is bounded by the body."""
-MOST_PAIRS = 64
-"""Keys of an object with any keys; OpenAI allows 16 of `metadata`."""
 
 
 def text(value: object, *, name: str | None = None) -> str:
@@ -40,6 +39,15 @@ def short(value: object, longest: int = LONGEST_TEXT, *, name: str | None = None
     value = text(value, name=name)
     if len(value) > longest:
         raise refuse("string_above_max_length", f"at most {longest} characters, but it has {len(value)}", name=name)
+    return value
+
+
+def whole(value: object, expected: str = "an integer") -> int:
+    """The integer, also where it is written as 1.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong_type(expected, value)
     return value
 
 
@@ -81,8 +89,7 @@ class Integer(fields.Field[int]):
         return {"type": "integer", "minimum": self.low, "maximum": int(self.high)}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise wrong_type("an integer", value)
+        value = whole(value)
         if value < self.low:
             raise refuse("integer_below_min_value", f"must be at least {self.low}, but is {show(value)}")
         if value > int(self.high):
@@ -114,13 +121,15 @@ class Number(fields.Field[float]):
 class Array(fields.List[Any]):
     """`low` to `high` values of one kind. The length is checked first, and the first bad value ends it."""
 
-    def __init__(self, inner: fields.Field[Any], low: int, high: Cap, **kwargs: Any) -> None:
+    def __init__(self, inner: fields.Field[Any], low: int, high: int | Cap, **kwargs: Any) -> None:
         super().__init__(inner, **kwargs)
         self.low, self.high = low, high
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"type": "array", "minItems": self.low, "maxItems": int(self.high)}
+        schema = getattr(self.inner, "json_schema", None)  # of an object it is found by name
+        bounds = {"minItems": self.low, "maxItems": int(self.high)}
+        return {"type": "array", **bounds, **({"items": schema} if schema else {})}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
@@ -143,28 +152,6 @@ def each(values: Iterable[object], read: Callable[[Any], Any]) -> list[Any]:
     return found
 
 
-class Object(fields.Field[dict[str, Any]]):
-    """An object with any keys; with `strings`, one whose values are all short strings."""
-
-    def __init__(self, *, strings: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.strings = strings
-
-    @property
-    def json_schema(self) -> dict[str, Any]:
-        values = {"type": "string", "maxLength": LONGEST_TEXT} if self.strings else True
-        return {"type": "object", "maxProperties": MOST_PAIRS, "additionalProperties": values}
-
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise wrong_type("an object", value)
-        bound_keys(value)
-        if self.strings:
-            for key, item in value.items():
-                short(item, name=show_key(key))
-        return value
-
-
 class Only(fields.Field[Any]):
     """A parameter that is not supported: accepted at the values that ask for nothing, refused at any other.
 
@@ -182,49 +169,33 @@ class Only(fields.Field[Any]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"enum": list(self.accepted) or [None]}
+        return {"enum": [*self.accepted, *([[]] if {} in self.accepted else ())] or [None]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> object:
-        # 1 == True == 1.0 in Python, not in JSON.
-        if any(type(value) is type(one) and value == one for one in self.accepted):
+        # True == 1 in Python, not in JSON.
+        if any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in self.accepted):
             return value
+        if value == [] and {} in self.accepted:
+            return {}
         hint = f"; {self.hint}" if self.hint else ""
         if self.accepted:
             raise refuse("unsupported_value", f"only {' or '.join(self.words)} is supported{hint}")
         raise refuse("unsupported_parameter", self.hint)
 
 
-class Lenient(Schema):
-    """An object that clients store and send back: what is unknown of it is ignored. null means: not given."""
+class Ignored(fields.Field[Any]):
+    """A parameter that asks for nothing here: taken at what one of `kinds` takes, and told, see `Strict.ignored`."""
 
-    class Meta:
-        unknown = INCLUDE
+    def __init__(self, *kinds: fields.Field[Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kinds = kinds
 
-    @pre_load
-    def given(self, data: object, **kwargs: Any) -> Mapping[str, Any]:
-        if not isinstance(data, dict):
-            raise wrong_type("an object", data)
-        self.judge_keys(data)
-        return {key: value for key, value in data.items() if value is not None}
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        return {"anyOf": [kind.json_schema for kind in self.kinds]}  # type: ignore[attr-defined]  # as every field here
 
-    def judge_keys(self, data: dict[str, Any]) -> None:
-        """Raises ValidationError."""
-        bound_keys(data)
-
-
-class Strict(Lenient):
-    """An object all of whose keys are known. null means: not given."""
-
-    class Meta:
-        unknown = EXCLUDE  # they are refused before, in the order of the request
-
-    def judge_keys(self, data: dict[str, Any]) -> None:
-        for key in data:
-            if key not in self.fields:
-                raise refuse("unknown_parameter", name=show_key(key))
-
-
-def bound_keys(data: dict[str, Any]) -> None:
-    """Refuse an object with too many of any keys."""
-    if len(data) > MOST_PAIRS:
-        raise refuse("invalid_value", f"at most {MOST_PAIRS} keys, but there are {len(data)}")
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> object:
+        for kind in self.kinds[:-1]:
+            with suppress(ValidationError):
+                return kind.deserialize(value)
+        return self.kinds[-1].deserialize(value)

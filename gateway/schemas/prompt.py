@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from marshmallow import ValidationError
 
-from gateway.schemas.parameters import Strict, Text
+from gateway.schemas.objects import Strict
+from gateway.schemas.parameters import Text
 from gateway.schemas.problem import first
 from shared.config import Config
 from shared.protocol import Chat, Completion, Message, Sampling

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, fields
 
-from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS, MAX_TOKENS, capped
-from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Object, Only, Strict, Text, text
+from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS, capped
+from gateway.schemas.fine_sampling import FineSamplingSchema, make_sampling
+from gateway.schemas.ignored import IgnoredSchema
+from gateway.schemas.objects import EMPTY, Member, Strict, keyed
+from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Number, Text, text
 from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
 from shared.config import Config
+from shared.errors import InvalidRequest
 from shared.protocol import Options, Sampling
 from shared.ticket import Tier
 
@@ -45,8 +50,7 @@ class Stop(fields.Field[list[Any]]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        one = self._one.json_schema
-        return {"anyOf": [one, {**self._several.json_schema, "items": one}]}
+        return {"anyOf": [self._one.json_schema, self._several.json_schema]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Any]:
         if isinstance(value, str):
@@ -65,11 +69,10 @@ class LogitBias(fields.Field[tuple[tuple[int, float], ...]]):
     def json_schema(self) -> dict[str, Any]:
         names = {"type": "string", "pattern": f"^({_TOKEN_ID.pattern})$"}
         bounds = {"propertyNames": names, "maxProperties": int(MAX_LOGIT_BIASES)}
-        return {"type": "object", **bounds, "additionalProperties": self._bias.json_schema}
+        return {**EMPTY, **bounds, "additionalProperties": self._bias.json_schema}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> tuple[tuple[int, float], ...]:
-        if not isinstance(value, dict):
-            raise wrong_type("an object", value)
+        value = keyed(value)
         if len(value) > int(MAX_LOGIT_BIASES):
             raise refuse("invalid_value", f"at most {MAX_LOGIT_BIASES} tokens, but there are {len(value)}")
         biases = []
@@ -108,47 +111,33 @@ class ServiceTier(fields.Field[str]):
 
 class StreamOptions(Strict):
     include_usage = Boolean(load_default=False)
-    include_obfuscation = Boolean()  # without effect: nothing is ever padded
+    continuous_usage_stats = Boolean(load_default=False)
+    include_obfuscation = Ignored(Boolean())  # nothing is ever padded
 
 
-class SamplingSchema(Strict):
+class SamplingSchema(FineSamplingSchema, IgnoredSchema):
     model = Text(empty=False, required=True)
 
-    max_tokens = Integer(1, MAX_TOKENS)
-    temperature = Number(0, 2)
+    temperature = Number(0, 100)
     top_p = Number(0, 1)
-    top_k = Integer(0, INT32_MAX)
+    top_k = Integer(-1, INT32_MAX)
     min_p = Number(0, 1)
-    typical_p = Number(0, 1)
-    # Logits are divided by it in 32 bits: nearer to 0, or far above, only infinities come out.
-    repeat_penalty = Number(0.01, 100)
     presence_penalty = Number(-2, 2)
     frequency_penalty = Number(-2, 2)
     seed = Integer(-(2**63), 2**63 - 1)
     stop = Stop()
-    ignore_eos = Boolean()
     logit_bias = LogitBias()
 
     n = Integer(1, 128, load_default=1)
     stream = Boolean(load_default=False)
-    stream_options = fields.Nested(StreamOptions)
+    stream_options = Member(StreamOptions)
     return_token_ids = Boolean(load_default=False)
     service_tier = ServiceTier(load_default=Tier.DEFAULT.value)
 
-    # Accepted without effect.
-    user = Text()
-    metadata = Object(strings=True)
-    safety_identifier = Text()
-    prompt_cache_key = Text()
-    prompt_cache_retention = Text()
-    prompt_cache_options = Object()
-    verbosity = Text()
-    store = Only(False)
-
-    @validates_schema
-    def streams(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if "stream_options" in data and not data["stream"]:
-            raise refuse("invalid_value", "only allowed when 'stream' is true", name="stream_options")
+    def ignored(self, data: Mapping[str, Any]) -> list[str]:
+        if data.get("stream_options") is None or data.get("stream"):
+            return super().ignored(data)
+        return [*super().ignored({**data, "stream_options": None}), "stream_options"]
 
     def read(self, body: object, config: Config) -> dict[str, Any]:
         """The given parameters by name, valid and within the operator's caps. Raises InvalidRequest."""
@@ -167,15 +156,21 @@ def refuse_choices(prompts: int, each: int, name: str) -> None:
 
 
 def sampling(given: dict[str, Any], seed: int, max_tokens: int) -> Sampling:
-    """What `read` returned, as the task's part. `seed` is taken where the request gives none."""
+    """What `read` returned, as the task's part. `seed` is taken where the request gives none. Raises InvalidRequest."""
     chosen = {name: value for name, value in given.items() if name in _SAMPLING}
     chosen["seed"] = chosen.get("seed", seed) % _SEEDS
     chosen["stop"] = tuple(chosen.get("stop", ()))
+    chosen["top_k"] = max(0, top_k) if (top_k := chosen.get("top_k")) is not None else None
     chosen["max_tokens"] = max_tokens
-    return Sampling(**chosen)
+    if (least := chosen.get("min_tokens", 0)) > max_tokens:
+        problem = f"Invalid 'min_tokens': must be at most {max_tokens}, the most that there may be, but is {least}."
+        raise InvalidRequest(problem, param="min_tokens", code="invalid_value")
+    return make_sampling(chosen)
 
 
 def options(given: dict[str, Any]) -> Options:
     """What `read` returned, as far as it concerns the answer."""
-    include_usage = given.get("stream_options", {}).get("include_usage", False)
-    return Options(given["stream"], include_usage, given["service_tier"])
+    asked = given.get("stream_options", {})
+    include_usage = given["stream"] and asked.get("include_usage", False)
+    continuous = include_usage and asked.get("continuous_usage_stats", False)
+    return Options(given["stream"], include_usage, given["service_tier"], continuous)

@@ -58,7 +58,7 @@ class GatewayAnswers:
     def _only_model(self) -> str:
         with self._connect() as connection:
             models = json.loads(self._request(connection, "/models", None).read())["data"]
-        names = [model["id"] for model in models]
+        names = list(dict.fromkeys(model.get("root") or model["id"] for model in models))  # a model may have aliases
         if len(names) != 1:
             raise InvalidRequest(f"{self._url} serves {', '.join(names) or 'no model'}; choose one with -m", param="-m")
         return str(names[0])

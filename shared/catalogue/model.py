@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared import folders
@@ -108,3 +109,5 @@ class Model:
     """This and the next two go before the settings of the same names."""
     slots: int | None = None
     threads: int | None = None
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """What requests get that do not say how tokens are chosen; goes before what the file recommends."""

@@ -14,6 +14,7 @@ from shared.catalogue.file import ARCHITECTURES
 from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel
 from shared.catalogue.place import place
 from shared.config import ConfigError
+from shared.recommendation import find_fault
 
 LARGEST_TOML = 1 << 20
 """Bytes of a models.toml."""
@@ -40,6 +41,7 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "draft": (str,),
     "rope_freq_base": (int, float),
     "rope_freq_scale": (int, float),
+    "sampling": (dict,),
 }
 _KINDS = {
     str: "a string",
@@ -133,6 +135,7 @@ class _Table:
             context=values.get("context"),
             slots=values.get("slots"),
             threads=values.get("threads"),
+            sampling=self.sampling(values.get("sampling", {})),
         )
 
     def source(self, engine: str) -> tuple[str, Path | None, Wheel | HubFile | None]:
@@ -170,6 +173,12 @@ class _Table:
         if not math.isfinite(scale):
             self.refuse("lora.scale", f"must be a finite number, but is {scale}")
         return self.beside("lora", value["path"]), float(scale)
+
+    def sampling(self, values: Mapping[str, Any]) -> Mapping[str, float]:
+        for name, value in values.items():
+            if fault := find_fault(name, value):
+                self.refuse(f"sampling.{name}", fault)
+        return values
 
     def beside(self, key: str, text: str) -> Path:
         """A path, relative to the folder of the file."""

@@ -22,9 +22,10 @@ from shared.protocol.events import (
     final_state,
 )
 from shared.protocol.record import Record
-from shared.protocol.tasks import Chat, Completion, Message, Prompt, Sampling, Task, TextTask
+from shared.protocol.tasks import FINE, Chat, Completion, FineSampling, Message, Prompt, Sampling, Task, TextTask
 
 __all__ = [
+    "FINE",
     "Accepted",
     "Chat",
     "Completion",
@@ -32,6 +33,7 @@ __all__ = [
     "Done",
     "Event",
     "Failed",
+    "FineSampling",
     "FinishReason",
     "Message",
     "Options",

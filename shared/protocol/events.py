@@ -58,6 +58,8 @@ class Options(Record, frozen=True):
     """A stream tells the usage before it ends."""
     tier: str = "default"
     """OpenAI's `service_tier`, by which the job's turn is decided."""
+    continuous_usage: bool = False
+    """Each chunk of a stream that tells the usage says what its choice has used so far."""
 
 
 class Accepted(Record, frozen=True):
@@ -73,6 +75,8 @@ class Accepted(Record, frozen=True):
     format: str = ""
     """The name of the format in which it is answered; empty in what release 0.1.0 wrote."""
     options: Options = Options()
+    fingerprint: str = ""
+    """OpenAI's `system_fingerprint`: of what is served when the job is accepted. Empty in what release 0.2.0 wrote."""
 
     def head(self) -> Accepted:
         """What an answer needs of it, which is small: all but what is to be computed. Its own head is the same."""

@@ -28,6 +28,46 @@ class Sampling(Record, frozen=True):
     ignore_eos: bool = False
     logit_bias: tuple[tuple[int, float], ...] = ()
     """(token id, what is added to its logit)."""
+    cache_prompt: bool = True
+    """The prompt need not be read where the engine still knows its tokens."""
+
+    # What follows is FINE, under llama.cpp's names; its defaults ask for nothing.
+    min_tokens: int = 0
+    """So many come before any that ends the answer, and before stop strings are looked for."""
+    stop_token_ids: tuple[int, ...] = ()
+    """Each ends the answer, before its own text."""
+    repeat_last_n: int = 64
+    """Tokens back to which the penalties look; -1: all."""
+    top_n_sigma: float = 0.0
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    min_keep: int = 0
+    samplers: tuple[str, ...] = ()
+    """Which are used, in this order; none: all, in the engine's own."""
+
+    @property
+    def fine(self) -> frozenset[str]:
+        """What of FINE it asks for."""
+        defaults = Sampling(self.seed)
+        return frozenset(name for name in FINE if getattr(self, name) != getattr(defaults, name))
+
+
+class FineSampling(Sampling, frozen=True):
+    """One that asks for something FINE, which a worker that knows none of it must not take for a `Sampling`."""
+
+
+FINE = frozenset(Sampling.__struct_fields__[Sampling.__struct_fields__.index("min_tokens") :])
+"""Parts that release 0.2.0 did not have. An engine says on its card which of them it honours."""
 
 
 class Message(Record, frozen=True):
@@ -46,7 +86,7 @@ class Completion(Record, frozen=True):
 
     model: str
     prompt: tuple[Prompt, ...]
-    sampling: Sampling
+    sampling: Sampling | FineSampling
     n: int = 1
     best_of: int = 1
     """More than `n`: compute so many of each prompt, and answer the `n` whose tokens are the likeliest on average."""
@@ -68,7 +108,7 @@ class Chat(Record, frozen=True):
 
     model: str
     messages: tuple[Message, ...]
-    sampling: Sampling
+    sampling: Sampling | FineSampling
     n: int = 1
     continue_final: bool = False
     """The last message, the assistant's, is the beginning of the answer; only what comes after it is answered."""

@@ -8,6 +8,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from gateway.schemas import FORMATS
+from gateway.schemas.objects import Member
 from gateway.schemas.prompt import PromptSchema
 from shared.version import VERSION
 
@@ -40,6 +41,8 @@ def describe() -> dict[str, Any]:
     return document
 
 
-def _declared(converter: object, field: Any, **kwargs: Any) -> dict[str, Any]:
+def _declared(converter: object, field: Any, ret: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(field, Member):
+        return {"anyOf": [{"$ref": ret.pop("$ref")}, {"type": "array", "maxItems": 0}]}
     found: dict[str, Any] = getattr(field, "json_schema", {})
     return found

@@ -106,8 +106,8 @@ def load(model: Model, config: Config) -> Engine:
             raise EngineError(f"the engine {name} takes no {title}; llama.cpp does")
     own = {name: getattr(model, name) for name in ("context", "slots", "threads")}
     config = replace(config, **{name: value for name, value in own.items() if value is not None})
-    engine: Engine = factory(model, config)
     known = outline(model, config)
+    engine: Engine = factory(model, config)
     engine.card = replace(engine.card, **{name: getattr(known, name) for name in OUTLINED})
     return engine
 

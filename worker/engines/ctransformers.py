@@ -25,6 +25,7 @@ from shared.protocol import (
     Timings,
     Usage,
 )
+from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker import chat_formats
 from worker.engines import UNTOLD, with_prompt
@@ -32,10 +33,14 @@ from worker.engines.ctransformers_client import Evaluation, Evaluator
 from worker.engines.ctransformers_file import check_file
 from worker.engines.ctransformers_host import BATCH
 from worker.engines.ctransformers_text import LegacyText
+from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
 from worker.engines.sampler import Sampler, logprobs
-from worker.engines.stops import Piece, Spelling, stop_strings
+from worker.engines.stops import Piece, Spelling, go_on, stop_strings
 from worker.formats.identity import digest, identity
+
+HONOURED = ("min_tokens", "repeat_last_n", "stop_token_ids")
+"""What of `shared.protocol.FINE` the sampler knows."""
 
 
 class CtransformersEngine:
@@ -81,6 +86,8 @@ class CtransformersEngine:
             capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if model.chat_format else ())),
             digest=digest(identity([model.path], legacy.architecture), b"".join(legacy.vocabulary)),
             longest_piece=self._text.longest,
+            honours=HONOURED,
+            sampling=recommended(model),
         )
 
     @property
@@ -100,6 +107,7 @@ class CtransformersEngine:
         param, tokens = self._prompt(task, execution)
         Room(self.card.context, param).check(len(tokens))
         self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        self._check(task.sampling.stop_token_ids, "stop_token_ids")
         stops = task.sampling.stop
         if isinstance(task, Chat):
             stops += chat_formats.stops(self._format)
@@ -171,9 +179,13 @@ class CtransformersEngine:
         # How many the answer may have; its text may have taken more when it was read again than when it was made.
         most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)
-        sampler = Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
-        spelling = Spelling(stop_strings(tuple(stops)), "".join(delta.text for delta in past))
-        cached = evaluation.count_known(tokens)
+        sampling = complete(sampling, self.card.sampling)
+        least = sampling.min_tokens
+        ends = self._text.ends.union(sampling.stop_token_ids)
+        growing, sampler = Sampler(sampling, ends), Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
+        automaton, grows = stop_strings(stops), len(made) < least
+        spelling = go_on(automaton, past, least)
+        cached = evaluation.count_known(tokens) if sampling.cache_prompt or past else 0
         begun = time.monotonic()
         start, read_ms = cached, 0.0
         finish: FinishReason = "length"
@@ -187,11 +199,11 @@ class CtransformersEngine:
             if time.monotonic() >= until:
                 break
             read_ms = read_ms or (time.monotonic() - begun) * 1000
-            choice = sampler.choose(logits, tokens, len(made))
+            choice = (growing if grows else sampler).choose(logits, tokens, len(made))
             start = len(tokens)
             tokens.append(choice.token)
             made.append(choice.token)
-            if choice.token in self._text.ends:
+            if choice.token in ends:
                 spelling.hold(choice.token, logprob=choice.logprob)
                 finish = "stop"
                 break
@@ -200,6 +212,8 @@ class CtransformersEngine:
             if spelling.stopped:
                 finish = "stop"
                 break
+            if grows and len(made) >= least and not len(spelling):
+                spelling, grows = Spelling(automaton), False
         yield _delta(spelling.rest(), finish)
         yield Done(
             Usage(len(prompt), len(made), min(cached, len(prompt))),

@@ -5,6 +5,7 @@ It shows the whole path without a model, and its text is known to tests.
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 import time
@@ -16,9 +17,10 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room
 from shared.errors import JobCancelled
-from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
+from shared.protocol import FINE, Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
 from shared.registry import Ability, Card
 from worker.engines import with_prompt
+from worker.engines.defaults import recommended
 from worker.engines.stops import StopStrings, stop_strings
 from worker.formats.identity import digest, identity
 
@@ -45,6 +47,8 @@ class EchoEngine:
             created=int(time.time()),
             capabilities=(Ability.COMPLETION, Ability.CHAT),
             digest=digest(identity([], model.id), b""),
+            honours=tuple(sorted(FINE)),  # it chooses nothing, and takes whatever there is
+            sampling=recommended(model),
         )
         self._interval = 1 / config.echo_rate if config.echo_rate else 0.0
         self._prefill = config.echo_prefill_ms / 1000
@@ -93,6 +97,8 @@ class EchoEngine:
         until = time.monotonic() + self._seconds
         stops = task.sampling.stop
         words = _TOKEN.findall(_cut(text, stop_strings(tuple(stops)), execution) if stops else text)
+        if ends := task.sampling.stop_token_ids:
+            words = list(itertools.takewhile(lambda word: _number(word) not in ends, words))
         room = self.card.context - read
         most = min(room, task.sampling.max_tokens or room)
         due = time.monotonic()

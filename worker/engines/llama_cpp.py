@@ -16,16 +16,17 @@ from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
-from shared.protocol import Chat, Completion, Delta, Event, Prompt, Sampling, TextTask
+from shared.protocol import FINE, Chat, Completion, Delta, Event, Prompt, TextTask
 from shared.registry import Ability, Card
 from worker.chat_formats import stops, template
 from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
-from worker.engines.defaults import COLDEST, DEFAULTS
+from worker.engines.defaults import DEFAULTS, recommended
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_host import DRAFTED
+from worker.engines.llama_cpp_sampling import endless, terms
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
@@ -45,7 +46,8 @@ class LlamaCppEngine:
     def __init__(self, model: Model, config: Config) -> None:
         self._files = files = check_files(model)
         self._bos, self._vocabulary_size = files.header.bos, files.header.vocabulary_size
-        self._defaults = {**DEFAULTS, **files.header.sampling}
+        sampling = recommended(model, files.header.sampling)
+        self._defaults = {**DEFAULTS, **sampling}
         self._seconds = config.max_seconds
         self._model = model
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
@@ -78,6 +80,8 @@ class LlamaCppEngine:
             capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if chats else ())),
             digest=digest(self._identity, read_vocabulary(files.path, files.header)),
             longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
+            honours=tuple(sorted(FINE)),
+            sampling=sampling,
         )
         self._cells = Cells(self.card.context)
         self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, self._vocabulary_size)
@@ -122,13 +126,15 @@ class LlamaCppEngine:
                 raise InvalidRequest("the prompt is empty, and this model has no token to begin with", param=param)
             tokens = [self._bos]
         self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        self._check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = task.sampling
         if isinstance(task, Chat):
             sampling = replace(sampling, stop=(*sampling.stop, *stops(self._model.chat_format)))
-        choosing = self._sampling(sampling)
+        choosing = terms(sampling, self._defaults, self.card.context)
         if isinstance(task, Completion) and task.best_of > 1:
             choosing["n_probs"] = 1
-        spell = self.detokenize if task.token_ids else None
+        exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens
+        spell = self.detokenize if exact else None
         generation = Generation(
             self._server,
             self._text,
@@ -137,6 +143,7 @@ class LlamaCppEngine:
             tokens,
             sampling,
             choosing,
+            choosing | endless(sampling),
             self._batch,
             execution,
             past,
@@ -198,14 +205,3 @@ class LlamaCppEngine:
     @functools.cached_property
     def _pieces(self) -> list[bytes]:
         return pieces(self._files.path)
-
-    def _sampling(self, sampling: Sampling) -> dict[str, Any]:
-        given = {name: getattr(sampling, name) for name in DEFAULTS}
-        chosen = {name: default if given[name] is None else given[name] for name, default in self._defaults.items()}
-        if chosen["temperature"] < COLDEST:
-            chosen["temperature"] = 0.0
-        return chosen | {
-            "seed": sampling.seed,
-            "ignore_eos": sampling.ignore_eos,
-            "logit_bias": sampling.logit_bias,
-        }

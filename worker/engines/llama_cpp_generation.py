@@ -11,15 +11,15 @@ from shared.cancellation import Cancellable, check
 from shared.protocol import Delta, Done, Event, FinishReason, Progress, Prompt, Sampling, Timings, Usage
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
+from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
 from worker.engines.llama_cpp_text import LlamaText
-from worker.engines.stops import Piece, Spelling, stop_strings
+from worker.engines.stops import Piece, Spelling, go_on, stop_strings
 
 _STREAM = {
     "stream": True,
     "return_progress": True,  # without it a cancellation waits for the end of the prompt
     "return_tokens": True,
-    "cache_prompt": True,
     "response_fields": ["stop", "stop_type", "tokens_predicted"],  # of the last chunk only
 }
 _STEPS = 8
@@ -41,14 +41,18 @@ class _Untold(Exception):
     """llama.cpp has not told a token, and every one is wanted."""
 
 
+class _Ripe(Exception):
+    """It has as many tokens as it must have, and may end from now on."""
+
+
 class Generation:
     """Computes the answer to one prompt, which is read `batch` tokens a step.
 
     It ends as too long at `until` (monotonic), wherever it waits.
 
-    `choosing` is how llama.cpp chooses tokens, in its own terms. With `spell`, which gives the bytes of tokens, every
-    token is told. Stop strings are looked for here: llama.cpp does so between the steps of all answers, in a time that
-    grows with the square of their length.
+    `choosing` is how llama.cpp chooses tokens, in its own terms; `growing` the same as long as nothing may end the
+    answer. With `spell`, which gives the bytes of tokens, every token is told. Stop strings are looked for here:
+    llama.cpp does so between the steps of all answers, in a time that grows with the square of their length.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Generation:
         prompt_tokens: list[int],
         sampling: Sampling,
         choosing: Mapping[str, Any],
+        growing: Mapping[str, Any],
         batch: int,
         execution: Cancellable,
         past: Sequence[Delta],
@@ -69,8 +74,9 @@ class Generation:
         self._spell, self._stops = spell, stop_strings(tuple(sampling.stop))
         self._server, self._tokenizer, self._cells, self._execution = server, tokenizer, cells, execution
         self._prompt, self._prompt_tokens = prompt, prompt_tokens
-        self._sampling, self._choosing, self._batch = sampling, choosing, batch
-        self._text = [delta.text for delta in past]
+        self._sampling, self._batch = sampling, batch
+        self._choosing, self._growing, self._ends = choosing, growing, frozenset(sampling.stop_token_ids)
+        self._pieces = list(past)
         self._tokens = [token for delta in past for token in delta.tokens]
         self._cached: int | None = None
         self._begun, self._until = time.monotonic(), until
@@ -98,7 +104,7 @@ class Generation:
                     return
                 except _Untold:
                     attempt = self._steps
-                except _MakeRoom:
+                except (_MakeRoom, _Ripe):
                     stalls = 0
                 except OutOfCells:
                     stalls = stalls + 1 if len(self._tokens) == count else 0
@@ -111,19 +117,20 @@ class Generation:
         """The tokens of the prompt and of what has been generated."""
         if UNTOLD not in self._tokens:
             return self._prompt_tokens + self._tokens
-        text = "".join(self._text)
+        text = "".join(delta.text for delta in self._pieces)
         if isinstance(self._prompt, str):
             return self._tokenizer.tokens(self._prompt + text, self._execution)
         return self._prompt_tokens + self._tokenizer.tokens(text, self._execution, begins=False)
 
     def _attempt(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
-        """Compute what is missing. Raises _MakeRoom, OutOfCells or _Untold; the next attempt goes on from there."""
-        before = len(self._tokens)
-        spelling = Spelling(self._stops, "".join(self._text))
+        """Compute what is missing. Raises _MakeRoom, OutOfCells, _Ripe or _Untold: the next attempt goes on there."""
+        before, grows = len(self._tokens), self._grows
+        spelling = self._spelling()
         # What goes on must not draw the same random numbers as what it goes on from.
         seed = (self._sampling.seed + before) % (2**32 - 1)
-        request = {**_STREAM, **self._choosing, "seed": seed, "prompt": prompt, "n_predict": n_predict}
-        chunks = self._server.stream("/completion", request, self._execution)
+        request = {**_STREAM, **self._terms, "seed": seed, "prompt": prompt, "n_predict": n_predict}
+        request["cache_prompt"] = before > 0 or self._sampling.cache_prompt
+        chunks = self._server.stream("/completion", request, self._execution, seconds=setup(self._sampling))
         with contextlib.closing(chunks):
             for chunk in chunks:
                 predicted = chunk["tokens_predicted"]
@@ -146,9 +153,14 @@ class Generation:
                     if untold and self._spell:
                         raise _Untold
                     logprob = sum(choice["logprob"] for choice in chunk.get("completion_probabilities", ()))
-                    if piece := spelling.say(text, *(UNTOLD,) * untold, *told, logprob=logprob):
+                    ended = not self._ends.isdisjoint(told)
+                    if ended:
+                        spelling.hold(*told, logprob=logprob)
+                    elif piece := spelling.say(text, *(UNTOLD,) * untold, *told, logprob=logprob):
                         yield self._piece(piece)
-                    if spelling.stopped:
+                    if grows and not self._grows and not len(spelling):
+                        raise _Ripe
+                    if ended or spelling.stopped:
                         yield from self._finish(spelling, "stop", before + predicted)
                         return
                     if not self._cells.grow(share, len(prompt) + predicted):
@@ -160,19 +172,24 @@ class Generation:
     def _steps(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
         """As `_attempt`, a few tokens a request. What is seeded goes on with other random numbers than that."""
         assert self._spell is not None
-        spelling, computed = Spelling(self._stops, "".join(self._text)), list[int]()
+        spelling, computed, grows, terms = self._spelling(), list[int](), self._grows, self._terms
         while not self._late and (room := min(_STEPS, share.most - len(prompt) - len(computed))) > 0:
-            seed = (self._sampling.seed + len(self._tokens) + len(spelling)) % (2**32 - 1)
-            request = {**self._choosing, "seed": seed, "prompt": prompt + computed, "n_predict": room}
+            count = len(self._tokens) + len(spelling)
+            if grows:
+                room = max(1, min(room, self._sampling.min_tokens - count))
+            seed = (self._sampling.seed + count) % (2**32 - 1)
+            request = {**terms, "seed": seed, "prompt": prompt + computed, "n_predict": room}
             steps = (len(prompt) + len(computed)) // self._batch + 1 + room
             request["return_tokens"] = True
-            reply = self._server.ask("/completion", request, self._execution, steps=steps, computes=True)
+            asked = "/completion", request, self._execution
+            reply = self._server.ask(*asked, steps=steps, seconds=setup(self._sampling), computes=True)
             check(self._execution)
             self._read = self._read or time.monotonic()
-            computed += reply["tokens"]
-            ended = reply["stop_type"] == "eos"
-            logprob = sum(choice["logprob"] for choice in reply.get("completion_probabilities", ()))
-            for token in reply["tokens"][:-1] if ended else reply["tokens"]:
+            made = self._until_end(reply["tokens"])
+            computed += made
+            ended = reply["stop_type"] == "eos" or not self._ends.isdisjoint(made)
+            logprob = sum(choice["logprob"] for choice in reply.get("completion_probabilities", ())[: len(made)])
+            for token in made[:-1] if ended else made:
                 if piece := spelling.add(self._spell([token]), token, logprob):
                     yield self._piece(piece)
                 logprob = 0.0
@@ -183,9 +200,28 @@ class Generation:
             if ended or spelling.stopped:
                 yield from self._finish(spelling, "stop", len(self._tokens) + len(spelling))
                 return
+            if grows and not self._grows and not len(spelling):
+                raise _Ripe
             if not self._cells.grow(share, len(prompt) + len(computed)):
                 raise _MakeRoom
         yield from self._finish(spelling, "length", len(self._tokens) + len(spelling))
+
+    @property
+    def _grows(self) -> bool:
+        """Whether it has fewer tokens than it must have."""
+        return len(self._tokens) < self._sampling.min_tokens
+
+    @property
+    def _terms(self) -> Mapping[str, Any]:
+        return self._growing if self._grows else self._choosing
+
+    def _spelling(self) -> Spelling:
+        """Of what comes next."""
+        return go_on(self._stops, self._pieces, self._sampling.min_tokens)
+
+    def _until_end(self, tokens: list[int]) -> list[int]:
+        """Up to the first that ends the answer."""
+        return next((tokens[: i + 1] for i, token in enumerate(tokens) if token in self._ends), tokens)
 
     @property
     def _late(self) -> bool:
@@ -197,9 +233,10 @@ class Generation:
         yield self._done(count)
 
     def _piece(self, piece: Piece, finish_reason: FinishReason | None = None) -> Delta:
-        self._text.append(piece.text)
-        self._tokens += piece.tokens
-        return Delta(piece.text, piece.tokens, finish_reason=finish_reason, logprob=piece.logprob)
+        delta = Delta(piece.text, piece.tokens, finish_reason=finish_reason, logprob=piece.logprob)
+        self._pieces.append(delta)
+        self._tokens += delta.tokens
+        return delta
 
     def _done(self, count: int) -> Done:
         usage = Usage(len(self._prompt_tokens), count, self._cached or 0)

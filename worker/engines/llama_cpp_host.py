@@ -14,6 +14,8 @@ DRAFTED = 3
 """Tokens that a draft model guesses in one step."""
 _PROMPT_CACHE_MIB = 256
 _ERRORS_ONLY = 1
+_ALL_SAID = (1 << 12) - 1
+"""Its mask of the sampling parameters that a user has set."""
 
 
 def main() -> None:
@@ -52,6 +54,8 @@ def main() -> None:
         options.speculative.draft.cpuparams.n_threads = parameters["threads"]
         options.speculative.draft.cpuparams_batch.n_threads = parameters["batch_threads"]
         options.endpoint_slots = True  # which tells whether the draft is of use
+    # What a file recommends the worker reads itself, within bounds; here it would be taken as it is.
+    options.sampling.user_sampling_config = _ALL_SAID
     options.verbosity = _ERRORS_ONLY
     try:
         server = xllamacpp.Server(options)

@@ -77,16 +77,16 @@ class LlamaServer:
         return answer
 
     def stream(
-        self, path: str, body: Mapping[str, Any], work: Cancellable = NEVER
+        self, path: str, body: Mapping[str, Any], work: Cancellable = NEVER, *, seconds: float = 0.0
     ) -> Generator[dict[str, Any], None, None]:
-        """The chunks of a streamed answer up to the one that says `stop`.
+        """The chunks of a streamed answer up to the one that says `stop`; `seconds` of other work come before them.
 
         However it ends, and when the iterator is closed: llama.cpp has left its slot by then.
         """
         connected, life = self._host.connect(work)
         connection, pulse = _Connection(connected), self._host.pulse
         with contextlib.closing(connection), self._death_of(life, work), self._slot(connected, work):
-            response = self._send(connection, path, body)
+            response = self._send(connection, path, body, seconds=seconds)
             if response.status != http.HTTPStatus.OK:
                 raise _error(response.status, json.loads(_read(response)), None)
             # Each event is one line; the lines between are blank or frame the HTTP chunks. Reading them past
@@ -130,9 +130,9 @@ class LlamaServer:
                 yield
             finally:
                 abort(connected, socket.SHUT_WR)
-                connected.settimeout(LONGEST_LEAVING)
                 room = LONGEST_LINE  # for what is on its way
-                with contextlib.suppress(OSError), self._host.pulse.expect():
+                with contextlib.suppress(OSError), self._host.pulse.expect():  # a refusal has closed it
+                    connected.settimeout(LONGEST_LEAVING)
                     while room > 0 and (said := connected.recv(room)):
                         self._host.pulse.beat()
                         room -= len(said)

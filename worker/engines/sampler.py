@@ -14,9 +14,6 @@ from worker.engines.defaults import COLDEST, DEFAULTS
 
 Floats = npt.NDArray[np.float64]
 
-_WINDOW = 64
-"""Tokens back to which the penalties look."""
-
 
 @dataclass(frozen=True, slots=True)
 class SampledToken:
@@ -33,6 +30,7 @@ class Sampler:
         self._by = {name: DEFAULTS[name] if value is None else value for name, value in chosen.items()}
         # Nothing is cut off: then the whole vocabulary need not be sorted at each token.
         self._whole = all(self._by[name] == DEFAULTS[name] for name in ("top_k", "typical_p", "top_p", "min_p"))
+        self._window = sampling.repeat_last_n
         self._seed, self._banned = sampling.seed, list(banned)
         self._biased = np.array([token for token, _ in sampling.logit_bias], np.intp)
         self._biases = np.array([bias for _, bias in sampling.logit_bias], np.float64)
@@ -60,11 +58,15 @@ class Sampler:
     def _adjust(self, logits: Floats, before: Sequence[int]) -> Floats:
         np.add.at(logits, self._biased, self._biases)
         logits[self._banned] = -np.inf
-        for token, times in Counter(before[-_WINDOW:]).items():
+        for token, times in Counter(self._recent(before)).items():
             repeat = self._by["repeat_penalty"]
             logits[token] = logits[token] * repeat if logits[token] <= 0 else logits[token] / repeat
             logits[token] -= times * self._by["frequency_penalty"] + self._by["presence_penalty"]
         return logits
+
+    def _recent(self, before: Sequence[int]) -> Sequence[int]:
+        """What the penalties look at."""
+        return before if self._window < 0 else before[max(0, len(before) - self._window) :]
 
     def _filter(self, logits: Floats) -> Floats:
         warmth = max(self._by["temperature"], COLDEST)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from shared.errors import InvalidRequest
+from shared.protocol import Delta
 
 LARGEST_STOPS = 65_536
 """Characters of all stop strings of a job together; each takes about 300 bytes while the answer is computed."""
@@ -159,6 +160,16 @@ class Spelling:
     def _close(self) -> None:
         self._held.append(Piece("".join(self._text), tuple(self._tokens), self._logprob))
         self._text, self._tokens, self._logprob = [], [], 0.0
+
+
+def go_on(stops: StopStrings, pieces: Iterable[Delta], least: int = 0) -> Spelling:
+    """Of what comes after these pieces of an answer, whose text may end it once it has `least` tokens, not before."""
+    count, counting = 0, list[str]()
+    for piece in pieces:
+        if count >= least:
+            counting.append(piece.text)
+        count += len(piece.tokens)
+    return Spelling(stops if count >= least else stop_strings(()), "".join(counting))
 
 
 def _join(pieces: Iterable[Piece]) -> Piece:

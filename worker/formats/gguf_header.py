@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from shared.recommendation import find_fault
+
+log = logging.getLogger("inferq.models")
 
 _SAMPLING = {"temperature": "temp", "repeat_penalty": "penalty_repeat"} | {k: k for k in ("top_p", "top_k", "min_p")}
 _T = TypeVar("_T")
@@ -85,9 +89,16 @@ class Header:
 
     @property
     def sampling(self) -> dict[str, float]:
-        """The sampling that the model's makers recommend, under the names of `shared.protocol.Sampling`."""
-        found = {name: self.metadata.get(f"general.sampling.{key}") for name, key in _SAMPLING.items()}
-        return {n: v for n, v in found.items() if isinstance(v, int | float) and math.isfinite(v)}
+        """The sampling that the model's makers recommend; what cannot be right is told to the log, and passed over."""
+        found = {}
+        for name, key in _SAMPLING.items():
+            if (value := self.metadata.get(f"general.sampling.{key}")) is None:
+                continue
+            if fault := find_fault(name, value):
+                log.warning("general.sampling.%s is passed over: it %s", key, fault)
+            else:
+                found[name] = float(f"{value:.7g}") if isinstance(value, float) else value  # 32 bits know no more
+        return found
 
     def _of(self, key: str, kind: type[_T]) -> _T | None:
         value = self.metadata.get(key)

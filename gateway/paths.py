@@ -1,0 +1,89 @@
+"""Where requests lead to: paths that are nearly right, and what is said of those that are not.
+
+Clients are told a base URL and put paths behind it. With a slash too many, with `/v1` twice or not at all, it is still
+clear what they mean, and they are served as if they had said it. They are not redirected: many would send the body of
+a POST no further, and some the API key to nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from flask import Flask, request
+from flask.globals import request_ctx
+from werkzeug.exceptions import HTTPException, NotFound
+
+_UNSERVED = {
+    "OpenAI's": "assistants audio batches containers conversations embeddings evals files fine_tuning images"
+    " moderations organization realtime responses threads uploads vector_stores videos",
+    "Anthropic's": "complete messages",
+    "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
+    " api/tags api/version",
+    "llama.cpp's or vLLM's": "apply-template classify completion detokenize embedding infill lora-adapters pooling"
+    " rerank score slots tokenize",
+}
+"""Endpoints that clients look for, without the `/v1` before them, by whose they are."""
+_OWNERS = {name: whose for whose, names in _UNSERVED.items() for name in names.split()}
+
+
+def init_app(app: Flask) -> None:
+    """Serve requests whose path is nearly right. Has to come before what asks for the endpoint, as for API keys."""
+    app.url_map.merge_slashes = False  # it would answer with a redirect in HTML
+    app.before_request(_find)
+
+
+def _find() -> None:
+    """Match the current request again, by what its path means, where it has led nowhere."""
+    lost = isinstance(request.routing_exception, NotFound)
+    if not (lost or request.path.endswith("/")) or (path := _meaning(request.path)) == request.path:
+        return
+    adapter, refusal = request_ctx.url_adapter, None
+    assert adapter is not None, "of a request there is one"
+    adapter.path_info = path.lstrip("/")
+    try:
+        rule, arguments = adapter.match(return_rule=True)
+        request.url_rule, request.view_args = rule, dict(arguments)
+    except NotFound:
+        return
+    except HTTPException as exc:  # the method is not allowed there
+        refusal = exc
+    request.path, request.routing_exception = path, refusal
+
+
+def _meaning(path: str) -> str:
+    """`path` with one slash in each place, none at its end, and one `/v1` before what belongs there."""
+    parts = [part for part in path.split("/") if part]
+    while parts[:2] == ["v1", "v1"]:
+        del parts[0]
+    if parts == ["v1"]:
+        return "/"
+    if parts and parts[0] in ("chat", "completions", "models", "jobs", "props"):
+        parts.insert(0, "v1")
+    elif parts[:1] == ["v1"] and parts[1] in ("health", "ping", "version"):
+        del parts[0]
+    return "/" + "/".join(parts)
+
+
+def explain(method: str, path: str, rules: Iterable[str]) -> str:
+    """What to say of a path that leads nowhere, on a gateway with these rules."""
+    meant = _meaning(path)
+    if whose := _owner(meant.removeprefix("/v1/").strip("/")):
+        return f"inferq does not serve this endpoint of {whose}: {method} {path}"
+    message = f"Unknown URL: {method} {path}"
+    if near := _nearest(meant, [rule for rule in rules if "<" not in rule]):
+        return f"{message}. Did you mean {near}?"
+    return f"{message}. OpenAI's clients need a base URL that ends with /v1."
+
+
+def _owner(name: str) -> str | None:
+    """Whose endpoint this is, of those that are not served."""
+    first, _, rest = name.partition("/")
+    return _OWNERS.get(f"{first}/{rest.partition('/')[0]}") or _OWNERS.get(first)
+
+
+def _nearest(path: str, rules: list[str]) -> str | None:
+    """The rule that stands at the end of a path, whatever stands before it; else one that is spelled alike."""
+    ends = [rule for rule in rules if path.endswith(re.sub("^/(v1/)?", "", rule)) and len(rule) > 1]
+    return max(ends, key=len, default=None) or next(iter(get_close_matches(path, rules, 1, 0.75)), None)

@@ -1,0 +1,22 @@
+"""Whether a model's engine honours all that a task asks of its sampling.
+
+The gateway asks before a job is queued, and workers before they compute: others may have served the model when it was.
+"""
+
+from __future__ import annotations
+
+from shared.errors import InvalidRequest
+from shared.protocol import Task
+from shared.registry import Card
+
+
+def check_parameters(task: Task, card: Card) -> None:
+    """Raises InvalidRequest, naming a parameter that is not honoured. An outline does not tell: it is let pass."""
+    if not card.context:
+        return
+    for name in sorted(task.sampling.fine.difference(card.honours)):
+        raise InvalidRequest(
+            f"The engine {card.engine}, which runs the model {card.id!r}, does not support {name!r}. Leave it out.",
+            param=name,
+            code="unsupported_parameter",
+        )

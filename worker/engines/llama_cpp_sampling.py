@@ -1,0 +1,65 @@
+"""How to choose tokens, in llama.cpp's own terms. All is said each time, else its own defaults would count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.protocol import Sampling
+from worker.engines.defaults import COLDEST, DEFAULTS
+
+_SAME = (
+    "dynatemp_range",
+    "dynatemp_exponent",
+    "xtc_probability",
+    "xtc_threshold",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_sequence_breakers",
+    "min_keep",
+)
+"""Its names for what is the same there."""
+_SMALLEST_RANGE = 1e-3
+"""A dynamic temperature is never lower: see COLDEST."""
+_BREAKER = 3.0
+"""Seconds that llama.cpp may take for each, with a large vocabulary on a slow machine; nobody is served meanwhile."""
+
+
+def terms(sampling: Sampling, defaults: Mapping[str, float], context: int) -> dict[str, Any]:
+    """`defaults` are the model's, which can look back on `context` tokens."""
+    given = {name: getattr(sampling, name) for name in DEFAULTS}
+    chosen = {name: default if given[name] is None else given[name] for name, default in defaults.items()}
+    chosen |= {name: getattr(sampling, name) for name in _SAME}
+    if chosen["temperature"] < COLDEST:
+        chosen["temperature"] = 0.0
+    if reach := sampling.dynatemp_range:
+        low, high = max(_SMALLEST_RANGE, chosen["temperature"] - reach), chosen["temperature"] + reach
+        chosen |= {"temperature": (high + low) / 2, "dynatemp_range": (high - low) / 2}
+    return chosen | {
+        "seed": sampling.seed,
+        "ignore_eos": sampling.ignore_eos,
+        "logit_bias": sampling.logit_bias,
+        "repeat_last_n": _window(sampling.repeat_last_n, context),
+        "dry_penalty_last_n": _window(sampling.dry_penalty_last_n, context),
+        "top_n_sigma": sampling.top_n_sigma or -1,
+        **({"samplers": sampling.samplers} if sampling.samplers else {}),
+    }
+
+
+def endless(sampling: Sampling) -> dict[str, Any]:
+    """As long as nothing may end the answer: no such token is chosen."""
+    return {"ignore_eos": True, "logit_bias": (*sampling.logit_bias, *((i, False) for i in sampling.stop_token_ids))}
+
+
+def setup(sampling: Sampling) -> float:
+    """Seconds that it may take before it begins."""
+    return _BREAKER * len(sampling.dry_sequence_breakers) if sampling.dry_multiplier else 0.0
+
+
+def _window(tokens: int, context: int) -> int:
+    """llama.cpp makes room for as many as it is told to look back on, also where there are never so many."""
+    return context if tokens < 0 else min(tokens, context)
