@@ -35,7 +35,11 @@ def test_least_requests() -> None:
 
 
 SUPPORTED: list[tuple[str, list[Any], list[tuple[Any, str]]]] = [
-    ("max_tokens", [1, 32768, 9.0], [(0, "integer_below"), (32769, "integer_above"), (1.5, "type"), ("9", "type")]),
+    (
+        "max_tokens",
+        [1, 32768, 9.0],
+        [(0, "integer_below"), (32769, "integer_above"), (1.5, "type"), ("9", "type")],
+    ),
     ("temperature", [0, 0.7, 100], [(-0.1, "decimal_below"), (100.1, "decimal_above"), ("1", "type"), (True, "type")]),
     ("top_p", [0, 1.0], [(-1, "decimal_below"), (1.01, "decimal_above"), ([1], "type")]),
     ("top_k", [0, 40, 4e1], [(-2, "integer_below"), (10**400, "integer_above"), (True, "type"), (0.5, "type")]),
