@@ -86,7 +86,7 @@ def test_no_more_tokens_are_required_than_allowed() -> None:
         ({"n_probs": 1}, "n_probs", "unsupported_value"),
         ({"stop_token_ids": [-1]}, "stop_token_ids[0]", "integer_below_min_value"),
         ({"stop_token_ids": [1] * 129}, "stop_token_ids", "array_above_max_length"),
-        ({"dry_sequence_breakers": ["a"] * 9}, "dry_sequence_breakers", "array_above_max_length"),
+        ({"dry_sequence_breakers": ["a"] * 5}, "dry_sequence_breakers", "array_above_max_length"),
         ({"dry_sequence_breakers": ["a" * 17]}, "dry_sequence_breakers[0]", "string_above_max_length"),
         ({"dry_sequence_breakers": []}, "dry_sequence_breakers", "empty_array"),
         ({"samplers": ["top_k", "mirostat"]}, "samplers[1]", "unsupported_value"),

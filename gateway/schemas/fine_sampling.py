@@ -14,9 +14,9 @@ from shared.protocol import FINE, SAMPLERS, FineSampling, Sampling
 
 MOST_STOP_TOKENS = 128
 """Ids in `stop_token_ids`."""
-MOST_BREAKERS = 8
-"""Strings in `dry_sequence_breakers`. Before an answer llama.cpp looks for each in its whole vocabulary, while all
-others wait: 50,000 tokens take 10 ms, or 0.1 s where it has letters that many tokens end with."""
+MOST_BREAKERS = 4
+"""Strings in `dry_sequence_breakers`: as many as the usual ones. Before an answer llama.cpp looks for each in its whole
+vocabulary, while all its other answers wait."""
 LONGEST_BREAKER = 16
 """Characters of one."""
 
