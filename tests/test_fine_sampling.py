@@ -34,9 +34,9 @@ DETAILS: dict[str, Any] = {
 @pytest.mark.parametrize("alias", ALIASES)
 def test_another_name_says_the_same(alias: str) -> None:
     name = ALIASES[alias]
-    value = {"ignore_eos": True, "mirostat": 2, "typical_p": 0.5}.get(name, 5)
+    value: Any = {"ignore_eos": True, "mirostat": 2, "typical_p": 0.5, "stop": ["a"]}.get(name, 5)
     assert chat(**{alias: value}) == chat(**{name: value}) == chat(**{alias: value, name: value}) != chat()
-    other = {"ignore_eos": False, "mirostat": 1, "typical_p": 0.4}.get(name, 6)
+    other: Any = {"ignore_eos": False, "mirostat": 1, "typical_p": 0.4, "stop": "b"}.get(name, 6)
     assert refused_chat(**{alias: value, name: other}) == (alias, "invalid_value")
 
 
