@@ -34,9 +34,9 @@ DETAILS: dict[str, Any] = {
 @pytest.mark.parametrize("alias", ALIASES)
 def test_another_name_says_the_same(alias: str) -> None:
     name = ALIASES[alias]
-    value = {"ignore_eos": True, "mirostat": 2, "typical_p": 0.5}.get(name, 5)
+    value: Any = {"ignore_eos": True, "mirostat": 2, "typical_p": 0.5, "stop": ["a"]}.get(name, 5)
     assert chat(**{alias: value}) == chat(**{name: value}) == chat(**{alias: value, name: value}) != chat()
-    other = {"ignore_eos": False, "mirostat": 1, "typical_p": 0.4}.get(name, 6)
+    other: Any = {"ignore_eos": False, "mirostat": 1, "typical_p": 0.4, "stop": "b"}.get(name, 6)
     assert refused_chat(**{alias: value, name: other}) == (alias, "invalid_value")
 
 
@@ -86,7 +86,7 @@ def test_no_more_tokens_are_required_than_allowed() -> None:
         ({"n_probs": 1}, "n_probs", "unsupported_value"),
         ({"stop_token_ids": [-1]}, "stop_token_ids[0]", "integer_below_min_value"),
         ({"stop_token_ids": [1] * 129}, "stop_token_ids", "array_above_max_length"),
-        ({"dry_sequence_breakers": ["a"] * 9}, "dry_sequence_breakers", "array_above_max_length"),
+        ({"dry_sequence_breakers": ["a"] * 5}, "dry_sequence_breakers", "array_above_max_length"),
         ({"dry_sequence_breakers": ["a" * 17]}, "dry_sequence_breakers[0]", "string_above_max_length"),
         ({"dry_sequence_breakers": []}, "dry_sequence_breakers", "empty_array"),
         ({"samplers": ["top_k", "mirostat"]}, "samplers[1]", "unsupported_value"),

@@ -14,9 +14,9 @@ from shared.protocol import FINE, SAMPLERS, FineSampling, Sampling
 
 MOST_STOP_TOKENS = 128
 """Ids in `stop_token_ids`."""
-MOST_BREAKERS = 8
-"""Strings in `dry_sequence_breakers`. Before an answer llama.cpp looks for each in its whole vocabulary, while all
-others wait: 50,000 tokens take 10 ms, or 0.1 s where it has letters that many tokens end with."""
+MOST_BREAKERS = 4
+"""Strings in `dry_sequence_breakers`: as many as the usual ones. Before an answer llama.cpp looks for each in its whole
+vocabulary, while all its other answers wait."""
 LONGEST_BREAKER = 16
 """Characters of one."""
 
@@ -26,6 +26,10 @@ ALIASES = {
     "n_predict": "max_tokens",
     "max_new_tokens": "max_tokens",
     "num_predict": "max_tokens",
+    "min_new_tokens": "min_tokens",
+    "min_length": "min_tokens",
+    "stopping_strings": "stop",
+    "sampler_seed": "seed",
     "repetition_penalty": "repeat_penalty",
     "rep_pen": "repeat_penalty",
     "repetition_penalty_range": "repeat_last_n",
@@ -75,7 +79,7 @@ class SamplerName(fields.Field[str]):
 
 class FineSamplingSchema(Strict):
     max_tokens = n_predict = max_new_tokens = num_predict = Limit()
-    min_tokens = Integer(0, MAX_TOKENS)
+    min_tokens = min_new_tokens = min_length = Integer(0, MAX_TOKENS)
     stop_token_ids = Array(Integer(0, INT32_MAX), low=0, high=MOST_STOP_TOKENS)
     ignore_eos = ban_eos_token = Boolean()
     cache_prompt = Boolean()
@@ -107,6 +111,17 @@ class FineSamplingSchema(Strict):
     include_stop_str_in_output = Only(False)
     skip_special_tokens = Only(True)
     spaces_between_special_tokens = Only(True, False)  # special tokens are skipped
+    guided_json = guided_regex = guided_choice = guided_grammar = Only()
+    guided_decoding_backend = guided_whitespace_pattern = Only()
+    grammar = grammar_string = Only("")
+    json_schema = Only()
+    truncate_prompt_tokens = Only()
+    detokenize = add_bos_token = do_sample = Only(True)
+    bad_words = banned_strings = Only([])
+    custom_token_bans = negative_prompt = Only("")
+    penalize_nl = Only(False)
+    n_keep = n_discard = max_tokens_second = Only(0)
+    t_max_predict_ms = Only(-1, 0)
     use_beam_search = Only(False)
     length_penalty = Only(1)
     early_stopping = Only(False)
