@@ -106,7 +106,7 @@ def _key(call: FirstCall) -> str:
 
 def _models(front: Front) -> str:
     if front.refusal:
-        return escape(front.refusal)
+        return f"not told to strangers. {escape(front.refusal)}"
     if front.models is None:
         return "not known: Redis does not answer"
     shown = [
