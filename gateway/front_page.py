@@ -93,7 +93,8 @@ def render_page(front: Front) -> str:
 <pre>{escape(call.python)}</pre>
 <h2>More</h2>
 <p><a href="/v1/models">/v1/models</a> lists the models, <a href="/readyz">/readyz</a> says whether they are ready.
-What is spoken here is described elsewhere: {links}. How much of it is taken stands in inferq's <code>docs/api.md</code>.</p>
+What is spoken here is described elsewhere: {links}.
+How much of it is taken stands in inferq's <code>docs/api.md</code>.</p>
 </html>
 """
 
