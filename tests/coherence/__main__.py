@@ -58,7 +58,7 @@ def main() -> None:
         kinds: dict[str, Answers] = {
             "defaults": ask_all(client, options.seeds),
             "README and inferq chat": first_calls(stack),
-            "temperature 1": ask_all(client, options.seeds, temperature=1, top_p=1),
+            "temperature 1": ask_all(client, options.seeds, temperature=1, top_p=1, extra_body={"repeat_penalty": 1}),
             "written": list(zip(QUESTIONS, WRITTEN, strict=True)),
             "in random order": list(shuffled()),
         }
