@@ -41,7 +41,13 @@ _LARGE = 65_536
 
 
 def body(
-    mailbox: Mailbox, begun: Sequence[Event], lines: Lines, turn: Callable[[], Turn | None], end: bytes, progress: bool
+    mailbox: Mailbox,
+    begun: Sequence[Event],
+    lines: Lines,
+    turn: Callable[[], Turn | None],
+    end: bytes,
+    *,
+    progress: bool,
 ) -> Iterator[bytes]:
     """The body of a stream.
 

@@ -16,6 +16,8 @@ def find(host: str, port: int, *, patience: float = 0.0) -> int:
         ConfigError: the host is not an address of this machine.
         StartError: the port is taken, or may not be used.
     """
+    if host == "localhost":
+        host = "127.0.0.1"  # as for the gateway, which listens on the other loopback where it can
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

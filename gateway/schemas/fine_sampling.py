@@ -10,7 +10,7 @@ from gateway.schemas.caps import MAX_TOKENS
 from gateway.schemas.objects import Strict
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Only, Text, text
 from gateway.schemas.problem import refuse, show
-from shared.protocol import FINE, FineSampling, Sampling
+from shared.protocol import FINE, SAMPLERS, FineSampling, Sampling
 
 MOST_STOP_TOKENS = 128
 """Ids in `stop_token_ids`."""
@@ -21,8 +21,6 @@ LONGEST_BREAKER = 16
 """Characters of one."""
 
 NO_LOGPROBS = "log probabilities are not told yet"
-
-_SAMPLERS = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
 
 ALIASES = {
     "n_predict": "max_tokens",
@@ -67,11 +65,11 @@ class SamplerName(fields.Field[str]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"enum": list(_SAMPLERS)}
+        return {"enum": list(SAMPLERS)}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
-        if (name := text(value)) not in _SAMPLERS:
-            raise refuse("unsupported_value", f"{show(name)} is none of {', '.join(_SAMPLERS)}")
+        if (name := text(value)) not in SAMPLERS:
+            raise refuse("unsupported_value", f"{show(name)} is none of {', '.join(SAMPLERS)}")
         return name
 
 
@@ -94,13 +92,15 @@ class FineSamplingSchema(Strict):
     mirostat = mirostat_mode = Integer(0, 2)
     mirostat_tau = Number(0, 20)
     mirostat_eta = Number(0, 1)
+    adaptive_target = Number(-1, 1)
+    adaptive_decay = Number(0, 0.99)
     dry_multiplier = Number(0, 100)
     dry_base = Number(1, 100)
     dry_allowed_length = Integer(0, INT32_MAX)
     dry_penalty_last_n = Integer(-1, INT32_MAX)
     dry_sequence_breakers = Array(Text(empty=False, longest=LONGEST_BREAKER), low=1, high=MOST_BREAKERS)
     min_keep = Integer(0, INT32_MAX)
-    samplers = Array(SamplerName(), low=1, high=len(_SAMPLERS))
+    samplers = Array(SamplerName(), low=1, high=len(SAMPLERS))
 
     # Not supported: at these values they ask for nothing.
     n_probs = Only(0, hint=NO_LOGPROBS)
@@ -122,7 +122,6 @@ class FineSamplingSchema(Strict):
     smoothing_factor = Only(0)
     smoothing_curve = Only(1)
     dynamic_temperature = temperature_last = Only(False)
-    adaptive_target = Only(-1)
 
     @post_load
     def unite(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -136,6 +135,11 @@ class FineSamplingSchema(Strict):
                     data.pop(name, None)
         if data.get("top_n_sigma", 0) < 0:
             data["top_n_sigma"] = 0.0
+        if data.get("adaptive_target", -1) < 0:
+            for name in ("adaptive_target", "adaptive_decay"):
+                data.pop(name, None)
+        if data.get("samplers") in ([*SAMPLERS], [*SAMPLERS[:-1]]):
+            del data["samplers"]
         return data
 
 

@@ -46,7 +46,8 @@ def run() -> None:
         except Exception as exc:  # noqa: BLE001 - whatever a client raises is what is told of it
             traceback.print_exc()
             line = traceback.extract_tb(exc.__traceback__)[-1]
-            why = f"{type(exc).__name__}: {exc} ({Path(line.filename).name}:{line.lineno})"
+            said = " ".join(str(exc).split())
+            why = f"{type(exc).__name__}: {said} ({Path(line.filename).name}:{line.lineno})"
         _report(check=_name(function), why=why)
 
 

@@ -21,7 +21,7 @@ check("streamText", async () => {
   assert.equal((await answer.usage).outputTokens, 20);
 });
 
-check("system, history and parts", async () => {
+check("history and parts", async () => {
   const { response } = await generateText({ model, prompt: "first", maxRetries: 0 });
   const messages = [
     { role: "user", content: "first" },

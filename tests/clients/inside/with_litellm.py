@@ -56,6 +56,14 @@ def cache_control_in_a_part() -> None:
 
 
 @check
+def no_thinking() -> None:
+    more: dict[str, Any] = {"extra_body": {"thinking": {"type": "disabled"}}, "reasoning_effort": "none"}
+    for provider in ("openai", "hosted_vllm"):
+        answer = complete("hello", f"{provider}/echo", **more, allowed_openai_params=["reasoning_effort"])
+        equal(answer.choices[0].message.content, "hello")
+
+
+@check
 def text_completion() -> None:
     answer = litellm.text_completion(model="text-completion-openai/echo", prompt=WORDS, max_tokens=3, **WHERE)
     equal(answer.choices[0].text, "word0 word1 word2")

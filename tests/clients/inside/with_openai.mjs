@@ -55,6 +55,12 @@ check("raw headers", async () => {
   assert.match(response.headers.get("x-request-id"), /^req_/);
 });
 
+check("parameters of other servers", async () => {
+  const { data, response } = await chats.create(asked(WORDS, { top_k: -1, num_ctx: 4096 })).withResponse();
+  assert.equal(data.choices[0].message.content, WORDS);
+  assert.equal(response.headers.get("x-inferq-ignored"), "num_ctx");
+});
+
 check("line separators", async () => {
   let text = "";
   for await (const chunk of await chats.create(asked(SEPARATORS, { stream: true })))

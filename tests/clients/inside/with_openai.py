@@ -87,6 +87,16 @@ def raw_headers() -> None:
 
 
 @check
+def parameters_of_other_servers() -> None:
+    """Those that can be honoured are; those that ask for nothing here are named."""
+    honoured = {"repetition_penalty": 1.1, "min_tokens": 1, "top_k": -1, "min_p": 0.05}
+    ignored = {"num_ctx": 4096, "keep_alive": "5m"}
+    raw = client.chat.completions.with_raw_response.create(**asked(WORDS), extra_body=honoured | ignored)
+    equal(raw.parse().choices[0].message.content, WORDS)
+    equal({name.strip() for name in raw.headers["x-inferq-ignored"].split(",")}, set(ignored))
+
+
+@check
 def line_separators() -> None:
     equal(create(**asked(SEPARATORS)).choices[0].message.content, SEPARATORS)
     chunks = list(create(**asked(SEPARATORS, stream=True)))
