@@ -19,7 +19,7 @@ def benchmark(path: str) -> dict[str, Any]:
     command += ["--backend", f"kind=openai_http,target={URL},model=echo,request_format={path}"]
     command += ["--constraint", f"kind=max_requests,count={ASKED}", "--constraint", "kind=max_duration,seconds=60"]
     command += ["--data", "kind=json_file,path=prompts.jsonl", "--output", "kind=json,path=report.json"]
-    run_command(*command, seconds=150)
+    run_command(*command, seconds=400)
     [measured] = json.loads(Path("report.json").read_text())["benchmarks"]
     metrics: dict[str, Any] = measured["metrics"]
     return metrics

@@ -28,7 +28,7 @@ def bench(backend: str, path: str, told: list[str], *more: str) -> dict[str, Any
     command += ["--dataset-name", "custom", "--dataset-path", "prompts.jsonl", "--custom-output-len", "64"]
     command += ["--num-prompts", str(len(told)), "--max-concurrency", "4", "--disable-shuffle"]
     command += ["--save-result", "--save-detailed", "--result-filename", "result.json", *more]
-    run_command(*command, seconds=240)
+    run_command(*command, seconds=600)
     result: dict[str, Any] = json.loads(Path("result.json").read_text())
     assert result["failed"] == 0, result["errors"]
     return result
