@@ -105,6 +105,12 @@ def test_a_404_says_what_may_have_been_meant(http: httpx.Client, method: str, pa
     assert answer.headers["x-should-retry"] == "false"
 
 
+def test_the_base_url_itself_says_what_there_is(http: httpx.Client) -> None:
+    for accept in ("text/html", "*/*"):
+        told = [http.get(path, headers={"Accept": accept}) for path in ("/", "/v1", "/v1/")]
+        assert {(answer.status_code, answer.text) for answer in told} == {(200, told[0].text)}
+
+
 def test_the_client_is_told_what_is_not_served(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="does not serve this endpoint of OpenAI's: POST /v1/embeddings"):
         client.embeddings.create(model="echo", input="hi")
