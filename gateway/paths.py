@@ -44,7 +44,7 @@ def _find() -> None:
         return  # whatever it is that there is to read, it is not what this is for
     adapter, refusal = request_ctx.url_adapter, None
     assert adapter is not None, "of a request there is one"
-    adapter.path_info = path.lstrip("/")
+    adapter.path_info = path
     try:
         rule, arguments = adapter.match(return_rule=True)
         request.url_rule, request.view_args = rule, dict(arguments)
@@ -75,7 +75,7 @@ def explain(method: str, path: str, rules: Iterable[str]) -> str:
     if whose := _owner(meant.removeprefix("/v1/").strip("/")):
         return f"inferq does not serve this endpoint of {whose}: {method} {path}"
     message = f"Unknown URL: {method} {path}"
-    if near := _nearest(meant, [rule for rule in rules if "<" not in rule]):
+    if near := _nearest(meant, [rule for rule in rules if "<" not in rule and rule != "/"]):
         return f"{message}. Did you mean {near}?"
     return f"{message}. Chats go to /v1/chat/completions: OpenAI's clients need a base URL that ends with /v1."
 
@@ -88,5 +88,5 @@ def _owner(name: str) -> str | None:
 
 def _nearest(path: str, rules: list[str]) -> str | None:
     """The rule that stands at the end of a path, whatever stands before it; else one that is spelled alike."""
-    ends = [rule for rule in rules if path.endswith(re.sub("^/(v1/)?", "", rule)) and len(rule) > 1]
+    ends = [rule for rule in rules if path.endswith(re.sub("^/(v1/)?", "", rule))]
     return max(ends, key=len, default=None) or next(iter(get_close_matches(path, rules, 1, 0.75)), None)
