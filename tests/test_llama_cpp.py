@@ -242,9 +242,9 @@ def test_llama_cpp_is_not_asked_for_stop_strings(engine: LlamaCppEngine, monkeyp
     asked: list[dict[str, Any]] = []
     stream = LlamaServer.stream
 
-    def listen(self: LlamaServer, path: str, body: dict[str, Any], work: Cancellable) -> Any:
+    def listen(self: LlamaServer, path: str, body: dict[str, Any], work: Cancellable, **more: float) -> Any:
         asked.append(body)
-        return stream(self, path, body, work)
+        return stream(self, path, body, work, **more)
 
     monkeypatch.setattr(LlamaServer, "stream", listen)
     whole = text(run(engine, greedy("one", 8)))
