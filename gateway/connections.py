@@ -47,6 +47,8 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection to its end."""
+        if addr and addr[0] == "::1" and len(self.sockets) > 1:
+            addr = ("127.0.0.1", addr[1])  # one machine, whichever of its loopbacks: so proxies on it have one address
         peer = self._crowd.peer(addr[0] if addr else "")
         client = Client(client, peer, self.app.config.client_timeout, self._crowd)
         try:

@@ -59,6 +59,11 @@ class Directory:
             offer = lookup(name, self._read())
         return self._check(offer) if offer else self._miss(name)
 
+    def failing(self) -> dict[str, str]:
+        """The ids of models that no worker can load, as far as was lately seen, and why. Asks nobody."""
+        refused = (offer for offer in self._offers.values() if offer.refusal)
+        return {offer.card.id: offer.refusal for offer in refused if offer.status is Readiness.FAILED}
+
     def default(self) -> Offer:
         """The model for requests that name none: the first one by its id.
 

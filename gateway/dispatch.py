@@ -18,7 +18,7 @@ from gateway.errors import Crowded
 from gateway.estimate import Estimator, Turn
 from gateway.followers import Followers
 from gateway.keys import Owner
-from gateway.mailbox import Mailbox, Place
+from gateway.mailbox import NOWHERE, Mailbox, Place
 from gateway.memory import Memory
 from gateway.reconcile import Reconciler
 from gateway.replies import Replies
@@ -106,6 +106,7 @@ class Dispatcher:
             log.info("joined %s", taken)
         if taken == job_id and attempt.waits:
             box.accept(partial(self._push, job, again=True))
+            box.model = task.model
             return job
         self._replies.close(box)
         if not attempt.waits:
@@ -147,9 +148,12 @@ class Dispatcher:
             self._withdraw(job.id)
 
     def close(self, job: Job) -> None:
-        """Wait for the job no longer. If its end was not taken, the client has left: see `Visit.linger`."""
+        """Wait for the job no longer. If its end was not taken, the client has left: see `Visit.linger`.
+
+        So has one that was told an end of which nothing has arrived: it was not accepted after all.
+        """
         box = job.mailbox
-        if box.visitor and job.visit and not box.last:
+        if box.visitor and job.visit and not (box.last and box.arrived_at != NOWHERE):
             args = (job.id, box.visitor, self._replies.stream, job.visit.attempt, job.visit.linger())
             box.farewell = partial(self._tickets.leave, *args)
         self.detach(job)
@@ -194,6 +198,7 @@ class Dispatcher:
         job = Job(job_id, head, box, owner.standing(tier_of(head.options)), visit)
         box.exact = _is_exact(head.task)
         box.accept(partial(self._push, replace(job, accepted=whole), again=True) if whole else None)
+        box.model = head.task.model if visit else ""
         self._replies.fill(box)
         return job
 

@@ -31,7 +31,6 @@ _EVENT = 200
 _TOKEN = 36
 """Bytes that a token's id takes."""
 
-
 Farewell = Callable[[Redis], object]
 """Says something in a pipeline."""
 
@@ -64,6 +63,8 @@ class Mailbox:
         """Whose client waits, by the id with which its request came; empty for somebody who only follows the job."""
         self.parts = parts
         """The client reads the answer as it comes: nothing of it can be taken back."""
+        self.model = ""
+        """Of the job, while its client waits for a status line: until then it may be told that it is not accepted."""
         self.exact = False
         """The client is told the ids of tokens, which cannot be cut where a piece overlaps with another."""
         self.arrived_at = NOWHERE

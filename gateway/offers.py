@@ -21,6 +21,7 @@ class Readiness(StrEnum):
     LOADED = "loaded"
     LOADING = "loading"
     UNLOADED = "unloaded"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ def _offer(name: str, card: Card | None, workers: Sequence[Worker], *, expected:
     """`card` is that of a worker which has loaded the model, now or lately; `workers` are its own."""
     ready = [worker.card for worker in workers if worker.card]
     loading = [worker for worker in workers if not worker.card and not worker.failing]
-    status = Readiness.LOADED if ready else Readiness.LOADING if loading else Readiness.UNLOADED
+    idle = Readiness.FAILED if workers else Readiness.UNLOADED
+    status = Readiness.LOADED if ready else Readiness.LOADING if loading else idle
     served = card or next(iter(ready), None)
     if served:
         return Offer(served, status)

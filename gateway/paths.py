@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import takewhile
 
 from flask import Flask, request
 from flask.globals import request_ctx
@@ -39,6 +40,8 @@ def _find() -> None:
     lost = isinstance(request.routing_exception, NotFound)
     if not (lost or request.path.endswith("/")) or (path := _meaning(request.path)) == request.path:
         return
+    if path == "/" and request.method == "POST":
+        return  # whatever it is that there is to read, it is not what this is for
     adapter, refusal = request_ctx.url_adapter, None
     assert adapter is not None, "of a request there is one"
     adapter.path_info = path.lstrip("/")
@@ -55,8 +58,8 @@ def _find() -> None:
 def _meaning(path: str) -> str:
     """`path` with one slash in each place, none at its end, and one `/v1` before what belongs there."""
     parts = [part for part in path.split("/") if part]
-    while parts[:2] == ["v1", "v1"]:
-        del parts[0]
+    versions = len(list(takewhile("v1".__eq__, parts)))
+    del parts[: versions - 1 if versions else 0]
     if parts == ["v1"]:
         return "/"
     if parts and parts[0] in ("chat", "completions", "models", "jobs", "props"):
@@ -74,7 +77,7 @@ def explain(method: str, path: str, rules: Iterable[str]) -> str:
     message = f"Unknown URL: {method} {path}"
     if near := _nearest(meant, [rule for rule in rules if "<" not in rule]):
         return f"{message}. Did you mean {near}?"
-    return f"{message}. OpenAI's clients need a base URL that ends with /v1."
+    return f"{message}. Chats go to /v1/chat/completions: OpenAI's clients need a base URL that ends with /v1."
 
 
 def _owner(name: str) -> str | None:

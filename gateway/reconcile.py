@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from gevent.event import Event
 
-from gateway.mailbox import Farewell, Mailbox
+from gateway.mailbox import NOWHERE, Farewell, Mailbox
 from gateway.replies import Replies
-from shared.errors import InferqError, JobNotFound, WorkerLost
+from shared.errors import InferqError, JobNotFound, ModelUnavailable, WorkerLost
 from shared.loops import Loops
 from shared.store import Outage
 from shared.tickets import Tickets
@@ -38,12 +38,15 @@ _TOGETHER = 200
 class Reconciler:
     """Compares the mailboxes of this process with the tickets, and repeats farewells that did not arrive."""
 
-    def __init__(self, tickets: Tickets, replies: Replies, loops: Loops, retention: int) -> None:
-        """`retention` is how many seconds a final job is kept."""
+    def __init__(
+        self, tickets: Tickets, replies: Replies, loops: Loops, retention: int, failing: Callable[[], Mapping[str, str]]
+    ) -> None:
+        """`retention` is how many seconds a final job is kept; `failing` tells of models that cannot be loaded why."""
         self._tickets = tickets
         self._replies = replies
         self._loops = loops
         self._retention = retention
+        self._failing = failing
         self._farewells: deque[tuple[float, Farewell]] = deque(maxlen=MOST_FAREWELLS)
         """Each with the time from which on it may be said (monotonic)."""
         self._news = Event()
@@ -93,10 +96,17 @@ class Reconciler:
         waiting = [box for box in self._replies.open_boxes() if box.seen and not box.ended]
         for box in [box for box in waiting if box.doubted]:
             self._ask(box)
+        if failing := self._failing():
+            self._give_up([box for box in waiting if box.model in failing and box.arrived_at == NOWHERE], failing)
         silent = [box for box in waiting if box.heard < quiet]
         silent.sort(key=lambda box: box.heard)
         if silent:
             self._compare(silent[:_SLICE])
+
+    def _give_up(self, boxes: list[Mailbox], reasons: Mapping[str, str]) -> None:
+        """Whoever waits in vain, and was not promised anything, shall not wait for minutes."""
+        for box in boxes:
+            box.fail(ModelUnavailable(reasons[box.model], param="model"))
 
     def _compare(self, boxes: list[Mailbox]) -> None:
         differing = self._tickets.attach(self._replies.stream, [box.sighting for box in boxes])

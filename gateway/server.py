@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
 import resource
 import shutil
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,9 +44,8 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
-        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
         settings: dict[str, Any] = {
-            "bind": f"{host}:{self.config.port}",
+            "bind": addresses(self.config.host, self.config.port),
             "workers": self.config.gateway_processes or cores.usable(),
             "worker_class": Connections,
             "worker_connections": min(MOST_CONNECTIONS, _file_limit() // 2),  # the others are for Redis
@@ -79,6 +80,25 @@ class Server(BaseApplication):
     def _before_fork(self, arbiter: Any, worker: Any) -> None:
         setproctitle(TITLE)  # gunicorn sets its own after it has begun
         self.place = worker.place = samples.free_place(other.place for other in arbiter.WORKERS.values())
+
+
+def addresses(host: str, port: int) -> list[str]:
+    """Where to listen: on one loopback also on the other one, as clients take `localhost` for this or for that.
+
+    Some try one only. A machine may have no IPv6, or somebody else on that port.
+    """
+    if host not in ("127.0.0.1", "localhost"):
+        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+    both = [f"127.0.0.1:{port}"]
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("::1", port))
+        both.append(f"[::1]:{port}")
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            log.warning("somebody else listens on [::1]:%d: clients that take localhost for it do not find us", port)
+    return both
 
 
 class _Log(Logger):

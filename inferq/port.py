@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 
@@ -16,6 +17,8 @@ def find(host: str, port: int, *, patience: float = 0.0) -> int:
         ConfigError: the host is not an address of this machine.
         StartError: the port is taken, or may not be used.
     """
+    if host == "localhost":
+        host = "127.0.0.1"  # as for the gateway, which listens on the other loopback where it can
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -31,9 +34,8 @@ def find(host: str, port: int, *, patience: float = 0.0) -> int:
                 return int(probe.getsockname()[1])
         except OSError as exc:
             if time.monotonic() >= deadline:
-                raise StartError(
-                    f"cannot listen on {host} port {port}: {exc.strerror}; choose a port with --port"
-                ) from exc
+                what = "an address with --host" if exc.errno == errno.EADDRNOTAVAIL else "a port with --port"
+                raise StartError(f"cannot listen on {host} port {port}: {exc.strerror}; choose {what}") from exc
         time.sleep(0.05)
 
 

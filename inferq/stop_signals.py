@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
+
+_ONE = 0.5
+"""Seconds in which what comes is one signal still: make passes on what its whole group has got."""
 
 
 class StopSignals:
@@ -14,6 +18,7 @@ class StopSignals:
 
     def __init__(self, at_once: Callable[[], None]) -> None:
         self.received = False
+        self._since = 0.0
         self._at_once = at_once
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
@@ -38,6 +43,8 @@ class StopSignals:
         signal.set_wakeup_fd(-1)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        now = time.monotonic()
+        if not self.received:
+            self.received, self._since = True, now
+        elif now - self._since > _ONE:
             self._at_once()
-        self.received = True

@@ -18,6 +18,7 @@ from gateway.keys import Keys, check_strength
 from gateway.peers import Proxies
 from inferq import data_dir, port, pull
 from inferq.child import Child
+from inferq.cli import INTERRUPTED
 from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
 from inferq.inspection import inspect_model
@@ -205,7 +206,7 @@ class Supervisor:
     def _end_at_once(self) -> None:
         for child in (*self._gateway, *self._workers, *self._valkey):
             child.kill()
-        os._exit(1)
+        os._exit(INTERRUPTED)
 
     def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
         command, *rest = arguments

@@ -31,16 +31,17 @@ class Waiting:
     def look(self, workers: Sequence[Worker] | None) -> None:
         """To be called often, with the workers that there are; None: Redis does not answer."""
         reasons = self._reasons(workers)
-        troubled = {worker.model for worker in workers or () if worker.detail}
-        if reasons != self._told:
-            for model in troubled & reasons.keys():
-                if self._told.get(model) != reasons[model]:
-                    log.warning("not ready yet: %s: %s", model, reasons[model])
-            self._told, self._since = reasons, time.monotonic()
-        elif time.monotonic() - self._since > _SILENCE:
+        changed = {model for model, reason in reasons.items() if self._told.get(model) != reason}
+        for model in changed & {worker.model for worker in workers or () if worker.detail}:
+            log.warning("not ready yet: %s: %s", model, reasons[model])
+            self._since = time.monotonic()
+        if any(_head(reasons[model]) == _head(self._told.get(model, "")) for model in changed):
+            self._since = time.monotonic()  # its worker has said how far it is
+        if time.monotonic() - self._since > _SILENCE:
             for model, reason in reasons.items():
                 log.info("not ready yet: %s: %s", model, reason)
             self._since = time.monotonic()
+        self._told = reasons
 
     def _reasons(self, workers: Sequence[Worker] | None) -> dict[str, str]:
         if workers is None:
@@ -66,6 +67,11 @@ def tell_how_to_begin(address: str, cards: Sequence[Card], config: Config) -> No
         f"  A browser shows more at {address}, and `{_program()} status` what goes on. Ctrl-C ends all of it.\n",
         err=True,
     )
+
+
+def _head(reason: str) -> str:
+    """A reason without how far it is."""
+    return reason.partition(": ")[0]
 
 
 def _program() -> str:

@@ -51,7 +51,9 @@ class Config:
         "text", "`text`, or `json` for one JSON object a line", form=("text|json", "text or json")
     )
 
-    host: str = _option("127.0.0.1", "address that the gateway listens on")
+    host: str = _option(
+        "127.0.0.1", "address that the gateway listens on; with `127.0.0.1` or `localhost` on `::1` too"
+    )
     port: int = _option(8000, "port that the gateway listens on; 0 takes any free one", low=0, high=65535)
     gateway_processes: int = _option(0, "processes of the gateway; 0 takes one a core", low=0, high=256)
     api_keys: str = _option(

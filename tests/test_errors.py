@@ -113,7 +113,7 @@ def test_a_chunked_body_within_the_bound(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/nowhere", 404, "not_found"),
         ("POST", "/v1/embeddings", 404, "not_found"),
         ("GET", "/v1//nowhere", 404, "not_found"),
         ("POST", "/v1/chat/completions/x", 404, "not_found"),

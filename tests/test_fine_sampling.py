@@ -12,16 +12,18 @@ from shared.codec import decode_accepted, encode
 from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.parameters import check_parameters
-from shared.protocol import FINE, Accepted, Completion, FineSampling, Sampling
+from shared.protocol import FINE, SAMPLERS, Accepted, Completion, FineSampling, Sampling
 from shared.registry import Card
 from tests.parsing import CHAT, USER, chat, completion, refused_chat
 
-OFF = {"dynatemp_range": 0, "xtc_probability": 0, "mirostat": 0, "dry_multiplier": 0, "top_n_sigma": -1, "min_keep": 0}
+OFF = {"dynatemp_range": 0, "xtc_probability": 0, "mirostat": 0, "dry_multiplier": 0, "top_n_sigma": -1}
+UNSAID = {"min_tokens": 0, "stop_token_ids": [], "min_keep": 0, "adaptive_target": -0.01, "samplers": list(SAMPLERS)}
 DETAILS: dict[str, Any] = {
     "dynatemp_exponent": 2,
     "xtc_threshold": 0.2,
     "mirostat_tau": 3,
     "mirostat_eta": 0.2,
+    "adaptive_decay": 0.5,
     "dry_base": 2,
     "dry_allowed_length": 4,
     "dry_penalty_last_n": 64,
@@ -32,9 +34,9 @@ DETAILS: dict[str, Any] = {
 @pytest.mark.parametrize("alias", ALIASES)
 def test_another_name_says_the_same(alias: str) -> None:
     name = ALIASES[alias]
-    value = {"ignore_eos": True, "mirostat": 2, "typical_p": 0.5}.get(name, 5)
+    value: Any = {"ignore_eos": True, "mirostat": 2, "typical_p": 0.5, "stop": ["a"]}.get(name, 5)
     assert chat(**{alias: value}) == chat(**{name: value}) == chat(**{alias: value, name: value}) != chat()
-    other = {"ignore_eos": False, "mirostat": 1, "typical_p": 0.4}.get(name, 6)
+    other: Any = {"ignore_eos": False, "mirostat": 1, "typical_p": 0.4, "stop": "b"}.get(name, 6)
     assert refused_chat(**{alias: value, name: other}) == (alias, "invalid_value")
 
 
@@ -49,7 +51,7 @@ def test_top_k_may_be_off_as_vllm_writes_it() -> None:
     assert chat(top_k=-1) == chat(top_k=0)
 
 
-@pytest.mark.parametrize("given", [OFF, DETAILS, {**OFF, **DETAILS}, {"min_tokens": 0, "stop_token_ids": []}])
+@pytest.mark.parametrize("given", [OFF, DETAILS, {**OFF, **DETAILS}, UNSAID])
 def test_what_is_off_says_nothing(given: dict[str, Any]) -> None:
     """Clients send it all the time, also to engines that cannot do it."""
     assert chat(**given) == chat()
@@ -57,7 +59,13 @@ def test_what_is_off_says_nothing(given: dict[str, Any]) -> None:
 
 
 def test_what_is_on_is_taken_over_with_its_details() -> None:
-    on = {**dict.fromkeys(OFF, 1), **DETAILS, "min_tokens": 2, "stop_token_ids": [3, 4], "samplers": ["dry", "top_k"]}
+    on = {
+        **dict.fromkeys([*OFF, "min_keep", "adaptive_target"], 1),
+        **DETAILS,
+        "min_tokens": 2,
+        "stop_token_ids": [3, 4],
+        "samplers": ["dry", "top_k"],
+    }
     sampling = chat(**on, repeat_last_n=9)[0].sampling
     assert type(sampling) is FineSampling
     assert sampling.fine == FINE
@@ -78,7 +86,7 @@ def test_no_more_tokens_are_required_than_allowed() -> None:
         ({"n_probs": 1}, "n_probs", "unsupported_value"),
         ({"stop_token_ids": [-1]}, "stop_token_ids[0]", "integer_below_min_value"),
         ({"stop_token_ids": [1] * 129}, "stop_token_ids", "array_above_max_length"),
-        ({"dry_sequence_breakers": ["a"] * 9}, "dry_sequence_breakers", "array_above_max_length"),
+        ({"dry_sequence_breakers": ["a"] * 5}, "dry_sequence_breakers", "array_above_max_length"),
         ({"dry_sequence_breakers": ["a" * 17]}, "dry_sequence_breakers[0]", "string_above_max_length"),
         ({"dry_sequence_breakers": []}, "dry_sequence_breakers", "empty_array"),
         ({"samplers": ["top_k", "mirostat"]}, "samplers[1]", "unsupported_value"),

@@ -12,7 +12,7 @@ from gateway.schemas.fine_sampling import FineSamplingSchema, make_sampling
 from gateway.schemas.parameters import Integer, Number
 from gateway.schemas.sampling import SamplingSchema
 from shared.errors import InvalidRequest
-from shared.protocol import FINE, Completion, FineSampling
+from shared.protocol import FINE, SAMPLERS, Completion, FineSampling
 from tests.answers import finish, run, text, tokens
 from tests.tiny import REFERENCE, loaded
 from worker.engines.llama_cpp import LlamaCppEngine
@@ -25,7 +25,8 @@ OFF: list[dict[str, Any]] = [
     {"dry_base": 3.0, "dry_allowed_length": 0},
     {"repeat_last_n": 7},
     {"min_keep": 9},
-    {"samplers": ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")},
+    {"adaptive_decay": 0.5},
+    {"samplers": SAMPLERS},
 ]
 
 
@@ -74,6 +75,8 @@ def test_what_leaves_the_likeliest_only(engine: LlamaCppEngine, given: dict[str,
         {"dynatemp_range": 5.0, "temperature": 1.0},
         {"min_keep": 20, "top_p": 0.0, "temperature": 50.0},
         {"samplers": ("temperature",), "top_k": 1, "temperature": 5.0},
+        {"adaptive_target": 0.0},
+        {"adaptive_target": 0.0, "samplers": ("temperature",)},
     ],
     ids=lambda given: next(iter(given)),
 )
@@ -130,7 +133,7 @@ def test_extremes_of_all_are_answered(engine: LlamaCppEngine) -> None:
         chosen: dict[str, Any] = {name: drawn.choice(bounds[name]) for name in drawn.sample(sorted(bounds), 8)}
         chosen |= {"seed": number, "max_tokens": 8, "min_tokens": drawn.choice([0, 8]), "ignore_eos": True}
         if number % 2:
-            chosen["samplers"] = tuple(drawn.sample(["penalties", "dry", "top_k", "typ_p", "xtc", "temperature"], 3))
+            chosen["samplers"] = tuple(drawn.sample(SAMPLERS, 3))
         sampling = make_sampling(FineSamplingSchema().unite(chosen))
         answer = finish(run(engine, Completion("tiny", ("main",), sampling)))
         assert answer[1].usage.completion_tokens == 8, chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,7 +39,9 @@ SHORT = {"model": ALIAS, "prompt": "thirteen green", "max_tokens": 2}
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("loading")
     (folder / "models.toml").write_text(TOML)
-    with running(folder, threads=1, context=256, slots=1, lease=2, models=folder / "models.toml") as stack:
+    with running(
+        folder, threads=1, context=256, slots=1, lease=2, headers_after=0.1, models=folder / "models.toml"
+    ) as stack:
         stack.start_gateway()
         yield stack
 
@@ -47,12 +50,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def loading(stack: Stack, model: str = MODEL) -> Iterator[None]:
     """A worker's engine host is stopped in the middle of its start; it goes on at the end."""
     worker = stack._inferq("worker", model)
+
+    def told() -> Worker | None:
+        return next((each for each in registry.workers(stack.redis) if each.pid == worker.pid), None)
+
     host = wait_for(lambda: next(iter(children(worker)), 0), "the engine host", 60)
     os.kill(host, signal.SIGSTOP)
     try:
-        wait_for(lambda: [w for w in registry.workers(stack.redis) if w.outline and w.outline.size], "the outline", 60)
+        wait_for(lambda: (me := told()) and me.outline and me.outline.size, "the outline", 60)
         yield
-        assert stack.workers() == set(), "the host was stopped too late"
+        assert (me := told())
+        assert (me.card, me.failing) == (None, False), "the host was stopped too late"
     finally:
         os.kill(host, signal.SIGCONT)
 
@@ -159,6 +167,28 @@ def test_a_model_that_does_not_load_is_told_with_its_reason(stack: Stack, tmp_pa
     wait_for(lambda: http.post(COMPLETIONS, json={**SHORT, "model": "spoiled"}).status_code == 200, "the answer", 60)
 
 
+def test_whoever_waits_is_told_when_it_cannot_be_loaded(stack: Stack, pool: ThreadPoolExecutor, tmp_path: Path) -> None:
+    """But whoever has a status line already was accepted, and waits until it can."""
+    file = tmp_path / "foreign.gguf"
+    file.write_bytes(TINY.read_bytes().replace(b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0lxxma", 1))
+    http, body, known = stack.http(), {**SHORT, "model": "foreign"}, stack.jobs()
+    with loading(stack, str(file)):
+        later = submit(http, COMPLETIONS, body)
+        begun = pool.submit(read, stack, chat("Hello", model="foreign", max_tokens=2))
+        wait_for(lambda: len(stack.jobs()) == len(known) + 2, "the stream's job")
+        time.sleep(0.5)  # INFERQ_HEADERS_AFTER, and more
+        asked = pool.submit(stack.http().post, COMPLETIONS, json=body)
+        wait_for(lambda: len(stack.jobs()) == len(known) + 3, "all jobs")
+    error = problem(asked.result(), 503)
+    assert (error["code"], error["param"]) == ("model_unavailable", "model")
+    assert "The engine cannot load the model" in error["message"]
+    assert asked.result().headers["retry-after"]
+    wait_for(lambda: list(stack.jobs().values()).count("queued") == 2, "the end of the jobs that nobody waits for")
+    file.write_bytes(TINY.read_bytes())
+    assert begun.result(timeout=60)
+    wait_for(lambda: stack.state(later) == "completed", "the job that was promised", 60)
+
+
 def test_a_client_that_comes_before_the_worker(empty: Stack, pool: ThreadPoolExecutor) -> None:
     """A model that is expected is waited for in the queue; to any other the client's own retries come back."""
     (empty.directory / "models.toml").write_text('[[model]]\nid = "talker"\naliases = ["gpt-4o"]\nengine = "echo"\n')
@@ -197,10 +227,10 @@ OLD = {"reason": "/a/path: it is damaged", "version": "0.2.0"}
         ([], [worker(card=card())], "loaded", ""),
         ([card()], [], "unloaded", ""),
         ([card()], [worker(outline=card(context=0))], "loading", ""),
-        ([card()], [worker(outline=card(), failing=True, reason="R.")], "unloaded", ""),
+        ([card()], [worker(outline=card(), failing=True, reason="R.")], "failed", ""),
         ([], [worker(outline=card(context=0))], "loading", ""),
         ([], [worker(outline=card(), failing=True, reason="R."), worker(outline=card())], "loading", ""),
-        ([], [worker(outline=card(), failing=True, reason="R.")], "unloaded", "at the moment: R. Please"),
+        ([], [worker(outline=card(), failing=True, reason="R.")], "failed", "at the moment: R. Please"),
         ([], [worker(**OLD)], "loading", "'m' is not ready yet. Please"),
         ([], [worker(**OLD), worker(outline=card())], "loading", ""),
         ([], [worker(**OLD), worker(outline=card(), failing=True, reason="R.")], "loading", "is not ready yet"),

@@ -48,7 +48,7 @@ def test_a_stream_of_what_is_there_already_goes_out_in_pieces() -> None:
     lines = sse.plain_lines(
         lambda event: [Frame(event.text.encode())] if isinstance(event, Delta) else [Frame(b"[DONE]")]
     )
-    pieces = list(sse.body(box, (), lines, lambda: None, b"\n", progress=False))
+    pieces = list(sse.body(box, (), lines, lambda: None, sse.BLANK, progress=False))
     assert len(pieces) > 30
     assert max(map(len, pieces)) < 70_000
     assert b"".join(pieces).count(b"data: ") == MANY + 1

@@ -82,6 +82,7 @@ def test_keys_and_logs_are_the_same_too(tmp_path_factory: pytest.TempPathFactory
         ("POST", "/v1/chat/completion", f"Did you mean {CHATS}?"),
         ("GET", "/api/v1/models", "Did you mean /v1/models?"),
         ("GET", "/helthz", "Did you mean /healthz?"),
+        ("POST", "/v1", "Chats go to /v1/chat/completions"),
         ("GET", "/v1/nowhere", "a base URL that ends with /v1."),
         ("POST", "/v1/embeddings", "does not serve this endpoint of OpenAI's"),
         ("POST", "/embeddings", "does not serve this endpoint of OpenAI's"),

@@ -39,8 +39,7 @@ def answers(stack: Stack) -> bool:
 def test_headers_and_the_place_in_the_queue_come_before_the_text(stack: Stack, http: httpx.Client) -> None:
     with busy(stack):
         request = http.build_request("POST", CHATS, json=chat(TEXT, stream=True), headers=PROGRESS)
-        first = http.send(request, stream=True)
-        second = http.send(request, stream=True)
+        first, second = http.send(request, stream=True), http.send(request, stream=True)
         assert stack.state(first.headers["location"].removeprefix("/v1/jobs/")) == "queued"
     assert (first.status_code, second.status_code) == (200, 200)
     for response, place in ((first, 1), (second, 2)):

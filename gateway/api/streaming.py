@@ -21,6 +21,7 @@ _PROGRESS = "x-inferq-progress"
 
 def stream(job: Job, pieces: Iterator[bytes], waiting: ExitStack, mimetype: str = "text/event-stream") -> Response:
     """Stream the rest of a job. `waiting` is closed when the stream ends or the client leaves."""
+    job.mailbox.model = ""
     if job.visit:
         job.visit.begun = True
 
@@ -46,7 +47,7 @@ def events_as(lines: sse.Lines, job: Job, begun: Sequence[Event], end: bytes, *,
     """Server-sent events of a job; see `sse.body`."""
     dispatcher = this_gateway().dispatcher
     turn = partial(dispatcher.turn, job.accepted.task.model, job.id)
-    return sse.body(job.mailbox, begun, lines, turn, end, progress)
+    return sse.body(job.mailbox, begun, lines, turn, end, progress=progress)
 
 
 def events(mailbox: Mailbox) -> Iterator[Event]:

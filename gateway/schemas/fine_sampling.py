@@ -10,24 +10,26 @@ from gateway.schemas.caps import MAX_TOKENS
 from gateway.schemas.objects import Strict
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Only, Text, text
 from gateway.schemas.problem import refuse, show
-from shared.protocol import FINE, FineSampling, Sampling
+from shared.protocol import FINE, SAMPLERS, FineSampling, Sampling
 
 MOST_STOP_TOKENS = 128
 """Ids in `stop_token_ids`."""
-MOST_BREAKERS = 8
-"""Strings in `dry_sequence_breakers`. Before an answer llama.cpp looks for each in its whole vocabulary, while all
-others wait: 50,000 tokens take 10 ms, or 0.1 s where it has letters that many tokens end with."""
+MOST_BREAKERS = 4
+"""Strings in `dry_sequence_breakers`: as many as the usual ones. Before an answer llama.cpp looks for each in its whole
+vocabulary, while all its other answers wait."""
 LONGEST_BREAKER = 16
 """Characters of one."""
 
 NO_LOGPROBS = "log probabilities are not told yet"
 
-_SAMPLERS = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
-
 ALIASES = {
     "n_predict": "max_tokens",
     "max_new_tokens": "max_tokens",
     "num_predict": "max_tokens",
+    "min_new_tokens": "min_tokens",
+    "min_length": "min_tokens",
+    "stopping_strings": "stop",
+    "sampler_seed": "seed",
     "repetition_penalty": "repeat_penalty",
     "rep_pen": "repeat_penalty",
     "repetition_penalty_range": "repeat_last_n",
@@ -67,17 +69,17 @@ class SamplerName(fields.Field[str]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"enum": list(_SAMPLERS)}
+        return {"enum": list(SAMPLERS)}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
-        if (name := text(value)) not in _SAMPLERS:
-            raise refuse("unsupported_value", f"{show(name)} is none of {', '.join(_SAMPLERS)}")
+        if (name := text(value)) not in SAMPLERS:
+            raise refuse("unsupported_value", f"{show(name)} is none of {', '.join(SAMPLERS)}")
         return name
 
 
 class FineSamplingSchema(Strict):
     max_tokens = n_predict = max_new_tokens = num_predict = Limit()
-    min_tokens = Integer(0, MAX_TOKENS)
+    min_tokens = min_new_tokens = min_length = Integer(0, MAX_TOKENS)
     stop_token_ids = Array(Integer(0, INT32_MAX), low=0, high=MOST_STOP_TOKENS)
     ignore_eos = ban_eos_token = Boolean()
     cache_prompt = Boolean()
@@ -94,19 +96,32 @@ class FineSamplingSchema(Strict):
     mirostat = mirostat_mode = Integer(0, 2)
     mirostat_tau = Number(0, 20)
     mirostat_eta = Number(0, 1)
+    adaptive_target = Number(-1, 1)
+    adaptive_decay = Number(0, 0.99)
     dry_multiplier = Number(0, 100)
     dry_base = Number(1, 100)
     dry_allowed_length = Integer(0, INT32_MAX)
     dry_penalty_last_n = Integer(-1, INT32_MAX)
     dry_sequence_breakers = Array(Text(empty=False, longest=LONGEST_BREAKER), low=1, high=MOST_BREAKERS)
     min_keep = Integer(0, INT32_MAX)
-    samplers = Array(SamplerName(), low=1, high=len(_SAMPLERS))
+    samplers = Array(SamplerName(), low=1, high=len(SAMPLERS))
 
     # Not supported: at these values they ask for nothing.
     n_probs = Only(0, hint=NO_LOGPROBS)
     include_stop_str_in_output = Only(False)
     skip_special_tokens = Only(True)
     spaces_between_special_tokens = Only(True, False)  # special tokens are skipped
+    guided_json = guided_regex = guided_choice = guided_grammar = Only()
+    guided_decoding_backend = guided_whitespace_pattern = Only()
+    grammar = grammar_string = Only("")
+    json_schema = Only()
+    truncate_prompt_tokens = Only()
+    detokenize = add_bos_token = do_sample = Only(True)
+    bad_words = banned_strings = Only([])
+    custom_token_bans = negative_prompt = Only("")
+    penalize_nl = Only(False)
+    n_keep = n_discard = max_tokens_second = Only(0)
+    t_max_predict_ms = Only(-1, 0)
     use_beam_search = Only(False)
     length_penalty = Only(1)
     early_stopping = Only(False)
@@ -122,7 +137,6 @@ class FineSamplingSchema(Strict):
     smoothing_factor = Only(0)
     smoothing_curve = Only(1)
     dynamic_temperature = temperature_last = Only(False)
-    adaptive_target = Only(-1)
 
     @post_load
     def unite(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -136,6 +150,11 @@ class FineSamplingSchema(Strict):
                     data.pop(name, None)
         if data.get("top_n_sigma", 0) < 0:
             data["top_n_sigma"] = 0.0
+        if data.get("adaptive_target", -1) < 0:
+            for name in ("adaptive_target", "adaptive_decay"):
+                data.pop(name, None)
+        if data.get("samplers") in ([*SAMPLERS], [*SAMPLERS[:-1]]):
+            del data["samplers"]
         return data
 
 

@@ -124,8 +124,8 @@ class SamplingSchema(FineSamplingSchema, IgnoredSchema):
     min_p = Number(0, 1)
     presence_penalty = Number(-2, 2)
     frequency_penalty = Number(-2, 2)
-    seed = Integer(-(2**63), 2**63 - 1)
-    stop = Stop()
+    seed = sampler_seed = Integer(-(2**63), 2**63 - 1)
+    stop = stopping_strings = Stop()
     logit_bias = LogitBias()
 
     n = Integer(1, 128, load_default=1)

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from inferq.cli import INTERRUPTED
 from inferq.terminal import echo
 
-_INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+_TERMINATED = 128 + signal.SIGTERM
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def exit_quietly() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
 
 
 @contextmanager

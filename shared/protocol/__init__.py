@@ -22,10 +22,22 @@ from shared.protocol.events import (
     final_state,
 )
 from shared.protocol.record import Record
-from shared.protocol.tasks import FINE, Chat, Completion, FineSampling, Message, Prompt, Sampling, Task, TextTask
+from shared.protocol.tasks import (
+    FINE,
+    SAMPLERS,
+    Chat,
+    Completion,
+    FineSampling,
+    Message,
+    Prompt,
+    Sampling,
+    Task,
+    TextTask,
+)
 
 __all__ = [
     "FINE",
+    "SAMPLERS",
     "Accepted",
     "Chat",
     "Completion",

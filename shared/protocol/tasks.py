@@ -46,6 +46,8 @@ class Sampling(Record, frozen=True):
     mirostat: int = 0
     mirostat_tau: float = 5.0
     mirostat_eta: float = 0.1
+    adaptive_target: float = -1.0
+    adaptive_decay: float = 0.9
     dry_multiplier: float = 0.0
     dry_base: float = 1.75
     dry_allowed_length: int = 2
@@ -53,7 +55,7 @@ class Sampling(Record, frozen=True):
     dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
     min_keep: int = 0
     samplers: tuple[str, ...] = ()
-    """Which are used, in this order; none: all, in the engine's own."""
+    """Which of SAMPLERS are used, in this order; none: all."""
 
     @property
     def fine(self) -> frozenset[str]:
@@ -66,6 +68,8 @@ class FineSampling(Sampling, frozen=True):
     """One that asks for something FINE, which a worker that knows none of it must not take for a `Sampling`."""
 
 
+SAMPLERS = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature", "adaptive_p")
+"""In the order in which they are used, those of them that are on."""
 FINE = frozenset(Sampling.__struct_fields__[Sampling.__struct_fields__.index("min_tokens") :])
 """Parts that release 0.2.0 did not have. An engine says on its card which of them it honours."""
 

@@ -23,7 +23,11 @@ def main() -> None:
     parameters = child.parameters
     print(f"loading {parameters['path']}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the host's log
 
-    import xllamacpp  # after `HostEnd`, which ties this process to the worker: the import takes a while
+    try:
+        import xllamacpp  # after `HostEnd`, which ties this process to the worker: the import takes a while
+    except ImportError as exc:
+        brought = "; `apt-get install libgomp1` brings that" if "libgomp" in str(exc) else ""
+        sys.exit(f"llama.cpp cannot be loaded on this machine: {exc}{brought}")
 
     child.confine()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shared.protocol import Sampling
+from shared.protocol import SAMPLERS, Sampling
 from worker.engines.defaults import COLDEST, DEFAULTS
 
 _SAME = (
@@ -16,6 +16,8 @@ _SAME = (
     "mirostat",
     "mirostat_tau",
     "mirostat_eta",
+    "adaptive_target",
+    "adaptive_decay",
     "dry_multiplier",
     "dry_base",
     "dry_allowed_length",
@@ -25,6 +27,7 @@ _SAME = (
 """Its names for what is the same there."""
 _SMALLEST_RANGE = 1e-3
 """A dynamic temperature is never lower: see COLDEST."""
+_ADAPTIVE = SAMPLERS[-1]
 _BREAKER = 3.0
 """Seconds that llama.cpp may take for each, with a large vocabulary on a slow machine; nobody is served meanwhile."""
 
@@ -46,7 +49,7 @@ def terms(sampling: Sampling, defaults: Mapping[str, float], context: int) -> di
         "repeat_last_n": _window(sampling.repeat_last_n, context),
         "dry_penalty_last_n": _window(sampling.dry_penalty_last_n, context),
         "top_n_sigma": sampling.top_n_sigma or -1,
-        **({"samplers": sampling.samplers} if sampling.samplers else {}),
+        "samplers": _order(sampling),
     }
 
 
@@ -58,6 +61,12 @@ def endless(sampling: Sampling) -> dict[str, Any]:
 def setup(sampling: Sampling) -> float:
     """Seconds that it may take before it begins."""
     return _BREAKER * len(sampling.dry_sequence_breakers) if sampling.dry_multiplier else 0.0
+
+
+def _order(sampling: Sampling) -> tuple[str, ...]:
+    """The last one is used where it is named, which takes another draw: so it is named where it is on."""
+    others = tuple(name for name in sampling.samplers or SAMPLERS if name != _ADAPTIVE)
+    return (*others, _ADAPTIVE) if sampling.adaptive_target >= 0 else others
 
 
 def _window(tokens: int, context: int) -> int:
