@@ -42,7 +42,15 @@ PLAIN = {
     "chat_template": "",
 }
 """A model as it is, in the terms of the engine host."""
-SAMPLING = {"temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0, "ignore_eos": True, "max_tokens": TOKENS}
+SAMPLING = {
+    "temperature": 1,
+    "top_p": 1,
+    "top_k": 0,
+    "min_p": 0,
+    "repeat_penalty": 1,
+    "ignore_eos": True,
+    "max_tokens": TOKENS,
+}
 
 Connect = Callable[[], http.client.HTTPConnection]
 

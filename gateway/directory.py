@@ -12,12 +12,13 @@ from typing import NoReturn
 from msgspec.structs import replace
 from redis import Redis
 
-from gateway.offers import Offer, Readiness, lookup, offers, similar
+from gateway.offers import Offer, Readiness, lookup, offers
 from shared import abilities, census, registry
 from shared.config import Config
 from shared.context import check_size
 from shared.errors import ModelNotFound, ModelUnavailable, NoWorker
 from shared.loops import Loops, for_each
+from shared.nearest import suggestion
 from shared.parameters import check_parameters
 from shared.protocol import Task
 from shared.recommendation import complete
@@ -122,8 +123,7 @@ class Directory:
         if not self._offers or any(offer.vague and not offer.refusal for offer in self._offers.values()):
             raise _lonely()
         names = {each: offer.status for offer in self._offers.values() for each in offer.names}
-        likely = similar(name, names)
-        hint = f" Did you mean {likely!r}?" if likely else ""
+        hint = suggestion(name, names)
         more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         shown = islice(names.items(), MOST_NAMED)
         there = ", ".join(f"{each} (loading)" if status is Readiness.LOADING else each for each, status in shown) + more

@@ -30,7 +30,7 @@ POLICY = (
 """The page's Content-Security-Policy."""
 DOCS = {
     "OpenAI's API": "https://platform.openai.com/docs/api-reference/chat",
-    "its Python client": "https://pypi.org/project/openai/",
+    "OpenAI's Python client": "https://pypi.org/project/openai/",
 }
 """What is spoken here. What of it inferq takes is in its own docs/api.md, which no gateway has beside it."""
 
@@ -93,7 +93,8 @@ def render_page(front: Front) -> str:
 <pre>{escape(call.python)}</pre>
 <h2>More</h2>
 <p><a href="/v1/models">/v1/models</a> lists the models, <a href="/readyz">/readyz</a> says whether they are ready.
-This is {links}; what of it is taken here stands in inferq's <code>docs/api.md</code>.</p>
+What is spoken here is described elsewhere: {links}.
+How much of it is taken stands in inferq's <code>docs/api.md</code>.</p>
 </html>
 """
 
@@ -106,7 +107,7 @@ def _key(call: FirstCall) -> str:
 
 def _models(front: Front) -> str:
     if front.refusal:
-        return escape(front.refusal)
+        return f"not told to strangers. {escape(front.refusal)}"
     if front.models is None:
         return "not known: Redis does not answer"
     shown = [

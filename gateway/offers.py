@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 
 from shared.registry import Card, Worker
@@ -62,13 +61,6 @@ def offers(
 def lookup(name: str, known: Mapping[str, Offer]) -> Offer | None:
     """The one of that id, or else of that alias."""
     return known.get(name) or next((offer for offer in known.values() if name in offer.card.aliases), None)
-
-
-def similar(name: str, names: Iterable[str]) -> str | None:
-    """The one that somebody may have meant who wrote `name`: with other capitals, or nearly the same."""
-    folded = {each.casefold(): each for each in names}
-    likely = get_close_matches(name.casefold(), folded, n=1, cutoff=0.75)
-    return folded[likely[0]] if likely else None
 
 
 def _offer(name: str, card: Card | None, workers: Sequence[Worker], *, expected: bool) -> Offer:

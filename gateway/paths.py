@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import takewhile
 
 from flask import Flask, request
 from flask.globals import request_ctx
@@ -39,9 +40,11 @@ def _find() -> None:
     lost = isinstance(request.routing_exception, NotFound)
     if not (lost or request.path.endswith("/")) or (path := _meaning(request.path)) == request.path:
         return
+    if path == "/" and request.method == "POST":
+        return  # whatever it is that there is to read, it is not what this is for
     adapter, refusal = request_ctx.url_adapter, None
     assert adapter is not None, "of a request there is one"
-    adapter.path_info = path.lstrip("/")
+    adapter.path_info = path
     try:
         rule, arguments = adapter.match(return_rule=True)
         request.url_rule, request.view_args = rule, dict(arguments)
@@ -55,8 +58,8 @@ def _find() -> None:
 def _meaning(path: str) -> str:
     """`path` with one slash in each place, none at its end, and one `/v1` before what belongs there."""
     parts = [part for part in path.split("/") if part]
-    while parts[:2] == ["v1", "v1"]:
-        del parts[0]
+    versions = len(list(takewhile("v1".__eq__, parts)))
+    del parts[: versions - 1 if versions else 0]
     if parts == ["v1"]:
         return "/"
     if parts and parts[0] in ("chat", "completions", "models", "jobs", "props"):
@@ -72,9 +75,9 @@ def explain(method: str, path: str, rules: Iterable[str]) -> str:
     if whose := _owner(meant.removeprefix("/v1/").strip("/")):
         return f"inferq does not serve this endpoint of {whose}: {method} {path}"
     message = f"Unknown URL: {method} {path}"
-    if near := _nearest(meant, [rule for rule in rules if "<" not in rule]):
+    if near := _nearest(meant, [rule for rule in rules if "<" not in rule and rule != "/"]):
         return f"{message}. Did you mean {near}?"
-    return f"{message}. OpenAI's clients need a base URL that ends with /v1."
+    return f"{message}. Chats go to /v1/chat/completions: OpenAI's clients need a base URL that ends with /v1."
 
 
 def _owner(name: str) -> str | None:
@@ -85,5 +88,5 @@ def _owner(name: str) -> str | None:
 
 def _nearest(path: str, rules: list[str]) -> str | None:
     """The rule that stands at the end of a path, whatever stands before it; else one that is spelled alike."""
-    ends = [rule for rule in rules if path.endswith(re.sub("^/(v1/)?", "", rule)) and len(rule) > 1]
+    ends = [rule for rule in rules if path.endswith(re.sub("^/(v1/)?", "", rule))]
     return max(ends, key=len, default=None) or next(iter(get_close_matches(path, rules, 1, 0.75)), None)

@@ -1,8 +1,10 @@
-"""Server-sent events: the frames of a stream as they arrive, with comments where there is nothing to say for long.
+"""Server-sent events: the frames of a stream as they arrive, and a sign of life where there is nothing to say for long.
 
-A comment ends with a blank line: readers that split at blank lines, and skip what begins with a colon, would lose the
-event after it. The `openai` client dies of that blank line in a stream with ids. So the streams that it reads carry no
-ids, and in those with ids a comment is one line with a single newline.
+No comment survives all readers. Those that split at blank lines lose what follows one without a blank line, and one
+that strips each read loses it even so; openai-go takes the blank line for an event until 2026; many know no comments
+at all. So a sign of life is a chunk without text, which every reader has to know, and comments are for those who ask.
+
+They end with a blank line but in streams with ids, where the `openai` client dies of it; it reads none.
 """
 
 from __future__ import annotations
@@ -16,18 +18,15 @@ from dataclasses import dataclass
 
 from gateway.estimate import Turn
 from gateway.mailbox import Mailbox, Place
-from gateway.schemas import Frame, Frames
+from gateway.schemas import PAUSE, Frame, Frames
 from shared.errors import InvalidRequest
 from shared.protocol import Done, Event, Failed, Progress
 
 LOOK = 2.0
 """Seconds after which a silent stream, whose client asks for progress, looks whether the job has come forward."""
 QUIET = 15.0
-"""Seconds of silence after which a stream gets a comment in any case: proxies cut silent connections, many after 60.
-
-Not sooner, for clients count what they do not understand: go-openai gives up after 300 lines without data, which
-are 150 comments, or 37 minutes.
-"""
+"""Seconds of silence after which a stream gives a sign of life in any case: proxies cut silent connections, many after
+60."""
 BLANK, SINGLE = b"\n\n", b"\n"
 """How comments end: in streams without ids, and in those with ids."""
 
@@ -53,7 +52,8 @@ def body(
 
     `begun` are the events that were taken from the mailbox already; `lines` makes an event's lines; `turn` tells when
     the job's turn will come, while it waits; `end` ends a comment. With `progress` there are comments at once, and
-    with each change. What is there at one time goes out in one piece. Raises ClientGone.
+    with each change; without it, and without ids, a chunk that says nothing where it is silent for long. What is there
+    at one time goes out in one piece. Raises ClientGone.
     """
     yield b""  # which sends the headers, however long the rest takes
     spoken, position, prompt = time.monotonic(), 0, _WAITING
@@ -63,8 +63,10 @@ def body(
     while True:
         if event is None:
             quiet = time.monotonic() - spoken >= QUIET
-            there = turn() if progress or quiet else None
-            if quiet or (there and there.position != position):
+            there = turn() if progress or (quiet and end is SINGLE) else None
+            if quiet and not progress and end is BLANK:
+                piece.extend(lines(PAUSE))
+            elif quiet or (there and there.position != position):
                 piece.append(b": %b%b" % (_turn(there) if there else prompt, end))
             position = there.position if there else 0
         else:

@@ -85,8 +85,9 @@ def up(
 ) -> None:
     """Serve models on this machine, with all that it takes.
 
-    That is a gateway, the workers and, unless INFERQ_REDIS_URL names one, a Redis. Without a MODEL it serves the
-    built-in `smollm2`. When every model answers, it prints the line `ready: http://HOST:PORT`, and how to begin.
+    That is a gateway, the workers and, unless INFERQ_REDIS_URL names one, a Redis. A MODEL is a name out of `inferq
+    models`, by default `smollm2`; a FILE is in GGUF or a legacy GGML format. When every model answers, it prints the
+    line `ready: http://HOST:PORT`, and how to begin.
     Ctrl-C ends all of it.
     """
     from inferq import supervisor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 
@@ -33,9 +34,8 @@ def find(host: str, port: int, *, patience: float = 0.0) -> int:
                 return int(probe.getsockname()[1])
         except OSError as exc:
             if time.monotonic() >= deadline:
-                raise StartError(
-                    f"cannot listen on {host} port {port}: {exc.strerror}; choose a port with --port"
-                ) from exc
+                what = "an address with --host" if exc.errno == errno.EADDRNOTAVAIL else "a port with --port"
+                raise StartError(f"cannot listen on {host} port {port}: {exc.strerror}; choose {what}") from exc
         time.sleep(0.05)
 
 

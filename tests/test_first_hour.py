@@ -29,14 +29,13 @@ KEY = "sk-somebody-0123456789"
 
 
 class TestUp:
-    @pytest.mark.parametrize("key", ["", KEY])
-    def test_it_tells_how_to_begin(self, tmp_path: Path, key: str) -> None:
-        with up(tmp_path / "data", "echo", "--port", "0", INFERQ_API_KEYS=key and f"me:{key}") as started:
+    def test_it_tells_how_to_begin(self, tmp_path: Path) -> None:
+        with up(tmp_path / "data", "echo", "--port", "0", INFERQ_API_KEYS=f"me:{KEY}") as started:
             url = started.ready()  # alone on stdout, as `finish` sees below
             assert f"base URL  {url}/v1\n" in started.log
             assert "models    echo\n" in started.log
             [line] = re.findall(r"^ *(curl .*)$", started.log, re.MULTILINE)
-            environ = environment(OPENAI_API_KEY=key)
+            environ = environment(OPENAI_API_KEY=KEY)
             done = subprocess.run(["bash", "-c", line], env=environ, capture_output=True, text=True, check=True)
             assert '"content":"Hello!"' in done.stdout
             assert KEY not in started.log

@@ -212,7 +212,7 @@ class TestOpenToTheWorld:
 class TestWebPages:
     ASK: ClassVar = {
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,content-type",
+        "Access-Control-Request-Headers": "authorization,content-type,x-inferq-progress",
     }
 
     def test_are_let_in_by_origin(self, stack: Guarded) -> None:
@@ -220,7 +220,9 @@ class TestWebPages:
         assert (preflight.status_code, preflight.content) == (204, b"")
         assert preflight.headers["access-control-allow-origin"] == PAGE
         assert "POST" in preflight.headers["access-control-allow-methods"]
-        assert "authorization" in preflight.headers["access-control-allow-headers"]
+        assert {"authorization", "x-inferq-progress"} <= set(
+            preflight.headers["access-control-allow-headers"].split(",")
+        )
         assert preflight.headers["vary"] == "Origin"
         for key, status in ((ALICE, 200), ("wrong", 401)):
             answer = stack.by(key).post(CHATS, json=chat("Hello"), headers={"Origin": PAGE})

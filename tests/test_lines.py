@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from threading import Timer
 
 import httpx2 as httpx
 import pytest
@@ -32,6 +33,7 @@ from shared.protocol import (
     Usage,
 )
 from tests.calls import CHATS, PROGRESS, busy, chat, completion, data, said, spoken, submit
+from tests.readers import READERS
 from tests.stack import Stack, running, wait_for
 
 BREAKS = "".join(map(chr, (*range(0x20), 0x7F, 0x85, 0x2028, 0x2029, 0xFEFF)))
@@ -117,9 +119,12 @@ class Silence:
             self._events = ()
         return Turn(place, None) if place else None
 
+    def pieces(self, end: bytes, *, progress: bool, wire: str = "openai.chat") -> list[bytes]:
+        frames = FORMATS[wire].render_frames("job", names("m"), Options(True))
+        return list(sse.body(self.box, (), sse.plain_lines(frames), self.turn, end, progress=progress))
+
     def read(self, end: bytes, *, progress: bool) -> bytes:
-        frames = FORMATS["openai.chat"].render_frames("job", names("m"), Options(True))
-        return b"".join(sse.body(self.box, (), sse.plain_lines(frames), self.turn, end, progress=progress))
+        return b"".join(self.pieces(end, progress=progress))
 
 
 def comments(body: bytes) -> list[str]:
@@ -129,15 +134,29 @@ def comments(body: bytes) -> list[str]:
 ANSWER = (Progress(0, 6), Progress(6, 6), Delta("hello", (1,), finish_reason="stop"), END)
 
 
-def test_a_stream_is_silent_for_a_while_and_then_says_how_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_is_silent_for_a_while_and_then_gives_a_sign_that_every_reader_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sse, "QUIET", 0.05)
-    monkeypatch.setattr(sse, "LOOK", 0.01)
+    silence = Silence(ANSWER)
+    Timer(0.2, silence.turn).start()
+    pieces = [piece for piece in silence.pieces(sse.BLANK, progress=False) if piece]
+    assert len(pieces) > 2, "it was silent more than once"
+    for reader in READERS:
+        *chunks, end = reader(pieces)
+        assert end == "[DONE]"
+        assert spoken(chunks) == "hello"
+        assert chunks[0]["choices"] == [{"index": 0, "delta": {"content": ""}, "logprobs": None, "finish_reason": None}]
+        assert sum("role" in chunk["choices"][0]["delta"] for chunk in chunks) == 1
+
+
+def test_a_stream_with_ids_says_how_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "QUIET", 0.05)
     silence = Silence(ANSWER, queued=(3, 3, 2))
-    body = silence.read(sse.BLANK, progress=False)
+    body = silence.read(sse.SINGLE, progress=False)
     assert comments(body) == [": queued position=3", ": queued position=3", ": queued position=2", ": waiting"]
-    assert body.startswith(b": queued position=3\n\n: queued")
+    assert body.startswith(b": queued position=3\n: queued")
     assert silence.asked == 4, "it looks where it has something to say only"
-    assert spoken(data(split_at_blank_lines(body.decode()))) == "hello"
 
 
 def test_who_asks_for_progress_is_told_each_change(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,12 +164,6 @@ def test_who_asks_for_progress_is_told_each_change(monkeypatch: pytest.MonkeyPat
     body = Silence(ANSWER, queued=(3, 3, 2, 2)).read(sse.BLANK, progress=True)
     assert comments(body) == [": queued position=3", ": queued position=2", ": prompt 0/6", ": prompt 6/6"]
     assert spoken(data(split_at_blank_lines(body.decode()))) == "hello"
-
-
-def test_who_counts_comments_has_patience_for_the_longest_usual_wait(stack: Stack) -> None:
-    """go-openai gives up after 300 lines that are no data, and a comment is two."""
-    assert sse.QUIET > 10
-    assert 2 * 3 * 600 / sse.QUIET < 300, "three times the usual time in the queue"
 
 
 @pytest.fixture(scope="module")

@@ -60,8 +60,7 @@ def loading(stack: Stack, model: str = MODEL) -> Iterator[None]:
         wait_for(lambda: (me := told()) and me.outline and me.outline.size, "the outline", 60)
         yield
         assert (me := told())
-        assert me.card is None, "the host was stopped too late"
-        assert not me.failing
+        assert (me.card, me.failing) == (None, False), "the host was stopped too late"
     finally:
         os.kill(host, signal.SIGCONT)
 

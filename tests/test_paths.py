@@ -58,7 +58,7 @@ def test_keys_and_logs_are_the_same_too(tmp_path_factory: pytest.TempPathFactory
     with running(tmp_path_factory.mktemp("keys"), api_keys=f"me:{KEY}") as stack:
         stack.start_gateway()
         http = stack.http()
-        for path in ("//v1/models", "/models", "/v1/v1/models/", "/v1/nowhere", "/v1", "/version", "/props"):
+        for path in ("//v1/models", "/models", "/v1/v1/models/", "/v1/nowhere", "/version", "/props"):
             assert problem(http.get(stack.url + path), 401)["code"] == "invalid_api_key"
         assert http.get("/version/", headers={"x-api-key": KEY}).json() == {"version": VERSION}
         for path in ("/health", "/health/", "//health", "/v1/health", "/ping"):
@@ -82,6 +82,7 @@ def test_keys_and_logs_are_the_same_too(tmp_path_factory: pytest.TempPathFactory
         ("POST", "/v1/chat/completion", f"Did you mean {CHATS}?"),
         ("GET", "/api/v1/models", "Did you mean /v1/models?"),
         ("GET", "/helthz", "Did you mean /healthz?"),
+        ("POST", "/v1", "Chats go to /v1/chat/completions"),
         ("GET", "/v1/nowhere", "a base URL that ends with /v1."),
         ("POST", "/v1/embeddings", "does not serve this endpoint of OpenAI's"),
         ("POST", "/embeddings", "does not serve this endpoint of OpenAI's"),
@@ -102,6 +103,12 @@ def test_a_404_says_what_may_have_been_meant(http: httpx.Client, method: str, pa
     assert f"{method} {path}" in error["message"]
     assert error["code"] == "not_found"
     assert answer.headers["x-should-retry"] == "false"
+
+
+def test_the_base_url_itself_says_what_there_is(http: httpx.Client) -> None:
+    for accept in ("text/html", "*/*"):
+        told = [http.get(path, headers={"Accept": accept}) for path in ("/", "/v1", "/v1/")]
+        assert {(answer.status_code, answer.text) for answer in told} == {(200, told[0].text)}
 
 
 def test_the_client_is_told_what_is_not_served(client: OpenAI) -> None:

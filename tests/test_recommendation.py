@@ -172,8 +172,8 @@ class TestServed:
         assert len({ask(seed, temperature=1) for seed in range(3)}) == 3
 
     def test_llm_ui_gets_it(self, greedy: Stack) -> None:
-        with greedy.http() as http:
-            assert len({http.get("/api/chat", params={"prompt": "a", "model": "tiny"}).text for _ in range(3)}) == 1
+        http = greedy.http()
+        assert len({http.get("/api/chat", params={"prompt": "a", "model": "tiny"}).text for _ in range(3)}) == 1
 
     def test_chat_on_a_gateway_sends_none_of_its_own(self, greedy: Stack) -> None:
         def ask(*flags: str) -> str:

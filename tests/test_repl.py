@@ -101,6 +101,15 @@ def test_on_a_gateway(echo: Stack) -> None:
     assert "nothing" in refused("chat", "--url", echo.url, "-m", "nothing")
 
 
+def test_what_is_not_said_means_the_same_here_and_at_a_gateway(tmp_path: Path) -> None:
+    flags = ("chat", "-n", "12", "--seed", "7")
+    with running(tmp_path) as stack:
+        stack.start_gateway(processes=1)
+        stack.start_worker(str(TINY), slots=1)
+        there = output(*flags, "--url", stack.url, given="def main\n")
+    assert output(*flags, "-m", TINY, given="def main\n") == there
+
+
 def test_a_model_without_a_template_needs_a_format(tmp_path: Path) -> None:
     bare = tmp_path / "bare.gguf"
     bare.write_bytes(TINY.read_bytes().replace(b"tokenizer.chat_template", b"tokenizer.chat_tempxxxx"))

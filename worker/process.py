@@ -81,7 +81,7 @@ def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]
 
     def told(step: str) -> None:
         log.info("not ready yet: %s", step)
-        tell(reason=f"{_LOADING}: {step}")
+        tell(reason=f"{_LOADING}: {step}", detail="")
 
     while True:
         try:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
-from gateway.schemas.format import Format, Frame, Frames
+from gateway.schemas.format import PAUSE, Format, Frame, Frames
 from shared.errors import NotUnderstood
 from shared.protocol import Accepted, Chat, Completion, Task
 
-__all__ = ["FORMATS", "Format", "Frame", "Frames", "format_of", "usual_format"]
+__all__ = ["FORMATS", "PAUSE", "Format", "Frame", "Frames", "format_of", "usual_format"]
 
 FORMATS: dict[str, Format] = {each.name: each for each in (ChatFormat(), CompletionFormat())}
 """By the name that stands in `Accepted`, so that a stored job can be answered in the format it was asked in."""

@@ -11,7 +11,7 @@ from marshmallow import fields, validates_schema
 from gateway.schemas.answer import fold
 from gateway.schemas.caps import MAX_MESSAGES
 from gateway.schemas.fine_sampling import Limit
-from gateway.schemas.format import Format, Frames
+from gateway.schemas.format import PAUSE, Format, Frames
 from gateway.schemas.message import NO_TOOLS, MessageSchema
 from gateway.schemas.objects import Member, Object, Strict
 from gateway.schemas.openai import (
@@ -165,6 +165,9 @@ class ChatFormat(Format):
         announce = announcer(task.choices)
 
         def say(piece: Delta) -> Iterator[bytes]:
+            if piece is PAUSE:
+                yield encode(chunk(0, {"content": ""}))
+                return
             for index in announce(piece.index):
                 role = chunk(index, {"role": "assistant", "content": ""})
                 yield encode({**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role)

@@ -10,7 +10,7 @@ from marshmallow import fields, validates_schema
 
 from gateway.schemas.answer import fold
 from gateway.schemas.caps import MAX_CHOICES
-from gateway.schemas.format import Format, Frames
+from gateway.schemas.format import PAUSE, Format, Frames
 from gateway.schemas.openai import (
     UsageSoFar,
     announcer,
@@ -137,6 +137,9 @@ class CompletionFormat(Format):
         announce = announcer(task.choices if task.choices > 1 else 0)
 
         def say(piece: Delta) -> Iterator[bytes]:
+            if piece is PAUSE:
+                yield encode(chunk(_choice(task, 0, "", None)))
+                return
             for index in announce(piece.index):
                 yield encode(chunk(_choice(task, index, "", None)))
             so_far.note(piece)

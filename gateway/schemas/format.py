@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from gateway.schemas.objects import Strict
 from shared.config import Config
 from shared.errors import InferqError
-from shared.protocol import Accepted, Event, Options, Task
+from shared.protocol import Accepted, Delta, Event, Options, Task
 
 
 class Frame(NamedTuple):
@@ -25,6 +25,10 @@ class Frame(NamedTuple):
 
 Frames = Callable[[Event], Iterable[Frame]]
 """Makes the frames of one event, also of the last one; it remembers what of the same stream came before."""
+
+
+PAUSE = Delta()
+"""A piece that says nothing. As frames it is what OpenAI's readers know: a chunk without text."""
 
 
 class Format(Protocol):
@@ -51,7 +55,8 @@ class Format(Protocol):
         """The whole answer: a fold over the events, which end with `Done`."""
 
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
-        """The frames of one stream: call what is returned with each of the events, in their order.
+        """The frames of one stream: call what is returned with each of the events, in their order, and with `PAUSE` at
+        any time.
 
         Every job can be followed: what cannot be answered in pieces is one frame at its end.
         """

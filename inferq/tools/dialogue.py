@@ -31,6 +31,8 @@ def hold(
 
     At a terminal an error ends the answer; elsewhere it ends the program.
     """
+    if interactive():
+        echo("/help lists the commands, Ctrl-D ends it", err=True)
     for text in inputs():
         name, _, rest = text[1:].partition(" ") if text.startswith("/") else ("", "", "")
         if name == "quit":

@@ -24,7 +24,7 @@ class Client:
     before: str
     short: bool = False
     """Whether it belongs to the short form, which installs in seconds."""
-    seconds: float = 240
+    seconds: float = 600
     """How long all its checks may take."""
     overrides: tuple[str, ...] = ()
     """Requirements that replace those of the packages, such as of a CUDA build that no client needs."""

@@ -11,6 +11,7 @@ fewer than nine in ten of what the defaults give are coherent, or where the judg
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import re
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from openai import OpenAI
+from tqdm import tqdm
 
 from bench.machine import describe
 from inferq import pull
@@ -48,20 +50,23 @@ def main() -> None:
     options = parser.parse_args()
     path = pull.provide(catalogue.resolve("smollm2")).path
     assert path is not None
-    print(describe("inferq", "xllamacpp"))
+    print(describe("inferq", "xllamacpp"), flush=True)
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), log_level="warning") as stack:
         stack.start_gateway(processes=1)
-        stack.start_worker("smollm2", slots=SLOTS)
+        stack.start_worker("smollm2", slots=SLOTS, threads=1)  # several spin, where a machine has other work
         client = stack.client()
         kinds: dict[str, Answers] = {
             "defaults": ask_all(client, options.seeds),
             "README and inferq chat": first_calls(stack),
-            "temperature 1": ask_all(client, options.seeds, temperature=1, top_p=1),
+            "temperature 1": ask_all(client, options.seeds, temperature=1, top_p=1, extra_body={"repeat_penalty": 1}),
             "written": list(zip(QUESTIONS, WRITTEN, strict=True)),
             "in random order": list(shuffled()),
         }
         judge = Judge(client, JudgeModel(path))
-        verdicts = {kind: [judge.judge(*answer) for answer in answers] for kind, answers in kinds.items()}
+        verdicts = {
+            kind: [judge.judge(*answer) for answer in tqdm(answers, desc=kind, disable=None)]
+            for kind, answers in kinds.items()
+        }
     for kind, answers in kinds.items():
         for (question, answer), verdict in zip(answers, verdicts[kind], strict=True):
             if options.show or (kind in ("defaults", "README and inferq chat") and not verdict.coherent):
@@ -84,7 +89,7 @@ def ask_all(client: OpenAI, seeds: int, **sampling: Any) -> Answers:
         return question, str(answer.choices[0].message.content)
 
     with ThreadPoolExecutor(SLOTS) as pool:
-        return list(pool.map(ask, range(seeds)))
+        return list(tqdm(pool.map(ask, range(seeds)), desc="answers", total=seeds, disable=None))
 
 
 def first_calls(stack: Stack) -> Answers:
@@ -96,9 +101,8 @@ def first_calls(stack: Stack) -> Answers:
     script, line = (found[1].replace("http://127.0.0.1:8000", stack.url) for found in (code, command))
     answers = [(QUESTIONS[0], printed([sys.executable, "-c", script])) for _ in range(3)]
     for _ in range(3):
-        reply = re.search(r'"content": ?"((?:[^"\\]|\\.)*)"', printed(["sh", "-c", line]))
-        assert reply
-        answers.append((QUESTIONS[1], reply[1]))
+        reply = json.loads(printed(["sh", "-c", line]))
+        answers.append((QUESTIONS[1], reply["choices"][0]["message"]["content"]))
     for seed, question in enumerate(QUESTIONS[:4]):
         told = output("chat", "-m", "smollm2", "--seed", str(seed), "-n", str(TOKENS), given=f"{question}\n")
         answers.append((question, told.strip()))

@@ -1,4 +1,4 @@
-"""guidellm: its check before the start, and short benchmarks of two streams."""
+"""guidellm: its check before the start, and short benchmarks."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 
 from checks import URL, WORDS, at_least, check, equal, run, run_command
 
-ASKED = 12
+ASKED, AT_ONCE = 48, 12
+"""More at once than the worker has slots, so that some wait."""
 
 
 def benchmark(path: str) -> dict[str, Any]:
     """The metrics of a benchmark; every request has a prompt of its own."""
     lines = [json.dumps({"prompt": f"{WORDS} {number}"}) for number in range(4 * ASKED)]
     Path("prompts.jsonl").write_text("".join(line + "\n" for line in lines))
-    command = ["guidellm", "run", "--disable-progress", "--profile", "kind=concurrent,streams=2"]
+    command = ["guidellm", "run", "--disable-progress", "--profile", f"kind=concurrent,streams={AT_ONCE}"]
     command += ["--backend", f"kind=openai_http,target={URL},model=echo,request_format={path}"]
     command += ["--constraint", f"kind=max_requests,count={ASKED}", "--constraint", "kind=max_duration,seconds=60"]
     command += ["--data", "kind=json_file,path=prompts.jsonl", "--output", "kind=json,path=report.json"]
-    run_command(*command, seconds=150)
+    run_command(*command, seconds=400)
     [measured] = json.loads(Path("report.json").read_text())["benchmarks"]
     metrics: dict[str, Any] = measured["metrics"]
     return metrics

@@ -87,5 +87,5 @@ def a_real_model() -> None:
 
 
 command = ("litellm", "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(PORT))
-with serving(*command, at=f"{PROXY}/health/liveliness", seconds=180):
+with serving(*command, at=f"{PROXY}/health/liveliness", seconds=400):
     run()

@@ -97,7 +97,7 @@ def chat_of_the_page() -> None:
         background_tasks={"title_generation": False, "tags_generation": False, "follow_up_generation": False},
     )
     assert begun.get("task_id") or begun.get("task_ids") or begun.get("status"), begun
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     seen: Any = None
     while time.monotonic() < end:
         seen = fetch(f"{UI}/api/v1/chats/{made}", headers=token)["chat"]["history"]["messages"][answer]
@@ -113,5 +113,5 @@ def a_real_model() -> None:
     assert "Paris" in text, text
 
 
-with serving("open-webui", "serve", "--host", "127.0.0.1", "--port", str(PORT), at=f"{UI}/health", seconds=600):
+with serving("open-webui", "serve", "--host", "127.0.0.1", "--port", str(PORT), at=f"{UI}/health", seconds=900):
     run()
