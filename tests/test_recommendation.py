@@ -75,7 +75,11 @@ def test_every_value_is_one_of_a_request_and_has_a_default_of_openais() -> None:
 def test_a_request_goes_before_a_recommendation_parameter_by_parameter() -> None:
     told = complete(Sampling(seed=1, temperature=1.0), {"temperature": 0.2, "top_p": 0.9, "top_k": 7, "min_p": 0})
     assert told == Sampling(seed=1, temperature=1.0, top_p=0.9, top_k=7, min_p=0)
-    assert complete(Sampling(seed=1, temperature=0.0), {"temperature": 0.2}) == Sampling(seed=1, temperature=0.0)
+
+
+def test_a_temperature_of_0_takes_the_likeliest_token_whatever_is_recommended() -> None:
+    greedy = Sampling(seed=1, temperature=0.0)
+    assert complete(greedy, {"temperature": 0.2, "repeat_penalty": 1.1}) == greedy
 
 
 def test_what_another_version_recommends_and_this_one_does_not_know_is_passed_over() -> None:

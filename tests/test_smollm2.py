@@ -27,11 +27,6 @@ def client(smollm2: Stack) -> OpenAI:
 
 
 def chat(client: OpenAI, messages: Any = QUESTION, **options: Any) -> Any:
-    """Without the model's own penalty, under which its likeliest answer is less brief."""
-    return ask(client, messages, **{**options, "extra_body": {"repeat_penalty": 1, **options.get("extra_body", {})}})
-
-
-def ask(client: OpenAI, messages: Any, **options: Any) -> Any:
     return client.chat.completions.create(model="smollm2", messages=messages, **options)
 
 
@@ -62,7 +57,7 @@ def test_a_seed_repeats_and_another_does_not(client: OpenAI) -> None:
 
 def test_defaults_are_its_makers_then_openais_and_never_the_engines(client: OpenAI) -> None:
     def tell(**options: Any) -> list[str]:
-        return [text(ask(client, STORY, seed=seed, max_tokens=24, **options)) for seed in range(3)]
+        return [text(chat(client, STORY, seed=seed, max_tokens=24, **options)) for seed in range(3)]
 
     silent, off = tell(), {"top_k": 0, "min_p": 0}
     assert tell(temperature=0.2, top_p=0.9, extra_body={**off, "repeat_penalty": 1.05}) == silent

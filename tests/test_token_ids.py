@@ -13,7 +13,7 @@ from tests.stack import Stack, running, wait_for
 from tests.tiny import REFERENCE, TINY
 
 EMOJI = "Repeat: 😀😂🤣😃 日本語 😀😂🤣😃 日本語 😀😂🤣😃 日本語"
-BODY: dict[str, Any] = {"model": "smollm2", "prompt": EMOJI, "temperature": 0, "repeat_penalty": 1, "max_tokens": 24}
+BODY: dict[str, Any] = {"model": "smollm2", "prompt": EMOJI, "temperature": 0, "max_tokens": 24}
 IDS = {"return_token_ids": True}
 
 

@@ -17,11 +17,12 @@ from shared.context import Room, check_size
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
 from shared.protocol import FINE, Chat, Completion, Delta, Event, Prompt, TextTask
+from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import stops, template
 from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
-from worker.engines.defaults import DEFAULTS, recommended
+from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
@@ -47,7 +48,6 @@ class LlamaCppEngine:
         self._files = files = check_files(model)
         self._bos, self._vocabulary_size = files.header.bos, files.header.vocabulary_size
         sampling = recommended(model, files.header.sampling)
-        self._defaults = {**DEFAULTS, **sampling}
         self._seconds = config.max_seconds
         self._model = model
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
@@ -130,7 +130,7 @@ class LlamaCppEngine:
         sampling = task.sampling
         if isinstance(task, Chat):
             sampling = replace(sampling, stop=(*sampling.stop, *stops(self._model.chat_format)))
-        choosing = terms(sampling, self._defaults, self.card.context)
+        choosing = terms(complete(sampling, self.card.sampling), self.card.context)
         if isinstance(task, Completion) and task.best_of > 1:
             choosing["n_probs"] = 1
         exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from shared.protocol import SAMPLERS, Sampling
@@ -32,10 +31,10 @@ _BREAKER = 3.0
 """Seconds that llama.cpp may take for each, with a large vocabulary on a slow machine; nobody is served meanwhile."""
 
 
-def terms(sampling: Sampling, defaults: Mapping[str, float], context: int) -> dict[str, Any]:
-    """`defaults` are the model's, which can look back on `context` tokens."""
+def terms(sampling: Sampling, context: int) -> dict[str, Any]:
+    """All that it is to be told; the model can look back on `context` tokens."""
     given = {name: getattr(sampling, name) for name in DEFAULTS}
-    chosen = {name: default if given[name] is None else given[name] for name, default in defaults.items()}
+    chosen = {name: default if given[name] is None else given[name] for name, default in DEFAULTS.items()}
     chosen |= {name: getattr(sampling, name) for name in _SAME}
     if chosen["temperature"] < COLDEST:
         chosen["temperature"] = 0.0
