@@ -1,7 +1,7 @@
 """The directory of models as this process knows it, and the gateway's share of the sweep.
 
 A request may name a model by its id or by an alias. Where two models claim a name, the one whose id it is has it, and
-else the one whose id comes first in the alphabet: every gateway decides the same.
+else the one whose id comes first in the alphabet: every gateway decides the same. One that is refused leaves it to others.
 """
 
 from __future__ import annotations
