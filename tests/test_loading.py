@@ -203,6 +203,8 @@ def test_a_client_that_comes_before_the_worker(empty: Stack, pool: ThreadPoolExe
     empty.start_worker("talker")
     for asked in (by_id, by_alias):
         assert asked.result().choices[0].message.content == "Hello"
+    wait_for(lambda: http.get("/v1/props").json()["model_alias"] == "talker", "the model that can be used now")
+    assert http.get("/api/chat?prompt=Hello", timeout=20).text == "Hello"
 
 
 # --- what is known of a model, whoever says it
