@@ -1,7 +1,7 @@
 """The directory of models as this process knows it, and the gateway's share of the sweep.
 
 A request may name a model by its id or by an alias. Where two models claim a name, the one whose id it is has it, and
-else the one whose id comes first in the alphabet: every gateway decides the same.
+else the one whose id comes first in the alphabet; one that is refused leaves it to others. Every gateway decides alike.
 """
 
 from __future__ import annotations
@@ -66,11 +66,12 @@ class Directory:
         return {offer.card.id: offer.refusal for offer in refused if offer.status is Readiness.FAILED}
 
     def default(self) -> Offer:
-        """The model for requests that name none: the first one by its id.
+        """The model for requests that name none: the first one by its id, of those that have been loaded where any has.
 
         Raises ModelUnavailable, NoWorker, StoreUnavailable.
         """
-        offer = next(iter((self._offers or self._read()).values()), None)
+        known = (self._offers or self._read()).values()
+        offer = next((offer for offer in known if offer.card.context), next(iter(known), None))
         if offer is None:
             raise _lonely()
         return self._check(offer)

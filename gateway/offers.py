@@ -59,8 +59,9 @@ def offers(
 
 
 def lookup(name: str, known: Mapping[str, Offer]) -> Offer | None:
-    """The one of that id, or else of that alias."""
-    return known.get(name) or next((offer for offer in known.values() if name in offer.card.aliases), None)
+    """The one of that id, or else of that alias; one that is refused only where no other has the name."""
+    claims = (offer for offer in known.values() if name in offer.names)
+    return min(claims, key=lambda offer: (bool(offer.refusal), offer.card.id != name), default=None)
 
 
 def _offer(name: str, card: Card | None, workers: Sequence[Worker], *, expected: bool) -> Offer:

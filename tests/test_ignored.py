@@ -128,12 +128,17 @@ def test_what_asks_for_something_is_refused(given: dict[str, Any], param: str, c
 
 def test_parts_of_an_object_are_named() -> None:
     assert CHAT.schema.ignored({name: {} for name in OBJECTS}) == []
-    padded = {"include_obfuscation": True}
+    padded, vain = {"include_obfuscation": True}, {"continuous_usage_stats": True}
     assert CHAT.schema.ignored({"stream": True, "stream_options": {"include_usage": True}}) == []
     assert CHAT.schema.ignored({"stream": True, "stream_options": padded}) == ["stream_options"]
     assert CHAT.schema.ignored({"stream": True, "stream_options": {"include_usage": True, **padded}}) == [
         "stream_options.include_obfuscation"
     ]
+    assert CHAT.schema.ignored({"stream": True, "stream_options": vain}) == ["stream_options"]
+    assert CHAT.schema.ignored({"stream": True, "stream_options": {"include_usage": False, **vain}}) == [
+        "stream_options.continuous_usage_stats"
+    ]
+    assert CHAT.schema.ignored({"stream": True, "stream_options": {"include_usage": True, **vain}}) == []
 
 
 def told(answer: Any) -> list[str]:

@@ -112,6 +112,13 @@ def test_dry_ends_repetitions(engine: LlamaCppEngine) -> None:
     assert repeats(dry_sequence_breakers=(spelt,))
 
 
+def test_the_least_likely_is_none_that_may_not_be_chosen(engine: LlamaCppEngine) -> None:
+    """xtc with a threshold of 0 leaves one token: not the end, which is out of the question."""
+    least = {"xtc_probability": 1.0, "xtc_threshold": 0.0}
+    for banned in ({}, {"min_tokens": LENGTH, "stop_token_ids": (5, 6, 7)}):
+        assert finish(run(engine, task(**least, **banned)))[1].usage.completion_tokens == LENGTH
+
+
 def test_what_llama_cpp_refuses_is_a_refusal(engine: LlamaCppEngine) -> None:
     """And not the death of its host."""
     before = engine.host_pid

@@ -16,7 +16,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from gateway.offers import Readiness, offers
+from gateway.offers import Readiness, lookup, offers
 from shared import registry
 from shared.registry import Card, Worker
 from tests.calls import CHATS, COMPLETIONS, chat, completion, job, problem, read, said, submit
@@ -203,6 +203,8 @@ def test_a_client_that_comes_before_the_worker(empty: Stack, pool: ThreadPoolExe
     empty.start_worker("talker")
     for asked in (by_id, by_alias):
         assert asked.result().choices[0].message.content == "Hello"
+    wait_for(lambda: http.get("/v1/props").json()["model_alias"] == "talker", "the model that can be used now")
+    assert http.get("/api/chat?prompt=Hello", timeout=20).text == "Hello"
 
 
 # --- what is known of a model, whoever says it
@@ -257,6 +259,21 @@ def test_what_is_expected_is_waited_for_until_a_worker_says_more() -> None:
 def test_those_that_are_refused_come_last() -> None:
     found = offers({"b": card("b", aliases=("x",))}, [worker("a", outline=card("a", aliases=("x",)), failing=True)], ())
     assert list(found) == ["b", "a"]
+
+
+def test_a_name_is_that_of_a_model_that_can_be_asked_for() -> None:
+    """Jobs of a model that is gone, whose name another one has now, do not keep that from being found."""
+    heir = {"b": card("b", aliases=("m",))}
+
+    def found(*workers: Worker, queues: tuple[str, ...] = ()) -> str:
+        offer = lookup("m", offers(heir, workers, queues))
+        assert offer
+        return offer.card.id
+
+    assert found(queues=("m",)) == "b"
+    assert found(worker(outline=card(), failing=True)) == "b"
+    assert found(worker(outline=card())) == "m"
+    assert lookup("m", offers({}, [], ("m",))) is not None
 
 
 def test_a_card_of_version_0_2_0_is_read_and_ours_by_it(stack: Stack) -> None:

@@ -277,5 +277,11 @@ def test_a_name_that_two_models_claim_is_the_ids_else_the_first_ones(empty: Stac
     def served(name: str) -> Any:
         return http.post(CHATS, json=chat("x", model=name)).json()["model"]
 
-    wait_for(lambda: len(http.get("/v1/models").json()["data"]) == 6, "the models")
+    def listed() -> dict[str, str]:
+        told = http.get("/v1/models").json()["data"]
+        names = {each["id"]: each["root"] for each in told}
+        assert len(names) == len(told), "each name once"
+        return names
+
+    wait_for(lambda: listed() == {"aa": "aa", "x": "aa", "b": "b", "c": "c"}, "the models")
     assert (served("c"), served("x")) == ("c", "aa")

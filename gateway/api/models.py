@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from gateway.offers import Offer
+from gateway.offers import Offer, lookup
 from gateway.schemas.model import render_model
 from gateway.state import this_gateway
 
@@ -16,8 +16,9 @@ views = Blueprint("models", __name__)
 
 @views.get("/models")
 def index() -> ResponseReturnValue:
-    offers = this_gateway().directory.offers()
-    return jsonify(object="list", data=[_object(offer, name) for offer in offers for name in offer.names])
+    known = {offer.card.id: offer for offer in this_gateway().directory.offers()}
+    claims = [(offer, name) for offer in known.values() for name in offer.names]
+    return jsonify(object="list", data=[_object(*claim) for claim in claims if lookup(claim[1], known) is claim[0]])
 
 
 @views.get("/models/<path:model>")

@@ -114,6 +114,10 @@ class StreamOptions(Strict):
     continuous_usage_stats = Boolean(load_default=False)
     include_obfuscation = Ignored(Boolean())  # nothing is ever padded
 
+    def ignored(self, data: Mapping[str, Any]) -> list[str]:
+        vain = data.get("continuous_usage_stats") and not data.get("include_usage")
+        return [*super().ignored(data), *(["continuous_usage_stats"] if vain else [])]
+
 
 class SamplingSchema(FineSamplingSchema, IgnoredSchema):
     model = Text(empty=False, required=True)

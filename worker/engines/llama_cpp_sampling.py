@@ -11,7 +11,6 @@ _SAME = (
     "dynatemp_range",
     "dynatemp_exponent",
     "xtc_probability",
-    "xtc_threshold",
     "mirostat",
     "mirostat_tau",
     "mirostat_eta",
@@ -26,6 +25,9 @@ _SAME = (
 """Its names for what is the same there."""
 _SMALLEST_RANGE = 1e-3
 """A dynamic temperature is never lower: see COLDEST."""
+_SMALLEST_THRESHOLD = 1e-30
+"""What may not be chosen has a probability of 0: at a threshold of 0 xtc would take it for one of the likely ones, and
+leave nothing else."""
 _ADAPTIVE = SAMPLERS[-1]
 _BREAKER = 3.0
 """Seconds that llama.cpp may take for each, with a large vocabulary on a slow machine; nobody is served meanwhile."""
@@ -42,6 +44,7 @@ def terms(sampling: Sampling, context: int) -> dict[str, Any]:
         low, high = max(_SMALLEST_RANGE, chosen["temperature"] - reach), chosen["temperature"] + reach
         chosen |= {"temperature": (high + low) / 2, "dynatemp_range": (high - low) / 2}
     return chosen | {
+        "xtc_threshold": max(sampling.xtc_threshold, _SMALLEST_THRESHOLD),
         "seed": sampling.seed,
         "ignore_eos": sampling.ignore_eos,
         "logit_bias": sampling.logit_bias,
