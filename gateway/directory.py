@@ -71,7 +71,7 @@ class Directory:
         Raises ModelUnavailable, NoWorker, StoreUnavailable.
         """
         known = (self._offers or self._read()).values()
-        offer = next((offer for offer in known if offer.card.context), next(iter(known), None))
+        offer = min(known, key=lambda offer: (bool(offer.refusal), not offer.card.context), default=None)
         if offer is None:
             raise _lonely()
         return self._check(offer)
