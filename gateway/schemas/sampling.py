@@ -160,7 +160,7 @@ def refuse_choices(prompts: int, each: int, name: str) -> None:
 
 
 def sampling(given: dict[str, Any], seed: int, max_tokens: int) -> Sampling:
-    """What `read` returned, as the task's part. `seed` is taken where the request gives none, or -1. Raises InvalidRequest."""
+    """What `read` returned, as the task's part. `seed` is taken where it gives none or -1. Raises InvalidRequest."""
     chosen = {name: value for name, value in given.items() if name in _SAMPLING}
     asked = chosen.get("seed", -1)
     chosen["seed"] = (seed if asked == -1 else asked) % _SEEDS
