@@ -70,10 +70,17 @@ def test_sampling_out_of_bounds_or_of_another_type(base: dict[str, Any], name: s
 
 
 @pytest.mark.parametrize(
-    ("given", "seed"), [(0, 0), (2**32 - 2, 2**32 - 2), (2**32 - 1, 0), (-1, 2**32 - 2), (2**63 - 1, 2**31 - 1)]
+    ("given", "seed"), [(0, 0), (2**32 - 2, 2**32 - 2), (2**32 - 1, 0), (-2, 2**32 - 3), (2**63 - 1, 2**31 - 1)]
 )
 def test_seed_fits_an_engine(given: int, seed: int) -> None:
     assert chat(seed=given)[0].sampling.seed == seed
+
+
+@pytest.mark.parametrize("name", ["seed", "sampler_seed"])
+def test_a_seed_of_minus_one_is_any(name: str) -> None:
+    """As llama.cpp, vLLM and KoboldCpp take it: their clients send it all the time."""
+    for anyhow in (-1, -1.0):
+        assert chat(**{name: anyhow}) == chat() != chat(**{name: 2**32 - 2})
 
 
 @pytest.mark.parametrize("seed", [2**63, -(2**63) - 1, 1e300, 1.5, True, "1"])

@@ -160,9 +160,10 @@ def refuse_choices(prompts: int, each: int, name: str) -> None:
 
 
 def sampling(given: dict[str, Any], seed: int, max_tokens: int) -> Sampling:
-    """What `read` returned, as the task's part. `seed` is taken where the request gives none. Raises InvalidRequest."""
+    """What `read` returned, as the task's part. `seed` is taken where it gives none or -1. Raises InvalidRequest."""
     chosen = {name: value for name, value in given.items() if name in _SAMPLING}
-    chosen["seed"] = chosen.get("seed", seed) % _SEEDS
+    asked = chosen.get("seed", -1)
+    chosen["seed"] = (seed if asked == -1 else asked) % _SEEDS
     chosen["stop"] = tuple(chosen.get("stop", ()))
     chosen["top_k"] = max(0, top_k) if (top_k := chosen.get("top_k")) is not None else None
     chosen["max_tokens"] = max_tokens
