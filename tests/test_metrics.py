@@ -133,7 +133,7 @@ def test_how_requests_end(stack: Stack, numbers: Numbers) -> None:
     with http.stream("POST", CHATS, json=chat("one two three", stream=True)) as response:
         assert list(response.iter_lines())[-2] == "data: [DONE]"
     assert http.post(CHATS, json=chat("w " * 40_000)).status_code == 400
-    assert http.post(CHATS, json=chat("x", temperature=99)).status_code == 400
+    assert http.post(CHATS, json=chat("x", temperature=101)).status_code == 400
     with raw_post(stack, CHATS, chat(ENDLESS, stream=True)) as leaving:
         assert leaving.recv(12) == b"HTTP/1.1 200"  # one that leaves before has no job
     wait_for(lambda: numbers.requests("client_gone"), "the client's leaving")

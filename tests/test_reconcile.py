@@ -82,7 +82,7 @@ class TestAnEndThatNobodyTold:
 
     def test_to_a_gateway_that_began_while_memory_was_out(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
         first = empty.start_gateway()
-        empty.start_worker(echo_rate=5)
+        empty.start_worker(echo_rate=3)
         job_id = post_later(empty.http(), WORDS)
         wait_for(lambda: empty.events(job_id) > 3, "text")
         empty.redis.config_set("maxmemory", "1")
