@@ -239,10 +239,10 @@ def test_a_killed_gateway_leaves_no_counts_to_the_next(
 
 
 def test_greenlets_come_and_go_with_connections(stack: Stack, numbers: Numbers) -> None:
-    idle = numbers("gateway_greenlets")
-    assert idle > 0
+    many = 200  # far more than there are without them, some of which end meanwhile
+    assert 0 < numbers("gateway_greenlets") < many
     with ExitStack() as open_:
-        for _ in range(40):
+        for _ in range(many):
             open_.enter_context(socket.create_connection(("127.0.0.1", stack.port)))
-        wait_for(lambda: numbers("gateway_greenlets") >= idle + 40, "their greenlets")
-    wait_for(lambda: numbers("gateway_greenlets") <= idle + 5, "their end")
+        wait_for(lambda: numbers("gateway_greenlets") >= many, "their greenlets")
+    wait_for(lambda: numbers("gateway_greenlets") < many, "their end")
