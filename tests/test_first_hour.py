@@ -127,7 +127,7 @@ class TestProgress:
             found = checksums.digest(file)
         assert found == checksums.digest(file)
         assert told
-        assert all(re.fullmatch(r"its file is checked(: \d+ % of 268 MB| \(0 s\))", text) for text in told)
+        assert all(re.fullmatch(r"its file is being checked(: \d+ % of 268 MB| \(0 s\))", text) for text in told)
 
     def test_nobody_listens(self) -> None:
         with progress.step("nothing") as taken:
