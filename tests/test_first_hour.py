@@ -117,7 +117,7 @@ class TestProgress:
         with progress.listen(tell):
             host = EngineHost("tests.fixtures.slow_host", "slow", {"path": str(weights), "reads": reads})
         host.close()
-        assert any(re.fullmatch(r"its weights are read: [456]\d % of 268 MB", text) for text in told), told
+        assert any(re.fullmatch(r"its weights are being read: [456]\d % of 268 MB", text) for text in told), told
 
     def test_a_file_that_is_checked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
