@@ -105,7 +105,7 @@ class EmbeddedValkey:
 
     def _answers(self, server: subprocess.Popen[bytes], timeout: float = 60.0) -> bool:
         deadline = time.monotonic() + timeout
-        reading = step("the queue's file is read")
+        reading = step("the queue's file is being read")
         with redis.Redis.from_url(self.url, socket_timeout=1.0, retry=None) as client, reading:
             while server.poll() is None and time.monotonic() < deadline:
                 with suppress(redis.RedisError):

@@ -26,6 +26,7 @@ from shared.catalogue import HubFile
 from shared.progress import step
 
 log = logging.getLogger("inferq.pull")
+logging.getLogger("huggingface_hub").handlers.clear()  # it has one of its own, and would say everything twice
 
 _DENIED = (401, 403)
 
@@ -39,7 +40,7 @@ def download(model_id: str, wanted: HubFile) -> Path:
     """
     log.info("fetching %s from %s", model_id, wanted.source)
     try:
-        with step("it is fetched"):
+        with step("it is being fetched"):
             path = hf_hub_download(wanted.repository, wanted.file, revision=wanted.revision, library_name="inferq")
     except (OSError, httpx2.HTTPError, HFValidationError) as exc:
         raise PullError(f"cannot fetch {model_id} from {wanted.source}: {_reason(exc, wanted)}") from exc

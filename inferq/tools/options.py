@@ -90,7 +90,7 @@ _MODEL = (
 _SAMPLING = (
     click.option("-n", "--num-predict", type=click.IntRange(1, 2**31 - 1), metavar="N", help="at most so many tokens"),
     click.option("--seed", type=click.IntRange(0), metavar="N", help="repeats an answer  [random]"),
-    click.option("--temperature", type=_Finite(0, 2), metavar="X", help="0 always takes the likeliest token"),
+    click.option("--temperature", type=_Finite(0, 100), metavar="X", help="0 always takes the likeliest token"),
     click.option(
         "--top-k", type=click.IntRange(0, 2**31 - 1), metavar="N", help="of so many likeliest tokens; 0 is off"
     ),

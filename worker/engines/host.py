@@ -185,7 +185,7 @@ class EngineHost:
         self._process, self._born = HostProcess(self._module), time.monotonic()
         if self._closing.is_set():
             self._process.kill()
-        with step("its weights are read", _size(self._parameters.get("reads", ())), self._process.resident):
+        with step("its weights are being read", _size(self._parameters.get("reads", ())), self._process.resident):
             self.pulse.begin(self._process.greet(self._parameters, self._patience))
         if self.missing and not self._started:
             log.warning("the engine host is not confined as it should be: the system lacks %s", self.missing)

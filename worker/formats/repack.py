@@ -66,7 +66,7 @@ def provide_gguf(source: Path, architecture: str | None = None, progress: OnProg
             read_legacy(source, architecture)  # says what it is
         digest = checksums.digest(source)
         target = folder / f"{source.stem}-{digest[:16]}-{architecture or 'auto'}-{_REVISION}.gguf"
-        with step("its file is repacked") as repacking, FileLock(folder / f"{target.name}.lock"):
+        with step("its file is being repacked") as repacking, FileLock(folder / f"{target.name}.lock"):
 
             def show(done: int, total: int) -> None:
                 repacking.done, repacking.total = done, total
