@@ -65,7 +65,12 @@ def run(title: str, command: list[str], measure: Callable[[str], str] = lambda s
                 show(f"{title}: {measure(read(output)) or f'{told - begun:.0f} s'}", last=False)
         if status:
             show(f"{title}: failed", last=True)
-            sys.stderr.write(read(output)[-4000:])
+            said = read(output)
+            sys.stderr.write(said[-4000:])
+            if re.search("NewConnectionError|ConnectTimeoutError|NameResolutionError", said):
+                sys.stderr.write(
+                    "The package index cannot be reached; check the network and pip's settings (proxy, index).\n"
+                )
             sys.exit(1)
         show(f"{title}: done in {time.monotonic() - begun:.0f} s", last=True)
 
