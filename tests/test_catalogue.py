@@ -139,7 +139,7 @@ def test_a_pull_without_a_network_fails_clearly_and_leaves_nothing(cache: Path) 
         (["up", "echo", "--slots", "0"], {}, "--slots"),
         (["up", "echo", "--arch", "bert"], {}, "there are bloom, gpt2"),
         (["worker", "echo", "--arch", "bert"], {}, "there are bloom, gpt2"),
-        (["up", "echo"], {"INFERQ_MODELS": "nowhere.toml"}, "INFERQ_MODELS='nowhere.toml': no such file"),
+        (["up", "echo"], {"INFERQ_MODELS": "nowhere.toml"}, "nowhere.toml: no such models.toml"),
         (["up", "echo", "--host", "no.such.host.invalid"], {}, "no.such.host.invalid"),
     ],
 )

@@ -33,7 +33,7 @@ def place(setting: str) -> Path | None:
         _tell(path)
         return path
     if setting:
-        raise ConfigError(f"{PREFIX}MODELS={setting!r}: no such file")
+        raise ConfigError(f"{setting}: no such models.toml (--models, or {PREFIX}MODELS)")
     return None
 
 
