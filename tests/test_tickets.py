@@ -298,6 +298,17 @@ def test_joining_and_leaving_again_because_a_reply_was_lost_changes_nothing(tick
     assert queue(tickets) == []
 
 
+def test_a_job_that_ends_while_its_client_leaves_is_what_that_client_comes_again_for(tickets: Tickets) -> None:
+    first, second = (Attempt("print", number) for number in (0, 1))
+    submit(tickets, "a", attempt=first)
+    dequeue(tickets)
+    claim(tickets, "a", "x")
+    append(tickets, "a", "x", 1, END)
+    tickets.leave("a", "a", "", first, linger=60)
+    assert submit(tickets, "b", attempt=second) == "a"
+    assert submit(tickets, "c", attempt=second) == "c"
+
+
 def test_a_job_that_was_left_goes_to_one_retry_only(tickets: Tickets) -> None:
     first, second = (Attempt("print", number) for number in (0, 1))
     submit(tickets, "a", attempt=first)

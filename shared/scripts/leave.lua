@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- A client waits for the job no longer. When it was the last one, and nobody was promised the job, the job is cancelled: at once, or
--- after `linger` milliseconds in which the same client may come again and join it.
+-- after `linger` milliseconds in which the same client may come again and join it. One that has ended meanwhile waits for it too.
 -- ARGV: id, the id that its request came with, reply stream of its gateway, linger, fingerprint of the request,
 --       the client's count of attempts
 -- Returns the job's state after it, '' when there is no such job.
@@ -8,12 +8,13 @@ local MOST_ORPHANS = 1000 -- of one request; those left before are not found by 
 local id, visitor, reply, linger, fingerprint, attempt = unpack(ARGV)
 linger = tonumber(linger)
 local t = redis.call('HMGET', ticket(id), 'state', 'model')
-if t[1] ~= 'queued' and t[1] ~= 'in_progress' then return t[1] or '' end
+local over = t[1] == 'completed' and linger > 0
+if t[1] ~= 'queued' and t[1] ~= 'in_progress' and not over then return t[1] or '' end
 local name = visitor .. '@' .. reply
 dismiss(id, function(other) return other == name end)
 if not abandoned(id) then return t[1] end
 if linger == 0 then return desert(id) end
-redis.call('ZADD', KEY.lingering .. t[2], now + linger, id)
+if not over then redis.call('ZADD', KEY.lingering .. t[2], now + linger, id) end
 reclaim(id)
 local orphans = fingerprint .. ':' .. attempt
 redis.call('HSET', ticket(id), 'orphan', orphans)

@@ -57,7 +57,7 @@ def _onwards(before: Picture, after: Picture, job_id: str, command: str) -> None
     if was.get("deserted") and now["state"] == "queued":
         return  # it was cancelled for want of a client, and is put back by one
     if was["state"] in FINAL:
-        told = {"joined": "", "deserted": "", "orphan": ""}  # by whoever joins it, or asks for the end as well
+        told = {"joined": "", "deserted": "", "orphan": "", "waiting": ""}  # by who joins it, leaves, asks for its end
         assert {**was, **told} == {**now, **told}, f"{job_id} was final, and changed"
         assert had == has, f"the record of {job_id} was whole, and changed"
         return

@@ -122,6 +122,7 @@ MUTANTS = (
     ),
     Mutant("submit into a full queue", "submit", "others >= tonumber(most)", "others > tonumber(most)"),
     Mutant("leave cancels what was promised", _TICKET, "return t[1] == '' and not t[2]", "return t[1] == ''"),
+    Mutant("leave forgets who left as the job ended", "leave", "t[1] == 'completed' and linger > 0", "false"),
     Mutant("leave cancels under the others", "leave", "if not abandoned(id) then return t[1] end", ""),
     Mutant(
         "an end that leaves the job listed",

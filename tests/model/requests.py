@@ -123,7 +123,7 @@ class Requests(Course):
 
     def leave(self, job_id: str, visitor: str, reply: str, attempt: Attempt, linger: float) -> None:
         job = self.jobs.get(job_id)
-        if job is None or job.final:
+        if job is None or (job.final and not (job.state is State.COMPLETED and linger)):
             return
         job.dismiss(visitor, reply)
         if not job.abandoned:
@@ -131,7 +131,8 @@ class Requests(Course):
         if not linger:
             self._desert(job)
             return
-        job.lingers = self.now + int(linger * 1000)
+        if not job.final:
+            job.lingers = self.now + int(linger * 1000)
         self._reclaim(job)
         job.orphaned = attempt.fingerprint, attempt.number
         orphans = self.orphans.setdefault(job.orphaned, [])
