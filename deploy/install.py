@@ -57,12 +57,17 @@ def run(title: str, command: list[str], measure: Callable[[str], str] = lambda s
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-        show(f"{title} ...", last=False)
-        told = begun
-        while (status := wait(child)) is None:
-            if time.monotonic() - told > (0.5 if sys.stdout.isatty() else PERIOD):
-                told = time.monotonic()
-                show(f"{title}: {measure(read(output)) or f'{told - begun:.0f} s'}", last=False)
+        try:
+            show(f"{title} ...", last=False)
+            told = begun
+            while (status := wait(child)) is None:
+                if time.monotonic() - told > (0.5 if sys.stdout.isatty() else PERIOD):
+                    told = time.monotonic()
+                    show(f"{title}: {measure(read(output)) or f'{told - begun:.0f} s'}", last=False)
+        except KeyboardInterrupt:
+            leave(child)
+            show("interrupted; the next `make` begins anew", last=True)
+            sys.exit(130)
         if status:
             show(f"{title}: failed", last=True)
             said = read(output)
@@ -76,18 +81,19 @@ def run(title: str, command: list[str], measure: Callable[[str], str] = lambda s
 
 
 def wait(child: subprocess.Popen[bytes]) -> int | None:
-    """Its exit status, or None after a moment. Ctrl-C is its end too, for a terminal has told it as well."""
+    """Its exit status, or None after a moment."""
     try:
         return child.wait(0.2)
     except subprocess.TimeoutExpired:
         return None
-    except KeyboardInterrupt:
-        try:
-            child.wait(_LEAVING)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            child.kill()
-        show("interrupted; the next `make` begins anew", last=True)
-        sys.exit(130)
+
+
+def leave(child: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C is its end too, for a terminal has told it as well."""
+    try:
+        child.wait(_LEAVING)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        child.kill()
 
 
 def how_far(said: str, wanted: int, environment: Path) -> str:

@@ -149,7 +149,7 @@ def test_a_slow_reader_of_a_running_job_gets_what_was_passed_over(stack: Stack) 
         slow = [connections.enter_context(connect(stack, "running")) for _ in range(8)]
         assert all(b"200" in sock.recv(12) for sock in slow)
         fill(tickets, "running")
-        assert memory.grown() < 8 * MB
+        assert memory.grown() < 12 * MB
         assert said(body(slow[0])) == TEXT
 
 
