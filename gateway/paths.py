@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from itertools import takewhile
 
 from flask import Flask, request
 from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException, NotFound
+
+from shared.nearest import nearest
 
 _UNSERVED = {
     "OpenAI's": "assistants audio batches containers conversations embeddings evals files fine_tuning images"
@@ -86,7 +87,7 @@ def _owner(name: str) -> str | None:
     return _OWNERS.get(f"{first}/{rest.partition('/')[0]}") or _OWNERS.get(first)
 
 
-def _nearest(path: str, rules: list[str]) -> str | None:
+def _nearest(path: str, rules: list[str]) -> str:
     """The rule that stands at the end of a path, whatever stands before it; else one that is spelled alike."""
     ends = [rule for rule in rules if path.endswith(re.sub("^/(v1/)?", "", rule))]
-    return max(ends, key=len, default=None) or next(iter(get_close_matches(path, rules, 1, 0.75)), None)
+    return max(ends, key=len, default="") or nearest(path, rules)

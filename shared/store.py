@@ -69,7 +69,7 @@ class Line(redis.Redis):
     def execute_command(self, *args: Any, **options: Any) -> Any:
         line: Any = self.connection
         return line.retry.call_with_retry(
-            lambda: self._send_command_parse_response(line, args[0], *args, **options),  # type: ignore[no-untyped-call]
+            lambda: self._send_command_parse_response(line, args[0], *args, **options),  # type: ignore[no-untyped-call]  # redis-py has no types there
             lambda error: line.disconnect(),
         )
 
@@ -78,7 +78,7 @@ def refuse_cluster(client: redis.Redis) -> None:
     """Raises ConfigError for a Redis Cluster: it would spread what each script changes in one step over its nodes."""
     with suppress(redis.exceptions.NoPermissionError):  # who may not ask has to know
         # Unlike INFO it needs no right that the least ACL lacks.
-        told: Any = client.execute_command("HELLO")  # type: ignore[no-untyped-call]
+        told: Any = client.execute_command("HELLO")  # type: ignore[no-untyped-call]  # redis-py has no types there
         if dict(zip(told[::2], told[1::2], strict=True))[b"mode"] == b"cluster":
             raise ConfigError(
                 f"{PREFIX}REDIS_URL names a Redis Cluster, which inferq cannot use: it needs one Redis, or a master"
@@ -117,8 +117,8 @@ class _ToMaster(SentinelManagedConnection):
 
     def send_packed_command(self, *args: Any, **options: Any) -> None:
         if not self.is_connected:
-            self.connect()  # type: ignore[no-untyped-call]
-        super().send_packed_command(*args, **options)  # type: ignore[no-untyped-call]
+            self.connect()  # type: ignore[no-untyped-call]  # redis-py has no types there
+        super().send_packed_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py has no types there
 
 
 @contextmanager

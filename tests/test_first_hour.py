@@ -186,7 +186,7 @@ class TestHelp:
     def test_every_command_is_in_a_group(self) -> None:
         from inferq.commands import cli
 
-        shown = set(cli.list_commands(None))  # type: ignore[arg-type]
+        shown = set(cli.list_commands(None))  # type: ignore[arg-type]  # it reads no context
         assert set(cli.commands) <= shown
 
 
@@ -204,7 +204,7 @@ class TestSetUp:
         script = f"import install, sys; install.PERIOD = 0.3; install.run('a step', [sys.executable, '-c', {step!r}])"
         environ = {**os.environ, "PYTHONPATH": str(ROOT / "deploy")}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-        return subprocess.Popen([sys.executable, "-c", script], env=environ, **options)  # type: ignore[call-overload,no-any-return]
+        return subprocess.Popen([sys.executable, "-c", script], env=environ, **options)  # type: ignore[call-overload,no-any-return]  # options as a dict
 
     def test_a_step_tells_that_it_goes_on(self) -> None:
         said, _ = self.start("import time; time.sleep(1.5)").communicate(timeout=60)

@@ -17,7 +17,7 @@ ASKED, AT_ONCE = 48, 12
 TOLD = [f"{WORDS} {number}" for number in range(ASKED)]
 words = Tokenizer(models.WordLevel({"[UNK]": 0, **{f"word{number}": number + 1 for number in range(20)}}, "[UNK]"))
 words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]").save_pretrained("words")  # noqa: S106
+PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]").save_pretrained("words")  # noqa: S106 - a word, no password
 Path("config.json").write_text("{}")
 
 
