@@ -6,14 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from marshmallow import fields, validates_schema
-
 from gateway.schemas.answer import fold
-from gateway.schemas.caps import MAX_MESSAGES
-from gateway.schemas.fine_sampling import Limit
+from gateway.schemas.chat_request import ChatSchema
 from gateway.schemas.format import PAUSE, Format, Frames
-from gateway.schemas.message import NO_TOOLS, MessageSchema
-from gateway.schemas.objects import Member, Object, Strict
 from gateway.schemas.openai import (
     UsageSoFar,
     announcer,
@@ -26,87 +21,12 @@ from gateway.schemas.openai import (
     token_ids,
     usage,
 )
-from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Only, Text
-from gateway.schemas.problem import refuse, show
-from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
+from gateway.schemas.reasoning import thinking
+from gateway.schemas.sampling import options, sampling
+from gateway.schemas.tools import tools
 from shared.config import Config
 from shared.errors import InferqError
-from shared.protocol import Accepted, Chat, Delta, Event, FinishReason, Options
-
-
-class Reasoning(Strict):
-    """OpenRouter's: how to think. To ask a model that does not to think is refused."""
-
-    enabled = Ignored(Only(False))
-    effort = Ignored(Text())
-    max_tokens = Ignored(Integer(0, INT32_MAX))
-    exclude = Ignored(Boolean())  # type: ignore[assignment]  # a field, not an option
-    summary = Ignored(Text())
-
-
-class Thinking(Strict):
-    """Anthropic's and others': whether to think."""
-
-    type = Ignored(Only("disabled"), required=True)
-    budget_tokens = Ignored(Integer(0, INT32_MAX))
-
-
-class Switches(Strict):
-    """What templates of models that think are told."""
-
-    enable_thinking = Ignored(Only(False))
-    thinking = Ignored(Only(False))
-    reasoning_effort = Ignored(Text())
-
-
-class ChatSchema(SamplingSchema):
-    messages = Array(fields.Nested(MessageSchema), low=1, high=MAX_MESSAGES, required=True)
-    max_completion_tokens = Limit()
-    continue_final_message = Boolean(load_default=False)
-    add_generation_prompt = Boolean(load_default=True)
-
-    # Without tools and thoughts they ask for nothing.
-    tool_choice = Ignored(Text(), Object())
-    parallel_tool_calls = Ignored(Boolean())
-    function_call = Ignored(Text(), Object())
-    reasoning_effort = Ignored(Text())
-    reasoning = Member(Reasoning)
-    include_reasoning = Ignored(Boolean())
-    reasoning_format = Ignored(Text())
-    thinking = Member(Thinking)
-    thinking_budget = Ignored(Integer(-1, INT32_MAX))
-    enable_thinking = Ignored(Only(False))
-    think = Ignored(Only(False))
-    chat_template_kwargs = Member(Switches)
-
-    # Not supported yet.
-    echo = Only(False)
-    best_of = Only(1)
-    logprobs = Only(False)
-    top_logprobs = Only(0)
-    tools = Only([], hint=NO_TOOLS)
-    functions = Only([], hint=NO_TOOLS)
-    response_format = Only({"type": "text"})
-    modalities = Only(["text"])
-    audio = Only()
-    prediction = Only()
-    web_search_options = Only()
-    moderation = Only()
-
-    @validates_schema
-    def computes(self, data: dict[str, Any], **kwargs: Any) -> None:
-        refuse_choices(1, data["n"], "n")
-
-    @validates_schema
-    def continues(self, data: dict[str, Any], **kwargs: Any) -> None:
-        """The pair is vLLM's: one of them says to go on with the last message, the other not to begin a new one."""
-        wanted = data["continue_final_message"]
-        if wanted and data["messages"][-1].role != "assistant":
-            reason = "only allowed when the last message is the assistant's"
-            raise refuse("invalid_value", reason, name="continue_final_message")
-        if wanted == data["add_generation_prompt"]:
-            reason = f"must be {show(not wanted)} when 'continue_final_message' is {show(wanted)}"
-            raise refuse("invalid_value", reason, name="add_generation_prompt")
+from shared.protocol import Accepted, Chat, Delta, Event, FineChat, FinishReason, Options
 
 
 class ChatFormat(Format):
@@ -119,15 +39,17 @@ class ChatFormat(Format):
     def parse(self, body: object, seed: int, config: Config) -> tuple[Chat, Options]:
         given = self.schema.read(body, config)
         limit = given.get("max_completion_tokens", given.get("max_tokens", config.usual_max_tokens))
-        task = Chat(
+        task = FineChat(
             given["model"],
             tuple(given["messages"]),
             sampling(given, seed, limit),
             given["n"],
             given["continue_final_message"],
             given["return_token_ids"],
+            **tools(given),
+            **thinking(given),
         )
-        return task, options(given)
+        return task.simplest(), options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
         choices, used = fold(events)

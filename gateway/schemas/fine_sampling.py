@@ -111,10 +111,6 @@ class FineSamplingSchema(Strict):
     include_stop_str_in_output = Only(False)
     skip_special_tokens = Only(True)
     spaces_between_special_tokens = Only(True, False)  # special tokens are skipped
-    guided_json = guided_regex = guided_choice = guided_grammar = Only()
-    guided_decoding_backend = guided_whitespace_pattern = Only()
-    grammar = grammar_string = Only("")
-    json_schema = Only()
     truncate_prompt_tokens = Only()
     detokenize = add_bos_token = do_sample = Only(True)
     bad_words = banned_strings = Only([])

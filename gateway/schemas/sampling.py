@@ -14,6 +14,7 @@ from gateway.schemas.ignored import IgnoredSchema
 from gateway.schemas.objects import EMPTY, Member, Strict, keyed
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Number, Text, text
 from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
+from gateway.schemas.structured import StructuredSchema, grammar
 from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.protocol import Options, Sampling
@@ -119,7 +120,7 @@ class StreamOptions(Strict):
         return [*super().ignored(data), *(["continuous_usage_stats"] if vain else [])]
 
 
-class SamplingSchema(FineSamplingSchema, IgnoredSchema):
+class SamplingSchema(FineSamplingSchema, StructuredSchema, IgnoredSchema):
     model = Text(empty=False, required=True)
 
     temperature = Number(0, 100)
@@ -167,6 +168,7 @@ def sampling(given: dict[str, Any], seed: int, max_tokens: int) -> Sampling:
     chosen["stop"] = tuple(chosen.get("stop", ()))
     chosen["top_k"] = max(0, top_k) if (top_k := chosen.get("top_k")) is not None else None
     chosen["max_tokens"] = max_tokens
+    chosen["grammar"] = grammar(given)
     if (least := chosen.get("min_tokens", 0)) > max_tokens:
         problem = f"Invalid 'min_tokens': must be at most {max_tokens}, the most that there may be, but is {least}."
         raise InvalidRequest(problem, param="min_tokens", code="invalid_value")

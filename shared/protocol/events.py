@@ -31,7 +31,7 @@ class State(StrEnum):
         return self not in (State.QUEUED, State.IN_PROGRESS)
 
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class Usage(Record, frozen=True):
@@ -41,6 +41,8 @@ class Usage(Record, frozen=True):
     completion_tokens: int
     cached_tokens: int = 0
     """How many of the prompt's tokens the engine found in its cache."""
+    reasoning_tokens: int = 0
+    """How many of the answer's tokens were thoughts."""
 
 
 class Timings(Record, frozen=True):
@@ -90,10 +92,21 @@ class Progress(Record, frozen=True):
     total: int
 
 
+class Call(Record, frozen=True):
+    """Which of an answer's tool calls a piece belongs to."""
+
+    index: int
+    name: str
+    """Of the tool."""
+    custom: bool = False
+
+
 class Delta(Record, frozen=True):
-    """A piece of the choice `index`. Its last one carries the finish reason."""
+    """A piece of the choice `index`: of its content, its thoughts or one of its calls. Its last one carries the finish
+    reason."""
 
     text: str = ""
+    """Of a call: of its arguments. The first piece of a call may have none."""
     tokens: tuple[int, ...] = ()
     """Ids of the tokens that the text was made of; -1 for one that the engine does not tell.
 
@@ -109,6 +122,10 @@ class Delta(Record, frozen=True):
     """In a choice's first piece, where the task wants `token_ids`: those of its prompt."""
     offset: int = 0
     """Characters of the choice before this piece: where it belongs, whichever execution sent it."""
+    reasoning: bool = False
+    """The text is of the thoughts before the answer."""
+    call: Call | None = None
+    """The text is of the arguments of this call."""
 
 
 class StartOver(Record, frozen=True):

@@ -9,6 +9,14 @@ from msgspec.structs import replace
 from shared.protocol.record import Record
 
 
+class Grammar(Record, frozen=True):
+    """What a text may be. The gateway has looked that it can be kept, and that it is small enough."""
+
+    kind: Literal["json", "regex", "choice", "lark"]
+    source: str
+    """A JSON Schema; a regular expression; a JSON array of strings; or a grammar in llguidance's Lark."""
+
+
 class Sampling(Record, frozen=True):
     """How to choose tokens and when to stop. None means: the model's own default, else OpenAI's."""
 
@@ -56,6 +64,8 @@ class Sampling(Record, frozen=True):
     min_keep: int = 0
     samplers: tuple[str, ...] = ()
     """Which of SAMPLERS are used, in this order; none: all."""
+    grammar: Grammar | None = None
+    """Which tokens may come at all: the answer, without the thoughts before it, is a text of this grammar."""
 
     @property
     def fine(self) -> frozenset[str]:
@@ -77,8 +87,46 @@ FINE = frozenset(Sampling.__struct_fields__[Sampling.__struct_fields__.index("mi
 class Message(Record, frozen=True):
     """One turn of a chat."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+
+
+class ToolCall(Record, frozen=True):
+    """A call that the assistant has made in an earlier turn."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON, as the assistant has written it; of a custom tool its input, which is any text."""
+    custom: bool = False
+
+
+class Turn(Message, frozen=True):
+    """One with more than text, which a worker that knows none of it must not take for a `Message`."""
+
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Of the assistant."""
+    tool_call_id: str = ""
+    """Of a tool: which call this is the result of."""
+    name: str = ""
+    """Of a tool: its name, where the request tells it, or the call does."""
+    reasoning: str = ""
+    """Of the assistant: its thoughts before it answered."""
+
+
+class Tool(Record, frozen=True):
+    """What the assistant may call."""
+
+    name: str
+    description: str = ""
+    parameters: str = ""
+    """The JSON Schema of its arguments, an object; empty where it has none, and of a custom tool."""
+    strict: bool = False
+    """The arguments keep all of the schema."""
+    custom: bool = False
+    """It takes a text."""
+    grammar: Grammar | None = None
+    """Of that text."""
 
 
 Prompt = str | tuple[int, ...]
@@ -111,7 +159,7 @@ class Chat(Record, frozen=True):
     """Answer a conversation, `n` times."""
 
     model: str
-    messages: tuple[Message, ...]
+    messages: tuple[Message | Turn, ...]
     sampling: Sampling | FineSampling
     n: int = 1
     continue_final: bool = False
@@ -129,7 +177,36 @@ class Chat(Record, frozen=True):
         return replace(self, messages=(), sampling=Sampling(self.sampling.seed))
 
 
-TextTask = Completion | Chat
+class FineChat(Chat, frozen=True):
+    """One that has tools, or says how to think, which a worker that knows none of it must not take for a `Chat`."""
+
+    tools: tuple[Tool, ...] = ()
+    """Those that may be called: of more, the request allows only these."""
+    must_call: bool = False
+    """The answer has one call at least."""
+    parallel_calls: bool = True
+    """It may have several."""
+    thinking: bool | None = None
+    """Whether to think; None: as the model's template does."""
+    effort: str = ""
+    """How much to think, in OpenAI's words; empty: as the template does."""
+    thinking_budget: int | None = None
+    """Tokens of thoughts at most; None: as many as it wants."""
+    template_kwargs: str = ""
+    """Further variables of the template: a JSON object."""
+
+    def simplest(self) -> Chat:
+        """The same as a `Chat`, where it asks for nothing more."""
+        plain = [getattr(self, name) for name in Chat.__struct_fields__]
+        return Chat(*plain) if self == FineChat(*plain) else self
+
+    def head(self) -> FineChat:
+        """See `Accepted.head`."""
+        sampling = Sampling(self.sampling.seed)
+        return FineChat(self.model, (), sampling, self.n, self.continue_final, self.token_ids)
+
+
+TextTask = Completion | Chat | FineChat
 """What is answered with text, in choices."""
 
 Task = TextTask

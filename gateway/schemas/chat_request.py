@@ -1,0 +1,50 @@
+"""Requests to /v1/chat/completions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields, validates_schema
+
+from gateway.schemas.caps import MAX_MESSAGES
+from gateway.schemas.fine_sampling import Limit
+from gateway.schemas.message import MessageSchema
+from gateway.schemas.parameters import Array, Boolean, Only
+from gateway.schemas.problem import refuse, show
+from gateway.schemas.reasoning import ReasoningSchema
+from gateway.schemas.sampling import SamplingSchema, refuse_choices
+from gateway.schemas.tools import ToolsSchema
+
+
+class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
+    messages = Array(fields.Nested(MessageSchema), low=1, high=MAX_MESSAGES, required=True)
+    max_completion_tokens = Limit()
+    continue_final_message = Boolean(load_default=False)
+    add_generation_prompt = Boolean(load_default=True)
+
+    # Not supported yet.
+    echo = Only(False)
+    best_of = Only(1)
+    logprobs = Only(False)
+    top_logprobs = Only(0)
+    response_format = Only({"type": "text"})
+    modalities = Only(["text"])
+    audio = Only()
+    prediction = Only()
+    web_search_options = Only()
+    moderation = Only()
+
+    @validates_schema
+    def computes(self, data: dict[str, Any], **kwargs: Any) -> None:
+        refuse_choices(1, data["n"], "n")
+
+    @validates_schema
+    def continues(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """The pair is vLLM's: one of them says to go on with the last message, the other not to begin a new one."""
+        wanted = data["continue_final_message"]
+        if wanted and data["messages"][-1].role != "assistant":
+            reason = "only allowed when the last message is the assistant's"
+            raise refuse("invalid_value", reason, name="continue_final_message")
+        if wanted == data["add_generation_prompt"]:
+            reason = f"must be {show(not wanted)} when 'continue_final_message' is {show(wanted)}"
+            raise refuse("invalid_value", reason, name="add_generation_prompt")
