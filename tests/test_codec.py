@@ -134,7 +134,7 @@ def test_an_event_is_unknown_whose_parts_are() -> None:
         ('"type":"Message"', '"type":"Picture"'),
         ('"content":"hello"', '"text":"hello"'),
         ('"seed":7', '"seeds":[7]'),
-        ('"role":"user"', '"role":"tool"'),
+        ('"role":"user"', '"role":"narrator"'),
         ("[{", "{"),
         ("}]", "},{}]"),
     ],

@@ -29,6 +29,7 @@ from shared.protocol.tasks import (
     Chat,
     Completion,
     FineChat,
+    FineMessage,
     FineSampling,
     Grammar,
     Message,
@@ -38,7 +39,6 @@ from shared.protocol.tasks import (
     TextTask,
     Tool,
     ToolCall,
-    Turn,
 )
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "Event",
     "Failed",
     "FineChat",
+    "FineMessage",
     "FineSampling",
     "FinishReason",
     "Grammar",
@@ -69,7 +70,6 @@ __all__ = [
     "Timings",
     "Tool",
     "ToolCall",
-    "Turn",
     "Usage",
     "final_state",
 ]

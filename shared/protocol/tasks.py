@@ -101,7 +101,7 @@ class ToolCall(Record, frozen=True):
     custom: bool = False
 
 
-class Turn(Message, frozen=True):
+class FineMessage(Message, frozen=True):
     """One with more than text, which a worker that knows none of it must not take for a `Message`."""
 
     tool_calls: tuple[ToolCall, ...] = ()
@@ -159,7 +159,7 @@ class Chat(Record, frozen=True):
     """Answer a conversation, `n` times."""
 
     model: str
-    messages: tuple[Message | Turn, ...]
+    messages: tuple[Message | FineMessage, ...]
     sampling: Sampling | FineSampling
     n: int = 1
     continue_final: bool = False
