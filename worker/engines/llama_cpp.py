@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from msgspec.structs import replace
-
 from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import Model
 from shared.config import Config
@@ -19,11 +17,12 @@ from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
 from shared.protocol import FINE, Chat, Completion, Delta, Event, Prompt, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
-from worker.chat_formats import stops, template
+from worker.chat_formats import template
 from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
+from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_host import DRAFTED
@@ -56,6 +55,7 @@ class LlamaCppEngine:
         self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
         self._server = LlamaServer(self._host, key)
         self._text = LlamaText(self._server, spaced=files.header.spaced)
+        self._chats = Chats(self._server, model)
         try:
             properties = self._server.ask("/props")
             if files.draft and not all(slot["speculative"] for slot in self._server.ask("/slots")):
@@ -119,7 +119,8 @@ class LlamaCppEngine:
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         until = time.monotonic() + self._seconds
         check_size(task, self.card)
-        param, prompt = self._render(task, execution)
+        param = "messages" if isinstance(task, Chat) else "prompt"
+        prompt: Prompt = self._chats.render(task, execution) if isinstance(task, Chat) else task.prompt[0]
         tokens = self._tokens(prompt, Room(self.card.context, param), execution)
         if not tokens:
             if self._bos is None:
@@ -127,9 +128,7 @@ class LlamaCppEngine:
             tokens = [self._bos]
         self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._check(task.sampling.stop_token_ids, "stop_token_ids")
-        sampling = task.sampling
-        if isinstance(task, Chat):
-            sampling = replace(sampling, stop=(*sampling.stop, *stops(self._model.chat_format)))
+        sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
         choosing = terms(complete(sampling, self.card.sampling), self.card.context)
         if isinstance(task, Completion) and task.best_of > 1:
             choosing["n_probs"] = 1
@@ -178,19 +177,6 @@ class LlamaCppEngine:
     def sessions(self) -> Sessions:
         """Saves and loads what the first slot has read; for an engine with one slot, between two runs."""
         return Sessions(self._server, self._host.directory, self._identity)
-
-    def _render(self, task: TextTask, execution: Cancellable) -> tuple[str, Prompt]:
-        """The parameter that the prompt comes from, and the prompt.
-
-        llama.cpp drops the template's BOS here when its tokenizer adds one: there is never a second.
-        """
-        if not isinstance(task, Chat):
-            return "prompt", task.prompt[0]
-        turns = task.messages[:-1] if task.continue_final else task.messages
-        messages = [{"role": message.role, "content": message.content} for message in turns]
-        rendered = self._server.ask("/apply-template", {"messages": messages}, execution, "messages")
-        begun = task.messages[-1].content if task.continue_final else ""
-        return "messages", rendered["prompt"] + begun
 
     def _tokens(self, prompt: Prompt, room: Room, execution: Cancellable) -> list[int]:
         if isinstance(prompt, str):
