@@ -1,8 +1,8 @@
 """The calls of tools in a conversation, and their results.
 
-Some clients tell less of them than OpenAI asks for. So a call without an id gets one, and a result finds its call by its
-id, by its tool's name, or as the next in turn. A result of no call is refused, as OpenAI does; a call that has no result
-is taken, which OpenAI refuses: its client may have been cut short.
+Some clients tell less of them than OpenAI asks for. So a call without an id gets one, and a result finds its call by
+its id, by its tool's name, or as the next in turn. A result of no call is refused, as OpenAI does; a call that has no
+result is taken, which OpenAI refuses: its client may have been cut short.
 """
 
 from __future__ import annotations
