@@ -29,7 +29,7 @@ LONGEST_CALL_ID = 16_384
 class Arguments(fields.Field[str]):
     """JSON as a string, taken as the model has written it, right or not. Some clients send the object itself."""
 
-    json_schema: ClassVar = {"type": ["string", "object", "array"]}
+    json_schema: ClassVar = {"anyOf": [{"type": "string"}, EMPTY]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
         if isinstance(value, str):
@@ -86,8 +86,8 @@ class CustomCall(Lenient):
 class Calls(Array):
     """Those of one message."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(Variant({"function": FunctionCall(), "custom": CustomCall()}), 0, MOST_CALLS, **kwargs)
+    def __init__(self) -> None:
+        super().__init__(Variant({"function": FunctionCall(), "custom": CustomCall()}), 0, MOST_CALLS)
 
 
 class LegacyCall(fields.Field["ToolCall | None"]):
