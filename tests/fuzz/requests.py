@@ -132,8 +132,8 @@ def judge(stack: Stack, session: Session, case: Case, mode: GenerationMode) -> V
     for part in (case.body, case.query):
         if isinstance(part, dict) and isinstance(model := part.get("model"), str) and 0 < len(model) <= LONGEST_TEXT:
             part["model"] = "echo"
-    if mode is GenerationMode.POSITIVE and isinstance(case.body, dict):
-        connect(case.body.get("messages", []))
+    if mode is GenerationMode.POSITIVE and isinstance(case.body, dict) and "messages" in case.body:
+        connect(case.body["messages"])
     if case.query:  # only the prompt would be missed
         case.query = {
             name: [""] if vanishes(value) and name != "prompt" else value for name, value in case.query.items()
@@ -144,7 +144,7 @@ def judge(stack: Stack, session: Session, case: Case, mode: GenerationMode) -> V
     return Verdict(f"{case.method} {case.path}", mode, answer.status_code, code, fault, said)
 
 
-def connect(messages: list[dict[str, Any]]) -> None:
+def connect(messages: Any) -> None:
     """Let only the assistant call tools, and results be those of its calls: a description cannot say that."""
     waiting = 0
     for message in messages:
