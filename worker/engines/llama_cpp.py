@@ -136,6 +136,7 @@ class LlamaCppEngine:
         spell = self.detokenize if exact else None
         generation = Generation(
             self._server,
+            self._prompts,
             self._cells,
             prompt,
             sampling,
@@ -148,7 +149,7 @@ class LlamaCppEngine:
             spell,
         )
         events = generation.events(self.card.context)
-        yield from with_prompt(events, prompt.tokens) if task.token_ids and not past else events
+        yield from with_prompt(events, prompt) if task.token_ids and not past else events
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
         return self._text.tokens(text, work)
