@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from shared.cancellation import Cancellable
 from shared.catalogue import Model
-from shared.protocol import Chat, FineChat, Message, Sampling
+from shared.protocol import Chat, FineChat, Sampling
 from worker.chat_formats import stops
-from worker.engines.llama_cpp_messages import make_messages
 from worker.engines.llama_cpp_server import LlamaServer
-from worker.engines.special_texts import Specials, append, choose_mark
+from worker.engines.messages import Dictionaries, render_chat
+from worker.engines.special_texts import Specials
 
 
 class Chats:
@@ -28,28 +27,15 @@ class Chats:
 
         Raises InvalidRequest where the template refuses the conversation.
         """
-        turns = task.messages[:-1] if task.continue_final else task.messages
-        messages, mark = self._mark(turns)
-        body: dict[str, Any] = {"messages": messages}
+        body: dict[str, Any] = {}
         if isinstance(task, FineChat) and task.template_kwargs:
             body["chat_template_kwargs"] = json.loads(task.template_kwargs)
-        rendered: str = self._server.ask("/apply-template", body, execution, "messages")["prompt"]
-        texts = rendered.split(mark)
-        if task.continue_final:
-            return append(texts, self._specials.cut(task.messages[-1].content, "assistant"))
-        return texts
 
-    def _mark(self, turns: Sequence[Message]) -> tuple[list[dict[str, Any]], str]:
-        """The messages with a mark wherever they are to be cut, and the mark."""
-        texts: list[str] = []
+        def apply_template(messages: Dictionaries) -> str:
+            answer = self._server.ask("/apply-template", body | {"messages": messages}, execution, "messages")
+            return str(answer["prompt"])
 
-        def note(text: str, role: str) -> str:
-            texts.append(text)
-            return text
-
-        make_messages(turns, note)
-        mark = choose_mark(texts)
-        return make_messages(turns, lambda text, role: mark.join(self._specials.cut(text, role))), mark
+        return render_chat(task, self._specials, apply_template)
 
     def sampling(self, task: Chat) -> Sampling:
         """How its tokens are chosen: what begins the next turn ends the answer."""

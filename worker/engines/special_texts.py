@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby, takewhile
 
 from shared.errors import InvalidRequest
@@ -14,19 +14,22 @@ _MARKS = range(0xF0000, 0x10FFFE)
 """Private characters, which no template touches and no tokenizer joins to others."""
 _ANYBODYS = ("user", "tool")
 """Roles of messages that come from outside."""
+_NOTHING = r"(?!)"
 _DEEPEST = 16
 """Levels of a pattern, beyond which it is written as a list: a vocabulary may be made to need any number of them."""
 
 
 class SpecialTexts:
-    """Those of a vocabulary. A token of a single character cannot be told from that: it is left out.
+    """Some of a vocabulary's. A token of a single character cannot be told from that: it is left out.
 
     What looks for them takes a time that grows with the text alone.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
         known = sorted({text for text in texts if len(text) > 1})
-        self._pattern = re.compile("|".join(_starts(known)) or r"(?!)", re.DOTALL)
+        self._pattern = re.compile("|".join(_starts(known)) or _NOTHING, re.DOTALL)
+        self._first = re.compile(_one_of(text[0] for text in known))
+        self._edge = re.compile(_one_of(text[end] for text in known for end in (0, -1)))
         self._beginnings = frozenset(text[:end] for text in known for end in range(2, len(text)))
         self._longest = max(map(len, known), default=0)
 
@@ -35,8 +38,19 @@ class SpecialTexts:
 
         So is the beginning of one at the end of the text, which what comes after it might complete.
         """
-        cuts = sorted({found.end() for found in self._pattern.finditer(text)}.union(self._begun(text)))
-        return [text[start:end] for start, end in zip([0, *cuts], [*cuts, None], strict=True)]
+        return _cut(text, {*(found.end() for found in self._pattern.finditer(text)), *self._begun(text)})
+
+    def cut_warily(self, text: str) -> list[str]:
+        """The text in parts, cut wherever one might begin, and before it."""
+        return _cut(text, [0, *(found.end() for found in self._first.finditer(text))])
+
+    def might_help(self, text: str) -> bool:
+        """Whether the text might be a part of one, together with others."""
+        return self._edge.search(text) is not None
+
+    def count(self, texts: Iterable[str]) -> int:
+        """How many there are."""
+        return sum(1 for text in texts for _ in self._pattern.finditer(text))
 
     def _begun(self, text: str) -> Iterator[int]:
         for size in range(2, min(self._longest, len(text) + 1)):
@@ -50,11 +64,11 @@ class Specials:
 
     def __init__(self, control: Iterable[str] = (), markup: Iterable[str] = ()) -> None:
         known = tuple(control)
-        self._control, self._all = SpecialTexts(known), SpecialTexts((*known, *markup))
+        self.control, self.every = SpecialTexts(known), SpecialTexts((*known, *markup))
 
-    def cut(self, text: str, role: str = "user") -> list[str]:
+    def cut(self, text: str, role: str) -> list[str]:
         """See `SpecialTexts.cut`: a text of a message of that role."""
-        return (self._all if role in _ANYBODYS else self._control).cut(text)
+        return (self.every if role in _ANYBODYS else self.control).cut(text)
 
     def break_specials(self, text: str, role: str = "user") -> str:
         """With an invisible character in each: for those who tokenise by themselves whatever they are given."""
@@ -70,9 +84,13 @@ def choose_mark(texts: Iterable[str]) -> str:
     raise InvalidRequest("the messages have every one of Unicode's private characters", param="messages")
 
 
-def append(texts: Sequence[str], parts: Sequence[str]) -> list[str]:
-    """Texts that go on with these parts, of which the first belongs to the last of them."""
-    return [*texts[:-1], texts[-1] + parts[0], *parts[1:]]
+def _cut(text: str, places: Iterable[int]) -> list[str]:
+    cuts = sorted(places)
+    return [text[start:end] for start, end in zip([0, *cuts], [*cuts, None], strict=True)]
+
+
+def _one_of(characters: Iterable[str]) -> str:
+    return "|".join(map(re.escape, set(characters))) or _NOTHING
 
 
 def _starts(texts: list[str]) -> Iterator[str]:
