@@ -46,6 +46,7 @@ class Ability(StrEnum):
 
     COMPLETION = "completion"
     CHAT = "chat"
+    TOOLS = "tools"
 
 
 @dataclass(frozen=True, slots=True)

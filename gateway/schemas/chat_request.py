@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields, validates_schema
+from marshmallow import fields, post_load, validates_schema
 
 from gateway.schemas.caps import MAX_MESSAGES
 from gateway.schemas.fine_sampling import Limit
@@ -13,7 +13,9 @@ from gateway.schemas.parameters import Array, Boolean, Only
 from gateway.schemas.problem import refuse, show
 from gateway.schemas.reasoning import ReasoningSchema
 from gateway.schemas.sampling import SamplingSchema, refuse_choices
-from gateway.schemas.tools import ToolsSchema
+from gateway.schemas.tool_calls import pair
+from gateway.schemas.tools import ToolsSchema, tools
+from shared.protocol import FineMessage
 
 
 class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
@@ -27,12 +29,16 @@ class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
     best_of = Only(1)
     logprobs = Only(False)
     top_logprobs = Only(0)
-    response_format = Only({"type": "text"})
     modalities = Only(["text"])
     audio = Only()
     prediction = Only()
     web_search_options = Only()
     moderation = Only()
+
+    @post_load
+    def pair(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """The messages with calls and results that know each other."""
+        return {**data, "messages": pair(data["messages"])}
 
     @validates_schema
     def computes(self, data: dict[str, Any], **kwargs: Any) -> None:
@@ -41,10 +47,17 @@ class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
     @validates_schema
     def continues(self, data: dict[str, Any], **kwargs: Any) -> None:
         """The pair is vLLM's: one of them says to go on with the last message, the other not to begin a new one."""
-        wanted = data["continue_final_message"]
-        if wanted and data["messages"][-1].role != "assistant":
-            reason = "only allowed when the last message is the assistant's"
+        wanted, last = data["continue_final_message"], data["messages"][-1]
+        if wanted and (last.role != "assistant" or (isinstance(last, FineMessage) and last.tool_calls)):
+            reason = "only allowed when the last message is the assistant's, and has no calls"
             raise refuse("invalid_value", reason, name="continue_final_message")
         if wanted == data["add_generation_prompt"]:
             reason = f"must be {show(not wanted)} when 'continue_final_message' is {show(wanted)}"
             raise refuse("invalid_value", reason, name="add_generation_prompt")
+
+    @validates_schema
+    def calls(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """What cannot be told exactly, or held, where the answer may have calls."""
+        for name in ("continue_final_message", "return_token_ids"):
+            if data[name] and tools(data):
+                raise refuse("unsupported_value", "not supported together with tools", name=name)

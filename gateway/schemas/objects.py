@@ -10,8 +10,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, fields, pre_load
 
-from gateway.schemas.parameters import LONGEST_TEXT, Ignored, short
-from gateway.schemas.problem import refuse, show_key, wrong_type
+from gateway.schemas.parameters import LONGEST_TEXT, Ignored, short, text
+from gateway.schemas.problem import refuse, show, show_key, wrong_type
 
 MOST_PAIRS = 64
 """Keys of an object with any keys; OpenAI allows 16 of `metadata`."""
@@ -53,12 +53,48 @@ class Member(fields.Nested):
     """An object with parameters of its own."""
 
     @property
-    def parameters(self) -> Strict:
-        assert isinstance(self.schema, Strict), "what it is made of"
+    def parameters(self) -> Lenient:
+        assert isinstance(self.schema, Lenient), "what it is made of"
         return self.schema
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        schema = self.parameters.described
+        return schema if schema["required"] else {"anyOf": [schema, EMPTY]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> Any:
         return super()._deserialize(keyed(value), *args, **kwargs)
+
+
+class Variant(fields.Field[Any]):
+    """An object of one of several kinds. Its `type` says which; where it says nothing, it is the first.
+
+    `hint` tells what to do instead of any other.
+    """
+
+    def __init__(self, kinds: Mapping[str, Lenient], *, hint: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kinds, self.hint = kinds, hint
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        usual = next(iter(self.kinds))
+        return {"anyOf": [_typed(schema.described, kind, usual) for kind, schema in self.kinds.items()]}
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, dict):
+            raise wrong_type("an object", value)
+        kind = next(iter(self.kinds)) if value.get("type") is None else text(value["type"], name="type")
+        if kind not in self.kinds:
+            hint = f"; {self.hint}" if self.hint else ""
+            raise refuse("unsupported_value", f"{show(kind)} is none of {', '.join(self.kinds)}{hint}", name="type")
+        return self.kinds[kind].load({key: part for key, part in value.items() if key != "type"})
+
+
+def _typed(schema: dict[str, Any], kind: str, usual: str) -> dict[str, Any]:
+    """The `json_schema` of that kind of a `Variant`."""
+    named = {"type": {"enum": [kind, None] if kind == usual else [kind]}, **schema["properties"]}
+    return {**schema, "properties": named, "required": [*schema["required"], *(["type"] if kind != usual else ())]}
 
 
 class Lenient(Schema):
@@ -66,6 +102,15 @@ class Lenient(Schema):
 
     class Meta:
         unknown = INCLUDE
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What it takes, as the `json_schema` of fields."""
+        described: dict[str, Any] = {name: field.json_schema for name, field in self.fields.items()}  # type: ignore[attr-defined]  # as every field here
+        required = [name for name in described if self.fields[name].required]
+        optional = {name: {"anyOf": [one, {"type": "null"}]} for name, one in described.items() if name not in required}
+        known = {"type": "object", "properties": {**described, **optional}, "required": required}
+        return {**known, "additionalProperties": self.unknown == INCLUDE}
 
     @pre_load
     def given(self, data: object, **kwargs: Any) -> Mapping[str, Any]:
@@ -97,7 +142,7 @@ class Strict(Lenient):
             field = self.fields[key]
             if isinstance(field, Ignored):
                 found.append(key)
-            elif isinstance(field, Member):
+            elif isinstance(field, Member) and isinstance(field.parameters, Strict):
                 within = {name: value for name, value in keyed(data[key]).items() if value is not None}
                 names = field.parameters.ignored(within)
                 found += [key] if len(names) == len(within) > 0 else [f"{key}.{name}" for name in names]

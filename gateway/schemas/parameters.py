@@ -68,6 +68,32 @@ class Text(fields.Field[str]):
         return short(value, self.longest)
 
 
+class Prose(fields.Field[str]):
+    """One of any length: the body bounds it."""
+
+    json_schema: ClassVar = {"type": "string"}
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
+        return text(value)
+
+
+class Word(fields.Field[str]):
+    """One of these."""
+
+    def __init__(self, *words: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.words = words
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        return {"enum": list(self.words)}
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
+        if (word := text(value)) not in self.words:
+            raise refuse("unsupported_value", f"{show(word)} is none of {', '.join(self.words)}")
+        return word
+
+
 class Boolean(fields.Field[bool]):
     json_schema: ClassVar = {"type": "boolean"}
 

@@ -180,4 +180,5 @@ def options(given: dict[str, Any]) -> Options:
     asked = given.get("stream_options", {})
     include_usage = given["stream"] and asked.get("include_usage", False)
     continuous = include_usage and asked.get("continuous_usage_stats", False)
-    return Options(given["stream"], include_usage, given["service_tier"], continuous)
+    legacy = bool(given.get("functions"))
+    return Options(given["stream"], include_usage, given["service_tier"], continuous, legacy)

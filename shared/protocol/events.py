@@ -62,6 +62,8 @@ class Options(Record, frozen=True):
     """OpenAI's `service_tier`, by which the job's turn is decided."""
     continuous_usage: bool = False
     """Each chunk of a stream that tells the usage says what its choice has used so far."""
+    legacy_functions: bool = False
+    """A call is told as OpenAI's `function_call`, as it was before there were tools."""
 
 
 class Accepted(Record, frozen=True):

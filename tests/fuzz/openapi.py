@@ -42,7 +42,7 @@ def describe() -> dict[str, Any]:
 
 
 def _declared(converter: object, field: Any, ret: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(field, Member) and not any(one.required for one in field.parameters.fields.values()):
-        return {"anyOf": [{"$ref": ret.pop("$ref")}, {"type": "array", "maxItems": 0}]}
+    if isinstance(field, Member):
+        del ret["$ref"]
     found: dict[str, Any] = getattr(field, "json_schema", {})
     return found
