@@ -65,34 +65,35 @@ class ArrivedChoice:
 
         Raises Conflict.
         """
-        course = self._again or self._course
+        if self._again is not None:
+            return self._take_again(piece, self._again)
+        course = self._course
         if piece.offset != course.characters:
             raise Conflict
-        mark = course.transcript.mark(piece)
-        part = mark + piece.text
-        known = self._compare(part, len(mark)) if self._again else 0
-        if self._again and piece.finish_reason:
-            raise Conflict  # it ends before what has arrived
-        if self._again or (known == len(part) and known and not piece.finish_reason):
-            return None
+        part = course.transcript.mark(piece) + piece.text
         if self._ended:
-            if known < len(part):
+            if part:
                 raise Conflict
             return None
-        text = piece.text[max(0, known - len(mark)) :]
-        self._course.add(part[known:], len(text))
+        course.add(part, len(piece.text))
         self._ended = piece.finish_reason is not None
-        if not known:
-            return piece
-        return replace(piece, text=text, tokens=(), offset=self._course.characters - len(text))
+        return piece
 
-    def _compare(self, part: str, mark: int) -> int:
-        """How much of it comes again; the first `mark` characters are no text. Raises Conflict."""
-        assert self._again is not None
-        known = min(self._course.length - self._again.length, len(part))
-        self._again.add(part[:known], max(0, known - mark))
-        if self._again.length == self._course.length:
-            if self._again.digest() != self._course.digest():
+    def _take_again(self, piece: Delta, again: _Course) -> Delta | None:
+        course = self._course
+        if piece.offset != again.characters:
+            raise Conflict
+        mark = again.transcript.mark(piece)
+        part = mark + piece.text
+        known = min(course.length - again.length, len(part))
+        again.add(part[:known], max(0, known - len(mark)))
+        if again.length == course.length:
+            if again.digest() != course.digest():
                 raise Conflict
             self._again = None
-        return known
+            if part[known:] or piece.finish_reason:  # which a mark cannot be a part of: there are no halves of any
+                text = piece.text[len(piece.text) - len(part[known:]) :]
+                return self.take(replace(piece, text=text, tokens=(), offset=course.characters))
+        elif piece.finish_reason:
+            raise Conflict  # it ends before what has arrived
+        return None
