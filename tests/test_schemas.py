@@ -220,7 +220,6 @@ def test_unsupported_only_where_it_asks_for_nothing(wire: Format, name: str, fie
         ({"logprobs": 0}, "logprobs"),
         ({"logprobs": True}, "logprobs"),
         ({"modalities": ["text", "audio"]}, "modalities"),
-        ({"response_format": {"type": "text", "x": 1}}, "response_format"),
         ({"top_logprobs": False}, "top_logprobs"),
     ],
 )

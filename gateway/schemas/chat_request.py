@@ -30,7 +30,6 @@ class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
     best_of = Only(1)
     logprobs = Only(False)
     top_logprobs = Only(0)
-    response_format = Only({"type": "text"})
     modalities = Only(["text"])
     audio = Only()
     prediction = Only()

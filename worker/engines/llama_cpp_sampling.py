@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.protocol import SAMPLERS, Sampling
 from worker.engines.defaults import COLDEST, DEFAULTS
+from worker.engines.llama_cpp_grammar import rules
 
 _SAME = (
     "dynatemp_range",
@@ -52,6 +53,7 @@ def terms(sampling: Sampling, context: int) -> dict[str, Any]:
         "dry_penalty_last_n": _window(sampling.dry_penalty_last_n, context),
         "top_n_sigma": sampling.top_n_sigma or -1,
         "samplers": _order(sampling),
+        "grammar": rules(sampling.grammar) if sampling.grammar else "",
     }
 
 
