@@ -14,7 +14,7 @@ from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
-from shared.protocol import FINE, Chat, Completion, Delta, Event, Prompt, TextTask
+from shared.protocol import FINE, Chat, Completion, Delta, Event, FineChat, Prompt, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
@@ -22,6 +22,7 @@ from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
+from worker.engines.llama_cpp_chat import NativeTools
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
@@ -84,6 +85,7 @@ class LlamaCppEngine:
             sampling=sampling,
         )
         self._cells = Cells(self.card.context)
+        self._tools = NativeTools(self._server, self._text, self._cells, context=self.card.context, batch=self._batch)
         self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, self._vocabulary_size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
@@ -114,11 +116,16 @@ class LlamaCppEngine:
         return self._host.pid
 
     def continues(self, task: TextTask) -> bool:
-        return True
+        return not (isinstance(task, FineChat) and task.tools)
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         until = time.monotonic() + self._seconds
         check_size(task, self.card)
+        if isinstance(task, FineChat) and task.tools and self._tools.serves(task, execution):
+            self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+            choosing = terms(complete(task.sampling, self.card.sampling), self.card.context)
+            yield from self._tools.run(task, choosing, execution, until)
+            return
         param = "messages" if isinstance(task, Chat) else "prompt"
         prompt: Prompt = self._chats.render(task, execution) if isinstance(task, Chat) else task.prompt[0]
         tokens = self._tokens(prompt, Room(self.card.context, param), execution)

@@ -22,6 +22,7 @@ LARGEST_ANSWER = 67_108_864
 """Bytes of one answer: the log probabilities of a large vocabulary have 20 million."""
 LONGEST_LINE = 1_048_576
 """Bytes of a line of a stream."""
+_END = b"data: [DONE]"
 LONGEST_LEAVING = 10.0
 """Seconds that llama.cpp may take to leave a slot: a step, on a slow machine."""
 
@@ -79,7 +80,8 @@ class LlamaServer:
     def stream(
         self, path: str, body: Mapping[str, Any], work: Cancellable = NEVER, *, seconds: float = 0.0
     ) -> Generator[dict[str, Any], None, None]:
-        """The chunks of a streamed answer up to the one that says `stop`; `seconds` of other work come before them.
+        """The chunks of a streamed answer up to the one that says `stop`, or as chats have it up to a word of its own;
+        `seconds` of other work come before them.
 
         However it ends, and when the iterator is closed: llama.cpp has left its slot by then.
         """
@@ -99,12 +101,14 @@ class LlamaServer:
                 pulse.beat()
                 if not line.startswith(b"data: "):
                     continue
+                if line.startswith(_END):
+                    return
                 chunk = json.loads(line[6:])
                 check(work)
                 if "error" in chunk:
                     raise _error(chunk["error"]["code"], chunk, None)
                 yield chunk
-                if chunk["stop"]:
+                if chunk.get("stop"):
                     return
 
     @contextlib.contextmanager

@@ -1,0 +1,109 @@
+"""Answers in a template's own form of tools, which llama.cpp's chat endpoint renders and reads."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from shared.cancellation import Cancellable
+from shared.context import Room
+from shared.protocol import Event, FineChat, Tool
+from worker.engines.cells import Cells, Share
+from worker.engines.llama_cpp_answer import ChatAnswer
+from worker.engines.llama_cpp_dialect import Dialect, find_dialect, try_dialect
+from worker.engines.llama_cpp_schemas import answer_texts, keeps_schema
+from worker.engines.llama_cpp_server import LlamaServer
+from worker.engines.llama_cpp_text import LlamaText
+from worker.engines.llama_cpp_turns import Protect, write_messages, write_tools
+
+_TRIAL = 1024
+"""Tokens that the trial of a dialect may have."""
+
+
+class NativeTools:
+    """Of one model: what of its chats it can answer in its template's own form, and the answers."""
+
+    def __init__(self, server: LlamaServer, text: LlamaText, cells: Cells, *, context: int, batch: int) -> None:
+        self._server, self._text, self._cells = server, text, cells
+        self._context, self._batch = context, batch
+        self.protect: Protect = str
+        self._finding = threading.Lock()
+        self._found = False
+        self._dialect: Dialect | None = None
+
+    def serves(self, task: FineChat, work: Cancellable) -> bool:
+        """Whether it holds what the task asks for. What it does not, inferq's own form of tools does.
+
+        Its answers do not tell their tokens, end with a call's end whatever is to end them, and keep their arguments
+        to no schema but the tools'. The first task that asks has to wait while the template is tried.
+        """
+        sampling = task.sampling
+        if task.token_ids or sampling.stop_token_ids or sampling.min_tokens or sampling.ignore_eos or sampling.grammar:
+            return False
+        if any(tool.custom or not self._plain(tool) for tool in task.tools):
+            return False
+        dialect = self._find(work)
+        if dialect is None or (task.must_call and not dialect.opener):
+            return False
+        return all(dialect.exact and keeps_schema(tool.parameters) for tool in task.tools if tool.strict)
+
+    def run(self, task: FineChat, choosing: Mapping[str, Any], execution: Cancellable, until: float) -> Iterator[Event]:
+        """The answer to a task that it `serves`; `choosing` is how llama.cpp chooses tokens, in its own terms."""
+        body = self._write(task)
+        prompt = self._server.ask("/apply-template", body, execution, "messages")["prompt"]
+        count = len(self._text.tokens(prompt, execution, room=Room(self._context, "messages")))
+        request = {**choosing, **body, "cache_prompt": task.sampling.cache_prompt}
+        answer = ChatAnswer(self._server, self._cells, task, request, count, self._batch, execution, until)
+        return answer.events(self._context)
+
+    def _find(self, work: Cancellable) -> Dialect | None:
+        with self._finding:
+            if not self._found:
+                found = find_dialect(self._server, work)
+                self._dialect = found if found and self._try(found, work) else None
+                self._found = True
+            return self._dialect
+
+    def _try(self, dialect: Dialect, work: Cancellable) -> bool:
+        share = Share(_TRIAL, _TRIAL)
+        self._cells.enter(share, work)
+        try:
+            return try_dialect(self._server, dialect, work, _TRIAL // self._batch + 2)
+        finally:
+            self._cells.leave(share)
+
+    def _plain(self, tool: Tool) -> bool:
+        """Whether no text that its calls may have would be broken, see `special_texts`."""
+        return all(self.protect(text) == text for text in (tool.name, *answer_texts(tool.parameters)))
+
+    def _write(self, task: FineChat) -> dict[str, Any]:
+        """The conversation, and what may be called, as llama.cpp is told."""
+        dialect = self._dialect
+        assert dialect is not None, "serves() has found it"
+        turns = write_messages(task.messages, dialect.ids, self.protect)
+        begun = turns.pop()["content"] if task.continue_final else ""
+        if task.must_call:
+            begun += dialect.opener
+        told: dict[str, Any] = {"messages": turns, "tools": write_tools(task.tools, self.protect), **think(task)}
+        told["tool_choice"] = "required" if task.must_call else "auto"
+        if not task.parallel_calls:
+            told["parallel_tool_calls"] = False
+        if begun:
+            turns.append({"role": "assistant", "content": begun})
+            told |= {"continue_final_message": "content", "add_generation_prompt": False}
+        return told
+
+
+def think(task: FineChat) -> dict[str, Any]:
+    """What the task says of thinking, as llama.cpp is told."""
+    variables: dict[str, Any] = json.loads(task.template_kwargs) if task.template_kwargs else {}
+    if task.thinking is not None:
+        variables["enable_thinking"] = task.thinking
+    told: dict[str, Any] = {"chat_template_kwargs": variables} if variables else {}
+    if task.effort:
+        told["reasoning_effort"] = task.effort
+    if task.thinking_budget is not None:
+        told["thinking_budget_tokens"] = task.thinking_budget
+    return told
