@@ -85,7 +85,7 @@ class LlamaCppEngine:
             sampling=sampling,
         )
         self._cells = Cells(self.card.context)
-        self._tools = NativeTools(self._server, self._text, self._cells, context=self.card.context, batch=self._batch)
+        self.tools = NativeTools(self._server, self._text, self._cells, context=self.card.context, batch=self._batch)
         self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, self._vocabulary_size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
@@ -121,10 +121,10 @@ class LlamaCppEngine:
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         until = time.monotonic() + self._seconds
         check_size(task, self.card)
-        if isinstance(task, FineChat) and task.tools and self._tools.serves(task, execution):
+        if isinstance(task, FineChat) and task.tools and self.tools.serves(task, execution):
             self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
             choosing = terms(complete(task.sampling, self.card.sampling), self.card.context)
-            yield from self._tools.run(task, choosing, execution, until)
+            yield from self.tools.run(task, choosing, execution, until)
             return
         param = "messages" if isinstance(task, Chat) else "prompt"
         prompt: Prompt = self._chats.render(task, execution) if isinstance(task, Chat) else task.prompt[0]

@@ -70,9 +70,9 @@ class Pieces:
             yield from self._release()
             yield Delta(text, self._tokens(count), reasoning=True)
         if text := said.get("content"):
-            if self._must_call:
+            if self._must_call and text.strip():
                 raise EngineError("llama.cpp found a text where a call had to be")
-            if piece := self._spelling.say(text, *self._tokens(count)):
+            if not self._must_call and (piece := self._spelling.say(text, *self._tokens(count))):
                 yield Delta(piece.text, piece.tokens)
             if self._spelling.stopped:
                 self.finish = "stop"

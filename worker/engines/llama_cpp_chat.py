@@ -44,25 +44,29 @@ class NativeTools:
             return False
         if any(tool.custom or not self._plain(tool) for tool in task.tools):
             return False
-        dialect = self._find(work)
+        dialect = self.dialect(work)
         if dialect is None or (task.must_call and not dialect.opener):
             return False
         return all(dialect.exact and keeps_schema(tool.parameters) for tool in task.tools if tool.strict)
 
     def run(self, task: FineChat, choosing: Mapping[str, Any], execution: Cancellable, until: float) -> Iterator[Event]:
         """The answer to a task that it `serves`; `choosing` is how llama.cpp chooses tokens, in its own terms."""
-        body = self._write(task)
-        prompt = self._server.ask("/apply-template", body, execution, "messages")["prompt"]
+        body, prompt = self._write(task, execution), self.render(task, execution)
         count = len(self._text.tokens(prompt, execution, room=Room(self._context, "messages")))
         request = {**choosing, **body, "cache_prompt": task.sampling.cache_prompt}
         answer = ChatAnswer(self._server, self._cells, task, request, count, self._batch, execution, until)
         return answer.events(self._context)
 
-    def _find(self, work: Cancellable) -> Dialect | None:
+    def render(self, task: FineChat, work: Cancellable) -> str:
+        """The prompt. Raises InvalidRequest where the template refuses the conversation."""
+        return str(self._server.ask("/apply-template", self._write(task, work), work, "messages")["prompt"])
+
+    def dialect(self, work: Cancellable) -> Dialect | None:
+        """Of the template; None where it has none that can be used."""
         with self._finding:
             if not self._found:
                 found = find_dialect(self._server, work)
-                self._dialect = found if found and self._try(found, work) else None
+                self._dialect = found if found and (not found.opener or self._try(found, work)) else None
                 self._found = True
             return self._dialect
 
@@ -70,7 +74,7 @@ class NativeTools:
         share = Share(_TRIAL, _TRIAL)
         self._cells.enter(share, work)
         try:
-            return try_dialect(self._server, dialect, work, _TRIAL // self._batch + 2)
+            return try_dialect(self._server, dialect, work)
         finally:
             self._cells.leave(share)
 
@@ -78,10 +82,10 @@ class NativeTools:
         """Whether no text that its calls may have would be broken, see `special_texts`."""
         return all(self.protect(text) == text for text in (tool.name, *answer_texts(tool.parameters)))
 
-    def _write(self, task: FineChat) -> dict[str, Any]:
+    def _write(self, task: FineChat, work: Cancellable) -> dict[str, Any]:
         """The conversation, and what may be called, as llama.cpp is told."""
-        dialect = self._dialect
-        assert dialect is not None, "serves() has found it"
+        dialect = self.dialect(work)
+        assert dialect is not None, "see serves()"
         turns = write_messages(task.messages, dialect.ids, self.protect)
         begun = turns.pop()["content"] if task.continue_final else ""
         if task.must_call:

@@ -5,8 +5,9 @@ It is found by having llama.cpp render a small conversation with and without a c
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +34,8 @@ class Dialect:
     ids: CallIds
     opener: str
     """How an answer begins that is a call, up to the name of the tool; empty where that is not known."""
-    call: str
-    """A whole call, for a trial; empty as well."""
+    begun: str
+    """A call as far as into its arguments, for a trial; empty as well."""
     exact: bool
     """The arguments are written as JSON, and so kept to all of their schema that llama.cpp's grammars can hold. In the
     others every text is free."""
@@ -48,25 +49,21 @@ def find_dialect(server: LlamaServer, work: Cancellable) -> Dialect | None:
         body = {"messages": messages, "tools": tools, **more}
         return str(server.ask("/apply-template", body, work)["prompt"])
 
-    try:
-        if _NAMES[0] not in render([_ASKED]):
-            return None
-        text = render([_ASKED, Message("assistant", _TEXT)], add_generation_prompt=False)
-        ids, calls = _calls(render)
-    except (InvalidRequest, EngineError) as exc:
-        if isinstance(exc, HostDied | HostUnavailable):
-            raise
-        return None
+    text, ids, calls = "", CallIds.GIVEN, list[str]()
+    with _refusals():
+        if _NAMES[0] in render([_ASKED]):
+            text = render([_ASKED, Message("assistant", _TEXT)], add_generation_prompt=False)
+            ids, calls = _calls(render)
     if not calls:
         return None
-    before, _, after = text.partition(_TEXT)
+    before = text.partition(_TEXT)[0]
     begin = _common(*calls)
     known = begin.startswith(before) and len(begin) > len(before)
     exact = f'"{_VALUE}"' in calls[0][len(begin) :]
     if not known:
         return Dialect(ids, "", "", exact)
-    whole = calls[0].removesuffix(after) if after else calls[0]
-    return Dialect(ids, begin[len(before) :], whole[len(before) :], exact)
+    begun = calls[0][len(before) : calls[0].index(_VALUE, len(before))]
+    return Dialect(ids, begin[len(before) :], begun, exact)
 
 
 def _common(one: str, other: str) -> str:
@@ -98,28 +95,36 @@ def _render_call(render: Render, ids: CallIds, name: str, id: str) -> str:
     return render([_ASKED, FineMessage("assistant", "", (call,))], ids, add_generation_prompt=False)
 
 
-def try_dialect(server: LlamaServer, dialect: Dialect, work: Cancellable, steps: int) -> bool:
+def try_dialect(server: LlamaServer, dialect: Dialect, work: Cancellable) -> bool:
     """Whether llama.cpp takes a call that begins with the opener for one. One token is computed."""
-    turns = [_ASKED, Message("assistant", dialect.call)]
+    turns = [_ASKED, Message("assistant", dialect.begun)]
     request = {
         "messages": write_messages(turns, dialect.ids, str),
         "tools": write_tools(_TOOLS, str),
         "tool_choice": "required",
         "continue_final_message": "content",
         "add_generation_prompt": False,
-        "echo": True,
+        "echo": True,  # of what is begun
         "n_predict": 1,
-        "cache_prompt": False,
-        "verbose": True,
+        "stream": True,
+        "return_progress": True,
     }
+    chunks = server.stream("/v1/chat/completions", request, work)
+    with contextlib.closing(chunks), _refusals():
+        for chunk in chunks:
+            for choice in chunk["choices"]:
+                for call in choice["delta"].get("tool_calls") or ():
+                    if call["function"].get("name") == _NAMES[0]:
+                        return True
+    return False
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Within `with`, llama.cpp may refuse, or fail, at what it is asked."""
     try:
-        answer = server.ask("/v1/chat/completions", request, work, steps=steps, computes=True)
-    except (InvalidRequest, EngineError) as exc:
-        if isinstance(exc, HostDied | HostUnavailable):
-            raise
-        return False
-    message = answer["choices"][0]["message"]
-    settings = answer["__verbose"]["generation_settings"]
-    calls = [call["function"] for call in message.get("tool_calls", ())]
-    held = bool(settings["grammar"]) and not settings["grammar_lazy"] and not message.get("content")
-    return held and bool(calls) and calls[0]["name"] == _NAMES[0] and _VALUE in calls[0]["arguments"]
+        yield
+    except (HostDied, HostUnavailable):
+        raise
+    except (InvalidRequest, EngineError):
+        pass

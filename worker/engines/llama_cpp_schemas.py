@@ -9,10 +9,11 @@ from typing import Any
 _KEPT = frozenset(
     {
         *("type", "properties", "required", "additionalProperties", "items", "prefixItems", "enum", "const", "anyOf"),
-        *("$ref", "$defs", "definitions", "minItems", "maxItems", "minLength", "maxLength"),
+        *("$ref", "$defs", "definitions", "minItems", "maxItems"),
         *("description", "title", "default", "examples", "$schema", "$id", "$comment"),  # these say nothing
     }
 )
+"""Lengths are not among them: what is no character counts there as one, and comes as several."""
 PROSE = ("description", "title")
 """Keywords that only describe."""
 _NAMED = ("properties", "$defs", "definitions")
