@@ -63,8 +63,9 @@ def judge(name: str, engine: LlamaCppEngine, seeds: int) -> int:
         "required": lambda seed: family.must_call(engine, given, seed),
         "named": lambda seed: family.must_call(engine, given[:1], seed),
         "several": lambda seed: family.may_call_more(engine, given, seed),
-        "auto": lambda seed: family.may_call(engine, given, seed),
     }
+    if dialect.marked:
+        kinds["auto"] = lambda seed: family.may_call(engine, given, seed)
     words, failures = [], list[str]()
     for kind, ask in kinds.items():
         held = 0
@@ -76,7 +77,7 @@ def judge(name: str, engine: LlamaCppEngine, seeds: int) -> int:
                 failures.append(f"  {kind}, seed {seed}: {type(exc).__name__}: {str(exc)[:300]}")
         words.append(f"{kind} {held} of {seeds}")
     try:
-        family.comes_back(engine, given)
+        family.comes_back(engine, given, must_call=not dialect.marked)
         words.append("history comes back")
     except (AssertionError, ValueError, ValidationError, InferqError) as exc:
         failures.append(f"  history: {type(exc).__name__}: {str(exc)[:300]}")

@@ -26,7 +26,6 @@ NATIVE = (
     "deepseek-ai-DeepSeek-V3.2",
     "GigaChat3-10B-A1.8B",
     "GLM-4.6",
-    "google-gemma-4-31B-it-interleaved",
     "ibm-granite-granite-4.0",
     "inclusionai-ling-3.0-flash",
     "Kimi-K2-Instruct",
@@ -56,8 +55,8 @@ HALF = ("openai-gpt-oss-120b",)
 RICH = {
     "type": "object",
     "properties": {
-        "city": {"enum": ["Paris", "Rome", "Bærum\n"]},
-        "unit": {"enum": ["celsius", "fahrenheit"]},
+        "city": {"type": "string", "enum": ["Paris", "Rome", "Bærum\n"]},
+        "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
         "days": {"type": "array", "items": {"type": "boolean"}, "maxItems": 3},
         "hourly": {"type": "boolean"},
     },
@@ -66,8 +65,8 @@ RICH = {
 }
 PLAIN = {
     "type": "object",
-    "properties": {"hourly": {"type": "boolean"}, "nothing": {"type": "null"}},
-    "required": ["hourly", "nothing"],
+    "properties": {"hourly": {"type": "boolean"}, "days": {"type": "integer", "enum": [1, 20]}},
+    "required": ["hourly", "days"],
     "additionalProperties": False,
 }
 """Where texts are free: a random model does not end one."""
@@ -148,12 +147,12 @@ def may_call_more(engine: LlamaCppEngine, given: tuple[Tool, ...], seed: int) ->
     assert calls(events)
 
 
-def comes_back(engine: LlamaCppEngine, given: tuple[Tool, ...]) -> None:
+def comes_back(engine: LlamaCppEngine, given: tuple[Tool, ...], *, must_call: bool = False) -> None:
     """A call and its result stand in the prompt of the next turn, and that is answered."""
-    call = ToolCall("call_Qh0t9Zf3aXb7Ck2Lm5Np8RsV", given[0].name, '{"hourly": true, "nothing": null}')
+    call = ToolCall("call_Qh0t9Zf3aXb7Ck2Lm5Np8RsV", given[0].name, '{"hourly": true, "days": 20}')
     said = FineMessage("assistant", "", (call,))
     result = FineMessage("tool", '{"sky": "bluish"}', tool_call_id=call.id, name=call.name)
-    asked = task(given, 1, messages=(ASKED, said, result), must_call=False)
+    asked = task(given, 1, messages=(ASKED, said, result), must_call=must_call)
     prompt = engine.tools.render(asked, NEVER)
     after = prompt[prompt.rindex(ASKED.content) :]
     assert "bluish" in after

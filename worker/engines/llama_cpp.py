@@ -121,11 +121,13 @@ class LlamaCppEngine:
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         until = time.monotonic() + self._seconds
         check_size(task, self.card)
-        if isinstance(task, FineChat) and task.tools and self.tools.serves(task, execution):
+        if isinstance(task, FineChat) and task.tools:
             self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
             choosing = terms(complete(task.sampling, self.card.sampling), self.card.context)
-            yield from self.tools.run(task, choosing, execution, until)
-            return
+            if (answer := self.tools.answer(task, choosing, execution, until)) is not None:
+                yield from answer
+                return
+            raise InvalidRequest("this model has no form of tools for what is asked of it", param="tools")
         param = "messages" if isinstance(task, Chat) else "prompt"
         prompt: Prompt = self._chats.render(task, execution) if isinstance(task, Chat) else task.prompt[0]
         tokens = self._tokens(prompt, Room(self.card.context, param), execution)

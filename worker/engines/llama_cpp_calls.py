@@ -19,6 +19,13 @@ class Arguments:
     def __init__(self) -> None:
         self.whole = False
         self._depth, self._in_text, self._escaped = 0, False, False
+        self._last = ""  # character outside of texts
+
+    def close(self) -> str:
+        """What they lack, where that is only their last bracket."""
+        if self._depth != 1 or self._in_text or self._last in ",:":
+            return ""
+        return self.add("}")
 
     def add(self, text: str) -> str:
         """As much of the text as belongs to the object. llama.cpp's grammars allow control characters within texts,
@@ -36,6 +43,8 @@ class Arguments:
                 self._escaped = character == "\\" and not self._escaped
                 continue
             taken.append(character)
+            if not character.isspace():
+                self._last = character
             if character in "{[":
                 self._depth += 1
             elif character in "}]":
@@ -50,7 +59,8 @@ class Arguments:
 class Pieces:
     """Of one answer, which may call tools with these names. Stop strings are looked for in its content only.
 
-    Not `parallel`: it ends after its first call. With `must_call` it has no content.
+    Not `parallel`: it ends after its first call. With `must_call` it has no content, and whatever comes beside its
+    calls is left out.
     """
 
     def __init__(self, names: Collection[str], stops: StopStrings, *, parallel: bool, must_call: bool) -> None:
@@ -64,13 +74,18 @@ class Pieces:
         self._arguments = Arguments()
         self._begun = False  # a piece of this call has gone out
 
+    @property
+    def calls(self) -> bool:
+        """Whether a call has begun."""
+        return self._index >= 0
+
     def take(self, said: Mapping[str, Any], count: int) -> Iterator[Delta]:
         """What can be sent of what llama.cpp says after so many tokens."""
         if text := said.get("reasoning_content"):
             yield from self._release()
             yield Delta(text, self._tokens(count), reasoning=True)
         if text := said.get("content"):
-            if self._must_call and text.strip():
+            if self._must_call and self._index < 0 and text.strip():
                 raise EngineError("llama.cpp found a text where a call had to be")
             if not self._must_call and (piece := self._spelling.say(text, *self._tokens(count))):
                 yield Delta(piece.text, piece.tokens)
@@ -80,6 +95,13 @@ class Pieces:
             if not self.finish:
                 yield from self._release()
                 yield from self._call(call, count)
+
+    def end_unread(self, count: int) -> Iterator[Delta]:
+        """The last pieces of an answer whose end llama.cpp cannot read: that may be the end of a call, which it is
+        stricter about than its grammars are. What has all but its last bracket has all; other calls were cut off."""
+        if not self._arguments.whole and (text := self._arguments.close()):
+            yield self._piece(text, count)
+        yield from self.end("stop" if self._arguments.whole else "length", count)
 
     def end(self, reason: FinishReason, count: int) -> Iterator[Delta]:
         """The last pieces of an answer that ends so, after so many tokens."""

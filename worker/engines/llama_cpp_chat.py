@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.cancellation import Cancellable
 from shared.context import Room
+from shared.errors import InvalidRequest
 from shared.protocol import Event, FineChat, Tool
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_answer import ChatAnswer
@@ -33,29 +34,39 @@ class NativeTools:
         self._found = False
         self._dialect: Dialect | None = None
 
-    def serves(self, task: FineChat, work: Cancellable) -> bool:
-        """Whether it holds what the task asks for. What it does not, inferq's own form of tools does.
+    def answer(
+        self, task: FineChat, choosing: Mapping[str, Any], execution: Cancellable, until: float
+    ) -> Iterator[Event] | None:
+        """The answer to a task with tools; None where it cannot hold what that asks for: inferq's own form does then.
 
-        Its answers do not tell their tokens, end with a call's end whatever is to end them, and keep their arguments
-        to no schema but the tools'. The first task that asks has to wait while the template is tried.
+        `choosing` is how llama.cpp chooses tokens, in its own terms. The first task has to wait while the template is
+        tried.
         """
+        if not self._serves(task, execution):
+            return None
+        try:
+            prompt = self.render(task, execution)
+        except InvalidRequest:  # of the conversation, or of the tools: they may be too much for the template
+            return None
+        told = self._write(task, execution)
+        count = len(self._text.tokens(prompt, execution, room=Room(self._context, "messages")))
+        answer = ChatAnswer(
+            self._server, self._cells, task, prompt, count, choosing, told, self._batch, execution, until
+        )
+        return answer.events(self._context)
+
+    def _serves(self, task: FineChat, work: Cancellable) -> bool:
+        """Its answers do not tell their tokens, end with a call's end whatever is to end them, and keep their arguments
+        to no schema but the tools'."""
         sampling = task.sampling
         if task.token_ids or sampling.stop_token_ids or sampling.min_tokens or sampling.ignore_eos or sampling.grammar:
             return False
         if any(tool.custom or not self._plain(tool) for tool in task.tools):
             return False
         dialect = self.dialect(work)
-        if dialect is None or (task.must_call and not dialect.opener):
+        if dialect is None or not (dialect.opener if task.must_call else dialect.marked):
             return False
         return all(dialect.exact and keeps_schema(tool.parameters) for tool in task.tools if tool.strict)
-
-    def run(self, task: FineChat, choosing: Mapping[str, Any], execution: Cancellable, until: float) -> Iterator[Event]:
-        """The answer to a task that it `serves`; `choosing` is how llama.cpp chooses tokens, in its own terms."""
-        body, prompt = self._write(task, execution), self.render(task, execution)
-        count = len(self._text.tokens(prompt, execution, room=Room(self._context, "messages")))
-        request = {**choosing, **body, "cache_prompt": task.sampling.cache_prompt}
-        answer = ChatAnswer(self._server, self._cells, task, request, count, self._batch, execution, until)
-        return answer.events(self._context)
 
     def render(self, task: FineChat, work: Cancellable) -> str:
         """The prompt. Raises InvalidRequest where the template refuses the conversation."""
@@ -85,7 +96,7 @@ class NativeTools:
     def _write(self, task: FineChat, work: Cancellable) -> dict[str, Any]:
         """The conversation, and what may be called, as llama.cpp is told."""
         dialect = self.dialect(work)
-        assert dialect is not None, "see serves()"
+        assert dialect is not None, "see _serves()"
         turns = write_messages(task.messages, dialect.ids, self.protect)
         begun = turns.pop()["content"] if task.continue_final else ""
         if task.must_call:

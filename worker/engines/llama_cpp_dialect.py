@@ -40,6 +40,11 @@ class Dialect:
     """The arguments are written as JSON, and so kept to all of their schema that llama.cpp's grammars can hold. In the
     others every text is free."""
 
+    @property
+    def marked(self) -> bool:
+        """A call cannot be taken for a text, which may well begin with a bracket."""
+        return not self.opener.lstrip().startswith("{")
+
 
 def find_dialect(server: LlamaServer, work: Cancellable) -> Dialect | None:
     """None where the template has no form of tools, or none that llama.cpp can read."""

@@ -31,6 +31,10 @@ class OutOfCells(EngineError):
     """The KV cache is full. llama.cpp tells it to every running request, whichever of them is large."""
 
 
+class Unreadable(EngineError):
+    """llama.cpp cannot read the answer that it made, or its end."""
+
+
 class _Connection(http.client.HTTPConnection):
     """HTTP over a unix socket that is connected already."""
 
@@ -182,4 +186,6 @@ def _error(status: int, answer: Any, param: str | None) -> InferqError:
         return InvalidRequest(message, param=param)
     if message.startswith("Context size has been exceeded"):
         return OutOfCells(message)
+    if message.startswith("The model produced output that does not match"):
+        return Unreadable(message)
     return EngineError(f"llama.cpp failed: {message}")
