@@ -78,7 +78,7 @@ class LlamaCppEngine:
             context=properties["default_generation_settings"]["n_ctx"],
             slots=properties["total_slots"],
             created=int(files.path.stat().st_mtime),
-            capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if chats else ())),
+            capabilities=(Ability.COMPLETION, *((Ability.CHAT, Ability.TOOLS) if chats else ())),
             digest=digest(self._identity, read_vocabulary(files.path, files.header)),
             longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
             honours=tuple(sorted(FINE)),
