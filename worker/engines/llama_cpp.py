@@ -14,7 +14,7 @@ from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
-from shared.protocol import FINE, Chat, Completion, Delta, Event, Prompt, TextTask
+from shared.protocol import FINE, Chat, Completion, Delta, Event, FineChat, Prompt, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
@@ -33,6 +33,7 @@ from worker.engines.llama_cpp_session import Sessions
 from worker.engines.llama_cpp_text import LlamaText
 from worker.formats.identity import digest, identity
 from worker.formats.vocabulary import pieces, read_vocabulary
+from worker.tools import OPENER, needs_form, own_form, parse
 
 
 class LlamaCppEngine:
@@ -45,7 +46,8 @@ class LlamaCppEngine:
 
     def __init__(self, model: Model, config: Config) -> None:
         self._files = files = check_files(model)
-        self._bos, self._vocabulary_size = files.header.bos, files.header.vocabulary_size
+        self._bos, self._ends = files.header.bos, files.header.ends
+        self._vocabulary_size = files.header.vocabulary_size
         sampling = recommended(model, files.header.sampling)
         self._seconds = config.max_seconds
         self._model = model
@@ -58,6 +60,7 @@ class LlamaCppEngine:
         self._chats = Chats(self._server, model)
         try:
             properties = self._server.ask("/props")
+            self._system = bool(properties["chat_template_caps"]["supports_system_role"])
             if files.draft and not all(slot["speculative"] for slot in self._server.ask("/slots")):
                 raise ModelLoadError(f"{files.draft}: no draft for {files.path.name}: it has another vocabulary")
         except BaseException:
@@ -114,9 +117,19 @@ class LlamaCppEngine:
         return self._host.pid
 
     def continues(self, task: TextTask) -> bool:
-        return task.sampling.grammar is None  # llama.cpp begins one anew with each request
+        tools = isinstance(task, FineChat) and task.tools
+        return not tools and task.sampling.grammar is None  # llama.cpp begins one anew with each request
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+        if not isinstance(task, Chat) or not needs_form(task):
+            return self._compute(task, execution, past)
+        events = self._compute(own_form(task, system=self._system), execution, past, OPENER)
+        return parse(events, task) if isinstance(task, FineChat) and task.tools else events
+
+    def _compute(
+        self, task: TextTask, execution: Cancellable, past: Sequence[Delta], opener: str = ""
+    ) -> Iterator[Event]:
+        """Stop strings count only before the `opener`."""
         until = time.monotonic() + self._seconds
         check_size(task, self.card)
         param = "messages" if isinstance(task, Chat) else "prompt"
@@ -129,7 +142,7 @@ class LlamaCppEngine:
         self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
-        choosing = terms(complete(sampling, self.card.sampling), self.card.context)
+        choosing = terms(complete(sampling, self.card.sampling), self.card.context, self._ends)
         if isinstance(task, Completion) and task.best_of > 1:
             choosing["n_probs"] = 1
         exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens
@@ -148,6 +161,7 @@ class LlamaCppEngine:
             past,
             until,
             spell,
+            opener,
         )
         events = generation.events(self.card.context)
         yield from with_prompt(events, tokens) if task.token_ids and not past else events

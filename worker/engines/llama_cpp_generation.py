@@ -51,7 +51,7 @@ class Generation:
     It ends as too long at `until` (monotonic), wherever it waits.
 
     `choosing` is how llama.cpp chooses tokens, in its own terms; `growing` the same as long as nothing may end the
-    answer. With `spell`, which gives the bytes of tokens, every token is told. Stop strings are looked for here:
+    answer. With `spell`, which gives the bytes of tokens, every token is told. Stop strings are looked for here, before the `opener`:
     llama.cpp does so between the steps of all answers, in a time that grows with the square of their length.
     """
 
@@ -70,8 +70,9 @@ class Generation:
         past: Sequence[Delta],
         until: float,
         spell: Callable[[Sequence[int]], bytes] | None = None,
+        opener: str = "",
     ) -> None:
-        self._spell, self._stops = spell, stop_strings(tuple(sampling.stop))
+        self._spell, self._stops = spell, stop_strings(tuple(sampling.stop), opener)
         self._server, self._tokenizer, self._cells, self._execution = server, tokenizer, cells, execution
         self._prompt, self._prompt_tokens = prompt, prompt_tokens
         self._sampling, self._batch = sampling, batch
