@@ -25,6 +25,7 @@ from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
+from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_sampling import endless, terms
 from worker.engines.llama_cpp_score import Scorer
@@ -164,6 +165,7 @@ class LlamaCppEngine:
             opener,
         )
         events = generation.events(self.card.context)
+        events = keep(events, sampling) if sampling.grammar else events
         yield from with_prompt(events, tokens) if task.token_ids and not past else events
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:

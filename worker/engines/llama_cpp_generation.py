@@ -85,7 +85,7 @@ class Generation:
         self._parted = False  # it goes on from a part, so that nobody knows how long it took
 
     def events(self, context: int) -> Iterator[Event]:
-        share = Share()
+        share = Share(stays=self._sampling.grammar is not None)
         stalls, attempt = 0, self._attempt
         try:
             while True:
