@@ -51,8 +51,9 @@ class Generation:
     It ends as too long at `until` (monotonic), wherever it waits.
 
     `choosing` is how llama.cpp chooses tokens, in its own terms; `growing` the same as long as nothing may end the
-    answer. With `spell`, which gives the bytes of tokens, every token is told. Stop strings are looked for here, before the `opener`:
-    llama.cpp does so between the steps of all answers, in a time that grows with the square of their length.
+    answer. With `spell`, which gives the bytes of tokens, every token is told. Stop strings are looked for here, before
+    the `opener`: llama.cpp does so between the steps of all answers, in a time that grows with the square of their
+    length.
     """
 
     def __init__(
