@@ -13,8 +13,8 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
-from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
-from shared.protocol import FINE, Chat, Completion, Delta, Event, FineChat, Prompt, TextTask
+from shared.errors import ContextLengthExceeded, ModelLoadError
+from shared.protocol import FINE, Chat, Completion, Delta, Event, FineChat, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
@@ -27,10 +27,12 @@ from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
+from worker.engines.llama_cpp_prompt import Prompts
 from worker.engines.llama_cpp_sampling import endless, terms
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
+from worker.engines.llama_cpp_specials import find_specials
 from worker.engines.llama_cpp_text import LlamaText
 from worker.formats.identity import digest, identity
 from worker.formats.vocabulary import pieces, read_vocabulary
@@ -47,8 +49,7 @@ class LlamaCppEngine:
 
     def __init__(self, model: Model, config: Config) -> None:
         self._files = files = check_files(model)
-        self._bos, self._ends = files.header.bos, files.header.ends
-        self._vocabulary_size = files.header.vocabulary_size
+        self._ends = files.header.ends
         sampling = recommended(model, files.header.sampling)
         self._seconds = config.max_seconds
         self._model = model
@@ -57,9 +58,9 @@ class LlamaCppEngine:
         key = secrets.token_urlsafe()
         self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
         self._server = LlamaServer(self._host, key)
-        self._text = LlamaText(self._server, spaced=files.header.spaced)
-        self._chats = Chats(self._server, model)
+        self._text = LlamaText(self._server, spaced=files.header.spaced, bos=files.header.bos)
         try:
+            self._specials = find_specials(model, files, self._text)
             properties = self._server.ask("/props")
             self._system = bool(properties["chat_template_caps"]["supports_system_role"])
             if files.draft and not all(slot["speculative"] for slot in self._server.ask("/slots")):
@@ -87,8 +88,11 @@ class LlamaCppEngine:
             honours=tuple(sorted(FINE)),
             sampling=sampling,
         )
+        size = files.header.vocabulary_size
+        self._chats = Chats(self._server, model, self._specials)
+        self._prompts = Prompts(self._text, self._specials, size=size, bos=files.header.bos)
         self._cells = Cells(self.card.context)
-        self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, self._vocabulary_size)
+        self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
         """What the host needs to know."""
@@ -134,14 +138,10 @@ class LlamaCppEngine:
         until = time.monotonic() + self._seconds
         check_size(task, self.card)
         param = "messages" if isinstance(task, Chat) else "prompt"
-        prompt: Prompt = self._chats.render(task, execution) if isinstance(task, Chat) else task.prompt[0]
-        tokens = self._tokens(prompt, Room(self.card.context, param), execution)
-        if not tokens:
-            if self._bos is None:
-                raise InvalidRequest("the prompt is empty, and this model has no token to begin with", param=param)
-            tokens = [self._bos]
-        self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
-        self._check(task.sampling.stop_token_ids, "stop_token_ids")
+        given = self._chats.render(task, execution) if isinstance(task, Chat) else task.prompt[0]
+        prompt = self._prompts.read(given, Room(self.card.context, param), execution)
+        self._prompts.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        self._prompts.check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
         choosing = terms(complete(sampling, self.card.sampling), self.card.context, self._ends)
         if isinstance(task, Completion) and task.best_of > 1:
@@ -150,10 +150,9 @@ class LlamaCppEngine:
         spell = self.detokenize if exact else None
         generation = Generation(
             self._server,
-            self._text,
+            self._prompts,
             self._cells,
             prompt,
-            tokens,
             sampling,
             choosing,
             choosing | endless(sampling),
@@ -166,17 +165,17 @@ class LlamaCppEngine:
         )
         events = generation.events(self.card.context)
         events = keep(events, sampling) if sampling.grammar else events
-        yield from with_prompt(events, tokens) if task.token_ids and not past else events
+        yield from with_prompt(events, prompt) if task.token_ids and not past else events
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
         return self._text.tokens(text, work)
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
-        self._check(tokens, "tokens")
+        self._prompts.check(tokens, "tokens")
         return b"".join(self._pieces[token] for token in tokens)
 
     def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        self._check(tokens, "tokens")
+        self._prompts.check(tokens, "tokens")
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
         share = Share(len(tokens), len(tokens))
@@ -193,16 +192,6 @@ class LlamaCppEngine:
     def sessions(self) -> Sessions:
         """Saves and loads what the first slot has read; for an engine with one slot, between two runs."""
         return Sessions(self._server, self._host.directory, self._identity)
-
-    def _tokens(self, prompt: Prompt, room: Room, execution: Cancellable) -> list[int]:
-        if isinstance(prompt, str):
-            return self._text.tokens(prompt, execution, room=room)
-        self._check(prompt, "prompt")
-        return list(prompt)
-
-    def _check(self, tokens: Sequence[int], param: str) -> None:
-        if (highest := max(tokens, default=0)) >= self._vocabulary_size:
-            raise InvalidRequest(f"{highest} is no token: this model has {self._vocabulary_size}", param=param)
 
     @functools.cached_property
     def _pieces(self) -> list[bytes]:

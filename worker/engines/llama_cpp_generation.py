@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from shared.cancellation import Cancellable, check
-from shared.protocol import Delta, Done, Event, FinishReason, Progress, Prompt, Sampling, Timings, Usage
+from shared.protocol import Delta, Done, Event, FinishReason, Progress, Sampling, Timings, Usage
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
+from worker.engines.llama_cpp_prompt import Prompts
 from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
-from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.stops import Piece, Spelling, go_on, stop_strings
 
 _STREAM = {
@@ -59,10 +59,9 @@ class Generation:
     def __init__(
         self,
         server: LlamaServer,
-        tokenizer: LlamaText,
+        prompts: Prompts,
         cells: Cells,
-        prompt: Prompt,
-        prompt_tokens: list[int],
+        prompt: list[int],
         sampling: Sampling,
         choosing: Mapping[str, Any],
         growing: Mapping[str, Any],
@@ -74,9 +73,8 @@ class Generation:
         opener: str = "",
     ) -> None:
         self._spell, self._stops = spell, stop_strings(tuple(sampling.stop), opener)
-        self._server, self._tokenizer, self._cells, self._execution = server, tokenizer, cells, execution
-        self._prompt, self._prompt_tokens = prompt, prompt_tokens
-        self._sampling, self._batch = sampling, batch
+        self._server, self._prompts, self._cells, self._execution = server, prompts, cells, execution
+        self._prompt_tokens, self._sampling, self._batch = prompt, sampling, batch
         self._choosing, self._growing, self._ends = choosing, growing, frozenset(sampling.stop_token_ids)
         self._pieces = list(past)
         self._tokens = [token for delta in past for token in delta.tokens]
@@ -120,9 +118,7 @@ class Generation:
         if UNTOLD not in self._tokens:
             return self._prompt_tokens + self._tokens
         text = "".join(delta.text for delta in self._pieces)
-        if isinstance(self._prompt, str):
-            return self._tokenizer.tokens(self._prompt + text, self._execution)
-        return self._prompt_tokens + self._tokenizer.tokens(text, self._execution, begins=False)
+        return self._prompt_tokens + self._prompts.read_again(text, self._execution)
 
     def _attempt(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
         """Compute what is missing. Raises _MakeRoom, OutOfCells, _Ripe or _Untold: the next attempt goes on there."""
