@@ -14,7 +14,7 @@ from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, ModelLoadError
-from shared.protocol import FINE, Chat, Completion, Delta, Event, TextTask
+from shared.protocol import FINE, Chat, Completion, Delta, Event, FineChat, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
@@ -25,6 +25,7 @@ from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
+from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_prompt import Prompts
 from worker.engines.llama_cpp_sampling import endless, terms
@@ -35,6 +36,7 @@ from worker.engines.llama_cpp_specials import find_specials
 from worker.engines.llama_cpp_text import LlamaText
 from worker.formats.identity import digest, identity
 from worker.formats.vocabulary import pieces, read_vocabulary
+from worker.tools import OPENER, needs_form, own_form, parse
 
 
 class LlamaCppEngine:
@@ -47,6 +49,7 @@ class LlamaCppEngine:
 
     def __init__(self, model: Model, config: Config) -> None:
         self._files = files = check_files(model)
+        self._ends = files.header.ends
         sampling = recommended(model, files.header.sampling)
         self._seconds = config.max_seconds
         self._model = model
@@ -59,6 +62,7 @@ class LlamaCppEngine:
         try:
             self._specials = find_specials(model, files, self._text)
             properties = self._server.ask("/props")
+            self._system = bool(properties["chat_template_caps"]["supports_system_role"])
             if files.draft and not all(slot["speculative"] for slot in self._server.ask("/slots")):
                 raise ModelLoadError(f"{files.draft}: no draft for {files.path.name}: it has another vocabulary")
         except BaseException:
@@ -118,9 +122,19 @@ class LlamaCppEngine:
         return self._host.pid
 
     def continues(self, task: TextTask) -> bool:
-        return task.sampling.grammar is None  # llama.cpp begins one anew with each request
+        tools = isinstance(task, FineChat) and task.tools
+        return not tools and task.sampling.grammar is None  # llama.cpp begins one anew with each request
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+        if not isinstance(task, Chat) or not needs_form(task):
+            return self._compute(task, execution, past)
+        events = self._compute(own_form(task, system=self._system), execution, past, OPENER)
+        return parse(events, task) if isinstance(task, FineChat) and task.tools else events
+
+    def _compute(
+        self, task: TextTask, execution: Cancellable, past: Sequence[Delta], opener: str = ""
+    ) -> Iterator[Event]:
+        """Stop strings count only before the `opener`."""
         until = time.monotonic() + self._seconds
         check_size(task, self.card)
         param = "messages" if isinstance(task, Chat) else "prompt"
@@ -129,7 +143,7 @@ class LlamaCppEngine:
         self._prompts.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._prompts.check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
-        choosing = terms(complete(sampling, self.card.sampling), self.card.context)
+        choosing = terms(complete(sampling, self.card.sampling), self.card.context, self._ends)
         if isinstance(task, Completion) and task.best_of > 1:
             choosing["n_probs"] = 1
         exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens
@@ -147,8 +161,10 @@ class LlamaCppEngine:
             past,
             until,
             spell,
+            opener,
         )
         events = generation.events(self.card.context)
+        events = keep(events, sampling) if sampling.grammar else events
         yield from with_prompt(events, prompt) if task.token_ids and not past else events
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:

@@ -51,8 +51,9 @@ class Generation:
     It ends as too long at `until` (monotonic), wherever it waits.
 
     `choosing` is how llama.cpp chooses tokens, in its own terms; `growing` the same as long as nothing may end the
-    answer. With `spell`, which gives the bytes of tokens, every token is told. Stop strings are looked for here:
-    llama.cpp does so between the steps of all answers, in a time that grows with the square of their length.
+    answer. With `spell`, which gives the bytes of tokens, every token is told. Stop strings are looked for here, before
+    the `opener`: llama.cpp does so between the steps of all answers, in a time that grows with the square of their
+    length.
     """
 
     def __init__(
@@ -69,8 +70,9 @@ class Generation:
         past: Sequence[Delta],
         until: float,
         spell: Callable[[Sequence[int]], bytes] | None = None,
+        opener: str = "",
     ) -> None:
-        self._spell, self._stops = spell, stop_strings(tuple(sampling.stop))
+        self._spell, self._stops = spell, stop_strings(tuple(sampling.stop), opener)
         self._server, self._prompts, self._cells, self._execution = server, prompts, cells, execution
         self._prompt_tokens, self._sampling, self._batch = prompt, sampling, batch
         self._choosing, self._growing, self._ends = choosing, growing, frozenset(sampling.stop_token_ids)
@@ -82,7 +84,7 @@ class Generation:
         self._parted = False  # it goes on from a part, so that nobody knows how long it took
 
     def events(self, context: int) -> Iterator[Event]:
-        share = Share()
+        share = Share(stays=self._sampling.grammar is not None)
         stalls, attempt = 0, self._attempt
         try:
             while True:
