@@ -15,6 +15,10 @@ class Grammar(Record, frozen=True):
     kind: Literal["json", "regex", "choice", "lark"]
     source: str
     """A JSON Schema; a regular expression; a JSON array of strings; or a grammar in llguidance's Lark."""
+    strict: bool = True
+    """Of a schema: all of its keywords are kept. Else those that cannot be are passed over."""
+    param: str = "grammar"
+    """What the request calls it, for errors to name."""
 
 
 class Sampling(Record, frozen=True):

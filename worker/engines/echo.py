@@ -6,35 +6,37 @@ It shows the whole path without a model, and its text is known to tests.
 from __future__ import annotations
 
 import itertools
-import re
 import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
 
 from shared.cancellation import NEVER, Cancellable, check
 from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room
 from shared.errors import JobCancelled
-from shared.protocol import FINE, Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
+from shared.protocol import FINE, Chat, Delta, Done, Event, FineChat, Progress, TextTask, Usage
 from shared.registry import Ability, Card
 from worker.engines import with_prompt
 from worker.engines.defaults import recommended
+from worker.engines.echo_answer import TOKEN, answer
 from worker.engines.stops import StopStrings, stop_strings
 from worker.formats.identity import digest, identity
 
 CONTEXT = 32_768
-_TOKEN = re.compile(r"\s*\S+|\s+")
 
 
 class EchoEngine:
-    """A chat is answered with the text of its last user message, a completion with its prompt.
+    """A chat is answered with the text of its last user message, a completion with its prompt. It can be told to call
+    tools, to think and to write JSON: see `echo_answer`.
 
     Where the answer has begun with the same text, it is answered with the rest.
 
-    A token is a word with the white space before it; token ids are taken for words themselves. `config.echo_rate` and
-    `config.echo_prefill_ms` make it as slow as a model.
+    A token is a word with the white space before it, and the name of a tool that is called; token ids are taken for
+    words themselves. `config.echo_rate` and `config.echo_prefill_ms` make it as slow as a model.
     """
 
     def __init__(self, model: Model, config: Config) -> None:
@@ -45,7 +47,7 @@ class EchoEngine:
             context=config.context or CONTEXT,
             slots=config.slots,
             created=int(time.time()),
-            capabilities=(Ability.COMPLETION, Ability.CHAT),
+            capabilities=(Ability.COMPLETION, Ability.CHAT, Ability.TOOLS),
             digest=digest(identity([], model.id), b""),
             honours=tuple(sorted(FINE)),  # it chooses nothing, and takes whatever there is
             sampling=recommended(model),
@@ -60,20 +62,21 @@ class EchoEngine:
         return ""
 
     def continues(self, task: TextTask) -> bool:
-        return self._continues
+        bound = task.sampling.grammar or (isinstance(task, FineChat) and task.tools)
+        return self._continues and not bound  # as of a model, whose grammar cannot be advanced
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         wakeup = threading.Event()
         execution.on_cancel(wakeup.set)
-        match task:
-            case Chat(messages=messages):
-                prompt, text = " ".join(m.content for m in messages), _answer(task)
-            case Completion(prompt=(given,)):
-                prompt = text = given if isinstance(given, str) else " ".join(map(str, given))
-            case _:
-                raise AssertionError("an engine gets one prompt at a time")
-        read = len(_TOKEN.findall(prompt))
-        Room(self.card.context, "messages" if isinstance(task, Chat) else "prompt").check(read)
+        if isinstance(task, Chat):
+            param, prompt, ids = "messages", " ".join(message.content for message in task.messages), None
+        else:
+            param, [given] = "prompt", task.prompt
+            ids = None if isinstance(given, str) else given
+            prompt = given if isinstance(given, str) else " ".join(map(str, given))
+        read = len(TOKEN.findall(prompt))
+        Room(self.card.context, param).check(read)
+        parts = answer(task)
         if self._prefill:
             if not past:
                 yield Progress(0, read)
@@ -81,29 +84,30 @@ class EchoEngine:
             if not past:
                 yield Progress(read, read)
 
-        pieces = self._pieces(task, text, read, past, execution, wakeup)
-        ids = given if isinstance(task, Completion) and not isinstance(given, str) else tuple(self.tokenize(prompt))
-        yield from with_prompt(pieces, ids) if task.token_ids and not past else pieces
+        pieces = self._pieces(task, parts, read, past, execution, wakeup)
+        told = task.token_ids and not past
+        yield from with_prompt(pieces, self.tokenize(prompt) if ids is None else ids) if told else pieces
 
     def _pieces(
         self,
         task: TextTask,
-        text: str,
+        parts: Sequence[Delta],
         read: int,
         past: Sequence[Delta],
         execution: Cancellable,
         wakeup: threading.Event,
     ) -> Iterator[Event]:
         until = time.monotonic() + self._seconds
-        stops = task.sampling.stop
-        words = _TOKEN.findall(_cut(text, stop_strings(tuple(stops)), execution) if stops else text)
+        if stops := task.sampling.stop:
+            parts = _cut(parts, stop_strings(tuple(stops)), execution)
+        words = [(word, part) for part in parts for word in _words(part)]
         if ends := task.sampling.stop_token_ids:
-            words = list(itertools.takewhile(lambda word: _number(word) not in ends, words))
+            words = list(itertools.takewhile(lambda said: _number(*said) not in ends, words))
         room = self.card.context - read
         most = min(room, task.sampling.max_tokens or room)
         due = time.monotonic()
         count = sum(len(delta.tokens) for delta in past)
-        for word in words[count:most]:
+        for word, part in words[count:most]:
             if time.monotonic() >= until:
                 most = count
                 break
@@ -112,12 +116,14 @@ class EchoEngine:
                 due += self._interval
                 _sleep(wakeup, due - time.monotonic())
             count += 1
-            yield Delta(word, (_number(word),), logprob=0.0)
-        yield Delta(finish_reason="length" if len(words) > most else "stop")
-        yield Done(Usage(prompt_tokens=read, completion_tokens=min(most, len(words))))
+            yield Delta(word, (_number(word, part),), logprob=0.0, reasoning=part.reasoning, call=part.call)
+        calls = any(part.call for part in parts)
+        yield Delta(finish_reason="length" if len(words) > most else "tool_calls" if calls else "stop")
+        thoughts = sum(part.reasoning for _, part in words[:most])
+        yield Done(Usage(read, min(most, len(words)), reasoning_tokens=thoughts))
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
-        return [_number(word) for word in _TOKEN.findall(text)]
+        return [_number(word) for word in TOKEN.findall(text)]
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         return " ".join(map(str, tokens)).encode()
@@ -129,24 +135,29 @@ class EchoEngine:
         pass
 
 
-def _number(word: str) -> int:
-    return zlib.crc32(word.encode()) >> 1
+def _words(part: Delta) -> list[str]:
+    """The text of each token. A call begins with one that has none."""
+    words = TOKEN.findall(part.text)
+    return ["", *words] if part.call else words
 
 
-def _answer(chat: Chat) -> str:
-    text = next((m.content for m in reversed(chat.messages) if m.role == "user"), "")
-    return text.removeprefix(chat.messages[-1].content) if chat.continue_final else text
+def _number(word: str, part: Delta | None = None) -> int:
+    named = part.call.name if part and part.call and not word else word
+    return zlib.crc32(named.encode()) >> 1
 
 
-def _cut(text: str, stops: StopStrings, execution: Cancellable) -> str:
-    """The text before the first stop string."""
-    state = 0
-    for token in _TOKEN.finditer(text):
-        check(execution)
-        state, start = stops.follow(token[0], state)
-        if start is not None:
-            return text[: token.start() + start]
-    return text
+def _cut(parts: Sequence[Delta], stops: StopStrings, execution: Cancellable) -> list[Delta]:
+    """What comes before the first stop string: it is looked for in what is neither thought nor a call's."""
+    before = list[Delta]()
+    for part in parts:
+        state = 0
+        for token in TOKEN.finditer("" if part.reasoning or part.call else part.text):
+            check(execution)
+            state, start = stops.follow(token[0], state)
+            if start is not None:
+                return [*before, replace(part, text=part.text[: token.start() + start])]
+        before.append(part)
+    return before
 
 
 def _sleep(wakeup: threading.Event, seconds: float) -> None:

@@ -1,155 +1,108 @@
-"""One answer of llama.cpp's own chat endpoint."""
+"""What there is of one answer of llama.cpp, and in which terms its next tokens are chosen."""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from shared.cancellation import Cancellable
-from shared.errors import EngineError
-from shared.protocol import Delta, Done, Event, FineChat, FinishReason, Progress, Timings, Usage
-from worker.choices import Diverged, pass_over
-from worker.engines.cells import Cells, Share
-from worker.engines.llama_cpp_calls import Pieces
-from worker.engines.llama_cpp_sampling import setup
-from worker.engines.llama_cpp_server import LlamaServer, OutOfCells, Unreadable
-from worker.engines.stops import stop_strings
-
-_STREAM = {
-    "stream": True,
-    "return_progress": True,  # without it a cancellation waits for the end of the prompt
-    "timings_per_token": True,  # which count the tokens
-    "stream_options": {"include_usage": True},
-}
-_STALLS = 3
-"""Attempts in a row that llama.cpp may fail for want of cells, without getting further, before the answer fails."""
+from shared.protocol import Delta, FinishReason, Sampling
+from worker.engines.llama_cpp_sampling import endless
+from worker.engines.splitter import Splitter
+from worker.engines.stops import Piece, stop_strings
+from worker.engines.thoughts import Stage, Thinking
 
 
-class ChatAnswer:
-    """One answer: usually one request, several when it has to make room for others in between.
+class NewTerms(Exception):
+    """From now on tokens are chosen in other terms."""
 
-    A request cannot go on from a part of the answer, so each begins anew with the same random numbers, and what agrees
-    with what was sent is passed over. So is one that has no call and that llama.cpp cannot read: its parser takes the
-    beginning of a call, or a character that is none, for a call that is broken, and keeps all after it to itself.
+
+class Answer:
+    """`choosing` is how llama.cpp chooses tokens, in its own terms. Stop strings count only before the `opener`.
+
+    A grammar in it holds for the content alone: thoughts are free, and what was to become some and did not is made
+    again.
     """
 
     def __init__(
         self,
-        server: LlamaServer,
-        cells: Cells,
-        task: FineChat,
-        prompt: str,
-        prompt_tokens: int,
+        sampling: Sampling,
         choosing: Mapping[str, Any],
-        told: Mapping[str, Any],
-        batch: int,
-        execution: Cancellable,
-        until: float,
+        thinking: Thinking,
+        past: Sequence[Delta],
+        opener: str = "",
     ) -> None:
-        self._server, self._cells, self._task, self._prompt = server, cells, task, prompt
-        self._choosing = {**choosing, "cache_prompt": task.sampling.cache_prompt}
-        self._request = {**self._choosing, **told}
-        self._prompt_tokens, self._batch, self._execution, self._until = prompt_tokens, batch, execution, until
-        self._cached: int | None = None
-        self._begun, self._read = time.monotonic(), 0.0
-        self._count = 0
-        self._parted = self._unread = False
+        self.pieces = list(past)
+        """What was sent of it."""
+        self.tokens = [token for delta in past for token in delta.tokens]
+        self._stops, self._least = stop_strings(tuple(sampling.stop), opener), sampling.min_tokens
+        self._choosing, self._growing = choosing, {**choosing, **endless(sampling)}
+        self._thinking, self._spent = thinking, False
+        self._guided = bool(choosing["grammar"])
+        self._turns = self._guided or thinking.budget is not None
 
-    def events(self, context: int) -> Iterator[Event]:
-        """Raises OutOfCells, and EngineError where it came out another way after it had to begin anew."""
-        limit, share, stalls, sent = self._task.sampling.max_tokens, Share(), 0, list[Delta]()
-        share.most = context if limit is None else min(context, self._prompt_tokens + limit)
-        try:
-            while True:
-                share.tokens = self._prompt_tokens
-                if not self._cells.enter(share, self._execution, self._until):
-                    yield Delta(finish_reason="length")
-                    yield self._done()
-                    return
-                most, self._count = self._count, 0
-                try:
-                    events = self._attempt(share, -1 if limit is None else limit)
-                    for event in pass_over(sent, events) if sent else events:
-                        if isinstance(event, Delta):
-                            sent.append(event)
-                        yield event
-                    return
-                except _MakeRoom:
-                    stalls = 0
-                except Unreadable:
-                    if self._unread or self._task.must_call:
-                        raise
-                    self._unread = True
-                except OutOfCells:
-                    stalls = stalls + 1 if self._count <= most else 0
-                    if stalls == _STALLS:
-                        raise
-                self._parted = True
-        except Diverged as exc:
-            raise EngineError("the answer came out another way when it had to begin anew") from exc
-        finally:
-            self._cells.leave(share)
+    @property
+    def written(self) -> list[str]:
+        """See `Thinking.write`: what of it was sent."""
+        return self._thinking.write(self.pieces)
 
-    def _attempt(self, share: Share, n_predict: int) -> Iterator[Event]:
-        task = self._task
-        names, stops = frozenset(tool.name for tool in task.tools), stop_strings(tuple(task.sampling.stop))
-        pieces = Pieces(names, stops, parallel=task.parallel_calls, must_call=task.must_call)
-        reason: FinishReason = "length"
-        try:
-            with contextlib.closing(self._ask(n_predict)) as chunks:
-                for chunk in chunks:
-                    if progress := chunk.get("prompt_progress"):
-                        yield from self._tell(progress)
-                    elif timings := chunk.get("timings"):
-                        self._count = timings["predicted_n"]
-                        self._read = self._read or time.monotonic()
-                    for choice in chunk["choices"]:
-                        yield from pieces.take(choice["delta"], self._count)
-                        if choice["finish_reason"] in ("stop", "tool_calls"):
-                            reason = "stop"
-                    if pieces.finish or time.monotonic() >= self._until:
-                        break
-                    if not self._cells.grow(share, self._prompt_tokens + self._count):
-                        raise _MakeRoom
-            yield from pieces.end(pieces.finish or reason, self._count)
-        except Unreadable:
-            if not pieces.calls:
-                raise
-            yield from pieces.end_unread(self._count)
-        yield self._done()
+    @property
+    def grows(self) -> bool:
+        """Whether it has fewer tokens than it must have."""
+        return len(self.tokens) < self._least
 
-    def _ask(self, n_predict: int) -> Generator[dict[str, Any], None, None]:
-        """What llama.cpp says, in its chats' words; of an answer that it cannot read as it is."""
-        more = {**_STREAM, "n_predict": n_predict}
-        seconds = setup(self._task.sampling)
-        if not self._unread:
-            request = {**self._request, **more}
-            yield from self._server.stream("/v1/chat/completions", request, self._execution, seconds=seconds)
-            return
-        request = {**self._choosing, **more, "prompt": self._prompt}
-        with contextlib.closing(
-            self._server.stream("/completion", request, self._execution, seconds=seconds)
-        ) as chunks:
-            for chunk in chunks:
-                end = None if not chunk["stop"] else "length" if chunk["stop_type"] == "limit" else "stop"
-                chunk["choices"] = [{"delta": {"content": chunk["content"]}, "finish_reason": end}]
-                yield chunk
+    @property
+    def left(self) -> int | None:
+        """See `Thinking.left`."""
+        return 0 if self._spent else self._thinking.left(self.pieces)
 
-    def _tell(self, progress: Mapping[str, int]) -> Iterator[Event]:
-        if self._cached is None:
-            self._cached, self._prompt_tokens = progress["cache"], progress["total"]
-        if not self._parted and progress["processed"] < progress["total"] > progress["cache"] + self._batch:
-            yield Progress(progress["processed"], progress["total"])
+    def terms(self, stage: Stage) -> dict[str, Any]:
+        """As long as it grows, nothing may end it."""
+        terms = self._growing if self.grows else self._choosing
+        return {name: term for name, term in terms.items() if name != "grammar" or stage is Stage.CONTENT}
 
-    def _done(self) -> Done:
-        usage = Usage(self._prompt_tokens, self._count, self._cached or 0)
-        if self._parted or not self._read:
-            return Done(usage)
-        read = self._read - self._begun
-        return Done(usage, Timings(read * 1000, (time.monotonic() - self._begun - read) * 1000))
+    def splitter(self) -> Splitter:
+        """Of what comes next."""
+        return Splitter(self._thinking, self._stops, self.pieces, self._least)
 
+    def tell(self, pieces: list[Piece], splitter: Splitter, before: Stage, grows: bool) -> Iterator[Delta]:
+        """Raises NewTerms where other terms hold after these pieces than before."""
+        turns = self._turns and splitter.stage not in (before, Stage.OPEN) and not splitter.stopped
+        if turns and self._guided and before is Stage.OPEN and splitter.stage is Stage.CONTENT:
+            self._thinking = replace(self._thinking, stage=Stage.CONTENT)
+            raise NewTerms
+        yield from map(self.add, pieces + splitter.rest() if turns else pieces)
+        if turns or (grows and not self.grows and not len(splitter)):
+            raise NewTerms
 
-class _MakeRoom(Exception):
-    """Older answers need the cells of this one, which begins anew when they are free."""
+    def spend(self, splitter: Splitter) -> Iterator[Delta]:
+        """The budget is used up: what is held back of the thoughts. Raises NewTerms."""
+        if splitter.stage is Stage.THOUGHTS:
+            yield from map(self.add, splitter.rest())
+        self._spent = True
+        raise NewTerms
+
+    @property
+    def closing(self) -> tuple[int, ...]:
+        """Tokens that come next, whatever the model would choose."""
+        return self._thinking.closing if self.left == 0 else ()
+
+    def close(self) -> Delta:
+        """The thoughts end here."""
+        delta = self.add(Piece("", self._thinking.closing, 0.0))
+        self._spent = False
+        return delta
+
+    def end(self, splitter: Splitter, reason: FinishReason) -> Iterator[Delta]:
+        """The last pieces."""
+        *pieces, last = splitter.rest() or [Piece("", (), 0.0)]
+        yield from map(self.add, pieces)
+        yield self.add(last, reason)
+
+    def add(self, piece: Piece, finish_reason: FinishReason | None = None) -> Delta:
+        delta = Delta(
+            piece.text, piece.tokens, finish_reason=finish_reason, logprob=piece.logprob, reasoning=piece.reasoning
+        )
+        self.pieces.append(delta)
+        self.tokens += delta.tokens
+        return delta

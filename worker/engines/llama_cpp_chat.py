@@ -7,17 +7,22 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from msgspec import structs
+
 from shared.cancellation import Cancellable
 from shared.context import Room
 from shared.errors import InvalidRequest
-from shared.protocol import Event, FineChat, Tool
+from shared.protocol import Chat, Event, FineChat, Tool
 from worker.engines.cells import Cells, Share
-from worker.engines.llama_cpp_answer import ChatAnswer
+from worker.engines.llama_cpp_chat_answer import ChatAnswer
 from worker.engines.llama_cpp_dialect import Dialect, find_dialect, try_dialect
 from worker.engines.llama_cpp_schemas import answer_texts, keeps_schema
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_text import LlamaText
-from worker.engines.llama_cpp_turns import Protect, write_messages, write_tools
+from worker.engines.llama_cpp_thoughts import Thoughts
+from worker.engines.llama_cpp_turns import adapt, write_tools
+from worker.engines.messages import make_messages
+from worker.engines.special_texts import Specials
 
 _TRIAL = 1024
 """Tokens that the trial of a dialect may have."""
@@ -26,22 +31,35 @@ _TRIAL = 1024
 class NativeTools:
     """Of one model: what of its chats it can answer in its template's own form, and the answers."""
 
-    def __init__(self, server: LlamaServer, text: LlamaText, cells: Cells, *, context: int, batch: int) -> None:
+    def __init__(
+        self,
+        server: LlamaServer,
+        text: LlamaText,
+        cells: Cells,
+        specials: Specials,
+        thoughts: Thoughts,
+        *,
+        context: int,
+        batch: int,
+    ) -> None:
         self._server, self._text, self._cells = server, text, cells
+        self._specials, self._thoughts = specials, thoughts
         self._context, self._batch = context, batch
-        self.protect: Protect = str
         self._finding = threading.Lock()
         self._found = False
         self._dialect: Dialect | None = None
 
     def answer(
-        self, task: FineChat, choosing: Mapping[str, Any], execution: Cancellable, until: float
+        self, task: Chat, choosing: Mapping[str, Any], execution: Cancellable, until: float
     ) -> Iterator[Event] | None:
-        """The answer to a task with tools; None where it cannot hold what that asks for: inferq's own form does then.
+        """The answer to a task with tools, or with calls. None where it cannot hold what is asked for, which
+        inferq's own form can.
 
         `choosing` is how llama.cpp chooses tokens, in its own terms. The first task has to wait while the template is
         tried.
         """
+        if not isinstance(task, FineChat):
+            task = FineChat(**structs.asdict(task))
         if not self._serves(task, execution):
             return None
         try:
@@ -49,7 +67,7 @@ class NativeTools:
         except InvalidRequest:  # of the conversation, or of the tools: they may be too much for the template
             return None
         told = self._write(task, execution)
-        count = len(self._text.tokens(prompt, execution, room=Room(self._context, "messages")))
+        count = len(self._text.tokens([prompt], execution, room=Room(self._context, "messages")))
         answer = ChatAnswer(
             self._server, self._cells, task, prompt, count, choosing, told, self._batch, execution, until
         )
@@ -60,6 +78,8 @@ class NativeTools:
         to no schema but the tools'."""
         sampling = task.sampling
         if task.token_ids or sampling.stop_token_ids or sampling.min_tokens or sampling.ignore_eos or sampling.grammar:
+            return False
+        if task.thinking is False and self._thoughts.tags and not self._thoughts.switches:
             return False
         if any(tool.custom or not self._plain(tool) for tool in task.tools):
             return False
@@ -91,17 +111,20 @@ class NativeTools:
 
     def _plain(self, tool: Tool) -> bool:
         """Whether no text that its calls may have would be broken, see `special_texts`."""
-        return all(self.protect(text) == text for text in (tool.name, *answer_texts(tool.parameters)))
+        return all(self._specials.break_specials(text) == text for text in (tool.name, *answer_texts(tool.parameters)))
 
     def _write(self, task: FineChat, work: Cancellable) -> dict[str, Any]:
         """The conversation, and what may be called, as llama.cpp is told."""
         dialect = self.dialect(work)
         assert dialect is not None, "see _serves()"
-        turns = write_messages(task.messages, dialect.ids, self.protect)
+        write = self._specials.break_specials
+        turns = make_messages(adapt(task.messages, dialect.ids), write)
         begun = turns.pop()["content"] if task.continue_final else ""
         if task.must_call:
             begun += dialect.opener
-        told: dict[str, Any] = {"messages": turns, "tools": write_tools(task.tools, self.protect), **think(task)}
+        told: dict[str, Any] = {"messages": turns, **self._think(task)}
+        if task.tools:
+            told["tools"] = write_tools(task.tools, write)
         told["tool_choice"] = "required" if task.must_call else "auto"
         if not task.parallel_calls:
             told["parallel_tool_calls"] = False
@@ -110,15 +133,11 @@ class NativeTools:
             told |= {"continue_final_message": "content", "add_generation_prompt": False}
         return told
 
-
-def think(task: FineChat) -> dict[str, Any]:
-    """What the task says of thinking, as llama.cpp is told."""
-    variables: dict[str, Any] = json.loads(task.template_kwargs) if task.template_kwargs else {}
-    if task.thinking is not None:
-        variables["enable_thinking"] = task.thinking
-    told: dict[str, Any] = {"chat_template_kwargs": variables} if variables else {}
-    if task.effort:
-        told["reasoning_effort"] = task.effort
-    if task.thinking_budget is not None:
-        told["thinking_budget_tokens"] = task.thinking_budget
-    return told
+    def _think(self, task: FineChat) -> dict[str, Any]:
+        """What the task says of thinking, as llama.cpp is told."""
+        given: dict[str, Any] = json.loads(task.template_kwargs) if task.template_kwargs else {}
+        variables = given | self._thoughts.variables(task)
+        told: dict[str, Any] = {"chat_template_kwargs": variables} if variables else {}
+        if task.thinking_budget is not None:
+            told["thinking_budget_tokens"] = task.thinking_budget
+        return told

@@ -15,7 +15,8 @@ from shared.cancellation import Cancellable
 from shared.errors import EngineError, HostDied, HostUnavailable, InvalidRequest
 from shared.protocol import FineMessage, Message, Tool, ToolCall
 from worker.engines.llama_cpp_server import LlamaServer
-from worker.engines.llama_cpp_turns import CallIds, write_messages, write_tools
+from worker.engines.llama_cpp_turns import CallIds, adapt, write_tools
+from worker.engines.messages import make_messages
 
 _KEY, _VALUE = "vkey", "wvalue"
 _SCHEMA = {"type": "object", "properties": {_KEY: {"type": "string", "enum": [_VALUE]}}, "required": [_KEY]}
@@ -50,8 +51,7 @@ def find_dialect(server: LlamaServer, work: Cancellable) -> Dialect | None:
     """None where the template has no form of tools, or none that llama.cpp can read."""
 
     def render(turns: list[Message], ids: CallIds = CallIds.GIVEN, **more: Any) -> str:
-        messages, tools = write_messages(turns, ids, str), write_tools(_TOOLS, str)
-        body = {"messages": messages, "tools": tools, **more}
+        body = {"messages": _write(turns, ids), "tools": write_tools(_TOOLS, str), **more}
         return str(server.ask("/apply-template", body, work)["prompt"])
 
     text, ids, calls = "", CallIds.GIVEN, list[str]()
@@ -104,7 +104,7 @@ def try_dialect(server: LlamaServer, dialect: Dialect, work: Cancellable) -> boo
     """Whether llama.cpp takes a call that begins with the opener for one. One token is computed."""
     turns = [_ASKED, Message("assistant", dialect.begun)]
     request = {
-        "messages": write_messages(turns, dialect.ids, str),
+        "messages": _write(turns, dialect.ids),
         "tools": write_tools(_TOOLS, str),
         "tool_choice": "required",
         "continue_final_message": "content",
@@ -122,6 +122,10 @@ def try_dialect(server: LlamaServer, dialect: Dialect, work: Cancellable) -> boo
                     if call["function"].get("name") == _NAMES[0]:
                         return True
     return False
+
+
+def _write(turns: list[Message], ids: CallIds) -> list[dict[str, Any]]:
+    return make_messages(adapt(turns, ids), lambda text, _: text)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Conversations with tools as llama.cpp's chat endpoint takes them."""
+"""Conversations with calls, and tools, as llama.cpp's chat endpoint is told of them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import hashlib
 import itertools
 import json
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any
+
+from msgspec.structs import replace
 
 from shared.protocol import FineMessage, Message, Tool, ToolCall
 from worker.engines.llama_cpp_schemas import PROSE
 
-Protect = Callable[[str], str]
-"""Makes of a text one in which nothing is taken for a special token."""
-MOST_ARGUMENT_LEVELS = 64
-"""Levels of arrays and objects in the arguments of an earlier call; what has more is given to the template as text."""
 _LETTERS = string.ascii_letters + string.digits
 _SHORT = 9
 
@@ -28,45 +26,27 @@ class CallIds(Enum):
     SHORT = "short"
     """Nine letters and digits."""
     NAMING = "naming"
-    """They say which tool was called, and the how manyeth call of the conversation it is."""
+    """They say which tool was called, and how many calls of the conversation came before."""
 
 
-def write_messages(turns: Iterable[Message], ids: CallIds, protect: Protect) -> list[dict[str, Any]]:
-    """The same id of the conversation becomes the same one in the prompt, whenever it is asked."""
-    known, count = dict[str, str](), itertools.count()
+def adapt(turns: Sequence[Message], ids: CallIds) -> list[Message]:
+    """The same turns with such ids, the same each time, and with arguments that are objects: templates fail on others,
+    which a model that was cut off may have left there."""
+    known, numbers = dict[str, str](), itertools.count()
+    adapted: list[Message] = []
+    for turn in turns:
+        if isinstance(turn, FineMessage):
+            calls = tuple(replace(call, id=_id(call, ids, next(numbers))) for call in turn.tool_calls)
+            known |= {old.id: new.id for old, new in zip(turn.tool_calls, calls, strict=True)}
+            asked = known.get(turn.tool_call_id, turn.tool_call_id)
+            turn = replace(turn, tool_calls=tuple(map(_with_object, calls)), tool_call_id=asked)
+        adapted.append(turn)
+    return adapted
 
-    def write_id(call: ToolCall) -> str:
-        known[call.id] = _id(call, ids, next(count))
-        return known[call.id]
 
-    return [_message(turn, known, write_id, protect) for turn in turns]
-
-
-def write_tools(tools: Iterable[Tool], protect: Protect) -> list[dict[str, Any]]:
-    return [{"type": "function", "function": _function(tool, protect)} for tool in tools]
-
-
-def _message(
-    turn: Message, known: dict[str, str], write_id: Callable[[ToolCall], str], protect: Protect
-) -> dict[str, Any]:
-    written: dict[str, Any] = {"role": turn.role, "content": protect(turn.content)}
-    if isinstance(turn, FineMessage):
-        if turn.tool_calls:
-            written["tool_calls"] = [
-                {
-                    "id": write_id(call),
-                    "type": "function",
-                    "function": {"name": protect(call.name), "arguments": _arguments(call, protect)},
-                }
-                for call in turn.tool_calls
-            ]
-        if turn.tool_call_id:
-            written["tool_call_id"] = known.get(turn.tool_call_id, protect(turn.tool_call_id))
-        if turn.name:
-            written["name"] = protect(turn.name)
-        if turn.reasoning:
-            written["reasoning_content"] = protect(turn.reasoning)
-    return written
+def write_tools(tools: Iterable[Tool], write: Callable[[str], str]) -> list[dict[str, Any]]:
+    """`write` is for what only describes them; the rest decides what an answer may be."""
+    return [{"type": "function", "function": _function(tool, write)} for tool in tools]
 
 
 def _id(call: ToolCall, ids: CallIds, number: int) -> str:
@@ -80,44 +60,27 @@ def _id(call: ToolCall, ids: CallIds, number: int) -> str:
             return f"functions.{call.name}:{number}"
 
 
-def _arguments(call: ToolCall, protect: Protect) -> str:
-    """JSON of an object. Templates fail on what is none, which a model that was cut off has left there."""
+def _with_object(call: ToolCall) -> ToolCall:
     try:
-        found = None if call.custom else json.loads(call.arguments or "{}")
-        if isinstance(found, dict):
-            return json.dumps(rewrite(found, protect), ensure_ascii=False, allow_nan=False)
+        if call.custom or isinstance(json.loads(call.arguments or "{}"), dict):
+            return replace(call, arguments=call.arguments or "{}")
     except (ValueError, RecursionError):
         pass
-    return json.dumps({"input": protect(call.arguments)}, ensure_ascii=False)
+    return replace(call, arguments=json.dumps({"input": call.arguments}, ensure_ascii=False))
 
 
-def rewrite(value: Any, protect: Protect, levels: int = MOST_ARGUMENT_LEVELS) -> Any:
-    """A JSON value with every text in it rewritten. Raises ValueError for one with more levels."""
-    match value:
-        case str():
-            return protect(value)
-        case dict() | list() if not levels:
-            raise ValueError("too many levels")
-        case dict():
-            return {protect(name): rewrite(part, protect, levels - 1) for name, part in value.items()}
-        case list():
-            return [rewrite(part, protect, levels - 1) for part in value]
-    return value
-
-
-def _function(tool: Tool, protect: Protect) -> dict[str, Any]:
+def _function(tool: Tool, write: Callable[[str], str]) -> dict[str, Any]:
     schema = json.loads(tool.parameters) if tool.parameters else {"type": "object", "properties": {}}
-    return {"name": tool.name, "description": protect(tool.description), "parameters": _describe(schema, protect)}
+    return {"name": tool.name, "description": write(tool.description), "parameters": _describe(schema, write)}
 
 
-def _describe(schema: Any, protect: Protect) -> Any:
-    """A schema with its descriptions rewritten: what else it has decides what an answer may be."""
+def _describe(schema: Any, write: Callable[[str], str]) -> Any:
     match schema:
         case dict():
             return {
-                name: protect(part) if name in PROSE and isinstance(part, str) else _describe(part, protect)
+                name: write(part) if name in PROSE and isinstance(part, str) else _describe(part, write)
                 for name, part in schema.items()
             }
         case list():
-            return [_describe(part, protect) for part in schema]
+            return [_describe(part, write) for part in schema]
     return schema
