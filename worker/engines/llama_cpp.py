@@ -22,18 +22,21 @@ from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
+from worker.engines.llama_cpp_answer import Answer
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_prompt import Prompts
-from worker.engines.llama_cpp_sampling import endless, terms
+from worker.engines.llama_cpp_sampling import terms
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
 from worker.engines.llama_cpp_specials import find_specials
 from worker.engines.llama_cpp_text import LlamaText
+from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
+from worker.engines.thoughts import Thinking
 from worker.formats.identity import digest, identity
 from worker.formats.vocabulary import pieces, read_vocabulary
 from worker.tools import OPENER, needs_form, own_form, parse
@@ -61,6 +64,8 @@ class LlamaCppEngine:
         self._text = LlamaText(self._server, spaced=files.header.spaced, bos=files.header.bos)
         try:
             self._specials = find_specials(model, files, self._text)
+            chats = bool(model.chat_format or files.header.chat_template)
+            thoughts = learn_thoughts(self._server, self._text, self._pieces) if chats else Thoughts()
             properties = self._server.ask("/props")
             self._system = bool(properties["chat_template_caps"]["supports_system_role"])
             if files.draft and not all(slot["speculative"] for slot in self._server.ask("/slots")):
@@ -74,7 +79,6 @@ class LlamaCppEngine:
             model.rope_freq_base,
             model.rope_freq_scale,
         )
-        chats = model.chat_format or files.header.chat_template
         self.card = Card(
             id=model.id,
             engine="llama.cpp",
@@ -82,14 +86,18 @@ class LlamaCppEngine:
             context=properties["default_generation_settings"]["n_ctx"],
             slots=properties["total_slots"],
             created=int(files.path.stat().st_mtime),
-            capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if chats else ())),
+            capabilities=(
+                Ability.COMPLETION,
+                *((Ability.CHAT, Ability.TOOLS) if chats else ()),
+                *thoughts.abilities,
+            ),
             digest=digest(self._identity, read_vocabulary(files.path, files.header)),
             longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
             honours=tuple(sorted(FINE)),
             sampling=sampling,
         )
         size = files.header.vocabulary_size
-        self._chats = Chats(self._server, model, self._specials)
+        self._chats = Chats(self._server, model, self._specials, thoughts)
         self._prompts = Prompts(self._text, self._specials, size=size, bos=files.header.bos)
         self._cells = Cells(self.card.context)
         self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
@@ -138,12 +146,16 @@ class LlamaCppEngine:
         until = time.monotonic() + self._seconds
         check_size(task, self.card)
         param = "messages" if isinstance(task, Chat) else "prompt"
-        given = self._chats.render(task, execution) if isinstance(task, Chat) else task.prompt[0]
+        given, thinking = (
+            self._chats.render(task, execution) if isinstance(task, Chat) else (task.prompt[0], Thinking())
+        )
         prompt = self._prompts.read(given, Room(self.card.context, param), execution)
         self._prompts.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._prompts.check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
         choosing = terms(complete(sampling, self.card.sampling), self.card.context, self._ends)
+        if thinking.tags:
+            choosing["preserved_tokens"] = thinking.specials
         if isinstance(task, Completion) and task.best_of > 1:
             choosing["n_probs"] = 1
         exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens
@@ -154,14 +166,11 @@ class LlamaCppEngine:
             self._cells,
             prompt,
             sampling,
-            choosing,
-            choosing | endless(sampling),
+            Answer(sampling, choosing, thinking, past, opener),
             self._batch,
             execution,
-            past,
             until,
             spell,
-            opener,
         )
         events = generation.events(self.card.context)
         events = keep(events, sampling) if sampling.grammar else events

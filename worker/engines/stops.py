@@ -102,6 +102,8 @@ class Piece:
     tokens: tuple[int, ...]
     logprob: float
     """Sum of the tokens'."""
+    reasoning: bool = False
+    """It is of the thoughts."""
 
 
 class Spelling:
@@ -153,14 +155,14 @@ class Spelling:
         while self._held and self._characters - len(self._held[0].text) >= self._stops.begun(self._state):
             sent.append(self._held.popleft())
             self._characters -= len(sent[-1].text)
-        piece = _join(sent)
+        piece = join(sent)
         self._count -= len(piece.tokens)
         return piece if sent else None
 
     def rest(self) -> Piece:
         """What is held back, at the end; a character that is not whole is lost."""
         self._close()
-        piece = _join(self._held)
+        piece = join(self._held)
         self._held.clear()
         kept, self._characters, self._count = self._characters, 0, 0
         return Piece(piece.text[:kept], piece.tokens, piece.logprob)
@@ -171,16 +173,17 @@ class Spelling:
 
 
 def go_on(stops: StopStrings, pieces: Iterable[Delta], least: int = 0) -> Spelling:
-    """Of what comes after these pieces of an answer, whose text may end it once it has `least` tokens, not before."""
+    """Of what comes after these pieces of an answer, whose content may end it from `least` tokens on."""
     count, counting = 0, list[str]()
     for piece in pieces:
         if count >= least:
-            counting.append(piece.text)
+            counting.append("" if piece.reasoning else piece.text)
         count += len(piece.tokens)
     return Spelling(stops if count >= least else stop_strings(()), "".join(counting))
 
 
-def _join(pieces: Iterable[Piece]) -> Piece:
+def join(pieces: Iterable[Piece]) -> Piece:
+    """Of one part of an answer."""
     return Piece(
         "".join(piece.text for piece in pieces),
         tuple(token for piece in pieces for token in piece.tokens),
