@@ -11,7 +11,7 @@ from shared.cancellation import Cancellable, check
 from shared.protocol import Delta, Done, Event, FinishReason, Progress, Sampling, Timings, Usage
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
-from worker.engines.llama_cpp_prompt import Prompts
+from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
 from worker.engines.stops import Piece, Spelling, go_on, stop_strings
@@ -58,7 +58,7 @@ class Generation:
     def __init__(
         self,
         server: LlamaServer,
-        prompts: Prompts,
+        reader: PromptReader,
         cells: Cells,
         prompt: list[int],
         sampling: Sampling,
@@ -71,7 +71,7 @@ class Generation:
         spell: Callable[[Sequence[int]], bytes] | None = None,
     ) -> None:
         self._spell, self._stops = spell, stop_strings(tuple(sampling.stop))
-        self._server, self._prompts, self._cells, self._execution = server, prompts, cells, execution
+        self._server, self._reader, self._cells, self._execution = server, reader, cells, execution
         self._prompt_tokens, self._sampling, self._batch = prompt, sampling, batch
         self._choosing, self._growing, self._ends = choosing, growing, frozenset(sampling.stop_token_ids)
         self._pieces = list(past)
@@ -116,7 +116,7 @@ class Generation:
         if UNTOLD not in self._tokens:
             return self._prompt_tokens + self._tokens
         text = "".join(delta.text for delta in self._pieces)
-        return self._prompt_tokens + self._prompts.read_again(text, self._execution)
+        return self._prompt_tokens + self._reader.read_again(text, self._execution)
 
     def _attempt(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
         """Compute what is missing. Raises _MakeRoom, OutOfCells, _Ripe or _Untold: the next attempt goes on there."""

@@ -84,15 +84,18 @@ def _name(name: str, write: Write) -> str:
 
 
 def write_arguments(call: ToolCall, write: Write) -> str:
-    """JSON. The texts in it are written, not JSON's own: a template that takes it apart sees them without escapes."""
-    if call.custom:
-        return json.dumps({"input": write(call.arguments, "assistant")}, ensure_ascii=False)
-    try:
-        values = json.loads(call.arguments)
-        written = _written(values, write)
-    except (ValueError, RecursionError):  # the model may have written anything
-        return write(call.arguments, "assistant")
-    return call.arguments if written == values else json.dumps(written, ensure_ascii=False)
+    """A JSON object. The texts in it are written, not JSON's own: templates that take it apart see no escapes.
+
+    What is none, as of a custom tool or of a model that wrote something else, is its `input`.
+    """
+    if not call.custom:
+        with contextlib.suppress(ValueError, RecursionError):
+            values = json.loads(call.arguments or "{}")
+            written = _written(values, write)
+            made = json.dumps(written, ensure_ascii=False, allow_nan=False)
+            if isinstance(values, dict) and made.encode():
+                return (call.arguments or made) if written == values else made
+    return json.dumps({"input": write(call.arguments, "assistant")}, ensure_ascii=False)
 
 
 def _written(value: Any, write: Write) -> Any:
