@@ -140,8 +140,19 @@ def test_calls_results_names_and_thoughts(engine: LlamaCppEngine) -> None:
 
 
 def test_arguments_are_an_object_whatever_the_model_wrote(engine: LlamaCppEngine) -> None:
-    fine = ['{"a":  1.50}', "", '{"a":' * 900 + "1" + "}" * 900]
-    odd = ["no JSON", "[1]", '"x"', "NaN", '{"a": NaN}', '{"a": 1e999}', '{"a": "\\ud800"}', "{" * 9, '{"a":' * 5000]
+    fine = ['{"a":  1.50}', "", '{"a":' * 99 + "1" + "}" * 99]
+    odd = [
+        "no JSON",
+        "[1]",
+        '"x"',
+        "NaN",
+        '{"a": NaN}',
+        '{"a": 1e999}',
+        '{"a": "\\ud800"}',
+        "{" * 9,
+        '{"a":' * 5000,
+        '{"a":' * 900 + "1" + "}" * 900,
+    ]
     for said, custom in [("{}", True), *((said, False) for said in (*fine, *odd))]:
         turn = FineMessage("assistant", "", (ToolCall("call_1", "look", said, custom),))
         assert engine._chats.render(Chat("tiny", (turn,), SAMPLING), NEVER)
@@ -155,7 +166,7 @@ def test_the_beginning_of_an_answer_and_what_has_been_answered(engine: LlamaCppE
     task = Chat("tiny", turns, SAMPLING, continue_final=True, token_ids=True)
     assert specials(prompt_of(engine, task)) == [IM_START, IM_END, IM_START]
     # Another model has answered a part of it: its text is read again.
-    again = engine._reader.read_again(f"{THINK}so{UNTHINK}{IM_END}", NEVER)
+    again = engine._reader.read_again(["", f"{THINK}so{UNTHINK}{IM_END}"], NEVER)
     assert specials(again) == [THINK, UNTHINK]
     sampling = Sampling(seed=1, max_tokens=9, temperature=0.0, ignore_eos=True)
     past = (Delta(f" b{IM_END}", (UNTOLD,) * 3),)

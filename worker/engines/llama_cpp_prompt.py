@@ -34,9 +34,9 @@ class PromptReader:
             raise InvalidRequest("the prompt is empty, and this model has no token to begin with", param=room.param)
         return [self._bos]
 
-    def read_again(self, answer: str, work: Cancellable) -> list[int]:
-        """The tokens of what has been answered, where they were not told."""
-        return self._text.tokens(self._specials.cut(answer, "assistant"), work, begins=False)
+    def read_again(self, written: Sequence[str], work: Cancellable) -> list[int]:
+        """The tokens of what has been answered, where they were not told: tags and texts in turn, a tag first."""
+        return self._text.tokens(self._specials.go_on([""], written), work, begins=False)
 
     def check(self, tokens: Sequence[int], param: str) -> None:
         """Raises InvalidRequest where one of them is none."""

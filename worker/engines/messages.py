@@ -13,6 +13,8 @@ from shared.protocol import Chat, FineMessage, Message, ToolCall
 from worker.engines.special_texts import Specials, choose_mark
 
 Dictionaries = list[dict[str, Any]]
+MOST_LEVELS = 100
+"""Of arrays and objects in a call's arguments; deeper ones are a text."""
 _NAME = re.compile(r"[A-Za-z0-9_-]*")
 Write = Callable[[str, str], str]
 """What is to stand for a text of a message of some role."""
@@ -23,9 +25,7 @@ def render_chat(task: Chat, specials: Specials, apply_template: Callable[[Dictio
     if not task.continue_final:
         return render(task.messages, specials, apply_template)
     *turns, begun = task.messages
-    *texts, last = render(turns, specials, apply_template)
-    first, *parts = specials.cut(begun.content, begun.role)
-    return [*texts, last + first, *parts]
+    return specials.go_on(render(turns, specials, apply_template), ["", begun.content])
 
 
 def render(messages: Sequence[Message], specials: Specials, apply_template: Callable[[Dictionaries], str]) -> list[str]:
@@ -98,12 +98,14 @@ def write_arguments(call: ToolCall, write: Write) -> str:
     return json.dumps({"input": write(call.arguments, "assistant")}, ensure_ascii=False)
 
 
-def _written(value: Any, write: Write) -> Any:
+def _written(value: Any, write: Write, level: int = 1) -> Any:
+    if level > MOST_LEVELS:
+        raise ValueError("too deep")
     match value:
         case str():
             return write(value, "assistant")
         case list():
-            return [_written(item, write) for item in value]
+            return [_written(item, write, level + 1) for item in value]
         case dict():
-            return {write(key, "assistant"): _written(item, write) for key, item in value.items()}
+            return {write(key, "assistant"): _written(item, write, level + 1) for key, item in value.items()}
     return value
