@@ -17,6 +17,8 @@ from gateway.schemas.tool_calls import pair
 from gateway.schemas.tools import ToolsSchema, tools
 from shared.protocol import FineMessage
 
+_UNFIT_FOR_TOOLS = ("continue_final_message", "return_token_ids", "ignore_eos", "min_tokens", "stop_token_ids")
+
 
 class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
     messages = Array(fields.Nested(MessageSchema), low=1, high=MAX_MESSAGES, required=True)
@@ -57,7 +59,9 @@ class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
 
     @validates_schema
     def calls(self, data: dict[str, Any], **kwargs: Any) -> None:
-        """What cannot be told exactly where the answer may have calls."""
-        for name in ("continue_final_message", "return_token_ids"):
-            if data[name] and tools(data):
+        """What cannot be told exactly, or held, where the answer may have calls."""
+        if not tools(data):
+            return
+        for name in _UNFIT_FOR_TOOLS:
+            if data.get(name):
                 raise refuse("unsupported_value", "not supported together with tools", name=name)

@@ -13,6 +13,7 @@ from msgspec.json import encode
 
 from gateway.schemas.parameters import LONGEST_TEXT, Ignored, short, text
 from gateway.schemas.problem import refuse, show, show_key, wrong_type
+from shared.registry import Ability
 
 MOST_PAIRS = 64
 """Keys of an object with any keys; OpenAI allows 16 of `metadata`."""
@@ -135,6 +136,10 @@ class Strict(Lenient):
         for key in data:
             if key not in self.fields:
                 raise refuse("unknown_parameter", name=show_key(key))
+
+    def needs(self, data: Mapping[str, Any]) -> dict[str, Ability]:
+        """What of an object that was found valid asks for nothing of a model that lacks an ability, by its name."""
+        return {}
 
     def ignored(self, data: Mapping[str, Any]) -> list[str]:
         """The names of what asks for nothing here, of an object that was found valid; of one within, all or a part."""

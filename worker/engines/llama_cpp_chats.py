@@ -12,30 +12,36 @@ from shared.catalogue import Model
 from shared.protocol import Chat, FineChat, Sampling
 from worker.chat_formats import stops
 from worker.engines.llama_cpp_server import LlamaServer
-from worker.engines.messages import Dictionaries, render_chat
+from worker.engines.llama_cpp_thoughts import Thoughts
+from worker.engines.messages import Dictionaries, render
 from worker.engines.special_texts import Specials
+from worker.engines.thoughts import Thinking
 
 
 class Chats:
     """Of one model, which has a chat template."""
 
-    def __init__(self, server: LlamaServer, model: Model, specials: Specials) -> None:
-        self._server, self._model, self._specials = server, model, specials
+    def __init__(self, server: LlamaServer, model: Model, specials: Specials, thoughts: Thoughts) -> None:
+        self._server, self._model, self._specials, self._thoughts = server, model, specials, thoughts
 
-    def render(self, task: Chat, execution: Cancellable) -> list[str]:
-        """The prompt, in texts that follow each other: no special token is made of what is not the template's own.
+    def render(self, task: Chat, execution: Cancellable) -> tuple[list[str], Thinking]:
+        """The prompt, in texts that follow each other: no special token is made of what is not the template's own. And
+        how the answer to it is to think.
 
         Raises InvalidRequest where the template refuses the conversation.
         """
-        body: dict[str, Any] = {}
+        variables = self._thoughts.variables(task)
         if isinstance(task, FineChat) and task.template_kwargs:
-            body["chat_template_kwargs"] = json.loads(task.template_kwargs)
+            variables = json.loads(task.template_kwargs) | variables
 
-        def apply_template(messages: Dictionaries) -> str:
-            answer = self._server.ask("/apply-template", body | {"messages": messages}, execution, "messages")
-            return str(answer["prompt"])
+        def apply_template(messages: Dictionaries, variables: dict[str, Any]) -> str:
+            body = {"messages": messages, "chat_template_kwargs": variables}
+            return str(self._server.ask("/apply-template", body, execution, "messages")["prompt"])
 
-        return render_chat(task, self._specials, apply_template)
+        turns = task.messages[:-1] if task.continue_final else task.messages
+        texts = render(turns, self._specials, apply_template, variables)
+        begun, thinking = self._thoughts.begin(task, texts[-1])
+        return self._specials.go_on(texts, begun), thinking
 
     def sampling(self, task: Chat) -> Sampling:
         """How its tokens are chosen: what begins the next turn ends the answer."""

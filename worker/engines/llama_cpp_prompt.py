@@ -12,7 +12,7 @@ from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.special_texts import Specials
 
 
-class Prompts:
+class PromptReader:
     """Of one model, which has `size` tokens; `bos` stands for an empty text."""
 
     def __init__(self, text: LlamaText, specials: Specials, *, size: int, bos: int | None) -> None:
@@ -34,9 +34,9 @@ class Prompts:
             raise InvalidRequest("the prompt is empty, and this model has no token to begin with", param=room.param)
         return [self._bos]
 
-    def read_again(self, answer: str, work: Cancellable) -> list[int]:
-        """The tokens of what has been answered, where they were not told."""
-        return self._text.tokens(self._specials.cut(answer, "assistant"), work, begins=False)
+    def read_again(self, written: Sequence[str], work: Cancellable) -> list[int]:
+        """The tokens of what has been answered, where they were not told: tags and texts in turn, a tag first."""
+        return self._text.tokens(self._specials.go_on([""], written), work, begins=False)
 
     def check(self, tokens: Sequence[int], param: str) -> None:
         """Raises InvalidRequest where one of them is none."""

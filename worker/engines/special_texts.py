@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, takewhile
 
 from shared.errors import InvalidRequest
@@ -69,6 +69,16 @@ class Specials:
     def cut(self, text: str, role: str) -> list[str]:
         """See `SpecialTexts.cut`: a text of a message of that role."""
         return (self.every if role in _ANYBODYS else self.control).cut(text)
+
+    def go_on(self, texts: Sequence[str], written: Sequence[str]) -> list[str]:
+        """Texts that follow each other, and after them what the model has written: tags and texts in turn, a tag
+        first, which is a token where it is one."""
+        *known, last = texts
+        for number, part in enumerate(written):
+            first, *others = self.cut(part, "assistant") if number % 2 else [part]
+            *more, last = [last + first, *others]
+            known += more
+        return [*known, last]
 
     def break_specials(self, text: str, role: str = "user") -> str:
         """With an invisible character in each: for those who tokenise by themselves whatever they are given."""
