@@ -12,7 +12,7 @@ import pytest
 from shared.cancellation import Cancellation
 from shared.context import Room, check_size
 from shared.errors import ContextLengthExceeded, JobCancelled
-from shared.protocol import Chat, Completion, Message, Prompt, Sampling
+from shared.protocol import Chat, Completion, FineChat, FineMessage, Message, Prompt, Sampling, Tool, ToolCall
 from shared.registry import Card
 from tests.stack import Stack
 from tests.tiny import TINY
@@ -24,6 +24,7 @@ from worker.formats.vocabulary import pieces
 CONTEXT, LONGEST = 256, max(map(len, pieces(TINY)))
 CARD = Card("m", "llama.cpp", "llama", CONTEXT, 1, 0, longest_piece=LONGEST)
 FULL = CONTEXT * LONGEST
+HALF = FULL // 2
 
 
 def completion(*prompts: Prompt) -> Completion:
@@ -34,6 +35,10 @@ def chat(*said: str) -> Chat:
     return Chat("m", tuple(Message("user", text) for text in said), Sampling(seed=1))
 
 
+def calling(*said: Message, description: str = "") -> FineChat:
+    return FineChat("m", said, Sampling(seed=1), tools=(Tool("f", description, "{}"),))
+
+
 @pytest.mark.parametrize(
     ("task", "param", "count"),
     [
@@ -42,6 +47,10 @@ def chat(*said: str) -> Chat:
         (completion((1,) * CONTEXT), "prompt", "256"),
         (chat("a" * FULL), "messages", "at least 256"),
         (chat(*"a" * FULL), "messages", "at least 256"),
+        (calling(Message("user", "a"), description="a" * FULL), "tools", "at least 256"),
+        (calling(Message("user", "a" * HALF), description="a" * HALF), "messages", "at least 256"),
+        (calling(FineMessage("tool", "a" * FULL)), "messages", "at least 256"),
+        (calling(FineMessage("assistant", "a", (ToolCall("1", "f", "a" * FULL),))), "messages", "at least 256"),
     ],
 )
 def test_more_than_the_context_can_hold_is_refused(task: Chat | Completion, param: str, count: str) -> None:
@@ -51,7 +60,13 @@ def test_more_than_the_context_can_hold_is_refused(task: Chat | Completion, para
 
 
 def test_what_may_fit_is_not_refused() -> None:
-    for task in (completion("a" * (FULL - LONGEST)), completion((1,) * (CONTEXT - 1)), chat("a" * (FULL - LONGEST))):
+    thought = FineMessage("assistant", "a", reasoning="a" * FULL)  # most templates leave it out
+    for task in (
+        completion("a" * (FULL - LONGEST)),
+        completion((1,) * (CONTEXT - 1)),
+        chat("a" * (FULL - LONGEST)),
+        calling(thought, description="a" * HALF),
+    ):
         check_size(task, CARD)
     check_size(completion("a" * 10 * FULL), replace(CARD, longest_piece=0))
 
