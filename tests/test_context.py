@@ -47,10 +47,10 @@ def calling(*said: Message, description: str = "") -> FineChat:
         (completion((1,) * CONTEXT), "prompt", "256"),
         (chat("a" * FULL), "messages", "at least 256"),
         (chat(*"a" * FULL), "messages", "at least 256"),
-        (calling(Message("user", "a"), description="a" * FULL), "tools", "at least 256"),
-        (calling(Message("user", "a" * HALF), description="a" * HALF), "messages", "at least 256"),
-        (calling(FineMessage("tool", "a" * FULL)), "messages", "at least 256"),
-        (calling(FineMessage("assistant", "a", (ToolCall("1", "f", "a" * FULL),))), "messages", "at least 256"),
+        (calling(Message("user", "a"), description="a" * FULL), "tools", "at least 257"),
+        (calling(Message("user", "a" * HALF), description="a" * HALF), "messages", "at least 257"),
+        (calling(FineMessage("tool", "a" * FULL)), "messages", "at least 257"),
+        (calling(FineMessage("assistant", "a", (ToolCall("1", "f", "a" * FULL),))), "messages", "at least 257"),
     ],
 )
 def test_more_than_the_context_can_hold_is_refused(task: Chat | Completion, param: str, count: str) -> None:
