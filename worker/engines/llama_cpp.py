@@ -29,7 +29,7 @@ from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
-from worker.engines.llama_cpp_prompt import Prompts
+from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import terms
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
@@ -62,7 +62,7 @@ class LlamaCppEngine:
         key = secrets.token_urlsafe()
         self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
         self._server = LlamaServer(self._host, key)
-        self._text = LlamaText(self._server, spaced=files.header.spaced, bos=files.header.bos)
+        self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
             self._specials = find_specials(model, files, self._text)
             chats = bool(model.chat_format or files.header.chat_template)
@@ -99,7 +99,7 @@ class LlamaCppEngine:
         )
         size = files.header.vocabulary_size
         self._chats = Chats(self._server, model, self._specials, thoughts)
-        self._prompts = Prompts(self._text, self._specials, size=size, bos=files.header.bos)
+        self._reader = PromptReader(self._text, self._specials, size=size, bos=files.header.bos)
         self._cells = Cells(self.card.context)
         self.tools = NativeTools(
             self._server,
@@ -168,9 +168,9 @@ class LlamaCppEngine:
         given, thinking = (
             self._chats.render(task, execution) if isinstance(task, Chat) else (task.prompt[0], Thinking())
         )
-        prompt = self._prompts.read(given, Room(self.card.context, param), execution)
-        self._prompts.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
-        self._prompts.check(task.sampling.stop_token_ids, "stop_token_ids")
+        prompt = self._reader.read(given, Room(self.card.context, param), execution)
+        self._reader.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        self._reader.check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
         choosing = terms(complete(sampling, self.card.sampling), self.card.context, self._ends)
         if thinking.tags:
@@ -181,7 +181,7 @@ class LlamaCppEngine:
         spell = self.detokenize if exact else None
         generation = Generation(
             self._server,
-            self._prompts,
+            self._reader,
             self._cells,
             prompt,
             sampling,
@@ -199,11 +199,11 @@ class LlamaCppEngine:
         return self._text.tokens(text, work)
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
-        self._prompts.check(tokens, "tokens")
+        self._reader.check(tokens, "tokens")
         return b"".join(self._pieces[token] for token in tokens)
 
     def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        self._prompts.check(tokens, "tokens")
+        self._reader.check(tokens, "tokens")
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
         share = Share(len(tokens), len(tokens))
