@@ -23,6 +23,7 @@ from worker.engines.cells import Cells, Share
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_answer import Answer
+from worker.engines.llama_cpp_chat import NativeTools
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
@@ -102,6 +103,15 @@ class LlamaCppEngine:
         self._chats = Chats(self._server, model, self._specials, thoughts)
         self._reader = PromptReader(self._text, self._specials, size=size, bos=files.header.bos)
         self._cells = Cells(self.card.context)
+        self.tools = NativeTools(
+            self._server,
+            self._text,
+            self._cells,
+            self._specials,
+            thoughts,
+            context=self.card.context,
+            batch=self._batch,
+        )
         self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
@@ -132,14 +142,23 @@ class LlamaCppEngine:
         return self._host.pid
 
     def continues(self, task: TextTask) -> bool:
-        tools = isinstance(task, FineChat) and task.tools
-        return not tools and task.sampling.grammar is None  # llama.cpp begins one anew with each request
+        calls = isinstance(task, Chat) and needs_form(task)
+        return not calls and task.sampling.grammar is None  # llama.cpp begins one anew with each request
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         if not isinstance(task, Chat) or not needs_form(task):
             return self._compute(task, execution, past)
+        if (answer := self._answer_natively(task, execution)) is not None:
+            return answer
         events = self._compute(own_form(task, system=self._system), execution, past, OPENER)
         return parse(events, task) if isinstance(task, FineChat) and task.tools else events
+
+    def _answer_natively(self, task: Chat, execution: Cancellable) -> Iterator[Event] | None:
+        """In its template's own form of tools, where that can hold what is asked for."""
+        check_size(task, self.card)
+        self._prompts.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        choosing = terms(complete(task.sampling, self.card.sampling), self.card.context)
+        return self.tools.answer(task, choosing, execution, time.monotonic() + self._seconds)
 
     def _compute(
         self, task: TextTask, execution: Cancellable, past: Sequence[Delta], opener: str = ""
