@@ -26,7 +26,7 @@ class Arguments:
 
     def close(self, required: Collection[str]) -> str:
         """What they lack, where that is only their last bracket."""
-        if self._depth != 1 or self._in_text:
+        if self._depth != 1 or self._in_text:  # of a whole one the depth is 0
             return ""
         try:
             return self.add("}") if json.loads("".join(self._taken) + "}").keys() >= set(required) else ""
@@ -105,9 +105,9 @@ class Pieces:
     def end_unread(self, count: int) -> Iterator[Delta]:
         """The last pieces of an answer whose end llama.cpp cannot read: that may be the end of a call, which it is
         stricter about than its grammars are. What has all but its last bracket has all. Raises Unreadable."""
-        if not self._arguments.whole and self._name in self._required:
-            if text := self._arguments.close(self._required[self._name]):
-                yield self._piece(text, count)
+        needed = self._required.get(self._name)
+        if needed is not None and (text := self._arguments.close(needed)):
+            yield self._piece(text, count)
         if not self._arguments.whole:
             raise Unreadable("llama.cpp cannot read a call that it made")
         yield from self.end("stop", count)
