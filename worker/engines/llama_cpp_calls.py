@@ -12,6 +12,7 @@ from worker.engines import UNTOLD
 from worker.engines.llama_cpp_schemas import required
 from worker.engines.llama_cpp_server import Unreadable
 from worker.engines.stops import Spelling, stop_strings
+from worker.tools.grammar import MOST_CALLS
 
 _ESCAPES = {chr(code): f"\\u{code:04x}" for code in range(0x20)} | {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -64,7 +65,7 @@ class Arguments:
 class Pieces:
     """Of one answer. Stop strings are looked for in its content only.
 
-    Where it may not have several calls it ends after its first. Where it must call it has no content: whatever comes
+    Where it may not have several calls it ends after its first, else after MOST_CALLS. Where it must call it has no content: whatever comes
     beside its calls is left out.
     """
 
@@ -127,7 +128,7 @@ class Pieces:
         index, function = said["index"], said["function"]
         if index != self._index:
             yield from self._close(count)
-            if self._index >= 0 and not self._parallel:
+            if index == (MOST_CALLS if self._parallel else 1):
                 self.finish = "tool_calls"
                 return
             self._index, self._name, self._arguments, self._begun = index, "", Arguments(), False
@@ -135,7 +136,7 @@ class Pieces:
         self._name = function.get("name") or self._name
         if text := function.get("arguments"):
             yield self._piece(self._arguments.add(text), count)
-        if self._arguments.whole and not self._parallel:
+        if self._arguments.whole and (not self._parallel or index + 1 == MOST_CALLS):
             self.finish = "tool_calls"
 
     def _close(self, count: int) -> Iterator[Delta]:

@@ -123,7 +123,7 @@ class LlamaServer:
 
     @contextlib.contextmanager
     def listening(self, work: Cancellable = NEVER) -> Iterator[None]:
-        """Within `with`, the host is heard while it computes, although its chats are silent: they keep what may become a
+        """Within `with`, the host is heard while it computes, although its chats are silent, which keep what may become a
         call to themselves. It answers this question between two steps."""
         over = threading.Event()
 
