@@ -65,8 +65,8 @@ class Arguments:
 class Pieces:
     """Of one answer. Stop strings are looked for in its content only.
 
-    Where it may not have several calls it ends after its first, else after MOST_CALLS. Where it must call it has no content: whatever comes
-    beside its calls is left out.
+    Where it may not have several calls it ends after its first, else after MOST_CALLS. Where it must call it has no
+    content: whatever comes beside its calls is left out.
     """
 
     def __init__(self, task: FineChat) -> None:

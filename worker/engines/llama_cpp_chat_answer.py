@@ -150,9 +150,12 @@ class ChatAnswer:
             return
         request = {**self._choosing, **more, "prompt": self._prompt}
         with contextlib.closing(self._server.stream("/completion", request, work, seconds=seconds)) as chunks:
+            begun = False
             for chunk in chunks:
+                text = chunk["content"] if begun else chunk["content"].lstrip()  # as its reader has it
+                begun = begun or bool(text)
                 end = None if not chunk["stop"] else "length" if chunk["stop_type"] == "limit" else "stop"
-                chunk["choices"] = [{"delta": {"content": chunk["content"]}, "finish_reason": end}]
+                chunk["choices"] = [{"delta": {"content": text}, "finish_reason": end}]
                 yield chunk
 
     def _tell(self, progress: Mapping[str, int]) -> Iterator[Event]:
