@@ -147,7 +147,8 @@ def answer(engine: LlamaCppEngine, asked: FineChat, given: tuple[Tool, ...]) -> 
     try:
         check(run(engine, asked), given)
     except EngineError as exc:
-        assert "came out another way" in exc.message
+        if "came out another way" not in exc.message:
+            raise
 
 
 def may_call_more(engine: LlamaCppEngine, given: tuple[Tool, ...], seed: int) -> None:

@@ -123,8 +123,9 @@ class LlamaServer:
 
     @contextlib.contextmanager
     def listening(self, work: Cancellable = NEVER) -> Iterator[None]:
-        """Within `with`, the host is heard while it computes, although its chats are silent, for they keep to themselves
-        what may become a call. It answers this question between two steps."""
+        """Within `with`, the host is heard while it computes, although its chats are silent.
+
+        They hold back what may become a call. This question it answers between two steps."""
         over = threading.Event()
 
         def listen() -> None:
