@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from shared.errors import InvalidRequest
-from shared.protocol import Chat, Completion, Task
+from shared.protocol import Chat, Completion, FineChat, Task
 from shared.registry import Ability, Card
 
 
@@ -34,6 +36,13 @@ NEEDS = (
     ),
     Need(Ability.COMPLETION, lambda task: isinstance(task, Completion), "The model {!r} does not complete texts."),
 )
+
+
+def spare(task: Task, card: Card) -> Task:
+    """The task, without what the model cannot do and need not: whether, how much and how long to think."""
+    if isinstance(task, FineChat) and card.context and Ability.REASONING not in card.abilities:
+        return replace(task, thinking=None, effort="", thinking_budget=None).simplest()
+    return task
 
 
 def check(task: Task, card: Card) -> None:

@@ -22,7 +22,7 @@ from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
-from worker.engines.llama_cpp_answer import Answer
+from worker.engines.llama_cpp_answer import GrowingAnswer
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
@@ -148,7 +148,7 @@ class LlamaCppEngine:
             self._cells,
             prompt,
             sampling,
-            Answer(sampling, choosing, thinking, past),
+            GrowingAnswer(sampling, choosing, thinking, past),
             self._batch,
             execution,
             until,

@@ -13,11 +13,11 @@ from worker.engines.stops import Piece, stop_strings
 from worker.engines.thoughts import Stage, Thinking
 
 
-class Turn(Exception):
+class NewTerms(Exception):
     """From now on tokens are chosen in other terms."""
 
 
-class Answer:
+class GrowingAnswer:
     """`choosing` is how llama.cpp chooses tokens, in its own terms.
 
     A grammar in it holds for the content alone: thoughts are free, and what was to become some and did not is made
@@ -61,21 +61,21 @@ class Answer:
         return Splitter(self._thinking, self._stops, self.pieces, self._least)
 
     def tell(self, pieces: list[Piece], splitter: Splitter, before: Stage, grows: bool) -> Iterator[Delta]:
-        """Raises Turn where other terms hold after these pieces than before."""
+        """Raises NewTerms where other terms hold after these pieces than before."""
         turns = self._turns and splitter.stage not in (before, Stage.OPEN) and not splitter.stopped
         if turns and self._guided and before is Stage.OPEN and splitter.stage is Stage.CONTENT:
             self._thinking = replace(self._thinking, stage=Stage.CONTENT)
-            raise Turn
+            raise NewTerms
         yield from map(self.add, pieces + splitter.rest() if turns else pieces)
         if turns or (grows and not self.grows and not len(splitter)):
-            raise Turn
+            raise NewTerms
 
     def spend(self, splitter: Splitter) -> Iterator[Delta]:
-        """The budget is used up: what is held back of the thoughts. Raises Turn."""
+        """The budget is used up: what is held back of the thoughts. Raises NewTerms."""
         if splitter.stage is Stage.THOUGHTS:
             yield from map(self.add, splitter.rest())
         self._spent = True
-        raise Turn
+        raise NewTerms
 
     @property
     def closing(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from shared.cancellation import Cancellable, check
 from shared.protocol import Delta, Done, Event, FinishReason, Progress, Sampling, Timings, Usage
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
-from worker.engines.llama_cpp_answer import Answer, Turn
+from worker.engines.llama_cpp_answer import GrowingAnswer, NewTerms
 from worker.engines.llama_cpp_prompt import Prompts
 from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
@@ -57,7 +57,7 @@ class Generation:
         cells: Cells,
         prompt: list[int],
         sampling: Sampling,
-        answer: Answer,
+        answer: GrowingAnswer,
         batch: int,
         execution: Cancellable,
         until: float,
@@ -96,7 +96,7 @@ class Generation:
                     return
                 except _Untold:
                     attempt = self._steps
-                except (_MakeRoom, Turn):
+                except (_MakeRoom, NewTerms):
                     stalls = 0
                 except OutOfCells:
                     stalls = stalls + 1 if len(self._answer.tokens) == count else 0
@@ -112,7 +112,7 @@ class Generation:
         return self._prompt_tokens + self._prompts.read_again(self._answer.written, self._execution)
 
     def _attempt(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
-        """Compute what is missing. Raises _MakeRoom, OutOfCells, Turn or _Untold: the next attempt goes on there."""
+        """Compute what is missing. Raises _MakeRoom, OutOfCells, NewTerms, _Untold: the next attempt goes on there."""
         before, grows, left = len(self._answer.tokens), self._answer.grows, self._answer.left
         splitter = self._answer.splitter()
         stage = splitter.stage
