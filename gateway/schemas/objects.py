@@ -61,7 +61,7 @@ class Member(fields.Nested):
     @property
     def json_schema(self) -> dict[str, Any]:
         schema = self.parameters.described
-        return schema if schema["required"] else {"anyOf": [schema, EMPTY]}
+        return schema if schema["required"] else {"anyOf": [schema, {**EMPTY, "type": "array"}]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> Any:
         return super()._deserialize(keyed(value), *args, **kwargs)

@@ -19,11 +19,19 @@ _arrivals = itertools.count()
 
 @dataclass(eq=False, slots=True)
 class Share:
-    """One run's use of the cells: `tokens` now, `most` at its end."""
+    """One run's use of the cells: `tokens` now, `most` at its end.
+
+    One that `stays` could not go on where it has left off: it has all of its cells from the beginning.
+    """
 
     tokens: int = 0
     most: int = 0
+    stays: bool = False
     arrival: int = field(default_factory=lambda: next(_arrivals))
+
+    def soon(self, more: int) -> int:
+        """How many it has when it has so many more."""
+        return self.most if self.stays else min(self.tokens + more, self.most)
 
 
 class Cells:
@@ -62,8 +70,9 @@ class Cells:
         """Note how many tokens a run has now. False: its owner has to make room, by stopping and entering again."""
         with self._changed:
             share.tokens = tokens
-            ends = tokens >= share.most
-            return ends or self._suffice(self._spare) or share is not max(self._inside, key=_arrival)
+            if share.stays or tokens >= share.most or self._suffice(self._spare):
+                return True
+            return share is not max((other for other in self._inside if not other.stays), key=_arrival)
 
     def _may_enter(self, share: Share) -> bool:
         return share is min(self._waiting, key=_arrival) and self._suffice(self._ahead, share)
@@ -71,7 +80,7 @@ class Cells:
     def _suffice(self, more: int, newcomer: Share | None = None) -> bool:
         """Whether everybody can have `more` tokens. One alone always can: its context is not larger."""
         shares = [*self._inside, newcomer] if newcomer else [*self._inside]
-        return len(shares) == 1 or sum(min(c.tokens + more, c.most) for c in shares) <= self._capacity
+        return len(shares) == 1 or sum(each.soon(more) for each in shares) <= self._capacity
 
 
 def _arrival(share: Share) -> int:

@@ -14,7 +14,7 @@ from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, ModelLoadError
-from shared.protocol import FINE, Chat, Completion, Delta, Event, TextTask
+from shared.protocol import FINE, Chat, Completion, Delta, Event, FineChat, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
@@ -26,6 +26,7 @@ from worker.engines.llama_cpp_answer import GrowingAnswer
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
+from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_prompt import Prompts
 from worker.engines.llama_cpp_sampling import terms
@@ -38,6 +39,7 @@ from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
 from worker.engines.thoughts import Thinking
 from worker.formats.identity import digest, identity
 from worker.formats.vocabulary import pieces, read_vocabulary
+from worker.tools import OPENER, needs_form, own_form, parse
 
 
 class LlamaCppEngine:
@@ -50,6 +52,7 @@ class LlamaCppEngine:
 
     def __init__(self, model: Model, config: Config) -> None:
         self._files = files = check_files(model)
+        self._ends = files.header.ends
         sampling = recommended(model, files.header.sampling)
         self._seconds = config.max_seconds
         self._model = model
@@ -64,6 +67,7 @@ class LlamaCppEngine:
             chats = bool(model.chat_format or files.header.chat_template)
             thoughts = learn_thoughts(self._server, self._text, self._pieces) if chats else Thoughts()
             properties = self._server.ask("/props")
+            self._system = bool(properties["chat_template_caps"]["supports_system_role"])
             if files.draft and not all(slot["speculative"] for slot in self._server.ask("/slots")):
                 raise ModelLoadError(f"{files.draft}: no draft for {files.path.name}: it has another vocabulary")
         except BaseException:
@@ -82,7 +86,7 @@ class LlamaCppEngine:
             context=properties["default_generation_settings"]["n_ctx"],
             slots=properties["total_slots"],
             created=int(files.path.stat().st_mtime),
-            capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if chats else ()), *thoughts.abilities),
+            capabilities=(Ability.COMPLETION, *((Ability.CHAT, Ability.TOOLS) if chats else ()), *thoughts.abilities),
             digest=digest(self._identity, read_vocabulary(files.path, files.header)),
             longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
             honours=tuple(sorted(FINE)),
@@ -122,9 +126,19 @@ class LlamaCppEngine:
         return self._host.pid
 
     def continues(self, task: TextTask) -> bool:
-        return task.sampling.grammar is None  # llama.cpp begins one anew with each request
+        tools = isinstance(task, FineChat) and task.tools
+        return not tools and task.sampling.grammar is None  # llama.cpp begins one anew with each request
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+        if not isinstance(task, Chat) or not needs_form(task):
+            return self._compute(task, execution, past)
+        events = self._compute(own_form(task, system=self._system), execution, past, OPENER)
+        return parse(events, task) if isinstance(task, FineChat) and task.tools else events
+
+    def _compute(
+        self, task: TextTask, execution: Cancellable, past: Sequence[Delta], opener: str = ""
+    ) -> Iterator[Event]:
+        """Stop strings count only before the `opener`."""
         until = time.monotonic() + self._seconds
         check_size(task, self.card)
         param = "messages" if isinstance(task, Chat) else "prompt"
@@ -135,7 +149,7 @@ class LlamaCppEngine:
         self._prompts.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._prompts.check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
-        choosing = terms(complete(sampling, self.card.sampling), self.card.context)
+        choosing = terms(complete(sampling, self.card.sampling), self.card.context, self._ends)
         if thinking.tags:
             choosing["preserved_tokens"] = thinking.specials
         if isinstance(task, Completion) and task.best_of > 1:
@@ -148,13 +162,14 @@ class LlamaCppEngine:
             self._cells,
             prompt,
             sampling,
-            GrowingAnswer(sampling, choosing, thinking, past),
+            GrowingAnswer(sampling, choosing, thinking, past, opener),
             self._batch,
             execution,
             until,
             spell,
         )
         events = generation.events(self.card.context)
+        events = keep(events, sampling) if sampling.grammar else events
         yield from with_prompt(events, prompt) if task.token_ids and not past else events
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:

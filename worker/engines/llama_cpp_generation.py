@@ -73,7 +73,7 @@ class Generation:
         self._parted = False  # it goes on from a part, so that nobody knows how long it took
 
     def events(self, context: int) -> Iterator[Event]:
-        share = Share()
+        share = Share(stays=self._sampling.grammar is not None)
         stalls, attempt = 0, self._attempt
         try:
             while True:
@@ -130,7 +130,7 @@ class Generation:
                     if self._spell and before + predicted > len(self._answer.tokens) + len(splitter):
                         raise _Untold
                     finish: FinishReason = "length" if chunk["stop_type"] == "limit" else "stop"
-                    if frugal and finish == "length":
+                    if (frugal and finish == "length") or self._answer.ends_early(splitter.stage):
                         yield from self._answer.spend(splitter)
                     yield from self._finish(splitter, finish, before + predicted)
                     return

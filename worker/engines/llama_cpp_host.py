@@ -65,9 +65,16 @@ def main() -> None:
         server = xllamacpp.Server(options)
     except RuntimeError:
         sys.exit("llama.cpp could not serve the model")
+    _read_vocabulary(server)
     child.ready(_token_time(server) * parameters["batch"])  # a step reads a batch, faster than token by token
     while server:
         signal.pause()
+
+
+def _read_vocabulary(server: Any) -> None:
+    """For grammars: once, and a second of a large one, in which nobody else would be served."""
+    asked = {"prompt": [0], "n_predict": 1, "cache_prompt": False, "grammar": "%llguidance {}\nstart: /./"}
+    server.handle_completions(asked, lambda _: None)
 
 
 def _token_time(server: Any) -> float:

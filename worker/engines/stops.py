@@ -27,10 +27,12 @@ class StopStrings:
 
     A state stands for the longest end of a text that a stop string begins with; 0 for none.
 
+    They count only before the first `opener`, if there is one to look for.
+
     Raises InvalidRequest where they are larger than `LARGEST_STOPS`.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], opener: str = "") -> None:
         if sum(map(len, stops)) > LARGEST_STOPS:
             raise InvalidRequest(f"the stop strings have more than {LARGEST_STOPS} characters together", param="stop")
         self._steps: dict[int, int] = {}  # from a state and a character to the state of one more
@@ -38,7 +40,7 @@ class StopStrings:
         self._complete = [0]  # and the length of the longest stop string that ends there
         self._lengths = [0]
         # All of one length before the next: what `_step` needs is there when a state is made.
-        alive, length = [(stop, 0) for stop in stops if stop], 0
+        alive, length = [(stop, 0) for stop in (*stops, opener) if stop] if any(stops) else [], 0
         while alive:
             grown = [(stop, self._grow(state, ord(stop[length]))) for stop, state in alive]
             length += 1
@@ -46,6 +48,10 @@ class StopStrings:
                 if len(stop) == length:
                     self._complete[state] = length
             alive = [(stop, state) for stop, state in grown if len(stop) > length]
+        over = 0
+        for character in opener:
+            over = self._step(over, ord(character))
+        self._over = over or -1  # once it is in this state, it stays there
 
     def follow(self, text: str, state: int = 0) -> tuple[int, int | None]:
         """Go on from a state with a text: to which state; and where in the text the stop string begins that ends first.
@@ -53,16 +59,18 @@ class StopStrings:
         That is None where none ends, and negative for one that had begun before this text. Of those that end at one
         place the longest counts. After it nothing is looked at.
         """
-        if self._steps:
+        if self._steps and state != self._over:
             for end, character in enumerate(text, 1):
                 state = self._step(state, ord(character))
+                if state == self._over:
+                    break
                 if size := self._complete[state]:
                     return state, end - size
         return state, None
 
     def begun(self, state: int) -> int:
         """How many characters of a stop string there are already."""
-        return self._lengths[state]
+        return self._lengths[state] if state != self._over else 0
 
     def _step(self, state: int, character: int) -> int:
         while (found := self._steps.get(state << _CHARACTERS | character)) is None and state:
@@ -81,9 +89,9 @@ class StopStrings:
 
 
 @lru_cache(_KEPT)
-def stop_strings(stops: tuple[str, ...]) -> StopStrings:
+def stop_strings(stops: tuple[str, ...], opener: str = "") -> StopStrings:
     """The automaton of a job's stop strings, which nobody changes. Raises InvalidRequest, see there."""
-    return StopStrings(stops)
+    return StopStrings(stops, opener)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,20 +27,22 @@ _UNFIT = ("ignore_eos", "min_tokens", "stop_token_ids")
 def needs_form(chat: Chat) -> bool:
     """Whether it has tools, or has had some: calls or results."""
     told = (isinstance(turn, FineMessage) and (turn.tool_calls or turn.role == "tool") for turn in chat.messages)
-    return isinstance(chat, FineChat) and bool(chat.tools) or any(told)
+    return (isinstance(chat, FineChat) and bool(chat.tools)) or any(told)
 
 
-def own_form(task: FineChat, *, system: bool = True) -> FineChat:
+def own_form(task: Chat, *, system: bool = True) -> Chat:
     """The same without tools, as texts and a grammar. `system`: the template takes system messages.
 
     Stop strings count only before OPENER. Raises InvalidRequest.
     """
     messages, sampling = write_messages(task, system=system), task.sampling
-    if task.tools:
-        for name in ("return_token_ids",) * task.token_ids + tuple(filter(lambda n: getattr(sampling, n), _UNFIT)):
-            raise InvalidRequest(f"'{name}' is not supported together with tools by this model", param=name)
-        stop = () if task.must_call else sampling.stop
-        sampling = replace(sampling, grammar=write_grammar(task), stop=stop)
+    if not isinstance(task, FineChat) or not task.tools:
+        return replace(task, messages=messages)
+    unfit = [name for name in _UNFIT if getattr(sampling, name)] + ["return_token_ids"] * task.token_ids
+    if unfit:
+        raise InvalidRequest(f"Invalid '{unfit[0]}': it cannot be kept together with 'tools'.", param=unfit[0])
+    stop = () if task.must_call else sampling.stop
+    sampling = replace(sampling, grammar=write_grammar(task), stop=stop)
     return replace(task, messages=messages, sampling=sampling, tools=(), must_call=False)
 
 

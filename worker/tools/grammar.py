@@ -14,6 +14,8 @@ from shared.grammars import lark
 from shared.protocol import FineChat, Grammar, Tool
 from worker.tools.form import BETWEEN, END, END_OF_TEXT, OPENER, header
 
+MOST_CALLS = 8
+"""Of one answer that end by themselves: a small model calls the same tool again and again."""
 _NO_ARGUMENTS = '{"type": "object", "properties": {}, "additionalProperties": false}'
 _ANY_ARGUMENTS = '{"type": "object"}'
 _MAPS = ("properties", "$defs", "definitions")
@@ -64,12 +66,12 @@ def _assemble(task: FineChat, tools: Sequence[Tool]) -> Grammar:
 
 
 def _several(ending: bool, open_ended: bool, parallel: bool) -> str:
-    match ending, open_ended:
-        case True, False:
-            return "call (next call)*" if parallel else "call"
-        case True, True:
-            return "call (next call)* (next last)? | last" if parallel else "call | last"
-    return "last"
+    if not ending:
+        return "last"
+    more = f" (next call){{0,{MOST_CALLS - 1}}}" if parallel else ""
+    if not open_ended:
+        return f"call{more}"
+    return f"call{more} (next last)? | last" if parallel else "call | last"
 
 
 def _write_call(tool: Tool, index: int) -> str:
@@ -77,7 +79,8 @@ def _write_call(tool: Tool, index: int) -> str:
     rule = f"call_{index}: {json.dumps(header(tool).removeprefix(OPENER))}"
     if tool.grammar and tool.grammar.kind == "regex":
         # One terminal: the end is not taken for more of the text where that may go on.
-        return f"{rule} TEXT_{index}\nTEXT_{index}: /{regex_to_lark(tool.grammar.source) or '(?:)'}/ {json.dumps(END_OF_TEXT)}"
+        expression = regex_to_lark(tool.grammar.source) or "(?:)"
+        return f"{rule} TEXT_{index}\nTEXT_{index}: /{expression}/ {json.dumps(END_OF_TEXT)}"
     if tool.grammar:
         return f"{rule} {_embed(tool.grammar)}"
     if tool.custom:

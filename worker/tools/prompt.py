@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from shared.protocol import FineChat, FineMessage, Message, Tool
+from shared.protocol import Chat, FineChat, FineMessage, Message, Tool
 from worker.tools.form import BETWEEN, OPENER, write_call, write_result
 
 _CALLS = f"""To call a tool, answer with its name and its arguments, as JSON:
@@ -34,14 +34,14 @@ def write_tools(tools: Sequence[Tool], *, parallel: bool) -> str:
     return f"# Tools\n<tools>\n{listed}\n</tools>\n{how}{several}{_RESULTS}"
 
 
-def write_messages(task: FineChat, *, system: bool) -> tuple[Message, ...]:
+def write_messages(task: Chat, *, system: bool) -> tuple[Message, ...]:
     """The conversation without calls and results of its own, and with the tools told at its beginning.
 
     They stand before all that differs from chat to chat, so that they need not be read again. Without `system`, the
     template takes no system message, and they go into the first of the user's.
     """
     turns = _turns(task.messages)
-    if not task.tools:
+    if not isinstance(task, FineChat) or not task.tools:
         return tuple(turns)
     told = write_tools(task.tools, parallel=task.parallel_calls)
     role: Literal["system", "user"] = "system" if system else "user"
