@@ -47,7 +47,7 @@ class EchoEngine:
             context=config.context or CONTEXT,
             slots=config.slots,
             created=int(time.time()),
-            capabilities=(Ability.COMPLETION, Ability.CHAT, Ability.TOOLS),
+            capabilities=tuple(Ability),
             digest=digest(identity([], model.id), b""),
             honours=tuple(sorted(FINE)),  # it chooses nothing, and takes whatever there is
             sampling=recommended(model),
