@@ -156,7 +156,7 @@ class LlamaCppEngine:
     def _answer_natively(self, task: Chat, execution: Cancellable) -> Iterator[Event] | None:
         """In its template's own form of tools, where that can hold what is asked for."""
         check_size(task, self.card)
-        self._prompts.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        self._reader.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         choosing = terms(complete(task.sampling, self.card.sampling), self.card.context)
         return self.tools.answer(task, choosing, execution, time.monotonic() + self._seconds)
 
