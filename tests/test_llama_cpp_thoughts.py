@@ -15,7 +15,7 @@ from shared.config import Config
 from shared.protocol import Event, FineChat, FineMessage, FineSampling, Grammar, Message
 from shared.registry import Ability
 from tests.answers import deltas, finish, run
-from tests.templates import write, write_begun
+from tests.thinking_templates import write, write_begun
 from worker.engines import UNTOLD
 from worker.engines.llama_cpp import LlamaCppEngine
 

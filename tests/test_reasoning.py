@@ -19,7 +19,7 @@ from tests.calls import CHATS, problem
 from tests.parsing import CHAT, refused_chat
 from tests.parsing import chat as parse_chat
 from tests.stack import Stack, running, wait_for
-from tests.templates import write_begun
+from tests.thinking_templates import write_begun
 
 SAID: Any = [{"role": "user", "content": "What is the capital city of France? Answer in one word."}]
 

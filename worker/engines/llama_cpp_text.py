@@ -14,20 +14,17 @@ LARGEST_PART = 32_768
 for this."""
 _SEAM = re.compile(r"(?<=[^\W\d_])(?= [^\W\d_])|(?<=\n)(?=\w)")
 """Where tokenizers end a word anyway: between a letter and the space before another, and after a line."""
-_MARK = "\n"
+_MARK, _LETTER = "\n", "a"
 _END = -1
 """Comes after the tokens of each text: llama.cpp passes on any number that it is given among texts."""
 
 
 class LlamaText:
-    """`spaced`: its tokenizer puts a space before every text that it is given, also before one that goes on.
+    """`spaced`: its tokenizer puts a space before every text that it is given, also before one that goes on."""
 
-    `bos` begins a text, where the tokenizer says so: every text that `begins` has it once.
-    """
-
-    def __init__(self, server: LlamaServer, *, spaced: bool, bos: int | None = None) -> None:
-        self._server, self._spaced, self._bos = server, spaced, bos
-        self._beginning: list[int] | None = None if bos is not None else []
+    def __init__(self, server: LlamaServer, *, spaced: bool) -> None:
+        self._server, self._spaced = server, spaced
+        self._beginning: list[int] | None = None
         self._mark: list[int] = []
 
     def tokens(
@@ -69,10 +66,11 @@ class LlamaText:
     def _begin(self, tokens: list[int], work: Cancellable) -> list[int]:
         """With the beginning that the tokenizer gives a text, unless it has that itself."""
         if self._beginning is None:
-            # What it would put after a text is for those who do not go on with it.
-            (found,) = self._ask([""], work, begins=True)
-            self._beginning = [token for token in found[:1] if token == self._bos]
-        return tokens if tokens[:1] == [self._bos] else [*self._beginning, *tokens]
+            # What it puts after a text is for those who do not go on with it.
+            (plain,), (marked,) = self._ask([_LETTER], work), self._ask([_LETTER], work, begins=True)
+            self._beginning = [] if marked[: len(plain)] == plain else marked[:1]
+        begun = tokens[: len(self._beginning)] == self._beginning
+        return tokens if begun else self._beginning + tokens
 
     def _more(self, parts: list[str], work: Cancellable) -> Iterator[list[int]]:
         """The tokens of parts that go on after others."""
