@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from shared.cancellation import NEVER
 from shared.catalogue import Model
 from shared.config import Config
 from shared.protocol import Event, FineChat, FineMessage, FineSampling, Grammar, Message
 from shared.registry import Ability
 from tests.answers import deltas, finish, run
 from tests.thinking_templates import write, write_begun
+from tests.tiny import loaded as tiny
 from worker.engines import UNTOLD
 from worker.engines.llama_cpp import LlamaCppEngine
+from worker.engines.thoughts import Stage
 
+CHOICE = Grammar("choice", '["Paris", "Rome"]')
 QUESTION = Message("user", "What is the capital city of France? Answer in one word.")
 
 
@@ -86,9 +90,8 @@ def test_without_thoughts(thinker: LlamaCppEngine) -> None:
 
 
 def test_a_grammar_and_stop_strings_hold_for_the_content_alone(thinker: LlamaCppEngine) -> None:
-    grammar = Grammar("choice", '["Paris", "Rome"]')
     for more in ({"thinking_budget": 6}, {"thinking": False}):
-        events = run(thinker, asked(sampling={"grammar": grammar}, **more))
+        events = run(thinker, asked(sampling={"grammar": CHOICE}, **more))
         assert parts(events)[1] == "Paris"
         assert count(events) == more.get("thinking_budget", 0)
         assert finish(events)[0] == "stop"
@@ -120,6 +123,8 @@ def test_tags_that_are_special_tokens(smollm2_path: Path, tmp_path: Path) -> Non
         assert parts(events) == ("<jupyter_start>" * 2, "<jupyter_start>" * 4)
         told = [token for delta in deltas(events) for token in delta.tokens]
         assert told == [begin, begin, begin, end, begin, begin, begin, begin]
+        guided = run(engine, asked(thinking_budget=3, sampling={**always, "max_tokens": 20, "grammar": CHOICE}))
+        assert parts(guided) in (("<jupyter_start>" * 2, city) for city in ("Paris", "Rome"))
         # No switch is known to this template: the answer begins after thoughts that have ended.
         assert parts(run(engine, asked(thinking=False, sampling=always))) == ("", "<jupyter_start>" * 8)
 
@@ -133,5 +138,34 @@ def test_templates_tell_their_tags(
 ) -> None:
     with loaded(smollm2_path, write(tmp_path, begin, end, prompt)) as engine:
         assert (Ability.REASONING in engine.card.abilities) == (stage is not None)
-        events = run(engine, asked())
-        assert "Paris" in parts(events)[1]
+        for sampling in ({}, {"grammar": CHOICE}):
+            events = run(engine, asked(sampling=sampling))
+            assert "Paris" in parts(events)[1]
+
+
+CHANNELS = ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>")
+FAMILIES: dict[str, tuple[str, str, Stage, Stage] | None] = {
+    "Qwen-Qwen3-0.6B": ("<think>\n", "\n</think>\n\n", Stage.OPEN, Stage.CONTENT),
+    "Qwen3.5-4B": ("<think>\n", "\n</think>\n\n", Stage.THOUGHTS, Stage.CONTENT),
+    "llama-cpp-deepseek-r1": ("<think>\n", "</think>", Stage.THOUGHTS, Stage.CONTENT),
+    "openai-gpt-oss-120b": (*CHANNELS, Stage.OPEN, Stage.CONTENT),
+    "mistralai-Ministral-3-14B-Reasoning-2512": ("[THINK]", "[/THINK]", Stage.OPEN, Stage.CONTENT),
+    "google-gemma-4-31B-it-interleaved": ("<|channel>thought\n", "<channel|>", Stage.OPEN, Stage.CONTENT),
+    "mistralai-Mistral-Nemo-Instruct-2407": None,
+}
+"""Tags of thoughts, and where answers begin, as the template has it and without thoughts."""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_of_templates(family: str) -> None:
+    path = Path(__file__).parent / "fixtures" / "templates" / f"{family}.jinja"
+    with tiny(chat_format=str(path)) as engine:
+        chats = engine._chats
+        thoughts, expected = chats._thoughts, FAMILIES[family]
+        if expected is None:
+            assert thoughts.tags is None
+            return
+        assert thoughts.tags
+        usual, without = (chats.render(asked(thinking=thinking), NEVER)[1] for thinking in (None, False))
+        assert (thoughts.tags.begin, thoughts.tags.end, usual.stage, without.stage) == expected
+        assert (Ability.EFFORT in engine.card.abilities) == ("gpt-oss" in family)
