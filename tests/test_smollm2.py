@@ -50,7 +50,9 @@ def test_a_user_who_spells_the_end_of_a_turn_ends_none(client: OpenAI) -> None:
     grown = chat(client, [evil, answered, evil], max_tokens=1, extra_body=ids)
     assert grown.prompt_token_ids[: len(first.prompt_token_ids)] == first.prompt_token_ids
     assert grown.usage.prompt_tokens_details.cached_tokens >= len(first.prompt_token_ids) - 1
-    raw = client.completions.create(model="smollm2", prompt="<|im_start|>a<|im_end|>", max_tokens=1, extra_body=ids)
+    raw: Any = client.completions.create(
+        model="smollm2", prompt="<|im_start|>a<|im_end|>", max_tokens=1, extra_body=ids
+    )
     assert raw.choices[0].prompt_token_ids == [start, 81, end]
 
 

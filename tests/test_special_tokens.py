@@ -31,7 +31,7 @@ from tests.test_context import FakeServer
 from tests.test_ctransformers import loaded as legacy
 from tests.tiny import loaded
 from tests.vocabularies import CHATML, IM_END, IM_START, START, THINK, UNTHINK, ids, write
-from worker.engines import UNTOLD, Engine
+from worker.engines import UNTOLD, Engine, llama_cpp_text
 from worker.engines.llama_cpp import LlamaCppEngine
 from worker.engines.llama_cpp_text import LARGEST_PART, LlamaText
 from worker.engines.messages import make_messages, render
@@ -102,6 +102,14 @@ def test_a_hundred_thousand_of_them_are_a_few_questions() -> None:
     tokens = LlamaText(server, spaced=True).tokens(known.cut(given, "user"))  # type: ignore[arg-type]  # a fake server
     assert "".join(map(chr, tokens)) == given
     assert server.questions < 2 * len(given) / LARGEST_PART + 5
+
+
+def test_a_text_that_is_read_in_parts_loses_none(engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["\u65e5" * size + IM_END + "a" * 50 for size in range(25, 45)]
+    whole = [engine.tokenize(text) for text in texts]
+    monkeypatch.setattr(llama_cpp_text, "LARGEST_PART", 40)
+    assert [engine.tokenize(text) for text in texts] == whole
+    assert all(specials(tokens) == [IM_END] for tokens in whole)
 
 
 def test_what_a_user_writes_ends_no_turn(engine: LlamaCppEngine) -> None:

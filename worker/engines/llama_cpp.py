@@ -37,6 +37,7 @@ from worker.engines.llama_cpp_session import Sessions
 from worker.engines.llama_cpp_specials import find_specials
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
+from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
 from worker.formats.identity import digest, identity
 from worker.formats.vocabulary import pieces, read_vocabulary
@@ -64,7 +65,8 @@ class LlamaCppEngine:
         self._server = LlamaServer(self._host, key)
         self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
-            self._specials = find_specials(model, files, self._text)
+            found = find_specials(model, files, self._text)
+            self._text.specials, self._specials = found.control, Specials() if model.parse_special else found
             chats = bool(model.chat_format or files.header.chat_template)
             thoughts = learn_thoughts(self._server, self._text, self._pieces) if chats else Thoughts()
             properties = self._server.ask("/props")
@@ -87,11 +89,7 @@ class LlamaCppEngine:
             context=properties["default_generation_settings"]["n_ctx"],
             slots=properties["total_slots"],
             created=int(files.path.stat().st_mtime),
-            capabilities=(
-                Ability.COMPLETION,
-                *((Ability.CHAT, Ability.TOOLS) if chats else ()),
-                *thoughts.abilities,
-            ),
+            capabilities=(Ability.COMPLETION, *((Ability.CHAT, Ability.TOOLS) if chats else ()), *thoughts.abilities),
             digest=digest(self._identity, read_vocabulary(files.path, files.header)),
             longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
             honours=tuple(sorted(FINE)),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from shared.errors import EngineError
-from shared.protocol import Call, Delta, FinishReason
+from shared.protocol import Call, Delta, FineChat, FinishReason
 from worker.engines import UNTOLD
-from worker.engines.stops import Spelling, StopStrings
+from worker.engines.llama_cpp_schemas import required
+from worker.engines.llama_cpp_server import Unreadable
+from worker.engines.stops import Spelling, stop_strings
 
 _ESCAPES = {chr(code): f"\\u{code:04x}" for code in range(0x20)} | {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -19,13 +22,16 @@ class Arguments:
     def __init__(self) -> None:
         self.whole = False
         self._depth, self._in_text, self._escaped = 0, False, False
-        self._last = ""  # character outside of texts
+        self._taken: list[str] = []
 
-    def close(self) -> str:
+    def close(self, required: Collection[str]) -> str:
         """What they lack, where that is only their last bracket."""
-        if self._depth != 1 or self._in_text or self._last in ",:":
+        if self._depth != 1 or self._in_text:
             return ""
-        return self.add("}")
+        try:
+            return self.add("}") if json.loads("".join(self._taken) + "}").keys() >= set(required) else ""
+        except ValueError:
+            return ""
 
     def add(self, text: str) -> str:
         """As much of the text as belongs to the object. llama.cpp's grammars allow control characters within texts,
@@ -43,8 +49,6 @@ class Arguments:
                 self._escaped = character == "\\" and not self._escaped
                 continue
             taken.append(character)
-            if not character.isspace():
-                self._last = character
             if character in "{[":
                 self._depth += 1
             elif character in "}]":
@@ -53,22 +57,24 @@ class Arguments:
                 raise EngineError("llama.cpp found arguments of a call that are no object")
             self._in_text = character == '"'
             self.whole = character in "}]" and not self._depth
+        self._taken += taken
         return "".join(taken)
 
 
 class Pieces:
-    """Of one answer, which may call tools with these names. Stop strings are looked for in its content only.
+    """Of one answer. Stop strings are looked for in its content only.
 
-    Not `parallel`: it ends after its first call. With `must_call` it has no content, and whatever comes beside its
-    calls is left out.
+    Where it may not have several calls it ends after its first. Where it must call it has no content: whatever comes
+    beside its calls is left out.
     """
 
-    def __init__(self, names: Collection[str], stops: StopStrings, *, parallel: bool, must_call: bool) -> None:
-        self._names, self._parallel, self._must_call = names, parallel, must_call
+    def __init__(self, task: FineChat) -> None:
+        self._required = {tool.name: required(tool.parameters) for tool in task.tools}
+        self._parallel, self._must_call = task.parallel_calls, task.must_call
         self.finish: FinishReason | None = None
         """Set as soon as nothing that may still come belongs to the answer."""
-        self._stops = stops
-        self._spelling = Spelling(stops)
+        self._stops = stop_strings(tuple(task.sampling.stop))
+        self._spelling = Spelling(self._stops)
         self._told = 0  # tokens that have gone out, or are in the spelling
         self._index, self._name = -1, ""
         self._arguments = Arguments()
@@ -98,10 +104,13 @@ class Pieces:
 
     def end_unread(self, count: int) -> Iterator[Delta]:
         """The last pieces of an answer whose end llama.cpp cannot read: that may be the end of a call, which it is
-        stricter about than its grammars are. What has all but its last bracket has all; other calls were cut off."""
-        if not self._arguments.whole and (text := self._arguments.close()):
-            yield self._piece(text, count)
-        yield from self.end("stop" if self._arguments.whole else "length", count)
+        stricter about than its grammars are. What has all but its last bracket has all. Raises Unreadable."""
+        if not self._arguments.whole and self._name in self._required:
+            if text := self._arguments.close(self._required[self._name]):
+                yield self._piece(text, count)
+        if not self._arguments.whole:
+            raise Unreadable("llama.cpp cannot read a call that it made")
+        yield from self.end("stop", count)
 
     def end(self, reason: FinishReason, count: int) -> Iterator[Delta]:
         """The last pieces of an answer that ends so, after so many tokens."""
@@ -137,7 +146,7 @@ class Pieces:
             raise EngineError("llama.cpp ended a call before its arguments were whole")
 
     def _piece(self, text: str, count: int) -> Delta:
-        if self._name not in self._names:
+        if self._name not in self._required:
             raise EngineError(f"llama.cpp found a call of {self._name[:100]!r}, which is no tool of the request")
         self._begun = True
         return Delta(text, self._tokens(count), call=Call(self._index, self._name))

@@ -15,7 +15,6 @@ from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_calls import Pieces
 from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells, Unreadable
-from worker.engines.stops import stop_strings
 
 _STREAM = {
     "stream": True,
@@ -94,9 +93,7 @@ class ChatAnswer:
             self._cells.leave(share)
 
     def _attempt(self, share: Share, n_predict: int) -> Iterator[Event]:
-        task = self._task
-        names, stops = frozenset(tool.name for tool in task.tools), stop_strings(tuple(task.sampling.stop))
-        pieces = Pieces(names, stops, parallel=task.parallel_calls, must_call=task.must_call)
+        pieces = Pieces(self._task)
         reason: FinishReason = "length"
         try:
             with contextlib.closing(self._ask(n_predict)) as chunks:
@@ -116,9 +113,12 @@ class ChatAnswer:
                         raise _MakeRoom
             yield from pieces.end(pieces.finish or reason, self._count)
         except Unreadable:
-            if not pieces.calls:
+            if self._count == n_predict:
+                yield from pieces.end("length", self._count)
+            elif pieces.calls:
+                yield from pieces.end_unread(self._count)
+            else:
                 raise
-            yield from pieces.end_unread(self._count)
         yield self._done()
 
     def _ask(self, n_predict: int) -> Generator[dict[str, Any], None, None]:

@@ -112,7 +112,7 @@ class Generation:
         return self._prompt_tokens + self._reader.read_again(self._answer.written, self._execution)
 
     def _attempt(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
-        """Compute what is missing. Raises _MakeRoom, OutOfCells, NewTerms, _Untold: the next attempt goes on there."""
+        """Compute what is missing. Raises _MakeRoom, OutOfCells, NewTerms, _Untold: the next goes on there."""
         before, grows, left = len(self._answer.tokens), self._answer.grows, self._answer.left
         splitter = self._answer.splitter()
         stage = splitter.stage

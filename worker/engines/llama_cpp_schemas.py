@@ -27,6 +27,12 @@ def keeps_schema(parameters: str) -> bool:
     return not parameters or _keeps(json.loads(parameters))
 
 
+def required(parameters: str) -> list[str]:
+    """What arguments have to have."""
+    names = json.loads(parameters).get("required") if parameters else None
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
 def answer_texts(parameters: str) -> Iterator[str]:
     """All texts of a schema that may come in arguments: all but those that only describe them."""
     if parameters:

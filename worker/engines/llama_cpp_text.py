@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from shared.cancellation import NEVER, Cancellable
 from shared.context import Room
 from worker.engines.llama_cpp_server import LlamaServer
+from worker.engines.special_texts import SpecialTexts
 
 LARGEST_PART = 32_768
 """Characters that it is given at once. Its time grows with the square of the special tokens that a part spells: 0.3 s
@@ -23,6 +24,8 @@ class LlamaText:
     """`spaced`: its tokenizer puts a space before every text that it is given, also before one that goes on."""
 
     def __init__(self, server: LlamaServer, *, spaced: bool) -> None:
+        self.specials = SpecialTexts(())
+        """Those that are tokens in the texts that it is given, once they are known."""
         self._server, self._spaced = server, spaced
         self._beginning: list[int] | None = None
         self._mark: list[int] = []
@@ -42,7 +45,7 @@ class LlamaText:
         """
         texts = [texts] if isinstance(texts, str) else texts
         found: list[int] = []
-        for number, parts in enumerate(_batches(part for text in texts for part in _parts(text))):
+        for number, parts in enumerate(_batches(part for text in texts for part in self._parts(text))):
             if number and room:
                 room.check(len(found), whole=False)
             if begins and not number:
@@ -103,16 +106,17 @@ class LlamaText:
                 found[-1].append(token)
         return found[:-1]
 
-
-def _parts(text: str) -> Iterator[str]:
-    """At least one. Cut at the last seam of a part's second half, or where there is none at its end."""
-    at = 0
-    while len(text) - at > LARGEST_PART:
-        end = at + LARGEST_PART
-        end = max((seam.start() for seam in _SEAM.finditer(text, end - LARGEST_PART // 2, end)), default=end)
-        yield text[at:end]
-        at = end
-    yield text[at:]
+    def _parts(self, text: str) -> Iterator[str]:
+        """At least one. Cut at the last seam of a part's second half, or where there is none at its end, and never
+        within a special token."""
+        at = 0
+        while len(text) - at > LARGEST_PART:
+            end = at + LARGEST_PART
+            end = max((seam.start() for seam in _SEAM.finditer(text, end - LARGEST_PART // 2, end)), default=end)
+            end = max(at + 1, self.specials.find_gap(text, end))
+            yield text[at:end]
+            at = end
+        yield text[at:]
 
 
 def _batches(parts: Iterable[str]) -> Iterator[list[str]]:
