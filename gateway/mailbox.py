@@ -1,8 +1,8 @@
 """A mailbox: where the events of one job arrive in this process, in order, each once.
 
 They may come from several executions, and a Redis that has lost its last second has later events take the numbers of
-lost ones. So a piece of text is placed by where it belongs in its choice, and what comes again must agree with what has
-come before, of which only a digest is kept.
+lost ones. So a piece is placed by where it belongs in its choice, and what comes again must agree with what has come
+before, of which only a digest is kept: see `agreement.py`.
 
 A client that reads slowly costs no more than `LARGEST_MAILBOX`: what comes while the mailbox is full is passed over,
 and read from the job's record once there is room.
@@ -16,10 +16,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from gevent.queue import Empty, SimpleQueue
-from msgspec.structs import replace
 from redis import Redis
 
-from gateway.agreement import ArrivedText
+from gateway.agreement import ArrivedChoice, Conflict
 from shared.errors import InferqError, JobCancelled
 from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver
 from shared.ticket import Sighting
@@ -37,10 +36,6 @@ Farewell = Callable[[Redis], object]
 
 class ClientGone(Exception):
     """The client closed its connection."""
-
-
-class Conflict(Exception):
-    """What arrives is not how the answer goes on that has arrived before."""
 
 
 class Place(NamedTuple):
@@ -99,7 +94,7 @@ class Mailbox:
         that, or Redis had forgotten who waits."""
         self.farewell: Farewell | None = None
         """What to say to Redis now that the client has left."""
-        self._texts: dict[int, ArrivedText] = {}
+        self._choices: dict[int, ArrivedChoice] = {}
         self._queue: SimpleQueue = SimpleQueue()
         self._held = 0
         """Bytes that the events in the queue take, about."""
@@ -141,7 +136,7 @@ class Mailbox:
 
     def realign(self) -> None:
         """The record is read from its beginning again: what has arrived is passed over as far as it agrees."""
-        if self.exact and self._texts:
+        if self.exact and self._choices:
             raise Conflict
         self._rewind()
         self.arrived_at = NOWHERE
@@ -149,7 +144,7 @@ class Mailbox:
     def start_over(self) -> None:
         """The answer begins anew, and nobody has read a part of it."""
         self.restarts += 1
-        self._texts.clear()
+        self._choices.clear()
         self.arrived_at = NOWHERE
         self._push(NOWHERE, StartOver())
 
@@ -190,8 +185,8 @@ class Mailbox:
         self._queue.put((place, event, size))
 
     def _rewind(self) -> None:
-        for text in self._texts.values():
-            text.rewind()
+        for choice in self._choices.values():
+            choice.rewind()
 
     def _new(self, event: Event | None) -> Event | None:
         """What of an event the client does not have yet. Raises Conflict."""
@@ -202,8 +197,8 @@ class Mailbox:
                 self._rewind()
                 return None  # what comes will show whether it is the same
             case StartOver():
-                self._texts.clear()
-            case Progress() if self._texts:
+                self._choices.clear()
+            case Progress() if self._choices:
                 return None
             case Failed(code=JobCancelled.code) if self.visitor and self.seen:
                 self.doubted = event
@@ -213,23 +208,12 @@ class Mailbox:
         return event
 
     def _placed(self, delta: Delta) -> Delta | None:
-        """What of a piece has not arrived yet."""
-        text = self._texts.setdefault(delta.index, ArrivedText())
-        known = min(text.length - delta.offset, len(delta.text))
-        if known < 0 or (known and not text.agrees(delta.offset, delta.text[:known])):
-            raise Conflict
-        rest = delta.text[known:]
-        if delta.finish_reason and delta.offset + len(delta.text) < text.length:
-            raise Conflict  # it ends before what has arrived
-        if text.ended or not (rest or delta.finish_reason or not delta.text):
-            if rest:
-                raise Conflict
-            return None
-        text.add(rest)
-        text.ended = delta.finish_reason is not None
-        now = time.monotonic()
-        self.arrived = (self.arrived[0] if self.arrived else now, now)
-        return replace(delta, text=rest, tokens=(), offset=text.length - len(rest)) if known else delta
+        """What of a piece has not arrived yet. Raises Conflict."""
+        new = self._choices.setdefault(delta.index, ArrivedChoice()).take(delta)
+        if new is not None:
+            now = time.monotonic()
+            self.arrived = (self.arrived[0] if self.arrived else now, now)
+        return new
 
 
 class EndBox(Mailbox):

@@ -23,7 +23,8 @@ from gevent.lock import Semaphore
 from msgspec.msgpack import Decoder
 from redis import Redis
 
-from gateway.mailbox import Conflict, EndBox, Mailbox
+from gateway.agreement import Conflict
+from gateway.mailbox import EndBox, Mailbox
 from shared import registry, streams
 from shared.codec import decode
 from shared.config import ConfigError

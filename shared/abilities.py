@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.errors import InvalidRequest
-from shared.protocol import Chat, Completion, Task
+from shared.protocol import Chat, Completion, FineChat, FineMessage, Message, Task
 from shared.registry import Ability, Card
 
 
@@ -25,6 +25,12 @@ class Need:
     code: str = "unsupported_value"
 
 
+def _tells_of_tools(message: Message) -> bool:
+    return message.role == "tool" or (isinstance(message, FineMessage) and bool(message.tool_calls))
+
+
+_ELSE = "or serve it with the engine llama.cpp, by a worker of inferq's release after 0.2.0."
+
 NEEDS = (
     Need(
         Ability.CHAT,
@@ -33,6 +39,18 @@ NEEDS = (
         " chat_format in models.toml): chatml, alpaca, vicuna, llama-2, gpt4all-j, plain, or a Jinja file.",
     ),
     Need(Ability.COMPLETION, lambda task: isinstance(task, Completion), "The model {!r} does not complete texts."),
+    Need(
+        Ability.TOOLS,
+        lambda task: isinstance(task, FineChat) and bool(task.tools),
+        "The model {!r} cannot call tools: leave them out, " + _ELSE,
+        param="tools",
+    ),
+    Need(
+        Ability.TOOLS,
+        lambda task: isinstance(task, Chat) and any(map(_tells_of_tools, task.messages)),
+        "The model {!r} does not know calls of tools and their results: leave them out, " + _ELSE,
+        param="messages",
+    ),
 )
 
 

@@ -5,11 +5,11 @@ The gateway asks before a job is queued, and engines before they tokenise, which
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.errors import ContextLengthExceeded
-from shared.protocol import Chat, Completion, Prompt, Task
+from shared.protocol import Chat, Completion, FineChat, FineMessage, Message, Prompt, Task, Tool
 from shared.registry import Card
 
 
@@ -32,10 +32,24 @@ def check_size(task: Task, card: Card) -> None:
         return
     match task:
         case Chat():
-            _check([message.content for message in task.messages], card, "messages")
+            tools = [text for tool in _tools(task) for text in (tool.name, tool.description, tool.parameters)]
+            _check(tools, card, "tools")
+            _check([*tools, *(text for message in task.messages for text in _texts(message))], card, "messages")
         case Completion():
             for prompt in task.prompt:
                 _check([prompt], card, "prompt")
+
+
+def _tools(task: Chat) -> tuple[Tool, ...]:
+    return task.tools if isinstance(task, FineChat) else ()
+
+
+def _texts(message: Message) -> Iterator[str]:
+    """What every template shows of it. Thoughts are not: most leave those of earlier answers out."""
+    yield message.content
+    if isinstance(message, FineMessage):
+        for call in message.tool_calls:
+            yield from (call.name, call.arguments)
 
 
 def _check(parts: Sequence[Prompt], card: Card, param: str) -> None:

@@ -46,6 +46,10 @@ class Ability(StrEnum):
 
     COMPLETION = "completion"
     CHAT = "chat"
+    REASONING = "reasoning"
+    """Its thoughts are told apart from what it answers."""
+    EFFORT = "reasoning_effort"
+    """It can be told how much to think."""
     TOOLS = "tools"
 
 

@@ -92,12 +92,13 @@ class FakeServer:
         self._after, self._act = after, act
 
     def ask(self, path: str, body: dict[str, Any], work: Cancellation) -> dict[str, list[int]]:
-        self.asked.append(body["content"])
+        self.asked += [part for part in body["content"] if part != -1]
         if len(self.asked) == self._after:
             self._act()
         if work.cancelled:
             raise JobCancelled("")
-        return {"tokens": [ord(letter) for letter in body["content"]]}
+        letters = [[-1] if part == -1 else map(ord, part) for part in body["content"]]
+        return {"tokens": [token for part in letters for token in part]}
 
 
 def test_a_large_text_is_tokenised_in_parts_as_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def unharmed(echo: Stack) -> Iterator[None]:
         ({"max_tokens": 0}, "max_tokens", "integer_below_min_value"),
         ({"stop": ["a", ""]}, "stop[1]", "invalid_value"),
         ({"n": 0}, "n", "integer_below_min_value"),
-        ({"tools": [{"type": "function"}]}, "tools", "unsupported_value"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type", "unsupported_value"),
         ({"response_format": {"type": "structural_tag"}}, "response_format.type", "unsupported_value"),
         ({"logprobs": True}, "logprobs", "unsupported_value"),
         ({"store": True}, "store", "unsupported_value"),

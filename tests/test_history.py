@@ -40,17 +40,19 @@ def test_what_others_put_into_turns_is_ignored(http: httpx.Client, more: dict[st
     assert "x-inferq-ignored" not in answer.headers
 
 
-@pytest.mark.parametrize(
-    ("param", "message"),
-    [
-        ("messages[0].role", {"role": "tool", "tool_call_id": "call_1", "content": "4"}),
-        ("messages[0].tool_calls", {"role": "assistant", "tool_calls": [{"id": "call_1", "type": "function"}]}),
-        ("messages[0].function_call", {"role": "assistant", "function_call": {"name": "f", "arguments": ""}}),
-        ("tools", None),
-    ],
-)
-def test_who_sends_tools_is_told_what_to_do(http: httpx.Client, param: str, message: dict[str, Any] | None) -> None:
-    more = {"messages": [message]} if message else {"tools": [{"type": "function", "function": {"name": "f"}}]}
-    error = problem(http.post(CHATS, json=chat("Hello", **more)), 400)
-    assert error["param"] == param
-    assert "Function Calling = Legacy" in error["message"]
+CALLS: list[dict[str, Any]] = [
+    {"tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+    {"tool_calls": [{"id": "call_1", "type": "custom", "custom": {"name": "f", "input": "x"}}]},
+    {"function_call": {"name": "f", "arguments": "{}"}},
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=["function", "custom", "legacy"])
+def test_calls_and_results_are_sent_back(http: httpx.Client, call: dict[str, Any]) -> None:
+    """To a model that is offered no tools any more."""
+    told = {"role": "function", "name": "f"} if "function_call" in call else {"role": "tool", "tool_call_id": "call_1"}
+    turns = [*said("How many?"), {"role": "assistant", "content": None, **call}, {**told, "content": "Four it is"}]
+    answer = http.post(CHATS, json=chat("", messages=turns))
+    assert answer.json()["choices"][0]["message"]["content"] == "Four it is", answer.text
+    error = problem(http.post(CHATS, json=chat("", messages=turns[::2])), 400)
+    assert error["param"] == ("messages[1].name" if "name" in told else "messages[1].tool_call_id")

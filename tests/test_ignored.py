@@ -64,6 +64,8 @@ CHATS_ALONE: dict[str, list[Any]] = {
 }
 OBJECTS = {"reasoning", "thinking", "chat_template_kwargs"}
 """Those with parameters of their own."""
+OF_TOOLS = {"tool_choice", "parallel_tool_calls", "function_call"}
+"""Those that ask for nothing without tools."""
 EVERY = {name: values[-1] for name, values in {**BOTH, **CHATS_ALONE}.items()}
 
 
@@ -80,7 +82,7 @@ def test_each_is_tried_here() -> None:
     fields = {
         name for wire in FORMATS.values() for name, field in wire.schema.fields.items() if isinstance(field, Ignored)
     }
-    assert fields | {"stream_options", *OBJECTS} == EVERY.keys()
+    assert fields | {"stream_options", *OBJECTS, *OF_TOOLS} == EVERY.keys()
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -119,7 +121,8 @@ def test_each_changes_nothing_and_is_named(name: str) -> None:
         ({"transforms": ["x"] * 65}, "transforms", "array_above_max_length"),
         ({"provider": dict.fromkeys(map(str, range(65)))}, "provider", "invalid_value"),
         ({"tool_choice": 1}, "tool_choice", "invalid_type"),
-        ({"tool_choice": "auto", "tools": [{}]}, "tools", "unsupported_value"),
+        ({"tool_choice": "sometimes"}, "tool_choice", "unsupported_value"),
+        ({"tool_choice": "auto", "tools": [{}]}, "tools[0].function", "missing_required_parameter"),
         ({"stream_options": {"other": 1}}, "stream_options.other", "unknown_parameter"),
     ],
 )

@@ -18,12 +18,16 @@ from shared.protocol import (
     Done,
     Event,
     Failed,
+    FineChat,
+    FineMessage,
     Message,
     Progress,
     Sampling,
     StartOver,
     State,
     Task,
+    Tool,
+    ToolCall,
     Usage,
     final_state,
 )
@@ -33,6 +37,7 @@ from worker.runners import RUNNERS
 LARGE = Sampling(1, stop=("end" * 1000,), logit_bias=((5, 1.0),) * 1000)
 TASKS: dict[type[Task], Task] = {
     Chat: Chat("m", (Message("user", "Hi " * 1000),), LARGE, 3, token_ids=True),
+    FineChat: FineChat("m", (Message("user", "Hi " * 1000),), LARGE, 3, tools=(Tool("f", "do " * 1000),)),
     Completion: Completion("m", ("Hi " * 1000, (1,) * 1000), LARGE, 2, token_ids=True),
 }
 
@@ -59,13 +64,28 @@ def test_the_head_is_small_and_has_what_an_answer_needs(task: Task) -> None:
     assert head.head() == head
 
 
-@pytest.mark.parametrize("need", NEEDS, ids=lambda need: need.ability)
-def test_a_model_is_asked_only_for_what_it_can_do(need: Need) -> None:
-    [task] = [task for task in TASKS.values() if need.by(task)]
-    check(task, card(need.ability))
+RESULT = FineMessage("tool", "4", tool_call_id="call_1", name="f")
+CALL = FineMessage("assistant", "", (ToolCall("call_1", "f", "{}"),))
+ASKED: list[tuple[Task, Need]] = [
+    *((task, next(need for need in NEEDS if need.by(task))) for task in TASKS.values()),
+    (TASKS[FineChat], next(need for need in NEEDS if need.param == "tools")),
+    *((Chat("m", (turn,), LARGE), next(need for need in NEEDS if need.param == "messages")) for turn in (RESULT, CALL)),
+]
+
+
+def test_every_need_is_asked_for() -> None:
+    assert {id(need) for _, need in ASKED} == {id(need) for need in NEEDS}
+    thoughts = Chat("m", (FineMessage("assistant", "x", reasoning="hm"),), LARGE)
+    assert [need.ability for need in NEEDS if need.by(thoughts)] == [Ability.CHAT]
+
+
+@pytest.mark.parametrize(("task", "need"), ASKED, ids=lambda each: getattr(each, "ability", type(each).__name__))
+def test_a_model_is_asked_only_for_what_it_can_do(task: Task, need: Need) -> None:
+    check(task, card(*Ability))
+    check(task, card())
     with pytest.raises(InvalidRequest) as caught:
         check(task, card(*(ability for ability in Ability if ability is not need.ability), "made-up"))
-    assert (caught.value.param, caught.value.code) == ("model", "unsupported_value")
+    assert (caught.value.param, caught.value.code) == (need.param, "unsupported_value")
     assert "'m'" in caught.value.message
 
 

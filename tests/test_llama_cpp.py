@@ -55,7 +55,7 @@ def test_the_card_tells_what_the_file_and_the_server_say(engine: LlamaCppEngine)
     card = engine.card
     assert (card.id, card.engine, card.architecture) == ("tiny", "llama.cpp", "llama")
     assert (card.context, card.slots, card.created) == (CONTEXT, 4, int(TINY.stat().st_mtime))
-    assert card.capabilities == ("completion", "chat")
+    assert card.capabilities == ("completion", "chat", "tools")
 
 
 def test_greedy_tokens_are_those_of_transformers(single: LlamaCppEngine) -> None:

@@ -88,7 +88,11 @@ def test_requests_wait_until_it_is_loaded(stack: Stack, pool: ThreadPoolExecutor
     with loading(stack):
         [own, *aliases] = http.get("/v1/models").json()["data"]
         assert (own["id"], own["status"], own["max_model_len"]) == (MODEL, {"value": "loading"}, None)
-        assert (own["quantisation"], own["capabilities"], own["engine"]) == ("F16", ["completion", "chat"], "llama.cpp")
+        assert (own["quantisation"], own["capabilities"], own["engine"]) == (
+            "F16",
+            ["completion", "chat", "tools"],
+            "llama.cpp",
+        )
         assert [each["id"] for each in aliases] == [ALIAS, "org/other"]
         assert client.models.retrieve("org/other").id == "org/other"
         missing = problem(http.post(CHATS, json=chat("Hello", model="Org/Tiny")), 404)["message"]

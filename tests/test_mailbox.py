@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.mailbox import LARGEST_MAILBOX, ClientGone, Conflict, EndBox, Mailbox
+from gateway.agreement import Conflict
+from gateway.mailbox import LARGEST_MAILBOX, ClientGone, EndBox, Mailbox
 from shared.errors import WorkerLost
 from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, Usage
 

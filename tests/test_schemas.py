@@ -11,7 +11,7 @@ import pytest
 from marshmallow import Schema, fields
 
 from gateway.schemas import FORMATS, Format
-from gateway.schemas.objects import Member
+from gateway.schemas.objects import Variant
 from gateway.schemas.parameters import Array, Ignored, Only
 from shared.config import Config
 from shared.errors import InvalidRequest
@@ -254,10 +254,18 @@ def walk(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The fields by their names, also those of the objects within."""
     for name, field in schema.fields.items():
         yield prefix + name, field
-        if isinstance(field, Member):
-            yield from walk(field.schema, f"{prefix}{name}.")
-        elif isinstance(field, Array) and isinstance(field.inner, fields.Nested):
-            yield from walk(field.inner.schema, f"{prefix}{name}[].")
+        yield from within(field, f"{prefix}{name}")
+
+
+def within(field: Any, name: str) -> Iterator[tuple[str, Any]]:
+    match field:
+        case Array(inner=inner):
+            yield from within(inner, f"{name}[]")
+        case fields.Nested():
+            yield from walk(field.schema, f"{name}.")
+        case Variant(kinds=kinds):
+            for kind in kinds.values():
+                yield from walk(kind, f"{name}.")
 
 
 def known() -> dict[tuple[str, str], Any]:
@@ -284,7 +292,7 @@ def test_docs_tell_what_the_unsupported_are_accepted_at() -> None:
 def test_what_the_docs_call_known_in_messages_changes_nothing() -> None:
     section = DOCS.read_text("utf-8").partition("\n## Messages\n")[2].partition("\n\n")[0].partition("Known are:")[2]
     names = re.findall(r"`([^`]+)`", section)
-    assert {"name", "reasoning_content", "cache_control", "provider_specific_fields", "refusal"} <= set(names)
+    assert {"name", "tool_call_id", "cache_control", "provider_specific_fields", "refusal"} <= set(names)
     assert not {f"messages[].{name}" for name in names} & {name for name, _ in known()}
     for name in names:
         for value in (None, "", "x" * 2000, 1, True, [], [{"a": 1}], {}, {"a": [None]}):

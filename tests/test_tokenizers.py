@@ -20,7 +20,8 @@ from worker.formats.checkpoint import convert
 from worker.formats.gguf import read_header
 from worker.formats.legacy import read_legacy
 from worker.formats.repack import repack
-from worker.formats.tokenizer import TokenKind, of_legacy
+from worker.formats.tokenizer import of_legacy
+from worker.formats.vocabulary import TokenKind
 
 WORDS = ["h", "e", "l", "o", " ", " h", "he", "ll", " he", "llo", " hello", "é"]
 """Of a SentencePiece vocabulary, those that merge earlier first."""

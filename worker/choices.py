@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from shared.errors import WorkerLost
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
+from shared.transcript import Transcript
 
 _SEEDS = 2**32 - 1
 
@@ -64,25 +65,27 @@ def restore(candidates: Sequence[Candidate], sent: Iterable[Delta]) -> None:
 
 
 def pass_over(sent: Iterable[Delta], events: Iterable[Event]) -> Iterator[Event]:
-    """The events of a choice that is computed again, without what was sent of it already.
+    """The events of a choice that is computed again, without what was sent of it already, wherever that was cut.
 
     Raises Diverged where it does not agree with that: somebody has the beginning of another answer.
     """
-    sent = tuple(sent)
-    before, told = "".join(delta.text for delta in sent), sum(len(delta.tokens) for delta in sent)
-    at = 0
+    sent, transcript = tuple(sent), Transcript()
+    before = "".join(transcript.mark(delta) + delta.text for delta in sent)
+    told, transcript, at = sum(len(delta.tokens) for delta in sent), Transcript(), 0
     for event in events:
         if not isinstance(event, Delta):
             if not (at < len(before) and isinstance(event, Progress)):
                 yield event
             continue
-        common = min(len(before) - at, len(event.text))
-        if not before.startswith(event.text[:common], at) or (event.finish_reason and len(before) - at > common):
+        mark = transcript.mark(event)
+        part = mark + event.text
+        common = min(len(before) - at, len(part))
+        if not before.startswith(part[:common], at) or (event.finish_reason and len(before) - at > common):
             raise Diverged
         tokens, told = event.tokens[told:], max(0, told - len(event.tokens))
         at += common
-        if event.text[common:] or tokens or event.finish_reason:
-            yield replace(event, text=event.text[common:], tokens=tokens)
+        if part[common:] or tokens or event.finish_reason:
+            yield replace(event, text=event.text[max(0, common - len(mark)) :], tokens=tokens)
 
 
 def chooses_best(task: TextTask) -> bool:
@@ -121,5 +124,6 @@ def sum_up(candidates: Sequence[Candidate]) -> Done:
             prompt_tokens=sum(usage.prompt_tokens for usage in prompts.values()),
             completion_tokens=sum(end.usage.completion_tokens for end in ends),
             cached_tokens=sum(usage.cached_tokens for usage in prompts.values()),
+            reasoning_tokens=sum(end.usage.reasoning_tokens for end in ends),
         )
     )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.protocol import Chat, Completion, Task
+from shared.protocol import Chat, Completion, FineChat, Task
 from worker.generation import GenerationRunner
 from worker.run import Runner
 
-RUNNERS: dict[type[Task], type[Runner[Any]]] = {Chat: GenerationRunner, Completion: GenerationRunner}
+RUNNERS: dict[type[Task], type[Runner[Any]]] = {
+    Chat: GenerationRunner,
+    FineChat: GenerationRunner,
+    Completion: GenerationRunner,
+}

@@ -43,10 +43,11 @@ def chat() -> ResponseReturnValue:
 
 
 def _answer(job: Job) -> ResponseReturnValue:
-    """Plain text cannot tell of a failure: the status line waits for the first text, however long that takes."""
+    """Plain text cannot tell of a failure: the status line waits for the first text, however long that takes. It cannot
+    tell thoughts from an answer either, and has none."""
     with wait_for(job) as waiting:
         try:
-            first = next(event for event in events(job.mailbox) if not isinstance(event, Progress))
+            first = next(event for event in events(job.mailbox) if not _silent(event))
         except ClientGone:
             return CLIENT_GONE
         if isinstance(first, Failed):
@@ -56,12 +57,16 @@ def _answer(job: Job) -> ResponseReturnValue:
         return response
 
 
+def _silent(event: Event) -> bool:
+    return isinstance(event, Progress) or (isinstance(event, Delta) and event.reasoning)
+
+
 def _text(job: Job, first: Event) -> Iterator[bytes]:
     """What is there at one time goes out in one piece. A failure now breaks the connection off before its end."""
     piece = ""
     for event in chain((first,), () if job.mailbox.last else events(job.mailbox)):
         match event:
-            case Delta():
+            case Delta() if not event.channel:
                 piece += event.text
             case Failed():
                 raise failure(event, _PARAMETERS)

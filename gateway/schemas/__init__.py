@@ -9,14 +9,18 @@ from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
 from shared.errors import NotUnderstood
-from shared.protocol import Accepted, Chat, Completion, Task
+from shared.protocol import Accepted, Chat, Completion, FineChat, Task
 
 __all__ = ["FORMATS", "PAUSE", "Format", "Frame", "Frames", "format_of", "usual_format"]
 
 FORMATS: dict[str, Format] = {each.name: each for each in (ChatFormat(), CompletionFormat())}
 """By the name that stands in `Accepted`, so that a stored job can be answered in the format it was asked in."""
 
-_USUAL: dict[type[Task], str] = {Chat: ChatFormat.name, Completion: CompletionFormat.name}
+_USUAL: dict[type[Task], str] = {
+    Chat: ChatFormat.name,
+    FineChat: ChatFormat.name,
+    Completion: CompletionFormat.name,
+}
 
 
 def usual_format(task: Task) -> Format:

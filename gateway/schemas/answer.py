@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from shared.protocol import Delta, Done, Event, Failed, FinishReason, Progress, StartOver, Usage
+from shared.protocol import Call, Delta, Done, Event, Failed, FinishReason, Progress, StartOver, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,9 @@ class Choice:
     finish_reason: FinishReason
     tokens: Sequence[int]
     prompt_tokens: tuple[int, ...]
+    thoughts: str = ""
+    calls: Sequence[tuple[Call, str]] = ()
+    """Each with its arguments, in the order of their indices."""
 
 
 class _Growing:
@@ -27,17 +30,26 @@ class _Growing:
     def __init__(self, first: Delta) -> None:
         self.prompt_tokens = first.prompt_tokens
         self.reason: FinishReason | None = None
-        self._text = bytearray()
+        self._text, self._thoughts = bytearray(), bytearray()
+        self._calls = dict[int, tuple[Call, bytearray]]()
         self._tokens = array("q")
 
     def add(self, delta: Delta) -> None:
-        self._text += delta.text.encode()
+        part = self._thoughts if delta.reasoning else self._text if delta.call is None else self._call(delta.call)
+        part += delta.text.encode()
         self._tokens.extend(delta.tokens)
         self.reason = delta.finish_reason
 
     def end(self, index: int) -> Choice:
         assert self.reason is not None, "the last piece of a choice says why it ended"
-        return Choice(index, self._text.decode(), self.reason, self._tokens, self.prompt_tokens)
+        calls = [(call, text.decode()) for _, (call, text) in sorted(self._calls.items())]
+        text, thoughts = self._text.decode(), self._thoughts.decode()
+        return Choice(index, text, self.reason, self._tokens, self.prompt_tokens, thoughts, calls)
+
+    def _call(self, call: Call) -> bytearray:
+        if call.index not in self._calls:
+            self._calls[call.index] = call, bytearray()
+        return self._calls[call.index][1]
 
 
 def fold(events: Iterable[Event]) -> tuple[list[Choice], Usage]:

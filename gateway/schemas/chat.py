@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from typing import Any
 
 from gateway.schemas.answer import fold
@@ -23,10 +23,11 @@ from gateway.schemas.openai import (
 )
 from gateway.schemas.reasoning import thinking
 from gateway.schemas.sampling import options, sampling
+from gateway.schemas.speech import Speech
 from gateway.schemas.tools import tools
 from shared.config import Config
 from shared.errors import InferqError
-from shared.protocol import Accepted, Chat, Delta, Event, FineChat, FinishReason, Options
+from shared.protocol import Accepted, Call, Chat, Delta, Event, FineChat, FinishReason, Options, Task
 
 
 class ChatFormat(Format):
@@ -53,14 +54,15 @@ class ChatFormat(Format):
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
         choices, used = fold(events)
+        speech = Speech(job_id, accepted.options)
         return {
             **head(job_id, accepted, "chat.completion"),
             "choices": [
                 {
                     "index": choice.index,
-                    "message": {"role": "assistant", "content": choice.text, "refusal": None},
+                    "message": speech.message(choice),
                     "logprobs": None,
-                    "finish_reason": choice.finish_reason,
+                    "finish_reason": speech.end(choice.finish_reason),
                     **token_ids(accepted.task, choice.tokens),
                 }
                 for choice in choices
@@ -70,39 +72,80 @@ class ChatFormat(Format):
         }
 
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
-        task, opening = accepted.task, head(job_id, accepted, "chat.completion.chunk")
-        assert isinstance(task, Chat), "what `parse` makes"
+        opening = head(job_id, accepted, "chat.completion.chunk")
         so_far = UsageSoFar(options, prompts=1)
-
-        def chunk(
-            index: int, delta: dict[str, str], tokens: tuple[int, ...] = (), finish_reason: FinishReason | None = None
-        ) -> dict[str, Any]:
-            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-            return {**opening, "choices": [{**choice, **token_ids(task, tokens)}], **so_far.of(index)}
-
-        @cache
-        def speaker(index: int) -> Callable[[str], bytes]:
-            return cut(lambda text: chunk(index, {"content": text}))
-
-        announce = announcer(task.choices)
-
-        def say(piece: Delta) -> Iterator[bytes]:
-            if piece is PAUSE:
-                yield encode(chunk(0, {"content": ""}))
-                return
-            for index in announce(piece.index):
-                role = chunk(index, {"role": "assistant", "content": ""})
-                yield encode({**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role)
-            so_far.note(piece)
-            if piece.text and (task.token_ids or so_far.continuous):
-                yield encode(chunk(piece.index, {"content": piece.text}, piece.tokens))
-            elif piece.text:
-                yield speaker(piece.index)(piece.text)
-            if piece.finish_reason is not None:
-                tokens = () if piece.text else piece.tokens
-                yield encode(chunk(piece.index, {}, tokens, piece.finish_reason))
-
+        say = _Chunks(opening, accepted.task, Speech(job_id, options), so_far).say
         return render_frames(self, say, so_far, {**opening, "choices": []} if options.include_usage else None)
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         return render_failure(error, status)
+
+
+class _Chunks:
+    """The chunks of one stream."""
+
+    def __init__(self, opening: dict[str, Any], task: Task, speech: Speech, so_far: UsageSoFar) -> None:
+        assert isinstance(task, Chat), "what `parse` makes"
+        self._opening = opening
+        self._task = task
+        self._speech = speech
+        self._so_far = so_far
+        self._exact = task.token_ids or so_far.continuous
+        self._announce = announcer(task.choices)
+        self._silence = None if isinstance(task, FineChat) else ""
+        """The content as long as there is none, for where there are calls there need not be any."""
+        self._spoken = set[int]()
+        """The choices that have content, where it was null."""
+        self._calls = Counter[int]()
+        """How many calls of each choice have begun."""
+        self._speakers = dict[int, tuple[Call | bool, Callable[[str], bytes]]]()
+        """Of each choice, the channel that its last piece was of, and what makes a chunk of that."""
+
+    def say(self, piece: Delta) -> Iterator[bytes]:
+        if piece is PAUSE:
+            yield encode(self._chunk(0, {"content": self._silence}))
+            return
+        for index in self._announce(piece.index):
+            role = self._chunk(index, {"role": "assistant", "content": self._silence})
+            yield encode({**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role)
+        self._so_far.note(piece)
+        index, left, channel = piece.index, piece.tokens, piece.channel
+        if channel and not self._speech.tells(piece):
+            if left and self._task.token_ids:
+                yield encode(self._chunk(index, {}, left))
+                left = ()
+        elif channel and self._begins(piece):
+            yield encode(self._chunk(index, self._speech.begin(piece), left))
+            left = ()
+        elif piece.text and self._exact:
+            yield encode(self._chunk(index, self._speech.go_on(piece, piece.text), left))
+            left = ()
+        elif piece.text:
+            yield self._speaker(piece)(piece.text)
+            left = ()
+        if self._silence is None and piece.text and not channel:
+            self._spoken.add(index)
+        if piece.finish_reason is not None:
+            silent = self._silence is None and not self._calls[index] and index not in self._spoken
+            yield encode(self._chunk(index, {"content": ""} if silent else {}, left, piece.finish_reason))
+
+    def _begins(self, piece: Delta) -> bool:
+        """Whether it is the first piece of its call."""
+        if piece.call is None or piece.call.index < self._calls[piece.index]:
+            return False
+        self._calls[piece.index] = piece.call.index + 1
+        return True
+
+    def _speaker(self, piece: Delta) -> Callable[[str], bytes]:
+        spoke, speaker = self._speakers.get(piece.index, (None, None))
+        if speaker is None or spoke != piece.channel:
+            speaker = cut(lambda text: self._chunk(piece.index, self._speech.go_on(piece, text)))
+            self._speakers[piece.index] = piece.channel, speaker
+        return speaker
+
+    def _chunk(
+        self, index: int, delta: dict[str, Any], tokens: tuple[int, ...] = (), reason: FinishReason | None = None
+    ) -> dict[str, Any]:
+        finish_reason = None if reason is None else self._speech.end(reason)
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return {**self._opening, "choices": [{**choice, **token_ids(self._task, tokens)}], **self._so_far.of(index)}

@@ -13,6 +13,7 @@ from gateway.schemas.parameters import Array, Boolean, Only
 from gateway.schemas.problem import refuse, show
 from gateway.schemas.reasoning import ReasoningSchema
 from gateway.schemas.sampling import SamplingSchema, refuse_choices
+from gateway.schemas.structured import grammar
 from gateway.schemas.tool_calls import pair
 from gateway.schemas.tools import ToolsSchema, tools
 from shared.protocol import FineMessage
@@ -58,6 +59,10 @@ class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
     @validates_schema
     def calls(self, data: dict[str, Any], **kwargs: Any) -> None:
         """What cannot be told exactly, or held, where the answer may have calls."""
+        if not tools(data):
+            return
         for name in ("continue_final_message", "return_token_ids"):
-            if data[name] and tools(data):
+            if data[name]:
                 raise refuse("unsupported_value", "not supported together with tools", name=name)
+        if grammar(data):
+            raise refuse("unsupported_value", "not supported together with a grammar of the whole answer", name="tools")

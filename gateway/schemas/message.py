@@ -124,7 +124,7 @@ class MessageSchema(Lenient):
     """One turn, as a client writes it or as it got it from an answer."""
 
     role = Role(required=True)
-    tool_calls = Calls(load_default=())
+    tool_calls = Calls()
     function_call = LegacyCall()
 
     # Without these it would be another conversation.
@@ -132,12 +132,12 @@ class MessageSchema(Lenient):
     prefix = Only(False, hint="'continue_final_message' does it here")
     partial = Only(False, hint="'continue_final_message' does it here")  # type: ignore[assignment]  # a field, not a flag
 
-    content = Content(load_default=Spoken())  # some clients leave an empty one out
+    content = Content()
 
     @post_load
     def message(self, data: dict[str, Any], **kwargs: Any) -> Message:
-        role, spoken = data["role"], data["content"]
-        calls, legacy = tuple(data["tool_calls"]), data.get("function_call")
+        role, spoken = data["role"], data.get("content", Spoken())  # some clients leave an empty one out
+        calls, legacy = tuple(data.get("tool_calls", ())), data.get("function_call")
         if calls and legacy:
             raise refuse("invalid_value", "not together with 'tool_calls'", name="function_call")
         if (calls or legacy) and role != "assistant":

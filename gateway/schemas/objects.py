@@ -12,6 +12,7 @@ from marshmallow import EXCLUDE, INCLUDE, Schema, fields, pre_load
 
 from gateway.schemas.parameters import LONGEST_TEXT, Ignored, short, text
 from gateway.schemas.problem import refuse, show, show_key, wrong_type
+from shared.registry import Ability
 
 MOST_PAIRS = 64
 """Keys of an object with any keys; OpenAI allows 16 of `metadata`."""
@@ -60,7 +61,7 @@ class Member(fields.Nested):
     @property
     def json_schema(self) -> dict[str, Any]:
         schema = self.parameters.described
-        return schema if schema["required"] else {"anyOf": [schema, EMPTY]}
+        return schema if schema["required"] else {"anyOf": [schema, {**EMPTY, "type": "array"}]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> Any:
         return super()._deserialize(keyed(value), *args, **kwargs)
@@ -134,6 +135,10 @@ class Strict(Lenient):
         for key in data:
             if key not in self.fields:
                 raise refuse("unknown_parameter", name=show_key(key))
+
+    def needs(self, data: Mapping[str, Any]) -> dict[str, Ability]:
+        """What of an object that was found valid asks for nothing of a model that lacks an ability, by its name."""
+        return {}
 
     def ignored(self, data: Mapping[str, Any]) -> list[str]:
         """The names of what asks for nothing here, of an object that was found valid; of one within, all or a part."""

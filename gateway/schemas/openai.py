@@ -18,8 +18,8 @@ _BREAKS = [(mark.encode(), b"\\u%04x" % ord(mark)) for mark in "\x85\u2028\u2029
 """What JSON leaves as it is, and Python's `str.splitlines` takes for the end of a line, and so httpx's `iter_lines`."""
 
 _DONE = Frame(b"[DONE]", counts=False)
-_OTHER_TOKENS = ("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
-"""What OpenAI counts among those of an answer, and no answer here has apart from its text. Some clients add them up."""
+_OTHER_TOKENS = ("audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
+"""What OpenAI counts among those of an answer, and no answer here has. Some clients add them up."""
 _GAP = "\0"
 """Stands for the text of a chunk while the chunk is cut around it."""
 
@@ -150,5 +150,5 @@ def usage(used: Usage) -> dict[str, Any]:
         "completion_tokens": used.completion_tokens,
         "total_tokens": used.prompt_tokens + used.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": used.cached_tokens, "audio_tokens": 0},
-        "completion_tokens_details": dict.fromkeys(_OTHER_TOKENS, 0),
+        "completion_tokens_details": {"reasoning_tokens": used.reasoning_tokens, **dict.fromkeys(_OTHER_TOKENS, 0)},
     }

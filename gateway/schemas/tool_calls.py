@@ -29,7 +29,7 @@ LONGEST_CALL_ID = 16_384
 class Arguments(fields.Field[str]):
     """JSON as a string, taken as the model has written it, right or not. Some clients send the object itself."""
 
-    json_schema: ClassVar = {"type": ["string", "object", "array"]}
+    json_schema: ClassVar = {"anyOf": [{"type": "string"}, EMPTY]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
         if isinstance(value, str):
@@ -86,8 +86,8 @@ class CustomCall(Lenient):
 class Calls(Array):
     """Those of one message."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(Variant({"function": FunctionCall(), "custom": CustomCall()}), 0, MOST_CALLS, **kwargs)
+    def __init__(self) -> None:
+        super().__init__(Variant({"function": FunctionCall(), "custom": CustomCall()}), 0, MOST_CALLS)
 
 
 class LegacyCall(fields.Field["ToolCall | None"]):
@@ -105,7 +105,7 @@ class LegacyCall(fields.Field["ToolCall | None"]):
         return call
 
 
-class _Waiting:
+class OpenCalls:
     """The calls that have no result yet, in their order, as results may ask for them."""
 
     def __init__(self) -> None:
@@ -121,8 +121,8 @@ class _Waiting:
 
     def take(self, result: FineMessage) -> ToolCall | None:
         """The call that it is the result of. Of one that has a result already there may be another, by its id."""
-        named = ("name", result.name) if result.name else ("", "")
-        group = self._waiting[("id", result.tool_call_id) if result.tool_call_id else named]
+        wanted = result.tool_call_id, result.name
+        group = self._waiting[wanted] or (self._waiting[result.tool_call_id, ""] if result.tool_call_id else {})
         if not group:
             return self._latest.get(result.tool_call_id) if result.tool_call_id else None
         number, call = next(iter(group.items()))
@@ -131,7 +131,8 @@ class _Waiting:
         return call
 
     def _groups(self, call: ToolCall) -> tuple[tuple[str, str], ...]:
-        return ("id", call.id), ("name", call.name), ("", "")
+        """What may be known of a call by its result: its id and its name, or one of them, or nothing."""
+        return (call.id, call.name), (call.id, ""), ("", call.name), ("", "")
 
 
 def pair(messages: Iterable[Message]) -> tuple[Message, ...]:
@@ -139,7 +140,7 @@ def pair(messages: Iterable[Message]) -> tuple[Message, ...]:
 
     Raises ValidationError for a result of no call.
     """
-    waiting, paired = _Waiting(), []
+    waiting, paired = OpenCalls(), []
     for index, message in enumerate(messages):
         if isinstance(message, FineMessage) and message.role == "tool":
             call = waiting.take(message)

@@ -41,12 +41,12 @@ class Wish:
                 raise refuse("invalid_value", f"{show(name)} is none of the request's {kind}", name=param)
 
 
-class Named(Strict):
+class NamedTool(Strict):
     name = Text(empty=False, required=True)
 
 
 class FunctionChoice(Strict):
-    function = Member(Named, required=True)
+    function = Member(NamedTool, required=True)
 
     @post_load
     def wish(self, data: dict[str, Any], **kwargs: Any) -> Wish:
@@ -54,20 +54,20 @@ class FunctionChoice(Strict):
 
 
 class CustomChoice(Strict):
-    custom = Member(Named, required=True)
+    custom = Member(NamedTool, required=True)
 
     @post_load
     def wish(self, data: dict[str, Any], **kwargs: Any) -> Wish:
         return Wish("required", ((True, data["custom"]["name"]),))
 
 
-class Allowed(Strict):
+class AllowedTools(Strict):
     mode = Word("auto", "required", required=True)
     tools = Array(Variant({"function": FunctionChoice(), "custom": CustomChoice()}), 1, MOST_TOOLS, required=True)
 
 
 class AllowedChoice(Strict):
-    allowed_tools = Member(Allowed, required=True)
+    allowed_tools = Member(AllowedTools, required=True)
 
     @post_load
     def wish(self, data: dict[str, Any], **kwargs: Any) -> Wish:
@@ -93,7 +93,7 @@ class FunctionCallChoice(fields.Field[Wish]):
     """The same as it was before there were tools."""
 
     _word = Word("none", "auto")
-    _named = Named()
+    _named = NamedTool()
 
     @property
     def json_schema(self) -> dict[str, Any]:

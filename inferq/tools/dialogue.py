@@ -60,13 +60,16 @@ def _help(commands: Mapping[str, Command]) -> None:
 
 
 def _print_answer(answers: Answers, task: TextTask) -> str:
-    """Print the answer as it comes; the text of it, as far as it came."""
-    text = ""
+    """Print the answer as it comes, without its thoughts; the text of it, as far as it came."""
+    text, thought = "", 0
     try:
         with interruptible(answers):
             for event in answers.answer(task):
                 if isinstance(event, Progress):
                     show_status(f"reading the prompt: {event.done}/{event.total}")
+                elif isinstance(event, Delta) and event.reasoning:
+                    thought += len(event.text)
+                    show_status(f"thinking: {thought} characters")
                 elif isinstance(event, Delta):
                     if not text:
                         show_status("")

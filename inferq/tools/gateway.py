@@ -46,8 +46,10 @@ class GatewayAnswers:
             response = self._request(connection, "/chat/completions" if chat else "/completions", _body(task))
             for chunk in self._chunks(response):
                 for choice in chunk["choices"]:
-                    text = choice["delta"].get("content") if chat else choice["text"]
-                    yield Delta(text or "", finish_reason=choice["finish_reason"])
+                    said = choice["delta"] if chat else {"content": choice["text"]}
+                    if thoughts := said.get("reasoning_content"):
+                        yield Delta(thoughts, reasoning=True)
+                    yield Delta(said.get("content") or "", finish_reason=choice["finish_reason"])
                 if used := chunk.get("usage"):
                     yield Done(Usage(used["prompt_tokens"], used["completion_tokens"]))
 

@@ -93,6 +93,8 @@ class Model:
     """What a legacy file holds, where it does not tell; empty: what it tells."""
     chat_format: str = ""
     """How a conversation becomes a prompt: a format's name, or the path of a Jinja file; empty: as the file says."""
+    parse_special: bool = False
+    """Texts of special tokens become those tokens in chats too, whoever wrote them."""
     lora: tuple[tuple[Path, float], ...] = ()
     """Adapters, each with its scale."""
     draft: Path | None = None

@@ -34,6 +34,7 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "engine": (str,),
     "architecture": (str,),
     "chat_format": (str,),
+    "parse_special": (bool,),
     "context": (int,),
     "slots": (int,),
     "threads": (int,),
@@ -125,6 +126,7 @@ class _Table:
             chat_format=str(self.beside("chat_format", chat_format))
             if "/" in chat_format or "." in chat_format
             else chat_format,
+            parse_special=values.get("parse_special", False),
             lora=tuple(map(self.adapter, values.get("lora", ()))),
             draft=self.beside("draft", values["draft"]) if "draft" in values else None,
             rope_freq_base=values.get("rope_freq_base"),

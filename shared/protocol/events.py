@@ -64,6 +64,8 @@ class Options(Record, frozen=True):
     """Each chunk of a stream that tells the usage says what its choice has used so far."""
     legacy_functions: bool = False
     """A call is told as OpenAI's `function_call`, as it was before there were tools."""
+    hides_reasoning: bool = False
+    """Thoughts are not told; their tokens are counted all the same."""
 
 
 class Accepted(Record, frozen=True):
@@ -104,8 +106,11 @@ class Call(Record, frozen=True):
 
 
 class Delta(Record, frozen=True):
-    """A piece of the choice `index`: of its content, its thoughts or one of its calls. Its last one carries the finish
-    reason."""
+    """A piece of the choice `index`: of its content, or in a chat of its thoughts or of one of its calls. Its last one
+    carries the finish reason.
+
+    Calls come one after the other: where one has begun, nothing more comes of those before it.
+    """
 
     text: str = ""
     """Of a call: of its arguments. The first piece of a call may have none."""
@@ -128,6 +133,11 @@ class Delta(Record, frozen=True):
     """The text is of the thoughts before the answer."""
     call: Call | None = None
     """The text is of the arguments of this call."""
+
+    @property
+    def channel(self) -> Call | bool:
+        """What its text is of: a call, or else whether it is of the thoughts."""
+        return self.call or self.reasoning
 
 
 class StartOver(Record, frozen=True):

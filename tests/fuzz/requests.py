@@ -10,6 +10,7 @@ far as the time goes.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import sys
 import tempfile
@@ -49,8 +50,18 @@ BEYOND: set[tuple[str | None, str]] = {
     ("prompt", "context_length_exceeded"),
     ("messages", "context_length_exceeded"),
     ("model", "model_not_found"),
+    ("tools", "context_length_exceeded"),
+    ("tools[]", "invalid_value"),  # not two of one name
+    ("functions[]", "invalid_value"),
+    ("functions", "invalid_value"),  # not with `tools`
+    ("tool_choice", "invalid_value"),  # not one that is not there, and not with `functions`
+    ("function_call", "invalid_value"),
+    ("return_token_ids", "unsupported_value"),  # not with tools
+    ("continue_final_message", "unsupported_value"),
+    *((f"messages[].{name}", "invalid_value") for name in ("role", "name", "tool_call_id")),  # not of no call
+    *((f"messages[].{name}", "invalid_value") for name in ("tool_calls", "function_call")),  # only of the assistant
 }
-"""(parameter, code) of refusals that a description by JSON Schema does not foresee."""
+"""(parameter, code) of refusals that a description by JSON Schema does not foresee; `[]` stands for any place."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,8 @@ def judge(stack: Stack, session: Session, case: Case, mode: GenerationMode) -> V
     for part in (case.body, case.query):
         if isinstance(part, dict) and isinstance(model := part.get("model"), str) and 0 < len(model) <= LONGEST_TEXT:
             part["model"] = "echo"
+    if mode is GenerationMode.POSITIVE and isinstance(case.body, dict) and "messages" in case.body:
+        connect(case.body["messages"])
     if case.query:  # only the prompt would be missed
         case.query = {
             name: [""] if vanishes(value) and name != "prompt" else value for name, value in case.query.items()
@@ -129,6 +142,21 @@ def judge(stack: Stack, session: Session, case: Case, mode: GenerationMode) -> V
     code, fault = weigh(answer, mode)
     said = json.dumps([case.query, case.body], default=repr)
     return Verdict(f"{case.method} {case.path}", mode, answer.status_code, code, fault, said)
+
+
+def connect(messages: Any) -> None:
+    """Let only the assistant call tools, and results be those of its calls: a description cannot say that."""
+    waiting = 0
+    for message in messages:
+        calls = len(message.get("tool_calls") or ()) or bool(message.get("function_call"))
+        if calls:
+            message["role"] = "assistant"
+            waiting += calls
+        elif message["role"] in ("tool", "function"):
+            message.pop("name", None)
+            message.pop("tool_call_id", None)
+            message["role"] = message["role"] if waiting else "user"
+            waiting -= bool(waiting)
 
 
 def vanishes(value: Any) -> bool:
@@ -154,7 +182,7 @@ def weigh(answer: schemathesis.Response, mode: GenerationMode) -> tuple[str, str
         and not error["message"].startswith(("The request", "Invalid request body"))
     ):
         return code, f"no parameter is named: {answer.text}"
-    if mode is GenerationMode.POSITIVE and (param, code) not in BEYOND:
+    if mode is GenerationMode.POSITIVE and (param and re.sub(r"\[\d+\]", "[]", param), code) not in BEYOND:
         return code, f"it is as described, and was refused: {answer.text}"
     return code, ""
 

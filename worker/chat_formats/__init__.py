@@ -5,16 +5,15 @@ Each is a Jinja template beside this module, with the variables that Hugging Fac
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared.config import ConfigError
 from shared.errors import InvalidRequest
-from shared.protocol import Message
 from shared.regular_file import find, read_text
 
 _STOPS = {
@@ -52,15 +51,14 @@ def stops(name: str) -> tuple[str, ...]:
     return _STOPS.get(name, ())
 
 
-def render(source: str, messages: Iterable[Message], bos: str, eos: str) -> str:
-    """The prompt for the next answer. Raises InvalidRequest where the template refuses the conversation."""
-    turns = [{"role": message.role, "content": message.content} for message in messages]
+def render(source: str, messages: Sequence[Mapping[str, Any]], bos: str, eos: str) -> str:
+    """The prompt for the next answer to messages in OpenAI's terms.
+
+    Raises InvalidRequest where the template refuses the conversation.
+    """
+    names = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True, "raise_exception": _refuse}
     try:
-        return (
-            _environment()
-            .from_string(source)
-            .render(messages=turns, bos_token=bos, eos_token=eos, add_generation_prompt=True, raise_exception=_refuse)
-        )
+        return _environment().from_string(source).render(messages=messages, **names)
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as exc:
         raise InvalidRequest(
             f"the model's chat format does not take this conversation: {exc}", param="messages"

@@ -35,7 +35,9 @@ from worker.engines.ctransformers_host import BATCH
 from worker.engines.ctransformers_text import LegacyText
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
+from worker.engines.messages import Dictionaries, render_chat
 from worker.engines.sampler import Sampler, logprobs
+from worker.engines.special_texts import Specials
 from worker.engines.stops import Piece, Spelling, go_on, stop_strings
 from worker.formats.identity import digest, identity
 
@@ -57,6 +59,7 @@ class CtransformersEngine:
             raise EngineError(f"the engine ctransformers needs a file for the model {model.id!r}")
         legacy = check_file(model.path, model.architecture)
         self._text = LegacyText(legacy)
+        self._specials = Specials(() if model.parse_special else self._text.control)
         self._format = model.chat_format
         self._template = chat_formats.template(model.chat_format) if model.chat_format else ""
         parameters = {
@@ -144,10 +147,7 @@ class CtransformersEngine:
         room = Room(self.card.context, "messages" if isinstance(task, Chat) else "prompt")
         match task:
             case Chat():
-                turns = task.messages[:-1] if task.continue_final else task.messages
-                text = chat_formats.render(self._template, turns, self._text.bos_text, self._text.eos_text)
-                text += task.messages[-1].content if task.continue_final else ""
-                param, tokens = "messages", self._text.tokens(text, execution, room)
+                param, tokens = "messages", self._text.tokens(self._render(task), execution, room)
             case Completion(prompt=(str(text),)):
                 param, tokens = "prompt", self._text.tokens(text, execution, room)
             case Completion(prompt=(ids,)):
@@ -160,6 +160,17 @@ class CtransformersEngine:
                 raise InvalidRequest("the prompt is empty, and this model has no token to begin with", param=param)
             tokens = [self._text.bos]
         return param, tokens
+
+    def _render(self, task: Chat) -> list[str]:
+        """See `worker.engines.messages.render`."""
+
+        def apply_template(messages: Dictionaries) -> str:
+            return chat_formats.render(self._template, messages, self._text.bos_text, self._text.eos_text)
+
+        return render_chat(task, self._specials, apply_template)
+
+    def _read_again(self, past: Sequence[Delta]) -> list[int]:
+        return self._text.more(self._specials.control.cut("".join(delta.text for delta in past)))
 
     def _check(self, tokens: Sequence[int], param: str) -> None:
         if (highest := max(tokens, default=0)) >= self._text.size:
@@ -175,7 +186,7 @@ class CtransformersEngine:
         until: float,
     ) -> Iterator[Event]:
         made = [token for delta in past for token in delta.tokens]
-        tokens = prompt + (self._text.more("".join(delta.text for delta in past)) if UNTOLD in made else made)
+        tokens = prompt + (self._read_again(past) if UNTOLD in made else made)
         # How many the answer may have; its text may have taken more when it was read again than when it was made.
         most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from shared.cancellation import NEVER, Cancellable
 from shared.context import Room
 from worker.formats.architectures import ARCHITECTURES
@@ -38,17 +40,30 @@ class LegacyText:
         """Bytes of the longest token."""
         return max(map(len, self._bytes))
 
-    def tokens(self, text: str, work: Cancellable = NEVER, room: Room | None = None) -> list[int]:
-        """A prompt's tokens, with the one that begins it where the model has such; see `TextEncoder.encode`."""
-        if not text:
+    @property
+    def control(self) -> frozenset[str]:
+        """The texts of special tokens."""
+        return self._encoder.control
+
+    def tokens(self, texts: str | Sequence[str], work: Cancellable = NEVER, room: Room | None = None) -> list[int]:
+        """A prompt's tokens, with the one that begins it where the model has such; see `TextEncoder.encode`.
+
+        No token is made of two texts.
+        """
+        first, *more = [texts] if isinstance(texts, str) else texts
+        if not first and not more:
             return []
-        tokens = self._encoder.encode(text, work, room=room)
+        tokens = self._encoder.encode(first, work, room=room)
+        for text in more:
+            tokens += self._encoder.encode(text, work, begins=False)
+            if room:
+                room.check(len(tokens), whole=False)
         begins = self._begins and self.bos is not None and tokens[:1] != [self.bos]
         return [self.bos, *tokens] if begins and self.bos is not None else tokens
 
-    def more(self, text: str, work: Cancellable = NEVER) -> list[int]:
-        """The tokens of a text that goes on after others."""
-        return self._encoder.encode(text, work, begins=False)
+    def more(self, texts: Sequence[str], work: Cancellable = NEVER) -> list[int]:
+        """The tokens of texts that go on after others."""
+        return [token for text in texts for token in self._encoder.encode(text, work, begins=False)]
 
     def bytes_of(self, token: int) -> bytes:
         """A token's text, which may be a part of a character; empty for those that end an answer."""

@@ -13,8 +13,8 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
-from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
-from shared.protocol import FINE, Chat, Completion, Delta, Event, Prompt, TextTask
+from shared.errors import ContextLengthExceeded, ModelLoadError
+from shared.protocol import FINE, Chat, Completion, Delta, Event, FineChat, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
@@ -22,18 +22,24 @@ from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
+from worker.engines.llama_cpp_answer import Answer
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
-from worker.engines.llama_cpp_sampling import endless, terms
+from worker.engines.llama_cpp_prompt import Prompts
+from worker.engines.llama_cpp_sampling import terms
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
+from worker.engines.llama_cpp_specials import find_specials
 from worker.engines.llama_cpp_text import LlamaText
+from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
+from worker.engines.thoughts import Thinking
 from worker.formats.identity import digest, identity
 from worker.formats.vocabulary import pieces, read_vocabulary
+from worker.tools import OPENER, needs_form, own_form, parse
 
 
 class LlamaCppEngine:
@@ -46,7 +52,7 @@ class LlamaCppEngine:
 
     def __init__(self, model: Model, config: Config) -> None:
         self._files = files = check_files(model)
-        self._bos, self._vocabulary_size = files.header.bos, files.header.vocabulary_size
+        self._ends = files.header.ends
         sampling = recommended(model, files.header.sampling)
         self._seconds = config.max_seconds
         self._model = model
@@ -55,10 +61,13 @@ class LlamaCppEngine:
         key = secrets.token_urlsafe()
         self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
         self._server = LlamaServer(self._host, key)
-        self._text = LlamaText(self._server, spaced=files.header.spaced)
-        self._chats = Chats(self._server, model)
+        self._text = LlamaText(self._server, spaced=files.header.spaced, bos=files.header.bos)
         try:
+            self._specials = find_specials(model, files, self._text)
+            chats = bool(model.chat_format or files.header.chat_template)
+            thoughts = learn_thoughts(self._server, self._text, self._pieces) if chats else Thoughts()
             properties = self._server.ask("/props")
+            self._system = bool(properties["chat_template_caps"]["supports_system_role"])
             if files.draft and not all(slot["speculative"] for slot in self._server.ask("/slots")):
                 raise ModelLoadError(f"{files.draft}: no draft for {files.path.name}: it has another vocabulary")
         except BaseException:
@@ -70,7 +79,6 @@ class LlamaCppEngine:
             model.rope_freq_base,
             model.rope_freq_scale,
         )
-        chats = model.chat_format or files.header.chat_template
         self.card = Card(
             id=model.id,
             engine="llama.cpp",
@@ -78,14 +86,21 @@ class LlamaCppEngine:
             context=properties["default_generation_settings"]["n_ctx"],
             slots=properties["total_slots"],
             created=int(files.path.stat().st_mtime),
-            capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if chats else ())),
+            capabilities=(
+                Ability.COMPLETION,
+                *((Ability.CHAT, Ability.TOOLS) if chats else ()),
+                *thoughts.abilities,
+            ),
             digest=digest(self._identity, read_vocabulary(files.path, files.header)),
             longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
             honours=tuple(sorted(FINE)),
             sampling=sampling,
         )
+        size = files.header.vocabulary_size
+        self._chats = Chats(self._server, model, self._specials, thoughts)
+        self._prompts = Prompts(self._text, self._specials, size=size, bos=files.header.bos)
         self._cells = Cells(self.card.context)
-        self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, self._vocabulary_size)
+        self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
         """What the host needs to know."""
@@ -115,54 +130,61 @@ class LlamaCppEngine:
         return self._host.pid
 
     def continues(self, task: TextTask) -> bool:
-        return task.sampling.grammar is None  # llama.cpp begins one anew with each request
+        tools = isinstance(task, FineChat) and task.tools
+        return not tools and task.sampling.grammar is None  # llama.cpp begins one anew with each request
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
+        if not isinstance(task, Chat) or not needs_form(task):
+            return self._compute(task, execution, past)
+        events = self._compute(own_form(task, system=self._system), execution, past, OPENER)
+        return parse(events, task) if isinstance(task, FineChat) and task.tools else events
+
+    def _compute(
+        self, task: TextTask, execution: Cancellable, past: Sequence[Delta], opener: str = ""
+    ) -> Iterator[Event]:
+        """Stop strings count only before the `opener`."""
         until = time.monotonic() + self._seconds
         check_size(task, self.card)
         param = "messages" if isinstance(task, Chat) else "prompt"
-        prompt: Prompt = self._chats.render(task, execution) if isinstance(task, Chat) else task.prompt[0]
-        tokens = self._tokens(prompt, Room(self.card.context, param), execution)
-        if not tokens:
-            if self._bos is None:
-                raise InvalidRequest("the prompt is empty, and this model has no token to begin with", param=param)
-            tokens = [self._bos]
-        self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
-        self._check(task.sampling.stop_token_ids, "stop_token_ids")
+        given, thinking = (
+            self._chats.render(task, execution) if isinstance(task, Chat) else (task.prompt[0], Thinking())
+        )
+        prompt = self._prompts.read(given, Room(self.card.context, param), execution)
+        self._prompts.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        self._prompts.check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
-        choosing = terms(complete(sampling, self.card.sampling), self.card.context)
+        choosing = terms(complete(sampling, self.card.sampling), self.card.context, self._ends)
+        if thinking.tags:
+            choosing["preserved_tokens"] = thinking.specials
         if isinstance(task, Completion) and task.best_of > 1:
             choosing["n_probs"] = 1
         exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens
         spell = self.detokenize if exact else None
         generation = Generation(
             self._server,
-            self._text,
+            self._prompts,
             self._cells,
             prompt,
-            tokens,
             sampling,
-            choosing,
-            choosing | endless(sampling),
+            Answer(sampling, choosing, thinking, past, opener),
             self._batch,
             execution,
-            past,
             until,
             spell,
         )
         events = generation.events(self.card.context)
         events = keep(events, sampling) if sampling.grammar else events
-        yield from with_prompt(events, tokens) if task.token_ids and not past else events
+        yield from with_prompt(events, prompt) if task.token_ids and not past else events
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
         return self._text.tokens(text, work)
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
-        self._check(tokens, "tokens")
+        self._prompts.check(tokens, "tokens")
         return b"".join(self._pieces[token] for token in tokens)
 
     def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        self._check(tokens, "tokens")
+        self._prompts.check(tokens, "tokens")
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
         share = Share(len(tokens), len(tokens))
@@ -179,16 +201,6 @@ class LlamaCppEngine:
     def sessions(self) -> Sessions:
         """Saves and loads what the first slot has read; for an engine with one slot, between two runs."""
         return Sessions(self._server, self._host.directory, self._identity)
-
-    def _tokens(self, prompt: Prompt, room: Room, execution: Cancellable) -> list[int]:
-        if isinstance(prompt, str):
-            return self._text.tokens(prompt, execution, room=room)
-        self._check(prompt, "prompt")
-        return list(prompt)
-
-    def _check(self, tokens: Sequence[int], param: str) -> None:
-        if (highest := max(tokens, default=0)) >= self._vocabulary_size:
-            raise InvalidRequest(f"{highest} is no token: this model has {self._vocabulary_size}", param=param)
 
     @functools.cached_property
     def _pieces(self) -> list[bytes]:

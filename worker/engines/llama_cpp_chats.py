@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from msgspec.structs import replace
 
 from shared.cancellation import Cancellable
 from shared.catalogue import Model
-from shared.protocol import Chat, Sampling
+from shared.protocol import Chat, FineChat, Sampling
 from worker.chat_formats import stops
 from worker.engines.llama_cpp_server import LlamaServer
+from worker.engines.llama_cpp_thoughts import Thoughts
+from worker.engines.messages import Dictionaries, render
+from worker.engines.special_texts import Specials
+from worker.engines.thoughts import Thinking
 
 
 class Chats:
     """Of one model, which has a chat template."""
 
-    def __init__(self, server: LlamaServer, model: Model) -> None:
-        self._server, self._model = server, model
+    def __init__(self, server: LlamaServer, model: Model, specials: Specials, thoughts: Thoughts) -> None:
+        self._server, self._model, self._specials, self._thoughts = server, model, specials, thoughts
 
-    def render(self, task: Chat, execution: Cancellable) -> str:
-        """The prompt. Raises InvalidRequest where the template refuses the conversation.
+    def render(self, task: Chat, execution: Cancellable) -> tuple[list[str], Thinking]:
+        """The prompt, in texts that follow each other: no special token is made of what is not the template's own. And
+        how the answer to it is to think.
 
-        llama.cpp drops the template's BOS here when its tokenizer adds one: there is never a second.
+        Raises InvalidRequest where the template refuses the conversation.
         """
+        variables = self._thoughts.variables(task)
+        if isinstance(task, FineChat) and task.template_kwargs:
+            variables = json.loads(task.template_kwargs) | variables
+        body: dict[str, Any] = {"chat_template_kwargs": variables} if variables else {}
+
+        def apply_template(messages: Dictionaries) -> str:
+            answer = self._server.ask("/apply-template", body | {"messages": messages}, execution, "messages")
+            return str(answer["prompt"])
+
         turns = task.messages[:-1] if task.continue_final else task.messages
-        messages = [{"role": message.role, "content": message.content} for message in turns]
-        rendered = self._server.ask("/apply-template", {"messages": messages}, execution, "messages")
-        begun = task.messages[-1].content if task.continue_final else ""
-        return str(rendered["prompt"]) + begun
+        texts = render(turns, self._specials, apply_template)
+        begun, thinking = self._thoughts.begin(task, texts[-1])
+        return self._specials.go_on(texts, begun), thinking
 
     def sampling(self, task: Chat) -> Sampling:
         """How its tokens are chosen: what begins the next turn ends the answer."""

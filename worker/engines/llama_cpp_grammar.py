@@ -6,7 +6,7 @@ answer. So the text is followed here by the same grammar, byte by byte: that tak
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from llguidance import LLMatcher, LLTokenizer
@@ -19,9 +19,14 @@ _MARK = "%llguidance {}\n"
 """By which llama.cpp tells such a grammar from one of its own."""
 
 
-def rules(grammar: Grammar) -> str:
-    """What `/completion` is to be given as `grammar`."""
-    return _MARK + lark(grammar)
+def rules(grammar: Grammar, ends: Sequence[int] = ()) -> str:
+    """What `/completion` is to be given as `grammar`, of a model whose answers end with one of these tokens.
+
+    llama.cpp names only one of them to llguidance, which need not be the one that the model uses: it could not end
+    where more may come.
+    """
+    end = f" <[{','.join(map(str, ends))}]>?" if ends else ""
+    return f"{_MARK}start: %lark {{\n{lark(grammar)}\n}}{end}\n"
 
 
 def keep(events: Iterable[Event], sampling: Sampling) -> Iterator[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from shared.protocol import SAMPLERS, Sampling
@@ -34,8 +35,8 @@ _BREAKER = 3.0
 """Seconds that llama.cpp may take for each, with a large vocabulary on a slow machine; nobody is served meanwhile."""
 
 
-def terms(sampling: Sampling, context: int) -> dict[str, Any]:
-    """All that it is to be told; the model can look back on `context` tokens."""
+def terms(sampling: Sampling, context: int, ends: Sequence[int] = ()) -> dict[str, Any]:
+    """All that it is to be told; the model can look back on `context` tokens, and ends its answers with these."""
     given = {name: getattr(sampling, name) for name in DEFAULTS}
     chosen = {name: default if given[name] is None else given[name] for name, default in DEFAULTS.items()}
     chosen |= {name: getattr(sampling, name) for name in _SAME}
@@ -53,7 +54,7 @@ def terms(sampling: Sampling, context: int) -> dict[str, Any]:
         "dry_penalty_last_n": _window(sampling.dry_penalty_last_n, context),
         "top_n_sigma": sampling.top_n_sigma or -1,
         "samplers": _order(sampling),
-        "grammar": rules(sampling.grammar) if sampling.grammar else "",
+        "grammar": rules(sampling.grammar, ends) if sampling.grammar else "",
     }
 
 

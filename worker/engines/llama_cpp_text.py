@@ -3,55 +3,107 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from shared.cancellation import NEVER, Cancellable
 from shared.context import Room
 from worker.engines.llama_cpp_server import LlamaServer
 
 LARGEST_PART = 32_768
-"""Characters of a part. Its time grows with the square of the control tokens that the text spells: 0.3 s for this."""
+"""Characters that it is given at once. Its time grows with the square of the special tokens that a part spells: 0.3 s
+for this."""
 _SEAM = re.compile(r"(?<=[^\W\d_])(?= [^\W\d_])|(?<=\n)(?=\w)")
 """Where tokenizers end a word anyway: between a letter and the space before another, and after a line."""
 _MARK = "\n"
+_END = -1
+"""Comes after the tokens of each text: llama.cpp passes on any number that it is given among texts."""
 
 
 class LlamaText:
-    """`spaced`: its tokenizer puts a space before every text that it is given, also before one that goes on."""
+    """`spaced`: its tokenizer puts a space before every text that it is given, also before one that goes on.
 
-    def __init__(self, server: LlamaServer, *, spaced: bool) -> None:
-        self._server, self._spaced = server, spaced
+    `bos` begins a text, where the tokenizer says so: every text that `begins` has it once.
+    """
+
+    def __init__(self, server: LlamaServer, *, spaced: bool, bos: int | None = None) -> None:
+        self._server, self._spaced, self._bos = server, spaced, bos
+        self._beginning: list[int] | None = None if bos is not None else []
         self._mark: list[int] = []
 
     def tokens(
-        self, text: str, work: Cancellable = NEVER, *, begins: bool = True, room: Room | None = None
+        self,
+        texts: str | Sequence[str],
+        work: Cancellable = NEVER,
+        *,
+        begins: bool = True,
+        room: Room | None = None,
     ) -> list[int]:
-        """The tokens of a prompt; of one that `begins`, and does not go on after others, also those that mark it.
+        """The tokens of a prompt, whose texts follow each other: no token is made of two of them.
 
-        Raises ContextLengthExceeded as soon as they leave no room.
+        One that `begins`, and does not go on after others, has those that mark it. Raises ContextLengthExceeded as
+        soon as they leave no room.
         """
+        texts = [texts] if isinstance(texts, str) else texts
         found: list[int] = []
-        for number, part in enumerate(_parts(text)):
+        for number, parts in enumerate(_batches(part for text in texts for part in _parts(text))):
             if number and room:
                 room.check(len(found), whole=False)
-            found += self._ask(part, work, special=True) if begins and not number else self._more(part, work)
+            if begins and not number:
+                found += self._begin(self._ask(parts[:1], work)[0], work)
+                parts = parts[1:]
+            for tokens in self._more(parts, work):
+                found += tokens
         if room:
             room.check(len(found))
         return found
 
-    def _more(self, text: str, work: Cancellable) -> list[int]:
-        """The tokens of a part that goes on after another."""
-        if not self._spaced:
-            return self._ask(text, work)
-        if text.startswith(" "):  # which is put there
-            return self._ask(text[1:], work)
-        mark = self._mark = self._mark or self._ask(_MARK, NEVER)
-        tokens = self._ask(_MARK + text, work)
-        return tokens[len(mark) :] if tokens[: len(mark)] == mark else self._ask(text, work)
+    def find_specials(self, texts: Sequence[str]) -> list[str]:
+        """Which of these texts are special tokens, or have some."""
+        return [
+            text
+            for batch in _batches(texts)
+            for text, parsed, plain in zip(batch, self._ask(batch), self._ask(batch, special=False), strict=True)
+            if parsed != plain
+        ]
 
-    def _ask(self, text: str, work: Cancellable, *, special: bool = False) -> list[int]:
-        found: list[int] = self._server.ask("/tokenize", {"content": text, "add_special": special}, work)["tokens"]
-        return found
+    def _begin(self, tokens: list[int], work: Cancellable) -> list[int]:
+        """With the beginning that the tokenizer gives a text, unless it has that itself."""
+        if self._beginning is None:
+            # What it would put after a text is for those who do not go on with it.
+            (found,) = self._ask([""], work, begins=True)
+            self._beginning = [token for token in found[:1] if token == self._bos]
+        return tokens if tokens[:1] == [self._bos] else [*self._beginning, *tokens]
+
+    def _more(self, parts: list[str], work: Cancellable) -> Iterator[list[int]]:
+        """The tokens of parts that go on after others."""
+        if not self._spaced:
+            yield from self._ask(parts, work)
+            return
+        # A space is put before each: where none belongs, a mark keeps it off.
+        mark = self._mark = self._mark or self._ask([_MARK], work)[0]
+        put = [len(part) > 1 and part.startswith(" ") for part in parts]
+        asked = [part[1:] if space else _MARK + part for part, space in zip(parts, put, strict=True)]
+        for part, space, tokens in zip(parts, put, self._ask(asked, work), strict=True):
+            if space:
+                yield tokens
+            elif tokens[: len(mark)] == mark:
+                yield tokens[len(mark) :]
+            else:
+                yield self._ask([part], work)[0]
+
+    def _ask(
+        self, texts: Sequence[str], work: Cancellable = NEVER, *, begins: bool = False, special: bool = True
+    ) -> list[list[int]]:
+        """The tokens of each text. The first one `begins` with what marks that, where special ones are parsed."""
+        content = [entry for text in texts for entry in (text, _END)]
+        body = {"content": content, "add_special": begins, "parse_special": special}
+        found: list[list[int]] = [[]]
+        for token in self._server.ask("/tokenize", body, work)["tokens"] if texts else ():
+            if token == _END:
+                found.append([])
+            else:
+                found[-1].append(token)
+        return found[:-1]
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -63,3 +115,16 @@ def _parts(text: str) -> Iterator[str]:
         yield text[at:end]
         at = end
     yield text[at:]
+
+
+def _batches(parts: Iterable[str]) -> Iterator[list[str]]:
+    """As many of them at once as are no larger together than one may be."""
+    batch: list[str] = []
+    size = 0
+    for part in parts:
+        if batch and size + len(part) > LARGEST_PART:
+            yield batch
+            batch, size = [], 0
+        batch.append(part)
+        size += len(part)
+    yield batch

@@ -25,13 +25,15 @@ def outline(model: Model, config: Config) -> Card:
     if model.path is None or engine in WITHOUT_FILE:
         return card
     found = describe(model.path, None if is_gguf(model.path) else model.architecture or None)
-    chats = model.chat_format or found.chat_template
+    served_by = engine or ARCHITECTURES.get(found.architecture, "")
+    tools = (Ability.TOOLS,) if served_by == "llama.cpp" else ()
+    chats = (Ability.CHAT, *tools) if model.chat_format or found.chat_template else ()
     return replace(
         card,
-        engine=engine or ARCHITECTURES.get(found.architecture, ""),
+        engine=served_by,
         architecture=found.architecture,
         created=int(model.path.stat().st_mtime),
-        capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if chats else ())),
+        capabilities=(Ability.COMPLETION, *chats),
         quantisation=found.quantisation,
         parameters=found.parameters,
         size=found.size,

@@ -27,10 +27,12 @@ class StopStrings:
 
     A state stands for the longest end of a text that a stop string begins with; 0 for none.
 
+    They count only before the first `opener`, if there is one to look for.
+
     Raises InvalidRequest where they are larger than `LARGEST_STOPS`.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], opener: str = "") -> None:
         if sum(map(len, stops)) > LARGEST_STOPS:
             raise InvalidRequest(f"the stop strings have more than {LARGEST_STOPS} characters together", param="stop")
         self._steps: dict[int, int] = {}  # from a state and a character to the state of one more
@@ -38,7 +40,7 @@ class StopStrings:
         self._complete = [0]  # and the length of the longest stop string that ends there
         self._lengths = [0]
         # All of one length before the next: what `_step` needs is there when a state is made.
-        alive, length = [(stop, 0) for stop in stops if stop], 0
+        alive, length = [(stop, 0) for stop in (*stops, opener) if stop] if any(stops) else [], 0
         while alive:
             grown = [(stop, self._grow(state, ord(stop[length]))) for stop, state in alive]
             length += 1
@@ -46,6 +48,10 @@ class StopStrings:
                 if len(stop) == length:
                     self._complete[state] = length
             alive = [(stop, state) for stop, state in grown if len(stop) > length]
+        over = 0
+        for character in opener:
+            over = self._step(over, ord(character))
+        self._over = over or -1  # once it is in this state, it stays there
 
     def follow(self, text: str, state: int = 0) -> tuple[int, int | None]:
         """Go on from a state with a text: to which state; and where in the text the stop string begins that ends first.
@@ -53,16 +59,18 @@ class StopStrings:
         That is None where none ends, and negative for one that had begun before this text. Of those that end at one
         place the longest counts. After it nothing is looked at.
         """
-        if self._steps:
+        if self._steps and state != self._over:
             for end, character in enumerate(text, 1):
                 state = self._step(state, ord(character))
+                if state == self._over:
+                    break
                 if size := self._complete[state]:
                     return state, end - size
         return state, None
 
     def begun(self, state: int) -> int:
         """How many characters of a stop string there are already."""
-        return self._lengths[state]
+        return self._lengths[state] if state != self._over else 0
 
     def _step(self, state: int, character: int) -> int:
         while (found := self._steps.get(state << _CHARACTERS | character)) is None and state:
@@ -81,9 +89,9 @@ class StopStrings:
 
 
 @lru_cache(_KEPT)
-def stop_strings(stops: tuple[str, ...]) -> StopStrings:
+def stop_strings(stops: tuple[str, ...], opener: str = "") -> StopStrings:
     """The automaton of a job's stop strings, which nobody changes. Raises InvalidRequest, see there."""
-    return StopStrings(stops)
+    return StopStrings(stops, opener)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,8 @@ class Piece:
     tokens: tuple[int, ...]
     logprob: float
     """Sum of the tokens'."""
+    reasoning: bool = False
+    """It is of the thoughts."""
 
 
 class Spelling:
@@ -145,14 +155,14 @@ class Spelling:
         while self._held and self._characters - len(self._held[0].text) >= self._stops.begun(self._state):
             sent.append(self._held.popleft())
             self._characters -= len(sent[-1].text)
-        piece = _join(sent)
+        piece = join(sent)
         self._count -= len(piece.tokens)
         return piece if sent else None
 
     def rest(self) -> Piece:
         """What is held back, at the end; a character that is not whole is lost."""
         self._close()
-        piece = _join(self._held)
+        piece = join(self._held)
         self._held.clear()
         kept, self._characters, self._count = self._characters, 0, 0
         return Piece(piece.text[:kept], piece.tokens, piece.logprob)
@@ -163,16 +173,17 @@ class Spelling:
 
 
 def go_on(stops: StopStrings, pieces: Iterable[Delta], least: int = 0) -> Spelling:
-    """Of what comes after these pieces of an answer, whose text may end it once it has `least` tokens, not before."""
+    """Of what comes after these pieces of an answer, whose content may end it from `least` tokens on."""
     count, counting = 0, list[str]()
     for piece in pieces:
         if count >= least:
-            counting.append(piece.text)
+            counting.append("" if piece.reasoning else piece.text)
         count += len(piece.tokens)
     return Spelling(stops if count >= least else stop_strings(()), "".join(counting))
 
 
-def _join(pieces: Iterable[Piece]) -> Piece:
+def join(pieces: Iterable[Piece]) -> Piece:
+    """Of one part of an answer."""
     return Piece(
         "".join(piece.text for piece in pieces),
         tuple(token for piece in pieces for token in piece.tokens),

@@ -11,7 +11,8 @@ from shared.errors import ModelFileError
 from shared.regular_file import read_bytes, read_text
 from worker.formats.architectures.mapping import MOST_TOKENS
 from worker.formats.splitting import name_of
-from worker.formats.tokenizer import Tokenizer, TokenKind
+from worker.formats.tokenizer import Tokenizer
+from worker.formats.vocabulary import TokenKind
 
 LARGEST_JSON = 64 << 20
 """Bytes of a JSON file of a checkpoint; the largest tokenizers have some 35 MB."""

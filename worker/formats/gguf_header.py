@@ -70,6 +70,12 @@ class Header:
         return token if token is not None and token < self.vocabulary_size else None
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a text, or a turn of a chat, as far as the file names them."""
+        found = (self._of(f"tokenizer.ggml.{name}_token_id", int) for name in ("eos", "eot", "eom"))
+        return tuple(sorted({token for token in found if token is not None and token < self.vocabulary_size}))
+
+    @property
     def spaced(self) -> bool:
         """The tokenizer puts a space before each text."""
         return self._tokenizer == "llama" and self.metadata.get("tokenizer.ggml.add_space_prefix", True) is True

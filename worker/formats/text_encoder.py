@@ -28,15 +28,17 @@ class TextEncoder:
         begin: str = "",
     ) -> None:
         self.places = {token: i for i, token in reversed(list(enumerate(vocabulary)))}
-        control = [re.escape(token.decode()) for token in set(vocabulary) if CONTROL.fullmatch(token)]
-        self._control = re.compile(f"({'|'.join(sorted(control, key=len, reverse=True))})") if control else None
+        self.control = frozenset(token.decode() for token in vocabulary if CONTROL.fullmatch(token))
+        """The tokens that stand for a turn or an end."""
+        either = "|".join(map(re.escape, sorted(self.control, key=len, reverse=True)))
+        self._control = re.compile(f"({either})") if either else None
         self._words, self._begin = words, begin
         self._word = functools.lru_cache(100_000)(encode_word)
 
     def encode(
         self, text: str, work: Cancellable = NEVER, *, begins: bool = True, room: Room | None = None
     ) -> list[int]:
-        """The tokens; those that stand for a turn or an end are taken where the text spells them.
+        """The tokens; those that stand for a turn or an end, `control`, are taken where the text spells them.
 
         Not every text `begins` something: one may go on after another. Raises ContextLengthExceeded as soon as they
         leave no room, and JobCancelled once `work` is cancelled.

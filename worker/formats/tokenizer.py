@@ -6,23 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from itertools import pairwise
 
 from worker.formats.architectures.mapping import Architecture
 from worker.formats.legacy import Legacy
-from worker.formats.vocabulary import spell
-
-
-class TokenKind(IntEnum):
-    """The types of tokens."""
-
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
+from worker.formats.vocabulary import TokenKind, spell
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,27 +4,45 @@ from __future__ import annotations
 
 import functools
 import re
+from enum import IntEnum
+from itertools import repeat
 from pathlib import Path
 
 from shared.regular_file import open_regular
 from worker.formats.gguf import Header, MetadataArray, elements, read_header
 
-_LITERAL = (3, 4)
-"""Types of tokens that are written as they are: control, user defined."""
+
+class TokenKind(IntEnum):
+    """The types of tokens."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
+
+
+_LITERAL = (TokenKind.CONTROL, TokenKind.USER_DEFINED)
+"""Those that are written as they are."""
 _BYTE = re.compile(rb"<0x([0-9A-F]{2})>")
 
 
 def pieces(path: Path) -> list[bytes]:
     """What each token stands for. Byte-level BPE spells bytes as letters, SentencePiece spaces as U+2581."""
+    decode = _byte_level if read_header(path).metadata.get("tokenizer.ggml.model") == "gpt2" else _sentence_piece
+    return [word if kind in _LITERAL else decode(word) for word, kind in words(path)]
+
+
+def words(path: Path) -> list[tuple[bytes, int]]:
+    """Each token as the file writes it, and its `TokenKind`, or whatever number stands there."""
     metadata = read_header(path).metadata
     tokens = metadata.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, MetadataArray):
         return []
-    words = elements(path, tokens)
+    written = elements(path, tokens)
     types = metadata.get("tokenizer.ggml.token_type")
-    literal = [kind in _LITERAL for kind in elements(path, types)] if types else [False] * len(words)
-    decode = _byte_level if metadata.get("tokenizer.ggml.model") == "gpt2" else _sentence_piece
-    return [word if as_it_is else decode(word) for word, as_it_is in zip(words, literal, strict=True)]
+    return list(zip(written, elements(path, types) if types else repeat(TokenKind.NORMAL), strict=False))
 
 
 def read_vocabulary(path: Path, header: Header) -> bytes:

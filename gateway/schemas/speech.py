@@ -1,0 +1,82 @@
+"""What the assistant says, in the words of OpenAI's chats: a whole message, and the pieces of one.
+
+Thoughts are `reasoning_content`, which is DeepSeek's and known to most clients: OpenAI's API tells none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import string
+from typing import Any
+
+from gateway.schemas.answer import Choice
+from shared.protocol import Call, Delta, FinishReason, Options
+
+_LETTERS = string.ascii_letters + string.digits
+_ID = 24
+"""Letters of a call's id, as OpenAI's have them."""
+
+
+def call_id(job_id: str, choice: int, call: int) -> str:
+    """The same whenever the call is told: also of an answer that was computed again, or that somebody else reads."""
+    number = int.from_bytes(hashlib.blake2b(f"{job_id}/{choice}/{call}".encode()).digest())
+    letters = []
+    for _ in range(_ID):
+        number, letter = divmod(number, len(_LETTERS))
+        letters.append(_LETTERS[letter])
+    return "call_" + "".join(letters)
+
+
+class Speech:
+    """The words for the answer to one job."""
+
+    def __init__(self, job_id: str, options: Options) -> None:
+        self._job_id = job_id
+        self._legacy = options.legacy_functions
+        self._hides = options.hides_reasoning
+
+    def tells(self, piece: Delta) -> bool:
+        """Whether the client is told what the piece belongs to. Of calls, `function_call` has room for the first."""
+        return not (self._hides if piece.reasoning else self._legacy and piece.call and piece.call.index)
+
+    def end(self, reason: FinishReason) -> str:
+        """The `finish_reason`."""
+        return "function_call" if self._legacy and reason == "tool_calls" else reason
+
+    def message(self, choice: Choice) -> dict[str, Any]:
+        """The whole of it; the content is null where there are only calls."""
+        told: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
+        if choice.thoughts and not self._hides:
+            told["reasoning_content"] = choice.thoughts
+        if choice.calls:
+            told["content"] = choice.text or None
+            whole = [self._begin(choice.index, call, text) for call, text in choice.calls]
+            told |= {"function_call": whole[0]} if self._legacy else {"tool_calls": whole}
+        return told
+
+    def begin(self, piece: Delta) -> dict[str, Any]:
+        """The first piece of a call: it alone says which one it is, for clients glue together what comes twice."""
+        assert piece.call is not None
+        begun = self._begin(piece.index, piece.call, piece.text)
+        return {"function_call": begun} if self._legacy else {"tool_calls": [{"index": piece.call.index, **begun}]}
+
+    def go_on(self, piece: Delta, text: str) -> dict[str, Any]:
+        """What comes after a piece, of the same part."""
+        if piece.call is None:
+            return {"reasoning_content" if piece.reasoning else "content": text}
+        if self._legacy:
+            return {"function_call": {"arguments": text}}
+        kind, arguments = _kind(piece.call)
+        return {"tool_calls": [{"index": piece.call.index, kind: {arguments: text}}]}
+
+    def _begin(self, choice: int, call: Call, text: str) -> dict[str, Any]:
+        if self._legacy:
+            return {"name": call.name, "arguments": text}
+        kind, arguments = _kind(call)
+        named = {"name": call.name, arguments: text}
+        return {"id": call_id(self._job_id, choice, call.index), "type": kind, kind: named}
+
+
+def _kind(call: Call) -> tuple[str, str]:
+    """The type of a call, and what its arguments are called."""
+    return ("custom", "input") if call.custom else ("function", "arguments")
