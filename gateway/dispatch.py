@@ -79,7 +79,7 @@ class Dispatcher:
 
         A client that comes again gets the job of its attempt before.
 
-        Raises TierRefused, ModelNotFound, InvalidRequest, Crowded, MemoryFull, IdempotencyKeyReused, GatewayBusy, StoreUnavailable.
+        Raises TierRefused, Crowded, MemoryFull, IdempotencyKeyReused, StoreUnavailable, and what `admit`, `check` do.
         """
         owner.check(tier_of(options))
         task = self._directory.admit(task)
