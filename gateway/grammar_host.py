@@ -67,11 +67,11 @@ def judge(grammar: Grammar) -> Verdict:
             return Verdict(_words(matcher.get_error()))
         for _ in range(_STEPS):
             mask = matcher.compute_logit_bias()
-            if matcher.is_error():
-                raise Costly("it takes too much at each token: make it simpler")
             allowed = max(mask.find(_ALLOWED, len(mask) // 2), mask.find(_ALLOWED))
             if allowed < 0 or matcher.is_stopped() or not matcher.consume_token(allowed):
                 break
+        if matcher.is_error():
+            raise Costly("it takes too much at each token: make it simpler")
     except Costly as exc:
         return Verdict(str(exc), costly=True)
     except (ValueError, RecursionError) as exc:
