@@ -49,13 +49,13 @@ model: .venv/dev         ## the scripts against a model of them; options in ARGS
 	$(BIN)/python -m tests.model $(ARGS)
 
 failover: .venv/dev      ## failovers of Redis under load, and one during a partition
-	$(BIN)/python -m pytest tests/failover
+	$(BIN)/python -m pytest --numprocesses 4 tests/failover
 
 load: .venv/dev          ## two thousand streams at once
 	$(BIN)/python -m pytest tests/load/test_many_streams.py --timeout 300
 
 memory: .venv/dev        ## what a hundred thousand small jobs, and whatever was killed, leave behind
-	$(BIN)/python -m pytest tests/load/test_memory.py tests/load/test_leaks.py --timeout 600
+	$(BIN)/python -m pytest --numprocesses 2 tests/load/test_memory.py tests/load/test_leaks.py --timeout 600
 
 check: .venv/dev         ## format, lint, types, layers, and what the docs name
 	$(BIN)/ruff format --check

@@ -29,6 +29,8 @@ _EVENT = 200
 """Bytes that an event takes beside its text and tokens."""
 _TOKEN = 36
 """Bytes that a token's id takes."""
+_CALL = 200
+"""Bytes that the call of a piece takes."""
 
 Farewell = Callable[[Redis], object]
 """Says something in a pipeline."""
@@ -230,5 +232,5 @@ def _size(event: Event) -> int:
     """Bytes of memory, about."""
     if not isinstance(event, Delta):
         return _EVENT
-    size = _EVENT + sys.getsizeof(event.text) + _TOKEN * len(event.tokens)
+    size = _EVENT + sys.getsizeof(event.text) + _TOKEN * len(event.tokens) + (_CALL if event.call else 0)
     return size + _TOKEN * len(event.prompt_tokens) if event.prompt_tokens else size

@@ -59,7 +59,7 @@ def data(lines: Iterable[str]) -> Iterator[Any]:
 def spoken(chunks: Iterable[Any]) -> str:
     """The text of a chat's or completion's chunks."""
     choices = [choice for chunk in chunks if chunk != "[DONE]" for choice in chunk["choices"]]
-    return "".join(choice["text"] if "text" in choice else choice["delta"].get("content", "") for choice in choices)
+    return "".join(choice["text"] if "text" in choice else choice["delta"].get("content") or "" for choice in choices)
 
 
 def read(stack: Stack, body: dict[str, Any], **headers: str) -> str:

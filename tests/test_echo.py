@@ -138,3 +138,14 @@ def test_tokens_stops_and_ends(tmp_path: Any) -> None:
     assert [part.text for part in deltas(run(engine, stop))] == ["stop", "go", " ", ""]
     assert not engine.continues(chat)
     assert engine.continues(stop)
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_thoughts_go_on_after_a_part(tmp_path: Any, cut: int) -> None:
+    engine = load(ENGINES[0], tmp_path)
+    task = FineChat("echo", (Message("user", "<think>a b</think>c d"),), Sampling(1), thinking=True)
+    whole = run(engine, task)
+    past = deltas(whole)[:cut]
+    rest = run(engine, task, past)
+    assert [*past, *deltas(rest)] == deltas(whole)
+    assert finish(rest) == finish(whole)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2 as httpx
 import pydantic
 import pytest
 from openai import OpenAI
+from openai.lib.streaming._deltas import accumulate_delta
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat import ChatCompletionFunctionToolParam as ToolParam
 
+from gateway.api import llm_ui
+from gateway.mailbox import Mailbox
+from inferq.tools import dialogue, gateway
+from shared.protocol import Chat, Delta, Done, Message, Sampling, Usage
 from tests.calls import CHATS, chat, data, job, said, submit
 from tests.stack import Stack
 
@@ -79,6 +86,34 @@ def test_a_stream_says_which_call_it_is_once(http: httpx.Client) -> None:
         if "id" in call
     }
     assert len(ids) == 4, "of two choices"
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        (TWO, {"tools": [LOOK], "n": 2}),
+        (f"<think>hm hm</think>{TWO}", {"tools": [LOOK, SHELL], "reasoning_effort": "high", "max_tokens": 8}),
+        ("what?", {"tools": [LOOK], "tool_choice": "required", "parallel_tool_calls": False}),
+        ('{"a": 1}', {"response_format": {"type": "json_object"}, "thinking": {"type": "enabled"}}),
+        ("", {"tools": [LOOK]}),
+    ],
+)
+def test_a_stream_is_the_same_as_a_whole_answer(http: httpx.Client, text: str, more: dict[str, Any]) -> None:
+    body = chat(text, seed=5, **more)
+    whole = http.post(CHATS, json=body).json()
+    with http.stream("POST", CHATS, json={**body, "stream": True, "stream_options": {"include_usage": True}}) as answer:
+        *chunks, last, _ = data(answer.iter_lines())
+    assert last["usage"] == whole["usage"]
+    for choice in whole["choices"]:
+        mine = [each for chunk in chunks for each in chunk["choices"] if each["index"] == choice["index"]]
+        assert mine[-1]["finish_reason"] == choice["finish_reason"]
+        message: dict[Any, Any] = {"refusal": None}
+        for each in mine:
+            message = accumulate_delta(message, each["delta"])
+        for call in [*message.get("tool_calls", []), *choice["message"].get("tool_calls", [])]:
+            call.pop("index", None)
+            assert call.pop("id").startswith("call_")
+        assert message == choice["message"]
 
 
 def test_what_is_followed_and_polled_has_the_same_ids(http: httpx.Client) -> None:
@@ -247,6 +282,28 @@ def test_thoughts_are_apart_from_the_answer(echo: Stack) -> None:
     assert (final.reasoning_content, final.content, len(final.tool_calls)) == ("so and so", "Let me see. ", 2)
     hidden: Any = ask(client, text, reasoning_effort="low", extra_body={"include_reasoning": False}).choices[0].message
     assert (hidden.content, getattr(hidden, "reasoning_content", None)) == (TWO, None)
+
+
+def test_a_terminal_shows_no_thoughts(echo: Stack, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    body = gateway._body
+    monkeypatch.setattr(gateway, "_body", lambda task: {**body(task), "reasoning_effort": "low"})
+    answers = gateway.GatewayAnswers(echo.url, "echo", None)
+    task = Chat("echo", (Message("user", "<think>so and so</think>yes"),), Sampling(1))
+    found = [event for event in answers.answer(task) if isinstance(event, Delta)]
+    assert "".join(event.text for event in found if event.reasoning) == "so and so"
+    monkeypatch.setattr("sys.stdin", io.StringIO("once\n"))
+    heard = list[str]()
+    dialogue.hold(answers, lambda text: task, {}, lambda asked, answered: heard.append(answered))
+    assert (capsys.readouterr().out, heard) == ("yes\n", ["yes"])
+
+
+def test_plain_text_has_no_thoughts() -> None:
+    box = Mailbox("a", parts=True)
+    box.put(1, "x", [Delta("hm", reasoning=True), Delta(" so", offset=2, reasoning=True), Delta("yes", offset=5)])
+    box.put(4, "x", [Delta(" it is", offset=8, finish_reason="stop"), Done(Usage(1, 4))])
+    first: Any = box.take(0)
+    job: Any = SimpleNamespace(mailbox=box)
+    assert b"".join(llm_ui._text(job, first)) == b"yes it is"
 
 
 def test_calls_of_a_worker_that_dies_go_on_where_they_agree(empty: Stack) -> None:

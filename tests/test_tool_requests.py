@@ -9,7 +9,7 @@ import pytest
 from openai import pydantic_function_tool
 from pydantic import BaseModel, Field
 
-from gateway.schemas import tools
+from gateway.schemas import structured, tools
 from shared.protocol import Chat, FineChat, Grammar, Tool
 from tests.parsing import CHAT, USER, chat, refused_chat
 
@@ -117,10 +117,10 @@ BOTH = [function(), custom()]
         (function(parameters={"type": "array"}), "tools[0].function.parameters.type", "invalid_value"),
         (function(parameters={"type": ["string"]}), "tools[0].function.parameters.type", "invalid_value"),
         (function(parameters={"\ud800": 1}), "tools[0].function.parameters", "invalid_value"),
-        (function(parameters=nested(tools.MOST_LEVELS + 1)), "tools[0].function.parameters", "invalid_value"),
+        (function(parameters=nested(structured.MOST_LEVELS + 1)), "tools[0].function.parameters", "invalid_value"),
         (function(parameters=nested(100_000)), "tools[0].function.parameters", "invalid_value"),
         (
-            function(parameters={"x": "é" * (tools.LARGEST_SCHEMA // 2)}),
+            function(parameters={"x": "é" * (structured.LARGEST_GRAMMAR // 2)}),
             "tools[0].function.parameters",
             "string_above_max_length",
         ),

@@ -88,8 +88,21 @@ def check_refusal(answer: Answer, param: str | list[str] | None, tells: str) -> 
         assert error["param"] in (param if isinstance(param, list) else [param])
 
 
+def called(messages: list[dict[str, Any]]) -> list[str]:
+    """The calls of a message, or of the pieces of one: the name of each, and its arguments or input."""
+    found: dict[int, list[str]] = {}
+    for message in messages:
+        for place, call in enumerate(message.get("tool_calls") or [message.get("function_call") or {}]):
+            for part in ("name", "arguments", "input"):
+                said = call.get("function", call.get("custom", call)).get(part)
+                found.setdefault(call.get("index", place), []).extend([said] if said else [])
+    return [f"{name} {''.join(rest)}" for name, *rest in filter(None, found.values())]
+
+
 def check_texts(case: Case, texts: list[str]) -> None:
-    if says := case.get("says"):
+    if calls := case.get("calls"):
+        assert texts == calls
+    elif says := case.get("says"):
         assert len(texts) == 1
         assert re.fullmatch(".*".join(["", *map(re.escape, says), ""]), texts[0], re.DOTALL)
     else:
@@ -99,12 +112,17 @@ def check_texts(case: Case, texts: list[str]) -> None:
 def check_usage(usage: Usage | UsageSoFar, texts: list[str]) -> None:
     assert usage.completion_tokens == sum(len(TOKEN.findall(text)) for text in texts)
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
-    assert usage.prompt_tokens >= usage.completion_tokens
+    assert usage.prompt_tokens > 0
 
 
 def check_whole(case: Case, answer: Answer) -> None:
     assert answer.headers["content-type"] == "application/json"
-    texts = [choice["text"] if "text" in choice else choice["message"]["content"] for choice in answer.json["choices"]]
+    choices = answer.json["choices"]
+    texts = [choice["text"] if "text" in choice else choice["message"]["content"] for choice in choices]
+    if "calls" in case:
+        assert texts == [None]
+        assert [choice["finish_reason"] for choice in choices] == [case.get("ends", "tool_calls")]
+        texts = called([choices[0]["message"]])
     check_texts(case, texts)
     check_usage(convert(answer.json, Whole).usage, texts)
     kind = Completion if "text" in answer.json["choices"][0] else ChatCompletion
@@ -119,11 +137,15 @@ def check_stream(case: Case, answer: Answer, *, usage_wanted: bool, usage_always
     assert all(events == first for events in heard.values())
     *chunks, end = first
     assert end == "[DONE]"
-    check_texts(case, [spoken(chunks)])
+    texts = [spoken(chunks)]
+    if "calls" in case:
+        assert texts == [""]
+        texts = called([choice["delta"] for chunk in chunks for choice in chunk["choices"]])
+    check_texts(case, texts)
     told = [convert(chunk, Chunk) for chunk in chunks]
     if usage_wanted:
         assert told[-1].choices == []
-        check_usage(convert(chunks[-1]["usage"], Usage), [spoken(chunks)])
+        check_usage(convert(chunks[-1]["usage"], Usage), texts)
     for chunk in told[:-1] if usage_wanted else told:
         assert len(chunk.choices) == 1  # readers look at the first without asking whether there is one
         assert (chunk.usage is not None) == usage_always

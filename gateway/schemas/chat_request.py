@@ -13,10 +13,11 @@ from gateway.schemas.parameters import Array, Boolean, Only
 from gateway.schemas.problem import refuse, show
 from gateway.schemas.reasoning import ReasoningSchema
 from gateway.schemas.sampling import SamplingSchema, refuse_choices
-from gateway.schemas.structured import grammar
 from gateway.schemas.tool_calls import pair
 from gateway.schemas.tools import ToolsSchema, tools
 from shared.protocol import FineMessage
+
+_UNFIT_FOR_TOOLS = ("continue_final_message", "return_token_ids", "ignore_eos", "min_tokens", "stop_token_ids")
 
 
 class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
@@ -61,8 +62,6 @@ class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
         """What cannot be told exactly, or held, where the answer may have calls."""
         if not tools(data):
             return
-        for name in ("continue_final_message", "return_token_ids"):
-            if data[name]:
+        for name in _UNFIT_FOR_TOOLS:
+            if data.get(name):
                 raise refuse("unsupported_value", "not supported together with tools", name=name)
-        if grammar(data):
-            raise refuse("unsupported_value", "not supported together with a grammar of the whole answer", name="tools")

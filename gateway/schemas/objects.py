@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, fields, pre_load
+from msgspec.json import encode
 
 from gateway.schemas.parameters import LONGEST_TEXT, Ignored, short, text
 from gateway.schemas.problem import refuse, show, show_key, wrong_type
@@ -158,3 +159,11 @@ def bound_keys(data: dict[str, Any]) -> None:
     """Refuse an object with too many of any keys."""
     if len(data) > MOST_PAIRS:
         raise refuse("invalid_value", f"at most {MOST_PAIRS} keys, but there are {len(data)}")
+
+
+def write_json(value: dict[str, Any]) -> str:
+    """The object as JSON, compact. Raises ValidationError for what cannot be written: it came from elsewhere."""
+    try:
+        return encode(value).decode()
+    except (UnicodeEncodeError, RecursionError, TypeError) as exc:
+        raise refuse("invalid_value", "it cannot be written as JSON") from exc

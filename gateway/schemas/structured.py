@@ -12,7 +12,7 @@ from marshmallow import fields, post_load
 from msgspec.structs import replace
 
 from gateway.schemas.gbnf import read_grammar
-from gateway.schemas.objects import Member, Strict
+from gateway.schemas.objects import Member, Strict, write_json
 from gateway.schemas.parameters import Array, Boolean, Ignored, Only, Text, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from shared.errors import InvalidRequest
@@ -20,6 +20,8 @@ from shared.protocol import Grammar
 
 LARGEST_GRAMMAR = 65_536
 """Bytes of a schema, an expression or a grammar."""
+MOST_LEVELS = 64
+"""Levels to which the arrays and objects of a schema lie in one another."""
 MOST_CHOICES = 1_000
 """Strings in `guided_choice`."""
 
@@ -51,7 +53,18 @@ class Schema(fields.Field[str]):
                 raise refuse("invalid_value", "the string is no JSON") from exc
         if not isinstance(value, dict):
             raise wrong_type("a JSON Schema, which is an object", value)
-        return bound(msgspec.json.encode(value).decode())
+        return write_schema(value)
+
+
+def write_schema(schema: dict[str, Any]) -> str:
+    """As JSON, if it is neither too large nor too deep."""
+    levels, level = 0, list[Any]([schema])
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        levels += 1
+        level = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]
+    if levels > MOST_LEVELS:
+        raise refuse("invalid_value", f"at most {MOST_LEVELS} levels of arrays and objects in one another")
+    return bound(write_json(schema))
 
 
 def bound(source: str) -> str:

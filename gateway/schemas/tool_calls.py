@@ -12,10 +12,9 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields, post_load
-from msgspec.json import encode
 from msgspec.structs import replace
 
-from gateway.schemas.objects import EMPTY, Lenient, Member, Variant, keyed
+from gateway.schemas.objects import EMPTY, Lenient, Member, Variant, keyed, write_json
 from gateway.schemas.parameters import Array, Prose, Text
 from gateway.schemas.problem import refuse, show
 from shared.protocol import FineMessage, Message, ToolCall
@@ -35,14 +34,6 @@ class Arguments(fields.Field[str]):
         if isinstance(value, str):
             return Prose().deserialize(value) if value.strip() else "{}"
         return write_json(keyed(value))
-
-
-def write_json(value: dict[str, Any]) -> str:
-    """The object as JSON, compact. Raises ValidationError for what cannot be written: it came from elsewhere."""
-    try:
-        return encode(value).decode()
-    except (UnicodeEncodeError, RecursionError, TypeError) as exc:
-        raise refuse("invalid_value", "it cannot be written as JSON") from exc
 
 
 class CalledFunction(Lenient):

@@ -11,18 +11,14 @@ from marshmallow import ValidationError, fields, post_load, validates_schema
 from gateway.schemas.objects import Member, Object, Strict, Variant, keyed
 from gateway.schemas.parameters import Array, Boolean, Ignored, Prose, Word, text
 from gateway.schemas.problem import refuse, show
-from gateway.schemas.tool_calls import write_json
+from gateway.schemas.structured import Source, write_schema
 from gateway.schemas.tool_choice import MOST_TOOLS, FunctionCallChoice, ToolChoice, Wish
 from shared.protocol import Grammar, Tool
 
 LONGEST_TOOL_NAME = 64
 """Characters, as OpenAI has it."""
-LARGEST_SCHEMA = 131_072
-"""Bytes of the schema of a tool's arguments, or of the grammar of its input."""
 LARGEST_TOOLS = 524_288
 """Bytes of all tools of a request."""
-MOST_LEVELS = 64
-"""Levels to which the arrays and objects of a schema lie in one another."""
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _CHOOSE = ("tool_choice", "parallel_tool_calls", "function_call")
@@ -64,29 +60,7 @@ class Parameters(fields.Field[str]):
             raise refuse("invalid_value", 'arguments are an object: it has to be "object"', name="type")
         if schema.get("properties") == []:  # as PHP writes an empty object
             schema = {**schema, "properties": {}}
-        if _levels(schema) > MOST_LEVELS:
-            raise refuse("invalid_value", f"at most {MOST_LEVELS} levels of arrays and objects in one another")
-        return _bounded(write_json({**schema, "type": "object"}))
-
-
-def _levels(value: object) -> int:
-    """How deep its arrays and objects lie in one another."""
-    found, level = 0, [value]
-    while level := [each for each in level if isinstance(each, dict | list)]:
-        found += 1
-        level = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]
-    return found
-
-
-def _bounded(source: str) -> str:
-    if (size := len(source.encode())) > LARGEST_SCHEMA:
-        raise refuse("string_above_max_length", f"at most {LARGEST_SCHEMA} bytes, but it has {size}")
-    return source
-
-
-class Definition(Prose):
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
-        return _bounded(super()._deserialize(value))
+        return write_schema({**schema, "type": "object"})
 
 
 class Function(Strict):
@@ -108,7 +82,7 @@ class AnyText(Strict):
 
 class GrammarText(Strict):
     syntax = Word("lark", "regex", required=True)
-    definition = Definition(required=True)
+    definition = Source(required=True)
 
 
 class TextOfGrammar(Strict):

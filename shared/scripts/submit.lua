@@ -13,7 +13,8 @@
 -- Returns {1, jobs that wait} when accepted, also when the same id was accepted before (a resent command);
 --         {0, jobs waiting} when the queue is full, which is no reason not to put one back; {2, id} when it joined that job;
 --         {3, id} when the Idempotency-Key belongs to another request; {4, jobs that the owner has} when those are too many;
---         {5, bytes that they hold} when that is too much; {6, bytes that the jobs of all hold} when that is.
+--         {5, bytes that they hold} when that is too much; {6, bytes that the jobs of all hold} when that is. Of several reasons
+--         the first one in this order: 0, 4, 5, 6.
 local model, id, owner, most, wait, keep, reply, visitor = unpack(ARGV, 1, 8)
 local waits, parts, fingerprint, attempt, idempotency, again, task, head, tier, weight = unpack(ARGV, 9, 18)
 local own_most, own_bytes, all_bytes = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
@@ -55,13 +56,12 @@ if tonumber(attempt) > 0 and not again then
   end
 end
 local others = redis.call('ZCARD', KEY.deadlines .. model)
-if others >= tonumber(most) and not again then return { 0, others } end
-if own_most > 0 and not again and owned(owner, own_most) >= own_most then return { 4, redis.call('SCARD', KEY.owned .. owner) } end
 local bytes, counted = #task + #head + FRAME, not former()
-if all_bytes == 0 and not again then return { 6, bytes_of(ALL) } end
-if counted and not again then
-  if own_bytes > 0 and owner ~= '' and bytes_of(owner) + bytes > own_bytes then return { 5, bytes_of(owner) } end
-  if all_bytes > 0 and bytes_of(ALL) + bytes > all_bytes then return { 6, bytes_of(ALL) } end
+if not again then
+  if others >= tonumber(most) then return { 0, others } end
+  if own_most > 0 and owned(owner, own_most) >= own_most then return { 4, redis.call('SCARD', KEY.owned .. owner) } end
+  if counted and own_bytes > 0 and owner ~= '' and bytes_of(owner) + bytes > own_bytes then return { 5, bytes_of(owner) } end
+  if all_bytes == 0 or counted and all_bytes > 0 and bytes_of(ALL) + bytes > all_bytes then return { 6, bytes_of(ALL) } end
 end
 redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner, 'tier', tier,
   'created', now, 'wait', wait, 'deadline', now + wait,

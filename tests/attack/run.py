@@ -13,11 +13,11 @@ from tests.attack.attacker import Hits, run
 from tests.attack.ground import Ground
 from tests.attack.judgement import MINUTE, MOST_KEPT, Outcome
 from tests.attack.plan import Attack
-from tests.attack.victim import Victim
+from tests.attack.victim import Chat, Victim
 from tests.attack.watch import Watch
 
 _CHATS = 8
-"""Of the victim, before the attack and after it."""
+"""Of the victim, before the first attack and after each."""
 _LEAST = 2.0
 """Seconds in which a victim asks at least once."""
 
@@ -25,24 +25,27 @@ _LEAST = 2.0
 def play(attacks: Sequence[Attack], seconds: float) -> Iterator[Outcome]:
     """Attack in each of these ways for so long, and look. Whatever has stood, as good as new, stands for the next."""
     left = list(attacks)
+    rest: Sequence[Chat]
     while left:
         with tempfile.TemporaryDirectory() as folder:
             ground = Ground(Path(folder), left[0].scene)
             try:
                 ground.start()
-                unhurt = True
+                unhurt, rest = True, ()
                 while unhurt and left and left[0].scene is ground.scene:
-                    outcome = _play(left[0], ground, seconds)
+                    outcome = _play(left[0], ground, seconds, rest)
+                    rest = outcome.before
                     unhurt = not left.pop(0).stays and not any(outcome.faults())
                     yield outcome
             finally:
                 ground.close()
 
 
-def _play(attack: Attack, ground: Ground, seconds: float) -> Outcome:
+def _play(attack: Attack, ground: Ground, seconds: float, rest: Sequence[Chat]) -> Outcome:
+    """`rest`: how the victim was served before the first attack on this ground; empty where this is the first one."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool, Victim(ground) as victim:
         pool.submit(time.sleep, 0).result()  # the attacker's process is there
-        before = victim.wait(0, _CHATS + 1)[1:]  # the first one opens connections
+        before = victim.wait(0, 2 if rest else _CHATS + 1)[1:]  # the first one opens connections
         if failed := [chat.failure for chat in before if chat.failure]:
             raise AssertionError(f"not served before the attack: {failed[0]}")
         with Watch(ground) as watch:
@@ -57,4 +60,4 @@ def _play(attack: Attack, ground: Ground, seconds: float) -> Outcome:
         during = victim.between(begun, ended)
     log = ground.logged()
     leaked = [name for name, key in ground.keys.items() if key in log]
-    return Outcome(attack, hits, before, during, after, watch.seen, back, kept, leaked)
+    return Outcome(attack, hits, rest or before, during, after, watch.seen, back, kept, leaked)

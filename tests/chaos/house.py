@@ -16,12 +16,16 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from shared.registry import HEARTBEAT
 from tests.chaos.marks import Marks
 from tests.chaos.relay import Relay
 from tests.stack import Process, Stack, children
 
 BACK = 0.9
 """Seconds that Valkey is put back, and up to a mark's pace more."""
+
+SILENCE = 2000 * HEARTBEAT
+"""Milliseconds in which whoever lives has said so again."""
 
 
 class Parts(Stack):
@@ -198,6 +202,15 @@ class House:
         """The bytes of each key. What Redis takes besides, for scripts and buffers, it takes once and keeps."""
         keys = [key async for key in self.redis.scan_iter(count=1000)]
         return {key.decode(): int(await self.redis.memory_usage(key) or 0) for key in keys}
+
+    async def lapse(self) -> None:
+        """Whoever has not said lately that he lives is believed no longer, as if a minute had passed."""
+        for kind in ("gateways", "workers"):
+            until: Any = await self.redis.zrange(f"iq:live:{kind}", 0, -1, withscores=True)
+            newest = max((score for _, score in until), default=0)
+            silent = [name for name, score in until if score < newest - SILENCE]
+            if silent:
+                await self.redis.zadd(f"iq:live:{kind}", dict.fromkeys(silent, 1), xx=True)
 
     async def _valkey_is_up(self, process: Process) -> bool:
         try:

@@ -129,9 +129,13 @@ async def all_final(active: Callable[[], Awaitable[object]]) -> None:
 
 
 async def _settled(house: House, before: dict[str, int]) -> dict[str, int]:
-    """Bytes of each key once retention has ended and the reply streams of killed gateways have lapsed."""
+    """Bytes of each key once retention has ended and the reply streams of killed gateways have lapsed.
+
+    Who died is soon taken for dead, and not a minute later.
+    """
     end = time.monotonic() + 60 + house.stack.settings["retention"]
     while sum((after := await house.memory()).values()) > sum(before.values()) + SLACK and time.monotonic() < end:
+        await house.lapse()
         await asyncio.sleep(1)
     return after
 

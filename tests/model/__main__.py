@@ -23,6 +23,9 @@ from tests.model.mutants import MUTANTS
 from tests.model.pair import Pair
 from tests.model.run import explore, steps_until_found
 
+MOST_LINES, WIDEST = 20, 300
+"""Of a failure, told briefly."""
+
 
 @click.command()
 @click.option("--steps", type=int, help="commands that are compared; with --mutants, in which each must be found")
@@ -53,7 +56,11 @@ def pair() -> Iterator[Pair]:
 
 def compare(both: Pair, seed: int, steps: int, shrink: bool) -> bool:
     start = time.monotonic()
-    explore(both, seed, steps, shrink=shrink)
+    try:
+        explore(both, seed, steps, shrink=shrink)
+    except Exception as exc:
+        exc.add_note(f"seed {seed}, step {both.broken_at or both.steps}: {brief(exc)}")  # after the way to it
+        raise
     print(
         f"{both.steps} steps alike in {time.monotonic() - start:.0f} s: {both.resent} commands sent again,"
         f" {both.proxy.lost} answers lost, {both.restarts} restarts of Valkey, {both.audits} audits"
@@ -62,6 +69,12 @@ def compare(both: Pair, seed: int, steps: int, shrink: bool) -> bool:
         return True
     print("its faults have hit too little")
     return False
+
+
+def brief(exc: Exception) -> str:
+    """What is wrong, for the end of a log that may be cut: its first lines, and the beginning of each."""
+    lines = f"{type(exc).__name__}: {exc}".splitlines()
+    return "\n".join(line[:WIDEST] for line in lines[:MOST_LINES])
 
 
 def hunt(both: Pair, seed: int, runs: int, steps: int, only: str) -> bool:

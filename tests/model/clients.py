@@ -85,6 +85,23 @@ class Clients(Cast):
         args = (caller.job, caller.accepted, caller.reply, caller.attempt, 0, 60, sending)
         self._submit(*args, visitor=caller.visitor, again=True)
 
+    @action(
+        2,
+        owner=st.sampled_from(["o", "p"]),
+        count=st.integers(2, 4),
+        queue=st.sampled_from([9, 9, 9, 2]),
+        most=st.sampled_from([0, 0, 3]),
+        own_bytes=st.sampled_from([0, 2 * SIZE, 2 * SIZE]),
+        sending=sendings,
+    )
+    def crowd(self, owner: str, count: int, queue: int, most: int, own_bytes: int, sending: Sending) -> None:
+        """An owner's jobs come until there are too many, and some more, for several reasons at once perhaps."""
+        for _ in range(count):
+            self.submit("m", "", True, False, "", 9, None, 3000, owner, ORDINARY, Sending.ONCE)
+        for all_bytes in (0, 4 * SIZE, None):
+            own = Standing(most=most, most_bytes=own_bytes)
+            self.submit("m", "", True, False, "", queue, all_bytes, 3000, owner, own, sending)
+
     def _submit(
         self,
         job_id: str,

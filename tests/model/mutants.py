@@ -147,6 +147,12 @@ MUTANTS = (
     Mutant("a task that outlives its job", _MEMORY, "redis.call('DEL', KEY.task .. id)", ""),
     Mutant("what is appended holds nothing", "append", "t[9] + #blob", "t[9] + 0"),
     Mutant("submit beyond the owner's bytes", "submit", "bytes_of(owner) + bytes > own_bytes", "false"),
+    Mutant(
+        "submit tells of everybody's bytes first",
+        "submit",
+        "if counted and own_bytes",
+        "if all_bytes ~= 0 and own_bytes",
+    ),
     Mutant("submit beyond the bytes of all", "submit", "bytes_of(ALL) + bytes > all_bytes", "false"),
     Mutant("an end that is not retained", _MEMORY, "redis.call('ZADD', KEY.retained, now + keep * 1000, id)", ""),
     Mutant("retained for ever", "lapse", "redis.call('ZREMRANGEBYSCORE', KEY.retained, '-inf', now)", ""),

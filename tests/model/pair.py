@@ -149,15 +149,15 @@ class Pair:
     def _compare(self, command: str, args: tuple[Any, ...], options: dict[str, Any], answer: Any) -> None:
         self.steps += 1
         self.commands += 1
-        said = f"{command} {args} {options}"
+        said = f"of {command} {args} {options}"
         expected = _outcome(getattr(self.world, command), args, options)
-        assert answer == expected, f"{said} answered {answer}, and should {expected}"
+        assert answer == expected, f"{command} answered\n    {answer}, and should\n    {expected}\n{said}"
         after = take(self.real.client)
         painted = paint(self.world)
         if after != painted:
             keys = [key for key in sorted(after.keys() | painted.keys()) if after.get(key) != painted.get(key)]
             told = [f"  {key}\n    is        {after.get(key)}\n    should be {painted.get(key)}" for key in keys]
-            raise AssertionError("\n".join([f"after {said}", *told]))
+            raise AssertionError("\n".join([f"after {command}", *told, said]))
         check(self.before, after, command)
         self.before = after
         if self.commands % _AUDIT_EVERY == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import Model
@@ -164,7 +165,7 @@ class CtransformersEngine:
     def _render(self, task: Chat) -> list[str]:
         """See `worker.engines.messages.render`."""
 
-        def apply_template(messages: Dictionaries) -> str:
+        def apply_template(messages: Dictionaries, variables: dict[str, Any]) -> str:
             return chat_formats.render(self._template, messages, self._text.bos_text, self._text.eos_text)
 
         return render_chat(task, self._specials, apply_template)

@@ -47,7 +47,7 @@ class EchoEngine:
             context=config.context or CONTEXT,
             slots=config.slots,
             created=int(time.time()),
-            capabilities=(Ability.COMPLETION, Ability.CHAT, Ability.TOOLS),
+            capabilities=tuple(Ability),
             digest=digest(identity([], model.id), b""),
             honours=tuple(sorted(FINE)),  # it chooses nothing, and takes whatever there is
             sampling=recommended(model),
@@ -117,7 +117,7 @@ class EchoEngine:
                 _sleep(wakeup, due - time.monotonic())
             count += 1
             yield Delta(word, (_number(word, part),), logprob=0.0, reasoning=part.reasoning, call=part.call)
-        calls = any(part.call for part in parts)
+        calls = any(part.call for _, part in words)
         yield Delta(finish_reason="length" if len(words) > most else "tool_calls" if calls else "stop")
         thoughts = sum(part.reasoning for _, part in words[:most])
         yield Done(Usage(read, min(most, len(words)), reasoning_tokens=thoughts))

@@ -40,11 +40,11 @@ def keep(text: str, schema: str) -> str:
     except ValueError:
         allowed = False
     else:
-        allowed = _Schema(schema).allows(value)
-    return text if allowed else json.dumps(_Schema(schema, text).least(), ensure_ascii=False)
+        allowed = _Shape(schema).allows(value)
+    return text if allowed else json.dumps(_Shape(schema, text).least(), ensure_ascii=False)
 
 
-class _Schema:
+class _Shape:
     """One schema, for one use."""
 
     def __init__(self, source: str, text: str = "") -> None:

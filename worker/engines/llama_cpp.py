@@ -23,12 +23,13 @@ from worker.engines.cells import Cells, Share
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_answer import Answer
+from worker.engines.llama_cpp_chat import NativeTools
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
-from worker.engines.llama_cpp_prompt import Prompts
+from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import terms
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
@@ -36,6 +37,7 @@ from worker.engines.llama_cpp_session import Sessions
 from worker.engines.llama_cpp_specials import find_specials
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
+from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
 from worker.formats.identity import digest, identity
 from worker.formats.vocabulary import pieces, read_vocabulary
@@ -61,9 +63,10 @@ class LlamaCppEngine:
         key = secrets.token_urlsafe()
         self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
         self._server = LlamaServer(self._host, key)
-        self._text = LlamaText(self._server, spaced=files.header.spaced, bos=files.header.bos)
+        self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
-            self._specials = find_specials(model, files, self._text)
+            found = find_specials(model, files, self._text)
+            self._text.specials, self._specials = found.control, Specials() if model.parse_special else found
             chats = bool(model.chat_format or files.header.chat_template)
             thoughts = learn_thoughts(self._server, self._text, self._pieces) if chats else Thoughts()
             properties = self._server.ask("/props")
@@ -98,8 +101,17 @@ class LlamaCppEngine:
         )
         size = files.header.vocabulary_size
         self._chats = Chats(self._server, model, self._specials, thoughts)
-        self._prompts = Prompts(self._text, self._specials, size=size, bos=files.header.bos)
+        self._reader = PromptReader(self._text, self._specials, size=size, bos=files.header.bos)
         self._cells = Cells(self.card.context)
+        self.tools = NativeTools(
+            self._server,
+            self._text,
+            self._cells,
+            self._specials,
+            thoughts,
+            context=self.card.context,
+            batch=self._batch,
+        )
         self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
@@ -130,14 +142,23 @@ class LlamaCppEngine:
         return self._host.pid
 
     def continues(self, task: TextTask) -> bool:
-        tools = isinstance(task, FineChat) and task.tools
-        return not tools and task.sampling.grammar is None  # llama.cpp begins one anew with each request
+        calls = isinstance(task, Chat) and needs_form(task)
+        return not calls and task.sampling.grammar is None  # llama.cpp begins one anew with each request
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         if not isinstance(task, Chat) or not needs_form(task):
             return self._compute(task, execution, past)
+        if (answer := self._answer_natively(task, execution)) is not None:
+            return answer
         events = self._compute(own_form(task, system=self._system), execution, past, OPENER)
         return parse(events, task) if isinstance(task, FineChat) and task.tools else events
+
+    def _answer_natively(self, task: Chat, execution: Cancellable) -> Iterator[Event] | None:
+        """In its template's own form of tools, where that can hold what is asked for."""
+        check_size(task, self.card)
+        self._reader.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        choosing = terms(complete(task.sampling, self.card.sampling), self.card.context)
+        return self.tools.answer(task, choosing, execution, time.monotonic() + self._seconds)
 
     def _compute(
         self, task: TextTask, execution: Cancellable, past: Sequence[Delta], opener: str = ""
@@ -149,9 +170,9 @@ class LlamaCppEngine:
         given, thinking = (
             self._chats.render(task, execution) if isinstance(task, Chat) else (task.prompt[0], Thinking())
         )
-        prompt = self._prompts.read(given, Room(self.card.context, param), execution)
-        self._prompts.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
-        self._prompts.check(task.sampling.stop_token_ids, "stop_token_ids")
+        prompt = self._reader.read(given, Room(self.card.context, param), execution)
+        self._reader.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        self._reader.check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
         choosing = terms(complete(sampling, self.card.sampling), self.card.context, self._ends)
         if thinking.tags:
@@ -162,7 +183,7 @@ class LlamaCppEngine:
         spell = self.detokenize if exact else None
         generation = Generation(
             self._server,
-            self._prompts,
+            self._reader,
             self._cells,
             prompt,
             sampling,
@@ -180,11 +201,11 @@ class LlamaCppEngine:
         return self._text.tokens(text, work)
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
-        self._prompts.check(tokens, "tokens")
+        self._reader.check(tokens, "tokens")
         return b"".join(self._pieces[token] for token in tokens)
 
     def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        self._prompts.check(tokens, "tokens")
+        self._reader.check(tokens, "tokens")
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
         share = Share(len(tokens), len(tokens))

@@ -33,14 +33,13 @@ class Chats:
         variables = self._thoughts.variables(task)
         if isinstance(task, FineChat) and task.template_kwargs:
             variables = json.loads(task.template_kwargs) | variables
-        body: dict[str, Any] = {"chat_template_kwargs": variables} if variables else {}
 
-        def apply_template(messages: Dictionaries) -> str:
-            answer = self._server.ask("/apply-template", body | {"messages": messages}, execution, "messages")
-            return str(answer["prompt"])
+        def apply_template(messages: Dictionaries, variables: dict[str, Any]) -> str:
+            body = {"messages": messages, "chat_template_kwargs": variables}
+            return str(self._server.ask("/apply-template", body, execution, "messages")["prompt"])
 
         turns = task.messages[:-1] if task.continue_final else task.messages
-        texts = render(turns, self._specials, apply_template)
+        texts = render(turns, self._specials, apply_template, variables)
         begun, thinking = self._thoughts.begin(task, texts[-1])
         return self._specials.go_on(texts, begun), thinking
 

@@ -11,7 +11,7 @@ from shared.protocol import Delta, Done, Event, FinishReason, Progress, Sampling
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_answer import Answer, NewTerms
-from worker.engines.llama_cpp_prompt import Prompts
+from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
 from worker.engines.splitter import Splitter
@@ -53,7 +53,7 @@ class Generation:
     def __init__(
         self,
         server: LlamaServer,
-        prompts: Prompts,
+        reader: PromptReader,
         cells: Cells,
         prompt: list[int],
         sampling: Sampling,
@@ -64,7 +64,7 @@ class Generation:
         spell: Callable[[Sequence[int]], bytes] | None = None,
     ) -> None:
         self._spell, self._answer = spell, answer
-        self._server, self._prompts, self._cells, self._execution = server, prompts, cells, execution
+        self._server, self._reader, self._cells, self._execution = server, reader, cells, execution
         self._prompt_tokens, self._sampling, self._batch = prompt, sampling, batch
         self._ends = frozenset(sampling.stop_token_ids)
         self._cached: int | None = None
@@ -109,7 +109,7 @@ class Generation:
         """The tokens of the prompt and of what has been generated."""
         if UNTOLD not in self._answer.tokens:
             return self._prompt_tokens + self._answer.tokens
-        return self._prompt_tokens + self._prompts.read_again(self._answer.written, self._execution)
+        return self._prompt_tokens + self._reader.read_again(self._answer.written, self._execution)
 
     def _attempt(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
         """Compute what is missing. Raises _MakeRoom, OutOfCells, NewTerms, _Untold: the next goes on there."""

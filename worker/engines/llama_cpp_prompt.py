@@ -12,7 +12,7 @@ from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.special_texts import Specials
 
 
-class Prompts:
+class PromptReader:
     """Of one model, which has `size` tokens; `bos` stands for an empty text."""
 
     def __init__(self, text: LlamaText, specials: Specials, *, size: int, bos: int | None) -> None:

@@ -25,12 +25,17 @@ LARGEST_ANSWER = 67_108_864
 """Bytes of one answer: the log probabilities of a large vocabulary have 20 million."""
 LONGEST_LINE = 1_048_576
 """Bytes of a line of a stream."""
+_END = b"data: [DONE]"
 LONGEST_LEAVING = 10.0
 """Seconds that llama.cpp may take to leave a slot: a step, on a slow machine."""
 
 
 class OutOfCells(EngineError):
     """The KV cache is full. llama.cpp tells it to every running request, whichever of them is large."""
+
+
+class Unreadable(EngineError):
+    """llama.cpp cannot read the answer that it made, or its end."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -82,7 +87,8 @@ class LlamaServer:
     def stream(
         self, path: str, body: Mapping[str, Any], work: Cancellable = NEVER, *, seconds: float = 0.0
     ) -> Generator[dict[str, Any], None, None]:
-        """The chunks of a streamed answer up to the one that says `stop`; `seconds` of other work come before them.
+        """The chunks of a streamed answer up to the one that says `stop`, or as chats have it up to a word of its own;
+        `seconds` of other work come before them.
 
         However it ends, and when the iterator is closed: llama.cpp has left its slot by then.
         """
@@ -102,12 +108,14 @@ class LlamaServer:
                 pulse.beat()
                 if not line.startswith(b"data: "):
                     continue
+                if line.startswith(_END):
+                    return
                 chunk = json.loads(line[6:])
                 check(work)
                 if "error" in chunk:
                     raise _error(chunk["error"]["code"], chunk, None)
                 yield chunk
-                if chunk["stop"]:
+                if chunk.get("stop"):
                     return
 
     @contextlib.contextmanager
@@ -183,4 +191,6 @@ def _error(status: int, answer: Any, param: str | None) -> InferqError:
         return InvalidRequest(message, param=param)
     if message.startswith("Context size has been exceeded"):
         return OutOfCells(message)
+    if message.startswith("The model produced output that does not match"):
+        return Unreadable(message)
     return EngineError(f"llama.cpp failed: {message}")

@@ -20,8 +20,6 @@ def find_specials(model: Model, files: Files, text: LlamaText) -> Specials:
 
     That its tokenizer can be told to parse none is no help: some are parsed all the same, `<|start|>` among them.
     """
-    if model.parse_special:
-        return Specials()
     found = [(word.decode(errors="replace"), kind) for word, kind in words(files.path)]
     control = [word for word, kind in found if kind in _CONTROL]
     doubtful = [word for word, kind in found if kind == TokenKind.NORMAL and _LIKE_MARKUP.fullmatch(word)]

@@ -8,26 +8,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from shared.cancellation import NEVER, Cancellable
 from shared.context import Room
 from worker.engines.llama_cpp_server import LlamaServer
+from worker.engines.special_texts import SpecialTexts
 
 LARGEST_PART = 32_768
 """Characters that it is given at once. Its time grows with the square of the special tokens that a part spells: 0.3 s
 for this."""
 _SEAM = re.compile(r"(?<=[^\W\d_])(?= [^\W\d_])|(?<=\n)(?=\w)")
 """Where tokenizers end a word anyway: between a letter and the space before another, and after a line."""
-_MARK = "\n"
+_MARK, _LETTER = "\n", "a"
 _END = -1
 """Comes after the tokens of each text: llama.cpp passes on any number that it is given among texts."""
 
 
 class LlamaText:
-    """`spaced`: its tokenizer puts a space before every text that it is given, also before one that goes on.
+    """`spaced`: its tokenizer puts a space before every text that it is given, also before one that goes on."""
 
-    `bos` begins a text, where the tokenizer says so: every text that `begins` has it once.
-    """
-
-    def __init__(self, server: LlamaServer, *, spaced: bool, bos: int | None = None) -> None:
-        self._server, self._spaced, self._bos = server, spaced, bos
-        self._beginning: list[int] | None = None if bos is not None else []
+    def __init__(self, server: LlamaServer, *, spaced: bool) -> None:
+        self.specials = SpecialTexts(())
+        """Those that are tokens in the texts that it is given, once they are known."""
+        self._server, self._spaced = server, spaced
+        self._beginning: list[int] | None = None
         self._mark: list[int] = []
 
     def tokens(
@@ -45,7 +45,7 @@ class LlamaText:
         """
         texts = [texts] if isinstance(texts, str) else texts
         found: list[int] = []
-        for number, parts in enumerate(_batches(part for text in texts for part in _parts(text))):
+        for number, parts in enumerate(_batches(part for text in texts for part in self._parts(text))):
             if number and room:
                 room.check(len(found), whole=False)
             if begins and not number:
@@ -69,10 +69,11 @@ class LlamaText:
     def _begin(self, tokens: list[int], work: Cancellable) -> list[int]:
         """With the beginning that the tokenizer gives a text, unless it has that itself."""
         if self._beginning is None:
-            # What it would put after a text is for those who do not go on with it.
-            (found,) = self._ask([""], work, begins=True)
-            self._beginning = [token for token in found[:1] if token == self._bos]
-        return tokens if tokens[:1] == [self._bos] else [*self._beginning, *tokens]
+            # What it puts after a text is for those who do not go on with it.
+            (plain,), (marked,) = self._ask([_LETTER], work), self._ask([_LETTER], work, begins=True)
+            self._beginning = [] if marked[: len(plain)] == plain else marked[:1]
+        begun = tokens[: len(self._beginning)] == self._beginning
+        return tokens if begun else self._beginning + tokens
 
     def _more(self, parts: list[str], work: Cancellable) -> Iterator[list[int]]:
         """The tokens of parts that go on after others."""
@@ -105,16 +106,17 @@ class LlamaText:
                 found[-1].append(token)
         return found[:-1]
 
-
-def _parts(text: str) -> Iterator[str]:
-    """At least one. Cut at the last seam of a part's second half, or where there is none at its end."""
-    at = 0
-    while len(text) - at > LARGEST_PART:
-        end = at + LARGEST_PART
-        end = max((seam.start() for seam in _SEAM.finditer(text, end - LARGEST_PART // 2, end)), default=end)
-        yield text[at:end]
-        at = end
-    yield text[at:]
+    def _parts(self, text: str) -> Iterator[str]:
+        """At least one. Cut at the last seam of a part's second half, or where there is none at its end, and never
+        within a special token."""
+        at = 0
+        while len(text) - at > LARGEST_PART:
+            end = at + LARGEST_PART
+            end = max((seam.start() for seam in _SEAM.finditer(text, end - LARGEST_PART // 2, end)), default=end)
+            end = max(at + 1, self.specials.find_gap(text, end))
+            yield text[at:end]
+            at = end
+        yield text[at:]
 
 
 def _batches(parts: Iterable[str]) -> Iterator[list[str]]:

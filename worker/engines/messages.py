@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.errors import InvalidRequest
@@ -13,49 +13,71 @@ from shared.protocol import Chat, FineMessage, Message, ToolCall
 from worker.engines.special_texts import Specials, choose_mark
 
 Dictionaries = list[dict[str, Any]]
+MOST_LEVELS = 100
+"""Of arrays and objects in a call's arguments, where deeper ones are a text, and in a template's variables."""
+_NO_VARIABLES: Mapping[str, Any] = {}
 _NAME = re.compile(r"[A-Za-z0-9_-]*")
 Write = Callable[[str, str], str]
 """What is to stand for a text of a message of some role."""
+ApplyTemplate = Callable[[Dictionaries, dict[str, Any]], str]
+"""The prompt that it makes of messages and further variables. Raises InvalidRequest where it refuses them."""
 
 
-def render_chat(task: Chat, specials: Specials, apply_template: Callable[[Dictionaries], str]) -> list[str]:
+def render_chat(task: Chat, specials: Specials, apply_template: ApplyTemplate) -> list[str]:
     """The prompt, with the beginning of the answer where it has one; see `render`."""
     if not task.continue_final:
         return render(task.messages, specials, apply_template)
     *turns, begun = task.messages
-    *texts, last = render(turns, specials, apply_template)
-    first, *parts = specials.cut(begun.content, begun.role)
-    return [*texts, last + first, *parts]
+    return specials.go_on(render(turns, specials, apply_template), ["", begun.content])
 
 
-def render(messages: Sequence[Message], specials: Specials, apply_template: Callable[[Dictionaries], str]) -> list[str]:
+def render(
+    messages: Sequence[Message],
+    specials: Specials,
+    apply_template: ApplyTemplate,
+    variables: Mapping[str, Any] = _NO_VARIABLES,
+) -> list[str]:
     """What a template makes of messages, in texts that follow each other, each to be tokenised for itself: no special
     token is made of what is not the template's own.
 
     Where a text of a message has one, it is cut. A template may still make one of what it takes from two places, or
     leaves out: then they are cut wherever one might begin.
     """
-    texts: list[tuple[str, str]] = []
+    texts: list[str] = []
 
     def note(text: str, role: str) -> str:
-        texts.append((text, role))
+        texts.append(text)
         return text
 
-    make_messages(messages, note)
-    mark = choose_mark(text for text, _ in texts)
-    cut = apply_template(make_messages(messages, lambda text, role: mark.join(specials.cut(text, role)))).split(mark)
-    if any(specials.every.might_help(text) for text, _ in texts):
-        wary = make_messages(messages, lambda text, _: mark.join(specials.every.cut_warily(text)))
-        with contextlib.suppress(InvalidRequest):  # this one alone is of no use to the template
-            cut_warily = apply_template(wary).split(mark)
-            if specials.control.count(cut_warily) < specials.control.count(cut):
-                return cut_warily
-    return cut
+    def apply(cut: Callable[[str, str], list[str]]) -> list[str]:
+        def write(text: str, role: str) -> str:
+            return mark.join(cut(text, role))
+
+        return apply_template(make_messages(messages, write), make_variables(variables, write)).split(mark)
+
+    make_messages(messages, note), make_variables(variables, note)
+    mark = choose_mark(texts)
+    found = apply(specials.cut)
+    if any(map(specials.every.might_help, texts)):
+        with contextlib.suppress(InvalidRequest):  # it is of no use to the template, which is no fault of the request
+            wary = apply(lambda text, _: specials.every.cut_warily(text))
+            if specials.control.count(wary) < specials.control.count(found):
+                return wary
+    return found
 
 
 def make_messages(messages: Iterable[Message], write: Write) -> Dictionaries:
     """One dictionary a message. Every text in them that a client has a say in is what `write` makes of it."""
     return [_message(message, write) for message in messages]
+
+
+def make_variables(variables: Mapping[str, Any], write: Write) -> dict[str, Any]:
+    """Further variables of a template, likewise. Raises InvalidRequest for what is too deep."""
+    try:
+        return {key: _written(value, write, "system") for key, value in variables.items()}
+    except ValueError:
+        reason = f"there are more than {MOST_LEVELS} arrays and objects in each other"
+        raise InvalidRequest(reason, param="chat_template_kwargs") from None
 
 
 def _message(message: Message, write: Write) -> dict[str, Any]:
@@ -84,23 +106,31 @@ def _name(name: str, write: Write) -> str:
 
 
 def write_arguments(call: ToolCall, write: Write) -> str:
-    """JSON. The texts in it are written, not JSON's own: a template that takes it apart sees them without escapes."""
-    if call.custom:
-        return json.dumps({"input": write(call.arguments, "assistant")}, ensure_ascii=False)
-    try:
-        values = json.loads(call.arguments)
-        written = _written(values, write)
-    except (ValueError, RecursionError):  # the model may have written anything
-        return write(call.arguments, "assistant")
-    return call.arguments if written == values else json.dumps(written, ensure_ascii=False)
+    """A JSON object. The texts in it are written, not JSON's own: templates that take it apart see no escapes.
+
+    What is none, as of a custom tool or of a model that wrote something else, is its `input`.
+    """
+    if not call.custom:
+        with contextlib.suppress(ValueError, RecursionError):
+            values = json.loads(call.arguments or "{}")
+            written = _written(values, write, "assistant")
+            made = json.dumps(written, ensure_ascii=False, allow_nan=False)
+            if isinstance(values, dict) and made.encode():
+                return (call.arguments or made) if written == values else made
+    return json.dumps({"input": write(call.arguments, "assistant")}, ensure_ascii=False)
 
 
-def _written(value: Any, write: Write) -> Any:
+def _written(value: Any, write: Write, role: str, level: int = 1) -> Any:
+    """Texts that are no more than a name are left as they are: templates compare them."""
+    if level > MOST_LEVELS:
+        raise ValueError("too deep")
     match value:
         case str():
-            return write(value, "assistant")
+            return value if _NAME.fullmatch(value) else write(value, role)
         case list():
-            return [_written(item, write) for item in value]
+            return [_written(item, write, role, level + 1) for item in value]
         case dict():
-            return {write(key, "assistant"): _written(item, write) for key, item in value.items()}
+            return {
+                _written(key, write, role, level): _written(item, write, role, level + 1) for key, item in value.items()
+            }
     return value

@@ -52,6 +52,11 @@ class SpecialTexts:
         """How many there are."""
         return sum(1 for text in texts for _ in self._pattern.finditer(text))
 
+    def find_gap(self, text: str, end: int) -> int:
+        """Where none is cut in two: there, or before the one that may be."""
+        found = self._pattern.search(text, max(0, end - self._longest + 1), end + self._longest)
+        return min(end, found.start()) if found else end
+
     def _begun(self, text: str) -> Iterator[int]:
         for size in range(2, min(self._longest, len(text) + 1)):
             if text[-size:] in self._beginnings:

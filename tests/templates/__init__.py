@@ -1,0 +1,1 @@
+"""Chat templates of many models, put on one: tools render, and calls come back."""

@@ -1,0 +1,143 @@
+"""Answers in a template's own form of tools, which llama.cpp's chat endpoint renders and reads."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import structs
+
+from shared.cancellation import Cancellable
+from shared.context import Room
+from shared.errors import InvalidRequest
+from shared.protocol import Chat, Event, FineChat, Tool
+from worker.engines.cells import Cells, Share
+from worker.engines.llama_cpp_chat_answer import ChatAnswer
+from worker.engines.llama_cpp_dialect import Dialect, find_dialect, try_dialect
+from worker.engines.llama_cpp_schemas import answer_texts, keeps_schema
+from worker.engines.llama_cpp_server import LlamaServer
+from worker.engines.llama_cpp_text import LlamaText
+from worker.engines.llama_cpp_thoughts import Thoughts
+from worker.engines.llama_cpp_turns import adapt, write_tools
+from worker.engines.messages import make_messages
+from worker.engines.special_texts import Specials
+
+_TRIAL = 1024
+"""Tokens that the trial of a dialect may have."""
+
+
+class NativeTools:
+    """Of one model: what of its chats it can answer in its template's own form, and the answers."""
+
+    def __init__(
+        self,
+        server: LlamaServer,
+        text: LlamaText,
+        cells: Cells,
+        specials: Specials,
+        thoughts: Thoughts,
+        *,
+        context: int,
+        batch: int,
+    ) -> None:
+        self._server, self._text, self._cells = server, text, cells
+        self._specials, self._thoughts = specials, thoughts
+        self._context, self._batch = context, batch
+        self._finding = threading.Lock()
+        self._found = False
+        self._dialect: Dialect | None = None
+
+    def answer(
+        self, task: Chat, choosing: Mapping[str, Any], execution: Cancellable, until: float
+    ) -> Iterator[Event] | None:
+        """The answer to a task with tools, or with calls. None where it cannot hold what is asked for, which
+        inferq's own form can.
+
+        `choosing` is how llama.cpp chooses tokens, in its own terms. The first task has to wait while the template is
+        tried.
+        """
+        if not isinstance(task, FineChat):
+            task = FineChat(**structs.asdict(task))
+        if not self._serves(task, execution):
+            return None
+        try:
+            prompt = self.render(task, execution)
+        except InvalidRequest:  # of the conversation, or of the tools: they may be too much for the template
+            return None
+        told = self._write(task, execution)
+        count = len(self._text.tokens([prompt], execution, room=Room(self._context, "messages")))
+        answer = ChatAnswer(
+            self._server, self._cells, task, prompt, count, choosing, told, self._batch, execution, until
+        )
+        return answer.events(self._context)
+
+    def _serves(self, task: FineChat, work: Cancellable) -> bool:
+        """Its answers do not tell their tokens, end with a call's end whatever is to end them, and keep their arguments
+        to no schema but the tools'."""
+        sampling = task.sampling
+        if task.token_ids or sampling.stop_token_ids or sampling.min_tokens or sampling.ignore_eos or sampling.grammar:
+            return False
+        if task.thinking is False and self._thoughts.tags and not self._thoughts.switches:
+            return False
+        if any(tool.custom or not self._plain(tool) for tool in task.tools):
+            return False
+        dialect = self.dialect(work)
+        if dialect is None or not (dialect.opener if task.must_call else dialect.marked):
+            return False
+        return all(dialect.exact and keeps_schema(tool.parameters) for tool in task.tools if tool.strict)
+
+    def render(self, task: FineChat, work: Cancellable) -> str:
+        """The prompt. Raises InvalidRequest where the template refuses the conversation."""
+        return str(self._server.ask("/apply-template", self._write(task, work), work, "messages")["prompt"])
+
+    def dialect(self, work: Cancellable) -> Dialect | None:
+        """Of the template; None where it has none that can be used."""
+        with self._finding:
+            if not self._found:
+                found = find_dialect(self._server, work)
+                self._dialect = found if found and (not found.opener or self._try(found, work)) else None
+                self._found = True
+            return self._dialect
+
+    def _try(self, dialect: Dialect, work: Cancellable) -> bool:
+        share = Share(_TRIAL, _TRIAL)
+        self._cells.enter(share, work)
+        try:
+            return try_dialect(self._server, dialect, work)
+        finally:
+            self._cells.leave(share)
+
+    def _plain(self, tool: Tool) -> bool:
+        """Whether no text that its calls may have would be broken, see `special_texts`."""
+        return all(self._specials.break_specials(text) == text for text in (tool.name, *answer_texts(tool.parameters)))
+
+    def _write(self, task: FineChat, work: Cancellable) -> dict[str, Any]:
+        """The conversation, and what may be called, as llama.cpp is told."""
+        dialect = self.dialect(work)
+        assert dialect is not None, "see _serves()"
+        write = self._specials.break_specials
+        turns = make_messages(adapt(task.messages, dialect.ids), write)
+        begun = turns.pop()["content"] if task.continue_final else ""
+        if task.must_call:
+            begun += dialect.opener
+        told: dict[str, Any] = {"messages": turns, **self._think(task)}
+        if task.tools:
+            told["tools"] = write_tools(task.tools, write)
+        told["tool_choice"] = "required" if task.must_call else "auto"
+        if not task.parallel_calls:
+            told["parallel_tool_calls"] = False
+        if begun:
+            turns.append({"role": "assistant", "content": begun})
+            told |= {"continue_final_message": "content", "add_generation_prompt": False}
+        return told
+
+    def _think(self, task: FineChat) -> dict[str, Any]:
+        """What the task says of thinking, as llama.cpp is told."""
+        given: dict[str, Any] = json.loads(task.template_kwargs) if task.template_kwargs else {}
+        variables = given | self._thoughts.variables(task)
+        told: dict[str, Any] = {"chat_template_kwargs": variables} if variables else {}
+        if task.thinking_budget is not None:
+            told["thinking_budget_tokens"] = task.thinking_budget
+        return told
