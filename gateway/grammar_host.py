@@ -27,7 +27,7 @@ from shared.grammars import lark
 from shared.lifeline import die_with_parent
 from shared.protocol import Grammar
 
-LONGEST_TRIAL = 0.2
+LONGEST_TRIAL = 0.3
 """Seconds of computing that a grammar may take to be made ready; it takes the engine about as long."""
 LARGEST_TRIAL = 1_073_741_824
 """Bytes of memory that the process may have."""

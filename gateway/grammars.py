@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 from collections import OrderedDict
+from collections.abc import Iterable
 from functools import cache
 from threading import BoundedSemaphore
 
@@ -16,7 +17,8 @@ from msgspec.structs import replace
 
 from gateway.grammar_host import Verdict
 from shared.errors import GatewayBusy, InvalidRequest
-from shared.protocol import FineChat, Grammar, Task
+from shared.grammars import lark
+from shared.protocol import FineChat, Grammar, Task, Tool
 
 MOST_KNOWN = 1_000
 """Grammars that a process remembers, with what is wrong with them: the latest ones."""
@@ -43,12 +45,14 @@ class Grammars:
         """See there."""
         if grammar := task.sampling.grammar:
             _refuse(grammar.param, "", self._verdict(grammar, owner))
-        for tool in task.tools if isinstance(task, FineChat) else ():
-            if found := tool.grammar or (Grammar("json", tool.parameters, tool.strict) if tool.parameters else None):
-                verdict = self._verdict(found, owner)
-                # What cannot be kept of others is passed over.
-                if verdict.costly or tool.strict or tool.grammar:
-                    _refuse("tools", f"{tool.name!r}: ", verdict)
+        tools = task.tools if isinstance(task, FineChat) else ()
+        parts = [(tool, found) for tool in tools if (found := _grammar_of(tool))]
+        for tool, found in parts:
+            verdict = self._verdict(found, owner)
+            if verdict.costly or tool.strict or tool.grammar:  # of others, what cannot be kept is passed over
+                _refuse("tools", f"{tool.name!r}: ", verdict)
+        if len(parts) > 1 and (verdict := self._verdict(_join(found for _, found in parts), owner)).costly:
+            _refuse("tools", "together: ", verdict)
 
     def _verdict(self, grammar: Grammar, owner: str) -> Verdict:
         line = encode(replace(grammar, param=""))
@@ -86,6 +90,16 @@ class Grammars:
             self._child = None
             child.kill()
             child.communicate()
+
+
+def _grammar_of(tool: Tool) -> Grammar | None:
+    return tool.grammar or (Grammar("json", tool.parameters, tool.strict) if tool.parameters else None)
+
+
+def _join(grammars: Iterable[Grammar]) -> Grammar:
+    """One for which a text may be of any of them: what they take together."""
+    rules = [f"g{number}: %lark {{\n{lark(grammar)}\n}}" for number, grammar in enumerate(grammars)]
+    return Grammar("lark", "\n".join([f"start: {' | '.join(f'g{number}' for number in range(len(rules)))}", *rules]))
 
 
 def _start() -> subprocess.Popen[bytes]:
