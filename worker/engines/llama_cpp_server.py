@@ -25,9 +25,12 @@ LARGEST_ANSWER = 67_108_864
 """Bytes of one answer: the log probabilities of a large vocabulary have 20 million."""
 LONGEST_LINE = 1_048_576
 """Bytes of a line of a stream."""
-_END = b"data: [DONE]"
 LONGEST_LEAVING = 10.0
 """Seconds that llama.cpp may take to leave a slot: a step, on a slow machine."""
+LISTENING = 2.0
+"""Seconds between two questions to a host that may be silent for long."""
+_END = b"data: [DONE]"
+"""The last line of a chat."""
 
 
 class OutOfCells(EngineError):
@@ -117,6 +120,24 @@ class LlamaServer:
                 yield chunk
                 if chunk.get("stop"):
                     return
+
+    @contextlib.contextmanager
+    def listening(self, work: Cancellable = NEVER) -> Iterator[None]:
+        """Within `with`, the host is heard while it computes, although its chats are silent.
+
+        They hold back what may become a call. This question it answers between two steps."""
+        over = threading.Event()
+
+        def listen() -> None:
+            while not over.wait(LISTENING):
+                with contextlib.suppress(InferqError):
+                    self.ask("/lora-adapters", None, work)
+
+        threading.Thread(target=listen, name="listening", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
 
     @contextlib.contextmanager
     def _slot(self, connected: socket.socket, work: Cancellable) -> Iterator[None]:
