@@ -13,43 +13,41 @@ from tests.answers import deltas, run
 from tests.tiny import loaded
 from tests.vocabularies import asked, completed, ids, write
 
-FACTS: list[tuple[str, dict[str, Any]]] = [
-    ("gpt2", {}),
-    ("gpt2", {"add_bos_token": True, "add_eos_token": True}),
-    ("gpt2", {"bos_token_id": None, "eos_token_id": None}),
-    ("llama", {"add_eos_token": True}),
-    ("llama", {"add_bos_token": False}),
-    ("llama", {"bos_token_id": None, "eos_token_id": None}),  # llama.cpp takes the token 1 for it
+BOS = ids()["<s>"]
+OTHER = 1
+"""What llama.cpp takes for it where the file of a SentencePiece vocabulary does not tell."""
+NONE = {"bos_token_id": None, "eos_token_id": None}
+BEGINNINGS: list[tuple[str, dict[str, Any], list[int]]] = [
+    ("gpt2", {}, []),
+    ("gpt2", {"add_bos_token": True, "add_eos_token": True}, [BOS]),
+    ("gpt2", NONE, []),
+    ("llama", {"add_eos_token": True}, [BOS]),
+    ("llama", {"add_bos_token": False}, []),
+    ("llama", NONE, [OTHER]),
 ]
 
 
-@pytest.mark.parametrize(("model", "facts"), FACTS, ids=str)
-def test_one_token_begins_a_prompt(model: str, facts: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "facts", "begin"), BEGINNINGS, ids=str)
+def test_one_token_begins_a_prompt(model: str, facts: dict[str, Any], begin: list[int], tmp_path: Path) -> None:
     template = "<s>{% for m in messages %}{{ m.content }}{% endfor %}"
-    bos = ids()["<s>"]
     with loaded(write(tmp_path / "a.gguf", model, template=template, **facts)) as engine:
-        begin = engine.tokenize("")
-        assert begin == (
-            [] if not facts.get("add_bos_token", model == "llama") else [bos if "bos_token_id" not in facts else 1]
-        )
+        assert engine.tokenize("") == begin
         hello = engine.tokenize("hello")[len(begin) :]
-        for prompt in ("hello", "<s>hello"):
-            wanted = [bos, *hello] if "<s>" in prompt and begin in ([], [bos]) else [*begin, *hello]
-            if "<s>" in prompt and begin == [1]:
-                wanted = [1, bos, *hello]  # it has another
-            assert completed(engine, prompt) == wanted
-        assert completed(engine, "<s><s>hello") == [*(begin if begin == [1] else []), bos, bos, *hello]
-        for given in ((bos,), (bos, bos, *hello), tuple(hello)):
+        assert hello
+        assert completed(engine, "hello") == [*begin, *hello]
+        before = [OTHER] if begin == [OTHER] else []  # to it, BOS is a token as others are
+        assert completed(engine, "<s>hello") == [*before, BOS, *hello]
+        assert completed(engine, "<s><s>hello") == [*before, BOS, BOS, *hello]
+        assert asked(engine, ("user", "hello")) == [*before, BOS, *hello]
+        for given in ((BOS,), (BOS, BOS, *hello), tuple(hello)):
             assert completed(engine, given) == list(given)
-        assert deltas(run(engine, Completion("tiny", ("hello",), Sampling(seed=1, max_tokens=9))))
         blank = completed(engine, "  ")
         assert blank[: len(begin)] == begin
         assert len(blank) > len(begin)
-        assert bos not in blank[len(begin) :]
-        chat = asked(engine, ("user", "hello"))
-        assert chat == ([1] if begin == [1] else []) + [bos, *hello]
-        if begin or "bos_token_id" not in facts:
-            assert completed(engine, "") == (begin or [bos])
+        assert not {BOS, OTHER}.intersection(blank[len(begin) :])
+        if begin or facts != NONE:
+            assert completed(engine, "") == (begin or [BOS])
         else:
             with pytest.raises(InvalidRequest, match="no token to begin with"):
                 completed(engine, "")
+        assert deltas(run(engine, Completion("tiny", ("hello",), Sampling(seed=1, max_tokens=9))))

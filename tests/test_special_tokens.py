@@ -17,15 +17,7 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room
 from shared.errors import InvalidRequest
-from shared.protocol import (
-    Chat,
-    Delta,
-    FineChat,
-    FineMessage,
-    Message,
-    Sampling,
-    ToolCall,
-)
+from shared.protocol import Chat, Delta, FineChat, FineMessage, Message, Sampling, ToolCall
 from tests.answers import deltas, run
 from tests.fake_tokenizer import FakeServer
 from tests.fixtures.make_legacy import write as write_legacy
