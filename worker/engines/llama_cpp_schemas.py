@@ -20,11 +20,9 @@ _NAMED = ("properties", "$defs", "definitions")
 """Keywords whose members are schemas by name."""
 _VALUES = ("enum", "const", "default", "examples", "required")
 """Keywords with values, which are no schemas."""
-
-
 MOST_OPTIONS = 500
-"""Properties and values of enums, of all tools of a request together: each costs llama.cpp time, in which it also serves
-nobody else once the answer has come to them."""
+"""Properties and values of enums, of all tools of a request together: each costs llama.cpp time, in which it may serve
+nobody else."""
 MOST_REPETITIONS = 1000
 """Items of an array, or characters of a text, that a schema may bound: llama.cpp writes each of them down."""
 _OPTIONS = ("properties", "enum")
