@@ -90,7 +90,7 @@ def test_a_stream_tells_the_same(client: OpenAI) -> None:
         whole = client.chat.completions.create(**options)
         with client.chat.completions.stream(stream_options={"include_usage": True}, **options) as stream:
             pieces = sum(event.type == "tool_calls.function.arguments.delta" for event in stream)
-            streamed = stream.get_final_completion()
+            streamed: Any = stream.get_final_completion()
         assert streamed.usage.completion_tokens == whole.usage.completion_tokens
         told, said = streamed.choices[0], whole.choices[0]
         assert told.finish_reason == said.finish_reason

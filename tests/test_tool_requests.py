@@ -50,11 +50,11 @@ def offered(*given: Any, **more: Any) -> tuple[Tool, ...]:
         (custom(description="does", format={"type": "text"}), Tool("c", "does", custom=True)),
         (
             custom(format={"type": "grammar", "grammar": {"syntax": "regex", "definition": "a+"}}),
-            Tool("c", custom=True, grammar=Grammar("regex", "a+")),
+            Tool("c", custom=True, grammar=Grammar("regex", "a+", param="tools")),
         ),
         (
             custom(format={"type": "grammar", "grammar": {"syntax": "lark", "definition": 'start: "a"'}}),
-            Tool("c", custom=True, grammar=Grammar("lark", 'start: "a"')),
+            Tool("c", custom=True, grammar=Grammar("lark", 'start: "a"', param="tools")),
         ),
     ],
 )

@@ -90,7 +90,7 @@ class TextOfGrammar(Strict):
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Grammar:
-        return Grammar(data["grammar"]["syntax"], data["grammar"]["definition"])
+        return Grammar(data["grammar"]["syntax"], data["grammar"]["definition"], param="tools")
 
 
 class Custom(Strict):

@@ -19,8 +19,8 @@ _BYTES_A_SECOND = 50_000
 """How fast llama.cpp reads a question at the very least: it tokenizes one or two million."""
 
 
-_REFUSAL = re.compile(r"Unable to generate parser for this template.*\nError: (?:Jinja Exception: )?(.*)", re.DOTALL)
-"""A template's own words, and what llama.cpp puts around them."""
+_REFUSAL = re.compile(r".*\n-+\nWhile executing .*\nError: (?:Jinja Exception: )?(.*)", re.DOTALL)
+"""A template's own words, and what llama.cpp puts around them, which takes some of them for faults of its own."""
 LARGEST_ANSWER = 67_108_864
 """Bytes of one answer: the log probabilities of a large vocabulary have 20 million."""
 LONGEST_LINE = 1_048_576
@@ -207,7 +207,7 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 def _error(status: int, answer: Any, param: str | None) -> InferqError:
     message = answer["error"]["message"]
     if refused := _REFUSAL.fullmatch(message):
-        message = f"the model's chat template refuses this conversation: {refused[1]}"
+        return InvalidRequest(f"the model's chat template refuses this conversation: {refused[1]}", param=param)
     if status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
         return InvalidRequest(message, param=param)
     if message.startswith("Context size has been exceeded"):
