@@ -13,7 +13,7 @@ from shared.errors import EngineError, JobCancelled
 from shared.protocol import Delta, Done, Event, FineChat, FinishReason, Progress, Timings, Usage
 from worker.choices import Diverged, pass_over
 from worker.engines.cells import Cells, Share
-from worker.engines.llama_cpp_calls import Pieces
+from worker.engines.llama_cpp_calls import ChatPieces
 from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells, Unreadable
 
@@ -94,7 +94,7 @@ class ChatAnswer:
             self._cells.leave(share)
 
     def _attempt(self, share: Share, n_predict: int) -> Iterator[Event]:
-        pieces = Pieces(self._task)
+        pieces = ChatPieces(self._task)
         reason: FinishReason = "length"
         try:
             with self._in_time() as work, contextlib.closing(self._ask(n_predict, work)) as chunks:
