@@ -77,7 +77,7 @@ class ChatAnswer:
                             sent.append(event)
                         yield event
                     return
-                except _MakeRoom:
+                except _BeginAnew:
                     stalls = 0
                 except Unreadable:
                     if self._unread or self._task.must_call:
@@ -111,7 +111,7 @@ class ChatAnswer:
                     if pieces.finish:
                         break
                     if not self._cells.grow(share, self._prompt_tokens + self._count):
-                        raise _MakeRoom
+                        raise _BeginAnew
             yield from pieces.end(pieces.finish or reason, self._count)
         except JobCancelled:
             check(self._execution)
@@ -172,5 +172,5 @@ class ChatAnswer:
         return Done(usage, Timings(read * 1000, (time.monotonic() - self._begun - read) * 1000))
 
 
-class _MakeRoom(Exception):
+class _BeginAnew(Exception):
     """Older answers need the cells of this one, which begins anew when they are free."""
