@@ -143,10 +143,8 @@ class Replies:
                 box.realign()
             for entry in streams.entries(self._client, box.job_id, number, pause=self._pause):
                 box.put(entry.first, entry.by, entry.events)
-                if box.full:
-                    box.behind = True
-                    return False
-                if box.closed:
+                if box.full or box.closed:
+                    box.behind = box.full
                     return False
         except Conflict:
             if box.parts or box.restarts == _MOST_RESTARTS:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import fields, replace
 from openai.lib.streaming._deltas import accumulate_delta
@@ -92,6 +92,7 @@ def placed(pieces: Sequence[Delta], index: int = 0) -> list[Delta]:
     return [replace(piece, index=index, offset=offset) for piece, offset in zip(pieces, offsets, strict=False)]
 
 
+@settings(max_examples=200, deadline=None, database=None, derandomize=True)
 @given(tasks(), options, st.data())
 def test_a_stream_is_glued_together_to_what_is_answered_whole(
     task: Chat, options: Options, data: st.DataObject
@@ -181,6 +182,7 @@ class TestComingAgain:
             cut += [first, replace(piece, text=piece.text[at:])]
         return cut
 
+    @settings(max_examples=300, deadline=None, database=None, derandomize=True)
     @given(pieces, pieces, st.booleans(), st.data())
     def test_through_the_runner_and_the_mailbox(
         self, one: list[Any], other: list[Any], same: bool, data: st.DataObject

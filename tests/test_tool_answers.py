@@ -1,11 +1,9 @@
-"""Tool calls and thoughts as the unmodified `openai` client sees them, from echo, which calls what it is told to."""
+"""Tool calls as the unmodified `openai` client sees them, from echo, which calls what it is told to."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import httpx2 as httpx
@@ -16,10 +14,6 @@ from openai.lib.streaming._deltas import accumulate_delta
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat import ChatCompletionFunctionToolParam as ToolParam
 
-from gateway.api import llm_ui
-from gateway.mailbox import Mailbox
-from inferq.tools import dialogue, gateway
-from shared.protocol import Chat, Delta, Done, Message, Sampling, Usage
 from tests.calls import CHATS, chat, data, job, said, submit
 from tests.stack import Stack
 
@@ -264,46 +258,6 @@ def test_no_tools_no_calls(client: OpenAI) -> None:
     for more in without:
         [choice] = ask(client, **more).choices
         assert (choice.finish_reason, choice.message.content, choice.message.tool_calls) == ("stop", CALL, None)
-
-
-def test_thoughts_are_apart_from_the_answer(echo: Stack) -> None:
-    client = echo.client(_strict_response_validation=True)
-    text = f"<think>so and so</think>{TWO}"
-    answer = ask(client, text, tools=[LOOK], reasoning_effort="low")
-    message: Any = answer.choices[0].message
-    assert (message.reasoning_content, message.content) == ("so and so", "Let me see. ")
-    assert answer.usage is not None
-    assert answer.usage.completion_tokens_details is not None
-    assert answer.usage.completion_tokens_details.reasoning_tokens == 3
-    with echo.client().chat.completions.stream(
-        model="echo", messages=said(text), tools=[LOOK], reasoning_effort="low"
-    ) as stream:
-        final: Any = stream.get_final_completion().choices[0].message
-    assert (final.reasoning_content, final.content, len(final.tool_calls)) == ("so and so", "Let me see. ", 2)
-    hidden: Any = ask(client, text, reasoning_effort="low", extra_body={"include_reasoning": False}).choices[0].message
-    assert (hidden.content, getattr(hidden, "reasoning_content", None)) == (TWO, None)
-
-
-def test_a_terminal_shows_no_thoughts(echo: Stack, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    body = gateway._body
-    monkeypatch.setattr(gateway, "_body", lambda task: {**body(task), "reasoning_effort": "low"})
-    answers = gateway.GatewayAnswers(echo.url, "echo", None)
-    task = Chat("echo", (Message("user", "<think>so and so</think>yes"),), Sampling(1))
-    found = [event for event in answers.answer(task) if isinstance(event, Delta)]
-    assert "".join(event.text for event in found if event.reasoning) == "so and so"
-    monkeypatch.setattr("sys.stdin", io.StringIO("once\n"))
-    heard = list[str]()
-    dialogue.hold(answers, lambda text: task, {}, lambda asked, answered: heard.append(answered))
-    assert (capsys.readouterr().out, heard) == ("yes\n", ["yes"])
-
-
-def test_plain_text_has_no_thoughts() -> None:
-    box = Mailbox("a", parts=True)
-    box.put(1, "x", [Delta("hm", reasoning=True), Delta(" so", offset=2, reasoning=True), Delta("yes", offset=5)])
-    box.put(4, "x", [Delta(" it is", offset=8, finish_reason="stop"), Done(Usage(1, 4))])
-    first: Any = box.take(0)
-    job: Any = SimpleNamespace(mailbox=box)
-    assert b"".join(llm_ui._text(job, first)) == b"yes it is"
 
 
 def test_calls_of_a_worker_that_dies_go_on_where_they_agree(empty: Stack) -> None:
