@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,8 +23,13 @@ from worker.engines.llama_cpp import LlamaCppEngine
 
 
 def pytest_configure() -> None:
-    """A shell has what it runs in the background ignore Ctrl-C, and with us all our children."""
+    """For us and all our children.
+
+    A shell has what it runs in the background ignore Ctrl-C. And threads of an engine spin while they wait for one that
+    has no core, which other tests have: one thread is faster here, unless a test asks for more.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.setdefault("INFERQ_THREADS", "1")
 
 
 @pytest.fixture
