@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpcore2
 import httpx2 as httpx
 import pytest
 from openai import OpenAI
@@ -26,10 +28,12 @@ def pytest_configure() -> None:
     """For us and all our children.
 
     A shell has what it runs in the background ignore Ctrl-C. And threads of an engine spin while they wait for one that
-    has no core, which other tests have: one thread is faster here, unless a test asks for more.
+    has no core, which other tests have: one thread is faster here, unless a test asks for more. What our clients trust
+    is read once: it takes 25 ms, and they speak no TLS.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("INFERQ_THREADS", "1")
+    httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
 
 
 @pytest.fixture
