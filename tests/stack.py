@@ -90,7 +90,7 @@ class Stack:
 
     def start_gateway(self, processes: int = 1) -> Process:
         self.gateway = self._inferq("gateway", gateway_processes=processes)
-        wait_for(lambda: self._get("/healthz"), "the gateway's answer")
+        wait_for(lambda: self._get("/healthz"), "the gateway's answer", 60)
         return self.gateway
 
     def port_is_free(self) -> bool:
