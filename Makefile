@@ -9,6 +9,8 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 
 # What is started again and again is not compiled each time.
 test failover chaos upgrade attack memory: export PYTHONDONTWRITEBYTECODE :=
+# Threads of numpy spin while they wait for one whose core another test has.
+test: export OPENBLAS_NUM_THREADS := 1
 
 up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
 	$(BIN)/inferq up $(ARGS)
