@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpcore2
 import httpx2 as httpx
+import hypothesis
 import pytest
 from openai import OpenAI
 
@@ -29,10 +30,12 @@ def pytest_configure() -> None:
 
     A shell has what it runs in the background ignore Ctrl-C. And threads of an engine spin while they wait for one that
     has no core, which other tests have: one thread is faster here, unless a test asks for more. What our clients trust
-    is read once: it takes 25 ms, and they speak no TLS.
+    is read once: it takes 25 ms, and they speak no TLS. An example of hypothesis may take as long as it takes.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("INFERQ_THREADS", "1")
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
     httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
 
 
