@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -14,6 +14,7 @@ from shared.context import Room, check_size
 from shared.errors import ContextLengthExceeded, JobCancelled
 from shared.protocol import Chat, Completion, FineChat, FineMessage, Message, Prompt, Sampling, Tool, ToolCall
 from shared.registry import Card
+from tests.fake_tokenizer import FakeServer
 from tests.stack import Stack
 from tests.tiny import TINY
 from worker.engines import llama_cpp_text
@@ -97,25 +98,6 @@ def test_it_never_enters_the_queue(served: Stack) -> None:
     refused = send("a " * (CONTEXT + 44))
     assert refused.status_code == 400
     assert set(served.jobs()) != before, "this one only the tokenizer can tell"
-
-
-class FakeServer:
-    """A token is a character; `after` so many questions somebody does something. "a" tells how texts begin."""
-
-    def __init__(self, after: int = 0, act: Callable[[], None] = lambda: None) -> None:
-        self.asked: list[str] = []
-        self.questions = 0
-        self._after, self._act = after, act
-
-    def ask(self, path: str, body: dict[str, Any], work: Cancellation) -> dict[str, list[int]]:
-        self.questions += 1
-        self.asked += [part for part in body["content"] if part not in (-1, "a")]
-        if len(self.asked) == self._after:
-            self._act()
-        if work.cancelled:
-            raise JobCancelled("")
-        letters = [[-1] if part == -1 else map(ord, part) for part in body["content"]]
-        return {"tokens": [token for part in letters for token in part]}
 
 
 def test_a_large_text_is_tokenised_in_parts_as_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,5 +183,5 @@ def tools(given: dict[str, Any]) -> dict[str, Any]:
     chosen = wish.choose(_offered(given))
     if not chosen:
         return {}
-    several = given.get("parallel_tool_calls", True) and not given.get("functions")
+    several = given.get("parallel_tool_calls", True) and not (given.get("functions") or wish.once)
     return {"tools": chosen, "must_call": wish.mode == "required", "parallel_calls": several}
