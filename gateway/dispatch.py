@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from msgspec import structs
 
+from gateway import grammars
 from gateway.attempts import Visit
 from gateway.directory import Directory
 from gateway.errors import Crowded
@@ -78,10 +79,11 @@ class Dispatcher:
 
         A client that comes again gets the job of its attempt before.
 
-        Raises TierRefused, ModelNotFound, InvalidRequest, Crowded, MemoryFull, IdempotencyKeyReused, StoreUnavailable.
+        Raises TierRefused, Crowded, MemoryFull, IdempotencyKeyReused, StoreUnavailable, and what `admit`, `check` do.
         """
         owner.check(tier_of(options))
         task = self._directory.admit(task)
+        grammars.check(task, owner.name)
         if self._replies.trouble:
             raise StoreUnavailable("This gateway may not use the queue at the moment; its log says why.")
         job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt

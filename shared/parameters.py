@@ -15,8 +15,9 @@ def check_parameters(task: Task, card: Card) -> None:
     if not card.context:
         return
     for name in sorted(task.sampling.fine.difference(card.honours)):
+        param = task.sampling.grammar.param if name == "grammar" and task.sampling.grammar else name
         raise InvalidRequest(
-            f"The engine {card.engine}, which runs the model {card.id!r}, does not support {name!r}. Leave it out.",
-            param=name,
+            f"The engine {card.engine}, which runs the model {card.id!r}, does not support {param!r}. Leave it out.",
+            param=param,
             code="unsupported_parameter",
         )
