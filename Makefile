@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos clients coherence attack soak upgrade fuzz model failover load memory check bench lock sbom audit
+.PHONY: up test docker-test chaos clients coherence templates attack soak upgrade fuzz model failover load memory check bench lock sbom audit
 
 up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
 	$(BIN)/inferq up $(ARGS)
@@ -24,6 +24,10 @@ chaos: .venv/dev         ## everything is hurt at random under load; options in 
 coherence: .venv/dev     ## the built-in model's defaults give coherent English; e.g. make coherence ARGS="--seeds 200", ARGS=--show
 	$(BIN)/inferq pull
 	$(BIN)/python -m tests.coherence $(ARGS)
+
+templates: .venv/dev     ## tools in the forms of 24 families' templates, on the built-in model; e.g. make templates ARGS=--short, ARGS="--random --seeds 200"
+	$(BIN)/inferq pull
+	$(BIN)/python -m tests.templates $(ARGS)
 
 attack: .venv/dev        ## hostile clients do their worst, and a victim measures; options in ARGS, e.g. make attack ARGS="--short", ARGS="--list", ARGS="choices --seconds 20"
 	$(BIN)/inferq pull

@@ -6,6 +6,7 @@ else the one whose id comes first in the alphabet; one that is refused leaves it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from shared.nearest import suggestion
 from shared.parameters import check_parameters
 from shared.protocol import Task
 from shared.recommendation import complete
+from shared.registry import Ability
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
 from shared.version import VERSION
@@ -98,7 +100,15 @@ class Directory:
         abilities.check(task, card)
         check_parameters(task, card)
         check_size(task, card)
+        task = abilities.spare(task, card)
         return replace(task, model=card.id, sampling=complete(task.sampling, card.sampling))
+
+    def ignored(self, model: str, needs: Mapping[str, Ability]) -> list[str]:
+        """What asks for nothing of a model that was lately seen, by its id, and needs an ability. Asks nobody."""
+        offer = self._offers.get(model)
+        if offer is None or not offer.card.context:  # an outline does not tell
+            return []
+        return [name for name, ability in needs.items() if ability not in offer.card.abilities]
 
     def fingerprint(self, model: str) -> str:
         """Of what serves a model now, by its id: the release, and the model's files. Asks nobody."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from shared.errors import InvalidRequest
 from shared.protocol import Chat, Completion, FineChat, FineMessage, Message, Task
 from shared.registry import Ability, Card
@@ -52,6 +54,13 @@ NEEDS = (
         param="messages",
     ),
 )
+
+
+def spare(task: Task, card: Card) -> Task:
+    """The task, without what the model cannot do and need not: whether, how much and how long to think."""
+    if isinstance(task, FineChat) and card.context and Ability.REASONING not in card.abilities:
+        return replace(task, thinking=None, effort="", thinking_budget=None).simplest()
+    return task
 
 
 def check(task: Task, card: Card) -> None:

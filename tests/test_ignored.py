@@ -49,21 +49,7 @@ CHATS_ALONE: dict[str, list[Any]] = {
     "tool_choice": ["none", "auto", "required", {"type": "function", "function": {"name": "f"}}],
     "parallel_tool_calls": [True, False],
     "function_call": ["auto", {"name": "f"}],
-    "reasoning_effort": ["none", "minimal", "low", "medium", "high", "xhigh"],
-    "reasoning": [
-        {"effort": "high"},
-        {"enabled": False, "exclude": True, "max_tokens": 2000.0, "summary": "auto"},
-    ],
-    "include_reasoning": [True],
-    "reasoning_format": ["auto"],
-    "thinking": [{"type": "disabled"}, {"type": "disabled", "budget_tokens": 0}],
-    "thinking_budget": [0],
-    "enable_thinking": [False],
-    "think": [False],
-    "chat_template_kwargs": [{"enable_thinking": False, "thinking": False}, {"reasoning_effort": "low"}],
 }
-OBJECTS = {"reasoning", "thinking", "chat_template_kwargs"}
-"""Those with parameters of their own."""
 OF_TOOLS = {"tool_choice", "parallel_tool_calls", "function_call"}
 """Those that ask for nothing without tools."""
 EVERY = {name: values[-1] for name, values in {**BOTH, **CHATS_ALONE}.items()}
@@ -82,7 +68,7 @@ def test_each_is_tried_here() -> None:
     fields = {
         name for wire in FORMATS.values() for name, field in wire.schema.fields.items() if isinstance(field, Ignored)
     }
-    assert fields | {"stream_options", *OBJECTS, *OF_TOOLS} == EVERY.keys()
+    assert fields | {"stream_options", *OF_TOOLS} == EVERY.keys()
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -101,16 +87,6 @@ def test_each_changes_nothing_and_is_named(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "param", "code"),
     [
-        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, "thinking.type", "unsupported_value"),
-        ({"thinking": {"budget_tokens": 0}}, "thinking.type", "missing_required_parameter"),
-        ({"reasoning": {"enabled": True}}, "reasoning.enabled", "unsupported_value"),
-        ({"reasoning": {"effort": 1}}, "reasoning.effort", "invalid_type"),
-        ({"reasoning": {"other": 1}}, "reasoning.other", "unknown_parameter"),
-        ({"reasoning": [{}]}, "reasoning", "invalid_type"),
-        ({"enable_thinking": True}, "enable_thinking", "unsupported_value"),
-        ({"think": "high"}, "think", "unsupported_value"),
-        ({"chat_template_kwargs": {"thinking": True}}, "chat_template_kwargs.thinking", "unsupported_value"),
-        ({"chat_template_kwargs": {"other": False}}, "chat_template_kwargs.other", "unknown_parameter"),
         ({"models": ["other"]}, "models", "unsupported_value"),
         ({"plugins": [{"id": "web"}]}, "plugins", "unsupported_value"),
         ({"options": {"temperature": 0}}, "options", "unsupported_value"),
@@ -131,7 +107,6 @@ def test_what_asks_for_something_is_refused(given: dict[str, Any], param: str, c
 
 
 def test_parts_of_an_object_are_named() -> None:
-    assert CHAT.schema.ignored({name: {} for name in OBJECTS}) == []
     padded, vain = {"include_obfuscation": True}, {"continuous_usage_stats": True}
     assert CHAT.schema.ignored({"stream": True, "stream_options": {"include_usage": True}}) == []
     assert CHAT.schema.ignored({"stream": True, "stream_options": padded}) == ["stream_options"]
@@ -151,7 +126,7 @@ def told(answer: Any) -> list[str]:
 
 
 def test_whole_answers_and_streams(http: httpx.Client) -> None:
-    more = {"num_ctx": 8192, "tool_choice": "required", "thinking": {"type": "disabled"}}
+    more = {"num_ctx": 8192, "tool_choice": "required", "use_mmap": True}
     whole = http.post(CHATS, json=chat("Hello there", **more))
     assert whole.json()["choices"][0]["message"]["content"] == "Hello there"
     assert sorted(told(whole)) == sorted(more)
@@ -188,11 +163,11 @@ def test_from_the_openai_client(client: OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(
         model="echo",
         messages=said("Hello"),
-        reasoning_effort="low",
+        verbosity="low",
         parallel_tool_calls=False,
         stream_options={"include_usage": True},
         extra_body={"num_ctx": 4096.0, "provider": {"order": ["x"]}, "metadata": []},
     )
-    names = ["metadata", "num_ctx", "parallel_tool_calls", "provider", "reasoning_effort", "stream_options"]
+    names = ["metadata", "num_ctx", "parallel_tool_calls", "provider", "stream_options", "verbosity"]
     assert sorted(told(raw)) == names
     assert raw.parse().choices[0].message.content == "Hello"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from shared.protocol import FineMessage, Message, Progress, Sampling, Tool, Tool
 from tests.answers import Running, deltas, finish, run
 from tests.templates import family
 from tests.tiny import roomy
+from worker.engines import llama_cpp_server
 from worker.engines.llama_cpp import LlamaCppEngine
 from worker.engines.llama_cpp_calls import Arguments
 from worker.engines.llama_cpp_chat_answer import ChatAnswer
@@ -187,3 +189,30 @@ def test_arguments_are_json_whatever_the_grammar_let_through() -> None:
     assert begun.close(["b"]) == ""
     assert begun.close(["a"]) == "}"
     assert begun.whole
+
+
+def test_silence_while_a_call_may_begin_is_no_death_and_ends_in_time(
+    qwen: LlamaCppEngine, given: tuple[Tool, Tool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parser says nothing of what it cannot read, however long that is."""
+    asked = 0
+    ask = qwen._server.ask
+
+    def count(path: str, *args: Any, **more: Any) -> Any:
+        nonlocal asked
+        asked += path == "/lora-adapters"
+        return ask(path, *args, **more)
+
+    monkeypatch.setattr(llama_cpp_server, "LISTENING", 0.02)
+    monkeypatch.setattr(qwen._server, "ask", count)
+    monkeypatch.setattr(qwen, "_seconds", 1.0)
+    task = family.task(given, 1, must_call=False, sampling=Sampling(1, temperature=1.0, logit_bias=_never_end(qwen)))
+    events = run(qwen, task)
+    assert finish(events)[0] == "length"
+    assert 0 < finish(events)[1].usage.completion_tokens < 7000
+    assert asked > 1
+    family.must_call(qwen, given, 1)
+
+
+def _never_end(engine: LlamaCppEngine) -> tuple[tuple[int, float], ...]:
+    return tuple((token, -100.0) for token in engine._ends)

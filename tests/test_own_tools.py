@@ -245,6 +245,12 @@ def test_a_schema_is_kept_to_as_far_as_can_be_and_a_strict_one_altogether(
         assert refused.value.param == "tools"
 
 
+def test_tools_that_take_too_much_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.tools.grammar.LONGEST_PREPARATION", 0.0)
+    with pytest.raises(InvalidRequest, match="takes too much"):
+        own_form(chat(*TOOLS))
+
+
 def test_the_conversation_is_told_in_turns_and_begins_the_same() -> None:
     calls = (ToolCall("1", "weather", '{"city": "Oslo"}'), ToolCall("2", "run", "print(1)", True))
     results = (FineMessage("tool", "one", tool_call_id="2"), FineMessage("tool", "sunny", tool_call_id="1"))

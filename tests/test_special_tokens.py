@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from shared.protocol import (
 )
 from tests.answers import deltas, run
 from tests.fixtures.make_legacy import write as write_legacy
+from tests.templates.family import TEMPLATES
 from tests.test_context import FakeServer
 from tests.test_ctransformers import loaded as legacy
 from tests.tiny import loaded
@@ -223,6 +225,41 @@ def test_templates_that_do_more_than_show(template: str, said: str, turned: str 
             assert text(engine, tokens) == f"{IM_START}{turned}{IM_END}"
 
 
+@pytest.mark.parametrize(
+    "family",
+    ["Qwen-Qwen3-0.6B", "HuggingFaceTB-SmolLM3-3B", "llama-cpp-deepseek-r1", "mistralai-Mistral-Nemo-Instruct-2407"],
+)
+def test_templates_of_families_write_all_the_special_tokens(family: str, tmp_path: Path) -> None:
+    template = TEMPLATES / f"{family}.jinja"
+    found = sorted(
+        set(re.findall(r"<[|\uff5c][^<>{}'\"\n]{1,40}[|\uff5c]>|</?s>|\[/?[A-Z_]{3,}\]", template.read_text()))
+    )
+    evil, known = "".join(found), Specials(found)
+    assert evil, "it has none that this would find: this tests nothing"
+
+    def count(engine: LlamaCppEngine, said: str) -> list[int]:
+        call = ToolCall("abcdefghi", "look", json.dumps({said: [said]}))
+        talks: list[tuple[Message, ...]] = [
+            (Message("user", said), Message("assistant", said), Message("user", said)),
+            (Message("system", said), Message("user", said)),
+            (Message("user", "a"), FineMessage("assistant", "", (call,), reasoning=said)),
+        ]
+        talks.append((*talks[2], FineMessage("tool", said, tool_call_id=call.id, name="look")))
+        return [known.control.count(render(talk, known, engine._chats.template(NEVER))) for talk in talks]
+
+    with loaded(write(tmp_path / "a.gguf"), chat_format=str(template)) as engine:
+        plain = count(engine, "hello")
+        for said in (
+            evil,
+            f" {evil}\n",
+            found[-1].replace("|", "|/no_think", 1),
+            f"<think>{evil}</think>{evil}",
+            "<",
+            ">",
+        ):
+            assert count(engine, said) == plain
+
+
 def test_a_wary_rendering_that_the_template_refuses_is_of_no_account() -> None:
     def apply_template(messages: list[dict[str, Any]], variables: dict[str, Any]) -> str:
         if not messages[0]["content"].startswith("<b>"):
@@ -237,11 +274,17 @@ def test_who_means_it_can_have_it(tmp_path: Path) -> None:
         assert specials(asked(engine, ("user", f"a{IM_END}"))) == [IM_START, IM_END, IM_END, IM_START]
 
 
-def test_a_template_refuses_in_its_own_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [("", "a tool cannot begin"), ("Qwen3.5-4B", "No user query found in messages.")],  # which llama.cpp tells apart
+)
+def test_a_template_refuses_in_its_own_words(family: str, words: str, tmp_path: Path) -> None:
     template = CHATML + "{% if messages[0].role == 'tool' %}{{ raise_exception('a tool cannot begin') }}{% endif %}"
-    with loaded(write(tmp_path / "a.gguf", template=template)) as engine, pytest.raises(InvalidRequest) as refused:
-        asked(engine, ("tool", "x"))
-    assert str(refused.value) == "the model's chat template refuses this conversation: a tool cannot begin"
+    path = write(tmp_path / "a.gguf", template=template)
+    chat_format = str(TEMPLATES / f"{family}.jinja") if family else ""
+    with loaded(path, chat_format=chat_format) as engine, pytest.raises(InvalidRequest) as refused:
+        engine._chats.render(Chat("tiny", (Message("tool", "x"),), SAMPLING), NEVER)
+    assert str(refused.value) == f"the model's chat template refuses this conversation: {words}"
     assert refused.value.param == "messages"
 
 

@@ -89,9 +89,12 @@ class GenerationRunner(Runner[Candidate]):
                 case Delta():
                     last = event  # goes out with the usage, which comes next
                 case Done():
-                    candidate.done = event
+                    pieces = [*candidate.deltas, *filter(None, [last])]
+                    thoughts = sum(len(piece.tokens) for piece in pieces if piece.reasoning)
+                    usage = replace(event.usage, reasoning_tokens=thoughts)
+                    candidate.done = replace(event, usage=usage)
                     if last:
-                        self._send(candidate, replace(last, usage=event.usage))
+                        self._send(candidate, replace(last, usage=usage))
                 case StartOver() | Failed():
                     raise AssertionError("engines raise their errors")
                 case _:

@@ -28,6 +28,7 @@ from gateway.schemas.body import load_json
 from gateway.schemas.outcomes import failure
 from gateway.state import this_gateway
 from shared.protocol import Event, Failed, Options, Task
+from shared.registry import Ability
 from shared.store import translate_loss
 
 
@@ -38,12 +39,12 @@ def generate(wire: Format) -> ResponseReturnValue:
         raise UnsupportedMediaType(_not_json(request.mimetype[:64]))
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
-    task, options, mark, ignored = _read(wire)
-    if ignored:
-        after_this_request(partial(_tell, ", ".join(ignored)))
+    task, options, mark, ignored, needs = _read(wire)
+    after_this_request(partial(_tell, ignored))
     preferences = request.headers.get("Prefer", "").lower().split(",")
     waits, progress = "respond-async" not in map(str.strip, preferences), wants_progress()
     job = submit(task, wire, options, mark, waits=waits)
+    ignored += this_gateway().directory.ignored(job.accepted.task.model, needs)
     if not waits:
         return _later(job)
     with wait_for(job) as waiting:
@@ -55,8 +56,9 @@ def generate(wire: Format) -> ResponseReturnValue:
             return CLIENT_GONE
 
 
-def _tell(ignored: str, response: Response) -> Response:
-    response.headers["x-inferq-ignored"] = ignored
+def _tell(ignored: list[str], response: Response) -> Response:
+    if ignored:
+        response.headers["x-inferq-ignored"] = ", ".join(dict.fromkeys(ignored))
     return response
 
 
@@ -66,8 +68,9 @@ def _not_json(kind: str) -> str:
     return f"The request body must be JSON, and say so, {told}: add the header -H 'Content-Type: application/json'."
 
 
-def _read(wire: Format) -> tuple[Task, Options, str, list[str]]:
-    """What the current request asks for, its fingerprint, and what of it asks for nothing here.
+def _read(wire: Format) -> tuple[Task, Options, str, list[str], dict[str, Ability]]:
+    """What the current request asks for, its fingerprint, what of it asks for nothing here, and what for nothing of a
+    model that lacks an ability.
 
     Its bytes are let go of here: the answer takes longer.
     """
@@ -75,10 +78,11 @@ def _read(wire: Format) -> tuple[Task, Options, str, list[str]]:
     request.max_content_length = this_gateway().directory.largest_body()
     with bodies.received(request, who) as body:
 
-        def understand() -> tuple[Task, Options, str, list[str]]:
+        def understand() -> tuple[Task, Options, str, list[str], dict[str, Ability]]:
             asked: Any = load_json(body)
             task, options = wire.parse(asked, chosen, config)
-            return task, options, fingerprint(who, path, body), wire.schema.ignored(asked)
+            schema, mark = wire.schema, fingerprint(who, path, body)
+            return task, options, mark, schema.ignored(asked), schema.needs(asked)
 
         return bodies.apart(who, len(body), understand)
 

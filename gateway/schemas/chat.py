@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from gateway.schemas.answer import fold
@@ -23,7 +24,7 @@ from gateway.schemas.openai import (
 )
 from gateway.schemas.reasoning import thinking
 from gateway.schemas.sampling import options, sampling
-from gateway.schemas.speech import Speech
+from gateway.schemas.speech import Speech, inline
 from gateway.schemas.tools import tools
 from shared.config import Config
 from shared.errors import InferqError
@@ -53,7 +54,7 @@ class ChatFormat(Format):
         return task.simplest(), options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
-        choices, used = fold(events)
+        choices, used = fold(chain.from_iterable(map(inline(accepted.options), events)))
         speech = Speech(job_id, accepted.options)
         return {
             **head(job_id, accepted, "chat.completion"),
@@ -75,7 +76,9 @@ class ChatFormat(Format):
         opening = head(job_id, accepted, "chat.completion.chunk")
         so_far = UsageSoFar(options, prompts=1)
         say = _Chunks(opening, accepted.task, Speech(job_id, options), so_far).say
-        return render_frames(self, say, so_far, {**opening, "choices": []} if options.include_usage else None)
+        closing = {**opening, "choices": []} if options.include_usage else None
+        put, frames = inline(options), render_frames(self, say, so_far, closing)
+        return lambda event: chain.from_iterable(map(frames, put(event)))
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         return render_failure(error, status)

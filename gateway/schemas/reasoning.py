@@ -18,22 +18,18 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 LARGEST_VARIABLES = 16_384
 """Characters of `chat_template_kwargs`, as JSON."""
 _RESERVED = frozenset(
-    [
+    (
         "add_generation_prompt",
         "bos_token",
-        "chat_template",
         "continue_final_message",
         "documents",
         "eos_token",
         "functions",
         "messages",
-        "parallel_tool_calls",
         "raise_exception",
         "strftime_now",
-        "tokenize",
-        "tool_choice",
         "tools",
-    ]
+    )
 )
 """Variables of templates that say something else of the request, or nothing that a request may say."""
 
@@ -65,7 +61,7 @@ _PLACES = (
 class Effort(fields.Field[str]):
     """How much to think; empty: as the model does."""
 
-    json_schema: ClassVar = {"enum": [*EFFORTS, "auto", "default"]}
+    json_schema: ClassVar[dict[str, Any]] = {"enum": [*EFFORTS, "auto", "default"]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
         name = text(value)
@@ -79,7 +75,7 @@ class Effort(fields.Field[str]):
 class Think(Effort):
     """Ollama's: whether to think, or how much."""
 
-    json_schema: ClassVar = {"anyOf": [Boolean.json_schema, Effort.json_schema]}
+    json_schema: ClassVar[dict[str, Any]] = {"anyOf": [{"type": "boolean"}, {"enum": [*EFFORTS, "auto", "default"]}]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> Any:
         return value if isinstance(value, bool) else super()._deserialize(value, *args, **kwargs)
@@ -92,7 +88,7 @@ class Budget(Integer):
         super().__init__(-1, INT32_MAX, **kwargs)
 
 
-class Kind(fields.Field[bool | None]):
+class ThinkingKind(fields.Field[bool | None]):
     """Whether to think; None: as the model does."""
 
     _kinds: ClassVar = {"enabled": True, "disabled": False, "adaptive": None, "auto": None}
@@ -116,7 +112,7 @@ class Form(fields.Field[str]):
         return _FORMS[name]
 
 
-class Reasoning(Strict):
+class ReasoningObject(Strict):
     """OpenRouter's."""
 
     enabled = Boolean()
@@ -126,10 +122,10 @@ class Reasoning(Strict):
     summary = generate_summary = Ignored(Text())
 
 
-class Thinking(Strict):
+class ThinkingObject(Strict):
     """Anthropic's and others'."""
 
-    type = Kind(required=True)
+    type = ThinkingKind(required=True)
     budget_tokens = Budget()
     display = Ignored(Text())
 
@@ -155,10 +151,10 @@ class Variables(Object):
 
 class ReasoningSchema(Strict):
     reasoning_effort = Effort()
-    reasoning = Member(Reasoning)
+    reasoning = Member(ReasoningObject)
     include_reasoning = Boolean()
     reasoning_format = Form()
-    thinking = Member(Thinking)
+    thinking = Member(ThinkingObject)
     enable_thinking = Boolean()
     think = Think()
     thinking_budget = thinking_budget_tokens = thinking_token_budget = Budget()

@@ -14,6 +14,7 @@ from gateway.schemas.ignored import IgnoredSchema
 from gateway.schemas.objects import EMPTY, Member, Strict, keyed
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Number, Text, text
 from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
+from gateway.schemas.reasoning import telling
 from gateway.schemas.structured import StructuredSchema, grammar
 from shared.config import Config
 from shared.errors import InvalidRequest
@@ -181,4 +182,4 @@ def options(given: dict[str, Any]) -> Options:
     include_usage = given["stream"] and asked.get("include_usage", False)
     continuous = include_usage and asked.get("continuous_usage_stats", False)
     legacy = bool(given.get("functions"))
-    return Options(given["stream"], include_usage, given["service_tier"], continuous, legacy)
+    return Options(given["stream"], include_usage, given["service_tier"], continuous, legacy, **telling(given))

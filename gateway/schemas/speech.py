@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import string
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway.schemas.answer import Choice
-from shared.protocol import Call, Delta, FinishReason, Options
+from gateway.schemas.format import PAUSE
+from shared.protocol import Call, Delta, Event, FinishReason, Options, StartOver
 
 _LETTERS = string.ascii_letters + string.digits
+_BEGIN, _END = "<think>\n", "\n</think>\n\n"
+"""What most models that think have around their thoughts, and clients look for in the content."""
 _ID = 24
 """Letters of a call's id, as OpenAI's have them."""
 
@@ -75,6 +81,27 @@ class Speech:
         kind, arguments = _kind(call)
         named = {"name": call.name, arguments: text}
         return {"id": call_id(self._job_id, choice, call.index), "type": kind, kind: named}
+
+
+def inline(options: Options) -> Callable[[Event], Iterable[Event]]:
+    """Puts the thoughts of each choice into its content, between tags, where the options say so."""
+    thinking = set[int]()
+
+    def put(event: Event) -> Iterable[Event]:
+        if isinstance(event, StartOver):
+            thinking.clear()
+        elif isinstance(event, Delta) and event is not PAUSE:
+            index = event.index
+            if event.reasoning:
+                begin = _BEGIN if event.text and index not in thinking else ""
+                thinking.update([index] if begin else [])
+                return (replace(event, text=begin + event.text, reasoning=False),)
+            if index in thinking and (event.text or event.call):
+                thinking.remove(index)
+                return (Delta(_END, index=index), event)
+        return (event,)
+
+    return put if options.inlines_reasoning else lambda event: (event,)
 
 
 def _kind(call: Call) -> tuple[str, str]:

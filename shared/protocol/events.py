@@ -66,6 +66,8 @@ class Options(Record, frozen=True):
     """A call is told as OpenAI's `function_call`, as it was before there were tools."""
     hides_reasoning: bool = False
     """Thoughts are not told; their tokens are counted all the same."""
+    inlines_reasoning: bool = False
+    """Thoughts are told within the content, between tags."""
 
 
 class Accepted(Record, frozen=True):

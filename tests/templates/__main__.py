@@ -1,4 +1,4 @@
-"""Do the templates of twenty-five families call tools on the built-in model, whatever it would say?
+"""Do the templates of 24 families call tools on the built-in model, whatever it would say?
 
     python -m tests.templates [--seeds N] [--short] [--random] [FAMILY ...]
 

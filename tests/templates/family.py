@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from shared.cancellation import NEVER
 from shared.catalogue import Model
 from shared.config import Config
+from shared.errors import EngineError
 from shared.protocol import Delta, Done, Event, FineChat, FineMessage, Message, Sampling, Tool, ToolCall
 from tests.answers import deltas, finish, run
 from worker.engines.llama_cpp import LlamaCppEngine
@@ -138,7 +139,16 @@ def must_call(engine: LlamaCppEngine, given: tuple[Tool, ...], seed: int) -> Non
 
 def may_call(engine: LlamaCppEngine, given: tuple[Tool, ...], seed: int) -> None:
     """Whatever it says, no call of it is broken."""
-    check(run(engine, task(given, seed, must_call=False, parallel_calls=True)), given)
+    answer(engine, task(given, seed, must_call=False, parallel_calls=True), given)
+
+
+def answer(engine: LlamaCppEngine, asked: FineChat, given: tuple[Tool, ...]) -> None:
+    """It is, or it is told that what a random model made of random bytes came out another way the second time."""
+    try:
+        check(run(engine, asked), given)
+    except EngineError as exc:
+        if "came out another way" not in exc.message:
+            raise
 
 
 def may_call_more(engine: LlamaCppEngine, given: tuple[Tool, ...], seed: int) -> None:
@@ -158,7 +168,7 @@ def comes_back(engine: LlamaCppEngine, given: tuple[Tool, ...], *, must_call: bo
     assert "bluish" in after
     assert call.name in after
     assert "hourly" in after
-    check(run(engine, asked), given)
+    answer(engine, asked, given)
 
 
 def prompt_tokens(events: list[Event]) -> int:

@@ -22,7 +22,7 @@ from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
-from worker.engines.llama_cpp_answer import Answer
+from worker.engines.llama_cpp_answer import GrowingAnswer
 from worker.engines.llama_cpp_chat import NativeTools
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import Files, check_files
@@ -89,11 +89,7 @@ class LlamaCppEngine:
             context=properties["default_generation_settings"]["n_ctx"],
             slots=properties["total_slots"],
             created=int(files.path.stat().st_mtime),
-            capabilities=(
-                Ability.COMPLETION,
-                *((Ability.CHAT, Ability.TOOLS) if chats else ()),
-                *thoughts.abilities,
-            ),
+            capabilities=(Ability.COMPLETION, *((Ability.CHAT, Ability.TOOLS) if chats else ()), *thoughts.abilities),
             digest=digest(self._identity, read_vocabulary(files.path, files.header)),
             longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
             honours=tuple(sorted(FINE)),
@@ -187,7 +183,7 @@ class LlamaCppEngine:
             self._cells,
             prompt,
             sampling,
-            Answer(sampling, choosing, thinking, past, opener),
+            GrowingAnswer(sampling, choosing, thinking, past, opener),
             self._batch,
             execution,
             until,

@@ -17,7 +17,7 @@ class NewTerms(Exception):
     """From now on tokens are chosen in other terms."""
 
 
-class Answer:
+class GrowingAnswer:
     """`choosing` is how llama.cpp chooses tokens, in its own terms. Stop strings count only before the `opener`.
 
     A grammar in it holds for the content alone: thoughts are free, and what was to become some and did not is made
@@ -69,18 +69,27 @@ class Answer:
         """Raises NewTerms where other terms hold after these pieces than before."""
         turns = self._turns and splitter.stage not in (before, Stage.OPEN) and not splitter.stopped
         if turns and self._guided and before is Stage.OPEN and splitter.stage is Stage.CONTENT:
-            self._thinking = replace(self._thinking, stage=Stage.CONTENT)
-            raise NewTerms
+            raise self._without_thoughts()
         yield from map(self.add, pieces + splitter.rest() if turns else pieces)
         if turns or (grows and not self.grows and not len(splitter)):
             raise NewTerms
 
+    def ends_early(self, stage: Stage) -> bool:
+        """Whether the model may not end it there: there has to be content that keeps to the grammar."""
+        return self._guided and stage is not Stage.CONTENT
+
     def spend(self, splitter: Splitter) -> Iterator[Delta]:
-        """The budget is used up: what is held back of the thoughts. Raises NewTerms."""
+        """The thoughts are to end here, and the content to begin: what is held back of them. Raises NewTerms."""
+        if splitter.stage is Stage.OPEN and not self.pieces:
+            raise self._without_thoughts()
         if splitter.stage is Stage.THOUGHTS:
             yield from map(self.add, splitter.rest())
         self._spent = True
         raise NewTerms
+
+    def _without_thoughts(self) -> NewTerms:
+        self._thinking = replace(self._thinking, stage=Stage.CONTENT)
+        return NewTerms()
 
     @property
     def closing(self) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from worker.engines import UNTOLD
 from worker.engines.llama_cpp_schemas import required
 from worker.engines.llama_cpp_server import Unreadable
 from worker.engines.stops import Spelling, stop_strings
+from worker.tools.grammar import MOST_CALLS
 
 _ESCAPES = {chr(code): f"\\u{code:04x}" for code in range(0x20)} | {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -26,7 +27,7 @@ class Arguments:
 
     def close(self, required: Collection[str]) -> str:
         """What they lack, where that is only their last bracket."""
-        if self._depth != 1 or self._in_text:
+        if self._depth != 1 or self._in_text:  # of a whole one the depth is 0
             return ""
         try:
             return self.add("}") if json.loads("".join(self._taken) + "}").keys() >= set(required) else ""
@@ -64,8 +65,8 @@ class Arguments:
 class Pieces:
     """Of one answer. Stop strings are looked for in its content only.
 
-    Where it may not have several calls it ends after its first. Where it must call it has no content: whatever comes
-    beside its calls is left out.
+    Where it may not have several calls it ends after its first, else after MOST_CALLS. Where it must call it has no
+    content: whatever comes beside its calls is left out.
     """
 
     def __init__(self, task: FineChat) -> None:
@@ -105,9 +106,9 @@ class Pieces:
     def end_unread(self, count: int) -> Iterator[Delta]:
         """The last pieces of an answer whose end llama.cpp cannot read: that may be the end of a call, which it is
         stricter about than its grammars are. What has all but its last bracket has all. Raises Unreadable."""
-        if not self._arguments.whole and self._name in self._required:
-            if text := self._arguments.close(self._required[self._name]):
-                yield self._piece(text, count)
+        needed = self._required.get(self._name)
+        if needed is not None and (text := self._arguments.close(needed)):
+            yield self._piece(text, count)
         if not self._arguments.whole:
             raise Unreadable("llama.cpp cannot read a call that it made")
         yield from self.end("stop", count)
@@ -127,7 +128,7 @@ class Pieces:
         index, function = said["index"], said["function"]
         if index != self._index:
             yield from self._close(count)
-            if self._index >= 0 and not self._parallel:
+            if index == (MOST_CALLS if self._parallel else 1):
                 self.finish = "tool_calls"
                 return
             self._index, self._name, self._arguments, self._begun = index, "", Arguments(), False
@@ -135,7 +136,7 @@ class Pieces:
         self._name = function.get("name") or self._name
         if text := function.get("arguments"):
             yield self._piece(self._arguments.add(text), count)
-        if self._arguments.whole and not self._parallel:
+        if self._arguments.whole and (not self._parallel or index + 1 == MOST_CALLS):
             self.finish = "tool_calls"
 
     def _close(self, count: int) -> Iterator[Delta]:

@@ -21,7 +21,7 @@ from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts
 from worker.engines.llama_cpp_turns import adapt, write_tools
-from worker.engines.messages import make_messages
+from worker.engines.messages import make_messages, make_variables
 from worker.engines.special_texts import Specials
 
 _TRIAL = 1024
@@ -136,7 +136,7 @@ class NativeTools:
     def _think(self, task: FineChat) -> dict[str, Any]:
         """What the task says of thinking, as llama.cpp is told."""
         given: dict[str, Any] = json.loads(task.template_kwargs) if task.template_kwargs else {}
-        variables = given | self._thoughts.variables(task)
+        variables = make_variables(given, self._specials.break_specials) | self._thoughts.variables(task)
         told: dict[str, Any] = {"chat_template_kwargs": variables} if variables else {}
         if task.thinking_budget is not None:
             told["thinking_budget_tokens"] = task.thinking_budget

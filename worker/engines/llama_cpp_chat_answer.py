@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
-from shared.cancellation import Cancellable
-from shared.errors import EngineError
+from shared.cancellation import Cancellable, Cancellation, check
+from shared.errors import EngineError, JobCancelled
 from shared.protocol import Delta, Done, Event, FineChat, FinishReason, Progress, Timings, Usage
 from worker.choices import Diverged, pass_over
 from worker.engines.cells import Cells, Share
@@ -96,7 +97,7 @@ class ChatAnswer:
         pieces = Pieces(self._task)
         reason: FinishReason = "length"
         try:
-            with contextlib.closing(self._ask(n_predict)) as chunks:
+            with self._in_time() as work, contextlib.closing(self._ask(n_predict, work)) as chunks:
                 for chunk in chunks:
                     if progress := chunk.get("prompt_progress"):
                         yield from self._tell(progress)
@@ -107,11 +108,14 @@ class ChatAnswer:
                         yield from pieces.take(choice["delta"], self._count)
                         if choice["finish_reason"] in ("stop", "tool_calls"):
                             reason = "stop"
-                    if pieces.finish or time.monotonic() >= self._until:
+                    if pieces.finish:
                         break
                     if not self._cells.grow(share, self._prompt_tokens + self._count):
                         raise _MakeRoom
             yield from pieces.end(pieces.finish or reason, self._count)
+        except JobCancelled:
+            check(self._execution)
+            yield from pieces.end("length", self._count)  # it is late
         except Unreadable:
             if self._count == n_predict:
                 yield from pieces.end("length", self._count)
@@ -121,21 +125,37 @@ class ChatAnswer:
                 raise
         yield self._done()
 
-    def _ask(self, n_predict: int) -> Generator[dict[str, Any], None, None]:
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[Cancellable]:
+        """Some work that is cancelled with the execution, and when it is late: llama.cpp may be silent by then."""
+        work = Cancellation()
+        late = threading.Timer(max(0.0, self._until - time.monotonic()), work.cancel)
+        late.daemon = True
+        late.start()
+        self._execution.on_cancel(work.cancel)
+        try:
+            with self._server.listening(work):
+                yield work
+        finally:
+            self._execution.forget(work.cancel)
+            late.cancel()
+
+    def _ask(self, n_predict: int, work: Cancellable) -> Generator[dict[str, Any], None, None]:
         """What llama.cpp says, in its chats' words; of an answer that it cannot read as it is."""
         more = {**_STREAM, "n_predict": n_predict}
         seconds = setup(self._task.sampling)
         if not self._unread:
             request = {**self._request, **more}
-            yield from self._server.stream("/v1/chat/completions", request, self._execution, seconds=seconds)
+            yield from self._server.stream("/v1/chat/completions", request, work, seconds=seconds)
             return
         request = {**self._choosing, **more, "prompt": self._prompt}
-        with contextlib.closing(
-            self._server.stream("/completion", request, self._execution, seconds=seconds)
-        ) as chunks:
+        with contextlib.closing(self._server.stream("/completion", request, work, seconds=seconds)) as chunks:
+            begun = False
             for chunk in chunks:
+                text = chunk["content"] if begun else chunk["content"].lstrip()  # as its reader has it
+                begun = begun or bool(text)
                 end = None if not chunk["stop"] else "length" if chunk["stop_type"] == "limit" else "stop"
-                chunk["choices"] = [{"delta": {"content": chunk["content"]}, "finish_reason": end}]
+                chunk["choices"] = [{"delta": {"content": text}, "finish_reason": end}]
                 yield chunk
 
     def _tell(self, progress: Mapping[str, int]) -> Iterator[Event]:

@@ -13,7 +13,7 @@ from shared.protocol import Chat, FineChat, Sampling
 from worker.chat_formats import stops
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_thoughts import Thoughts
-from worker.engines.messages import Dictionaries, render
+from worker.engines.messages import ApplyTemplate, Dictionaries, render
 from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
 
@@ -34,14 +34,19 @@ class Chats:
         if isinstance(task, FineChat) and task.template_kwargs:
             variables = json.loads(task.template_kwargs) | variables
 
+        turns = task.messages[:-1] if task.continue_final else task.messages
+        texts = render(turns, self._specials, self.template(execution), variables)
+        begun, thinking = self._thoughts.begin(task, texts[-1])
+        return self._specials.go_on(texts, begun), thinking
+
+    def template(self, execution: Cancellable) -> ApplyTemplate:
+        """The model's, as llama.cpp renders it. llama.cpp leaves out a BOS that the tokenizer adds."""
+
         def apply_template(messages: Dictionaries, variables: dict[str, Any]) -> str:
             body = {"messages": messages, "chat_template_kwargs": variables}
             return str(self._server.ask("/apply-template", body, execution, "messages")["prompt"])
 
-        turns = task.messages[:-1] if task.continue_final else task.messages
-        texts = render(turns, self._specials, apply_template, variables)
-        begun, thinking = self._thoughts.begin(task, texts[-1])
-        return self._specials.go_on(texts, begun), thinking
+        return apply_template
 
     def sampling(self, task: Chat) -> Sampling:
         """How its tokens are chosen: what begins the next turn ends the answer."""

@@ -10,7 +10,7 @@ from shared.cancellation import Cancellable, check
 from shared.protocol import Delta, Done, Event, FinishReason, Progress, Sampling, Timings, Usage
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
-from worker.engines.llama_cpp_answer import Answer, NewTerms
+from worker.engines.llama_cpp_answer import GrowingAnswer, NewTerms
 from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
@@ -57,7 +57,7 @@ class Generation:
         cells: Cells,
         prompt: list[int],
         sampling: Sampling,
-        answer: Answer,
+        answer: GrowingAnswer,
         batch: int,
         execution: Cancellable,
         until: float,
@@ -130,7 +130,7 @@ class Generation:
                     if self._spell and before + predicted > len(self._answer.tokens) + len(splitter):
                         raise _Untold
                     finish: FinishReason = "length" if chunk["stop_type"] == "limit" else "stop"
-                    if frugal and finish == "length":
+                    if (frugal and finish == "length") or self._answer.ends_early(splitter.stage):
                         yield from self._answer.spend(splitter)
                     yield from self._finish(splitter, finish, before + predicted)
                     return

@@ -19,15 +19,18 @@ _BYTES_A_SECOND = 50_000
 """How fast llama.cpp reads a question at the very least: it tokenizes one or two million."""
 
 
-_REFUSAL = re.compile(r"Unable to generate parser for this template.*\nError: (?:Jinja Exception: )?(.*)", re.DOTALL)
-"""A template's own words, and what llama.cpp puts around them."""
+_REFUSAL = re.compile(r".*\n-+\nWhile executing .*\nError: (?:Jinja Exception: )?(.*)", re.DOTALL)
+"""A template's own words, and what llama.cpp puts around them, which takes some of them for faults of its own."""
 LARGEST_ANSWER = 67_108_864
 """Bytes of one answer: the log probabilities of a large vocabulary have 20 million."""
 LONGEST_LINE = 1_048_576
 """Bytes of a line of a stream."""
-_END = b"data: [DONE]"
 LONGEST_LEAVING = 10.0
 """Seconds that llama.cpp may take to leave a slot: a step, on a slow machine."""
+LISTENING = 2.0
+"""Seconds between two questions to a host that may be silent for long."""
+_END = b"data: [DONE]"
+"""The last line of a chat."""
 
 
 class OutOfCells(EngineError):
@@ -119,6 +122,24 @@ class LlamaServer:
                     return
 
     @contextlib.contextmanager
+    def listening(self, work: Cancellable = NEVER) -> Iterator[None]:
+        """Within `with`, the host is heard while it computes, although its chats are silent.
+
+        They hold back what may become a call. This question it answers between two steps."""
+        over = threading.Event()
+
+        def listen() -> None:
+            while not over.wait(LISTENING):
+                with contextlib.suppress(InferqError):
+                    self.ask("/lora-adapters", None, work)
+
+        threading.Thread(target=listen, name="listening", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+
+    @contextlib.contextmanager
     def _slot(self, connected: socket.socket, work: Cancellable) -> Iterator[None]:
         """Within `with`, llama.cpp computes for this connection; afterwards it has left the slot that it took for that.
 
@@ -186,7 +207,7 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 def _error(status: int, answer: Any, param: str | None) -> InferqError:
     message = answer["error"]["message"]
     if refused := _REFUSAL.fullmatch(message):
-        message = f"the model's chat template refuses this conversation: {refused[1]}"
+        return InvalidRequest(f"the model's chat template refuses this conversation: {refused[1]}", param=param)
     if status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
         return InvalidRequest(message, param=param)
     if message.startswith("Context size has been exceeded"):

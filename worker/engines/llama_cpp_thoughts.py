@@ -46,6 +46,8 @@ class Thoughts:
                 variables |= dict.fromkeys(_SWITCHES, task.thinking)
             if task.effort:
                 variables[_EFFORT] = task.effort
+            if task.thinking_budget is not None:
+                variables["thinking_budget"] = task.thinking_budget
         return variables
 
     def begin(self, task: Chat, prompt: str) -> tuple[list[str], Thinking]:

@@ -41,8 +41,12 @@ class SpecialTexts:
         return _cut(text, {*(found.end() for found in self._pattern.finditer(text)), *self._begun(text)})
 
     def cut_warily(self, text: str) -> list[str]:
-        """The text in parts, cut wherever one might begin, and before it."""
-        return _cut(text, [0, *(found.end() for found in self._first.finditer(text))])
+        """The text in parts, cut wherever one might begin, and before it. Templates ask whether a text is blank."""
+        return (
+            _cut(text, ())
+            if not text.strip()
+            else _cut(text, [0, *(found.end() for found in self._first.finditer(text))])
+        )
 
     def might_help(self, text: str) -> bool:
         """Whether the text might be a part of one, together with others."""

@@ -5,12 +5,11 @@ All of it takes a time that grows with the text.
 
 from __future__ import annotations
 
-import codecs
 from collections import deque
 from collections.abc import Sequence
 
 from shared.protocol import Delta
-from worker.engines.stops import Piece, StopStrings, go_on, join, stop_strings
+from worker.engines.stops import Letters, Piece, StopStrings, go_on, join, stop_strings
 from worker.engines.thoughts import Stage, Thinking
 
 
@@ -35,10 +34,10 @@ class Splitter:
         self._trims = bool(tags) and thought and not told
         """White space at the beginning is dropped."""
         self._content = go_on(stops, pieces, least)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._letters = Letters()
         self._count = 0  # of the tokens that are held
         self._loose: list[int] = []  # those whose text has not come
-        self._letters = ""  # the beginning of that text
+        self._word = ""  # the beginning of that text
         self._logprob = 0.0
         self._held = deque[Piece]()  # of the beginning, or of the thoughts
         self._start = ""  # their text, where it may become a tag that begins
@@ -63,19 +62,19 @@ class Splitter:
 
     def add(self, text: bytes, token: int, logprob: float = 0.0) -> list[Piece]:
         """A token comes, with its text. What can be sent now."""
-        return self.say(self._decoder.decode(text), token, logprob=logprob)
+        return self.say(self._letters.read(text), token, logprob=logprob)
 
     def say(self, text: str, *tokens: int, logprob: float = 0.0) -> list[Piece]:
         """As `add`, for tokens whose text consists of characters."""
         self.hold(*tokens, logprob=logprob)
-        self._letters += text
-        if self._decoder.getstate()[0] or not self._letters:
+        self._word += text
+        if not self._letters.whole or not self._word:
             return []
         return self._send(self._go_on(self._close()))
 
     def rest(self) -> list[Piece]:
         """What is held back, at the end or where the answer is parted; a character that is not whole is lost."""
-        pieces = self._go_on(self._close()) if self._letters else []
+        pieces = self._go_on(self._close()) if self._word else []
         if self.stage is Stage.THOUGHTS:
             held = join(self._held)
             pieces.append(Piece(self._trim(held.text.rstrip()), held.tokens, held.logprob, reasoning=True))
@@ -93,8 +92,8 @@ class Splitter:
         return pieces
 
     def _close(self) -> Piece:
-        piece = Piece(self._letters, tuple(self._loose), self._logprob)
-        self._letters, self._loose, self._logprob = "", [], 0.0
+        piece = Piece(self._word, tuple(self._loose), self._logprob)
+        self._word, self._loose, self._logprob = "", [], 0.0
         return piece
 
     def _go_on(self, piece: Piece) -> list[Piece]:

@@ -106,6 +106,22 @@ class Piece:
     """It is of the thoughts."""
 
 
+class Letters:
+    """Takes the bytes of tokens, which may be parts of characters."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def read(self, text: bytes) -> str:
+        """The characters that are whole now."""
+        return self._decoder.decode(text)
+
+    @property
+    def whole(self) -> bool:
+        """No part of a character is there."""
+        return not self._decoder.getstate()[0]
+
+
 class Spelling:
     """Takes an answer token by token, and ends it before the first stop string.
 
@@ -118,7 +134,7 @@ class Spelling:
         """A stop string has come; what was before it is the `rest`."""
         self._stops = stops
         self._state, _ = stops.follow(before)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._letters = Letters()
         self._held: deque[Piece] = deque()  # these are whole
         self._text: list[str] = []  # of the tokens after them, whose text is not
         self._tokens: list[int] = []
@@ -137,7 +153,7 @@ class Spelling:
 
     def add(self, text: bytes, token: int, logprob: float = 0.0) -> Piece | None:
         """A token comes, with its text. What can be sent now; None while nothing can."""
-        return self.say(self._decoder.decode(text), token, logprob=logprob)
+        return self.say(self._letters.read(text), token, logprob=logprob)
 
     def say(self, text: str, *tokens: int, logprob: float = 0.0) -> Piece | None:
         """As `add`, for tokens whose text consists of characters."""
@@ -148,7 +164,7 @@ class Spelling:
             self.stopped, self._characters = True, max(0, self._characters + start)
             return None
         self._characters += len(text)
-        if self._decoder.getstate()[0] or not any(self._text):
+        if not self._letters.whole or not any(self._text):
             return None
         self._close()
         sent = []

@@ -1,8 +1,8 @@
 """inferq's own form of tools, for models whose template has none of its own, or none that can be kept to.
 
-Tools, calls and results stand in the texts of the chat, and one grammar holds the answer: `docs/calling.md` tells it.
-Nothing here knows an engine; one that keeps to grammars computes what `own_form` makes of a task, and gives what comes
-of that to `parse`.
+Tools, calls and results stand in the texts of the chat, and one grammar holds the answer: `docs/tool-calls.md` tells
+it. Nothing here knows an engine; one that keeps to grammars computes what `own_form` makes of a task, and gives what
+comes of that to `parse`.
 """
 
 from __future__ import annotations

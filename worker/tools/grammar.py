@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,10 @@ from worker.tools.form import BETWEEN, END, END_OF_TEXT, OPENER, header
 
 MOST_CALLS = 8
 """Of one answer that end by themselves: a small model calls the same tool again and again."""
+LONGEST_PREPARATION = 1.0
+"""Seconds of computing that the grammar of all tools may take to be made ready. The engine takes as long, and serves
+nobody meanwhile."""
+_LONGEST_REASON = 300
 _NO_ARGUMENTS = '{"type": "object", "properties": {}, "additionalProperties": false}'
 _ANY_ARGUMENTS = '{"type": "object"}'
 _MAPS = ("properties", "$defs", "definitions")
@@ -33,13 +38,20 @@ def write_grammar(task: FineChat) -> Grammar:
 
     Raises InvalidRequest where the rest cannot be kept: never is an answer computed without its grammar.
     """
-    found = _assemble(task, [_close_tool(tool) for tool in task.tools])
-    if not _fails(found):
-        return found
-    found = _assemble(task, [_relax(tool) for tool in task.tools])
-    if failure := _fails(found):
-        raise InvalidRequest(f"an answer cannot be kept to these tools: {failure}", param="tools")
+    begun = time.thread_time()
+    for relax in (_close_tool, _relax, _free):
+        found = _assemble(task, [relax(tool) for tool in task.tools])
+        if not (failure := _fails(found)):
+            break
+    else:
+        raise _refuse(f"an answer cannot be kept to them: {failure.partition(chr(10))[0][:_LONGEST_REASON]}")
+    if time.thread_time() - begun > LONGEST_PREPARATION:
+        raise _refuse("an answer cannot be kept to them, for it takes too much: offer fewer, or simpler ones")
     return found
+
+
+def _refuse(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"Invalid 'tools': {reason}.", param="tools")
 
 
 def _assemble(task: FineChat, tools: Sequence[Tool]) -> Grammar:
@@ -95,13 +107,18 @@ def _embed(grammar: Grammar) -> str:
 
 
 def _relax(tool: Tool) -> Tool:
-    """The closest to it that can be kept to; at last any object will do for its arguments."""
+    """The closest to it that can be kept to."""
     if tool.strict or not tool.parameters:
         return tool
     for candidate in (_close_tool(tool), tool):
         if not _fails(Grammar("json", candidate.parameters, strict=False)):
             return candidate
-    return replace(tool, parameters=_ANY_ARGUMENTS)
+    return _free(tool)
+
+
+def _free(tool: Tool) -> Tool:
+    """With any object for its arguments."""
+    return tool if tool.strict or not tool.parameters else replace(tool, parameters=_ANY_ARGUMENTS)
 
 
 def _close_tool(tool: Tool) -> Tool:
