@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -12,8 +12,9 @@ import pytest
 from shared.cancellation import Cancellation
 from shared.context import Room, check_size
 from shared.errors import ContextLengthExceeded, JobCancelled
-from shared.protocol import Chat, Completion, Message, Prompt, Sampling
+from shared.protocol import Chat, Completion, FineChat, FineMessage, Message, Prompt, Sampling, Tool, ToolCall
 from shared.registry import Card
+from tests.fake_tokenizer import FakeServer
 from tests.stack import Stack
 from tests.tiny import TINY
 from worker.engines import llama_cpp_text
@@ -24,6 +25,7 @@ from worker.formats.vocabulary import pieces
 CONTEXT, LONGEST = 256, max(map(len, pieces(TINY)))
 CARD = Card("m", "llama.cpp", "llama", CONTEXT, 1, 0, longest_piece=LONGEST)
 FULL = CONTEXT * LONGEST
+HALF = FULL // 2
 
 
 def completion(*prompts: Prompt) -> Completion:
@@ -34,6 +36,10 @@ def chat(*said: str) -> Chat:
     return Chat("m", tuple(Message("user", text) for text in said), Sampling(seed=1))
 
 
+def calling(*said: Message, description: str = "") -> FineChat:
+    return FineChat("m", said, Sampling(seed=1), tools=(Tool("f", description, "{}"),))
+
+
 @pytest.mark.parametrize(
     ("task", "param", "count"),
     [
@@ -42,6 +48,10 @@ def chat(*said: str) -> Chat:
         (completion((1,) * CONTEXT), "prompt", "256"),
         (chat("a" * FULL), "messages", "at least 256"),
         (chat(*"a" * FULL), "messages", "at least 256"),
+        (calling(Message("user", "a"), description="a" * FULL), "tools", "at least 257"),
+        (calling(Message("user", "a" * HALF), description="a" * HALF), "messages", "at least 257"),
+        (calling(FineMessage("tool", "a" * FULL)), "messages", "at least 257"),
+        (calling(FineMessage("assistant", "a", (ToolCall("1", "f", "a" * FULL),))), "messages", "at least 257"),
     ],
 )
 def test_more_than_the_context_can_hold_is_refused(task: Chat | Completion, param: str, count: str) -> None:
@@ -51,7 +61,13 @@ def test_more_than_the_context_can_hold_is_refused(task: Chat | Completion, para
 
 
 def test_what_may_fit_is_not_refused() -> None:
-    for task in (completion("a" * (FULL - LONGEST)), completion((1,) * (CONTEXT - 1)), chat("a" * (FULL - LONGEST))):
+    thought = FineMessage("assistant", "a", reasoning="a" * FULL)  # most templates leave it out
+    for task in (
+        completion("a" * (FULL - LONGEST)),
+        completion((1,) * (CONTEXT - 1)),
+        chat("a" * (FULL - LONGEST)),
+        calling(thought, description="a" * HALF),
+    ):
         check_size(task, CARD)
     check_size(completion("a" * 10 * FULL), replace(CARD, longest_piece=0))
 
@@ -82,25 +98,6 @@ def test_it_never_enters_the_queue(served: Stack) -> None:
     refused = send("a " * (CONTEXT + 44))
     assert refused.status_code == 400
     assert set(served.jobs()) != before, "this one only the tokenizer can tell"
-
-
-class FakeServer:
-    """A token is a character; `after` so many questions somebody does something. "a" tells how texts begin."""
-
-    def __init__(self, after: int = 0, act: Callable[[], None] = lambda: None) -> None:
-        self.asked: list[str] = []
-        self.questions = 0
-        self._after, self._act = after, act
-
-    def ask(self, path: str, body: dict[str, Any], work: Cancellation) -> dict[str, list[int]]:
-        self.questions += 1
-        self.asked += [part for part in body["content"] if part not in (-1, "a")]
-        if len(self.asked) == self._after:
-            self._act()
-        if work.cancelled:
-            raise JobCancelled("")
-        letters = [[-1] if part == -1 else map(ord, part) for part in body["content"]]
-        return {"tokens": [token for part in letters for token in part]}
 
 
 def test_a_large_text_is_tokenised_in_parts_as_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -295,3 +295,20 @@ def test_a_card_of_version_0_2_0_is_read_and_ours_by_it(stack: Stack) -> None:
     assert written.keys() >= told.keys()
     assert written["card"] is None
     registry.withdraw(stack.redis, "w")
+
+
+def test_tools_are_for_models_that_can_call_them(stack: Stack) -> None:
+    """Which no card of version 0.2.0 says."""
+    old = card("old", capabilities=("completion", "chat"))
+    registry.announce(stack.redis, Worker("old", old.id, "host", 1, 1, card=old, version="0.2.0"))
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    call = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}
+    history = [call, {"role": "tool", "tool_call_id": "1", "content": "4"}]
+    for param, more in (("tools", {"tools": tools}), ("messages", {"messages": history})):
+        error = problem(stack.http().post(CHATS, json=chat("Hello", **more, model="old")), 400)
+        assert (error["param"], error["code"]) == (param, "unsupported_value")
+        assert "serve it with the engine llama.cpp" in error["message"]
+    asked = chat("Hello", model="old", tools=tools, tool_choice="none")
+    later = submit(stack.http(), CHATS, asked)
+    assert stack.http().delete(f"/v1/jobs/{later}").json()["status"] == "cancelled"
+    registry.withdraw(stack.redis, "old")

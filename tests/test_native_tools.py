@@ -76,12 +76,19 @@ def test_what_llama_cpps_grammars_cannot_hold_is_left_to_inferqs_own_form(qwen: 
         return qwen.tools.answer(replace(task, **more), {}, Running(), 0.0) is not None
 
     bounded = '{"type": "object", "properties": {"days": {"anyOf": [{"type": "integer", "maximum": 7}]}}}'
-    free = '{"type": "object", "properties": {"maximum": {"enum": [{"pattern": "x"}]}}}'
+    free = '{"type": "object", "properties": {"pattern": {"enum": [{"maximum": 2}]}}}'
     assert native()
     assert native(free)
     assert native(bounded, strict=False)
     assert not native(bounded)
     assert not native(free, token_ids=True)
+    costly = (
+        '{"type": "string", "pattern": "^((a{0,99}){0,99}){0,99}$"}',  # of which llama.cpp dies
+        '{"type": "array", "items": {"type": "boolean"}, "maxItems": 100000}',
+        json.dumps({"enum": [f"value {number}" for number in range(501)]}),
+    )
+    for schema in costly:
+        assert not native(f'{{"type": "object", "properties": {{"a": {schema}}}}}', strict=False)
     assert not native(free, sampling=Sampling(1, ignore_eos=True))
 
 

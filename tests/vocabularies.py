@@ -7,7 +7,10 @@ from typing import Any
 
 import gguf
 
+from shared.protocol import Completion, FineChat, Message, Prompt, Sampling, TextTask
+from tests.answers import deltas, run
 from tests.tiny import TINY
+from worker.engines import Engine
 from worker.formats.vocabulary import TokenKind
 
 IM_START, IM_END, THINK, UNTHINK, START = "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<|start|>"
@@ -27,6 +30,7 @@ CHATML = (
     "{% for c in m.tool_calls or [] %}call {{ c.function.name }} {{ c.function.arguments | tojson }}{% endfor %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+SAMPLING = Sampling(seed=1, max_tokens=1, temperature=0.0, ignore_eos=True)
 _WORDS = ["▁h", "he", "ll", "▁he", "llo", "▁hello", "▁<", "|>", "im", "▁a", "▁b"]
 
 
@@ -76,3 +80,25 @@ def write(path: Path, model: str = "gpt2", *, template: str = CHATML, **more: An
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def prompt_of(engine: Engine, task: TextTask) -> list[int]:
+    """The tokens of the prompt of a task that tells them."""
+    events = run(engine, task)
+    return [token for delta in deltas(events) for token in delta.prompt_tokens]
+
+
+def asked(engine: Engine, *turns: tuple[str, str] | Message, **more: Any) -> list[int]:
+    """The tokens that a chat becomes."""
+    messages = tuple(turn if isinstance(turn, Message) else Message(*turn) for turn in turns)  # type: ignore[arg-type]
+    return prompt_of(engine, FineChat("tiny", messages, SAMPLING, token_ids=True, **more))
+
+
+def completed(engine: Engine, prompt: Prompt) -> list[int]:
+    return prompt_of(engine, Completion("tiny", (prompt,), SAMPLING, token_ids=True))
+
+
+def specials(tokens: list[int]) -> list[str]:
+    """Which of the special tokens are among them, in order; without those that begin a text."""
+    names = {number: word for word, number in ids().items()}
+    return [names[token] for token in tokens if names.get(token, "<s>") != "<s>"]

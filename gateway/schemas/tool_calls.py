@@ -25,7 +25,7 @@ LONGEST_CALL_ID = 16_384
 """Characters: some servers put into it what they want to see again."""
 
 
-class Arguments(fields.Field[str]):
+class CallArguments(fields.Field[str]):
     """JSON as a string, taken as the model has written it, right or not. Some clients send the object itself."""
 
     json_schema: ClassVar = {"anyOf": [{"type": "string"}, EMPTY]}
@@ -38,7 +38,7 @@ class Arguments(fields.Field[str]):
 
 class CalledFunction(Lenient):
     name = Text(empty=False, required=True)
-    arguments = Arguments(load_default="{}")
+    arguments = CallArguments(load_default="{}")
 
     @post_load
     def call(self, data: dict[str, Any], **kwargs: Any) -> ToolCall:

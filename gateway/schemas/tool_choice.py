@@ -25,6 +25,8 @@ class Wish:
     """`none`, `auto`, or `required`."""
     allowed: tuple[tuple[bool, str], ...] | None = None
     """(custom, name) of the only tools that may be; None: all of them."""
+    once: bool = False
+    """It names one tool, which is called once: clients that ask so read one call."""
 
     def choose(self, tools: Sequence[Tool]) -> tuple[Tool, ...]:
         """Those that may be called."""
@@ -50,7 +52,7 @@ class FunctionChoice(Strict):
 
     @post_load
     def wish(self, data: dict[str, Any], **kwargs: Any) -> Wish:
-        return Wish("required", ((False, data["function"]["name"]),))
+        return Wish("required", ((False, data["function"]["name"]),), once=True)
 
 
 class CustomChoice(Strict):
@@ -58,7 +60,7 @@ class CustomChoice(Strict):
 
     @post_load
     def wish(self, data: dict[str, Any], **kwargs: Any) -> Wish:
-        return Wish("required", ((True, data["custom"]["name"]),))
+        return Wish("required", ((True, data["custom"]["name"]),), once=True)
 
 
 class AllowedTools(Strict):
@@ -101,5 +103,5 @@ class FunctionCallChoice(fields.Field[Wish]):
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> Wish:
         if isinstance(value, dict):
-            return Wish("required", ((False, self._named.load(value)["name"]),))
+            return Wish("required", ((False, self._named.load(value)["name"]),), once=True)
         return Wish(self._word._deserialize(value))

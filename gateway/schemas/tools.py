@@ -90,7 +90,7 @@ class TextOfGrammar(Strict):
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Grammar:
-        return Grammar(data["grammar"]["syntax"], data["grammar"]["definition"])
+        return Grammar(data["grammar"]["syntax"], data["grammar"]["definition"], param="tools")
 
 
 class Custom(Strict):
@@ -183,5 +183,5 @@ def tools(given: dict[str, Any]) -> dict[str, Any]:
     chosen = wish.choose(_offered(given))
     if not chosen:
         return {}
-    several = given.get("parallel_tool_calls", True) and not given.get("functions")
+    several = given.get("parallel_tool_calls", True) and not (given.get("functions") or wish.once)
     return {"tools": chosen, "must_call": wish.mode == "required", "parallel_calls": several}

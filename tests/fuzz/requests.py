@@ -31,6 +31,8 @@ from schemathesis.core.result import Ok
 from gateway.schemas.fine_sampling import ALIASES
 from gateway.schemas.parameters import LONGEST_TEXT
 from gateway.schemas.problem import CODES
+from gateway.schemas.reasoning import ReasoningSchema
+from gateway.schemas.structured import StructuredOutputs, StructuredSchema
 from tests.fuzz.openapi import describe
 from tests.stack import Stack, running
 
@@ -39,6 +41,7 @@ Case = schemathesis.Case[Any]
 
 BATCH = 20
 """Requests that are drawn from one seed."""
+UNFIT = ("return_token_ids", "ignore_eos", "min_tokens", "stop_token_ids")
 BEYOND: set[tuple[str | None, str]] = {
     ("best_of", "invalid_value"),  # not less than `n`, and not with `stream`
     ("n", "invalid_value"),  # the choices of all prompts
@@ -56,8 +59,20 @@ BEYOND: set[tuple[str | None, str]] = {
     ("functions", "invalid_value"),  # not with `tools`
     ("tool_choice", "invalid_value"),  # not one that is not there, and not with `functions`
     ("function_call", "invalid_value"),
-    ("return_token_ids", "unsupported_value"),  # not with tools
-    ("continue_final_message", "unsupported_value"),
+    ("tools", "invalid_value"),  # a schema that cannot be kept
+    *((name, "unsupported_value") for name in ("continue_final_message", *UNFIT)),  # not with tools
+    *((name, "invalid_value") for name in UNFIT),  # not with a grammar
+    *((name, "invalid_value") for name in StructuredSchema().fields),  # one that is right, and only one
+    *((f"structured_outputs.{name}", "invalid_value") for name in StructuredOutputs().fields),
+    *((f"response_format{name}", "invalid_value") for name in (".schema", ".json_schema.schema")),
+    *((f"response_format{name}", "missing_required_parameter") for name in (".json_schema", ".json_schema.schema")),
+    *((name, "invalid_value") for name in ReasoningSchema().fields),  # not something else in two places
+    *(
+        (f"chat_template_kwargs.{name}", "invalid_value")
+        for name in ("enable_thinking", "thinking", "reasoning_effort")
+    ),
+    *((f"reasoning.{name}", "invalid_value") for name in ("effort", "enabled", "max_tokens")),
+    *((f"thinking.{name}", "invalid_value") for name in ("type", "budget_tokens")),
     *((f"messages[].{name}", "invalid_value") for name in ("role", "name", "tool_call_id")),  # not of no call
     *((f"messages[].{name}", "invalid_value") for name in ("tool_calls", "function_call")),  # only of the assistant
 }

@@ -53,7 +53,7 @@ FOREIGN = ("deepseek-ai-DeepSeek-V3.1", "google-gemma-2-2b-it", "HuggingFaceTB-S
 HALF = ("openai-gpt-oss-120b",)
 """Of these nobody knows how a call begins: they may call in their own form, and must in inferq's."""
 
-RICH = {
+RICH: dict[str, Any] = {
     "type": "object",
     "properties": {
         "city": {"type": "string", "enum": ["Paris", "Rome", "Bærum\n"]},
@@ -64,7 +64,7 @@ RICH = {
     "required": ["city", "unit", "days", "hourly"],
     "additionalProperties": False,
 }
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "type": "object",
     "properties": {"hourly": {"type": "boolean"}, "days": {"type": "integer", "enum": [1, 20]}},
     "required": ["hourly", "days"],

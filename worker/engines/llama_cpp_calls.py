@@ -62,7 +62,7 @@ class Arguments:
         return "".join(taken)
 
 
-class Pieces:
+class ChatPieces:
     """Of one answer. Stop strings are looked for in its content only.
 
     Where it may not have several calls it ends after its first, else after MOST_CALLS. Where it must call it has no

@@ -9,14 +9,14 @@ from typing import Any
 
 from msgspec import structs
 
-from shared.cancellation import Cancellable
+from shared.cancellation import Cancellable, check
 from shared.context import Room
 from shared.errors import InvalidRequest
 from shared.protocol import Chat, Event, FineChat, Tool
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_chat_answer import ChatAnswer
 from worker.engines.llama_cpp_dialect import Dialect, find_dialect, try_dialect
-from worker.engines.llama_cpp_schemas import answer_texts, keeps_schema
+from worker.engines.llama_cpp_schemas import answer_texts, are_cheap, keeps_schema
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts
@@ -26,6 +26,10 @@ from worker.engines.special_texts import Specials
 
 _TRIAL = 1024
 """Tokens that the trial of a dialect may have."""
+
+
+_PATIENCE = 0.1
+"""Seconds between two looks whether who waits for a trial is still wanted."""
 
 
 class NativeTools:
@@ -83,6 +87,8 @@ class NativeTools:
             return False
         if any(tool.custom or not self._plain(tool) for tool in task.tools):
             return False
+        if not are_cheap(tool.parameters for tool in task.tools):
+            return False
         dialect = self.dialect(work)
         if dialect is None or not (dialect.opener if task.must_call else dialect.marked):
             return False
@@ -94,12 +100,16 @@ class NativeTools:
 
     def dialect(self, work: Cancellable) -> Dialect | None:
         """Of the template; None where it has none that can be used."""
-        with self._finding:
+        while not self._finding.acquire(timeout=_PATIENCE):
+            check(work)
+        try:
             if not self._found:
                 found = find_dialect(self._server, work)
                 self._dialect = found if found and (not found.opener or self._try(found, work)) else None
                 self._found = True
             return self._dialect
+        finally:
+            self._finding.release()
 
     def _try(self, dialect: Dialect, work: Cancellable) -> bool:
         share = Share(_TRIAL, _TRIAL)

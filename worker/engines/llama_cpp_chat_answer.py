@@ -13,7 +13,7 @@ from shared.errors import EngineError, JobCancelled
 from shared.protocol import Delta, Done, Event, FineChat, FinishReason, Progress, Timings, Usage
 from worker.choices import Diverged, pass_over
 from worker.engines.cells import Cells, Share
-from worker.engines.llama_cpp_calls import Pieces
+from worker.engines.llama_cpp_calls import ChatPieces
 from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells, Unreadable
 
@@ -77,7 +77,7 @@ class ChatAnswer:
                             sent.append(event)
                         yield event
                     return
-                except _MakeRoom:
+                except _BeginAnew:
                     stalls = 0
                 except Unreadable:
                     if self._unread or self._task.must_call:
@@ -94,7 +94,7 @@ class ChatAnswer:
             self._cells.leave(share)
 
     def _attempt(self, share: Share, n_predict: int) -> Iterator[Event]:
-        pieces = Pieces(self._task)
+        pieces = ChatPieces(self._task)
         reason: FinishReason = "length"
         try:
             with self._in_time() as work, contextlib.closing(self._ask(n_predict, work)) as chunks:
@@ -111,7 +111,7 @@ class ChatAnswer:
                     if pieces.finish:
                         break
                     if not self._cells.grow(share, self._prompt_tokens + self._count):
-                        raise _MakeRoom
+                        raise _BeginAnew
             yield from pieces.end(pieces.finish or reason, self._count)
         except JobCancelled:
             check(self._execution)
@@ -172,5 +172,5 @@ class ChatAnswer:
         return Done(usage, Timings(read * 1000, (time.monotonic() - self._begun - read) * 1000))
 
 
-class _MakeRoom(Exception):
+class _BeginAnew(Exception):
     """Older answers need the cells of this one, which begins anew when they are free."""

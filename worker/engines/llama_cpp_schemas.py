@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _KEPT = frozenset(
@@ -20,6 +20,35 @@ _NAMED = ("properties", "$defs", "definitions")
 """Keywords whose members are schemas by name."""
 _VALUES = ("enum", "const", "default", "examples", "required")
 """Keywords with values, which are no schemas."""
+MOST_OPTIONS = 500
+"""Properties and values of enums, of all tools of a request together: each costs llama.cpp time, in which it may serve
+nobody else."""
+MOST_REPETITIONS = 1000
+"""Items of an array, or characters of a text, that a schema may bound: llama.cpp writes each of them down."""
+_OPTIONS = ("properties", "enum")
+_REPETITIONS = ("minItems", "maxItems", "minLength", "maxLength")
+
+
+def are_cheap(parameters: Iterable[str]) -> bool:
+    """Whether llama.cpp's grammars of these schemas take little time. A pattern may take any."""
+    options = 0
+    parts: list[Any] = [json.loads(schema) for schema in parameters if schema]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list):
+            parts += part
+        elif isinstance(part, dict):
+            longest = max(_number(part.get(name)) for name in _REPETITIONS)
+            if longest > MOST_REPETITIONS or isinstance(part.get("pattern"), str):
+                return False
+            options += sum(len(part[name]) for name in _OPTIONS if isinstance(part.get(name), dict | list))
+            parts += part.values()
+    return options <= MOST_OPTIONS
+
+
+def _number(value: Any) -> float:
+    """0 for what is none: it is a property with the keyword's name."""
+    return value if isinstance(value, int | float) else 0
 
 
 def keeps_schema(parameters: str) -> bool:

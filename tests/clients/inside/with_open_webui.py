@@ -1,4 +1,4 @@
-"""The server of Open WebUI, by what its page sends; function calling is off, for that needs tools."""
+"""The server of Open WebUI, by what its page sends; function calling is off."""
 
 from __future__ import annotations
 
