@@ -62,7 +62,7 @@ class City(BaseModel):
     size: Literal["small", "big"]
 
 
-@tool
+@tool  # type: ignore[untyped-decorator]
 def get_weather(city: str, days: int = 1) -> str:
     """The weather."""
     return f"cold in {city} for {days}"

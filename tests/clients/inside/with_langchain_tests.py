@@ -1,4 +1,4 @@
-"""The standard tests of LangChain for chat models, with `ChatOpenAI`; they are pytest's, and this file is theirs too."""
+"""LangChain's standard tests of chat models, with `ChatOpenAI`: pytest runs this file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 UNDERSTANDING = "needs a model that understands what it is asked; echo does not, and SmolLM2 not reliably"
 
 
-class TestInferq(ChatModelIntegrationTests):
+class TestInferq(ChatModelIntegrationTests):  # type: ignore[misc]
     @property
-    def chat_model_class(self) -> type[ChatOpenAI]:
+    def chat_model_class(self) -> Any:
         return ChatOpenAI
 
     @property
@@ -56,7 +56,19 @@ class Reporter:
 
 if __name__ == "__main__":
     reporter = Reporter()
-    options = ["-c", "/dev/null", "--rootdir", ".", "-q", "-rs", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto"]
+    options = [
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        ".",
+        "--noconftest",
+        "-q",
+        "-rs",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "asyncio_mode=auto",
+    ]
     options += ["-o", "asyncio_default_test_loop_scope=session"]  # ChatOpenAI keeps its connections
     status = pytest.main([__file__, *options], plugins=[reporter])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):

@@ -11,10 +11,11 @@ from checks import OSLO, QUESTION, SEPARATORS, URL, WORDS, calling, check, equal
 
 os.environ["LLM_USER_PATH"] = "llm"
 Path("llm").mkdir(exist_ok=True)
+ABLE = f'api_base: "{URL}/v1", api_key_name: none, supports_tools: true, supports_schema: true'
 Path("llm/extra-openai-models.yaml").write_text(
     f"""
-- {{model_id: echo, model_name: echo, api_base: "{URL}/v1", api_key_name: none, supports_tools: true, supports_schema: true}}
-- {{model_id: smollm2, model_name: smollm2, api_base: "{URL}/v1", api_key_name: none, supports_tools: true, supports_schema: true}}
+- {{model_id: echo, model_name: echo, {ABLE}}}
+- {{model_id: smollm2, model_name: smollm2, {ABLE}}}
 - {{model_id: echo-completion, model_name: echo, api_base: "{URL}/v1", api_key_name: none, completion: true}}
 """
 )

@@ -159,15 +159,15 @@ def parsed_calls_of_tools() -> None:
         events: list[Any] = [event for event in stream if event.type.startswith("tool_calls")]
         equal(parsed_calls(stream.get_final_completion()), CALLED)
     done = [event for event in events if event.type.endswith("done")]
-    equal([(event.index, event.name, event.parsed_arguments) for event in done][0], (0, "City", CALLED[0]))
+    equal((done[0].index, done[0].name, done[0].parsed_arguments), (0, "City", CALLED[0]))
     at_least(len(events) - len(done), 4)
 
 
 @check
 async def async_parsed_stream() -> None:
-    async with AsyncOpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0, timeout=60) as client:
-        async with client.chat.completions.stream(**asked(CALLS, tools=TOOLS)) as stream:
-            equal(parsed_calls(await stream.get_final_completion()), CALLED)
+    client = AsyncOpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0, timeout=60)
+    async with client, client.chat.completions.stream(**asked(CALLS, tools=TOOLS)) as stream:
+        equal(parsed_calls(await stream.get_final_completion()), CALLED)
 
 
 @check
