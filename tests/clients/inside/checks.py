@@ -53,6 +53,13 @@ def run() -> None:
         _report(check=_name(function), why=why)
 
 
+def tell(whys: Mapping[str, str]) -> None:
+    """Report what another runner of tests has found: why each has failed, or nothing."""
+    _report(planned=[*whys])
+    for name, why in whys.items():
+        _report(check=name, why=why)
+
+
 async def _await(value: Any) -> None:
     await value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import instructor
@@ -53,10 +53,10 @@ def asked(mode: Mode, client: Any = OpenAI, kind: Any = City, name: str = "City"
     return chats.create_partial(**asking) if name.startswith("Partial") else chats.create(**asking)
 
 
-def modes(*chosen: Mode) -> Any:
+def modes(*chosen: Mode) -> Callable[[Callable[[Mode], Any]], Callable[[Mode], Any]]:
     """One check for each mode."""
 
-    def add(function: Any) -> Any:
+    def add(function: Callable[[Mode], Any]) -> Callable[[Mode], Any]:
         for mode in chosen:
 
             def one(mode: Mode = mode) -> Any:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from checks import QUESTION, URL, WORDS, at_least, check, equal, run
+from typing import Any, Literal
+
+from checks import QUESTION, URL, WORDS, at_least, calling, check, equal, run
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI
+from pydantic import BaseModel, Field
 
 chat = ChatOpenAI(base_url=f"{URL}/v1", api_key="none", model="echo", max_retries=0, timeout=60)
 
@@ -49,6 +53,73 @@ def answer_sent_back() -> None:
 @check
 def completions() -> None:
     equal(OpenAI(base_url=f"{URL}/v1", api_key="none", model="echo", max_retries=0).invoke(WORDS), WORDS)
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str = Field(max_length=20)
+    size: Literal["small", "big"]
+
+
+@tool  # type: ignore[untyped-decorator]
+def get_weather(city: str, days: int = 1) -> str:
+    """The weather."""
+    return f"cold in {city} for {days}"
+
+
+CITY = City(name="Oslo", size="small")
+CALLS = calling(("get_weather", {"city": "Oslo", "days": 2}), ("get_weather", {"city": "Rome"}))
+METHODS: dict[str, str] = {
+    "json_schema": CITY.model_dump_json(),
+    "json_mode": CITY.model_dump_json(),
+    "function_calling": calling(("City", CITY.model_dump())),
+}
+
+
+@check
+def structured_output() -> None:
+    for method, text in METHODS.items():
+        for strict in (None, True, False) if method != "json_mode" else (None,):
+            structured = chat.with_structured_output(City, method=method, strict=strict)
+            equal(structured.invoke(text), CITY)
+            equal(list(structured.stream(text))[-1], CITY)
+    raw = chat.with_structured_output(City.model_json_schema(), include_raw=True).invoke(METHODS["json_schema"])
+    equal((raw["parsed"], raw["parsing_error"]), (CITY.model_dump(), None))
+
+
+@check
+def tools() -> None:
+    for choice in (None, "auto", "any", "required", "get_weather", True):
+        bound = chat.bind_tools([get_weather], tool_choice=choice, strict=choice == "any")
+        whole = bound.invoke(CALLS)
+        streamed: Any = None
+        for chunk in bound.stream(CALLS):
+            streamed = chunk if streamed is None else streamed + chunk
+        for answer in (whole, streamed):
+            equal(answer.tool_calls[0]["args"], {"city": "Oslo", "days": 2})
+            equal(answer.response_metadata["finish_reason"], "tool_calls")
+        equal(len(streamed.tool_calls), len(whole.tool_calls))
+
+
+@check
+def loop_of_tools() -> None:
+    bound = chat.bind_tools([get_weather])
+    called = bound.invoke(CALLS)
+    results = [get_weather.invoke(call) for call in called.tool_calls]
+    turns = [HumanMessage(CALLS), called, *results]
+    equal(bound.invoke(turns).content, "cold in Oslo for 2\ncold in Rome for 1")
+    equal(bound.invoke([*turns, AIMessage("cold"), HumanMessage("done")]).content, "done")
+
+
+@check
+def a_real_model_in_a_form() -> None:
+    small = ChatOpenAI(base_url=f"{URL}/v1", api_key="none", model="smollm2", temperature=0, max_tokens=300)
+    for method in ("json_schema", "function_calling"):
+        city = small.with_structured_output(City, method=method).invoke("Tell me of Oslo.")
+        assert isinstance(city, City), city
+    forced = small.bind_tools([get_weather], tool_choice="any", parallel_tool_calls=False)
+    equal([call["name"] for call in forced.invoke("How is the weather in Oslo?").tool_calls], ["get_weather"])
 
 
 @check

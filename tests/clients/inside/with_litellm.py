@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it fetches its prices at the start
 
 import litellm
-from checks import QUESTION, SEPARATORS, URL, WORDS, at_least, check, equal, run
+from checks import OSLO, QUESTION, SEPARATORS, URL, WORDS, at_least, calling, check, equal, run
+from pydantic import BaseModel, Field
 
 WHERE: dict[str, Any] = {"api_base": f"{URL}/v1", "api_key": "none", "num_retries": 0, "timeout": 60}
 
@@ -73,6 +75,53 @@ def text_completion() -> None:
 def line_separators() -> None:
     chunks = list(complete(SEPARATORS, stream=True))
     equal("".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices), SEPARATORS)
+
+
+class River(BaseModel):
+    name: str = Field(max_length=20)
+    length: int
+
+
+PARAMETERS = River.model_json_schema()
+TOOLS = [{"type": "function", "function": {"name": "river", "description": "A river", "parameters": PARAMETERS}}]
+RIVER = OSLO["rivers"][0]
+CALLS = calling(("river", RIVER), ("river", {"name": "Tiber", "length": 405}))
+
+
+@check
+def tools() -> None:
+    for provider in ("openai", "hosted_vllm"):
+        messages: list[Any] = [{"role": "user", "content": CALLS}]
+        whole = complete(messages, f"{provider}/echo", tools=TOOLS)
+        chunks = list(complete(messages, f"{provider}/echo", tools=TOOLS, stream=True))
+        built: Any = litellm.stream_chunk_builder(chunks)
+        for answer in (whole, built):
+            equal(answer.choices[0].finish_reason, "tool_calls")
+            calls = answer.choices[0].message.tool_calls
+            equal([json.loads(call.function.arguments)["name"] for call in calls], ["Akerselva", "Tiber"])
+        results = [{"role": "tool", "tool_call_id": call.id, "content": call.function.name} for call in calls]
+        again = complete([*messages, built.choices[0].message, *results], f"{provider}/echo", tools=TOOLS)
+        equal(again.choices[0].message.content, "river\nriver")
+        more: dict[str, Any] = {"tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False}
+        equal(len(complete("hello", f"{provider}/echo", **more).choices[0].message.tool_calls), 1)
+
+
+@check
+def response_format() -> None:
+    for provider in ("openai", "hosted_vllm"):
+        for form in (River, {"type": "json_object"}):
+            answer = complete(json.dumps(RIVER), f"{provider}/echo", response_format=form)
+            equal(json.loads(answer.choices[0].message.content), RIVER)
+
+
+@check
+def a_real_model_in_a_form() -> None:
+    more: dict[str, Any] = {"temperature": 0, "max_tokens": 200}
+    answer = complete("Tell me of a river.", "openai/smollm2", response_format=River, **more)
+    River.model_validate_json(answer.choices[0].message.content)
+    more |= {"tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False}
+    [call] = complete("Tell me of a river.", "openai/smollm2", **more).choices[0].message.tool_calls
+    River.model_validate_json(call.function.arguments)
 
 
 @check

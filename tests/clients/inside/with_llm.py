@@ -7,14 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from checks import QUESTION, SEPARATORS, URL, WORDS, check, equal, run, run_command
+from checks import OSLO, QUESTION, SEPARATORS, URL, WORDS, calling, check, equal, run, run_command
 
 os.environ["LLM_USER_PATH"] = "llm"
 Path("llm").mkdir(exist_ok=True)
+ABLE = f'api_base: "{URL}/v1", api_key_name: none, supports_tools: true, supports_schema: true'
 Path("llm/extra-openai-models.yaml").write_text(
     f"""
-- {{model_id: echo, model_name: echo, api_base: "{URL}/v1", api_key_name: none}}
-- {{model_id: smollm2, model_name: smollm2, api_base: "{URL}/v1", api_key_name: none}}
+- {{model_id: echo, model_name: echo, {ABLE}}}
+- {{model_id: smollm2, model_name: smollm2, {ABLE}}}
 - {{model_id: echo-completion, model_name: echo, api_base: "{URL}/v1", api_key_name: none, completion: true}}
 """
 )
@@ -67,6 +68,37 @@ def completion_model() -> None:
 def line_separators() -> None:
     llm("-m", "echo", SEPARATORS)
     equal(last()["response"], SEPARATORS)
+
+
+SCHEMA = "name: a river, length int"
+
+
+@check
+def schema() -> None:
+    river = OSLO["rivers"][0]
+    for more in ((), ("--no-stream",)):
+        equal(json.loads(llm("-m", "echo", *more, "--schema", SCHEMA, json.dumps(river))), river)
+
+
+@check
+def tools() -> None:
+    """Python functions that `llm` calls, until the model has no more calls."""
+    function = "def add(a: int, b: int) -> int:\n    'Adds numbers.'\n    return a + b\n"
+    for more in ((), ("--no-stream",)):
+        text = calling(("add", {"a": 2, "b": 40}), ("add", {"a": 1, "b": 1}))
+        equal(llm("-m", "echo", *more, "--functions", function, text), "42\n2")
+    equal(llm("-c", "second"), "second")
+
+
+@check
+def a_tool_of_its_own() -> None:
+    assert llm("-m", "echo", "-T", "llm_version", calling(("llm_version", {}))).startswith("0."), "no version"
+
+
+@check
+def a_real_model_in_a_schema() -> None:
+    said = llm("-m", "smollm2", "-o", "temperature", "0", "-o", "max_tokens", "200", "--schema", SCHEMA, "A river.")
+    equal({"length", "name"} - json.loads(said).keys(), set())  # it may have others
 
 
 @check

@@ -1,4 +1,4 @@
-"""The server of Open WebUI, by what its page sends; function calling is off."""
+"""The server of Open WebUI, by what its page sends, out of the box: with the tools that it has of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ with socket.socket() as probe:
     PORT = probe.getsockname()[1]
 UI = f"http://127.0.0.1:{PORT}"
 USER = {"name": "user", "email": "user@example.org", "password": "secret-of-a-test"}
-WITHOUT_TOOLS = {"function_calling": "legacy"}
 Path("data").mkdir()
 os.environ |= {
     "DATA_DIR": str(Path("data").resolve()),
@@ -93,7 +92,6 @@ def chat_of_the_page() -> None:
         session_id="session-1",
         chat_id=made,
         id=answer,
-        params=WITHOUT_TOOLS,
         background_tasks={"title_generation": False, "tags_generation": False, "follow_up_generation": False},
     )
     assert begun.get("task_id") or begun.get("task_ids") or begun.get("status"), begun

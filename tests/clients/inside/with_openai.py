@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Literal
 
-from checks import QUESTION, SEPARATORS, URL, WORDS, at_least, check, equal, run
-from openai import AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
+from checks import OSLO, QUESTION, SEPARATORS, URL, WORDS, at_least, calling, check, equal, run
+from openai import AsyncOpenAI, BadRequestError, NotFoundError, OpenAI, pydantic_function_tool
+from pydantic import BaseModel, Field
 
 client = OpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0, timeout=60)
 
@@ -117,6 +119,116 @@ def errors() -> None:
         equal(exc.code, "model_not_found")
     else:
         raise AssertionError("a model that is not there answered")
+
+
+class River(BaseModel):
+    name: str = Field(max_length=20)
+    length: int
+
+
+class City(BaseModel):
+    name: str = Field(max_length=20)
+    size: Literal["small", "big"]
+    rivers: list[River] = Field(max_length=2)
+
+
+TOOLS = [pydantic_function_tool(City), pydantic_function_tool(River)]
+CALLS = calling(("City", OSLO), ("River", {"name": "Tiber", "length": 405}))
+CALLED = [City(**OSLO), River(name="Tiber", length=405)]
+
+
+def parsed_calls(answer: Any) -> list[Any]:
+    equal(answer.choices[0].finish_reason, "tool_calls")
+    return [call.function.parsed_arguments for call in answer.choices[0].message.tool_calls]
+
+
+@check
+def parsed_answer() -> None:
+    body = asked(json.dumps(OSLO), response_format=City)
+    equal(client.chat.completions.parse(**body).choices[0].message.parsed, City(**OSLO))
+    with client.chat.completions.stream(**body) as stream:
+        deltas = [event.parsed for event in stream if event.type == "content.delta"]
+        equal(stream.get_final_completion().choices[0].message.parsed, City(**OSLO))
+    at_least(len(deltas), 3)
+
+
+@check
+def parsed_calls_of_tools() -> None:
+    equal(parsed_calls(client.chat.completions.parse(**asked(CALLS, tools=TOOLS))), CALLED)
+    with client.chat.completions.stream(**asked(CALLS, tools=TOOLS)) as stream:
+        events: list[Any] = [event for event in stream if event.type.startswith("tool_calls")]
+        equal(parsed_calls(stream.get_final_completion()), CALLED)
+    done = [event for event in events if event.type.endswith("done")]
+    equal((done[0].index, done[0].name, done[0].parsed_arguments), (0, "City", CALLED[0]))
+    at_least(len(events) - len(done), 4)
+
+
+@check
+async def async_parsed_stream() -> None:
+    client = AsyncOpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0, timeout=60)
+    async with client, client.chat.completions.stream(**asked(CALLS, tools=TOOLS)) as stream:
+        equal(parsed_calls(await stream.get_final_completion()), CALLED)
+
+
+@check
+def loop_of_tools() -> None:
+    """Three turns, each with the calls and results of those before."""
+    messages: list[Any] = []
+    for turn in range(3):
+        messages.append({"role": "user", "content": CALLS})
+        message = create(model="echo", messages=messages, tools=TOOLS).choices[0].message
+        messages.append(message if turn % 2 else message.model_dump())
+        for number, call in enumerate(message.tool_calls):
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": f"{turn}:{number}"})
+        message = create(model="echo", messages=messages, tools=TOOLS).choices[0].message
+        equal((message.content, message.tool_calls), (f"{turn}:0\n{turn}:1", None))
+        messages.append(message)
+
+
+@check
+def choice_of_tools() -> None:
+    def names(**more: Any) -> list[str]:
+        message = create(**asked(more.pop("text", CALLS), tools=TOOLS, **more)).choices[0].message
+        return [call.function.name for call in message.tool_calls or []]
+
+    river = {"type": "function", "function": {"name": "River"}}
+    equal(names(parallel_tool_calls=False), ["City"])
+    equal(names(tool_choice="none"), [])
+    equal(names(tool_choice="required", text="hello"), ["City"])
+    equal(names(tool_choice=river), ["River"])
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [river]}}
+    equal(names(tool_choice=allowed, text="hello"), ["River"])
+
+
+@check
+def custom_tool() -> None:
+    tools = [{"type": "custom", "custom": {"name": "run", "description": "Runs Python."}}]
+    call = create(**asked('{"name": "run", "input": "print(1)"}', tools=tools)).choices[0].message.tool_calls[0]
+    equal((call.type, call.custom.name, call.custom.input), ("custom", "run", "print(1)"))
+
+
+@check
+def functions() -> None:
+    """As they were before there were tools."""
+    known = [{"name": "city", "parameters": City.model_json_schema()}]
+    body = asked(calling(("city", OSLO)), functions=known, function_call={"name": "city"})
+    message = create(**body).choices[0].message
+    equal((message.function_call.name, json.loads(message.function_call.arguments)), ("city", OSLO))
+    with client.chat.completions.stream(**body) as stream:
+        final: Any = stream.get_final_completion().choices[0].message.function_call
+        equal((final.name, json.loads(final.arguments)), ("city", OSLO))
+    turns = [{"role": "user", "content": "hello"}, message, {"role": "function", "name": "city", "content": "done"}]
+    equal(create(model="echo", messages=turns, functions=known).choices[0].message.content, "done")
+
+
+@check
+def a_real_model_in_a_form() -> None:
+    more: dict[str, Any] = {"model": "smollm2", "temperature": 0, "max_tokens": 300}
+    body = asked("Tell me of Oslo.") | more
+    assert client.chat.completions.parse(**body, response_format=City).choices[0].message.parsed
+    choice: dict[str, Any] = {"tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False}
+    called = parsed_calls(client.chat.completions.parse(**body, **choice))
+    equal([type(arguments) in (City, River) for arguments in called], [True])
 
 
 @check

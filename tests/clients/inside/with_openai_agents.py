@@ -20,7 +20,7 @@ class City(BaseModel):
     size: Literal["small", "big"]
 
 
-@function_tool
+@function_tool  # type: ignore[untyped-decorator]
 def get_weather(city: str, days: int = 1) -> str:
     """The weather.
 
