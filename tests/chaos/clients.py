@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tests.chaos.failures import Failure, Forgotten, Gap, Refused, UnknownEvent
+from tests.chaos.failures import Ended, Failure, Forgotten, Gap, Refused, UnknownEvent
 from tests.chaos.judgement import Fate, difference, judge
 from tests.chaos.plan import Kind, Request
 from tests.chaos.reading import Reading
@@ -38,7 +38,7 @@ class Client:
     crashes: Sequence[tuple[float, float]]
     """From when to when Redis has forgotten what was written."""
     excuses: Collection[str] = ()
-    """Codes of refusals after which it comes again all the same."""
+    """Codes after which it comes again all the same."""
     job: str = ""
     fate: Fate | None = None
     story: list[tuple[float, str]] = field(default_factory=list)
@@ -92,8 +92,10 @@ class Client:
         while True:
             try:
                 return await self._ask_once()
-            except Forgotten:
-                self.note(f"{self.job} is forgotten")
+            except (Forgotten, Ended) as exc:
+                if isinstance(exc, Ended) and exc.code not in self.excuses:
+                    raise
+                self.note(f"{self.job} is gone: {exc!r}")
                 self.forgotten += 1
                 self.job = ""
 
@@ -159,7 +161,7 @@ class Client:
             if job["status"] == "completed":
                 return self._whole_text(job["result"])
             if job["status"] not in ("queued", "in_progress"):
-                raise Failure(f"{job['status']}: {job['error']}")
+                raise Ended(job["error"]["code"], job["error"]["message"])
             await asyncio.sleep(0.5)
 
     async def _follow(self) -> Reading:
@@ -294,9 +296,7 @@ class Client:
         if not (reading.text.startswith(self.seen) or self.seen.startswith(reading.text)):
             raise Gap(f"reads otherwise than before, {difference(reading.text, self.seen)}")
         self.seen = max(self.seen, reading.text, key=len)
-        for index, name in reading.calls.items():
-            if self.calls.setdefault((reading.job, index), name) != name:
-                raise Failure(f"call {index} is {name}, and was {self.calls[reading.job, index]}")
+        reading.check_calls(self.calls)
 
     def _whole_text(self, answer: dict[str, Any]) -> str:
         self.end = Reading()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.failures import Failure
+from tests.chaos.failures import Ended, Failure
 from tests.chaos.forms import mark
 from tests.chaos.plan import Request
 
@@ -31,13 +31,19 @@ class Reading:
         self.last_id = event_id or self.last_id
         chunk = json.loads(data)
         if "error" in chunk:
-            raise Failure(f"the stream ended with {chunk['error']['code']}: {chunk['error']['message']}")
+            raise Ended(chunk["error"]["code"], chunk["error"]["message"])
         return self._take(chunk, "delta")
 
     def take_whole(self, answer: Mapping[str, Any]) -> None:
         """Take in an answer that came at once. Raises Failure."""
         self._take(answer, "message")
         self.end()
+
+    def check_calls(self, known: dict[tuple[str, int], str]) -> None:
+        """Compare the ids of calls with those that were read before, by job and index. Raises Failure."""
+        for index, name in self.calls.items():
+            if known.setdefault((self.job, index), name) != name:
+                raise Failure(f"call {index} is {name}, and was {known[self.job, index]}")
 
     def end(self) -> None:
         """Raises Failure where `[DONE]` comes too early."""

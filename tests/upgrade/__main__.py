@@ -22,7 +22,7 @@ from inferq.table import align
 from tests.chaos import report
 from tests.upgrade import releases
 from tests.upgrade.run import Upgrade, run
-from tests.upgrade.sides import Side
+from tests.upgrade.sides import THIS, Side
 from tests.upgrade.witness import CONTINUED, SUBMITTED
 
 
@@ -40,6 +40,7 @@ def main(requests: int, mixed: float, seed: int | None, against: str) -> None:
     rows = [("HANDED OVER", "FROM", "TO", "JOBS")]
     rows += [(*what, str(count)) for what, count in sorted(upgrade.handovers.items())]
     print(report.table(upgrade.outcome, lease=0), align(rows), sep="\n\n")
+    print(f"\nof jobs that only the newer release knows the older one said: {dict(upgrade.told) or 'nothing'}")
     broken = list(broken_promises(upgrade, sides))
     for promise in broken:
         print(f"\nBROKEN: {promise}")
@@ -50,6 +51,8 @@ def main(requests: int, mixed: float, seed: int | None, against: str) -> None:
 def broken_promises(upgrade: Upgrade, sides: tuple[Side, Side]) -> Iterator[str]:
     """What makes the run a failure."""
     yield from report.broken_promises(upgrade.outcome, least_hits=len(upgrade.outcome.faults) // 3)
+    if not upgrade.told["503 other_version"] and sides[0] is not THIS:
+        yield "nobody asked the older release for what it does not know, which proves too little"
     older, newer = (side.name for side in sides)
     for what, (one, other) in product((SUBMITTED, CONTINUED), ((older, newer), (newer, older))):
         if not upgrade.handovers[what, one, other]:
