@@ -48,8 +48,8 @@ _OFFERS: tuple[Make, ...] = (
         "tools": [_tool("t", **{"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}, "n": {"const": n}}})]
     },
     lambda n: {"tools": [_tool(_ODD[:60])]},
-    lambda n: {"tools": [_tool("t", description=_ODD * 200, properties={_ODD: {"enum": [_ODD, n]}})]},
-    lambda n: {"tools": [{"type": "custom", "custom": {"name": "c", "description": _ODD * 400}}]},
+    lambda n: {"tools": [_tool("t", description=_ODD * 3, properties={_ODD: {"enum": [_ODD, n]}})]},
+    lambda n: {"tools": [{"type": "custom", "custom": {"name": "c", "description": _ODD * 4}}]},
     lambda n: {"tools": [_tool(f"x{i}", properties={"a": {"type": "array", "maxItems": 900 + n}}) for i in range(128)]},
 )
 
@@ -67,16 +67,16 @@ def _history(turns: int, call_id: str, arguments: str) -> list[dict[str, Any]]:
 
 
 _HISTORIES: tuple[Make, ...] = (
-    lambda n: {"messages": _history(3, "i" * 1_000_000, "{}")},
+    lambda n: {"messages": _history(1, "i" * 400_000, "{}")},
     lambda n: {"messages": _history(1_000, "id", json.dumps({"a": n}))},
-    lambda n: {"messages": _history(100, "i" * 16_000, "{}")},
-    lambda n: {"messages": _history(2, "id", '{"a":' + "[" * 500_000 + "]" * 500_000 + "}")},
-    lambda n: {"messages": _history(10, "id", '{"a":' * 90 + "1" + "}" * 90)},
-    lambda n: {"messages": _history(2, "id", '{"a": ' + "9" * 1_000_000 + "}")},
-    lambda n: {"messages": _history(20, "id", _ODD * 300)},
+    lambda n: {"messages": _history(8, "i" * 16_000, "{}")},
+    lambda n: {"messages": _history(1, "id", '{"a":' + "[" * 400_000 + "]" * 400_000 + "}")},
+    lambda n: {"messages": _history(1, "id", '{"a":' * 90 + "1" + "}" * 90)},
+    lambda n: {"messages": _history(1, "id", '{"a": ' + "9" * 900_000 + "}")},
+    lambda n: {"messages": _history(3, "id", _ODD * 2)},
     lambda n: {"messages": [{"role": "tool", "tool_call_id": f"i{i}", "content": _ODD} for i in range(2_000)]},
     lambda n: {"messages": [{"role": "user", "content": "Go."}, _call("t", "{}", "same")] * 500},
-    lambda n: {"chat_template_kwargs": {"a": "x" * 4_000_000}},
+    lambda n: {"chat_template_kwargs": {"a": "x" * 1_000_000}},
     lambda n: {"chat_template_kwargs": json.loads('{"a":' * 400 + "1" + "}" * 400)},
     lambda n: {"chat_template_kwargs": {f"k{i}": _ODD for i in range(100)}},
     lambda n: {"chat_template_kwargs": {"messages": [], "tools": _ODD, "add_generation_prompt": False}},
@@ -96,13 +96,14 @@ async def _go_through(me: Attacker, makes: tuple[Make, ...], clients: int, **mor
     await me.crowd(clients, once)
 
 
-@attack(least=5, scene=Scene.REAL)
+# Some are prompts of a thousand tokens, see `long_prompts`.
+@attack(least=3, scene=Scene.REAL, latest=20.0)
 async def hostile_tools(me: Attacker) -> None:
     """Tools of deep, wide and endless schemas, as many and as large as may be, whose words look like the template's."""
     await _go_through(me, _OFFERS, 3)
 
 
-@attack(least=10, scene=Scene.REAL)
+@attack(least=3, scene=Scene.REAL, latest=20.0)
 async def hostile_histories(me: Attacker) -> None:
     """A thousand calls and results, of huge ids and deep arguments, and variables for the template that are neither."""
     await _go_through(me, _HISTORIES, 3)
@@ -149,7 +150,7 @@ async def endless_calls(me: Attacker) -> None:
     await me.crowd(8, lambda number: me.leave_at(me.post(_CHATS, body), 1.0, number), pause=0.1)
 
 
-@attack(least=20)
+@attack(least=5)
 async def a_flood_of_grammars(me: Attacker) -> None:
     """Schemas and tools by hundreds that nobody has seen before; one that was seen is let through meanwhile."""
     known = chat(me.target.model, '{"a": 1}', response_format={"type": "json_object"})
