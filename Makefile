@@ -7,12 +7,17 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 
 .PHONY: up test docker-test chaos clients coherence templates attack soak upgrade fuzz model failover load memory check bench lock sbom audit
 
+# What is started again and again is not compiled each time.
+test failover chaos upgrade attack memory: export PYTHONDONTWRITEBYTECODE :=
+# Threads of numpy spin while they wait for one whose core another test has.
+test: export OPENBLAS_NUM_THREADS := 1
+
 up: .venv/run            ## serve on http://127.0.0.1:8000; options and models in ARGS, e.g. make up ARGS="echo --port 0"
 	$(BIN)/inferq up $(ARGS)
 
 test: .venv/dev          ## all tests
 	$(BIN)/inferq pull
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
 
 docker-test: .venv/dev   ## docker-compose.yml on a Docker engine; as root on Debian 12 it brings one along
 	tests/docker/engine.sh $(BIN)/python -m pytest tests/docker/test_compose.py

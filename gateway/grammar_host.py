@@ -1,7 +1,7 @@
 """The child in which grammars are tried, for one may take a second, gigabytes, or the life of its process.
 
-It says a verdict when it is ready, and then one for each grammar that comes in, each as JSON in a line. What takes
-longer than it may ends the process: the kernel counts.
+It says a verdict when it is ready, and then one for each grammar that comes in, each as JSON in a line. Each is tried
+in a child again, which ends when it takes longer than it may: the kernel counts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from msgspec.json import Decoder
@@ -194,10 +194,20 @@ def main() -> None:
     _say(Verdict())
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where it would say how it dies, each time
     for line in sys.stdin.buffer:
-        signal.setitimer(signal.ITIMER_PROF, LONGEST_TRIAL)  # whose signal ends the process, whatever it is at
-        verdict = judge(decoder.decode(line))
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        _say(verdict)
+        if not (trial := os.fork()):
+            _try(decoder.decode(line))
+        if os.waitpid(trial, 0)[1]:
+            _say(Verdict("it takes too much to be made ready: make it simpler", costly=True))
+
+
+def _try(grammar: Grammar) -> NoReturn:
+    """In a process of its own."""
+    try:
+        signal.setitimer(signal.ITIMER_PROF, LONGEST_TRIAL)  # whose signal ends it, whatever it is at
+        _say(judge(grammar))
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 def _say(verdict: Verdict) -> None:

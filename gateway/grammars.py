@@ -25,7 +25,7 @@ MOST_KNOWN = 1_000
 LONGEST_WAIT = 30.0
 """Seconds that a trial may take on a machine that is busy otherwise."""
 
-_TOO_MUCH = Verdict("it takes too much to be made ready: make it simpler", costly=True)
+_AWAY = "Grammars cannot be looked at now. Please try again."
 
 
 def check(task: Task, owner: str) -> None:
@@ -72,18 +72,16 @@ class Grammars:
             child = self._child
             if child is None or child.poll() is not None:
                 child = self._child = _start()
-                if _read(child) is None:
-                    raise GatewayBusy("Grammars cannot be looked at now. Please try again.")
+                _read(child)
             assert child.stdin is not None
             child.stdin.write(line + b"\n")
             child.stdin.flush()
-            found = _read(child)
-        except BaseException:
+            return _read(child)
+        except BaseException as exc:
             self._end()
+            if isinstance(exc, BrokenPipeError):
+                raise GatewayBusy(_AWAY) from exc
             raise
-        if found is None:
-            self._end()
-        return found or _TOO_MUCH
 
     def _end(self) -> None:
         if child := self._child:
@@ -107,13 +105,14 @@ def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-def _read(child: subprocess.Popen[bytes]) -> Verdict | None:
-    """What it says next; None where it ends instead. Raises GatewayBusy."""
+def _read(child: subprocess.Popen[bytes]) -> Verdict:
+    """What it says next. Raises GatewayBusy."""
     assert child.stdout is not None
     if not select.select([child.stdout], [], [], LONGEST_WAIT)[0]:
         raise GatewayBusy("The grammar could not be looked at in time. Please try again.")
-    said = child.stdout.readline()
-    return Verdict(*json.loads(said)) if said else None
+    if said := child.stdout.readline():
+        return Verdict(*json.loads(said))
+    raise GatewayBusy(_AWAY)
 
 
 def _refuse(param: str, whose: str, verdict: Verdict) -> None:

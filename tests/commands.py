@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+KEPT = ("INFERQ_THREADS",)
+"""See tests/conftest.py."""
+
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours without the settings that it may hold, and these."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("INFERQ_")} | more
+    """Ours without the settings that it may hold but for the one of all tests, and these."""
+    return {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith("INFERQ_")} | more
 
 
 def inferq(*arguments: str | Path, given: str = "", **environ: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +12,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpcore2
 import httpx2 as httpx
+import hypothesis
 import pytest
 from openai import OpenAI
 
@@ -22,8 +26,17 @@ from worker.engines.llama_cpp import LlamaCppEngine
 
 
 def pytest_configure() -> None:
-    """A shell has what it runs in the background ignore Ctrl-C, and with us all our children."""
+    """For us and all our children.
+
+    A shell has what it runs in the background ignore Ctrl-C. And threads of an engine spin while they wait for one that
+    has no core, which other tests have: one thread is faster here, unless a test asks for more. What our clients trust
+    is read once: it takes 25 ms, and they speak no TLS. An example of hypothesis may take as long as it takes.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.setdefault("INFERQ_THREADS", "1")
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
+    httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ class Stack:
 
     def start_gateway(self, processes: int = 1) -> Process:
         self.gateway = self._inferq("gateway", gateway_processes=processes)
-        wait_for(lambda: self._get("/healthz"), "the gateway's answer")
+        wait_for(lambda: self._get("/healthz"), "the gateway's answer", 60)
         return self.gateway
 
     def port_is_free(self) -> bool:
@@ -123,8 +123,10 @@ class Stack:
         return {job_id: self.state(job_id) for job_id in ids}
 
     def close(self) -> None:
+        """First all those at once whose servers are the others, which follow one by one."""
         self._closing.close()
         self.redis.close()
+        stop(*(child for child in self.children if child.args[0] == sys.executable))  # type: ignore[index]
         for child in reversed(self.children):
             stop(child)
 
@@ -166,17 +168,18 @@ def gone(pid: int, within: float) -> bool:
     return False
 
 
-def stop(child: Process) -> None:
-    """SIGTERM, and SIGKILL if that does not end it."""
-    if child.poll() is not None:
-        return
-    child.send_signal(signal.SIGCONT)
-    child.terminate()
-    try:
-        child.wait(20)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+def stop(*children: Process) -> None:
+    """SIGTERM to each that lives, and SIGKILL to those whom that does not end."""
+    stopping = [child for child in children if child.poll() is None]
+    for child in stopping:
+        child.send_signal(signal.SIGCONT)
+        child.terminate()
+    for child in stopping:
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
 
 def _answers(probe: redis.Redis) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -113,7 +114,7 @@ def test_killed_processes_do_not_pile_up_files(empty: Stack, tmp_path: Path, mon
     numbers = Numbers(empty.url)
     totals = [0.0]
     files = set[str]()
-    for _ in range(5):
+    for _ in range(3):
         assert [ask(empty.url) for _ in range(4)] == [200] * 4
         totals += [numbers.requests("completed"), numbers("time_to_first_token_seconds_count", model="echo")]
         old = children(gateway)
@@ -122,7 +123,7 @@ def test_killed_processes_do_not_pile_up_files(empty: Stack, tmp_path: Path, mon
         totals += [numbers.requests("completed"), numbers("time_to_first_token_seconds_count", model="echo")]
         files |= {path.name for path in private.glob("inferq-*/*.db")}
     assert totals == sorted(totals)
-    assert totals[-2:] == [20, 20]
+    assert totals[-2:] == [12, 12]
     assert files == {f"{kind}_{place}.db" for kind in ("counter", "gauge_sum", "histogram") for place in (0, 1)}
 
 
@@ -182,7 +183,9 @@ def test_the_queue_tokens_and_times(stack: Stack, numbers: Numbers) -> None:
     assert [numbers("queued_jobs", tier=tier) for tier in ("priority", "default", "flex")] == [0, 1, 1]
     http.delete(f"/v1/jobs/{running}")
     wait_for(lambda: [stack.state(job_id) for job_id in waiting] == ["completed"] * 2, "their answers")
+    begun = time.monotonic()
     assert ask(stack.url) == 200
+    took = time.monotonic() - begun
     new = risen(before, numbers.all())
 
     def rise(name: str) -> float:
@@ -195,7 +198,7 @@ def test_the_queue_tokens_and_times(stack: Stack, numbers: Numbers) -> None:
     assert rise("queue_wait_seconds_count") == 4
     assert rise("queue_wait_seconds_sum") >= 2 * 0.04
     assert rise("time_to_first_token_seconds_count") == rise("time_per_output_token_seconds_count") == 1
-    assert 0.005 < rise("time_per_output_token_seconds_sum") < 0.1
+    assert 0 < rise("time_per_output_token_seconds_sum") < took
 
 
 def test_lost_workers_and_a_lost_redis(empty: Stack) -> None:

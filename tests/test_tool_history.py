@@ -126,6 +126,12 @@ def test_results_find_their_calls() -> None:
     unnamed = assistant(called("f", id=""), called("g", id=None), called("f", id=None))
     by_turn = owners(unnamed, result(None, name="g"), result(None), result("", name="f"))
     assert by_turn == [("call_1_1", "g"), ("call_1_0", "f"), ("call_1_2", "f")]
+    cut_short = assistant(called("f"), called("h", id="2"))
+    again = [cut_short, USER, assistant(called("g")), result(), result(None, name=None)]
+    assert refused_chat(messages=[USER, *again]) == ("messages[5].role", "invalid_value")
+    assert owners(*again[:-1], result("2")) == [("1", "g"), ("2", "h")]
+    apart = [assistant(called("f", id=None)), assistant(called("g", id=None))]
+    assert owners(*apart, result(None), result(None)) == [("call_1_0", "f"), ("call_2_0", "g")]
     shared = assistant(called("f"), called("g"), called("f"))
     assert owners(shared, result(name="g"), result(name="h"), result()) == [("1", "g"), ("1", "f"), ("1", "f")]
     assert owners(assistant(called("f")), USER, result("1", name="other")) == [("1", "f")]

@@ -75,8 +75,14 @@ def test_its_valkey_listens_on_no_port(shared_up: tuple[Up, str]) -> None:
     assert inferq("check", "--data-dir", running.data_dir).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["d" * 100, "a 'b' \"ü\" #?%20"])
-def test_a_data_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("d" * 100, signal.SIGTERM), ("a 'b' \"ü\" #?%20", signal.SIGINT), ("data", signal.SIGHUP)],
+    ids=["SIGTERM", "SIGINT", "SIGHUP"],
+)
+def test_a_data_directory_may_have_any_name_and_a_signal_ends_all(
+    tmp_path: Path, name: str, number: signal.Signals
+) -> None:
     """Not every path fits into a socket's address, or means itself in a URL or in Valkey's configuration."""
     with up(tmp_path / name, "echo", "--port", "0", TMPDIR=str(tmp_path)) as started:
         assert httpx.get(f"{started.ready()}/readyz").status_code == 200
@@ -85,6 +91,13 @@ def test_a_data_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
         with connect((started.data_dir / "redis.url").read_text().strip()) as client:
             [place] = client.config_get("unixsocket").values()
         assert stat.S_IMODE(Path(place).parent.stat().st_mode) == 0o700
+        family = started.family()
+        os.killpg(started.process.pid, number)  # a terminal's Ctrl-C reaches the whole group
+        assert started.finish() == (0, "")
+        assert len(family) >= 3
+        assert not left(family)
+        assert "Traceback" not in started.log
+        assert "killing" not in started.log
     assert not Path(place).exists()
     assert not list(tmp_path.glob("inferq-valkey-*"))
 
@@ -173,19 +186,6 @@ def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "two models are called 'echo'" in refused.log
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -> None:
-    with up(tmp_path / "data", "echo", "--port", "0") as started:
-        started.ready()
-        family = started.family()
-        os.killpg(started.process.pid, number)  # a terminal's Ctrl-C reaches the whole group
-        assert started.finish() == (0, "")
-        assert len(family) >= 3
-        assert not left(family)
-        assert "Traceback" not in started.log
-        assert "killing" not in started.log
-
-
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
     with up(tmp_path / "data", "echo", "--port", "0", INFERQ_GRACE="600") as started:
         started.ready()
@@ -225,35 +225,31 @@ def test_after_a_kill_the_next_one_starts_and_shares_no_file(tmp_path: Path) -> 
             assert second.ready() == f"http://127.0.0.1:{port}"
 
 
-@pytest.mark.parametrize("title", ["inferq worker", "inferq gateway", "valkey-server"])
-def test_a_child_that_dies_is_started_again(tmp_path: Path, title: str) -> None:
+def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
+    """And the supervisor looks around: the server's log stays short."""
+    body = {"model": "echo", "prompt": "Hello"}
+
+    def answers(url: str) -> bool:
+        try:
+            return httpx.post(f"{url}/v1/completions", json=body, timeout=20).status_code == 200
+        except httpx.TransportError:
+            return False
+
     with up(tmp_path / "data", "echo", "--port", "0") as started:
         url = started.ready()
-        old = started.child(title)
-        os.kill(old, signal.SIGKILL)
-        wait_for(lambda: "ended with signal SIGKILL" in started.log, "the log line")
-        wait_for(lambda: any(title in name for name in started.family().values()), "the new child")
-        assert started.child(title) != old
-        body = {"model": "echo", "prompt": "Hello"}
-
-        def answers() -> bool:
-            try:
-                return httpx.post(f"{url}/v1/completions", json=body, timeout=20).status_code == 200
-            except httpx.TransportError:
-                return False
-
-        wait_for(answers, "an answer")
-
-
-def test_the_servers_log_stays_short(tmp_path: Path) -> None:
-    with up(tmp_path / "data", "echo", "--port", "0") as started:
-        started.ready()
         log = tmp_path / "data" / "valkey.log"
         with log.open("ab") as file:
             file.write(b"a line of the log\n" * 100_000 + b"the end\n")
-        os.kill(started.child("inferq worker"), signal.SIGKILL)  # so that the supervisor looks around
-        wait_for(lambda: log.stat().st_size < 1 << 20, "the cut")
-        assert b"log\nthe end\n" in log.read_bytes()
+        for count, title in enumerate(("inferq worker", "inferq gateway", "valkey-server"), start=1):
+            old = started.child(title)
+            os.kill(old, signal.SIGKILL)
+            wait_for(lambda n=count: started.log.count("ended with signal SIGKILL") == n, "the log line")  # type: ignore[misc]
+            wait_for(lambda t=title: any(t in name for name in started.family().values()), "the new child")  # type: ignore[misc]
+            assert started.child(title) != old
+            wait_for(lambda: answers(url), "an answer")
+            if title == "inferq worker":
+                wait_for(lambda: log.stat().st_size < 1 << 20, "the cut")
+                assert b"log\nthe end\n" in log.read_bytes()
 
 
 def test_a_damaged_end_of_the_queues_file_is_cut(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class Expression(Source):
         return Grammar("regex", source) if source else None
 
 
-class Choice(Array):
+class ChoiceOf(Array):
     def __init__(self) -> None:
         super().__init__(Text(empty=False), low=1, high=MOST_CHOICES)
 
@@ -107,7 +107,7 @@ class Rules(Source):
         return Grammar("lark", bound(read_grammar(source))) if source.strip() else None
 
 
-class Kind(fields.Field[str]):
+class FormatType(fields.Field[str]):
     """Of `response_format`."""
 
     _kinds = ("text", "json_object", "json_schema")
@@ -130,7 +130,7 @@ class NamedSchema(Strict):
 class ResponseFormat(NamedSchema):
     """OpenAI's; and with the schema beside the type, as llama.cpp and the Responses API have it."""
 
-    type = Kind(required=True)
+    type = FormatType(required=True)
     json_schema = Member(NamedSchema)
 
     @post_load
@@ -153,7 +153,7 @@ class StructuredOutputs(Strict):
 
     json = SchemaGrammar(strict=True)
     regex = Expression()
-    choice = Choice()
+    choice = ChoiceOf()
     grammar = Rules()
     json_object = Boolean()
     structural_tag = Only(hint=_TAGS)
@@ -179,7 +179,7 @@ class StructuredSchema(Strict):
     grammar = grammar_string = Rules()
     guided_json = SchemaGrammar(strict=True)
     guided_regex = Expression()
-    guided_choice = Choice()
+    guided_choice = ChoiceOf()
     guided_grammar = Rules()
     structured_outputs = Member(StructuredOutputs)
     guided_decoding_backend = Ignored(Text())

@@ -8,15 +8,15 @@ result is taken, which OpenAI refuses: its client may have been cut short.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields, post_load
+from marshmallow import ValidationError, fields
 from msgspec.structs import replace
 
-from gateway.schemas.objects import EMPTY, Lenient, Member, Variant, keyed, write_json
-from gateway.schemas.parameters import Array, Prose, Text
-from gateway.schemas.problem import refuse, show
+from gateway.schemas.objects import EMPTY, bound_keys, keyed, write_json
+from gateway.schemas.parameters import LONGEST_TEXT, each, short, text
+from gateway.schemas.problem import refuse, show, wrong_type
 from shared.protocol import FineMessage, Message, ToolCall
 
 MOST_CALLS = 128
@@ -25,75 +25,99 @@ LONGEST_CALL_ID = 16_384
 """Characters: some servers put into it what they want to see again."""
 
 
-class CallArguments(fields.Field[str]):
-    """JSON as a string, taken as the model has written it, right or not. Some clients send the object itself."""
-
-    json_schema: ClassVar = {"anyOf": [{"type": "string"}, EMPTY]}
-
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
-        if isinstance(value, str):
-            return Prose().deserialize(value) if value.strip() else "{}"
-        return write_json(keyed(value))
+def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    """The `json_schema` of an object with these, and any others."""
+    optional = {
+        name: one if name in required else {"anyOf": [one, {"type": "null"}]} for name, one in properties.items()
+    }
+    return {"type": "object", "properties": optional, "required": list(required)}
 
 
-class CalledFunction(Lenient):
-    name = Text(empty=False, required=True)
-    arguments = CallArguments(load_default="{}")
-
-    @post_load
-    def call(self, data: dict[str, Any], **kwargs: Any) -> ToolCall:
-        return ToolCall("", data["name"], data["arguments"])
+_NAME = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
+_FUNCTION = _object({"name": _NAME, "arguments": {"anyOf": [{"type": "string"}, EMPTY]}}, "name")
+_CUSTOM = _object({"name": _NAME, "input": {"type": "string"}}, "name")
+_ID = {"type": "string", "maxLength": LONGEST_CALL_ID}
 
 
-class CalledCustom(Lenient):
-    name = Text(empty=False, required=True)
-    input = Prose(load_default="")
+class Calls(fields.Field[list[ToolCall]]):
+    """Those of one message. By hand and not by schemas: a body has room for ten thousand."""
 
-    @post_load
-    def call(self, data: dict[str, Any], **kwargs: Any) -> ToolCall:
-        return ToolCall("", data["name"], data["input"], custom=True)
+    json_schema: ClassVar = {
+        "type": "array",
+        "maxItems": MOST_CALLS,
+        "items": {
+            "anyOf": [
+                _object({"type": {"const": "function"}, "id": _ID, "function": _FUNCTION}, "function"),
+                _object({"type": {"const": "custom"}, "id": _ID, "custom": _CUSTOM}, "type", "custom"),
+            ]
+        },
+    }
 
-
-class FunctionCall(Lenient):
-    id = Text(longest=LONGEST_CALL_ID, load_default="")
-    function = Member(CalledFunction, required=True)
-
-    @post_load
-    def call(self, data: dict[str, Any], **kwargs: Any) -> ToolCall:
-        call: ToolCall = data["function"]
-        return replace(call, id=data["id"])
-
-
-class CustomCall(Lenient):
-    id = Text(longest=LONGEST_CALL_ID, load_default="")
-    custom = Member(CalledCustom, required=True)
-
-    @post_load
-    def call(self, data: dict[str, Any], **kwargs: Any) -> ToolCall:
-        call: ToolCall = data["custom"]
-        return replace(call, id=data["id"])
-
-
-class Calls(Array):
-    """Those of one message."""
-
-    def __init__(self) -> None:
-        super().__init__(Variant({"function": FunctionCall(), "custom": CustomCall()}), 0, MOST_CALLS)
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[ToolCall]:
+        if not isinstance(value, list):
+            raise wrong_type("an array", value)
+        if len(value) > MOST_CALLS:
+            raise refuse("array_above_max_length", f"at most {MOST_CALLS} elements, but there are {len(value)}")
+        return each(value, _call)
 
 
 class LegacyCall(fields.Field["ToolCall | None"]):
     """A call as it was told before there were tools; an empty object is none."""
 
-    _call = CalledFunction()
-
-    @property
-    def json_schema(self) -> dict[str, Any]:
-        return {"anyOf": [self._call.described, {**EMPTY, "maxProperties": 0}]}
+    json_schema: ClassVar = {"anyOf": [_FUNCTION, {**EMPTY, "maxProperties": 0}]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> ToolCall | None:
         given = keyed(value)
-        call: ToolCall | None = self._call.load(given) if given else None
-        return call
+        return _function(given, "") if given else None
+
+
+def _call(value: object) -> ToolCall:
+    given = _known(value)
+    identifier = short("" if given.get("id") is None else given["id"], LONGEST_CALL_ID, name="id")
+    kind = "function" if given.get("type") is None else text(given["type"], name="type")
+    if kind not in _READERS:
+        raise refuse("unsupported_value", f"{show(kind)} is none of {', '.join(_READERS)}", name="type")
+    if given.get(kind) is None:
+        raise refuse("missing_required_parameter", name=kind)
+    try:
+        return _READERS[kind](_known(given[kind]), identifier)
+    except ValidationError as exc:
+        raise ValidationError({kind: exc.messages}) from exc
+
+
+def _function(given: dict[str, Any], identifier: str) -> ToolCall:
+    """JSON as a string is taken as the model has written it, right or not. Some clients send the object itself."""
+    name, arguments = _name(given), given.get("arguments")
+    if isinstance(arguments, str):
+        return ToolCall(identifier, name, text(arguments, name="arguments") if arguments.strip() else "{}")
+    try:
+        return ToolCall(identifier, name, "{}" if arguments is None else write_json(keyed(arguments)))
+    except ValidationError as exc:
+        raise ValidationError({"arguments": exc.messages}) from exc
+
+
+def _custom(given: dict[str, Any], identifier: str) -> ToolCall:
+    said = "" if given.get("input") is None else text(given["input"], name="input")
+    return ToolCall(identifier, _name(given), said, custom=True)
+
+
+_READERS = {"function": _function, "custom": _custom}
+"""By the type of a call."""
+
+
+def _name(given: dict[str, Any]) -> str:
+    if given.get("name") is None:
+        raise refuse("missing_required_parameter", name="name")
+    if not (name := short(given["name"], name="name")):
+        raise refuse("invalid_value", "the string must not be empty", name="name")
+    return name
+
+
+def _known(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise wrong_type("an object", value)
+    bound_keys(value)
+    return value
 
 
 class OpenCalls:
@@ -103,6 +127,10 @@ class OpenCalls:
         self._waiting: dict[tuple[str, str], dict[int, ToolCall]] = defaultdict(dict)
         self._latest: dict[str, ToolCall] = {}
         self._count = 0
+
+    def begin(self) -> None:
+        """The assistant's turn begins: of what was called before, results come by an id of its own only."""
+        self._waiting.clear()
 
     def add(self, call: ToolCall) -> None:
         self._count += 1
@@ -117,8 +145,8 @@ class OpenCalls:
         if not group:
             return self._latest.get(result.tool_call_id) if result.tool_call_id else None
         number, call = next(iter(group.items()))
-        for each in self._groups(call):
-            del self._waiting[each][number]
+        for key in self._groups(call):
+            del self._waiting[key][number]
         return call
 
     def _groups(self, call: ToolCall) -> tuple[tuple[str, str], ...]:
@@ -126,7 +154,7 @@ class OpenCalls:
         return (call.id, call.name), (call.id, ""), ("", call.name), ("", "")
 
 
-def pair(messages: Iterable[Message]) -> tuple[Message, ...]:
+def pair(messages: Sequence[Message]) -> tuple[Message, ...]:
     """The messages, where every call has an id, and every result that of its call, and its tool's name.
 
     Raises ValidationError for a result of no call.
@@ -144,6 +172,8 @@ def pair(messages: Iterable[Message]) -> tuple[Message, ...]:
                 for number, call in enumerate(message.tool_calls)
             )
             message = replace(message, tool_calls=tuple(named))
+            if index and messages[index - 1].role != "assistant":
+                waiting.begin()
             for call in message.tool_calls:
                 waiting.add(call)
         paired.append(message)

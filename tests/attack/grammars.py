@@ -41,7 +41,7 @@ _KEPT: tuple[Callable[[int], dict[str, Any]], ...] = (
 """These it keeps to, or lets go of."""
 
 
-@attack(least=10, scene=Scene.REAL)
+@attack(least=2, scene=Scene.REAL)
 async def hostile_grammars(me: Attacker) -> None:
     """Small schemas, expressions and grammars that would take seconds or gigabytes to be made ready, each a new one."""
 
@@ -55,7 +55,7 @@ async def hostile_grammars(me: Attacker) -> None:
     await me.crowd(8, once)
 
 
-@attack(least=2, scene=Scene.REAL)
+@attack(least=1, scene=Scene.REAL)
 async def large_grammars(me: Attacker) -> None:
     """The largest that are taken, each a new one, on all slots but one."""
 

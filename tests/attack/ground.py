@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.attack.attacker import Target
 from tests.attack.plan import Scene
-from tests.stack import Process, Stack, children, stop
+from tests.stack import Process, Stack, children
 
 _MODELS = {Scene.ECHO: "echo", Scene.SLOW: "echo", Scene.REAL: "smollm2", Scene.OPEN: "echo"}
 
@@ -62,10 +62,7 @@ class Ground(Stack):
         return found
 
     def close(self) -> None:
-        self._closing.close()
-        self.redis.close()
-        for child in reversed(self.children):
-            stop(child)
+        super().close()
         self._log.close()
 
     def _start(self, command: list[str], **options: Any) -> Process:

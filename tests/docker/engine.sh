@@ -44,7 +44,6 @@ start() {
     apt-get -qq install --no-install-recommends docker.io iptables iproute2 mmdebstrap ca-certificates >"$work/apt.log" 2>&1 \
         || { cat "$work/apt.log" >&2; exit 1; }
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' 'Component: main' | head -1)
-    fetch_plugins
 
     # We forward ourselves: when dockerd turns it on, it also has the firewall drop all that others forward.
     sysctl -qw net.ipv4.ip_forward=1
@@ -57,8 +56,10 @@ start() {
         sleep 0.5
     done
     answers || { tail -20 "$work/dockerd.log" >&2; exit 1; }
-    make_python_image
-    make_redis_image
+    fetch_plugins & local making=($!)
+    make_python_image & making+=($!)
+    make_redis_image & making+=($!)
+    for one in "${making[@]}"; do wait "$one"; done
 }
 
 # compose v2 and buildx are packages of Debian 13 only; their binaries need no newer libc than Debian 12's.
@@ -76,15 +77,14 @@ fetch_plugins() {
 # stand_in IMAGE PACKAGES INSTRUCTIONS HOOKS...: Debian 12 with PACKAGES and what the HOOKS make of it, as IMAGE with these
 # instructions of a Dockerfile, one a line.
 stand_in() {
-    local image=$1 packages=$2 instructions
+    local image=$1 packages=$2 tar=$work/${1%%:*}.tar instructions
     mapfile -t instructions <<<"$3"
     shift 3
     mmdebstrap --quiet --variant=minbase --include="$packages" --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-        "${@/#/--customize-hook=}" bookworm "$work/image.tar" "$mirror" 2>"$work/mmdebstrap.log" \
-        || { cat "$work/mmdebstrap.log" >&2; exit 1; }
-    docker import "${instructions[@]/#/--change=}" --change='LABEL stand-in=1' "$work/image.tar" "$image" >/dev/null
-    rm "$work/image.tar"
+        "${@/#/--customize-hook=}" bookworm "$tar" "$mirror" 2>"$tar.log" || { cat "$tar.log" >&2; exit 1; }
+    docker import "${instructions[@]/#/--change=}" --change='LABEL stand-in=1' "$tar" "$image" >/dev/null
+    rm "$tar"
 }
 
 # `python` and `pip` where the official image has them. A proxy may stand between this machine and the package index:

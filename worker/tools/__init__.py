@@ -15,7 +15,7 @@ from shared.errors import EngineError, InvalidRequest
 from shared.protocol import Chat, Delta, Event, FineChat, FineMessage, FinishReason
 from worker.tools.form import OPENER
 from worker.tools.grammar import write_grammar
-from worker.tools.parser import Parser
+from worker.tools.parser import CallParser
 from worker.tools.prompt import write_messages
 
 __all__ = ["OPENER", "needs_form", "own_form", "parse"]
@@ -51,7 +51,7 @@ def parse(events: Iterable[Event], task: FineChat) -> Iterator[Event]:
 
     Tokens of the form itself go with the next piece.
     """
-    parser, waiting = Parser(task.tools, anywhere=task.sampling.grammar is None), Delta()
+    parser, waiting = CallParser(task.tools, anywhere=task.sampling.grammar is None), Delta()
     for event in events:
         if not isinstance(event, Delta) or event.reasoning:
             yield event

@@ -18,7 +18,7 @@ Piece = tuple[str, Call | None]
 """A text, and the call whose arguments it is of; None: it is content."""
 
 
-class Parser:
+class CallParser:
     """Takes the text of one answer. What is not written in the form is content: nothing is lost, nothing is wrong.
 
     `anywhere`: calls may come after content; else only where the answer begins with one, for its content is of a

@@ -31,7 +31,7 @@ def write_tools(tools: Sequence[Tool], *, parallel: bool) -> str:
     kinds = {tool.custom for tool in tools}
     listed = "\n".join(map(_describe, tools))
     how = f"{_CALLS if False in kinds else ''}{_TEXTS if True in kinds else ''}"
-    return f"# Tools\n<tools>\n{listed}\n</tools>\n{how}{several}{_RESULTS}"
+    return f"# Tools\nYou can call these tools:\n<tools>\n{listed}\n</tools>\n{how}{several}{_RESULTS}"
 
 
 def write_messages(task: Chat, *, system: bool) -> tuple[Message, ...]:

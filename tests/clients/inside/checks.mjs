@@ -6,6 +6,10 @@ export const URL = process.env.INFERQ_URL;
 export const WORDS = Array.from({ length: 20 }, (_, number) => `word${number}`).join(" ");
 export const SEPARATORS = "one\u2028two\u2029three\u0085four";
 export const QUESTION = "What is the capital city of France? Answer in one word.";
+export const OSLO = { name: "Oslo", size: "small", rivers: [{ name: "Akerselva", length: 9 }] };
+// What echo is told, with white space, so that it has many tokens.
+export const told = (value) => JSON.stringify(value, null, 1);
+export const calling = (...calls) => told(calls.map(([name, args]) => ({ name, arguments: args })));
 
 const planned = [];
 

@@ -23,6 +23,8 @@ WORDS = " ".join(f"word{number}" for number in range(20))
 SEPARATORS = "one\u2028two\u2029three\u0085four"
 """Characters at which some readers of lines split."""
 QUESTION = "What is the capital city of France? Answer in one word."
+OSLO: dict[str, Any] = {"name": "Oslo", "size": "small", "rivers": [{"name": "Akerselva", "length": 9}]}
+"""What echo is told where an answer, or the arguments of a call, are to be an object."""
 
 Check = Callable[[], Any]
 _planned: list[Check] = []
@@ -58,6 +60,11 @@ async def _await(value: Any) -> None:
 def equal(seen: object, wanted: object) -> None:
     """An `assert` that tells both."""
     assert seen == wanted, f"{seen!r:.300} is not {wanted!r:.300}"
+
+
+def calling(*calls: tuple[str, Mapping[str, Any]]) -> str:
+    """What has echo call tools, each told by its name and its arguments."""
+    return json.dumps([{"name": name, "arguments": arguments} for name, arguments in calls])
 
 
 def at_least(seen: int, least: int) -> None:

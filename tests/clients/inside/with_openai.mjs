@@ -1,7 +1,9 @@
 // The `openai` package for JavaScript.
 import assert from "node:assert/strict";
 import OpenAI from "openai";
-import { QUESTION, SEPARATORS, URL, WORDS, atLeast, check, run } from "./checks.mjs";
+import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
+import { z } from "zod";
+import { OSLO, QUESTION, SEPARATORS, URL, WORDS, atLeast, calling, check, run, told } from "./checks.mjs";
 
 const client = new OpenAI({ baseURL: `${URL}/v1`, apiKey: "none", maxRetries: 0, timeout: 60_000 });
 const chats = client.chat.completions;
@@ -71,6 +73,61 @@ check("line separators", async () => {
 check("errors", async () => {
   await assert.rejects(chats.create(asked("hello", { temperature: "hot" })), OpenAI.BadRequestError);
   await assert.rejects(chats.create({ ...asked("hello"), model: "nobody" }), OpenAI.NotFoundError);
+});
+
+const City = z.object({
+  name: z.string().max(20),
+  size: z.enum(["small", "big"]),
+  rivers: z.array(z.object({ name: z.string().max(20), length: z.number().int() })).max(2),
+});
+const form = zodResponseFormat(City, "city");
+const city = zodFunction({ name: "city", parameters: City });
+
+check("parse", async () => {
+  const answer = await chats.parse(asked(told(OSLO), { response_format: form }));
+  assert.deepEqual(answer.choices[0].message.parsed, OSLO);
+  const streamed = await chats.stream(asked(told(OSLO), { response_format: form })).finalChatCompletion();
+  assert.deepEqual(streamed.choices[0].message.parsed, OSLO);
+});
+
+check("parse tools", async () => {
+  const more = { tools: [city], parallel_tool_calls: true };
+  const text = calling(["city", OSLO], ["city", { ...OSLO, name: "Rome" }]);
+  const parsed = [OSLO, { ...OSLO, name: "Rome" }];
+  const streamed = chats.stream(asked(text, more));
+  let pieces = 0;
+  streamed.on("tool_calls.function.arguments.delta", () => (pieces += 1));
+  for (const answer of [await chats.parse(asked(text, more)), await streamed.finalChatCompletion()]) {
+    const [{ message, finish_reason }] = answer.choices;
+    assert.equal(finish_reason, "tool_calls");
+    assert.deepEqual(message.tool_calls.map((call) => call.function.parsed_arguments), parsed);
+  }
+  atLeast(pieces, 3);
+});
+
+check("runTools", async () => {
+  for (const stream of [false, true]) {
+    const called = [];
+    const weather = ({ place, days }) => (called.push([place, days]), `cold in ${place}`);
+    const properties = { place: { type: "string" }, days: { type: "integer" } };
+    const parameters = { type: "object", properties, required: ["place", "days"] };
+    const tool = { type: "function", function: { name: "weather", parameters, function: weather, parse: JSON.parse } };
+    const text = calling(["weather", { place: "Oslo", days: 2 }], ["weather", { place: "Rome", days: 1 }]);
+    const runner = chats.runTools(asked(text, { tools: [tool], stream }));
+    assert.equal(await runner.finalContent(), "cold in Oslo\ncold in Rome");
+    assert.deepEqual(called, [["Oslo", 2], ["Rome", 1]]);
+    assert.deepEqual(runner.messages.map(({ role }) => role), ["user", "assistant", "tool", "tool", "assistant"]);
+  }
+});
+
+check("a real model in a form", async () => {
+  const more = { model: "smollm2", temperature: 0, max_tokens: 300 };
+  const answer = await chats.parse(asked("Tell me of Oslo.", { ...more, response_format: form }));
+  assert.deepEqual(City.parse(answer.choices[0].message.parsed), answer.choices[0].message.parsed);
+  const tools = { tools: [city], tool_choice: "required", parallel_tool_calls: false };
+  const called = await chats.parse(asked("Tell me of Oslo.", { ...more, ...tools }));
+  const [call] = called.choices[0].message.tool_calls;
+  assert.deepEqual(City.parse(call.function.parsed_arguments), JSON.parse(call.function.arguments));
 });
 
 check("a real model", async () => {
