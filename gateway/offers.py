@@ -65,12 +65,15 @@ def lookup(name: str, known: Mapping[str, Offer]) -> Offer | None:
 
 
 def _offer(name: str, card: Card | None, workers: Sequence[Worker], *, expected: bool) -> Offer:
-    """`card` is that of a worker which has loaded the model, now or lately; `workers` are its own."""
+    """`card` is that of a worker which has loaded the model, now or lately; `workers` are its own.
+
+    While they are of two releases, what the older ones do not know they leave to the others: so the ablest counts.
+    """
     ready = [worker.card for worker in workers if worker.card]
     loading = [worker for worker in workers if not worker.card and not worker.failing]
     idle = Readiness.FAILED if workers else Readiness.UNLOADED
     status = Readiness.LOADED if ready else Readiness.LOADING if loading else idle
-    served = card or next(iter(ready), None)
+    served = max(ready, key=_abilities, default=card)
     if served:
         return Offer(served, status)
     outlines = [worker.outline for worker in loading if worker.outline]
@@ -87,3 +90,7 @@ def _offer(name: str, card: Card | None, workers: Sequence[Worker], *, expected:
         reason = "has no worker at the moment"
     known = next((worker.outline for worker in workers if worker.outline), blank)
     return Offer(known, status, f"The model {name!r} {reason}. Please try again soon.")
+
+
+def _abilities(card: Card) -> int:
+    return len(card.capabilities) + len(card.honours)

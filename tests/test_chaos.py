@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 import redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from tests.chaos.failures import Failure
+from tests.chaos.forms import Form, draw
 from tests.chaos.judgement import Fate, judge
 from tests.chaos.marks import Marks
 from tests.chaos.plan import Kind, Request
+from tests.chaos.reading import Reading
 from tests.chaos.relay import Relay
 from tests.stack import Stack, running
 
@@ -37,6 +44,53 @@ ASKED = Request(7, Kind.STREAM, "echo", "", "7.0; 7.1; 7.2; 7.3;", None, "", Non
 )
 def test_an_answer_is_judged_by_its_words(text: str, fate: Fate) -> None:
     assert judge(ASKED, text) is fate
+
+
+def chunk(*, finish: str | None = None, **delta: Any) -> str:
+    return json.dumps({"id": "one", "choices": [{"delta": delta, "finish_reason": finish}]})
+
+
+def called(index: int, arguments: str, **more: str) -> dict[str, Any]:
+    return {"index": index, "function": {"arguments": arguments, "name": "t"}, **more}
+
+
+def test_a_stream_is_read_as_a_whole_answer_is() -> None:
+    """And as another one, where its parts are told apart otherwise."""
+    pieces: list[dict[str, Any]] = [
+        {"reasoning_content": "7.0;"},
+        {"content": "7.1;"},
+        {"tool_calls": [called(0, "7", id="a")]},
+        {"tool_calls": [called(0, ".2;")]},
+        {"tool_calls": [called(1, "7.3;", id="b")]},
+    ]
+    stream, whole, other = Reading(), Reading(), Reading()
+    for piece in pieces:
+        assert stream.take("", chunk(**piece))
+    message = {**pieces[0], **pieces[1], "tool_calls": [called(0, "7.2;", id="a"), called(1, "7.3;", id="b")]}
+    answer = {"id": "one", "choices": [{"message": message, "finish_reason": "tool_calls"}], "usage": {}}
+    whole.take_whole(answer)
+    assert (stream.text, stream.calls) == (whole.text, whole.calls)
+    assert judge(replace(ASKED, expected=stream.text), whole.text) is Fate.ANSWERED
+    other.take("", chunk(content="7.0;7.1;"))
+    assert not stream.text.startswith(other.text)
+    with pytest.raises(Failure, match="begins again"):
+        stream.take("", chunk(tool_calls=[called(1, "7.3;", id="b")]))
+    with pytest.raises(Failure, match="a piece of call 0 comes within call 1"):
+        stream.take("", chunk(tool_calls=[called(0, "7.3;")]))
+
+
+@pytest.mark.parametrize("form", Form)
+def test_an_end_is_judged_by_what_is_known_of_it(form: Form) -> None:
+    task = draw(form, ASKED.expected.split(), Random(1))
+    asked = replace(ASKED, expected=task.answer.text, answer=task.answer)
+    details = {"reasoning_tokens": task.answer.thoughts}
+    usage = {"completion_tokens": task.answer.tokens, "completion_tokens_details": details}
+    calls = {0: "a", 1: "b"} if form is Form.CALLS else {}
+    end = Reading(task.answer.text, finish=task.answer.finish, usage=usage, calls=calls)
+    assert not end.wrong(asked)
+    assert "usage" in replace(end, usage={**usage, "completion_tokens": 99}).wrong(asked)
+    assert "finish" in replace(end, finish="length").wrong(asked)
+    assert "ids" in replace(end, calls={0: "a", 1: "a"} if calls else {0: "a"}).wrong(asked)
 
 
 def test_valkey_comes_back_with_what_it_had_a_moment_ago(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ BOTH: dict[str, list[Any]] = {
     "timings_per_token": [True],
     "return_progress": [False],
     "stream_options": [{"include_usage": True}, {}, []],
+    "guided_decoding_backend": ["outlines"],
 }
 CHATS_ALONE: dict[str, list[Any]] = {
     "tool_choice": ["none", "auto", "required", {"type": "function", "function": {"name": "f"}}],

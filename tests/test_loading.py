@@ -260,6 +260,12 @@ def test_what_is_expected_is_waited_for_until_a_worker_says_more() -> None:
     assert refusal(worker(outline=card(), failing=True, reason="R.")) != ""
 
 
+def test_of_workers_of_two_releases_the_ablest_counts() -> None:
+    old, new = card(capabilities=("chat",)), card(capabilities=("chat", "tools"), honours=("grammar",))
+    for workers, counts in (((old, new), new), ((new, old), new), ((old,), old), ((), old)):
+        assert offers({"m": old}, [worker(card=each) for each in workers], ())["m"].card == counts
+
+
 def test_those_that_are_refused_come_last() -> None:
     found = offers({"b": card("b", aliases=("x",))}, [worker("a", outline=card("a", aliases=("x",)), failing=True)], ())
     assert list(found) == ["b", "a"]

@@ -167,7 +167,7 @@ class ReasoningSchema(Strict):
         telling(data)
 
     def needs(self, data: Mapping[str, Any]) -> dict[str, Ability]:
-        found = {name: Ability.REASONING for name in ReasoningSchema().fields if data.get(name) not in (None, {}, [])}
+        found = {name: Ability.REASONING for name in _NAMES if data.get(name) not in (None, {}, [])}
         if variables := keyed(data.get("chat_template_kwargs") or {}):
             of_thoughts = [name for name, value in variables.items() if name in _KNOWN and value is not None]
             if len(of_thoughts) < len(variables):
@@ -177,6 +177,7 @@ class ReasoningSchema(Strict):
         return found | dict.fromkeys(efforts, Ability.EFFORT)
 
 
+_NAMES = tuple(ReasoningSchema().fields)  # a schema lies in circles: none is made for a request
 _KNOWN: Mapping[str, fields.Field[Any]] = {
     "enable_thinking": Boolean(),
     "thinking": Boolean(),

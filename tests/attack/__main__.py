@@ -14,12 +14,12 @@ from collections.abc import Sequence
 
 import click
 
-from tests.attack import bodies, connections, engines, grammars, jobs, readers, records, strangers
+from tests.attack import bodies, connections, engines, grammars, jobs, readers, records, strangers, tools
 from tests.attack.judgement import HEAD, row
 from tests.attack.plan import ATTACKS
 from tests.attack.run import play
 
-KINDS = (connections, readers, records, bodies, jobs, engines, grammars, strangers)
+KINDS = (connections, readers, records, bodies, jobs, engines, grammars, tools, strangers)
 SHORT = 3.0
 """Seconds of an attack in short form."""
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tests.calls import CHATS, COMPLETIONS, said
-from tests.chaos.failures import Failure, Forgotten, Gap, Refused, UnknownEvent
+from tests.chaos.failures import Ended, Failure, Forgotten, Gap, Refused, UnknownEvent
 from tests.chaos.judgement import Fate, difference, judge
 from tests.chaos.plan import Kind, Request
 from tests.chaos.reading import Reading
@@ -38,6 +37,8 @@ class Client:
     """Where it notes the time of a fault under its job, and that of the next token."""
     crashes: Sequence[tuple[float, float]]
     """From when to when Redis has forgotten what was written."""
+    excuses: Collection[str] = ()
+    """Codes after which it comes again all the same."""
     job: str = ""
     fate: Fate | None = None
     story: list[tuple[float, str]] = field(default_factory=list)
@@ -54,7 +55,10 @@ class Client:
     seen: str = ""
     """The longest part of its answer that it has read."""
     text: str = ""
-    usage: dict[str, Any] = field(default_factory=dict)
+    end: Reading = field(default_factory=Reading)
+    """What has read the end of its answer."""
+    calls: dict[tuple[str, int], str] = field(default_factory=dict)
+    """The ids of the calls of each job that it has read."""
 
     @property
     def name(self) -> str:
@@ -88,8 +92,10 @@ class Client:
         while True:
             try:
                 return await self._ask_once()
-            except Forgotten:
-                self.note(f"{self.job} is forgotten")
+            except (Forgotten, Ended) as exc:
+                if isinstance(exc, Ended) and exc.code not in self.excuses:
+                    raise
+                self.note(f"{self.job} is gone: {exc!r}")
                 self.forgotten += 1
                 self.job = ""
 
@@ -155,7 +161,7 @@ class Client:
             if job["status"] == "completed":
                 return self._whole_text(job["result"])
             if job["status"] not in ("queued", "in_progress"):
-                raise Failure(f"{job['status']}: {job['error']}")
+                raise Ended(job["error"]["code"], job["error"]["message"])
             await asyncio.sleep(0.5)
 
     async def _follow(self) -> Reading:
@@ -224,14 +230,7 @@ class Client:
 
     def _post(self) -> AbstractAsyncContextManager[Answer]:
         request = self.request
-        body: dict[str, Any]
-        if request.most:
-            path, body = COMPLETIONS, {"prompt": request.prompt, "max_tokens": request.most, "temperature": 0}
-        else:
-            path, body = CHATS, {"messages": said(request.prompt)}
-        body["model"] = request.model
-        if request.kind is Kind.STREAM:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        path, body = request.written()
         headers = {"Prefer": "respond-async"} if request.kind in (Kind.POLL, Kind.FOLLOW) else {}
         if request.key:
             headers["Idempotency-Key"] = request.key
@@ -261,6 +260,8 @@ class Client:
             raise Forgotten
         if error["code"] == "unknown_event" and error["param"] == "Last-Event-ID":
             raise UnknownEvent
+        if error["code"] in self.excuses:
+            raise Refused(answer.status, error["code"], 0.5)
         again = answer.status in (408, 409, 429) or answer.status >= 500
         if not again or answer.headers.get("x-should-retry") == "false" or error["code"] == "worker_lost":
             raise Failure(f"{told}: {error['message']}")
@@ -277,7 +278,7 @@ class Client:
             if data == "[DONE]":
                 reading.end()
                 self._compare(reading)
-                self.usage = reading.usage or {}
+                self.end = reading
                 return
             if reading.take(event_id, data) and self.fault_at is not None:
                 now = time.monotonic()
@@ -295,18 +296,20 @@ class Client:
         if not (reading.text.startswith(self.seen) or self.seen.startswith(reading.text)):
             raise Gap(f"reads otherwise than before, {difference(reading.text, self.seen)}")
         self.seen = max(self.seen, reading.text, key=len)
+        reading.check_calls(self.calls)
 
     def _whole_text(self, answer: dict[str, Any]) -> str:
-        self.usage = answer["usage"]
-        [choice] = answer["choices"]
-        return str(choice["text"] if "text" in choice else choice["message"]["content"])
+        self.end = Reading()
+        self.end.take_whole(answer)
+        self._compare(self.end)
+        return self.end.text
 
     def _judge(self) -> None:
         fate = judge(self.request, self.text)
         if fate is not Fate.ANSWERED:
             self._end(fate, difference(self.text, self.request.expected))
-        elif not self.request.most and self.usage.get("completion_tokens") != len(self.text.split()):
-            self._end(Fate.LOST, f"usage {self.usage} for {len(self.text.split())} tokens")
+        elif wrong := self.end.wrong(self.request):
+            self._end(Fate.LOST, wrong)
         else:
             self._end(fate, "")
 

@@ -17,6 +17,14 @@ class Gap(Failure):
     fate = Fate.GAP
 
 
+class Ended(Failure):
+    """The job has failed."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"it ended with {code}: {message}")
+        self.code = code
+
+
 class Refused(Exception):
     """Come again after `pause` seconds."""
 

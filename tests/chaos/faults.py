@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from random import Random
 
 from tests.chaos.clients import Client
+from tests.chaos.forms import Form
 from tests.chaos.house import Child, House
 from tests.chaos.wire import Wire
 
@@ -44,6 +46,8 @@ class Ground:
     random: Random
     healing: set[asyncio.Task[None]]
     """What waits for the end of a fault."""
+    struck: Counter[str]
+    """The jobs whose worker was hurt, and how often."""
 
     def pick(self, workers: Collection[Child]) -> Child | None:
         """A worker that is up."""
@@ -53,6 +57,17 @@ class Ground:
     def replaceable(self) -> list[Child]:
         """The workers beside which another one of their model is up."""
         return [worker for worker in self.house.workers if self._up(worker) > 1]
+
+    async def pick_needed(self, workers: Collection[Child]) -> Child | None:
+        """A worker that is up, of those who compute the most of what was hit the least so far."""
+        forms = {client.job: client.request.form for client in self.clients if client.job}
+        hit = Counter(dict.fromkeys(Form, 0))
+        hit.update(forms[job] for job in self.struck.elements() if job in forms)
+        least = min(hit.values())
+        needed = {job for job, form in forms.items() if hit[form] == least}
+        able = [worker for worker in workers if worker.up.is_set()]
+        counts = [len(needed & await self.house.running_on(worker)) for worker in able]
+        return self.pick([worker for worker, count in zip(able, counts, strict=True) if count == max(counts)])
 
     def strike(self, jobs: Collection[str], at: float) -> None:
         """Tell the clients of these jobs, which measure how soon their answers go on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from itertools import takewhile
 from operator import eq
@@ -24,6 +25,10 @@ class Fate(StrEnum):
     """Parts are missing before others."""
 
 
+_WORD = re.compile(r"(\d+)\.(\d+);")
+"""Whose it is, and which: `17.3;`."""
+
+
 def difference(text: str, expected: str) -> str:
     """Where two texts begin to differ, in words."""
     same = len(list(takewhile(bool, map(eq, text, expected))))
@@ -31,12 +36,13 @@ def difference(text: str, expected: str) -> str:
 
 
 def judge(request: Request, text: str) -> Fate:
-    """Judge the whole text of an answer. An echo's words tell whose they are, and which: `17.3;`."""
+    """Judge the whole text of an answer. An echo's words tell whose they are, and which."""
     if text == request.expected:
         return Fate.ANSWERED
     got, expected = text.split(), request.expected.split()
-    if not request.most and any(word.partition(".")[0] != str(request.number) for word in got):
+    words = [] if request.most else _WORD.findall(text)
+    if any(number != str(request.number) for number, _ in words):
         return Fate.CROSSED
-    if len(got) > len(expected) or (not request.most and len(set(got)) < len(got)):
+    if len(got) > len(expected) or len(set(words)) < len(words):
         return Fate.DOUBLED
     return Fate.LOST if request.expected.startswith(text) else Fate.GAP

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from random import Random
@@ -23,7 +24,9 @@ class Mischief:
         self._house = house
         self._random = random
         self._healing: set[asyncio.Task[None]] = set()
-        ground = Ground(house, wire, clients, lease, random, self._healing)
+        self.struck = Counter[str]()
+        """The jobs whose worker was hurt, and how often."""
+        ground = Ground(house, wire, clients, lease, random, self._healing, self.struck)
         self._workers, self._gateway = WorkerFaults(ground), GatewayFaults(ground)
         self._makers: Makers = {
             **self._workers.makers,

@@ -37,21 +37,23 @@ class WorkerFaults:
         jobs = await self._ground.house.running_on(worker)
         fault = Fault(f"{number.name} worker", time.monotonic(), len(jobs))
         worker.hurt(number)
+        self._ground.struck.update(jobs)
         if number is signal.SIGKILL:
             self._ground.strike(jobs, fault.at)
         return self._ground.watch(fault, worker)
 
     async def _random(self, number: signal.Signals) -> Fault | None:
-        worker = self._ground.pick(self._ground.house.workers)
+        worker = await self._ground.pick_needed(self._ground.house.workers)
         return await self.end(worker, number) if worker else None
 
     async def _freeze(self) -> Fault | None:
-        worker = self._ground.pick(self._ground.replaceable())
+        worker = await self._ground.pick_needed(self._ground.replaceable())
         if worker is None:
             return None
         jobs = await self._ground.house.running_on(worker)
         fault = Fault("SIGSTOP worker", time.monotonic(), len(jobs))
         worker.hurt(signal.SIGSTOP)
+        self._ground.struck.update(jobs)
         self._ground.strike(jobs, fault.at)
         return self._ground.watch(fault, worker, worker.thaw_after(3 * self._ground.lease))
 

@@ -11,7 +11,9 @@ from typing import Any
 from inferq.table import align
 from tests.chaos.clients import Client
 from tests.chaos.faults import Fault
+from tests.chaos.forms import Form
 from tests.chaos.judgement import Fate
+from tests.chaos.plan import Kind
 from tests.chaos.run import SLACK, Outcome
 
 REQUESTS_A_KIND = 25
@@ -25,6 +27,10 @@ def table(outcome: Outcome, lease: float) -> str:
     lines = [f"{len(outcome.clients)} requests in {outcome.seconds:.0f} s: " + _list({f: fates[f] for f in Fate})]
     kinds = Counter(client.request.kind for client in outcome.clients)
     lines.append("asked as " + _list(kinds) + "; refused and repeated: " + (_list(Counter(outcome.refusals)) or "none"))
+    lines.append(
+        "a worker was hurt that computed "
+        + (_list({" ".join(what): count for what, count in sorted(within(outcome).items())}) or "nothing")
+    )
     forgotten, read_anew = (
         sum(getattr(client, what) for client in outcome.clients) for what in ("forgotten", "read_anew")
     )
@@ -53,6 +59,7 @@ def summed(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome(
         clients=[client for outcome in outcomes for client in outcome.clients],
         seconds=sum(outcome.seconds for outcome in outcomes),
+        struck=sum((outcome.struck for outcome in outcomes), Counter()),
         faults=[fault for outcome in outcomes for fault in outcome.faults],
         recoveries=[times for outcome in outcomes for times in outcome.recoveries],
         refusals=[told for outcome in outcomes for told in outcome.refusals],
@@ -94,9 +101,28 @@ def slow_recoveries(outcome: Outcome, lease: float) -> Iterator[str]:
             yield f"a recovery took {max(times):.2f} s, more than a lease and 3 s"
 
 
+def unhurt_forms(outcome: Outcome, least: int) -> Iterator[str]:
+    """The same of answers of each form: so often at least a worker must have been hurt that computed one."""
+    counts = Counter[str]()
+    for (form, _), count in within(outcome).items():
+        counts[form] += count
+    for form in Form:
+        if counts[form] < least:
+            yield f"workers that computed {form} were hurt {counts[form]} times, which proves too little; {least} must"
+
+
 def hits(outcome: Outcome) -> int:
     """Faults that hit a running job."""
     return sum(fault.hit > 0 for fault in outcome.faults)
+
+
+def within(outcome: Outcome) -> Counter[tuple[Form, str]]:
+    """How often a worker was hurt that computed an answer, by what that was to be, and how it was to come."""
+    found = Counter[tuple[Form, str]]()
+    for client in outcome.clients:
+        streamed = client.request.kind in (Kind.STREAM, Kind.FOLLOW)
+        found[client.request.form, "streamed" if streamed else "whole"] += outcome.struck[client.job]
+    return +found
 
 
 def alone(outcome: Outcome, lease: float) -> list[float]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ class Outcome:
     clients: list[Client]
     seconds: float = 0.0
     faults: list[Fault] = field(default_factory=list)
+    struck: Counter[str] = field(default_factory=Counter)
+    """The jobs whose worker was hurt, and how often."""
     recoveries: list[tuple[float, float]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     before: dict[str, int] = field(default_factory=dict)
@@ -88,7 +91,7 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
             await course
         await mischief.heal()
         await asyncio.wait_for(house.all_up(), 60)
-        outcome.faults = mischief.made
+        outcome.faults, outcome.struck = mischief.made, mischief.struck
         await all_final(house.active)
         outcome.books = await asyncio.to_thread(_check, stack)
         if not patient:

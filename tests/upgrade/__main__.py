@@ -4,8 +4,9 @@
 
 The older side is the last tagged release of another version, and the newer one this tree. With `--against made-up`, or
 in a clone that lacks the release, the older side is this tree, and the newer one is made up, see newer.py. Whatever was
-accepted, and not cancelled by its client, must be answered exactly once with exactly its text; each release must find
-the other one in order, and the newer one clear in the end what the older one has left.
+accepted, and not cancelled by its client, must be answered exactly once with exactly its text. Some ask the newer one's
+gateways for calls of tools and for JSON, which the older one does not know: it must not compute them, and tells of no
+calls. Each release must find the other one in order, and the newer one clear in the end what the older one has left.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from inferq.table import align
 from tests.chaos import report
 from tests.upgrade import releases
 from tests.upgrade.run import Upgrade, run
-from tests.upgrade.sides import Side
+from tests.upgrade.sides import THIS, Side
 from tests.upgrade.witness import CONTINUED, SUBMITTED
 
 
@@ -40,6 +41,7 @@ def main(requests: int, mixed: float, seed: int | None, against: str) -> None:
     rows = [("HANDED OVER", "FROM", "TO", "JOBS")]
     rows += [(*what, str(count)) for what, count in sorted(upgrade.handovers.items())]
     print(report.table(upgrade.outcome, lease=0), align(rows), sep="\n\n")
+    print(f"\nof jobs that only the newer release knows the older one said: {dict(upgrade.told) or 'nothing'}")
     broken = list(broken_promises(upgrade, sides))
     for promise in broken:
         print(f"\nBROKEN: {promise}")
@@ -50,6 +52,8 @@ def main(requests: int, mixed: float, seed: int | None, against: str) -> None:
 def broken_promises(upgrade: Upgrade, sides: tuple[Side, Side]) -> Iterator[str]:
     """What makes the run a failure."""
     yield from report.broken_promises(upgrade.outcome, least_hits=len(upgrade.outcome.faults) // 3)
+    if not upgrade.told["503 other_version"] and sides[0] is not THIS:
+        yield "nobody asked the older release for what it does not know, which proves too little"
     older, newer = (side.name for side in sides)
     for what, (one, other) in product((SUBMITTED, CONTINUED), ((older, newer), (newer, older))):
         if not upgrade.handovers[what, one, other]:

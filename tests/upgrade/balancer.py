@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
@@ -25,11 +25,14 @@ class Gateway:
 class Balancer:
     """Passes each connection on to a gateway that is up."""
 
-    def __init__(self, port: int, gateways: Sequence[Gateway], random: Random) -> None:
+    def __init__(
+        self, port: int, gateways: Callable[[], Sequence[Gateway]], random: Random, taken: dict[str, int]
+    ) -> None:
+        """`gateways`: those that it knows of now."""
         self._port = port
         self._gateways = gateways
         self._random = random
-        self.taken: dict[str, int] = {}
+        self.taken = taken
         """The pid of the gateway that has answered first with a job, by the job."""
         self._connections: set[asyncio.Task[None] | None] = set()
 
@@ -46,8 +49,12 @@ class Balancer:
             self._connections.discard(task)
 
     async def _pass_through(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        able = [gateway for gateway in self._gateways if gateway.child.up.is_set()]
-        gateway = self._random.choice(able or self._gateways)
+        known = self._gateways()
+        able = [gateway for gateway in known if gateway.child.up.is_set()]
+        if not known:
+            to_client.transport.abort()
+            return
+        gateway = self._random.choice(able or known)
         pid = gateway.child.pid
         try:
             upstream, to_upstream = await asyncio.open_connection("127.0.0.1", gateway.port)

@@ -50,6 +50,8 @@ class Fleet(House):
         spawn = partial(stack.spawn, "gateway", gateway_processes=2, port=port)
         self.second = Child("gateway 2", spawn, _serves(port, key), spawn(), may_start=lambda: not _is_taken(port))
         self.gateway.is_up = _serves(stack.port, key)
+        self._spawns: dict[Child, Callable[[], Process]] = {}
+        """What has started each at first: of whichever side is next."""
         self.gateways = (Gateway(self.gateway, stack.port), Gateway(self.second, port))
 
     @property
@@ -64,7 +66,7 @@ class Fleet(House):
                 async with asyncio.timeout(10):
                     while not await self.running_on(child):
                         await asyncio.sleep(0.02)
-        spawn = child.spawn
+        spawn = self._spawns.setdefault(child, child.spawn)
 
         def start() -> Process:
             self.stack.side = side
@@ -76,6 +78,9 @@ class Fleet(House):
         await child.up.wait()
         fault.until = time.monotonic()
         return fault
+
+    def gateways_of(self, side: Side) -> list[Gateway]:
+        return [gateway for gateway in self.gateways if self.stack.sides[gateway.child.pid] is side]
 
     def side(self, pid: int) -> str:
         return self.stack.sides[pid].name

@@ -9,7 +9,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from urllib.request import Request, urlopen
 
 from tests.chaos import plan
 from tests.chaos.clients import Client
+from tests.chaos.forms import Form
 from tests.chaos.house import Crew
 from tests.chaos.run import Outcome, all_final
 from tests.chaos.wire import Wire
@@ -25,6 +27,7 @@ from tests.stack import free_port
 from tests.upgrade.balancer import Balancer
 from tests.upgrade.fleet import Fleet, Pair
 from tests.upgrade.sides import Side
+from tests.upgrade.strangers import Strangers
 from tests.upgrade.witness import Handovers, Witness
 
 SETTINGS = {"log_level": "warning", "retention": 900, "grace": 0.2, "slots": 4, "echo_rate": 50, "lease": 2}
@@ -32,6 +35,12 @@ KEYS = ("first", "second")
 """The API keys of the clients, whose names are the same."""
 CLIENTS = 28
 """More than there are slots, so that jobs wait."""
+CLIENTS_OF_NEWER = 6
+"""Those besides that ask for what the older release does not know."""
+NEW_FORMS = (Form.CALLS, Form.JSON)
+"""Of a model that cannot tell its thoughts, nobody asks for them: there is nothing to wait for."""
+EXCUSES = ("unsupported_value", "unsupported_parameter", "other_version")
+"""Said while all workers of the model are of the older release, the last of jobs that were accepted before."""
 TIDY = 180
 """Seconds in which what the older release has left is cleared: its gateways that were killed are believed in for 60."""
 MOST = 10_000
@@ -46,6 +55,8 @@ class Upgrade:
     outcome: Outcome = field(default_factory=lambda: Outcome([]))
     """With what each release has to say against the other as its `books`."""
     handovers: Handovers = field(default_factory=Handovers)
+    told: Counter[str] = field(default_factory=Counter)
+    """What the older release said of jobs that it does not know."""
 
 
 def run(older: Side, newer: Side, random: Random, *, requests: int, mixed: float) -> Upgrade:
@@ -64,20 +75,27 @@ async def _play(
     stack: Pair, again: Path, sides: tuple[Side, Side], random: Random, requests: int, mixed: float
 ) -> Upgrade:
     crews = {"echo": Crew(("echo",), 3), "again": Crew((str(again), "--engine", "echo"), 1, {"echo_continue": 0})}
-    fleet, port = Fleet(stack, crews, KEYS[0]), free_port()
-    balancer = Balancer(port, fleet.gateways, random)
-    witness = Witness(fleet, balancer)
+    fleet, port, port_of_newer = Fleet(stack, crews, KEYS[0]), free_port(), free_port()
+    taken: dict[str, int] = {}
+    balancer = Balancer(port, lambda: fleet.gateways, random, taken)
+    newer = Balancer(port_of_newer, lambda: fleet.gateways_of(sides[1]), random, taken)
+    witness = Witness(fleet, taken)
     upgrade = Upgrade()
-    background = [asyncio.ensure_future(each) for each in (fleet.keep(), balancer.serve(), witness.watch())]
+    strangers = Strangers(upgrade.outcome.clients, fleet, sides[0], KEYS)
+    running = (fleet.keep(), balancer.serve(), newer.serve(), witness.watch(), strangers.watch())
+    background = [asyncio.ensure_future(each) for each in running]
     try:
         await asyncio.wait_for(fleet.all_up(), 120)
         course = asyncio.create_task(_up_and_back(fleet, sides, mixed, upgrade))
         begun = time.monotonic()
-        await _ask(upgrade.outcome, fleet, [Wire(port, key) for key in KEYS], random, requests, course)
+        wires, newest = ([Wire(each, key) for key in KEYS] for each in (port, port_of_newer))
+        await _ask(upgrade.outcome, fleet, wires, newest, random, requests, course)
         upgrade.outcome.seconds = time.monotonic() - begun
         await course
         await all_final(fleet.active)
         await _tidied(fleet)
+        upgrade.told = strangers.told
+        upgrade.outcome.books += "".join(f"\n  {line}" for line in strangers.garbage)
         upgrade.handovers = await witness.handovers(upgrade.outcome.clients)
         upgrade.outcome.books += await _complaints(fleet, sides, "in the end")
     finally:
@@ -111,21 +129,34 @@ async def _up_and_back(fleet: Fleet, sides: tuple[Side, Side], mixed: float, upg
 
 
 async def _ask(
-    outcome: Outcome, fleet: Fleet, wires: Sequence[Wire], random: Random, least: int, course: asyncio.Task[None]
+    outcome: Outcome,
+    fleet: Fleet,
+    wires: Sequence[Wire],
+    newest: Sequence[Wire],
+    random: Random,
+    least: int,
+    course: asyncio.Task[None],
 ) -> None:
-    """Keep asking until the course has ended, and so many have asked."""
-    waiting = iter(plan.echoes(random, MOST, fleet.models))
+    """Keep asking until the course has ended, and so many have asked.
 
-    async def one_after_the_other() -> None:
-        for request in waiting:
+    A few ask the newer gateways only, for what the older release does not know; while there are none, they wait.
+    """
+    waiting = iter(plan.echoes(random, MOST, fleet.models, (Form.TEXT,)))
+    newer = iter(plan.echoes(random, MOST, fleet.models, NEW_FORMS, first=MOST))
+
+    async def one_after_the_other(
+        requests: Iterator[plan.Request], wires: Sequence[Wire], excuses: Collection[str]
+    ) -> None:
+        for request in requests:
             if course.done() and len(outcome.clients) >= least:
                 return
             wire, own = random.choice(wires), Random(random.random())
-            client = Client(request, wire, own, outcome.refusals, outcome.recoveries, fleet.forgotten)
+            client = Client(request, wire, own, outcome.refusals, outcome.recoveries, fleet.forgotten, excuses)
             outcome.clients.append(client)
             await client.run()
 
-    await asyncio.gather(*(one_after_the_other() for _ in range(CLIENTS)))
+    crowds = [(waiting, wires, ())] * CLIENTS + [(newer, newest, EXCUSES)] * CLIENTS_OF_NEWER
+    await asyncio.gather(*(one_after_the_other(*crowd) for crowd in crowds))
 
 
 async def _tidied(fleet: Fleet) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from tests.chaos.clients import Client
-from tests.upgrade.balancer import Balancer
 from tests.upgrade.fleet import Fleet
 
 Handovers = Counter[tuple[str, str, str]]
@@ -25,9 +24,10 @@ SUBMITTED, CONTINUED = "submitted by a gateway, computed by a worker", "begun by
 class Witness:
     """Looks at who computes what, and reads the records in the end."""
 
-    def __init__(self, fleet: Fleet, balancer: Balancer) -> None:
+    def __init__(self, fleet: Fleet, taken: Mapping[str, int]) -> None:
+        """`taken`: see `Balancer`."""
         self._fleet = fleet
-        self._balancer = balancer
+        self._taken = taken
         self._workers: dict[str, str] = {}
         self._executions: dict[str, str] = {}
         """The side of each execution that was seen."""
@@ -48,7 +48,7 @@ class Witness:
             sides = [self._executions[author] for author in authors if author in self._executions]
             for one, other in pairwise(sides):
                 found[CONTINUED, one, other] += 1
-            taken = self._balancer.taken.get(client.job)
+            taken = self._taken.get(client.job)
             if taken is not None and client.attempts == 1:  # else another gateway may have accepted it
                 for side in set(sides):
                     found[SUBMITTED, self._fleet.side(taken), side] += 1
