@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -248,3 +250,11 @@ def test_the_trial_has_a_vocabulary_like_a_models() -> None:
     words = grammar_host._Vocabulary()
     assert len(words.tokens) == len(set(words.tokens)) > 25_000
     assert b"".join(words.tokens[number] for number in words("a thé\n")) == "a thé\n".encode()
+
+
+def test_every_format_that_is_promised_is_kept() -> None:
+    [told] = re.findall(r"and the formats (.*?)\. ", Path("docs/structured-output.md").read_text(), re.DOTALL)
+    named = re.findall("`(.*?)`", told)
+    refused = [name for name in named if judge(Grammar("json", json.dumps({"type": "string", "format": name}))).reason]
+    assert len(named) > 5
+    assert not refused
