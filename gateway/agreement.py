@@ -61,13 +61,18 @@ class ArrivedChoice:
         self._again = _Course() if self._course.length else None
 
     def take(self, piece: Delta) -> Delta | None:
-        """What of a piece has not arrived yet; None where nothing. What comes again has to come in its order.
+        """What of a piece has not arrived yet; None where nothing. What comes again has to come in its order, from the
+        first character on, whether or not that was to be expected.
 
         Raises Conflict.
         """
+        course = self._course
+        if self._again is None and piece.offset == 0 < course.characters:
+            self.rewind()  # it begins anew, although nobody has said so
+        elif self._again and not self._again.length and piece.offset == course.characters > 0:
+            self._again = None  # it goes on: what came in between took nothing away
         if self._again is not None:
             return self._take_again(piece, self._again)
-        course = self._course
         if piece.offset != course.characters:
             raise Conflict
         part = course.transcript.mark(piece) + piece.text

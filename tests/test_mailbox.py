@@ -48,6 +48,17 @@ def test_unknown_events_keep_their_numbers() -> None:
     box.put(1, "x", [None, Delta("one"), None])
     assert box.follows(4, "x")
     assert list(taken(box)) == [Delta("one")]
+    box.put(4, "x", [Delta(" two", offset=3)])  # what was between took nothing away
+    assert list(taken(box)) == [Delta(" two", offset=3)]
+
+
+def test_an_answer_may_begin_anew_unsaid() -> None:
+    """As where a record was cut back so far that an execution found nothing to go on from."""
+    box = Mailbox("a", parts=True)
+    box.put(1, "x", [Delta("one"), Delta(" two", offset=3), Delta("one t"), Delta("wo three", offset=5)])
+    assert text(box) == "one two three"
+    with pytest.raises(Conflict):
+        box.put(5, "x", [Delta("one two and more")])
 
 
 class TestAnotherExecution:
@@ -124,7 +135,7 @@ class TestStartingOver:
         box.put(3, "y", [Delta("one two")])
         assert text(box) == "one two"
         with pytest.raises(Conflict):
-            box.put(4, "y", [Delta("other")])
+            box.put(4, "y", [Delta("otherwise")])
 
     def test_by_the_mailbox_itself(self) -> None:
         box = Mailbox("a")
