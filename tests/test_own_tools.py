@@ -156,8 +156,11 @@ def test_an_answer_may_be_cut_anywhere() -> None:
         for was, now in zip(calls, found, strict=False):
             assert (now.name, now.custom) == (was.name, was.custom)
             assert was.arguments.startswith(now.arguments) or now.arguments.startswith(was.arguments)
-    # What nobody knows to be a call is told as it is.
-    assert read([f'{OPENER}\n{{"name": "we'], reason="length")[0] == f'{OPENER}\n{{"name": "we'
+    # The beginning of a call is none of the content, once nobody can take it for something else.
+    for cut, content in ((f'Hm\n{OPENER}\n{{"name": "we', "Hm"), ("<tool", "<tool"), (OPENER, "")):
+        assert read([cut], reason="length")[0] == content
+        assert read([cut], reason="stop")[0] == cut
+        assert read([cut], chat(*TOOLS, must_call=True), reason="length")[0] == content.removesuffix("<tool")
 
 
 def test_a_call_is_told_as_it_comes() -> None:

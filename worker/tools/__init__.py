@@ -51,7 +51,8 @@ def parse(events: Iterable[Event], task: FineChat) -> Iterator[Event]:
 
     Tokens of the form itself go with the next piece.
     """
-    parser, waiting = CallParser(task.tools, anywhere=task.sampling.grammar is None), Delta()
+    anywhere, waiting = task.sampling.grammar is None, Delta()
+    parser = CallParser(task.tools, anywhere=anywhere, must=task.must_call)
     for event in events:
         if not isinstance(event, Delta) or event.reasoning:
             yield event
@@ -59,7 +60,7 @@ def parse(events: Iterable[Event], task: FineChat) -> Iterator[Event]:
         waiting = replace(event, text="", tokens=waiting.tokens + event.tokens, finish_reason=None)
         pieces = parser.add(event.text)
         if event.finish_reason:
-            pieces += parser.end()
+            pieces += parser.end(cut=event.finish_reason == "length")
         for text, call in pieces:
             yield replace(waiting, text=text, call=call)
             waiting = replace(waiting, tokens=())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from shared.protocol import Call, Tool
 from worker.engines.stops import StopStrings
-from worker.tools.form import END, END_OF_TEXT, header
+from worker.tools.form import END, END_OF_TEXT, OPENER, header
 
 MOST_BLANKS = 16
 """Characters of white space before a call that are no content: models like to put some there."""
@@ -22,16 +22,18 @@ class CallParser:
     """Takes the text of one answer. What is not written in the form is content: nothing is lost, nothing is wrong.
 
     `anywhere`: calls may come after content; else only where the answer begins with one, for its content is of a
-    grammar, which may have the opener.
+    grammar, which may have the opener. `must`: there are only calls.
     """
 
-    def __init__(self, tools: Sequence[Tool], *, anywhere: bool) -> None:
+    def __init__(self, tools: Sequence[Tool], *, anywhere: bool, must: bool = False) -> None:
         self.calls = 0
         """How many have begun."""
         # The brace that begins the arguments belongs to both: where there is none, it is no call.
         self._tools = {header(tool) + ("" if tool.custom else "{"): tool for tool in tools}
         self._headers, self._ends = StopStrings(tuple(self._tools)), StopStrings((END_OF_TEXT,))
         self._anywhere = anywhere
+        self._surely = 1 if must else len(OPENER)
+        """From how many of its characters on a beginning is a call's, and not content that looks like one."""
         self._pieces: list[Piece] = []
         self._call: Call | None = None
         self._go_on(self._content)
@@ -43,11 +45,14 @@ class CallParser:
             text = self._read(text)
         return self._pieces
 
-    def end(self) -> list[Piece]:
-        """What was held back."""
+    def end(self, *, cut: bool = False) -> list[Piece]:
+        """What was held back. Of an answer that was `cut` the beginning of a call is no content."""
         self._pieces = []
+        begun = self._headers.begun(self._state) if cut and self._read == self._content else 0
         ends = self._read == self._closing or (self._last and self._held == END_OF_TEXT)
-        if not ends:
+        if begun >= self._surely:
+            self._say(self._held[:-begun].rstrip())
+        elif not ends:
             self._say(self._held)
         return self._pieces
 
