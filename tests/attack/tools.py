@@ -109,7 +109,8 @@ async def hostile_histories(me: Attacker) -> None:
     await _go_through(me, _HISTORIES, 3)
 
 
-@attack(least=3)
+# A job keeps its slot until the last of its choices, as one with a long answer does.
+@attack(least=3, latest=5 * LATEST)
 async def choices_of_calls(me: Attacker) -> None:
     """A hundred and twenty-eight choices, each of eight calls, of which each has a thousand words of arguments."""
     calls = json.dumps([{"name": "t", "arguments": {"a": "on and " * 500}}] * 8)
