@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from checks import QUESTION, SEPARATORS, URL, WORDS, check, equal, fetch, run, serving
+from checks import QUESTION, SEPARATORS, URL, WORDS, calling, check, equal, fetch, run, serving
 
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
@@ -76,19 +76,18 @@ def chat_streamed() -> None:
         equal("".join(pieces), told)
 
 
-@check
-def chat_of_the_page() -> None:
+def answer_of_the_page(told: str) -> str:
     """With a session and a chat, whose answer is stored there, as the page does."""
     question, answer = "question-1", "answer-1"
     turns: dict[str, dict[str, Any]] = {
-        question: {"id": question, "parentId": None, "childrenIds": [answer], "role": "user", "content": WORDS},
+        question: {"id": question, "parentId": None, "childrenIds": [answer], "role": "user", "content": told},
         answer: {"id": answer, "parentId": question, "childrenIds": [], "role": "assistant", "content": ""},
     }
     history = {"messages": turns, "currentId": answer}
     stored = {"title": "a chat", "models": ["echo"], "messages": [*turns.values()], "history": history}
     made = fetch(f"{UI}/api/v1/chats/new", {"chat": stored}, token)["id"]
     begun = chat(
-        **asked(WORDS, stream=True),
+        **asked(told, stream=True),
         session_id="session-1",
         chat_id=made,
         id=answer,
@@ -99,10 +98,23 @@ def chat_of_the_page() -> None:
     seen: Any = None
     while time.monotonic() < end:
         seen = fetch(f"{UI}/api/v1/chats/{made}", headers=token)["chat"]["history"]["messages"][answer]
-        if seen.get("error") or seen.get("content") == WORDS:
+        if seen.get("error") or seen.get("done"):
             break
         time.sleep(0.5)
-    equal((seen.get("error"), seen.get("content")), (None, WORDS))
+    equal(seen.get("error"), None)
+    return str(seen.get("content"))
+
+
+@check
+def chat_of_the_page() -> None:
+    equal(answer_of_the_page(WORDS), WORDS)
+
+
+@check
+def tool_of_the_page() -> None:
+    """One that it offers of its own, and runs: echo calls it, and says what it has given."""
+    told = json.loads(answer_of_the_page(calling(("calculate_timestamp", {"days_ago": 3}))))
+    equal(told["current_timestamp"] - told["calculated_timestamp"], 3 * 24 * 3600)
 
 
 @check
