@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from shared.errors import InvalidRequest
-from shared.protocol import Chat, Completion, FineChat, FineMessage, Message, Task
+from shared.protocol import Chat, Completion, FineChat, Task
 from shared.registry import Ability, Card
 
 
@@ -25,10 +25,6 @@ class Need:
     """What to say of a model without it, whose id stands for `{}`."""
     param: str = "model"
     code: str = "unsupported_value"
-
-
-def _tells_of_tools(message: Message) -> bool:
-    return message.role == "tool" or (isinstance(message, FineMessage) and bool(message.tool_calls))
 
 
 _ELSE = "or serve it with the engine llama.cpp, by a worker of inferq's release after 0.2.0."
@@ -49,7 +45,7 @@ NEEDS = (
     ),
     Need(
         Ability.TOOLS,
-        lambda task: isinstance(task, Chat) and any(map(_tells_of_tools, task.messages)),
+        lambda task: isinstance(task, Chat) and task.has_called,
         "The model {!r} does not know calls of tools and their results: leave them out, " + _ELSE,
         param="messages",
     ),

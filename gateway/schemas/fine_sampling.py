@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields, post_load
+from marshmallow import post_load
 
 from gateway.schemas.caps import MAX_TOKENS
 from gateway.schemas.objects import Strict
-from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Only, Text, text
-from gateway.schemas.problem import refuse, show
+from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Integer, Number, Only, Text, Word
+from gateway.schemas.problem import refuse
 from shared.protocol import FINE, SAMPLERS, FineSampling, Sampling
 
 MOST_STOP_TOKENS = 128
@@ -64,19 +64,6 @@ class Limit(Integer):
         return int(MAX_TOKENS) if value == -1 else super()._deserialize(value)
 
 
-class SamplerName(fields.Field[str]):
-    """One of llama.cpp's."""
-
-    @property
-    def json_schema(self) -> dict[str, Any]:
-        return {"enum": list(SAMPLERS)}
-
-    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
-        if (name := text(value)) not in SAMPLERS:
-            raise refuse("unsupported_value", f"{show(name)} is none of {', '.join(SAMPLERS)}")
-        return name
-
-
 class FineSamplingSchema(Strict):
     max_tokens = n_predict = max_new_tokens = num_predict = Limit()
     min_tokens = min_new_tokens = min_length = Integer(0, MAX_TOKENS)
@@ -104,7 +91,7 @@ class FineSamplingSchema(Strict):
     dry_penalty_last_n = Integer(-1, INT32_MAX)
     dry_sequence_breakers = Array(Text(empty=False, longest=LONGEST_BREAKER), low=1, high=MOST_BREAKERS)
     min_keep = Integer(0, INT32_MAX)
-    samplers = Array(SamplerName(), low=1, high=len(SAMPLERS))
+    samplers = Array(Word(*SAMPLERS), low=1, high=len(SAMPLERS))
 
     # Not supported: at these values they ask for nothing.
     n_probs = Only(0, hint=NO_LOGPROBS)

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from gateway.schemas.gbnf import read_grammar
 from gateway.schemas.objects import Member, Strict, write_json
-from gateway.schemas.parameters import Array, Boolean, Ignored, Only, Text, text
-from gateway.schemas.problem import refuse, show, wrong_type
+from gateway.schemas.parameters import Array, Boolean, Ignored, Only, Text, Word, text
+from gateway.schemas.problem import refuse, wrong_type
 from shared.errors import InvalidRequest
 from shared.protocol import Grammar
 
@@ -107,17 +107,13 @@ class Rules(Source):
         return Grammar("lark", bound(read_grammar(source))) if source.strip() else None
 
 
-class FormatType(fields.Field[str]):
+class FormatType(Word):
     """Of `response_format`."""
 
-    _kinds = ("text", "json_object", "json_schema")
-    json_schema: ClassVar = {"enum": [*_kinds]}
-
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
-        if (name := text(value)) not in self._kinds:
-            hint = f"; {_TAGS}" if name == "structural_tag" else ""
-            raise refuse("unsupported_value", f"{show(name)} is none of {', '.join(self._kinds)}{hint}")
-        return name
+        if value == "structural_tag":
+            raise refuse("unsupported_value", _TAGS)
+        return super()._deserialize(value)
 
 
 class NamedSchema(Strict):
@@ -130,7 +126,7 @@ class NamedSchema(Strict):
 class ResponseFormat(NamedSchema):
     """OpenAI's; and with the schema beside the type, as llama.cpp and the Responses API have it."""
 
-    type = FormatType(required=True)
+    type = FormatType("text", "json_object", "json_schema", required=True)
     json_schema = Member(NamedSchema)
 
     @post_load

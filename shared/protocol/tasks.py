@@ -176,6 +176,13 @@ class Chat(Record, frozen=True):
         """How many choices the answer has."""
         return self.n
 
+    @property
+    def has_called(self) -> bool:
+        """Whether calls, or results of some, stand in the conversation."""
+        return any(
+            turn.role == "tool" or (isinstance(turn, FineMessage) and bool(turn.tool_calls)) for turn in self.messages
+        )
+
     def head(self) -> Chat:
         """See `Accepted.head`: without its messages."""
         return replace(self, messages=(), sampling=Sampling(self.sampling.seed))

@@ -30,8 +30,7 @@ class CallIds(Enum):
 
 
 def adapt(turns: Sequence[Message], ids: CallIds) -> list[Message]:
-    """The same turns with such ids, the same each time, and with arguments that are objects: templates fail on others,
-    which a model that was cut off may have left there."""
+    """The same turns with such ids, the same each time."""
     known, numbers = dict[str, str](), itertools.count()
     adapted: list[Message] = []
     for turn in turns:
@@ -39,7 +38,7 @@ def adapt(turns: Sequence[Message], ids: CallIds) -> list[Message]:
             calls = tuple(replace(call, id=_id(call, ids, next(numbers))) for call in turn.tool_calls)
             known |= {old.id: new.id for old, new in zip(turn.tool_calls, calls, strict=True)}
             asked = known.get(turn.tool_call_id, turn.tool_call_id)
-            turn = replace(turn, tool_calls=tuple(map(_with_object, calls)), tool_call_id=asked)
+            turn = replace(turn, tool_calls=calls, tool_call_id=asked)
         adapted.append(turn)
     return adapted
 
@@ -58,15 +57,6 @@ def _id(call: ToolCall, ids: CallIds, number: int) -> str:
             return "".join(_LETTERS[value // len(_LETTERS) ** place % len(_LETTERS)] for place in range(_SHORT))
         case CallIds.NAMING:
             return f"functions.{call.name}:{number}"
-
-
-def _with_object(call: ToolCall) -> ToolCall:
-    try:
-        if call.custom or isinstance(json.loads(call.arguments or "{}"), dict):
-            return replace(call, arguments=call.arguments or "{}")
-    except (ValueError, RecursionError):
-        pass
-    return replace(call, arguments=json.dumps({"input": call.arguments}, ensure_ascii=False))
 
 
 def _function(tool: Tool, write: Callable[[str], str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 
 from shared.errors import EngineError, InvalidRequest
-from shared.protocol import Chat, Delta, Event, FineChat, FineMessage, FinishReason
+from shared.protocol import Chat, Delta, Event, FineChat, FinishReason
 from worker.tools.form import OPENER
 from worker.tools.grammar import write_grammar
 from worker.tools.parser import CallParser
@@ -26,8 +26,7 @@ _UNFIT = ("ignore_eos", "min_tokens", "stop_token_ids")
 
 def needs_form(chat: Chat) -> bool:
     """Whether it has tools, or has had some: calls or results."""
-    told = (isinstance(turn, FineMessage) and (turn.tool_calls or turn.role == "tool") for turn in chat.messages)
-    return (isinstance(chat, FineChat) and bool(chat.tools)) or any(told)
+    return (isinstance(chat, FineChat) and bool(chat.tools)) or chat.has_called
 
 
 def own_form(task: Chat, *, system: bool = True) -> Chat:
