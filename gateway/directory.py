@@ -21,7 +21,7 @@ from shared.errors import ModelNotFound, ModelUnavailable, NoWorker
 from shared.loops import Loops, for_each
 from shared.nearest import suggestion
 from shared.parameters import check_parameters
-from shared.protocol import Task
+from shared.protocol import Task, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability
 from shared.store import translated
@@ -101,7 +101,9 @@ class Directory:
         check_parameters(task, card)
         check_size(task, card)
         task = abilities.spare(task, card)
-        return replace(task, model=card.id, sampling=complete(task.sampling, card.sampling))
+        if isinstance(task, TextTask):
+            task = replace(task, sampling=complete(task.sampling, card.sampling))
+        return replace(task, model=card.id)
 
     def ignored(self, model: str, needs: Mapping[str, Ability]) -> list[str]:
         """What asks for nothing of a model that was lately seen, by its id, and needs an ability. Asks nobody."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
 
-from msgspec import structs
-
 from gateway import grammars
 from gateway.attempts import Visit
 from gateway.directory import Directory
@@ -174,7 +172,7 @@ class Dispatcher:
 
     def _join(self, job_id: str, task: Task, owner: Owner, visit: Visit, visitor: str) -> Job:
         """A client's own job, of its attempt before, that has asked for the same `task`. End with `close`."""
-        return self._read(job_id, owner, lambda head: _complete(head, task), visit, visitor)
+        return self._read(job_id, owner, lambda head: head.restore(task), visit, visitor)
 
     def _read(
         self,
@@ -237,12 +235,6 @@ class Dispatcher:
 def tier_of(options: Options) -> Tier:
     """That of a job. One that only another version knows is the default."""
     return next((tier for tier in Tier if tier == options.tier), Tier.DEFAULT)
-
-
-def _complete(head: Accepted, task: Task) -> Accepted:
-    """What was accepted, by its head and by the same request, which came again: only a seed may be drawn anew."""
-    sampling = structs.replace(task.sampling, seed=head.task.sampling.seed)
-    return structs.replace(head, task=structs.replace(task, sampling=sampling))
 
 
 def _is_exact(task: Task) -> bool:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from gateway.grammar_host import Verdict
 from shared.errors import GatewayBusy, InvalidRequest
 from shared.grammars import lark
-from shared.protocol import FineChat, Grammar, Task, Tool
+from shared.protocol import FineChat, Grammar, Task, TextTask, Tool
 
 MOST_KNOWN = 1_000
 """Grammars that a process remembers, with what is wrong with them: the latest ones."""
@@ -43,7 +43,7 @@ class Grammars:
 
     def check(self, task: Task, owner: str) -> None:
         """See there."""
-        if grammar := task.sampling.grammar:
+        if isinstance(task, TextTask) and (grammar := task.sampling.grammar):
             _refuse(grammar.param, "", self._verdict(grammar, owner))
         tools = task.tools if isinstance(task, FineChat) else ()
         parts = [(tool, found) for tool in tools if (found := _grammar_of(tool))]

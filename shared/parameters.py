@@ -6,13 +6,13 @@ The gateway asks before a job is queued, and workers before they compute: others
 from __future__ import annotations
 
 from shared.errors import InvalidRequest
-from shared.protocol import Task
+from shared.protocol import Task, TextTask
 from shared.registry import Card
 
 
 def check_parameters(task: Task, card: Card) -> None:
     """Raises InvalidRequest, naming a parameter that is not honoured. An outline does not tell: it is let pass."""
-    if not card.context:
+    if not (card.context and isinstance(task, TextTask)):
         return
     for name in sorted(task.sampling.fine.difference(card.honours)):
         param = task.sampling.grammar.param if name == "grammar" and task.sampling.grammar else name

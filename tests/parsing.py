@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from gateway.schemas import FORMATS, Format
+from gateway.schemas import Format
+from gateway.schemas.chat import ChatFormat
+from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.problem import CODES
 from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.protocol import Options
 
 DEFAULTS = Config()
-CHAT, COMPLETION = FORMATS["openai.chat"], FORMATS["openai.completion"]
+CHAT, COMPLETION = ChatFormat(), CompletionFormat()
 USER = {"role": "user", "content": "Hi"}
 
 

@@ -69,7 +69,7 @@ def test_what_is_on_is_taken_over_with_its_details() -> None:
     }
     sampling = chat(**on, repeat_last_n=9)[0].sampling
     assert type(sampling) is FineSampling
-    assert sampling.fine == FINE - {"grammar"}  # which cannot be kept with some of these
+    assert sampling.fine == FINE - {"grammar", "logprobs", "prompt_logprobs"}
     expected = {name: tuple(value) if isinstance(value, list) else value for name, value in on.items()}
     assert {name: getattr(sampling, name) for name in on} == expected
 
@@ -112,7 +112,7 @@ def test_a_number_that_asks_for_nothing_may_be_written_either_way(value: float) 
 
 def test_every_part_has_its_parameter() -> None:
     supported = {name for name, field in FineSamplingSchema().fields.items() if not isinstance(field, Only)}
-    assert supported | set(StructuredSchema().fields) >= FINE
+    assert supported | set(StructuredSchema().fields) >= FINE - {"logprobs", "prompt_logprobs"}
     assert {ALIASES.get(name, name) for name in supported} <= set(Sampling.__struct_fields__)
 
 

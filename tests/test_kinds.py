@@ -19,6 +19,7 @@ from shared.protocol import (
     Event,
     Failed,
     FineChat,
+    FineCompletion,
     FineMessage,
     Message,
     Progress,
@@ -26,6 +27,7 @@ from shared.protocol import (
     StartOver,
     State,
     Task,
+    TextTask,
     Tool,
     ToolCall,
     Usage,
@@ -35,9 +37,10 @@ from shared.registry import Ability, Card
 from worker.runners import RUNNERS
 
 LARGE = Sampling(1, stop=("end" * 1000,), logit_bias=((5, 1.0),) * 1000)
-TASKS: dict[type[Task], Task] = {
+TASKS: dict[type[TextTask], TextTask] = {
     Chat: Chat("m", (Message("user", "Hi " * 1000),), LARGE, 3, token_ids=True),
     FineChat: FineChat("m", (Message("user", "Hi " * 1000),), LARGE, 3, tools=(Tool("f", "do " * 1000),)),
+    FineCompletion: FineCompletion("m", ("Hi " * 1000, (1,) * 1000), LARGE, 2, token_ids=True, echo=True),
     Completion: Completion("m", ("Hi " * 1000, (1,) * 1000), LARGE, 2, token_ids=True),
 }
 
@@ -47,16 +50,17 @@ def card(*capabilities: str) -> Card:
 
 
 def test_every_kind_has_a_need_a_format_and_a_runner() -> None:
-    assert set(TASKS) == set(RUNNERS) == set(get_args(Task))
+    assert set(TASKS) == set(RUNNERS) == set(get_args(TextTask))
     for task in TASKS.values():
         assert any(need.by(task) for need in NEEDS)
         assert usual_format(task).name
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: type(task).__name__)
-def test_the_head_is_small_and_has_what_an_answer_needs(task: Task) -> None:
+def test_the_head_is_small_and_has_what_an_answer_needs(task: TextTask) -> None:
     accepted = Accepted(task, 1, "me", "req_1", usual_format(task).name)
     head = accepted.head()
+    assert isinstance(head.task, TextTask)
     assert len(encode([head])) < 300
     assert (head.task.model, head.task.choices, head.task.token_ids) == (task.model, task.choices, task.token_ids)
     assert head.task.sampling.seed == task.sampling.seed

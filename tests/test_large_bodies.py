@@ -102,7 +102,7 @@ def test_others_have_their_turn_while_a_large_body_is_understood() -> None:
     for size in (100, len(body)):
         begin = turns
         task, _ = bodies.apart("", size, lambda: CHAT.parse(load_json(body), 7, Config()))
-        assert len(task.messages) == 2048  # type: ignore[union-attr]  # a chat
+        assert len(task.messages) == 2048
         taken[size] = turns - begin
     others.kill()
     assert taken[100] == 0  # as a small one: nobody had

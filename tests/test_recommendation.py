@@ -93,6 +93,7 @@ def test_the_task_carries_it_for_whoever_goes_on_with_the_answer(empty: Stack) -
     directory = Directory(empty.redis, Tickets(empty.redis), Loops(), Config())
     for given, wanted in ((None, 0.2), (1.0, 1.0)):
         task = directory.admit(Completion("m", ((1,),), Sampling(seed=1, max_tokens=1, temperature=given)))
+        assert isinstance(task, Completion)
         assert task.sampling.temperature == wanted
 
 

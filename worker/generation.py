@@ -10,7 +10,18 @@ from msgspec.structs import replace
 from shared import streams
 from shared.cancellation import check
 from shared.parameters import check_parameters
-from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, TextTask
+from shared.protocol import (
+    Decoded,
+    Delta,
+    Described,
+    Done,
+    Encoded,
+    Event,
+    Failed,
+    Progress,
+    StartOver,
+    TextTask,
+)
 from shared.tickets import Tickets
 from worker.choices import Candidate, Diverged, best, chooses_best, pass_over, restore, split, sum_up
 from worker.engines import UNTOLD, Engine
@@ -95,6 +106,8 @@ class GenerationRunner(Runner[Candidate]):
                     candidate.done = replace(event, usage=usage)
                     if last:
                         self._send(candidate, replace(last, usage=usage))
+                case Encoded() | Decoded() | Described():
+                    raise AssertionError("these are no parts of a text")
                 case StartOver() | Failed():
                     raise AssertionError("engines raise their errors")
                 case _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.protocol import Chat, Completion, FineChat, Task
+from shared.protocol import Chat, Completion, FineChat, FineCompletion, Task
 from worker.generation import GenerationRunner
 from worker.run import Runner
 
@@ -12,4 +12,5 @@ RUNNERS: dict[type[Task], type[Runner[Any]]] = {
     Chat: GenerationRunner,
     FineChat: GenerationRunner,
     Completion: GenerationRunner,
+    FineCompletion: GenerationRunner,
 }

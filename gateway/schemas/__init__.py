@@ -9,7 +9,7 @@ from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
 from shared.errors import NotUnderstood
-from shared.protocol import Accepted, Chat, Completion, FineChat, Task
+from shared.protocol import Accepted, Chat, Completion, FineChat, FineCompletion, Task
 
 __all__ = ["FORMATS", "PAUSE", "Format", "Frame", "Frames", "format_of", "usual_format"]
 
@@ -20,6 +20,7 @@ _USUAL: dict[type[Task], str] = {
     Chat: ChatFormat.name,
     FineChat: ChatFormat.name,
     Completion: CompletionFormat.name,
+    FineCompletion: CompletionFormat.name,
 }
 
 

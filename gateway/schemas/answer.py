@@ -7,7 +7,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from shared.protocol import Call, Delta, Done, Event, Failed, FinishReason, Progress, StartOver, Usage
+from shared.protocol import (
+    Call,
+    Decoded,
+    Delta,
+    Described,
+    Done,
+    Encoded,
+    Event,
+    Failed,
+    FinishReason,
+    Progress,
+    StartOver,
+    Usage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,8 @@ def fold(events: Iterable[Event]) -> tuple[list[Choice], Usage]:
                 used = event.usage
             case Progress():
                 pass
+            case Encoded() | Decoded() | Described():
+                raise AssertionError("these are no parts of a text")
             case Failed():
                 raise AssertionError(f"a failed job has no answer: {event.code}")
             case _:

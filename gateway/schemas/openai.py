@@ -11,7 +11,22 @@ from msgspec.json import Encoder
 from gateway.schemas.format import Format, Frame, Frames
 from gateway.schemas.outcomes import failure, outcome
 from shared.errors import InferqError
-from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, Progress, StartOver, Task, TextTask, Usage
+from shared.protocol import (
+    Accepted,
+    Decoded,
+    Delta,
+    Described,
+    Done,
+    Encoded,
+    Event,
+    Failed,
+    Options,
+    Progress,
+    StartOver,
+    Task,
+    TextTask,
+    Usage,
+)
 
 _encode = Encoder().encode
 _BREAKS = [(mark.encode(), b"\\u%04x" % ord(mark)) for mark in "\x85\u2028\u2029"]
@@ -52,6 +67,8 @@ def render_frames(
             case Failed():
                 error = failure(event, wire.parameters)
                 return (Frame(encode(wire.render_failure(error, outcome(error.code).status))),)
+            case Encoded() | Decoded() | Described():
+                raise AssertionError("these are no parts of a text")
             case StartOver():
                 raise AssertionError("nothing is taken back of what is read as it comes")
             case _:

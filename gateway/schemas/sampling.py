@@ -28,7 +28,7 @@ LONGEST_STOP = 1024
 """Bytes of a stop string."""
 _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,8}")
 
-_SAMPLING = frozenset(Sampling.__struct_fields__)
+_SAMPLING = frozenset(Sampling.__struct_fields__) - {"logprobs", "prompt_logprobs"}
 
 
 class StopText(Text):

@@ -8,8 +8,9 @@ from typing import Literal
 from msgspec.structs import replace
 
 from shared.errors import JobCancelled
+from shared.protocol.logprobs import TokenLogprob
 from shared.protocol.record import Record
-from shared.protocol.tasks import Task
+from shared.protocol.tasks import Task, TextTask
 
 
 class State(StrEnum):
@@ -90,6 +91,12 @@ class Accepted(Record, frozen=True):
         """What an answer needs of it, which is small: all but what is to be computed. Its own head is the same."""
         return replace(self, task=self.task.head())
 
+    def restore(self, task: Task) -> Accepted:
+        """What was accepted, of its head and of the same request, which came again: only a seed may be drawn anew."""
+        if isinstance(task, TextTask) and isinstance(self.task, TextTask):
+            task = replace(task, sampling=replace(task.sampling, seed=self.task.sampling.seed))
+        return replace(self, task=task)
+
 
 class Progress(Record, frozen=True):
     """The prompt is being read: `done` of `total` tokens."""
@@ -135,6 +142,14 @@ class Delta(Record, frozen=True):
     """The text is of the thoughts before the answer."""
     call: Call | None = None
     """The text is of the arguments of this call."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Where the task wants them: of each of `tokens`, in their order."""
+    stop: str = ""
+    """With the finish reason `stop`: the stop string that has ended the answer; empty where the model has."""
+    prompt_text: str = ""
+    """In a choice's first piece, where the task wants it told: that of its prompt, which is no part of `text`."""
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    """In a choice's first pieces, where the task wants them: of each token of its prompt, in their order."""
 
     @property
     def channel(self) -> Call | bool:
@@ -144,6 +159,29 @@ class Delta(Record, frozen=True):
 
 class StartOver(Record, frozen=True):
     """The answer begins anew: what came before is void. Only where nobody has read a part of it."""
+
+
+class Encoded(Record, frozen=True):
+    """What an `Encoding` asks for."""
+
+    text: str
+    """That the model reads; of a conversation as its template renders it."""
+    tokens: tuple[int, ...]
+    pieces: tuple[bytes, ...] = ()
+    """The text of each, in UTF-8: it may be a part of a character."""
+
+
+class Decoded(Record, frozen=True):
+    """What a `Decoding` asks for."""
+
+    text: str
+
+
+class Described(Record, frozen=True):
+    """What a `Describing` asks for."""
+
+    tokenizer: str
+    """A JSON object with the names of Hugging Face's `tokenizer_config.json`."""
 
 
 class Done(Record, frozen=True):
@@ -161,7 +199,8 @@ class Failed(Record, frozen=True):
     param: str | None = None
 
 
-Event = Progress | Delta | StartOver | Done | Failed
+TokenizerEvent = Encoded | Decoded | Described
+Event = Progress | Delta | StartOver | TokenizerEvent | Done | Failed
 
 
 def final_state(event: Event) -> State | None:

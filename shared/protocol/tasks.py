@@ -7,85 +7,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from shared.protocol.record import Record
-
-
-class Grammar(Record, frozen=True):
-    """What a text may be. The gateway has looked that it can be kept, and that it is small enough."""
-
-    kind: Literal["json", "regex", "choice", "lark"]
-    source: str
-    """A JSON Schema; a regular expression; a JSON array of strings; or a grammar in llguidance's Lark."""
-    strict: bool = True
-    """Of a schema: all of its keywords are kept. Else those that cannot be are passed over."""
-    param: str = "grammar"
-    """What the request calls it, for errors to name."""
-
-
-class Sampling(Record, frozen=True):
-    """How to choose tokens and when to stop. None means: the model's own default, else OpenAI's."""
-
-    seed: int
-    """0 <= seed < 2**32 - 1. Every job has one, so that it can be run again with the same outcome."""
-    max_tokens: int | None = None
-    """None: until the model stops or its context is full."""
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    typical_p: float | None = None
-    repeat_penalty: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    stop: tuple[str, ...] = ()
-    ignore_eos: bool = False
-    logit_bias: tuple[tuple[int, float], ...] = ()
-    """(token id, what is added to its logit)."""
-    cache_prompt: bool = True
-    """The prompt need not be read where the engine still knows its tokens."""
-
-    # What follows is FINE, under llama.cpp's names; its defaults ask for nothing.
-    min_tokens: int = 0
-    """So many come before any that ends the answer, and before stop strings are looked for."""
-    stop_token_ids: tuple[int, ...] = ()
-    """Each ends the answer, before its own text."""
-    repeat_last_n: int = 64
-    """Tokens back to which the penalties look; -1: all."""
-    top_n_sigma: float = 0.0
-    dynatemp_range: float = 0.0
-    dynatemp_exponent: float = 1.0
-    xtc_probability: float = 0.0
-    xtc_threshold: float = 0.1
-    mirostat: int = 0
-    mirostat_tau: float = 5.0
-    mirostat_eta: float = 0.1
-    adaptive_target: float = -1.0
-    adaptive_decay: float = 0.9
-    dry_multiplier: float = 0.0
-    dry_base: float = 1.75
-    dry_allowed_length: int = 2
-    dry_penalty_last_n: int = -1
-    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
-    min_keep: int = 0
-    samplers: tuple[str, ...] = ()
-    """Which of SAMPLERS are used, in this order; none: all."""
-    grammar: Grammar | None = None
-    """Which tokens may come at all: the answer, without the thoughts before it, is a text of this grammar."""
-
-    @property
-    def fine(self) -> frozenset[str]:
-        """What of FINE it asks for."""
-        defaults = Sampling(self.seed)
-        return frozenset(name for name in FINE if getattr(self, name) != getattr(defaults, name))
-
-
-class FineSampling(Sampling, frozen=True):
-    """One that asks for something FINE, which a worker that knows none of it must not take for a `Sampling`."""
-
-
-SAMPLERS = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature", "adaptive_p")
-"""In the order in which they are used, those of them that are on."""
-FINE = frozenset(Sampling.__struct_fields__[Sampling.__struct_fields__.index("min_tokens") :])
-"""Parts that release 0.2.0 did not have. An engine says on its card which of them it honours."""
+from shared.protocol.sampling import FineSampling, Grammar, Sampling
 
 
 class Message(Record, frozen=True):
@@ -133,6 +55,14 @@ class Tool(Record, frozen=True):
     """Of that text."""
 
 
+class Passage(Record, frozen=True):
+    """A part of a file."""
+
+    name: str
+    """Of the file."""
+    text: str
+
+
 Prompt = str | tuple[int, ...]
 """A text, or the ids of its tokens."""
 
@@ -157,6 +87,28 @@ class Completion(Record, frozen=True):
     def head(self) -> Completion:
         """See `Accepted.head`: as many prompts, each empty."""
         return replace(self, prompt=("",) * len(self.prompt), sampling=Sampling(self.sampling.seed))
+
+
+class FineCompletion(Completion, frozen=True):
+    """One that fills a gap or repeats its prompt, which a worker that knows none of it must not take for a
+    `Completion`."""
+
+    echo: bool = False
+    """Tell the text of the prompt too."""
+    suffix: str | None = None
+    """What comes after the answer; the prompt comes before it."""
+    beside: tuple[Passage, ...] = ()
+    """What else helps to fill the gap."""
+
+    def simplest(self) -> Completion:
+        """The same as a `Completion`, where it asks for nothing more."""
+        plain = [getattr(self, name) for name in Completion.__struct_fields__]
+        return Completion(*plain) if self == FineCompletion(*plain) else self
+
+    def head(self) -> FineCompletion:
+        """See `Accepted.head`."""
+        prompt, sampling = ("",) * len(self.prompt), Sampling(self.sampling.seed)
+        return FineCompletion(self.model, prompt, sampling, self.n, self.best_of, self.token_ids, self.echo)
 
 
 class Chat(Record, frozen=True):
@@ -217,8 +169,50 @@ class FineChat(Chat, frozen=True):
         return FineChat(self.model, (), sampling, self.n, self.continue_final, self.token_ids)
 
 
-TextTask = Completion | Chat | FineChat
+TextTask = Completion | FineCompletion | Chat | FineChat
 """What is answered with text, in choices."""
 
-Task = TextTask
+
+class Encoding(Record, frozen=True):
+    """Tell what the model reads of a text, or of a conversation as its template renders it."""
+
+    model: str
+    given: str | Chat | FineChat
+    special: bool = True
+    """Of a text: begin with the tokens with which prompts begin."""
+    parse_special: bool = True
+    """Of a text: what is the name of a special token stands for it."""
+    pieces: bool = False
+    """Tell the text of each token too."""
+
+    def head(self) -> Encoding:
+        """See `Accepted.head`."""
+        return Encoding(self.model, "", pieces=self.pieces)
+
+
+class Decoding(Record, frozen=True):
+    """Tell the text that tokens stand for."""
+
+    model: str
+    tokens: tuple[int, ...]
+
+    def head(self) -> Decoding:
+        """See `Accepted.head`."""
+        return Decoding(self.model, ())
+
+
+class Describing(Record, frozen=True):
+    """Tell what the model's tokenizer is."""
+
+    model: str
+
+    def head(self) -> Describing:
+        """See `Accepted.head`."""
+        return self
+
+
+TokenizerTask = Encoding | Decoding | Describing
+"""What is asked of a model's tokenizer, and answered at once."""
+
+Task = TextTask | TokenizerTask
 """Whatever a job can be asked to compute."""
