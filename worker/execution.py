@@ -16,11 +16,17 @@ from shared.ticket import Claim
 
 _MOST = 256
 """Events that are sent at once: whoever reads them decodes them in one go."""
+_MOST_LIKELIHOODS = 4096
+"""Log probabilities in them, about 160 kB: after so many the next events wait."""
 
 
 def digest(execution_id: str) -> str:
     """Of the model that an execution computes with; see `Execution.new_id`."""
     return execution_id.rpartition("-")[2]
+
+
+def _likelihoods(delta: Delta) -> int:
+    return sum(1 + len(each.top) for each in (*delta.logprobs, *delta.prompt_logprobs))
 
 
 class Execution(Cancellation):
@@ -115,7 +121,13 @@ class Execution(Cancellation):
         """
         with self._lock:
             first = self.stored - self.before
-            return self._events[first : first + _MOST]
+            events, likelihoods = list[Event](), 0
+            for event in self._events[first : first + _MOST]:
+                events.append(event)
+                likelihoods += _likelihoods(event) if isinstance(event, Delta) else 0
+                if likelihoods >= _MOST_LIKELIHOODS:
+                    break
+            return events
 
     def spoil(self, error: InferqError) -> bool:
         """What is unsent cannot be sent: the job fails instead. False when that cannot be sent either."""

@@ -16,7 +16,7 @@ from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import ARCHITECTURES, AUTO, Model
 from shared.config import Config
 from shared.errors import EngineError
-from shared.protocol import Delta, Event, TextTask
+from shared.protocol import Delta, Event, TextTask, TokenLogprob
 from shared.registry import Card
 from worker.engines.outline import OUTLINED, outline
 
@@ -61,11 +61,28 @@ class Engine(Protocol):
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         """What the tokens stand for, in UTF-8; a token may be a part of a character. Raises InvalidRequest."""
 
-    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        """Log probabilities (natural) of `tokens[after:]`, each given all the tokens before it; `after` is 1 or more.
+    def read(self, task: TextTask, work: Cancellable = NEVER) -> list[int]:
+        """The tokens of a task's one prompt, as `run` reads them; it raises what `run` does."""
 
-        Raises ContextLengthExceeded.
+    def score(
+        self,
+        tokens: Sequence[int],
+        after: int = 1,
+        work: Cancellable = NEVER,
+        top: int = 0,
+        *,
+        further: bool = False,
+    ) -> Iterator[TokenLogprob]:
+        """How likely each of `tokens[after:]` is, given all the tokens before it; `after` is 1 or more.
+
+        With the `top` likeliest in its place. `further`: at last the one that is the likeliest to come after them all,
+        unless it would end the answer. Raises ContextLengthExceeded.
         """
+
+    def score_prompt(
+        self, task: TextTask, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
+    ) -> Iterator[TokenLogprob]:
+        """The same of a whole prompt, which `read` has read: the first token has no log probability."""
 
     def close(self) -> None:
         """End the engine and its host."""
@@ -110,6 +127,14 @@ def load(model: Model, config: Config) -> Engine:
     engine: Engine = factory(model, config)
     engine.card = replace(engine.card, **{name: getattr(known, name) for name in OUTLINED})
     return engine
+
+
+def score_prompt(
+    engine: Engine, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
+) -> Iterator[TokenLogprob]:
+    """`Engine.score_prompt` of an engine that needs no more than the tokens."""
+    yield TokenLogprob(tokens[0], engine.detokenize(tokens[:1]), None)
+    yield from engine.score(tokens, 1, work, top, further=further)
 
 
 def with_prompt(events: Iterable[Event], tokens: Sequence[int]) -> Iterator[Event]:

@@ -24,25 +24,27 @@ from shared.protocol import (
     Sampling,
     TextTask,
     Timings,
+    TokenLogprob,
     Usage,
 )
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker import chat_formats
-from worker.engines import UNTOLD, with_prompt
+from worker.engines import UNTOLD, score_prompt, with_prompt
 from worker.engines.ctransformers_client import Evaluation, Evaluator
 from worker.engines.ctransformers_file import check_file
 from worker.engines.ctransformers_host import BATCH
+from worker.engines.ctransformers_score import score
 from worker.engines.ctransformers_text import LegacyText
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
 from worker.engines.messages import Dictionaries, render_chat
-from worker.engines.sampler import Sampler, logprobs
+from worker.engines.sampler import Sampler
 from worker.engines.special_texts import Specials
 from worker.engines.stops import Piece, Spelling, go_on, stop_strings
 from worker.formats.identity import digest, identity
 
-HONOURED = ("min_tokens", "repeat_last_n", "stop_token_ids")
+HONOURED = ("min_tokens", "prompt_logprobs", "repeat_last_n", "stop_token_ids")
 """What of `shared.protocol.FINE` the sampler knows."""
 
 
@@ -126,19 +128,31 @@ class CtransformersEngine:
         self._check(tokens, "tokens")
         return b"".join(map(self._text.bytes_of, tokens))
 
-    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
+    def read(self, task: TextTask, work: Cancellable = NEVER) -> list[int]:
+        check_size(task, self.card)
+        param, tokens = self._prompt(task, work)
+        Room(self.card.context, param).check(len(tokens))
+        return tokens
+
+    def score(
+        self,
+        tokens: Sequence[int],
+        after: int = 1,
+        work: Cancellable = NEVER,
+        top: int = 0,
+        *,
+        further: bool = False,
+    ) -> Iterator[TokenLogprob]:
         self._check(tokens, "tokens")
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
-        scores = []
         with self._turn, self._evaluator.open(work) as evaluation:
-            start = evaluation.count_known(tokens[:after])
-            for i in range(after, len(tokens)):
-                for _, step in evaluation.evaluate(tokens[:i], start):
-                    last = step
-                scores.append(float(logprobs(last.astype(float))[tokens[i]]))
-                start = i
-        return scores
+            yield from score(evaluation, self._text, tokens, after, top, further=further)
+
+    def score_prompt(
+        self, task: TextTask, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
+    ) -> Iterator[TokenLogprob]:
+        return score_prompt(self, tokens, work, top, further=further)
 
     def close(self) -> None:
         self._host.close()

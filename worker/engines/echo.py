@@ -18,9 +18,9 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room
 from shared.errors import JobCancelled
-from shared.protocol import FINE, Chat, Delta, Done, Event, FineChat, Progress, TextTask, Usage
+from shared.protocol import FINE, Chat, Delta, Done, Event, FineChat, Progress, TextTask, TokenLogprob, Usage
 from shared.registry import Ability, Card
-from worker.engines import with_prompt
+from worker.engines import score_prompt, with_prompt
 from worker.engines.defaults import recommended
 from worker.engines.echo_answer import TOKEN, answer
 from worker.engines.stops import StopStrings, stop_strings
@@ -128,8 +128,27 @@ class EchoEngine:
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         return " ".join(map(str, tokens)).encode()
 
-    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        return [0.0 for _ in tokens[after:]]
+    def read(self, task: TextTask, work: Cancellable = NEVER) -> list[int]:
+        if isinstance(task, Chat):
+            return self.tokenize(" ".join(message.content for message in task.messages))
+        [given] = task.prompt
+        return self.tokenize(given) if isinstance(given, str) else list(given)
+
+    def score(
+        self,
+        tokens: Sequence[int],
+        after: int = 1,
+        work: Cancellable = NEVER,
+        top: int = 0,
+        *,
+        further: bool = False,
+    ) -> Iterator[TokenLogprob]:
+        return (TokenLogprob(token, str(token).encode(), 0.0, rank=1) for token in tokens[after:])
+
+    def score_prompt(
+        self, task: TextTask, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
+    ) -> Iterator[TokenLogprob]:
+        return score_prompt(self, tokens, work, top, further=False)
 
     def close(self) -> None:
         pass

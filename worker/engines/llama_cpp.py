@@ -13,13 +13,13 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
-from shared.errors import ContextLengthExceeded, ModelLoadError
-from shared.protocol import FINE, Chat, Completion, Delta, Event, FineChat, TextTask
+from shared.errors import ContextLengthExceeded, InvalidRequest, ModelLoadError
+from shared.protocol import FINE, Chat, Completion, Delta, Event, FineChat, TextTask, TokenLogprob
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
-from worker.engines import with_prompt
-from worker.engines.cells import Cells, Share
+from worker.engines import score_prompt, with_prompt
+from worker.engines.cells import Cells
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_answer import GrowingAnswer
@@ -31,7 +31,7 @@ from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import terms
-from worker.engines.llama_cpp_score import Scorer
+from worker.engines.llama_cpp_score import Scorer, largest_batch
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
 from worker.engines.llama_cpp_specials import find_specials
@@ -108,7 +108,14 @@ class LlamaCppEngine:
             context=self.card.context,
             batch=self._batch,
         )
-        self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
+        self.scorer = Scorer(
+            model.id,
+            self._parameters(files, config, key),
+            lambda: self._pieces,
+            context=self.card.context,
+            batch=largest_batch(size, config.batch_size),
+            threads=lambda: 1 if self._cells.busy else config.threads or usable(),
+        )
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
         """What the host needs to know."""
@@ -122,6 +129,7 @@ class LlamaCppEngine:
             "threads": config.threads or max(1, usable() - 1),
             "batch_threads": config.threads or usable(),
             "batch": self._batch,
+            "exact": files.exact(config.context),
             "lora": [(str(path), scale) for path, scale in files.lora],
             "draft": str(files.draft) if files.draft else "",
             "rope_freq_base": model.rope_freq_base or 0.0,
@@ -161,12 +169,7 @@ class LlamaCppEngine:
     ) -> Iterator[Event]:
         """Stop strings count only before the `opener`."""
         until = time.monotonic() + self._seconds
-        check_size(task, self.card)
-        param = "messages" if isinstance(task, Chat) else "prompt"
-        given, thinking = (
-            self._chats.render(task, execution) if isinstance(task, Chat) else (task.prompt[0], Thinking())
-        )
-        prompt = self._reader.read(given, Room(self.card.context, param), execution)
+        prompt, thinking = self._read(task, execution)
         self._reader.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._reader.check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
@@ -200,18 +203,39 @@ class LlamaCppEngine:
         self._reader.check(tokens, "tokens")
         return b"".join(self._pieces[token] for token in tokens)
 
-    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
+    def read(self, task: TextTask, work: Cancellable = NEVER) -> list[int]:
+        if isinstance(task, Chat) and needs_form(task):
+            raise InvalidRequest("the prompt of a chat with tools cannot be scored", param="prompt_logprobs")
+        return self._read(task, work)[0]
+
+    def _read(self, task: TextTask, work: Cancellable) -> tuple[list[int], Thinking]:
+        """The tokens of the prompt, and how to read the answer."""
+        check_size(task, self.card)
+        param = "messages" if isinstance(task, Chat) else "prompt"
+        given, thinking = self._chats.render(task, work) if isinstance(task, Chat) else (task.prompt[0], Thinking())
+        return self._reader.read(given, Room(self.card.context, param), work), thinking
+
+    def score(
+        self,
+        tokens: Sequence[int],
+        after: int = 1,
+        work: Cancellable = NEVER,
+        top: int = 0,
+        *,
+        further: bool = False,
+    ) -> Iterator[TokenLogprob]:
         self._reader.check(tokens, "tokens")
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
-        share = Share(len(tokens), len(tokens))
-        self._cells.enter(share, work)
-        try:
-            return self._scorer.score(tokens, after, work)
-        finally:
-            self._cells.leave(share)
+        return self.scorer.score(tokens, after, work, top, further=further)
+
+    def score_prompt(
+        self, task: TextTask, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
+    ) -> Iterator[TokenLogprob]:
+        return score_prompt(self, tokens, work, top, further=further)
 
     def close(self) -> None:
+        self.scorer.close()
         self._host.close()
 
     @property
