@@ -33,7 +33,7 @@ Part = str | Thought | ToolCall | FineMessage
 """What a block says: a text, a thought, a call, or the result of one."""
 
 
-class Content(fields.Field[list[Part]]):
+class BlockContent(fields.Field[list[Part]]):
     """A string, or an array of blocks of these types. By hand and not by schemas: a body has room for ten thousands."""
 
     def __init__(self, *types: str, **kwargs: Any) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load
 
-from gateway.schemas.anthropic.blocks import Content
+from gateway.schemas.anthropic.blocks import BlockContent
 from gateway.schemas.anthropic.thinking import ThinkingSchema, grammar, hides, thinking
-from gateway.schemas.anthropic.tools import ToolsSchema
-from gateway.schemas.anthropic.turns import MessageSchema, make_turns
+from gateway.schemas.anthropic.tools import ClientToolsSchema
+from gateway.schemas.anthropic.turns import SaidSchema, make_turns
 from gateway.schemas.caps import MAX_MESSAGES, MAX_STOPS, MAX_TOKENS
 from gateway.schemas.fine_sampling import make_sampling
 from gateway.schemas.objects import MOST_PAIRS, Object
@@ -28,10 +28,10 @@ after it would never be found in the cache of prompts."""
 _CLIENTS = "conversations are kept by the client alone"
 
 
-class MessagesSchema(ToolsSchema, ThinkingSchema):
+class MessagesSchema(ClientToolsSchema, ThinkingSchema):
     model = Text(empty=False, required=True)
-    messages = Array(fields.Nested(MessageSchema), low=1, high=MAX_MESSAGES, required=True)
-    system = Content("text")
+    messages = Array(fields.Nested(SaidSchema), low=1, high=MAX_MESSAGES, required=True)
+    system = BlockContent("text")
 
     max_tokens: fields.Field[Any] = Integer(1, INT32_MAX, required=True)
     temperature: fields.Field[Any] = Number(0, 1)

@@ -19,7 +19,7 @@ _KINDS: dict[str, bool | None] = {"enabled": True, "adaptive": None, "disabled":
 """Whether to think; None: as the model does."""
 
 
-class Thinking(Strict):
+class ThinkingConfig(Strict):
     type = Word(*_KINDS, required=True)
     budget_tokens = Integer(1, INT32_MAX)
     display = Word("summarized", "updates", "omitted")
@@ -47,7 +47,7 @@ class OutputConfig(Strict):
 
 
 class ThinkingSchema(Strict):
-    thinking = Member(Thinking)
+    thinking = Member(ThinkingConfig)
     output_config = Member(OutputConfig)
     output_format = Member(OutputFormat)  # what `output_config.format` was called before
 

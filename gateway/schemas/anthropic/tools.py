@@ -18,7 +18,7 @@ LONGEST_TOOL_NAME = 128
 """Characters, as Anthropic has it: those of MCP servers' tools begin with the servers' own."""
 
 
-class AnyTool(Strict):
+class ClientTool(Strict):
     """What is said of all tools."""
 
     strict = Boolean(load_default=False)
@@ -30,7 +30,7 @@ class AnyTool(Strict):
     input_examples = Ignored(Array(Object(), 0, MOST_PAIRS))
 
 
-class CustomTool(AnyTool):
+class OwnTool(ClientTool):
     name = ToolName(LONGEST_TOOL_NAME, required=True)
     description = Prose(load_default="")
     input_schema = Parameters(required=True)
@@ -40,7 +40,7 @@ class CustomTool(AnyTool):
         return Tool(data["name"], data["description"], data["input_schema"], data["strict"])
 
 
-class KnownTool(AnyTool):
+class KnownTool(ClientTool):
     """One whose form Anthropic's models know by its type. Here the model is told it as of any other."""
 
     does: ClassVar[str]
@@ -117,7 +117,7 @@ class MemoryTool(KnownTool):
     )
 
 
-class Choice(Strict):
+class ChoiceObject(Strict):
     """Without a name."""
 
     mode: ClassVar[str]
@@ -128,19 +128,19 @@ class Choice(Strict):
         return Wish(self.mode, once=data["disable_parallel_tool_use"])
 
 
-class AutoChoice(Choice):
+class AutoChoice(ChoiceObject):
     mode = "auto"
 
 
-class AnyChoice(Choice):
+class AnyChoice(ChoiceObject):
     mode = "required"
 
 
-class NoChoice(Choice):
+class NoChoice(ChoiceObject):
     mode = "none"
 
 
-class NamedChoice(Choice):
+class NamedChoice(ChoiceObject):
     name = Text(empty=False, required=True)
 
     @post_load
@@ -149,7 +149,7 @@ class NamedChoice(Choice):
 
 
 _KINDS = {
-    "custom": CustomTool(),
+    "custom": OwnTool(),
     **dict.fromkeys(("bash_20250124", "bash_20241022"), BashTool()),
     **dict.fromkeys(("text_editor_20250728", "text_editor_20250429"), EditorTool()),
     **dict.fromkeys(("text_editor_20250124", "text_editor_20241022"), OlderEditorTool()),
@@ -157,7 +157,7 @@ _KINDS = {
 }
 
 
-class ToolsSchema(Strict):
+class ClientToolsSchema(Strict):
     tools = Array(Variant(_KINDS, hint="every tool is run by the client"), 0, MOST_TOOLS)
     tool_choice = Variant({"auto": AutoChoice(), "any": AnyChoice(), "tool": NamedChoice(), "none": NoChoice()})
 

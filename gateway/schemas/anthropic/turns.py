@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from marshmallow import ValidationError, post_load
 from msgspec.structs import replace
 
-from gateway.schemas.anthropic.blocks import BLOCKS, Content, Part, Thought, join
+from gateway.schemas.anthropic.blocks import BLOCKS, BlockContent, Part, Thought, join
 from gateway.schemas.caps import MAX_MESSAGES
 from gateway.schemas.objects import Lenient
 from gateway.schemas.parameters import Only, Word
@@ -27,7 +27,7 @@ _PARTS: dict[str, tuple[type, ...]] = {
 """The roles, and what their messages may say."""
 
 
-class Spoken(NamedTuple):
+class Said(NamedTuple):
     """What one message says."""
 
     role: _Role
@@ -36,23 +36,23 @@ class Spoken(NamedTuple):
     """Nobody is told it any more once the user has spoken again."""
 
 
-class MessageSchema(Lenient):
+class SaidSchema(Lenient):
     role = Word(*_PARTS, required=True)
-    content = Content(*BLOCKS, required=True)
+    content = BlockContent(*BLOCKS, required=True)
     clear_at = Word("never", "next_user_message")
     output_config = Only({}, hint="the request's own holds for all of its messages")
 
     @post_load
-    def spoken(self, data: dict[str, Any], **kwargs: Any) -> Spoken:
+    def spoken(self, data: dict[str, Any], **kwargs: Any) -> Said:
         role = data["role"]
         for place, part in enumerate(data["content"]):
             if not isinstance(part, _PARTS[role]):
                 wrong = refuse("invalid_value", f"a message of the role {show(role)} has none of it", name="type")
                 raise ValidationError({"content": {place: wrong.messages}})
-        return Spoken(role, data["content"], role == "system" and data.get("clear_at") == "next_user_message")
+        return Said(role, data["content"], role == "system" and data.get("clear_at") == "next_user_message")
 
 
-def make_turns(system: Sequence[Part], messages: Sequence[Spoken]) -> tuple[Message, ...]:
+def make_turns(system: Sequence[Part], messages: Sequence[Said]) -> tuple[Message, ...]:
     """What a template knows of them. Raises ValidationError for a result of no call, and for too many.
 
     What one side says in a row is one turn. What tools have answered comes before what the user says beside it, in the
@@ -61,7 +61,7 @@ def make_turns(system: Sequence[Part], messages: Sequence[Spoken]) -> tuple[Mess
     calls = _find_calls(messages)
     last = max((place for place, one in enumerate(messages) if one.role == "user"), default=-1)
     told = [one for place, one in enumerate(messages) if not (one.brief and place < last)]
-    spoken = [Spoken("system", system), *told] if system else told
+    spoken = [Said("system", system), *told] if system else told
     rows = groupby(spoken, key=lambda one: one.role)
     parts = ((role, [part for one in row for part in one.parts]) for role, row in rows)
     turns = tuple(chain.from_iterable(_turns(role, said, calls) for role, said in parts))
@@ -83,7 +83,7 @@ def _turns(role: _Role, parts: list[Part], calls: _Calls) -> Iterator[Message]:
         yield Message(role, join(parts))
 
 
-def _find_calls(messages: Iterable[Spoken]) -> _Calls:
+def _find_calls(messages: Iterable[Said]) -> _Calls:
     """By their ids, each with its place among them."""
     calls: _Calls = {}
     for number, message in enumerate(messages):
