@@ -25,6 +25,7 @@ from gateway.errors import CLIENT_GONE
 from gateway.mailbox import ClientGone
 from gateway.schemas import Format
 from gateway.schemas.body import load_json
+from gateway.schemas.caps import capped
 from gateway.schemas.outcomes import failure
 from gateway.state import this_gateway
 from shared.protocol import Event, Failed, Options, Task
@@ -82,7 +83,8 @@ def _read(wire: Format) -> tuple[Task, Options, str, list[str], dict[str, Abilit
             asked: Any = load_json(body)
             task, options = wire.parse(asked, chosen, config)
             schema, mark = wire.schema, fingerprint(who, path, body)
-            return task, options, mark, schema.ignored(asked), schema.needs(asked)
+            with capped(config):
+                return task, options, mark, schema.ignored(asked), schema.needs(asked)
 
         return bodies.apart(who, len(body), understand)
 

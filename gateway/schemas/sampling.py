@@ -8,15 +8,14 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields
 
-from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS, capped
+from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS
 from gateway.schemas.fine_sampling import FineSamplingSchema, make_sampling
 from gateway.schemas.ignored import IgnoredSchema
 from gateway.schemas.objects import EMPTY, Member, Strict, keyed
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Number, Text, text
-from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
+from gateway.schemas.problem import refuse, show, show_key, wrong_type
 from gateway.schemas.reasoning import telling
 from gateway.schemas.structured import StructuredSchema, grammar
-from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.protocol import Options, Sampling
 from shared.ticket import Tier
@@ -144,15 +143,6 @@ class SamplingSchema(FineSamplingSchema, StructuredSchema, IgnoredSchema):
         if data.get("stream_options") is None or data.get("stream"):
             return super().ignored(data)
         return [*super().ignored({**data, "stream_options": None}), "stream_options"]
-
-    def read(self, body: object, config: Config) -> dict[str, Any]:
-        """The given parameters by name, valid and within the operator's caps. Raises InvalidRequest."""
-        try:
-            with capped(config):
-                given: dict[str, Any] = self.load(body)  # type: ignore[arg-type]  # whatever JSON gave: `known` looks
-        except ValidationError as exc:
-            raise first(exc) from exc
-        return given
 
 
 def refuse_choices(prompts: int, each: int, name: str) -> None:
