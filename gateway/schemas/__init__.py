@@ -5,6 +5,7 @@ A new endpoint is one module beside `chat.py` and one line here.
 
 from __future__ import annotations
 
+from gateway.schemas.anthropic.messages import MessagesFormat
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
@@ -13,7 +14,7 @@ from shared.protocol import Accepted, Chat, Completion, FineChat, FineCompletion
 
 __all__ = ["FORMATS", "PAUSE", "Format", "Frame", "Frames", "format_of", "usual_format"]
 
-FORMATS: dict[str, Format] = {each.name: each for each in (ChatFormat(), CompletionFormat())}
+FORMATS: dict[str, Format] = {each.name: each for each in (ChatFormat(), CompletionFormat(), MessagesFormat())}
 """By the name that stands in `Accepted`, so that a stored job can be answered in the format it was asked in."""
 
 _USUAL: dict[type[Task], str] = {
