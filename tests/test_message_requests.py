@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.schemas.parameters import Ignored
 from shared.config import Config
 from shared.protocol import Grammar, Options
 from shared.registry import Ability
@@ -91,6 +92,11 @@ IGNORED: dict[str, list[Any]] = {
     "workspace_id": ["x"],
     "tool_choice": [{"type": "any"}, {"type": "none"}],
 }
+
+
+def test_each_is_tried_here() -> None:
+    fields = {name for name, field in MESSAGES.schema.fields.items() if isinstance(field, Ignored)}
+    assert fields | {"tool_choice"} == IGNORED.keys()
 
 
 @pytest.mark.parametrize("name", IGNORED)
