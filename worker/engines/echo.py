@@ -116,7 +116,7 @@ class EchoEngine:
                 due += self._interval
                 _sleep(wakeup, due - time.monotonic())
             count += 1
-            yield Delta(word, (_number(word, part),), logprob=0.0, reasoning=part.reasoning, call=part.call)
+            yield Delta(word, (_number(word, part),), reasoning=part.reasoning, call=part.call)
         calls = any(part.call for _, part in words)
         yield Delta(finish_reason="length" if len(words) > most else "tool_calls" if calls else "stop")
         thoughts = sum(part.reasoning for _, part in words[:most])
