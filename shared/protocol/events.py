@@ -134,8 +134,6 @@ class Delta(Record, frozen=True):
     """
     index: int = 0
     finish_reason: FinishReason | None = None
-    logprob: float | None = None
-    """Sum of the tokens' natural log probabilities; told where the task's `best_of` needs it."""
     usage: Usage | None = None
     """With the finish reason: what this choice used."""
     prompt_tokens: tuple[int, ...] = ()

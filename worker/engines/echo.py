@@ -135,7 +135,7 @@ class EchoEngine:
             number = _number(word, part)
             likely = () if most_tops is None else (judge(number, word, read + count, most_tops),)
             count += 1
-            yield Delta(word, (number,), logprob=0.0, reasoning=part.reasoning, call=part.call, logprobs=likely)
+            yield Delta(word, (number,), reasoning=part.reasoning, call=part.call, logprobs=likely)
         calls = any(part.call for _, part in words)
         reason: FinishReason = "length" if len(words) > most else "tool_calls" if calls else "stop"
         yield Delta(finish_reason=reason, stop=stop if reason == "stop" else "")
