@@ -13,7 +13,7 @@ from gateway.schemas.problem import first, refuse
 from shared.context import MOST_TOLD_TOKENS
 
 
-class PromptSchema(Strict):
+class EncodeSchema(Strict):
     """vLLM's /tokenize, of a text."""
 
     model = Text(empty=False, load_default="")

@@ -15,9 +15,9 @@ from gateway.schemas.sampling import options
 from gateway.schemas.tokenizer_requests import (
     ChatBodySchema,
     ContentSchema,
+    EncodeSchema,
     MessagesSchema,
     NameSchema,
-    PromptSchema,
     TokensSchema,
     read,
 )
@@ -74,12 +74,12 @@ class TokenizerFormat(Format):
         return render_failure(error, status)
 
 
-class PromptFormat(TokenizerFormat):
+class EncodeFormat(TokenizerFormat):
     """vLLM's /tokenize, of a text; and that of whoever asks in other words."""
 
     name = "vllm.tokenize"
     id_prefix = "tok-"
-    schema = PromptSchema()
+    schema = EncodeSchema()
 
     def of(self, body: object) -> Format:
         asked = body if isinstance(body, dict) else {}
@@ -213,7 +213,7 @@ def _readable(piece: bytes) -> str | list[int]:
 
 MESSAGES, CONTENT = MessagesFormat(), ContentFormat()
 TOKENIZER_FORMATS: tuple[Format, ...] = (
-    PromptFormat(),
+    EncodeFormat(),
     MESSAGES,
     CONTENT,
     InputTokensFormat(),
