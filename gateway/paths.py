@@ -23,7 +23,7 @@ _UNSERVED = {
     "Anthropic's": "complete messages",
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
     " api/tags api/version",
-    "llama.cpp's or vLLM's": "apply-template classify completion detokenize embedding infill lora-adapters pooling"
+    "llama.cpp's or vLLM's": "apply-template classify completion detokenize embedding lora-adapters pooling"
     " rerank score slots tokenize",
 }
 """Endpoints that clients look for, without the `/v1` before them, by whose they are."""
@@ -63,7 +63,7 @@ def _meaning(path: str) -> str:
     del parts[: versions - 1 if versions else 0]
     if parts == ["v1"]:
         return "/"
-    if parts and parts[0] in ("chat", "completions", "models", "jobs", "props"):
+    if parts and parts[0] in ("chat", "completions", "infill", "models", "jobs", "props"):
         parts.insert(0, "v1")
     elif parts[:1] == ["v1"] and parts[1] in ("health", "ping", "version"):
         del parts[0]

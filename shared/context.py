@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.errors import ContextLengthExceeded
-from shared.protocol import Chat, Completion, FineChat, FineMessage, Message, Prompt, Task, Tool
+from shared.protocol import Chat, Completion, FineChat, FineCompletion, FineMessage, Message, Prompt, Task, Tool
 from shared.registry import Card
 
 
@@ -35,9 +35,13 @@ def check_size(task: Task, card: Card) -> None:
             tools = [text for tool in _tools(task) for text in (tool.name, tool.description, tool.parameters)]
             _check(tools, card, "tools")
             _check([*tools, *(text for message in task.messages for text in _texts(message))], card, "messages")
+        case FineCompletion(trims=True):
+            pass
         case Completion():
+            suffix = [task.suffix] if isinstance(task, FineCompletion) and task.suffix else []
             for prompt in task.prompt:
                 _check([prompt], card, "prompt")
+                _check([prompt, *suffix], card, "suffix")
 
 
 def _tools(task: Chat) -> tuple[Tool, ...]:

@@ -73,6 +73,7 @@ CALL = FineMessage("assistant", "", (ToolCall("call_1", "f", "{}"),))
 ASKED: list[tuple[Task, Need]] = [
     *((task, next(need for need in NEEDS if need.by(task))) for task in TASKS.values()),
     (TASKS[FineChat], next(need for need in NEEDS if need.param == "tools")),
+    (FineCompletion("m", ("",), LARGE, suffix=""), next(need for need in NEEDS if need.ability is Ability.INFILL)),
     *((Chat("m", (turn,), LARGE), next(need for need in NEEDS if need.param == "messages")) for turn in (RESULT, CALL)),
 ]
 

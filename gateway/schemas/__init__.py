@@ -8,12 +8,13 @@ from __future__ import annotations
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
+from gateway.schemas.infill import InfillFormat
 from shared.errors import NotUnderstood
 from shared.protocol import Accepted, Chat, Completion, FineChat, FineCompletion, Task
 
 __all__ = ["FORMATS", "PAUSE", "Format", "Frame", "Frames", "format_of", "usual_format"]
 
-FORMATS: dict[str, Format] = {each.name: each for each in (ChatFormat(), CompletionFormat())}
+FORMATS: dict[str, Format] = {each.name: each for each in (ChatFormat(), CompletionFormat(), InfillFormat())}
 """By the name that stands in `Accepted`, so that a stored job can be answered in the format it was asked in."""
 
 _USUAL: dict[type[Task], str] = {

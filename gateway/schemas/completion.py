@@ -23,12 +23,12 @@ from gateway.schemas.openai import (
     token_ids,
     usage,
 )
-from gateway.schemas.parameters import INT32_MAX, Integer, Only, each, text, whole
+from gateway.schemas.parameters import INT32_MAX, Integer, Only, Prose, each, text, whole
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
 from shared.config import Config
 from shared.errors import InferqError
-from shared.protocol import Accepted, Completion, Delta, Event, FinishReason, Options, Prompt, Task
+from shared.protocol import Accepted, Completion, Delta, Event, FineCompletion, FinishReason, Options, Prompt, Task
 
 _KIND = "text_completion"
 _MAX_TOKENS = 16
@@ -80,11 +80,11 @@ def _token(value: object) -> int:
 class CompletionSchema(SamplingSchema):
     prompt = Prompts(required=True)
     best_of = Integer(1, 20)
+    suffix = Prose()
 
     # Not supported yet.
     echo = Only(False)
     logprobs = Only()
-    suffix = Only("")
 
     @validates_schema
     def judges(self, data: dict[str, Any], **kwargs: Any) -> None:
@@ -107,8 +107,9 @@ class CompletionFormat(Format):
         given = self.schema.read(body, config)
         chosen = sampling(given, seed, given.get("max_tokens", min(_MAX_TOKENS, config.max_tokens)))
         n, best_of, token_ids = given["n"], given["best_of"], given["return_token_ids"]
-        task = Completion(given["model"], given["prompt"], chosen, n, best_of, token_ids)
-        return task, options(given)
+        suffix = given.get("suffix") or None
+        task = FineCompletion(given["model"], given["prompt"], chosen, n, best_of, token_ids, suffix=suffix)
+        return task.simplest(), options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
         choices, used = fold(events)

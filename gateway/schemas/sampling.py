@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields
+from msgspec.structs import replace
 
 from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS, capped
 from gateway.schemas.fine_sampling import FineSamplingSchema, make_sampling
@@ -182,4 +183,4 @@ def options(given: dict[str, Any]) -> Options:
     include_usage = given["stream"] and asked.get("include_usage", False)
     continuous = include_usage and asked.get("continuous_usage_stats", False)
     legacy = bool(given.get("functions"))
-    return Options(given["stream"], include_usage, given["service_tier"], continuous, legacy, **telling(given))
+    return replace(Options(given["stream"], include_usage, given["service_tier"], continuous, legacy), **telling(given))

@@ -44,6 +44,8 @@ class Usage(Record, frozen=True):
     """How many of the prompt's tokens the engine found in its cache."""
     reasoning_tokens: int = 0
     """How many of the answer's tokens were thoughts."""
+    trimmed: bool = False
+    """Not all that was to be read before the answer had room."""
 
 
 class Timings(Record, frozen=True):
@@ -69,6 +71,8 @@ class Options(Record, frozen=True):
     """Thoughts are not told; their tokens are counted all the same."""
     inlines_reasoning: bool = False
     """Thoughts are told within the content, between tags."""
+    fields: tuple[str, ...] = ()
+    """llama.cpp's `response_fields`: what of the answer is told, by paths such as `timings/prompt_n`; none: all."""
 
 
 class Accepted(Record, frozen=True):

@@ -18,11 +18,12 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room
 from shared.errors import JobCancelled
-from shared.protocol import FINE, Chat, Delta, Done, Event, FineChat, Progress, TextTask, Usage
+from shared.protocol import FINE, Chat, Delta, Done, Event, FineChat, FineCompletion, Progress, TextTask, Usage
 from shared.registry import Ability, Card
 from worker.engines import with_prompt
 from worker.engines.defaults import recommended
 from worker.engines.echo_answer import TOKEN, answer
+from worker.engines.gaps import fill
 from worker.engines.stops import StopStrings, stop_strings
 from worker.formats.identity import digest, identity
 
@@ -74,7 +75,13 @@ class EchoEngine:
             param, [given] = "prompt", task.prompt
             ids = None if isinstance(given, str) else given
             prompt = given if isinstance(given, str) else " ".join(map(str, given))
-        read = len(TOKEN.findall(prompt))
+        gap = task if isinstance(task, FineCompletion) and task.suffix is not None else None
+        if gap:
+            beside = [text for passage in gap.beside for text in (passage.name, passage.text)]
+            prompt = " ".join([*beside, prompt, gap.line, gap.suffix or ""])
+        read = most = len(TOKEN.findall(prompt))
+        if gap and gap.trims:
+            read = min(most, self.card.context // 2)
         Room(self.card.context, param).check(read)
         parts = answer(task)
         if self._prefill:
@@ -85,6 +92,8 @@ class EchoEngine:
                 yield Progress(read, read)
 
         pieces = self._pieces(task, parts, read, past, execution, wakeup)
+        if gap:
+            pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count)), trimmed=read < most)
         told = task.token_ids and not past
         yield from with_prompt(pieces, self.tokenize(prompt) if ids is None else ids) if told else pieces
 
