@@ -22,6 +22,9 @@ MOST_KEY_ANSWER_BYTES = MOST_ANSWER_BYTES // 2
 _FREE = 65_536
 """Bytes of each answer that are not counted: small ones are always given."""
 
+_LOGPROB = 80
+"""Bytes of one in an answer, about."""
+
 _held: Counter[str] = Counter()
 """Bytes of answers by owner."""
 
@@ -34,7 +37,7 @@ def counted(events: Iterable[Event]) -> Iterator[Event]:
     size = 0
     for event in events:
         if isinstance(event, Delta):
-            size += sys.getsizeof(event.text)
+            size += sys.getsizeof(event.text) + len(event.prompt_text) + _LOGPROB * event.likelihoods
             _hold(size)
         yield event
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, assert_never
 
 from msgspec.json import Encoder
@@ -35,6 +36,8 @@ _BREAKS = [(mark.encode(), b"\\u%04x" % ord(mark)) for mark in "\x85\u2028\u2029
 _DONE = Frame(b"[DONE]", counts=False)
 _OTHER_TOKENS = ("audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
 """What OpenAI counts among those of an answer, and no answer here has. Some clients add them up."""
+NOTHING_TOLD: Mapping[str, Any] = MappingProxyType({})
+"""Beside its text, of a piece."""
 _GAP = "\0"
 """Stands for the text of a chunk while the chunk is cut around it."""
 

@@ -36,6 +36,11 @@ class LegacyText:
         )
 
     @property
+    def vocabulary(self) -> Sequence[bytes]:
+        """What each token stands for, which may be a part of a character; of a special one its name."""
+        return self._bytes
+
+    @property
     def longest(self) -> int:
         """Bytes of the longest token."""
         return max(map(len, self._bytes))

@@ -7,12 +7,13 @@ is a part of the conversation.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields
 
 from gateway.schemas.message import MOST_PARTS
-from gateway.schemas.objects import bound_keys, keyed, write_json
+from gateway.schemas.objects import EMPTY, bound_keys, keyed, write_json
 from gateway.schemas.parameters import LONGEST_TEXT, each, short, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.tool_calls import LONGEST_CALL_ID
@@ -42,8 +43,7 @@ class BlockContent(fields.Field[list[Part]]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        blocks = [BLOCKS[kind].json_schema(kind) for kind in self.types]
-        return {"anyOf": [{"type": "string"}, {"type": "array", "maxItems": MOST_PARTS, "items": {"anyOf": blocks}}]}
+        return _describe({kind: BLOCKS[kind] for kind in self.types})
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Part]:
         return read_content(value, self.types)
@@ -69,12 +69,14 @@ class _Block(NamedTuple):
     """How a type of block is read."""
 
     read: Callable[[Mapping[str, Any]], Part]
-    members: dict[str, Any]
-    """Those that it has to have, each with its `json_schema`."""
+    required: dict[str, Any]
+    """Members that it has to have, each with its `json_schema`."""
+    optional: Mapping[str, Any] = MappingProxyType({})
 
     def json_schema(self, kind: str) -> dict[str, Any]:
-        properties = {"type": {"const": kind}, **self.members}
-        return {"type": "object", "properties": properties, "required": [*properties]}
+        named = {"type": {"const": kind}, **self.required}
+        missing = {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in self.optional.items()}
+        return {"type": "object", "properties": {**named, **missing}, "required": [*named]}
 
 
 def _read_block(block: object, types: tuple[str, ...]) -> Part:
@@ -159,30 +161,38 @@ def _search_result(block: Mapping[str, Any]) -> str:
     return "\n".join(filter(None, (_prose(block, "title"), _prose(block, "source"), said)))
 
 
+def _describe(blocks: Mapping[str, _Block]) -> dict[str, Any]:
+    """The `json_schema` of a content with these."""
+    items = {"anyOf": [block.json_schema(kind) for kind, block in blocks.items()]}
+    return {"anyOf": [_STRING, {"type": "array", "maxItems": MOST_PARTS, "items": items}]}
+
+
 _STRING: dict[str, Any] = {"type": "string"}
 _IDENTIFIER = {**_STRING, "minLength": 1, "maxLength": LONGEST_CALL_ID}
+_TEXT = {"text": _Block(_text, {"text": _STRING})}
 _SOURCE = {
     "anyOf": [
-        {"type": "object", "properties": {"type": {"const": kind}, name: _STRING}, "required": ["type", name]}
-        for kind, name in (("text", "data"), ("content", "content"))
+        {"type": "object", "properties": {"type": {"const": kind}, name: schema}, "required": ["type", name]}
+        for kind, name, schema in (("text", "data", _STRING), ("content", "content", _describe(_TEXT)))
     ]
 }
+_TOLD = {
+    **_TEXT,
+    "document": _Block(_document, {"source": _SOURCE}, {"title": _STRING, "context": _STRING}),
+    "search_result": _Block(_search_result, {"content": _describe(_TEXT)}, {"title": _STRING, "source": _STRING}),
+}
 BLOCKS: dict[str, _Block] = {
-    "text": _Block(_text, {"text": _STRING}),
-    "document": _Block(_document, {"source": _SOURCE}),
-    "search_result": _Block(_search_result, {"content": _STRING}),
-    "thinking": _Block(_thinking, {"thinking": _STRING}),
+    **_TOLD,
+    "thinking": _Block(_thinking, {}, {"thinking": _STRING}),
     "redacted_thinking": _Block(lambda block: Thought(""), {}),
     "tool_use": _Block(
         _call,
-        {
-            "id": _IDENTIFIER,
-            "name": {**_STRING, "minLength": 1, "maxLength": LONGEST_TEXT},
-            "input": {"type": "object"},
-        },
+        {"id": _IDENTIFIER, "name": {**_STRING, "minLength": 1, "maxLength": LONGEST_TEXT}, "input": EMPTY},
     ),
-    "tool_result": _Block(_result, {"tool_use_id": _IDENTIFIER}),
+    "tool_result": _Block(
+        _result, {"tool_use_id": _IDENTIFIER}, {"content": _describe(_TOLD), "is_error": {"type": "boolean"}}
+    ),
 }
 """By their type."""
-RESULT = ("text", "document", "search_result")
+RESULT = tuple(_TOLD)
 """Types of blocks in the result of a tool."""

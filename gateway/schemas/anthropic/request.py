@@ -78,8 +78,21 @@ class MessagesSchema(ClientToolsSchema, ThinkingSchema):
         system = data.get("system") or []
         blocks = system if isinstance(system, list) else [{"text": system}]
         found = ["system"] if any(block["text"].startswith(BILLING) for block in blocks) else []
-        cut = ["max_tokens"] if data.get("max_tokens", 0) > int(MAX_TOKENS) else []
-        return [*super().ignored(data), *found, *cut]
+        if (data.get("max_tokens") or 0) > int(MAX_TOKENS):
+            found.append("max_tokens")
+        return [*dict.fromkeys((*super().ignored(data), *found))]
+
+
+class CountSchema(MessagesSchema):
+    """What the model would read of such a request. How it would be answered asks for nothing."""
+
+    max_tokens = Ignored(Integer(0, INT32_MAX))
+    temperature = Ignored(Number(0, 1))
+    top_p = Ignored(Number(0, 1))
+    top_k = Ignored(Integer(0, INT32_MAX))
+    stop_sequences = Ignored(Array(StopText(), low=0, high=MAX_STOPS))
+    stream = Ignored(Boolean())
+    service_tier = Ignored(Word("auto", "standard_only"))
 
 
 def _unbill(instructions: str) -> str:
