@@ -25,10 +25,6 @@ def digest(execution_id: str) -> str:
     return execution_id.rpartition("-")[2]
 
 
-def _likelihoods(delta: Delta) -> int:
-    return sum(1 + len(each.top) for each in (*delta.logprobs, *delta.prompt_logprobs))
-
-
 class Execution(Cancellation):
     """Shared by its slot, which emits, the publisher, which sends, and the lease keeper, which may cancel or fence."""
 
@@ -124,7 +120,7 @@ class Execution(Cancellation):
             events, likelihoods = list[Event](), 0
             for event in self._events[first : first + _MOST]:
                 events.append(event)
-                likelihoods += _likelihoods(event) if isinstance(event, Delta) else 0
+                likelihoods += event.likelihoods if isinstance(event, Delta) else 0
                 if likelihoods >= _MOST_LIKELIHOODS:
                     break
             return events

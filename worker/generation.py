@@ -60,7 +60,7 @@ class GenerationRunner(Runner[Candidate]):
         return len(self._candidates)
 
     def restore(self) -> None:
-        """Tokens of another model mean nothing to this one."""
+        """Tokens of another model mean nothing to this one, nor how likely they were there."""
         mine = digest(self.execution.id)
         for entry in streams.entries(self._tickets.client, self.execution.job_id):
             ours = digest(entry.by) == mine
@@ -69,7 +69,9 @@ class GenerationRunner(Runner[Candidate]):
                     case StartOver():
                         self._sent.clear()
                     case Delta():
-                        if (self._task.token_ids or event.prompt_logprobs) and not ours:
+                        sampling = self._task.sampling
+                        tells = (sampling.logprobs, sampling.prompt_logprobs) != (None, None)
+                        if (self._task.token_ids or tells) and not ours:
                             self._error = Diverged()
                         self._sent.append(event if ours else replace(event, tokens=(UNTOLD,) * len(event.tokens)))
         if not self._judged:
@@ -119,7 +121,9 @@ class GenerationRunner(Runner[Candidate]):
                     usage = replace(event.usage, reasoning_tokens=thoughts)
                     candidate.done = replace(event, usage=usage)
                     if last:
-                        self._send(candidate, replace(last, usage=usage))
+                        # Others are of a chat's format.
+                        stop = last.stop if last.stop in self._task.sampling.stop else ""
+                        self._send(candidate, replace(last, usage=usage, stop=stop))
                 case Encoded() | Decoded() | Described():
                     raise AssertionError("these are no parts of a text")
                 case StartOver() | Failed():
@@ -137,7 +141,7 @@ class GenerationRunner(Runner[Candidate]):
 
     def _send(self, candidate: Candidate, delta: Delta) -> None:
         """Send a piece, and say where it belongs."""
-        placed = replace(delta, index=candidate.index, offset=candidate.sent, logprob=None)
+        placed = replace(delta, index=candidate.index, offset=candidate.sent)
         candidate.sent += len(delta.text)
         self._tell(placed)
 

@@ -25,7 +25,8 @@ class Prompt:
         self._most = sampling.prompt_logprobs
         if self._most is None and self._echoes:
             self._most = sampling.logprobs
-        self._alone = sampling.max_tokens == 0
+        gap = isinstance(task, FineCompletion) and task.suffix is not None  # its prompt is read for others to come
+        self._alone = sampling.max_tokens == 0 and not gap
         self._goes_on = self._most is not None and _takes_the_likeliest(task)
         self._lock = threading.Lock()
         self._read_before = False
@@ -80,10 +81,10 @@ class Prompt:
                 return
             self._text = self._spell() if self._echoes else ""
             if self._most is not None or self._alone or self._task.token_ids:
-                self._tokens = self._engine.read(self._task, work)
+                self._tokens = self._engine.scorer.read(self._task, work)
             if self._most is not None:
                 top = max(self._most, (self._task.sampling.logprobs or 0) if self._goes_on else 0)
-                found = self._engine.score_prompt(self._task, self._tokens, work, top, further=self._goes_on)
+                found = self._engine.scorer.score_prompt(self._task, self._tokens, work, top, further=self._goes_on)
                 scores = list(found)
                 self._scores = tuple(replace(each, top=each.top[: self._most]) for each in scores[: len(self._tokens)])
                 self._next = scores[len(self._tokens)] if len(scores) > len(self._tokens) else None

@@ -51,7 +51,7 @@ def perplexity(model: str, file: Path, context: int, stride: int | None, as_json
         scores: list[float] = []
         with tqdm(total=len(tokens) - first, unit="tok", disable=None, leave=False) as bar:
             for start, end, judged in windows(len(tokens), first, room, step):
-                for each in engine.score(begin + tokens[start:end], len(begin) + judged - start):
+                for each in engine.scorer.score(begin + tokens[start:end], len(begin) + judged - start):
                     assert each.logprob is not None, "it comes after others"
                     scores.append(each.logprob)
                     bar.update()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import structs
 
@@ -16,12 +16,49 @@ from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import ARCHITECTURES, AUTO, Model
 from shared.config import Config
 from shared.errors import EngineError
-from shared.protocol import Delta, Event, TextTask, TokenLogprob
+from shared.protocol import Decoded, Delta, Encoded, Encoding, Event, TextTask, TokenLogprob
 from shared.registry import Card
 from worker.engines.outline import OUTLINED, outline
 
 UNTOLD = -1
 """Stands for a token that is not told, or that means nothing here, in `Delta.tokens`: only its text counts."""
+
+
+class ModelTokenizer(Protocol):
+    """That of one model."""
+
+    def encode(self, task: Encoding, work: Cancellable = NEVER) -> Encoded:
+        """The tokens of a text, or of a conversation: those that `run` counts as the prompt of the same chat.
+
+        There may be more of them than the context holds, and no more than `most_told`. Raises InvalidRequest.
+        """
+
+    def decode(self, tokens: Sequence[int]) -> Decoded:
+        """What the tokens stand for; what is no character is U+FFFD. Raises InvalidRequest."""
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, in the names of Hugging Face's `tokenizer_config.json`; null is what the model has not."""
+
+
+class PromptScorer(Protocol):
+    """That of one model. Its methods raise what `Engine.run` raises."""
+
+    def read(self, task: TextTask, work: Cancellable = NEVER) -> list[int]:
+        """The tokens of the task's one prompt, as `Engine.run` reads them."""
+
+    def score_prompt(
+        self, task: TextTask, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
+    ) -> Iterator[TokenLogprob]:
+        """As `score`, of a whole prompt that `read` has read: its first token has no log probability."""
+
+    def score(
+        self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER, top: int = 0, *, further: bool = False
+    ) -> Iterator[TokenLogprob]:
+        """How likely each of `tokens[after:]` is, given all the tokens before it; `after` is 1 or more.
+
+        With the `top` likeliest in its place. `further`: at last the one that is the likeliest to come after them all,
+        unless it would end the answer. Raises ContextLengthExceeded.
+        """
 
 
 class Engine(Protocol):
@@ -34,6 +71,14 @@ class Engine(Protocol):
     """
 
     card: Card
+
+    @property
+    def tokenizer(self) -> ModelTokenizer:
+        """The model's, for those who ask about it."""
+
+    @property
+    def scorer(self) -> PromptScorer:
+        """Tells how likely tokens are to the model."""
 
     @property
     def trouble(self) -> str:
@@ -60,29 +105,6 @@ class Engine(Protocol):
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         """What the tokens stand for, in UTF-8; a token may be a part of a character. Raises InvalidRequest."""
-
-    def read(self, task: TextTask, work: Cancellable = NEVER) -> list[int]:
-        """The tokens of a task's one prompt, as `run` reads them; it raises what `run` does."""
-
-    def score(
-        self,
-        tokens: Sequence[int],
-        after: int = 1,
-        work: Cancellable = NEVER,
-        top: int = 0,
-        *,
-        further: bool = False,
-    ) -> Iterator[TokenLogprob]:
-        """How likely each of `tokens[after:]` is, given all the tokens before it; `after` is 1 or more.
-
-        With the `top` likeliest in its place. `further`: at last the one that is the likeliest to come after them all,
-        unless it would end the answer. Raises ContextLengthExceeded.
-        """
-
-    def score_prompt(
-        self, task: TextTask, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
-    ) -> Iterator[TokenLogprob]:
-        """The same of a whole prompt, which `read` has read: the first token has no log probability."""
 
     def close(self) -> None:
         """End the engine and its host."""
@@ -127,14 +149,6 @@ def load(model: Model, config: Config) -> Engine:
     engine: Engine = factory(model, config)
     engine.card = replace(engine.card, **{name: getattr(known, name) for name in OUTLINED})
     return engine
-
-
-def score_prompt(
-    engine: Engine, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
-) -> Iterator[TokenLogprob]:
-    """`Engine.score_prompt` of an engine that needs no more than the tokens."""
-    yield TokenLogprob(tokens[0], engine.detokenize(tokens[:1]), None)
-    yield from engine.score(tokens, 1, work, top, further=further)
 
 
 def with_prompt(events: Iterable[Event], tokens: Sequence[int]) -> Iterator[Event]:

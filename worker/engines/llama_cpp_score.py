@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from shared.cancellation import Cancellable, aborting, check, wait_for
-from shared.errors import EngineError, HostDied
-from shared.protocol import TokenLogprob, TopLogprob
+from shared.cancellation import NEVER, Cancellable, aborting, check, wait_for
+from shared.errors import ContextLengthExceeded, EngineError, HostDied, InvalidRequest
+from shared.protocol import Chat, TextTask, TokenLogprob, TopLogprob
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
 from worker.engines.host import EngineHost
 from worker.engines.host_on_demand import HostOnDemand
+from worker.tools import needs_form
 
 _MODULE = "worker.engines.llama_cpp_scoring_host"
 LARGEST_LOGITS = 33_554_432
@@ -46,26 +47,28 @@ class _Reading:
 
 
 class Scorer:
-    """May be used from several threads. As many sequences as the engine has slots are read in turns, and share the
-    cells of one context; others wait.
+    """See `worker.engines.PromptScorer`. May be used from several threads: as many sequences as the engine has slots
+    are read in turns, and share the cells of one context; others wait.
 
-    `parameters` are those of the host that answers, `spell` gives the bytes of all tokens, and `threads` says how many
-    a step may use now.
+    `parameters` are those of the host that answers, of which this one is a double, `pieces` are the bytes of all
+    tokens, `batch` is how many tokens are read at once at most, and `threads` says how many a step may use now.
     """
 
     def __init__(
         self,
         title: str,
         parameters: Mapping[str, Any],
-        spell: Callable[[], Sequence[bytes]],
+        read: Callable[[TextTask, Cancellable], list[int]],
+        pieces: Sequence[bytes],
         *,
         context: int,
         batch: int,
         threads: Callable[[], int],
     ) -> None:
-        self._spell, self._batch, self._threads = spell, batch, threads
+        self._read, self._pieces, self._context, self._threads = read, pieces, context, threads
+        self._batch = largest_batch(len(pieces), batch)
         self._sequences: int = parameters["slots"]
-        given = {**parameters, "context": context, "batch": batch, "key": ""}
+        given = {**parameters, "context": context, "batch": self._batch, "key": ""}
         self.host = HostOnDemand(lambda: EngineHost(_MODULE, f"{title} scoring", given))
         self._cells, self._free = Cells(context), list(range(self._sequences))
         self._changed = threading.Condition()
@@ -73,10 +76,24 @@ class Scorer:
     def close(self) -> None:
         self.host.close()
 
-    def score(
-        self, tokens: Sequence[int], after: int, work: Cancellable, top: int, *, further: bool
+    def read(self, task: TextTask, work: Cancellable = NEVER) -> list[int]:
+        if isinstance(task, Chat) and needs_form(task):
+            raise InvalidRequest("the prompt of a chat with tools is not told", param="prompt_logprobs")
+        return self._read(task, work)
+
+    def score_prompt(
+        self, task: TextTask, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
     ) -> Iterator[TokenLogprob]:
-        """See `Engine.score`. Raises HostDied, HostUnavailable, JobCancelled."""
+        yield TokenLogprob(tokens[0], self._pieces[tokens[0]], None)
+        yield from self.score(tokens, 1, work, top, further=further)
+
+    def score(
+        self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER, top: int = 0, *, further: bool = False
+    ) -> Iterator[TokenLogprob]:
+        if (highest := max(tokens, default=0)) >= len(self._pieces):
+            raise InvalidRequest(f"{highest} is no token: this model has {len(self._pieces)}", param="tokens")
+        if len(tokens) > self._context:
+            raise ContextLengthExceeded(len(tokens), self._context, param="tokens")
         if not tokens:
             return
         with self._place(len(tokens), work) as sequence, self.host.use(work) as host:
@@ -116,7 +133,7 @@ class Scorer:
         ranks = np.frombuffer(answer, np.int32, count, count * 8)
         ids = np.frombuffer(answer, np.int32, count * told, count * 12).reshape(count, told)
         theirs = np.frombuffer(answer, np.float64, count * told, count * (12 + 4 * told)).reshape(count, told)
-        pieces = self._spell()
+        pieces = self._pieces
         scores = []
         for i, target in enumerate(targets):
             likeliest = [
