@@ -235,9 +235,9 @@ def endpoint(name: str) -> str:
     return name.rpartition(".")[2].removesuffix("s")
 
 
-ENDPOINTS = {endpoint(name): wire for name, wire in FORMATS.items()}
 PAGES = {"openai.": DOCS, "anthropic.": DOCS.with_name("messages.md")}
 """By what the names of the formats begin with whose requests they describe."""
+ENDPOINTS = {endpoint(name): wire for name, wire in FORMATS.items() if name.startswith(tuple(PAGES))}
 
 
 def documented(title: str = "## Parameters") -> set[tuple[str, str, str]]:

@@ -165,16 +165,20 @@ class Encoded(Record, frozen=True):
     """What an `Encoding` asks for."""
 
     text: str
-    """That the model reads; of a conversation as its template renders it."""
+    """Of a conversation: what its template makes of it. Of a text nothing: whoever asks has it."""
     tokens: tuple[int, ...]
     pieces: tuple[bytes, ...] = ()
     """The text of each, in UTF-8: it may be a part of a character."""
+    context: int = 0
+    """How many tokens the model can hold."""
 
 
 class Decoded(Record, frozen=True):
     """What a `Decoding` asks for."""
 
     text: str
+    added: int = 0
+    """Characters at its beginning that the tokenizer puts before every text: who encodes it again leaves them out."""
 
 
 class Described(Record, frozen=True):

@@ -184,6 +184,8 @@ class Encoding(Record, frozen=True):
     """Of a text: what is the name of a special token stands for it."""
     pieces: bool = False
     """Tell the text of each token too."""
+    opens: bool = True
+    """Of a conversation: it ends where the answer begins, and not with the end of its last message."""
 
     def head(self) -> Encoding:
         """See `Accepted.head`."""
@@ -216,3 +218,13 @@ TokenizerTask = Encoding | Decoding | Describing
 
 Task = TextTask | TokenizerTask
 """Whatever a job can be asked to compute."""
+
+
+def text_task(task: Task) -> TextTask | None:
+    """The task that is answered with text: this one, or the one whose prompt it asks about."""
+    match task:
+        case Encoding(given=Chat() as chat):
+            return chat
+        case Encoding() | Decoding() | Describing():
+            return None
+    return task

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
@@ -23,6 +22,7 @@ from shared.registry import Ability, Card
 from worker.engines import with_prompt
 from worker.engines.defaults import recommended
 from worker.engines.echo_answer import TOKEN, answer
+from worker.engines.echo_tokenizer import EchoTokenizer, number, transcript
 from worker.engines.stops import StopStrings, stop_strings
 from worker.formats.identity import digest, identity
 
@@ -65,11 +65,15 @@ class EchoEngine:
         bound = task.sampling.grammar or (isinstance(task, FineChat) and task.tools)
         return self._continues and not bound  # as of a model, whose grammar cannot be advanced
 
+    @property
+    def tokenizer(self) -> EchoTokenizer:
+        return EchoTokenizer(self.card.context)
+
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         wakeup = threading.Event()
         execution.on_cancel(wakeup.set)
         if isinstance(task, Chat):
-            param, prompt, ids = "messages", " ".join(message.content for message in task.messages), None
+            param, prompt, ids = "messages", transcript(task), None
         else:
             param, [given] = "prompt", task.prompt
             ids = None if isinstance(given, str) else given
@@ -123,7 +127,7 @@ class EchoEngine:
         yield Done(Usage(read, min(most, len(words)), reasoning_tokens=thoughts))
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
-        return [_number(word) for word in TOKEN.findall(text)]
+        return list(map(number, TOKEN.findall(text)))
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         return " ".join(map(str, tokens)).encode()
@@ -141,9 +145,9 @@ def _words(part: Delta) -> list[str]:
     return ["", *words] if part.call else words
 
 
-def _number(word: str, part: Delta | None = None) -> int:
-    named = part.call.name if part and part.call and not word else word
-    return zlib.crc32(named.encode()) >> 1
+def _number(word: str, part: Delta) -> int:
+    named = part.call.name if part.call and not word else word
+    return number(named)
 
 
 def _cut(parts: Sequence[Delta], stops: StopStrings, execution: Cancellable) -> list[Delta]:

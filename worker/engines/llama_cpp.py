@@ -37,6 +37,7 @@ from worker.engines.llama_cpp_session import Sessions
 from worker.engines.llama_cpp_specials import find_specials
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
+from worker.engines.llama_cpp_tokenizer import LlamaTokenizer
 from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
 from worker.formats.identity import digest, identity
@@ -107,6 +108,17 @@ class LlamaCppEngine:
             thoughts,
             context=self.card.context,
             batch=self._batch,
+        )
+        self.tokenizer = LlamaTokenizer(
+            self._text,
+            self._reader,
+            self._chats,
+            self.tools,
+            files.header,
+            lambda: self._pieces,
+            context=self.card.context,
+            system=self._system,
+            template=template(model.chat_format) if model.chat_format else files.header.chat_template or "",
         )
         self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
 
