@@ -44,7 +44,13 @@ def test_as_many_as_an_answer_has_read(client: anthropic.Anthropic, given: Any) 
 
 
 def test_what_is_asked_for_in_vain_is_told(stack: Stack) -> None:
-    sent = {"model": "echo", "max_tokens": 51, "messages": [USER], "metadata": {"user_id": "x"}, "temperature": 0}
+    sent: dict[str, Any] = {
+        "model": "echo",
+        "max_tokens": 51,
+        "messages": [USER],
+        "metadata": {"user_id": "x"},
+        "temperature": 0,
+    }
     for path, told in (("", "metadata, max_tokens"), ("/count_tokens", "max_tokens, temperature, metadata")):
         answer = requests.post(f"http://127.0.0.1:{stack.port}/v1/messages{path}", json=sent, timeout=20)
         assert answer.status_code == 200

@@ -13,7 +13,7 @@ from gateway.schemas.problem import first, refuse
 from shared.context import MOST_TOLD_TOKENS
 
 
-class PromptSchema(Strict):
+class EncodeSchema(Strict):
     """vLLM's /tokenize, of a text."""
 
     model = Text(empty=False, load_default="")
@@ -70,7 +70,7 @@ class ChatBodySchema(ChatSchema):
         super().continues({**data, "add_generation_prompt": not wanted})
 
 
-class MessagesSchema(ChatBodySchema):
+class ConversationSchema(ChatBodySchema):
     """vLLM's /tokenize, of a conversation."""
 
     return_token_strs = Boolean(load_default=False)

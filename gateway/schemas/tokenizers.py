@@ -15,9 +15,9 @@ from gateway.schemas.sampling import options
 from gateway.schemas.tokenizer_requests import (
     ChatBodySchema,
     ContentSchema,
-    MessagesSchema,
+    ConversationSchema,
+    EncodeSchema,
     NameSchema,
-    PromptSchema,
     TokensSchema,
     read,
 )
@@ -74,12 +74,12 @@ class TokenizerFormat(Format):
         return render_failure(error, status)
 
 
-class PromptFormat(TokenizerFormat):
+class EncodeFormat(TokenizerFormat):
     """vLLM's /tokenize, of a text; and that of whoever asks in other words."""
 
     name = "vllm.tokenize"
     id_prefix = "tok-"
-    schema = PromptSchema()
+    schema = EncodeSchema()
 
     def of(self, body: object) -> Format:
         asked = body if isinstance(body, dict) else {}
@@ -126,12 +126,12 @@ class ChatPromptFormat(TokenizerFormat):
         return Encoding(given["model"], chat_of(given, seed, config), pieces=pieces, opens=opens), options(given)
 
 
-class MessagesFormat(ChatPromptFormat):
+class ConversationFormat(ChatPromptFormat):
     """vLLM's /tokenize, of a conversation."""
 
     name = "vllm.tokenize_chat"
     id_prefix = "ctok-"
-    schema = MessagesSchema()
+    schema = ConversationSchema()
 
     def tell(self, event: TokenizerEvent) -> dict[str, Any]:
         return _count(event)
@@ -211,9 +211,9 @@ def _readable(piece: bytes) -> str | list[int]:
         return list(piece)
 
 
-MESSAGES, CONTENT = MessagesFormat(), ContentFormat()
+MESSAGES, CONTENT = ConversationFormat(), ContentFormat()
 TOKENIZER_FORMATS: tuple[Format, ...] = (
-    PromptFormat(),
+    EncodeFormat(),
     MESSAGES,
     CONTENT,
     InputTokensFormat(),

@@ -24,7 +24,7 @@ UNTOLD = -1
 """Stands for a token that is not told, or that means nothing here, in `Delta.tokens`: only its text counts."""
 
 
-class Tokenizer(Protocol):
+class ModelTokenizer(Protocol):
     """That of one model."""
 
     def encode(self, task: Encoding, work: Cancellable = NEVER) -> Encoded:
@@ -52,7 +52,7 @@ class Engine(Protocol):
     card: Card
 
     @property
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> ModelTokenizer:
         """The model's, for those who ask about it."""
 
     @property

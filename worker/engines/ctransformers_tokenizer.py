@@ -15,7 +15,7 @@ from worker.engines.special_texts import Specials
 
 
 class LegacyTokenizer:
-    """See `worker.engines.Tokenizer`. `template` is that of its chats; empty where it has none."""
+    """See `worker.engines.ModelTokenizer`. `template` is that of its chats; empty where it has none."""
 
     def __init__(self, text: LegacyText, specials: Specials, template: str, context: int) -> None:
         self._text, self._specials, self._template, self._context = text, specials, template, context

@@ -13,7 +13,7 @@ from worker.engines.echo_answer import TOKEN
 
 
 class EchoTokenizer:
-    """See `worker.engines.Tokenizer`."""
+    """See `worker.engines.ModelTokenizer`."""
 
     def __init__(self, context: int) -> None:
         self._context = context

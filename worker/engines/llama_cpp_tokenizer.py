@@ -29,7 +29,7 @@ _SPECIALS = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
 
 
 class LlamaTokenizer:
-    """See `worker.engines.Tokenizer`."""
+    """See `worker.engines.ModelTokenizer`."""
 
     def __init__(
         self,
