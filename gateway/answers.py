@@ -22,6 +22,8 @@ MOST_KEY_ANSWER_BYTES = MOST_ANSWER_BYTES // 2
 _FREE = 65_536
 """Bytes of each answer that are not counted: small ones are always given."""
 
+_LOGPROB = 80
+"""Bytes of one in an answer, about."""
 _TOKEN, _PIECE = 36, 100
 """Bytes that a token's id takes, and its text."""
 
@@ -49,7 +51,9 @@ def _size(event: Delta | TokenizerEvent) -> int:
             return sys.getsizeof(event.text) + _TOKEN * len(event.tokens) + _PIECE * len(event.pieces)
         case Described():
             return sys.getsizeof(event.tokenizer)
-        case Delta() | Decoded():
+        case Delta():
+            return sys.getsizeof(event.text) + len(event.prompt_text) + _LOGPROB * event.likelihoods
+        case Decoded():
             return sys.getsizeof(event.text)
 
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 from msgspec.structs import replace
 from redis import Redis
 
+from gateway.likelihoods import check_likelihoods
 from gateway.offers import Offer, Readiness, lookup, offers
 from shared import abilities, census, registry
 from shared.config import Config
@@ -101,6 +102,7 @@ class Directory:
         abilities.check(task, card)
         check_parameters(task, card)
         check_size(task, card)
+        check_likelihoods(task, card, self._config)
         task = abilities.spare(task, card)
         if isinstance(task, TextTask):
             task = replace(task, sampling=complete(task.sampling, card.sampling))

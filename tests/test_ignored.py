@@ -92,7 +92,7 @@ def test_each_changes_nothing_and_is_named(name: str) -> None:
         ({"models": ["other"]}, "models", "unsupported_value"),
         ({"plugins": [{"id": "web"}]}, "plugins", "unsupported_value"),
         ({"options": {"temperature": 0}}, "options", "unsupported_value"),
-        ({"prompt_logprobs": 0}, "prompt_logprobs", "unsupported_parameter"),
+        ({"prompt_logprobs": -1}, "prompt_logprobs", "integer_below_min_value"),
         ({"num_ctx": "8192"}, "num_ctx", "invalid_type"),
         ({"keep_alive": {}}, "keep_alive", "invalid_type"),
         ({"keep_alive": "m" * 1025}, "keep_alive", "invalid_type"),

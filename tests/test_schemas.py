@@ -212,11 +212,11 @@ def test_unsupported_only_where_it_asks_for_nothing(wire: Format, name: str, fie
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"logprobs": 0.0}, "logprobs"),  # equal to False in Python
-        ({"logprobs": 0}, "logprobs"),
-        ({"logprobs": True}, "logprobs"),
+        ({"echo": 0.0}, "echo"),  # equal to False in Python
+        ({"echo": 0}, "echo"),
+        ({"echo": True}, "echo"),
         ({"modalities": ["text", "audio"]}, "modalities"),
-        ({"top_logprobs": False}, "top_logprobs"),
+        ({"best_of": True}, "best_of"),
     ],
 )
 def test_near_misses(given: dict[str, Any], expected: str) -> None:
