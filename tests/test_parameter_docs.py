@@ -23,23 +23,27 @@ def endpoint(name: str) -> str:
     return name.rpartition(".")[2].removesuffix("s")
 
 
-PAGES = {"openai.": DOCS, "anthropic.": DOCS.with_name("messages.md")}
-"""By what the names of the formats begin with whose requests they describe."""
-ENDPOINTS = {endpoint(name): wire for name, wire in FORMATS.items() if name.startswith(tuple(PAGES))}
+_ANTHROPIC = "anthropic."
+ENDPOINTS = {
+    endpoint(name): wire
+    for name, wire in FORMATS.items()
+    if name.startswith(_ANTHROPIC) or not isinstance(wire, TokenizerFormat)
+}
+PAGES = {
+    page: [each for each, wire in ENDPOINTS.items() if wire.name.startswith(_ANTHROPIC) == anthropic]
+    for page, anthropic in ((DOCS, False), (DOCS.with_name("messages.md"), True))
+}
+"""The endpoints that each of them describes."""
 
 
 def documented(title: str = "## Parameters") -> set[tuple[str, str, str]]:
     """(parameter, endpoint, values) of every row of the parameter tables, or of those under a title."""
     return {
         (name, each, values)
-        for formats, page in PAGES.items()
+        for page, endpoints in PAGES.items()
         for names, where, values in rows(page, title)
         for name in re.findall(r"`([^`]+)`", names)
-        for each in (
-            [endpoint(wire) for wire in FORMATS if wire.startswith(formats)]
-            if where == "all"
-            else map(endpoint, where.split(", "))
-        )
+        for each in (endpoints if where == "all" else map(endpoint, where.split(", ")))
     }
 
 
