@@ -1,4 +1,4 @@
-"""How much an answer may tell beside its own text: log probabilities are many times as much, and prompts cost nothing."""
+"""How much an answer may tell beside its text: log probabilities are many times as much, and prompts cost nothing."""
 
 from __future__ import annotations
 

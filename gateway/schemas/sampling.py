@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields
+from msgspec.structs import replace
 
-from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS, capped
+from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS
 from gateway.schemas.fine_sampling import FineSamplingSchema, make_sampling
 from gateway.schemas.ignored import IgnoredSchema
 from gateway.schemas.logprob_request import LogprobsSchema, told
 from gateway.schemas.objects import EMPTY, Member, Strict, keyed
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Number, Text, text
-from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
+from gateway.schemas.problem import refuse, show, show_key, wrong_type
 from gateway.schemas.reasoning import telling
 from gateway.schemas.structured import StructuredSchema, grammar
-from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.protocol import Options, Sampling
 from shared.ticket import Tier
@@ -146,15 +146,6 @@ class SamplingSchema(FineSamplingSchema, LogprobsSchema, StructuredSchema, Ignor
             return super().ignored(data)
         return [*super().ignored({**data, "stream_options": None}), "stream_options"]
 
-    def read(self, body: object, config: Config) -> dict[str, Any]:
-        """The given parameters by name, valid and within the operator's caps. Raises InvalidRequest."""
-        try:
-            with capped(config):
-                given: dict[str, Any] = self.load(body)  # type: ignore[arg-type]  # whatever JSON gave: `known` looks
-        except ValidationError as exc:
-            raise first(exc) from exc
-        return given
-
 
 def refuse_choices(prompts: int, each: int, name: str) -> None:
     """Refuse more than the operator's cap; `name` is the parameter that asks for so many of `each` prompt."""
@@ -184,7 +175,7 @@ def options(given: dict[str, Any]) -> Options:
     include_usage = given["stream"] and asked.get("include_usage", False)
     continuous = include_usage and asked.get("continuous_usage_stats", False)
     legacy = bool(given.get("functions"))
-    return Options(
+    chosen = Options(
         given["stream"],
         include_usage,
         given["service_tier"],
@@ -192,5 +183,5 @@ def options(given: dict[str, Any]) -> Options:
         legacy,
         tokens_as_ids=given["return_tokens_as_token_ids"],
         prompt_logprobs=given.get("prompt_logprobs"),
-        **telling(given),
     )
+    return replace(chosen, **telling(given))
