@@ -22,6 +22,8 @@ MOST_KEY_ANSWER_BYTES = MOST_ANSWER_BYTES // 2
 _FREE = 65_536
 """Bytes of each answer that are not counted: small ones are always given."""
 
+_LOGPROB = 80
+"""Bytes of one in an answer, about."""
 _TOKEN, _PIECE = 36, 100
 """Bytes that a token's id takes, and its text."""
 
@@ -49,11 +51,13 @@ def _size(event: Delta | TokenizerEvent) -> int:
             return sys.getsizeof(event.text) + _TOKEN * len(event.tokens) + _PIECE * len(event.pieces)
         case Described():
             return sys.getsizeof(event.tokenizer)
-        case Delta() | Decoded():
+        case Delta():
+            return sys.getsizeof(event.text) + len(event.prompt_text) + _LOGPROB * event.likelihoods
+        case Decoded():
             return sys.getsizeof(event.text)
 
 
-def as_json(value: dict[str, Any]) -> Response:
+def as_json(value: Any) -> Response:
     """An answer that may be long: made in one go, several times as fast as Flask would."""
     blob = encode(value)
     _hold(len(blob))

@@ -217,11 +217,11 @@ def test_unsupported_only_where_it_asks_for_nothing(wire: Format, name: str, fie
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"logprobs": 0.0}, "logprobs"),  # equal to False in Python
-        ({"logprobs": 0}, "logprobs"),
-        ({"logprobs": True}, "logprobs"),
+        ({"echo": 0.0}, "echo"),  # equal to False in Python
+        ({"echo": 0}, "echo"),
+        ({"echo": True}, "echo"),
         ({"modalities": ["text", "audio"]}, "modalities"),
-        ({"top_logprobs": False}, "top_logprobs"),
+        ({"best_of": True}, "best_of"),
     ],
 )
 def test_near_misses(given: dict[str, Any], expected: str) -> None:
@@ -237,18 +237,28 @@ def endpoint(name: str) -> str:
 
 
 ENDPOINTS = {endpoint(name): wire for name, wire in FORMATS.items() if not isinstance(wire, TokenizerFormat)}
+PAGES = {"openai.": DOCS, "anthropic.": DOCS.with_name("messages.md")}
+"""By what the names of the formats begin with whose requests they describe."""
 
 
 def documented(title: str = "## Parameters") -> set[tuple[str, str, str]]:
-    """(parameter, endpoint, values) of every row of the parameter tables, or of the one under a title."""
-    section = re.split(rf"\n#{{2,{title.count('#')}}} ", DOCS.read_text("utf-8").partition(f"\n{title}\n")[2])[0]
-    rows = re.findall(r"^\| (`[^|]+`) \| ([^|]+) \| ([^|]+) \|", section, re.M)
+    """(parameter, endpoint, values) of every row of the parameter tables, or of those under a title."""
     return {
         (name, each, values)
-        for names, where, values in rows
+        for formats, page in PAGES.items()
+        for names, where, values in rows(page, title)
         for name in re.findall(r"`([^`]+)`", names)
-        for each in (ENDPOINTS if where == "all" else map(endpoint, where.split(", ")))
+        for each in (
+            [endpoint(wire) for wire in FORMATS if wire.startswith(formats)]
+            if where == "all"
+            else map(endpoint, where.split(", "))
+        )
     }
+
+
+def rows(page: Path, title: str) -> list[tuple[str, str, str]]:
+    section = re.split(rf"\n#{{2,{title.count('#')}}} ", page.read_text("utf-8").partition(f"\n{title}\n")[2])[0]
+    return re.findall(r"^\| (`[^|]+`) \| ([^|]+) \| ([^|]+) \|", section, re.M)
 
 
 def walk(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -25,6 +25,7 @@ from gateway.errors import CLIENT_GONE
 from gateway.mailbox import ClientGone
 from gateway.schemas import Format
 from gateway.schemas.body import load_json
+from gateway.schemas.caps import capped
 from gateway.schemas.outcomes import failure
 from gateway.state import this_gateway
 from shared.protocol import Event, Failed, Options, Task
@@ -93,7 +94,8 @@ def _read(wire: Format) -> tuple[Format, Task, Options, str, list[str], Mapping[
             found = wire.of(asked)
             task, options = found.parse(asked, chosen, config)
             schema, mark = found.schema, fingerprint(who, path, body)
-            return found, task, options, mark, schema.ignored(asked), schema.needs(asked)
+            with capped(config):
+                return found, task, options, mark, schema.ignored(asked), schema.needs(asked)
 
         return bodies.apart(who, len(body), understand)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, assert_never
 
 from msgspec.json import Encoder
@@ -36,6 +37,8 @@ END = Frame(b"[DONE]", counts=False)
 """The last one of a stream that ends well."""
 _OTHER_TOKENS = ("audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
 """What OpenAI counts among those of an answer, and no answer here has. Some clients add them up."""
+NOTHING_TOLD: Mapping[str, Any] = MappingProxyType({})
+"""Beside its text, of a piece."""
 _GAP = "\0"
 """Stands for the text of a chunk while the chunk is cut around it."""
 

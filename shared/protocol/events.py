@@ -44,6 +44,8 @@ class Usage(Record, frozen=True):
     """How many of the prompt's tokens the engine found in its cache."""
     reasoning_tokens: int = 0
     """How many of the answer's tokens were thoughts."""
+    trimmed: bool = False
+    """Not all that was to be read before the answer had room."""
 
 
 class Timings(Record, frozen=True):
@@ -69,6 +71,12 @@ class Options(Record, frozen=True):
     """Thoughts are not told; their tokens are counted all the same."""
     inlines_reasoning: bool = False
     """Thoughts are told within the content, between tags."""
+    tokens_as_ids: bool = False
+    """With their log probabilities tokens are told by their ids, and not as texts."""
+    prompt_logprobs: int | None = None
+    """Those of the prompt are told apart from the answer's, with so many of the likeliest; None: not told there."""
+    fields: tuple[str, ...] = ()
+    """llama.cpp's `response_fields`: what of the answer is told, by paths such as `timings/prompt_n`; none: all."""
 
 
 class Accepted(Record, frozen=True):
@@ -130,8 +138,6 @@ class Delta(Record, frozen=True):
     """
     index: int = 0
     finish_reason: FinishReason | None = None
-    logprob: float | None = None
-    """Sum of the tokens' natural log probabilities; told where the task's `best_of` needs it."""
     usage: Usage | None = None
     """With the finish reason: what this choice used."""
     prompt_tokens: tuple[int, ...] = ()
@@ -150,6 +156,13 @@ class Delta(Record, frozen=True):
     """In a choice's first piece, where the task wants it told: that of its prompt, which is no part of `text`."""
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
     """In a choice's first pieces, where the task wants them: of each token of its prompt, in their order."""
+
+    @property
+    def likelihoods(self) -> int:
+        """How many log probabilities it has."""
+        if not (self.logprobs or self.prompt_logprobs):
+            return 0
+        return sum(1 + len(each.top) for each in (*self.logprobs, *self.prompt_logprobs))
 
     @property
     def channel(self) -> Call | bool:

@@ -36,12 +36,12 @@ from worker.engines.ctransformers_text import LegacyText
 from worker.engines.ctransformers_tokenizer import LegacyTokenizer
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
-from worker.engines.sampler import Sampler, logprobs
+from worker.engines.sampler import Sampler, logprobs, price
 from worker.engines.special_texts import Specials
-from worker.engines.stops import Piece, Spelling, go_on, stop_strings
+from worker.engines.stops import Spelling, Token, go_on, stop_strings
 from worker.formats.identity import digest, identity
 
-HONOURED = ("min_tokens", "repeat_last_n", "stop_token_ids")
+HONOURED = ("logprobs", "min_tokens", "repeat_last_n", "stop_token_ids")
 """What of `shared.protocol.FINE` the sampler knows."""
 
 
@@ -180,7 +180,7 @@ class CtransformersEngine:
         most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)
         sampling = complete(sampling, self.card.sampling)
-        least = sampling.min_tokens
+        least, top = sampling.min_tokens, sampling.logprobs
         ends = self._text.ends.union(sampling.stop_token_ids)
         growing, sampler = Sampler(sampling, ends), Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
         automaton, grows = stop_strings(stops), len(made) < least
@@ -199,27 +199,24 @@ class CtransformersEngine:
             if time.monotonic() >= until:
                 break
             read_ms = read_ms or (time.monotonic() - begun) * 1000
-            choice = (growing if grows else sampler).choose(logits, tokens, len(made))
+            token = (growing if grows else sampler).choose(logits, tokens, len(made))
+            told: Token = token if top is None else price(logits, token, top, self._text.vocabulary)
             start = len(tokens)
-            tokens.append(choice.token)
-            made.append(choice.token)
-            if choice.token in ends:
-                spelling.hold(choice.token, logprob=choice.logprob)
+            tokens.append(token)
+            made.append(token)
+            if token in ends:
+                spelling.hold(told)
                 finish = "stop"
                 break
-            if piece := spelling.add(self._text.bytes_of(choice.token), choice.token, choice.logprob):
-                yield _delta(piece)
+            if piece := spelling.add(self._text.bytes_of(token), told):
+                yield piece.tell()
             if spelling.stopped:
                 finish = "stop"
                 break
             if grows and len(made) >= least and not len(spelling):
                 spelling, grows = Spelling(automaton), False
-        yield _delta(spelling.rest(), finish)
+        yield spelling.rest().tell(finish, spelling.stop)
         yield Done(
             Usage(len(prompt), len(made), min(cached, len(prompt))),
             None if past else Timings(read_ms, (time.monotonic() - begun) * 1000 - read_ms),
         )
-
-
-def _delta(piece: Piece, finish_reason: FinishReason | None = None) -> Delta:
-    return Delta(piece.text, piece.tokens, finish_reason=finish_reason, logprob=piece.logprob)

@@ -38,6 +38,11 @@ class LegacyText:
         self.spaced = isinstance(self._encoder, SentencePieces) and not replit
 
     @property
+    def vocabulary(self) -> Sequence[bytes]:
+        """What each token stands for, which may be a part of a character; of a special one its name."""
+        return self._bytes
+
+    @property
     def longest(self) -> int:
         """Bytes of the longest token."""
         return max(map(len, self._bytes))

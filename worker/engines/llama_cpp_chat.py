@@ -91,7 +91,9 @@ class NativeTools:
         """Its answers do not tell their tokens, end with a call's end whatever is to end them, and keep their arguments
         to no schema but the tools'."""
         sampling = task.sampling
-        if task.token_ids or sampling.stop_token_ids or sampling.min_tokens or sampling.ignore_eos or sampling.grammar:
+        if task.token_ids or sampling.logprobs is not None:
+            return False
+        if sampling.stop_token_ids or sampling.min_tokens or sampling.ignore_eos or sampling.grammar:
             return False
         if task.thinking is False and self._thoughts.tags and not self._thoughts.switches:
             return False
