@@ -13,6 +13,7 @@ from marshmallow import Schema, fields
 from gateway.schemas import FORMATS, Format
 from gateway.schemas.objects import Variant
 from gateway.schemas.parameters import Array, Ignored, Only
+from gateway.schemas.tokenizers import TokenizerFormat
 from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.protocol import (
@@ -235,7 +236,7 @@ def endpoint(name: str) -> str:
     return name.rpartition(".")[2].removesuffix("s")
 
 
-ENDPOINTS = {endpoint(name): wire for name, wire in FORMATS.items()}
+ENDPOINTS = {endpoint(name): wire for name, wire in FORMATS.items() if not isinstance(wire, TokenizerFormat)}
 PAGES = {"openai.": DOCS, "anthropic.": DOCS.with_name("messages.md")}
 """By what the names of the formats begin with whose requests they describe."""
 
@@ -296,6 +297,33 @@ def test_docs_tell_what_the_unsupported_are_accepted_at() -> None:
     for key, field in known().items():
         if isinstance(field, Only):
             assert (*key, " or ".join(f"`{word}`" for word in field.words or ["null"])) in documented()
+
+
+def test_docs_name_the_parameters_of_those_who_ask_a_tokenizer() -> None:
+    told = {
+        "prompt": [FORMATS["vllm.tokenize"]],
+        "content": [FORMATS["llama.cpp.tokenize"]],
+        "messages": [FORMATS["vllm.tokenize_chat"]],
+        "tokens": [FORMATS["detokenize"]],
+        "query": [FORMATS["vllm.tokenizer_info"]],
+        "chat": [FORMATS["llama.cpp.input_tokens"], FORMATS["llama.cpp.apply_template"]],
+    }
+    assert {id(wire) for wires in told.values() for wire in wires} == {
+        id(wire) for wire in FORMATS.values() if isinstance(wire, TokenizerFormat)
+    }
+    section = DOCS.read_text("utf-8").partition("\n## Tokenizers\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+`) \| ([^|]+) \| [^|]+ \| [^|]*\|$", section, re.M)
+    said = {
+        (name, kind)
+        for names, where in rows
+        for name in re.findall(r"`([^`]+)`", names)
+        for kind in (told if where == "all" else where.split(", "))
+    }
+    of_chats = CHAT.schema.fields.keys() - {"model", "add_generation_prompt"}
+    known = {
+        (name, kind) for kind, wires in told.items() for wire in wires for name in wire.schema.fields.keys() - of_chats
+    }
+    assert said == known
 
 
 def test_what_the_docs_call_known_in_messages_changes_nothing() -> None:

@@ -43,18 +43,7 @@ class ChatFormat(Format):
 
     def parse(self, body: object, seed: int, config: Config) -> tuple[Chat, Options]:
         given = self.schema.read(body, config)
-        limit = given.get("max_completion_tokens", given.get("max_tokens", config.usual_max_tokens))
-        task = FineChat(
-            given["model"],
-            tuple(given["messages"]),
-            sampling(given, seed, limit),
-            given["n"],
-            given["continue_final_message"],
-            given["return_token_ids"],
-            **tools(given),
-            **thinking(given),
-        )
-        return task.simplest(), options(given)
+        return chat_of(given, seed, config), options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
         ledgers = Ledgers(partial(ChatLedger, accepted.task, accepted.options))
@@ -88,6 +77,22 @@ class ChatFormat(Format):
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         return render_failure(error, status)
+
+
+def chat_of(given: dict[str, Any], seed: int, config: Config) -> Chat:
+    """What `ChatSchema.read` returned, as a task. Raises InvalidRequest."""
+    limit = given.get("max_completion_tokens", given.get("max_tokens", config.usual_max_tokens))
+    task = FineChat(
+        given["model"],
+        tuple(given["messages"]),
+        sampling(given, seed, limit),
+        given["n"],
+        given["continue_final_message"],
+        given["return_token_ids"],
+        **tools(given),
+        **thinking(given),
+    )
+    return task.simplest()
 
 
 class _Chunks:

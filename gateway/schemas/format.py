@@ -45,14 +45,18 @@ class Format(Protocol):
     def schema(self) -> Strict:
         """Of a request; `docs/api.md` names all that it takes. It tells what of that is `ignored`."""
 
+    def of(self, body: object) -> Format:
+        """The one in which such a body is to be read and answered: an endpoint may speak in several ways."""
+        return self
+
     def parse(self, body: object, seed: int, config: Config) -> tuple[Task, Options]:
         """The validated request, within the operator's caps; `seed` is taken where it gives none.
 
         Raises InvalidRequest, naming the parameter.
         """
 
-    def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
-        """The whole answer: a fold over the events, which end with `Done`."""
+    def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> Any:
+        """The whole answer, an object or an array: a fold over the events, which end with `Done`."""
 
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         """The frames of one stream: call what is returned with each of the events, in their order, and with `PAUSE` at

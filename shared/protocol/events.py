@@ -44,6 +44,8 @@ class Usage(Record, frozen=True):
     """How many of the prompt's tokens the engine found in its cache."""
     reasoning_tokens: int = 0
     """How many of the answer's tokens were thoughts."""
+    trimmed: bool = False
+    """Not all that was to be read before the answer had room."""
 
 
 class Timings(Record, frozen=True):
@@ -73,6 +75,8 @@ class Options(Record, frozen=True):
     """With their log probabilities tokens are told by their ids, and not as texts."""
     prompt_logprobs: int | None = None
     """Those of the prompt are told apart from the answer's, with so many of the likeliest; None: not told there."""
+    fields: tuple[str, ...] = ()
+    """llama.cpp's `response_fields`: what of the answer is told, by paths such as `timings/prompt_n`; none: all."""
 
 
 class Accepted(Record, frozen=True):
@@ -174,16 +178,20 @@ class Encoded(Record, frozen=True):
     """What an `Encoding` asks for."""
 
     text: str
-    """That the model reads; of a conversation as its template renders it."""
+    """Of a conversation: what its template makes of it. Of a text nothing: whoever asks has it."""
     tokens: tuple[int, ...]
     pieces: tuple[bytes, ...] = ()
     """The text of each, in UTF-8: it may be a part of a character."""
+    context: int = 0
+    """How many tokens the model can hold."""
 
 
 class Decoded(Record, frozen=True):
     """What a `Decoding` asks for."""
 
     text: str
+    added: int = 0
+    """Characters at its beginning that the tokenizer puts before every text: who encodes it again leaves them out."""
 
 
 class Described(Record, frozen=True):

@@ -98,7 +98,15 @@ class FineCompletion(Completion, frozen=True):
     suffix: str | None = None
     """What comes after the answer; the prompt comes before it."""
     beside: tuple[Passage, ...] = ()
-    """What else helps to fill the gap."""
+    """What else helps to fill the gap, the most helpful last."""
+    line: str = ""
+    """Follows the prompt, and is read apart from it: the beginning of the line that the gap is in."""
+    trims: bool = False
+    """What has no room is left out, what is farthest from the gap first; else it is refused."""
+    indent: int = 0
+    """A line after the answer's first ends it where it has fewer spaces and tabs before anything else."""
+    line_ms: int = 0
+    """So many milliseconds after its first token the answer ends with the next line; 0: it may take longer."""
 
     def simplest(self) -> Completion:
         """The same as a `Completion`, where it asks for nothing more."""
@@ -184,6 +192,8 @@ class Encoding(Record, frozen=True):
     """Of a text: what is the name of a special token stands for it."""
     pieces: bool = False
     """Tell the text of each token too."""
+    opens: bool = True
+    """Of a conversation: it ends where the answer begins, and not with the end of its last message."""
 
     def head(self) -> Encoding:
         """See `Accepted.head`."""
@@ -216,3 +226,13 @@ TokenizerTask = Encoding | Decoding | Describing
 
 Task = TextTask | TokenizerTask
 """Whatever a job can be asked to compute."""
+
+
+def text_task(task: Task) -> TextTask | None:
+    """The task that is answered with text: this one, or the one whose prompt it asks about."""
+    match task:
+        case Encoding(given=Chat() as chat):
+            return chat
+        case Encoding() | Decoding() | Describing():
+            return None
+    return task

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
@@ -36,6 +35,8 @@ from worker.engines import with_prompt
 from worker.engines.defaults import recommended
 from worker.engines.echo_answer import TOKEN, answer
 from worker.engines.echo_logprobs import judge
+from worker.engines.echo_tokenizer import EchoTokenizer, number, transcript
+from worker.engines.gaps import fill
 from worker.engines.stops import stop_strings
 from worker.formats.identity import digest, identity
 
@@ -80,17 +81,28 @@ class EchoEngine:
         bound = task.sampling.grammar or (isinstance(task, FineChat) and task.tools)
         return self._continues and not bound  # as of a model, whose grammar cannot be advanced
 
+    @property
+    def tokenizer(self) -> EchoTokenizer:
+        return EchoTokenizer(self.card.context)
+
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         wakeup = threading.Event()
         execution.on_cancel(wakeup.set)
         if isinstance(task, Chat):
-            param, prompt, ids = "messages", " ".join(message.content for message in task.messages), None
+            param, prompt, ids = "messages", transcript(task), None
         else:
             param, [given] = "prompt", task.prompt
             ids = None if isinstance(given, str) else given
             prompt = given if isinstance(given, str) else " ".join(map(str, given))
+        gap = task if isinstance(task, FineCompletion) and task.suffix is not None else None
+        if gap:
+            beside = [text for passage in gap.beside for text in (passage.name, passage.text)]
+            prompt = " ".join([*beside, prompt, gap.line, gap.suffix or ""])
         words = TOKEN.findall(prompt)
-        read, numbers = len(words), list(map(_number, words)) if ids is None else ids
+        numbers = list(map(number, words)) if ids is None or gap else ids
+        read = most = len(words)
+        if gap and gap.trims:
+            read = min(most, self.card.context // 2)
         Room(self.card.context, param).check(read)
         parts = answer(task)
         if self._prefill:
@@ -101,6 +113,8 @@ class EchoEngine:
                 yield Progress(read, read)
 
         pieces = self._pieces(task, parts, read, past, execution, wakeup)
+        if gap:
+            pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count)), trimmed=read < most)
         told = itertools.chain(_told(task, prompt, list(zip(numbers, words, strict=True)), past), pieces)
         yield from with_prompt(told, numbers) if task.token_ids and not past else told
 
@@ -143,7 +157,7 @@ class EchoEngine:
         yield Done(Usage(read, min(most, len(words)), reasoning_tokens=thoughts))
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
-        return [_number(word) for word in TOKEN.findall(text)]
+        return list(map(number, TOKEN.findall(text)))
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         return " ".join(map(str, tokens)).encode()
@@ -161,9 +175,9 @@ def _words(part: Delta) -> list[str]:
     return ["", *words] if part.call else words
 
 
-def _number(word: str, part: Delta | None = None) -> int:
-    named = part.call.name if part and part.call and not word else word
-    return zlib.crc32(named.encode()) >> 1
+def _number(word: str, part: Delta) -> int:
+    named = part.call.name if part.call and not word else word
+    return number(named)
 
 
 def _told(task: TextTask, prompt: str, tokens: Sequence[tuple[int, str]], past: Sequence[Delta]) -> Iterator[Delta]:
