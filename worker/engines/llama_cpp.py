@@ -14,7 +14,7 @@ from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, ModelLoadError
-from shared.protocol import FINE, Chat, Completion, Delta, Event, FineChat, TextTask
+from shared.protocol import FINE, Chat, Delta, Event, FineChat, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
@@ -29,6 +29,7 @@ from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
+from worker.engines.llama_cpp_likelihoods import Likelihoods
 from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import terms
 from worker.engines.llama_cpp_score import Scorer
@@ -37,6 +38,7 @@ from worker.engines.llama_cpp_session import Sessions
 from worker.engines.llama_cpp_specials import find_specials
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
+from worker.engines.llama_cpp_tokenizer import LlamaTokenizer
 from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
 from worker.formats.identity import digest, identity
@@ -108,6 +110,18 @@ class LlamaCppEngine:
             context=self.card.context,
             batch=self._batch,
         )
+        self._likelihoods = Likelihoods(self._server, self._pieces, self._batch)
+        self.tokenizer = LlamaTokenizer(
+            self._text,
+            self._reader,
+            self._chats,
+            self.tools,
+            files.header,
+            lambda: self._pieces,
+            context=self.card.context,
+            system=self._system,
+            template=template(model.chat_format) if model.chat_format else files.header.chat_template or "",
+        )
         self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
@@ -173,12 +187,13 @@ class LlamaCppEngine:
         choosing = terms(complete(sampling, self.card.sampling), self.card.context, self._ends)
         if thinking.tags:
             choosing["preserved_tokens"] = thinking.specials
-        if isinstance(task, Completion) and task.best_of > 1:
-            choosing["n_probs"] = 1
-        exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens
+        if (top := sampling.logprobs) is not None:
+            choosing |= self._likelihoods.terms(top)
+        exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens or top is not None
         spell = self.detokenize if exact else None
         generation = Generation(
             self._server,
+            self._likelihoods,
             self._reader,
             self._cells,
             prompt,
