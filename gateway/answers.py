@@ -57,7 +57,7 @@ def _size(event: Delta | TokenizerEvent) -> int:
             return sys.getsizeof(event.text)
 
 
-def as_json(value: dict[str, Any]) -> Response:
+def as_json(value: Any) -> Response:
     """An answer that may be long: made in one go, several times as fast as Flask would."""
     blob = encode(value)
     _hold(len(blob))

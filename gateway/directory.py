@@ -68,13 +68,18 @@ class Directory:
         refused = (offer for offer in self._offers.values() if offer.refusal)
         return {offer.card.id: offer.refusal for offer in refused if offer.status is Readiness.FAILED}
 
-    def default(self) -> Offer:
-        """The model for requests that name none: the first one by its id, of those that have been loaded where any has.
+    def default(self, task: Task | None = None) -> Offer:
+        """The model for requests that name none: the first one by its id, of those that can do the task, and of those
+        that have been loaded, where any has.
 
         Raises ModelUnavailable, NoWorker, StoreUnavailable.
         """
-        known = (self._offers or self._read()).values()
-        offer = min(known, key=lambda offer: (bool(offer.refusal), not offer.card.context), default=None)
+
+        def order(offer: Offer) -> tuple[bool, bool, bool]:
+            lack = abilities.find_lack(task, offer.card) if task else None
+            return bool(offer.refusal), lack is not None, not offer.card.context
+
+        offer = min((self._offers or self._read()).values(), key=order, default=None)
         if offer is None:
             raise _lonely()
         return self._check(offer)
@@ -98,7 +103,7 @@ class Directory:
         Raises what `find` does, and InvalidRequest where the model cannot do what the task asks, or it is too large: as
         far as that is known before the model is loaded.
         """
-        card = (self.find(task.model) if task.model else self.default()).card
+        card = (self.find(task.model) if task.model else self.default(task)).card
         abilities.check(task, card)
         check_parameters(task, card)
         check_size(task, card)

@@ -23,11 +23,11 @@ _UNSERVED = {
     "Anthropic's": "complete messages/batches",
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
     " api/tags api/version",
-    "llama.cpp's or vLLM's": "classify completion embedding infill lora-adapters pooling rerank score slots",
+    "llama.cpp's or vLLM's": "classify completion embedding lora-adapters pooling rerank score slots",
 }
 """Endpoints that clients look for, without the `/v1` before them, by whose they are."""
 _VERSIONED = frozenset(
-    "apply-template chat completions detokenize jobs messages models props tokenize tokenizer_info".split()  # noqa: SIM905
+    "apply-template chat completions detokenize infill jobs messages models props tokenize tokenizer_info".split()  # noqa: SIM905
 )
 """What paths begin with that belong behind `/v1`."""
 _OWNERS = {name: whose for whose, names in _UNSERVED.items() for name in names.split()}

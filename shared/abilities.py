@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from shared.errors import InvalidRequest
-from shared.protocol import Chat, Completion, Encoding, FineChat, Task, TextTask, text_task
+from shared.protocol import Chat, Completion, Encoding, FineChat, FineCompletion, Task, TextTask, text_task
 from shared.registry import Ability, Card
 
 
@@ -38,6 +38,11 @@ NEEDS = (
     ),
     Need(Ability.COMPLETION, lambda task: isinstance(task, Completion), "The model {!r} does not complete texts."),
     Need(
+        Ability.INFILL,
+        lambda task: isinstance(task, FineCompletion) and task.suffix is not None,
+        "The model {!r} has no infill tokens: it can go on with a text, but not fill a gap before a suffix.",
+    ),
+    Need(
         Ability.TOOLS,
         lambda task: isinstance(task, FineChat) and bool(task.tools),
         "The model {!r} cannot call tools: leave them out, " + _ELSE,
@@ -61,11 +66,15 @@ def spare(task: Task, card: Card) -> Task:
     return task
 
 
-def check(task: Task, card: Card) -> None:
-    """Raises InvalidRequest where the model cannot do what the task asks. An outline that does not tell is let pass."""
+def find_lack(task: Task, card: Card) -> Need | None:
+    """What the task needs and the model lacks. An outline that does not tell is let pass."""
     asked = text_task(task)
     if not card.capabilities or asked is None:
-        return
-    for need in NEEDS:
-        if need.by(asked) and need.ability not in card.abilities:
-            raise InvalidRequest(need.lack.format(card.id), param=need.param, code=need.code)
+        return None
+    return next((need for need in NEEDS if need.by(asked) and need.ability not in card.abilities), None)
+
+
+def check(task: Task, card: Card) -> None:
+    """Raises InvalidRequest where the model cannot do what the task asks, see `find_lack`."""
+    if lack := find_lack(task, card):
+        raise InvalidRequest(lack.lack.format(card.id), param=lack.param, code=lack.code)

@@ -15,6 +15,7 @@ from shared.protocol import (
     Completion,
     Encoding,
     FineChat,
+    FineCompletion,
     FineMessage,
     Message,
     Prompt,
@@ -65,9 +66,13 @@ def check_size(task: Task, card: Card) -> None:
             tools = [text for tool in _tools(chat) for text in (tool.name, tool.description, tool.parameters)]
             _check(tools, card, room("tools"))
             _check([*tools, *(text for message in chat.messages for text in _texts(message))], card, room("messages"))
-        case Completion(prompt=prompts):
+        case FineCompletion(trims=True):
+            pass
+        case Completion(prompt=prompts) as completion:
+            suffix = [completion.suffix] if isinstance(completion, FineCompletion) and completion.suffix else []
             for prompt in prompts:
                 _check([prompt], card, room("prompt"))
+                _check([prompt, *suffix], card, room("suffix"))
 
 
 def most_told(task: Encoding) -> int:

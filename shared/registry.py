@@ -51,6 +51,8 @@ class Ability(StrEnum):
     EFFORT = "reasoning_effort"
     """It can be told how much to think."""
     TOOLS = "tools"
+    INFILL = "infill"
+    """It can fill a gap between two texts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ import httpx2 as httpx
 import pytest
 from openai import OpenAI
 
+from gateway.schemas import FORMATS
 from gateway.schemas.parameters import Ignored
 from tests.calls import CHATS, COMPLETIONS, LATER, busy, chat, completion, data, problem, said, spoken
-from tests.parsing import CHAT, COMPLETION, refused, refused_chat
+from tests.parsing import CHAT, COMPLETION, DEFAULTS, refused, refused_chat
 from tests.parsing import chat as parse_chat
 from tests.parsing import completion as parse_completion
 from tests.stack import Stack, running
@@ -50,6 +51,12 @@ CHATS_ALONE: dict[str, list[Any]] = {
     "parallel_tool_calls": [True, False],
     "function_call": ["auto", {"name": "f"}],
 }
+INFILL_ALONE: dict[str, list[Any]] = {
+    "id_slot": [0, -1],
+    "n_cache_reuse": [256],
+    "t_max_prompt_ms": [500, 0.5],
+    "sse_ping_interval": [30],
+}
 OF_TOOLS = {"tool_choice", "parallel_tool_calls", "function_call"}
 """Those that ask for nothing without tools."""
 EVERY = {name: values[-1] for name, values in {**BOTH, **CHATS_ALONE}.items()}
@@ -68,7 +75,7 @@ def test_each_is_tried_here() -> None:
     fields = {
         name for wire in (CHAT, COMPLETION) for name, field in wire.schema.fields.items() if isinstance(field, Ignored)
     }
-    assert (fields - {"stream"}) | {"stream_options", *OF_TOOLS} == EVERY.keys(), (
+    assert (fields - {"stream"}) | {"stream_options", *OF_TOOLS} == EVERY.keys() | INFILL_ALONE.keys(), (
         "of those who stream nothing see test_tokenizer_endpoints"
     )
 
@@ -84,6 +91,14 @@ def test_each_changes_nothing_and_is_named(name: str) -> None:
         else:
             assert refused({"model": "m", "prompt": "", name: value}, COMPLETION) == (name, "unknown_parameter")
     assert CHAT.schema.ignored({name: None}) == []
+
+
+@pytest.mark.parametrize("name", INFILL_ALONE)
+def test_so_does_each_of_infill(name: str) -> None:
+    wire, body = FORMATS["llama.infill"], {"input_prefix": "a", "input_suffix": "b"}
+    for value in INFILL_ALONE[name]:
+        assert wire.parse({**body, name: value}, 7, DEFAULTS) == wire.parse(body, 7, DEFAULTS)
+        assert wire.schema.ignored({**body, name: value}) == [name]
 
 
 @pytest.mark.parametrize(

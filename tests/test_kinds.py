@@ -124,6 +124,7 @@ ASKED: list[tuple[Task, Need]] = [
     *((task, next(need for need in NEEDS if need.by(task))) for task in TASKS.values()),
     (ABOUT[Encoding], next(need for need in NEEDS if need.by(TASKS[FineChat]))),
     (TASKS[FineChat], next(need for need in NEEDS if need.param == "tools")),
+    (FineCompletion("m", ("",), LARGE, suffix=""), next(need for need in NEEDS if need.ability is Ability.INFILL)),
     *((Chat("m", (turn,), LARGE), next(need for need in NEEDS if need.param == "messages")) for turn in (RESULT, CALL)),
 ]
 

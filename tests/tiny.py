@@ -25,9 +25,9 @@ def tiny(path: Path = TINY, **more: Any) -> Model:
     return Model("tiny", "", path, "llama.cpp", None, **more)
 
 
-def roomy(folder: Path) -> Path:
-    """The tiny model as one with a context of 8,192 tokens: its weights are random anyway."""
-    data, key = TINY.read_bytes(), b"llama.context_length"
+def roomy(folder: Path, source: Path = TINY) -> Path:
+    """The tiny model, or another file of it, with a context of 8,192 tokens: its weights are random anyway."""
+    data, key = source.read_bytes(), b"llama.context_length"
     at = data.index(key) + len(key) + 4
     path = folder / "roomy.gguf"
     path.write_bytes(data[:at] + (8192).to_bytes(4, "little") + data[at + 4 :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,18 @@ KINDS = {
     START: TokenKind.CONTROL,  # which llama.cpp parses whatever it is told
     "<pad>": TokenKind.CONTROL,
 }
+REPO, FILE, PAD = "<|repo_name|>", "<|file_sep|>", "<|fim_pad|>"
+GAPS = {
+    "<s>": TokenKind.CONTROL,
+    "</s>": TokenKind.CONTROL,
+    "<|fim_prefix|>": TokenKind.USER_DEFINED,  # as Qwen's are, which llama.cpp knows by their names
+    "<|fim_suffix|>": TokenKind.USER_DEFINED,
+    "<|fim_middle|>": TokenKind.USER_DEFINED,
+    PAD: TokenKind.CONTROL,
+    REPO: TokenKind.CONTROL,
+    FILE: TokenKind.CONTROL,
+}
+"""A vocabulary with infill tokens."""
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}"
@@ -34,12 +47,19 @@ SAMPLING = Sampling(seed=1, max_tokens=1, temperature=0.0, ignore_eos=True)
 _WORDS = ["▁h", "he", "ll", "▁he", "llo", "▁hello", "▁<", "|>", "im", "▁a", "▁b"]
 
 
-def ids() -> dict[str, int]:
+def ids(special: Mapping[str, TokenKind] = KINDS) -> dict[str, int]:
     """Of the special tokens: the last of the vocabulary."""
-    return {word: 512 - len(KINDS) + i for i, word in enumerate(KINDS)}
+    return {word: 512 - len(special) + i for i, word in enumerate(special)}
 
 
-def write(path: Path, model: str = "gpt2", *, template: str = CHATML, **more: Any) -> Path:
+def write(
+    path: Path,
+    model: str = "gpt2",
+    *,
+    template: str = CHATML,
+    special: Mapping[str, TokenKind] = KINDS,
+    **more: Any,
+) -> Path:
     """The tiny model with special tokens, its tokenizer a `gpt2` or a `llama`.
 
     `more` are further facts of its tokenizer (`bos_token_id`, `add_bos_token`); what is None is left out.
@@ -61,12 +81,12 @@ def write(path: Path, model: str = "gpt2", *, template: str = CHATML, **more: An
         writer.add_token_scores([-float(i) for i in range(512)])
     else:
         writer.add_tokenizer_pre("gpt-2")
-        writer.add_token_merges(reader.fields["tokenizer.ggml.merges"].contents()[: -len(KINDS)])
-    first = 512 - len(KINDS)
+        writer.add_token_merges(reader.fields["tokenizer.ggml.merges"].contents()[: -len(special)])
+    first = 512 - len(special)
     writer.add_tokenizer_model(model)
-    writer.add_token_list([*tokens[:first], *KINDS])
-    writer.add_token_types([int(kind) for kind in (*kinds[:first], *KINDS.values())])
-    for key, value in {"bos_token_id": ids()["<s>"], "eos_token_id": ids()["</s>"], **more}.items():
+    writer.add_token_list([*tokens[:first], *special])
+    writer.add_token_types([int(kind) for kind in (*kinds[:first], *special.values())])
+    for key, value in {"bos_token_id": ids(special)["<s>"], "eos_token_id": ids(special)["</s>"], **more}.items():
         if isinstance(value, bool):
             writer.add_bool(f"tokenizer.ggml.{key}", value)
         elif value is not None:

@@ -9,15 +9,15 @@ from gateway.schemas.anthropic.messages import MessagesFormat
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
+from gateway.schemas.infill import InfillFormat
 from gateway.schemas.tokenizers import TOKENIZER_FORMATS
 from shared.errors import NotUnderstood
 from shared.protocol import Accepted, Chat, Completion, FineChat, FineCompletion, TextTask
 
 __all__ = ["FORMATS", "PAUSE", "Format", "Frame", "Frames", "format_of", "usual_format"]
 
-FORMATS: dict[str, Format] = {
-    each.name: each for each in (ChatFormat(), CompletionFormat(), MessagesFormat(), *TOKENIZER_FORMATS)
-}
+_FORMATS = (ChatFormat(), CompletionFormat(), InfillFormat(), MessagesFormat(), *TOKENIZER_FORMATS)
+FORMATS: dict[str, Format] = {each.name: each for each in _FORMATS}
 """By the name that stands in `Accepted`, so that a stored job can be answered in the format it was asked in."""
 
 _USUAL: dict[type[TextTask], str] = {

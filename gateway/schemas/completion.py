@@ -26,7 +26,7 @@ from gateway.schemas.openai import (
     token_ids,
     usage,
 )
-from gateway.schemas.parameters import INT32_MAX, Boolean, Integer, Only, each, text, whole
+from gateway.schemas.parameters import INT32_MAX, Boolean, Integer, Prose, each, text, whole
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
 from shared.config import Config
@@ -83,12 +83,10 @@ def _token(value: object) -> int:
 class CompletionSchema(SamplingSchema):
     prompt = Prompts(required=True)
     best_of = Integer(1, 20)
+    suffix = Prose()
 
     echo = Boolean(load_default=False)
     logprobs = Logprobs()
-
-    # Not supported yet.
-    suffix = Only("")
 
     @validates_schema
     def judges(self, data: dict[str, Any], **kwargs: Any) -> None:
@@ -111,7 +109,8 @@ class CompletionFormat(Format):
         given = self.schema.read(body, config)
         chosen = sampling(given, seed, given.get("max_tokens", min(_MAX_TOKENS, config.max_tokens)))
         n, best_of, token_ids = given["n"], given["best_of"], given["return_token_ids"]
-        task = FineCompletion(given["model"], given["prompt"], chosen, n, best_of, token_ids, given["echo"])
+        suffix, echo = given.get("suffix") or None, given["echo"]
+        task = FineCompletion(given["model"], given["prompt"], chosen, n, best_of, token_ids, echo, suffix)
         return task.simplest(), options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:

@@ -55,8 +55,8 @@ class Format(Protocol):
         Raises InvalidRequest, naming the parameter.
         """
 
-    def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
-        """The whole answer: a fold over the events, which end with `Done`."""
+    def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> Any:
+        """The whole answer, an object or an array: a fold over the events, which end with `Done`."""
 
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         """The frames of one stream: call what is returned with each of the events, in their order, and with `PAUSE` at

@@ -10,9 +10,7 @@ if TYPE_CHECKING:
     from shared.ticket import Ticket
 
 
-def render_job(
-    ticket: Ticket, turn: Turn | None, result: dict[str, Any] | None, error: dict[str, Any] | None
-) -> dict[str, Any]:
+def render_job(ticket: Ticket, turn: Turn | None, result: Any, error: dict[str, Any] | None) -> dict[str, Any]:
     """What a client that polls is told.
 
     `turn` is when its turn will come, None when it is not waiting; `result` is what the endpoint would have answered,

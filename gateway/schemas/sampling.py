@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields
+from msgspec.structs import replace
 
 from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS
 from gateway.schemas.fine_sampling import FineSamplingSchema, make_sampling
@@ -174,7 +175,7 @@ def options(given: dict[str, Any]) -> Options:
     include_usage = given["stream"] and asked.get("include_usage", False)
     continuous = include_usage and asked.get("continuous_usage_stats", False)
     legacy = bool(given.get("functions"))
-    return Options(
+    chosen = Options(
         given["stream"],
         include_usage,
         given["service_tier"],
@@ -182,5 +183,5 @@ def options(given: dict[str, Any]) -> Options:
         legacy,
         tokens_as_ids=given["return_tokens_as_token_ids"],
         prompt_logprobs=given.get("prompt_logprobs"),
-        **telling(given),
     )
+    return replace(chosen, **telling(given))

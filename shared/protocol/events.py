@@ -44,6 +44,8 @@ class Usage(Record, frozen=True):
     """How many of the prompt's tokens the engine found in its cache."""
     reasoning_tokens: int = 0
     """How many of the answer's tokens were thoughts."""
+    trimmed: bool = False
+    """Not all that was to be read before the answer had room."""
 
 
 class Timings(Record, frozen=True):
@@ -73,6 +75,8 @@ class Options(Record, frozen=True):
     """With their log probabilities tokens are told by their ids, and not as texts."""
     prompt_logprobs: int | None = None
     """Those of the prompt are told apart from the answer's, with so many of the likeliest; None: not told there."""
+    fields: tuple[str, ...] = ()
+    """llama.cpp's `response_fields`: what of the answer is told, by paths such as `timings/prompt_n`; none: all."""
 
 
 class Accepted(Record, frozen=True):

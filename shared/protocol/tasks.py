@@ -98,7 +98,15 @@ class FineCompletion(Completion, frozen=True):
     suffix: str | None = None
     """What comes after the answer; the prompt comes before it."""
     beside: tuple[Passage, ...] = ()
-    """What else helps to fill the gap."""
+    """What else helps to fill the gap, the most helpful last."""
+    line: str = ""
+    """Follows the prompt, and is read apart from it: the beginning of the line that the gap is in."""
+    trims: bool = False
+    """What has no room is left out, what is farthest from the gap first; else it is refused."""
+    indent: int = 0
+    """A line after the answer's first ends it where it has fewer spaces and tabs before anything else."""
+    line_ms: int = 0
+    """So many milliseconds after its first token the answer ends with the next line; 0: it may take longer."""
 
     def simplest(self) -> Completion:
         """The same as a `Completion`, where it asks for nothing more."""

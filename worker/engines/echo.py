@@ -36,6 +36,7 @@ from worker.engines.defaults import recommended
 from worker.engines.echo_answer import TOKEN, answer
 from worker.engines.echo_logprobs import judge
 from worker.engines.echo_tokenizer import EchoTokenizer, number, transcript
+from worker.engines.gaps import fill
 from worker.engines.stops import stop_strings
 from worker.formats.identity import digest, identity
 
@@ -93,8 +94,15 @@ class EchoEngine:
             param, [given] = "prompt", task.prompt
             ids = None if isinstance(given, str) else given
             prompt = given if isinstance(given, str) else " ".join(map(str, given))
+        gap = task if isinstance(task, FineCompletion) and task.suffix is not None else None
+        if gap:
+            beside = [text for passage in gap.beside for text in (passage.name, passage.text)]
+            prompt = " ".join([*beside, prompt, gap.line, gap.suffix or ""])
         words = TOKEN.findall(prompt)
-        read, numbers = len(words), list(map(number, words)) if ids is None else ids
+        numbers = list(map(number, words)) if ids is None or gap else ids
+        read = most = len(words)
+        if gap and gap.trims:
+            read = min(most, self.card.context // 2)
         Room(self.card.context, param).check(read)
         parts = answer(task)
         if self._prefill:
@@ -105,6 +113,8 @@ class EchoEngine:
                 yield Progress(read, read)
 
         pieces = self._pieces(task, parts, read, past, execution, wakeup)
+        if gap:
+            pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count)), trimmed=read < most)
         told = itertools.chain(_told(task, prompt, list(zip(numbers, words, strict=True)), past), pieces)
         yield from with_prompt(told, numbers) if task.token_ids and not past else told
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from shared.protocol import Call, Chat, Completion, Delta, FineChat, Grammar, TextTask, Tool
+from shared.protocol import Call, Chat, Completion, Delta, FineChat, FineCompletion, Grammar, TextTask, Tool
 from worker.engines.echo_json import keep, parse
 
 TOKEN = re.compile(r"\s*\S+|\s+")
@@ -25,6 +25,7 @@ def answer(task: TextTask) -> list[Delta]:
     - Where tools are offered, JSON such as `{"name": …, "arguments": …}` is a call, `"input"` is the one of a custom
       tool, and an array is several of them, also of texts between them: `{"content": …}`. Where a call must come and
       none was told, it calls the first tool, with what its schema asks for.
+    - A gap is filled with what comes before it, and then what comes after it.
     - What has a grammar is the text where that is JSON of the schema, or one of the choices; else the least JSON, or
       the first choice. Other grammars are not looked at.
     """
@@ -35,6 +36,8 @@ def answer(task: TextTask) -> list[Delta]:
             return thoughts + (calls or [Delta(_kept(text, task.sampling.grammar))])
         case Completion(prompt=(given,)):
             text = given if isinstance(given, str) else " ".join(map(str, given))
+            if isinstance(task, FineCompletion) and task.suffix is not None:
+                text += task.line + task.suffix
             return [Delta(_kept(text, task.sampling.grammar))]
     raise AssertionError("an engine gets one prompt at a time")
 

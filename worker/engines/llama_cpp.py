@@ -8,19 +8,22 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
 from shared.errors import ContextLengthExceeded, ModelLoadError
-from shared.protocol import FINE, Chat, Delta, Event, FineChat, TextTask
+from shared.protocol import FINE, Chat, Delta, Event, FineChat, FineCompletion, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
 from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.defaults import recommended
+from worker.engines.gaps import fill
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_answer import GrowingAnswer
 from worker.engines.llama_cpp_chat import NativeTools
@@ -29,6 +32,7 @@ from worker.engines.llama_cpp_files import Files, check_files
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
+from worker.engines.llama_cpp_infill import GapReader
 from worker.engines.llama_cpp_likelihoods import Likelihoods
 from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import terms
@@ -42,7 +46,8 @@ from worker.engines.llama_cpp_tokenizer import LlamaTokenizer
 from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
 from worker.formats.identity import digest, identity
-from worker.formats.vocabulary import pieces, read_vocabulary
+from worker.formats.infill import find_infill
+from worker.formats.vocabulary import pieces, read_vocabulary, words
 from worker.tools import OPENER, needs_form, own_form, parse
 
 
@@ -78,6 +83,7 @@ class LlamaCppEngine:
         except BaseException:
             self._host.close()
             raise
+        infill = find_infill(files.header.metadata, [word for word, _ in words(files.path)])
         self._identity = identity(
             [files.path, *dict(files.lora)],
             [scale for _, scale in files.lora],
@@ -91,7 +97,12 @@ class LlamaCppEngine:
             context=properties["default_generation_settings"]["n_ctx"],
             slots=properties["total_slots"],
             created=int(files.path.stat().st_mtime),
-            capabilities=(Ability.COMPLETION, *((Ability.CHAT, Ability.TOOLS) if chats else ()), *thoughts.abilities),
+            capabilities=(
+                Ability.COMPLETION,
+                *((Ability.CHAT, Ability.TOOLS) if chats else ()),
+                *((Ability.INFILL,) if infill else ()),
+                *thoughts.abilities,
+            ),
             digest=digest(self._identity, read_vocabulary(files.path, files.header)),
             longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
             honours=tuple(sorted(FINE)),
@@ -100,6 +111,7 @@ class LlamaCppEngine:
         size = files.header.vocabulary_size
         self._chats = Chats(self._server, model, self._specials, thoughts)
         self._reader = PromptReader(self._text, self._specials, size=size, bos=files.header.bos)
+        self._gaps = infill and GapReader(self._text, self._specials, self._reader, infill)
         self._cells = Cells(self.card.context)
         self.tools = NativeTools(
             self._server,
@@ -176,14 +188,13 @@ class LlamaCppEngine:
         """Stop strings count only before the `opener`."""
         until = time.monotonic() + self._seconds
         check_size(task, self.card)
-        param = "messages" if isinstance(task, Chat) else "prompt"
-        given, thinking = (
-            self._chats.render(task, execution) if isinstance(task, Chat) else (task.prompt[0], Thinking())
-        )
-        prompt = self._reader.read(given, Room(self.card.context, param), execution)
+        prompt, thinking, trimmed = self._read(task, execution)
         self._reader.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._reader.check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
+        gap = task if isinstance(task, FineCompletion) and task.suffix is not None else None
+        if gap and sampling.max_tokens == 0:
+            sampling = replace(sampling, max_tokens=1)  # else llama.cpp would not be asked
         choosing = terms(complete(sampling, self.card.sampling), self.card.context, self._ends)
         if thinking.tags:
             choosing["preserved_tokens"] = thinking.specials
@@ -206,7 +217,20 @@ class LlamaCppEngine:
         )
         events = generation.events(self.card.context)
         events = keep(events, sampling) if sampling.grammar else events
+        events = fill(events, gap, past, generation.end, trimmed=trimmed) if gap else events
         yield from with_prompt(events, prompt) if task.token_ids and not past else events
+
+    def _read(self, task: TextTask, work: Cancellable) -> tuple[list[int], Thinking, bool]:
+        """The tokens of the prompt, how it has the model think, and whether something was left out."""
+        context = self.card.context
+        if isinstance(task, Chat):
+            given, thinking = self._chats.render(task, work)
+            return self._reader.read(given, Room(context, "messages"), work), thinking, False
+        if isinstance(task, FineCompletion) and task.suffix is not None:
+            assert self._gaps, "it has the ability"
+            tokens, trimmed = self._gaps.read(task, context, work)
+            return tokens, Thinking(), trimmed
+        return self._reader.read(task.prompt[0], Room(context, "prompt"), work), Thinking(), False
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
         return self._text.tokens(text, work)

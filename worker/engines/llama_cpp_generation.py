@@ -239,6 +239,10 @@ class Generation:
         yield from self._answer.end(splitter, reason)
         yield self._done(count)
 
+    def end(self, count: int) -> Done:
+        """How it ends where nobody wants more than so many tokens."""
+        return self._done(count)
+
     def _done(self, count: int) -> Done:
         usage = Usage(len(self._prompt_tokens), count, self._cached or 0)
         if self._parted or not self._read:

@@ -9,6 +9,7 @@ from shared.catalogue import ARCHITECTURES, AUTO, WITHOUT_FILE, Model
 from shared.config import Config
 from shared.registry import Ability, Card
 from worker.formats.description import describe, is_gguf
+from worker.formats.infill import find_infill
 
 OUTLINED = ("aliases", "quantisation", "parameters", "size", "trained_context")
 """Fields of a card that an engine has nothing to add to."""
@@ -28,12 +29,13 @@ def outline(model: Model, config: Config) -> Card:
     served_by = engine or ARCHITECTURES.get(found.architecture, "")
     tools = (Ability.TOOLS,) if served_by == "llama.cpp" else ()
     chats = (Ability.CHAT, *tools) if model.chat_format or found.chat_template else ()
+    fills = (Ability.INFILL,) if tools and find_infill(found.metadata, found.vocabulary) else ()
     return replace(
         card,
         engine=served_by,
         architecture=found.architecture,
         created=int(model.path.stat().st_mtime),
-        capabilities=(Ability.COMPLETION, *chats),
+        capabilities=(Ability.COMPLETION, *chats, *fills),
         quantisation=found.quantisation,
         parameters=found.parameters,
         size=found.size,

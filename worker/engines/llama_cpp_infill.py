@@ -1,0 +1,123 @@
+"""What llama.cpp reads before it fills a gap, as tokens: what its own server would make of the same texts.
+
+    REP myproject  SEP name  passage …  SEP filename  BOS  PRE prompt line  SUF suffix  MID
+
+Of the names only those that the vocabulary has tokens for are there. No text becomes a special token.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from shared.cancellation import NEVER, Cancellable
+from shared.context import Room
+from shared.protocol import FineCompletion, Passage, Prompt
+from worker.engines.llama_cpp_prompt import PromptReader
+from worker.engines.llama_cpp_text import LlamaText
+from worker.engines.special_texts import Specials
+from worker.formats.infill import InfillTokens
+
+MOST_TOKEN_CHARACTERS = 8
+"""Characters that are looked at for each token that there is room for, where a text may be trimmed: code has two to
+four a token."""
+_REPOSITORY, _FILE = "myproject\n", "filename\n"
+_SNIPPET = "\n\n--- snippet ---\n\n"
+
+
+class GapReader:
+    """Of one model, which has these `tokens`."""
+
+    def __init__(self, text: LlamaText, specials: Specials, reader: PromptReader, tokens: InfillTokens) -> None:
+        self._text, self._specials, self._reader, self._infill = text, specials, reader, tokens
+
+    def read(self, task: FineCompletion, context: int, work: Cancellable) -> tuple[list[int], bool]:
+        """The tokens, and whether something was left out of them.
+
+        Raises ContextLengthExceeded where that may not be, as soon as they leave no room for an answer.
+        """
+        [prompt] = task.prompt
+        assert task.suffix is not None, "it is a gap"
+        begin, mark = self._begin, self._infill
+        frame = len(self._repository) + len(self._file) + len(begin) + 3
+        if not task.trims:
+            before = self._tokens(prompt, work, Room(context, "prompt"))
+            after = self._tokens(task.suffix, work, Room(context, "suffix"))
+            line = self._tokens(task.line, work, Room(context, "prompt"))
+            beside, trimmed = [self._passage(passage, work) for passage in task.beside], False
+            Room(context, "suffix").check(frame + len(before + line + after) + sum(map(len, beside)))
+        else:
+            room = max(0, context - 1 - min(task.sampling.max_tokens or 1, context // 2) - frame)
+            line, cut_line = self._last(task.line, room, work)
+            room -= len(line)
+            before, cut_before = self._last(prompt, room, work)
+            after, cut_after = self._first(task.suffix, room, work)
+            most = max(room // 4, room - len(before))
+            after, cut_after = after[:most], cut_after or len(after) > most
+            most = room - len(after)
+            before, cut_before = before[max(0, len(before) - most) :], cut_before or len(before) > most
+            beside, left_out = self._passages(task.beside, room - len(before) - len(after), work)
+            trimmed = cut_line or cut_before or cut_after or left_out
+        extra = [*self._repository, *(token for passage in beside for token in passage), *self._file]
+        return [*extra, *begin, mark.prefix, *before, *line, mark.suffix, *after, mark.middle], trimmed
+
+    def _passages(self, passages: Sequence[Passage], room: int, work: Cancellable) -> tuple[list[list[int]], bool]:
+        """The last of them that have room, in their order, and whether some have not.
+
+        None is cut: as long as the same ones have room, what was read of them before can be used again.
+        """
+        found: list[list[int]] = []
+        for passage in reversed(passages):
+            if len(passage.name) + len(passage.text) > room * MOST_TOKEN_CHARACTERS:
+                return found, True
+            tokens = self._passage(passage, work)
+            if len(tokens) > room:
+                return found, True
+            room -= len(tokens)
+            found.insert(0, tokens)
+        return found, False
+
+    def _passage(self, passage: Passage, work: Cancellable) -> list[int]:
+        mark, title = self._infill.file, self._snippet
+        if mark is not None:
+            title = [mark, *self._tokens(f"{passage.name}\n", work)]
+        return [*title, *self._tokens(passage.text, work)]
+
+    def _last(self, given: Prompt, room: int, work: Cancellable) -> tuple[list[int], bool]:
+        """The last `room` tokens at most, and whether there are more."""
+        most = room * (MOST_TOKEN_CHARACTERS if isinstance(given, str) else 1)
+        tokens = self._tokens(given[max(0, len(given) - most) :], work)
+        return tokens[max(0, len(tokens) - room) :], len(given) > most or len(tokens) > room
+
+    def _first(self, given: str, room: int, work: Cancellable) -> tuple[list[int], bool]:
+        """As `_last`, the first ones."""
+        most = room * MOST_TOKEN_CHARACTERS
+        tokens = self._tokens(given[:most], work)
+        return tokens[:room], len(given) > most or len(tokens) > room
+
+    def _tokens(self, given: Prompt, work: Cancellable, room: Room | None = None) -> list[int]:
+        """Those of a text by itself, without what begins one."""
+        if isinstance(given, tuple):
+            self._reader.check(given, "prompt")
+            return list(given)
+        tokens = self._text.tokens(self._specials.cut(given, "assistant"), work, room=room)
+        begin = len(self._begin)
+        return tokens[begin:] if tokens[:begin] == self._begin else tokens
+
+    @functools.cached_property
+    def _begin(self) -> list[int]:
+        return self._text.tokens("")
+
+    @functools.cached_property
+    def _repository(self) -> list[int]:
+        token = self._infill.repository
+        return [] if token is None else [token, *self._tokens(_REPOSITORY, NEVER)]
+
+    @functools.cached_property
+    def _file(self) -> list[int]:
+        token = self._infill.file
+        return [] if token is None else [token, *self._tokens(_FILE, NEVER)]
+
+    @functools.cached_property
+    def _snippet(self) -> list[int]:
+        return self._tokens(_SNIPPET, NEVER)
