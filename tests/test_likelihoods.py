@@ -29,10 +29,11 @@ def task(**sampling: Any) -> Completion:
 
 
 def check(engine: LlamaCppEngine, events: Sequence[Event]) -> list[int]:
-    """Every token that is counted is told, and is as likely as forced decoding says. Its tokens."""
+    """Every token that is counted is told, and is as likely as when it is read in a batch. Its tokens."""
     made = tokens(events)
     assert len(made) == finish(events)[1].usage.completion_tokens
-    assert logprobs(events) == pytest.approx(engine.score([*PROMPT, *made], len(PROMPT)), abs=1e-4)
+    read = [score.logprob for score in engine.scorer.score([*PROMPT, *made], len(PROMPT))]
+    assert logprobs(events) == pytest.approx(read, abs=5e-3)  # batches of 16 bits add up otherwise
     for entry in (entry for delta in deltas(events) for entry in delta.logprobs):
         assert entry.text == engine.detokenize([entry.token])
         assert [other.text for other in entry.top] == [engine.detokenize([other.token]) for other in entry.top]

@@ -36,6 +36,8 @@ class Candidate:
     """What there is of it; sent already, except where the best are chosen at the end."""
     sent: int = 0
     """Characters of it that were sent."""
+    told: int = -1
+    """Tokens of its prompt that were told; -1: not even the text."""
     done: Done | None = None
 
 
@@ -60,6 +62,9 @@ def restore(candidates: Sequence[Candidate], sent: Iterable[Delta]) -> None:
     """Give the candidates back what earlier executions have sent of them."""
     for delta in sent:
         candidate = candidates[delta.index]
+        if delta.prompt_text or delta.prompt_logprobs:  # see `prompts.py`: it tells nothing else
+            candidate.told = max(candidate.told, 0) + len(delta.prompt_logprobs)
+            continue
         candidate.deltas.append(delta)
         candidate.sent += len(delta.text)
         if delta.usage:

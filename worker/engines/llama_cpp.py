@@ -15,13 +15,13 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
-from shared.errors import ContextLengthExceeded, ModelLoadError
+from shared.errors import ModelLoadError
 from shared.protocol import FINE, Chat, Delta, Event, FineChat, FineCompletion, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
 from worker.engines import with_prompt
-from worker.engines.cells import Cells, Share
+from worker.engines.cells import Cells
 from worker.engines.defaults import recommended
 from worker.engines.gaps import fill
 from worker.engines.host import EngineHost
@@ -134,7 +134,15 @@ class LlamaCppEngine:
             system=self._system,
             template=template(model.chat_format) if model.chat_format else files.header.chat_template or "",
         )
-        self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
+        self.scorer = Scorer(
+            model.id,
+            self._parameters(files, config, key),
+            lambda task, work: self._read(task, work)[0],
+            self._pieces,
+            context=self.card.context,
+            batch=config.batch_size,
+            threads=lambda: 1 if self._cells.busy else config.threads or usable(),
+        )
 
     def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
         """What the host needs to know."""
@@ -148,6 +156,7 @@ class LlamaCppEngine:
             "threads": config.threads or max(1, usable() - 1),
             "batch_threads": config.threads or usable(),
             "batch": self._batch,
+            "exact": files.exact(config.context),
             "lora": [(str(path), scale) for path, scale in files.lora],
             "draft": str(files.draft) if files.draft else "",
             "rope_freq_base": model.rope_freq_base or 0.0,
@@ -187,7 +196,6 @@ class LlamaCppEngine:
     ) -> Iterator[Event]:
         """Stop strings count only before the `opener`."""
         until = time.monotonic() + self._seconds
-        check_size(task, self.card)
         prompt, thinking, trimmed = self._read(task, execution)
         self._reader.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._reader.check(task.sampling.stop_token_ids, "stop_token_ids")
@@ -222,6 +230,7 @@ class LlamaCppEngine:
 
     def _read(self, task: TextTask, work: Cancellable) -> tuple[list[int], Thinking, bool]:
         """The tokens of the prompt, how it has the model think, and whether something was left out."""
+        check_size(task, self.card)
         context = self.card.context
         if isinstance(task, Chat):
             given, thinking = self._chats.render(task, work)
@@ -239,18 +248,8 @@ class LlamaCppEngine:
         self._reader.check(tokens, "tokens")
         return b"".join(self._pieces[token] for token in tokens)
 
-    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        self._reader.check(tokens, "tokens")
-        if len(tokens) > self.card.context:
-            raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
-        share = Share(len(tokens), len(tokens))
-        self._cells.enter(share, work)
-        try:
-            return self._scorer.score(tokens, after, work)
-        finally:
-            self._cells.leave(share)
-
     def close(self) -> None:
+        self.scorer.close()
         self._host.close()
 
     @property
