@@ -77,11 +77,11 @@ BEYOND: set[tuple[str | None, str]] = {
     *((f"thinking.{name}", "invalid_value") for name in ("type", "budget_tokens")),
     *((f"messages[].{name}", "invalid_value") for name in ("role", "name", "tool_call_id")),  # not of no call
     *((f"messages[].{name}", "invalid_value") for name in ("tool_calls", "function_call")),  # only of the assistant
+    *messages.BEYOND,
 }
 """(parameter, code) of refusals that a description by JSON Schema does not foresee; `[]` stands for any place."""
-
-
 _ENDS = ("data: [DONE]\n\n", 'data: {"type":"message_stop"}\n\n')
+"""How streams end well."""
 
 
 @dataclass(frozen=True)
