@@ -23,7 +23,7 @@ from shared.protocol import (
     TextTask,
 )
 from shared.tickets import Tickets
-from worker.choices import Candidate, Diverged, best, chooses_best, pass_over, restore, split, sum_up
+from worker.choices import Candidate, Diverged, best, chooses_best, pass_over, restore, retell, split, sum_up
 from worker.engines import UNTOLD, Engine
 from worker.execution import Execution, digest
 from worker.prompts import Prompt
@@ -157,11 +157,12 @@ class GenerationRunner(Runner[Candidate]):
 
     def _best(self) -> Iterator[Delta]:
         """The best, each after what is told of its prompt."""
-        for delta in best(self._candidates, self._task):
-            prompt = self._prompts[delta.index // self._task.n]
+        tells = self._task.sampling.logprobs is not None
+        for index, winner in enumerate(best(self._candidates, self._task)):
+            prompt = self._prompts[winner.prompt]
             if prompt.told:
-                yield from (replace(piece, index=delta.index) for piece in prompt.pieces(self.execution))
-            yield delta
+                yield from (replace(piece, index=index) for piece in prompt.pieces(self.execution))
+            yield from retell(winner.deltas, index, likelihoods=tells)
 
 
 def _without_prompt(event: Event) -> Event:

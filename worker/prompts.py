@@ -9,10 +9,8 @@ from msgspec.structs import replace
 
 from shared.cancellation import Cancellable, check
 from shared.protocol import Completion, Delta, Done, Event, FineCompletion, Sampling, TextTask, TokenLogprob, Usage
+from worker.choices import AT_ONCE
 from worker.engines import Engine
-
-AT_ONCE = 1024
-"""Log probabilities that a piece tells of, about 40 kB: whoever reads it decodes it in one go."""
 
 
 class Prompt:

@@ -176,9 +176,8 @@ def _cut(parts: Sequence[Delta], stops: tuple[str, ...], execution: Cancellable)
             check(execution)
             state, start = automaton.follow(token[0], state)
             if start is not None:
-                begin = token.start() + start
-                found = min((stop for stop in stops if part.text.startswith(stop, begin)), key=len)
-                return [*before, replace(part, text=part.text[:begin])], found
+                text = part.text[: token.start() + start]
+                return [*before, replace(part, text=text)], automaton.ended(state)
         before.append(part)
     return before, ""
 
