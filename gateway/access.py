@@ -44,7 +44,7 @@ def note(job: Job) -> None:
 
 def _record_end(response: Response) -> Response:
     """The status line is decided. A stream has yet to be sent, and nothing of Flask's context is left after it."""
-    response.headers["x-request-id"] = g.request_id
+    response.headers["x-request-id"] = response.headers["request-id"] = g.request_id  # OpenAI's name, and Anthropic's
     gateway = this_gateway()
     began, job, failure, model = g.began, g.get("job"), g.get("outcome"), g.get("model", "")
     endpoint = request.url_rule.rule if request.url_rule else ""

@@ -98,7 +98,7 @@ class ArrivedChoice:
             self._again = None
             if part[known:] or piece.finish_reason:  # which a mark cannot be a part of: there are no halves of any
                 text = piece.text[len(piece.text) - len(part[known:]) :]
-                return self.take(replace(piece, text=text, tokens=(), offset=course.characters))
+                return self.take(replace(piece, text=text, tokens=(), logprobs=(), offset=course.characters))
         elif piece.finish_reason:
             raise Conflict  # it ends before what has arrived
         return None

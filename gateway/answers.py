@@ -12,7 +12,7 @@ from flask import Flask, Response, g
 
 from gateway.schemas.openai import encode
 from shared.errors import GatewayBusy
-from shared.protocol import Delta, Event
+from shared.protocol import Decoded, Delta, Described, Encoded, Event, TokenizerEvent
 
 MOST_ANSWER_BYTES = 67_108_864
 """Bytes of whole answers that are made, or wait to be read, at one time, by a process. One of each owner always may."""
@@ -21,6 +21,11 @@ MOST_KEY_ANSWER_BYTES = MOST_ANSWER_BYTES // 2
 
 _FREE = 65_536
 """Bytes of each answer that are not counted: small ones are always given."""
+
+_LOGPROB = 80
+"""Bytes of one in an answer, about."""
+_TOKEN, _PIECE = 36, 100
+"""Bytes that a token's id takes, and its text."""
 
 _held: Counter[str] = Counter()
 """Bytes of answers by owner."""
@@ -33,10 +38,23 @@ def counted(events: Iterable[Event]) -> Iterator[Event]:
     """
     size = 0
     for event in events:
-        if isinstance(event, Delta):
-            size += sys.getsizeof(event.text)
+        if isinstance(event, Delta | TokenizerEvent):
+            size += _size(event)
             _hold(size)
         yield event
+
+
+def _size(event: Delta | TokenizerEvent) -> int:
+    """Bytes of memory that an answer takes which is made of it, about."""
+    match event:
+        case Encoded():
+            return sys.getsizeof(event.text) + _TOKEN * len(event.tokens) + _PIECE * len(event.pieces)
+        case Described():
+            return sys.getsizeof(event.tokenizer)
+        case Delta():
+            return sys.getsizeof(event.text) + len(event.prompt_text) + _LOGPROB * event.likelihoods
+        case Decoded():
+            return sys.getsizeof(event.text)
 
 
 def as_json(value: Any) -> Response:

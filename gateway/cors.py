@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from flask import Flask, Response, request
 
-_EXPOSED = "x-request-id, x-should-retry, Location, Preference-Applied, Retry-After, retry-after-ms, x-inferq-ignored"
+_EXPOSED = (
+    "x-request-id, request-id, x-should-retry, Location, Preference-Applied, Retry-After, retry-after-ms,"
+    " x-inferq-ignored"
+)
 _DAY = "86400"
 
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 from msgspec.structs import replace
 from redis import Redis
 
+from gateway.likelihoods import check_likelihoods
 from gateway.offers import Offer, Readiness, lookup, offers
 from shared import abilities, census, registry
 from shared.config import Config
@@ -94,8 +95,8 @@ class Directory:
         return offer.card.id if offer else ""
 
     def admit(self, task: Task) -> Task:
-        """The task with its model's id for the name that the request gave, if any, and how it recommends to choose
-        tokens.
+        """The task with its model's id for the name that the request gave, or the default one's, and how the model
+        recommends to choose tokens.
 
         That is written down with the job: whoever goes on with its answer chooses in the same way.
 
@@ -106,6 +107,7 @@ class Directory:
         abilities.check(task, card)
         check_parameters(task, card)
         check_size(task, card)
+        check_likelihoods(task, card, self._config)
         task = abilities.spare(task, card)
         if isinstance(task, TextTask):
             task = replace(task, sampling=complete(task.sampling, card.sampling))

@@ -25,7 +25,7 @@ from gateway.schemas import Format
 from shared import streams
 from shared.config import Config
 from shared.errors import JobNotFound, KeyFull, KeyMemoryFull, QueueFull, StoreUnavailable
-from shared.protocol import Accepted, Options, State, Task, TextTask, final_state
+from shared.protocol import Accepted, FineCompletion, Options, State, Task, TextTask, final_state
 from shared.store import Outage, translate_loss, translated
 from shared.ticket import NOBODY, Standing, Ticket, Tier
 from shared.tickets import Tickets
@@ -239,4 +239,8 @@ def tier_of(options: Options) -> Tier:
 
 def _is_exact(task: Task) -> bool:
     """See `Mailbox.exact`."""
-    return isinstance(task, TextTask) and task.token_ids
+    if not isinstance(task, TextTask):
+        return False
+    echoes = isinstance(task, FineCompletion) and task.echo
+    scores = task.sampling.logprobs is not None or task.sampling.prompt_logprobs is not None
+    return task.token_ids or echoes or scores

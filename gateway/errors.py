@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from flask import Flask, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from gateway.paths import explain
+from gateway.paths import explain, is_anthropics
+from gateway.schemas.anthropic.failure import render_failure as render_anthropics
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import outcome
 from shared.errors import InferqError, KeyFull, KeyMemoryFull, QueueFull
@@ -54,7 +56,12 @@ def init_app(app: Flask) -> None:
 
 
 def _words() -> Render:
-    """Those of the format in which the current request is answered; OpenAI's where nobody has named one."""
+    """Those of the format in which the current request is answered; else, where nobody has named one, OpenAI's.
+
+    Anthropic's are known before, by the path, or by the header that its clients send everywhere.
+    """
+    if is_anthropics(request.path) or ("format" not in g and "anthropic-version" in request.headers):
+        return partial(render_anthropics, request_id=g.get("request_id"))
     return g.format.render_failure if "format" in g else render_failure
 
 

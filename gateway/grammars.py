@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from gateway.grammar_host import Verdict
 from shared.errors import GatewayBusy, InvalidRequest
 from shared.grammars import lark
-from shared.protocol import FineChat, Grammar, Task, TextTask, Tool
+from shared.protocol import FineChat, Grammar, Task, Tool, text_task
 
 MOST_KNOWN = 1_000
 """Grammars that a process remembers, with what is wrong with them: the latest ones."""
@@ -43,9 +43,10 @@ class Grammars:
 
     def check(self, task: Task, owner: str) -> None:
         """See there."""
-        if isinstance(task, TextTask) and (grammar := task.sampling.grammar):
+        asked = text_task(task)
+        if asked and (grammar := asked.sampling.grammar):
             _refuse(grammar.param, "", self._verdict(grammar, owner))
-        tools = task.tools if isinstance(task, FineChat) else ()
+        tools = asked.tools if isinstance(asked, FineChat) else ()
         parts = [(tool, found) for tool in tools if (found := _grammar_of(tool))]
         for tool, found in parts:
             verdict = self._verdict(found, owner)

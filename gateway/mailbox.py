@@ -31,6 +31,8 @@ _TOKEN = 36
 """Bytes that a token's id takes."""
 _CALL = 200
 """Bytes that the call of a piece takes."""
+_LOGPROB = 200
+"""Bytes that a log probability takes, with its token."""
 
 Farewell = Callable[[Redis], object]
 """Says something in a pipeline."""
@@ -63,7 +65,7 @@ class Mailbox:
         self.model = ""
         """Of the job, while its client waits for a status line: until then it may be told that it is not accepted."""
         self.exact = False
-        """The client is told the ids of tokens, which cannot be cut where a piece overlaps with another."""
+        """The client is told of tokens, which cannot be cut where a piece overlaps with another, or of the prompt."""
         self.arrived_at = NOWHERE
         """The last event that has arrived."""
         self.place = NOWHERE
@@ -233,4 +235,6 @@ def _size(event: Event) -> int:
     if not isinstance(event, Delta):
         return _EVENT
     size = _EVENT + sys.getsizeof(event.text) + _TOKEN * len(event.tokens) + (_CALL if event.call else 0)
-    return size + _TOKEN * len(event.prompt_tokens) if event.prompt_tokens else size
+    if event.prompt_text or event.prompt_tokens:
+        size += sys.getsizeof(event.prompt_text) + _TOKEN * len(event.prompt_tokens)
+    return size + _LOGPROB * event.likelihoods

@@ -20,13 +20,16 @@ from shared.nearest import nearest
 _UNSERVED = {
     "OpenAI's": "assistants audio batches containers conversations embeddings evals files fine_tuning images"
     " moderations organization realtime responses threads uploads vector_stores videos",
-    "Anthropic's": "complete messages",
+    "Anthropic's": "complete messages/batches",
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
     " api/tags api/version",
-    "llama.cpp's or vLLM's": "apply-template classify completion detokenize embedding lora-adapters pooling"
-    " rerank score slots tokenize",
+    "llama.cpp's or vLLM's": "classify completion embedding lora-adapters pooling rerank score slots",
 }
 """Endpoints that clients look for, without the `/v1` before them, by whose they are."""
+_VERSIONED = frozenset(
+    "apply-template chat completions detokenize infill jobs messages models props tokenize tokenizer_info".split()  # noqa: SIM905
+)
+"""What paths begin with that belong behind `/v1`."""
 _OWNERS = {name: whose for whose, names in _UNSERVED.items() for name in names.split()}
 
 
@@ -63,11 +66,16 @@ def _meaning(path: str) -> str:
     del parts[: versions - 1 if versions else 0]
     if parts == ["v1"]:
         return "/"
-    if parts and parts[0] in ("chat", "completions", "infill", "models", "jobs", "props"):
+    if parts and parts[0] in _VERSIONED:
         parts.insert(0, "v1")
     elif parts[:1] == ["v1"] and parts[1] in ("health", "ping", "version"):
         del parts[0]
     return "/" + "/".join(parts)
+
+
+def is_anthropics(path: str) -> bool:
+    """Whether the path, as it was sent, is of the Messages API, also where it leads nowhere."""
+    return f"{_meaning(path)}/".startswith("/v1/messages/")
 
 
 def explain(method: str, path: str, rules: Iterable[str]) -> str:

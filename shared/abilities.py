@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from shared.errors import InvalidRequest
-from shared.protocol import Chat, Completion, FineChat, FineCompletion, Task
+from shared.protocol import Chat, Completion, Encoding, FineChat, FineCompletion, Task, TextTask, text_task
 from shared.registry import Ability, Card
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A task that is so needs the ability of its model."""
+    """A task that is so needs the ability of its model, and so does one that asks about its prompt."""
 
     ability: Ability
-    by: Callable[[Task], bool]
+    by: Callable[[TextTask], bool]
     lack: str
     """What to say of a model without it, whose id stands for `{}`."""
     param: str = "model"
@@ -59,6 +59,8 @@ NEEDS = (
 
 def spare(task: Task, card: Card) -> Task:
     """The task, without what the model cannot do and need not: whether, how much and how long to think."""
+    if isinstance(task, Encoding) and isinstance(task.given, Chat):
+        return replace(task, given=spare(task.given, card))
     if isinstance(task, FineChat) and card.context and Ability.REASONING not in card.abilities:
         return replace(task, thinking=None, effort="", thinking_budget=None).simplest()
     return task
@@ -66,9 +68,10 @@ def spare(task: Task, card: Card) -> Task:
 
 def find_lack(task: Task, card: Card) -> Need | None:
     """What the task needs and the model lacks. An outline that does not tell is let pass."""
-    if not card.capabilities:
+    asked = text_task(task)
+    if not card.capabilities or asked is None:
         return None
-    return next((need for need in NEEDS if need.by(task) and need.ability not in card.abilities), None)
+    return next((need for need in NEEDS if need.by(asked) and need.ability not in card.abilities), None)
 
 
 def check(task: Task, card: Card) -> None:

@@ -12,15 +12,17 @@ Addition = tuple[Any, ...]
 """Packed: job id, execution, number of the first event, how many, the events, their tokens; at the end the state."""
 
 
-def addition(job_id: str, execution: str, *, first: int, events: Sequence[Event]) -> Addition:
+def addition(job_id: str, execution: str, *, first: int, events: Sequence[Event], generates: bool = True) -> Addition:
     """Events numbered from `first`; the last one may end the job. See append.lua.
+
+    How long a job has held slots tells something of others where it `generates`.
 
     Raises whatever an event raises that cannot be written.
     """
     tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
     packed = (job_id, execution, first, len(events), encode(events).decode(), tokens)
     state = final_state(events[-1]) if events else None
-    return (*packed, state, _ending(events[-1])) if state else packed
+    return (*packed, state, _ending(events[-1]) | {"generates": generates}) if state else packed
 
 
 def _ending(last: Event) -> dict[str, Any]:

@@ -103,6 +103,11 @@ class Config:
     max_messages: int = _option(2048, "messages of a chat", low=1)
     max_stops: int = _option(16, "stop strings of a request", low=1)
     max_logit_biases: int = _option(1024, "tokens in the `logit_bias` of a request", low=1)
+    max_logprobs: int = _option(
+        500_000,
+        "log probabilities that an answer may tell: of its tokens, its prompts', and what is told beside",
+        low=1,
+    )
     max_queue: int = _option(1000, "jobs that may wait for one model before further ones get 429", low=1)
     max_key_jobs: int = _option(
         0, "jobs of one API key that may wait and run before its further ones get 429; 0 takes half of the queue", low=0

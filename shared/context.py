@@ -7,10 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from shared.errors import ContextLengthExceeded
-from shared.protocol import Chat, Completion, FineChat, FineCompletion, FineMessage, Message, Prompt, Task, Tool
+from shared.errors import ContextLengthExceeded, InvalidRequest
+from shared.protocol import (
+    Chat,
+    Completion,
+    Encoding,
+    FineChat,
+    FineCompletion,
+    FineMessage,
+    Message,
+    Prompt,
+    Task,
+    Tool,
+    text_task,
+)
 from shared.registry import Card
+
+MOST_TOLD_TOKENS = 500_000
+"""Tokens of a text, or of a conversation, that are told: as many as a body may have, and so more than most contexts."""
+MOST_TOLD_PIECES = 131_072
+"""The same where the text of each is told too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +44,40 @@ class Room:
             raise ContextLengthExceeded(tokens, self.context, param=self.param, whole=whole)
 
 
+@dataclass(frozen=True, slots=True)
+class Telling(Room):
+    """Room for tokens that are told, and not read by the model."""
+
+    def check(self, tokens: int, *, whole: bool = True) -> None:
+        """Raises InvalidRequest where there are too many."""
+        if tokens > self.context:
+            reason = f"Invalid '{self.param}': at most {self.context} tokens are told, but these are more."
+            raise InvalidRequest(reason, param=self.param)
+
+
 def check_size(task: Task, card: Card) -> None:
-    """Raises ContextLengthExceeded for a prompt of more bytes, or token ids, than the context, if known, can hold."""
+    """Raises ContextLengthExceeded for a prompt of more bytes, or token ids, than the context, if known, can hold, and
+    InvalidRequest for one of more than are told."""
     if not card.context:
         return
-    match task:
-        case Chat():
-            tools = [text for tool in _tools(task) for text in (tool.name, tool.description, tool.parameters)]
-            _check(tools, card, "tools")
-            _check([*tools, *(text for message in task.messages for text in _texts(message))], card, "messages")
+    room = partial(Telling, most_told(task)) if isinstance(task, Encoding) else partial(Room, card.context)
+    match text_task(task):
+        case Chat() as chat:
+            tools = [text for tool in _tools(chat) for text in (tool.name, tool.description, tool.parameters)]
+            _check(tools, card, room("tools"))
+            _check([*tools, *(text for message in chat.messages for text in _texts(message))], card, room("messages"))
         case FineCompletion(trims=True):
             pass
-        case Completion():
-            suffix = [task.suffix] if isinstance(task, FineCompletion) and task.suffix else []
-            for prompt in task.prompt:
-                _check([prompt], card, "prompt")
-                _check([prompt, *suffix], card, "suffix")
+        case Completion(prompt=prompts) as completion:
+            suffix = [completion.suffix] if isinstance(completion, FineCompletion) and completion.suffix else []
+            for prompt in prompts:
+                _check([prompt], card, room("prompt"))
+                _check([prompt, *suffix], card, room("suffix"))
+
+
+def most_told(task: Encoding) -> int:
+    """How many tokens it may be answered with."""
+    return MOST_TOLD_PIECES if task.pieces else MOST_TOLD_TOKENS
 
 
 def _tools(task: Chat) -> tuple[Tool, ...]:
@@ -56,7 +92,7 @@ def _texts(message: Message) -> Iterator[str]:
             yield from (call.name, call.arguments)
 
 
-def _check(parts: Sequence[Prompt], card: Card, param: str) -> None:
+def _check(parts: Sequence[Prompt], card: Card, room: Room) -> None:
     ids = sum(len(part) for part in parts if not isinstance(part, str))
     size = sum(len(part.encode()) for part in parts if isinstance(part, str)) if card.longest_piece else 0
-    Room(card.context, param).check(ids + (-(-size // card.longest_piece) if size else 0), whole=not size)
+    room.check(ids + (-(-size // card.longest_piece) if size else 0), whole=not size)

@@ -6,16 +6,17 @@ The gateway asks before a job is queued, and workers before they compute: others
 from __future__ import annotations
 
 from shared.errors import InvalidRequest
-from shared.protocol import Task, TextTask
+from shared.protocol import Task, text_task
 from shared.registry import Card
 
 
 def check_parameters(task: Task, card: Card) -> None:
     """Raises InvalidRequest, naming a parameter that is not honoured. An outline does not tell: it is let pass."""
-    if not (card.context and isinstance(task, TextTask)):
+    asked = text_task(task)
+    if not card.context or asked is None:
         return
-    for name in sorted(task.sampling.fine.difference(card.honours)):
-        param = task.sampling.grammar.param if name == "grammar" and task.sampling.grammar else name
+    for name in sorted(asked.sampling.fine.difference(card.honours)):
+        param = asked.sampling.grammar.param if name == "grammar" and asked.sampling.grammar else name
         raise InvalidRequest(
             f"The engine {card.engine}, which runs the model {card.id!r}, does not support {param!r}. Leave it out.",
             param=param,

@@ -49,6 +49,13 @@ def tokens(events: Sequence[Event]) -> list[int]:
     return [token for delta in deltas(events) for token in delta.tokens]
 
 
+def logprobs(events: Sequence[Event]) -> list[float]:
+    """Of the answer's tokens, each of which has to have one."""
+    told = [(entry.token, entry.logprob) for delta in deltas(events) for entry in delta.logprobs]
+    assert [token for token, _ in told] == tokens(events)
+    return [logprob for _, logprob in told if logprob is not None]
+
+
 def text(events: Sequence[Event]) -> str:
     return "".join(delta.text for delta in deltas(events))
 

@@ -63,7 +63,7 @@ BEFORE: list[tuple[str, Accepted]] = [
 ]
 """As release 0.1.0 writes them: it reads what is written so."""
 EVENTS_BEFORE = (
-    '[{"type":"Progress","done":3,"total":17},{"type":"Delta","text":"é","tokens":[-1,9],"index":1,"logprob":-0.25,'
+    '[{"type":"Progress","done":3,"total":17},{"type":"Delta","text":"é","tokens":[-1,9],"index":1,'
     '"prompt_tokens":[1,2],"offset":4},{"type":"Delta","finish_reason":"length","usage":{"type":"Usage",'
     '"prompt_tokens":3,"completion_tokens":4,"cached_tokens":2}},{"type":"StartOver"},{"type":"Done","usage":{"type":'
     '"Usage","prompt_tokens":3,"completion_tokens":4},"timings":{"type":"Timings","prompt_ms":1,"completion_ms":2.5}},'
@@ -72,7 +72,7 @@ EVENTS_BEFORE = (
 )
 EVENTS_SINCE: list[Event] = [
     Progress(3, 17),
-    Delta("é", (-1, 9), 1, logprob=-0.25, prompt_tokens=(1, 2), offset=4),
+    Delta("é", (-1, 9), 1, prompt_tokens=(1, 2), offset=4),
     Delta(finish_reason="length", usage=Usage(3, 4, 2)),
     StartOver(),
     Done(Usage(3, 4), Timings(1, 2.5)),

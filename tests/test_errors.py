@@ -44,7 +44,7 @@ def unharmed(echo: Stack) -> Iterator[None]:
         ({"n": 0}, "n", "integer_below_min_value"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type", "unsupported_value"),
         ({"response_format": {"type": "structural_tag"}}, "response_format.type", "unsupported_value"),
-        ({"logprobs": True}, "logprobs", "unsupported_value"),
+        ({"logprobs": 1}, "logprobs", "invalid_type"),
         ({"store": True}, "store", "unsupported_value"),
         ({"temprature": 1}, "temprature", "unknown_parameter"),
     ],

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from gateway.schemas.chat_request import ChatSchema
 from gateway.schemas.fine_sampling import ALIASES, FineSamplingSchema
+from gateway.schemas.logprob_request import LogprobsSchema
 from gateway.schemas.parameters import Only
 from gateway.schemas.structured import StructuredSchema
 from shared.codec import decode_accepted, encode
@@ -66,10 +68,11 @@ def test_what_is_on_is_taken_over_with_its_details() -> None:
         "min_tokens": 2,
         "stop_token_ids": [3, 4],
         "samplers": ["dry", "top_k"],
+        "prompt_logprobs": 3,
     }
-    sampling = chat(**on, repeat_last_n=9)[0].sampling
+    sampling = chat(**on, repeat_last_n=9, logprobs=True)[0].sampling
     assert type(sampling) is FineSampling
-    assert sampling.fine == FINE - {"grammar", "logprobs", "prompt_logprobs"}
+    assert sampling.fine == FINE - {"grammar"}
     expected = {name: tuple(value) if isinstance(value, list) else value for name, value in on.items()}
     assert {name: getattr(sampling, name) for name in on} == expected
 
@@ -84,7 +87,6 @@ def test_no_more_tokens_are_required_than_allowed() -> None:
 @pytest.mark.parametrize(
     ("given", "param", "code"),
     [
-        ({"n_probs": 1}, "n_probs", "unsupported_value"),
         ({"stop_token_ids": [-1]}, "stop_token_ids[0]", "integer_below_min_value"),
         ({"stop_token_ids": [1] * 129}, "stop_token_ids", "array_above_max_length"),
         ({"dry_sequence_breakers": ["a"] * 5}, "dry_sequence_breakers", "array_above_max_length"),
@@ -100,11 +102,6 @@ def test_what_is_refused(given: dict[str, Any], param: str, code: str) -> None:
     assert refused_chat(**given) == (param, code)
 
 
-def test_log_probabilities_are_refused_in_words() -> None:
-    with pytest.raises(InvalidRequest, match="log probabilities are not told yet"):
-        chat(n_probs=5)
-
-
 @pytest.mark.parametrize("value", [1, 1.0])
 def test_a_number_that_asks_for_nothing_may_be_written_either_way(value: float) -> None:
     assert chat(length_penalty=value, tfs=value) == chat()
@@ -112,7 +109,8 @@ def test_a_number_that_asks_for_nothing_may_be_written_either_way(value: float) 
 
 def test_every_part_has_its_parameter() -> None:
     supported = {name for name, field in FineSamplingSchema().fields.items() if not isinstance(field, Only)}
-    assert supported | set(StructuredSchema().fields) >= FINE - {"logprobs", "prompt_logprobs"}
+    others = {*StructuredSchema().fields, *LogprobsSchema().fields, *ChatSchema().fields}
+    assert supported | others >= FINE
     assert {ALIASES.get(name, name) for name in supported} <= set(Sampling.__struct_fields__)
 
 

@@ -35,8 +35,8 @@ from shared.protocol import (
 
 CHAT, COMPLETION = FORMATS["openai.chat"], FORMATS["openai.completion"]
 USER = {"role": "user", "content": "Hi"}
-ACCEPTED = Accepted(Chat("m", (Message("user", "Hi"),), Sampling(seed=1)), created=1_700_000_000)
-ACCEPTED_TEXT = Accepted(Completion("m", ("Hi",), Sampling(seed=1)), created=1_700_000_000)
+CHATTED, COMPLETED = Chat("m", (Message("user", "Hi"),), Sampling(seed=1)), Completion("m", ("Hi",), Sampling(seed=1))
+ACCEPTED, ACCEPTED_TEXT = (Accepted(task, created=1_700_000_000) for task in (CHATTED, COMPLETED))
 EVENTS: list[Event] = [
     Progress(1, 5),
     Delta("Hello", (1,)),
@@ -196,8 +196,8 @@ def test_ids_tell_formats_apart() -> None:
 def test_a_job_is_answered_in_its_format() -> None:
     for wire in FORMATS.values():
         assert format_of(replace(ACCEPTED, format=wire.name)) is wire
-    assert format_of(ACCEPTED) is usual_format(ACCEPTED.task) is CHAT
-    assert format_of(ACCEPTED_TEXT) is usual_format(ACCEPTED_TEXT.task) is COMPLETION
+    assert format_of(ACCEPTED) is usual_format(CHATTED) is CHAT
+    assert format_of(ACCEPTED_TEXT) is usual_format(COMPLETED) is COMPLETION
     with pytest.raises(NotUnderstood):
         format_of(replace(ACCEPTED, format="smoke-signals"))
 

@@ -7,15 +7,21 @@ from typing import get_args
 import pytest
 
 from gateway.schemas import usual_format
-from shared.abilities import NEEDS, Need, check
+from shared.abilities import NEEDS, Need, check, spare
 from shared.codec import encode
 from shared.errors import InvalidRequest
 from shared.protocol import (
     Accepted,
     Chat,
     Completion,
+    Decoded,
+    Decoding,
     Delta,
+    Described,
+    Describing,
     Done,
+    Encoded,
+    Encoding,
     Event,
     Failed,
     FineChat,
@@ -28,10 +34,12 @@ from shared.protocol import (
     State,
     Task,
     TextTask,
+    TokenizerTask,
     Tool,
     ToolCall,
     Usage,
     final_state,
+    text_task,
 )
 from shared.registry import Ability, Card
 from worker.runners import RUNNERS
@@ -44,13 +52,21 @@ TASKS: dict[type[TextTask], TextTask] = {
     Completion: Completion("m", ("Hi " * 1000, (1,) * 1000), LARGE, 2, token_ids=True),
 }
 
+ABOUT: dict[type[TokenizerTask], TokenizerTask] = {
+    Encoding: Encoding("m", TASKS[FineChat], pieces=True),  # type: ignore[arg-type]  # it is one
+    Decoding: Decoding("m", (1,) * 1000),
+    Describing: Describing("m"),
+}
+
 
 def card(*capabilities: str) -> Card:
     return Card("m", "echo", "echo", context=1, slots=1, created=1, capabilities=capabilities)
 
 
 def test_every_kind_has_a_need_a_format_and_a_runner() -> None:
-    assert set(TASKS) == set(RUNNERS) == set(get_args(TextTask))
+    assert set(TASKS) == set(get_args(TextTask))
+    assert set(ABOUT) == set(get_args(TokenizerTask))
+    assert {*TASKS, *ABOUT} == set(RUNNERS)
     for task in TASKS.values():
         assert any(need.by(task) for need in NEEDS)
         assert usual_format(task).name
@@ -68,10 +84,45 @@ def test_the_head_is_small_and_has_what_an_answer_needs(task: TextTask) -> None:
     assert head.head() == head
 
 
+@pytest.mark.parametrize("task", ABOUT.values(), ids=lambda task: type(task).__name__)
+def test_so_is_that_of_what_is_asked_of_a_tokenizer(task: TokenizerTask) -> None:
+    head = Accepted(task, 1, "me", "req_1", "vllm.tokenize").head()
+    assert len(encode([head])) < 300
+    assert type(head.task) is type(task)
+    assert head.task.model == "m"
+    assert head.head() == head
+    assert head.restore(task).task == task
+
+
+def test_who_asks_about_a_prompt_needs_what_its_answer_does() -> None:
+    for chat in (TASKS[FineChat], TASKS[Chat], Chat("m", (RESULT,), LARGE)):
+        assert isinstance(chat, Chat)
+        about = Encoding("m", chat)
+        assert text_task(about) is chat
+        assert text_task(chat) is chat
+        for lacking in (Ability.CHAT, Ability.TOOLS):
+            able = card(*(ability for ability in Ability if ability is not lacking))
+            assert _refusal(about, able) == _refusal(chat, able)
+        thinking = FineChat("m", (Message("user", "Hi"),), LARGE, thinking=True)
+        assert spare(Encoding("m", thinking), card("chat")) == Encoding("m", spare(thinking, card("chat")))  # type: ignore[arg-type]
+    for task in (Encoding("m", "text"), ABOUT[Decoding], ABOUT[Describing]):
+        assert text_task(task) is None
+        check(task, card("made-up"))
+
+
+def _refusal(task: Task, able: Card) -> str:
+    try:
+        check(task, able)
+    except InvalidRequest as exc:
+        return f"{exc.param}: {exc.message}"
+    return ""
+
+
 RESULT = FineMessage("tool", "4", tool_call_id="call_1", name="f")
 CALL = FineMessage("assistant", "", (ToolCall("call_1", "f", "{}"),))
 ASKED: list[tuple[Task, Need]] = [
     *((task, next(need for need in NEEDS if need.by(task))) for task in TASKS.values()),
+    (ABOUT[Encoding], next(need for need in NEEDS if need.by(TASKS[FineChat]))),
     (TASKS[FineChat], next(need for need in NEEDS if need.param == "tools")),
     (FineCompletion("m", ("",), LARGE, suffix=""), next(need for need in NEEDS if need.ability is Ability.INFILL)),
     *((Chat("m", (turn,), LARGE), next(need for need in NEEDS if need.param == "messages")) for turn in (RESULT, CALL)),
@@ -107,6 +158,9 @@ def test_abilities_of_another_version_are_passed_over() -> None:
         (Delta("x", finish_reason="stop"), None),
         (Progress(1, 1), None),
         (StartOver(), None),
+        (Encoded("", (1,)), None),
+        (Decoded("x"), None),
+        (Described("{}"), None),
     ],
 )
 def test_the_last_event_says_how_a_job_has_ended(event: Event, state: State | None) -> None:

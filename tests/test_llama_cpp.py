@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from shared.cancellation import Cancellable
 from shared.errors import (
@@ -81,14 +80,6 @@ def test_token_ids_are_the_same_prompt(engine: LlamaCppEngine) -> None:
     with pytest.raises(InvalidRequest, match="512 is no token") as refused:
         run(engine, greedy((1, 512, 3), 1))
     assert refused.value.param == "prompt"
-
-
-def test_best_of_asks_for_log_probabilities(engine: LlamaCppEngine) -> None:
-    task = replace(greedy(REFERENCE["prompt"], 4), best_of=2)
-    told = [event.logprob for event in run(engine, task) if isinstance(event, Delta) and event.tokens]
-    assert told
-    assert all(logprob is not None and logprob <= 0 for logprob in told)
-    assert any(logprob for logprob in told)
 
 
 def test_a_seed_decides_the_text(engine: LlamaCppEngine) -> None:

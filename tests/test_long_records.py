@@ -56,7 +56,7 @@ def write(tickets: Tickets, job_id: str, first: int, *events: Event) -> None:
 
 def fill(tickets: Tickets, job_id: str) -> None:
     """A long answer, in entries as a worker makes them."""
-    events: list[Event] = [Delta(word, (7, 8), offset=8 * index, logprob=-1.0) for index, word in enumerate(WORDS)]
+    events: list[Event] = [Delta(word, (7, 8), offset=8 * index) for index, word in enumerate(WORDS)]
     events += [Delta(offset=len(TEXT), finish_reason="stop"), Done(Usage(1, len(events)))]
     for at in range(0, len(events), 250):
         write(tickets, job_id, at + 1, *events[at : at + 250])

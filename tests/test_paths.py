@@ -90,7 +90,7 @@ def test_keys_and_logs_are_the_same_too(tmp_path_factory: pytest.TempPathFactory
         ("POST", "/v1/images/generations", "does not serve this endpoint of OpenAI's"),
         ("POST", "/v1/audio/transcriptions", "does not serve this endpoint of OpenAI's"),
         ("GET", "/v1/fine_tuning/jobs/x/events", "does not serve this endpoint of OpenAI's"),
-        ("POST", "/v1/messages", "does not serve this endpoint of Anthropic's"),
+        ("POST", "/v1/complete", "does not serve this endpoint of Anthropic's"),
         ("GET", "/api/tags", "does not serve this endpoint of Ollama's"),
         ("POST", "/api/generate", "does not serve this endpoint of Ollama's"),
         ("GET", "/slots", "does not serve this endpoint of llama.cpp's"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shared.protocol import Sampling
-from worker.engines.sampler import Sampler
+from worker.engines.sampler import Sampler, price
 
 CHANCES = np.array([0.5, 0.25, 0.125, 0.0625, 0.0625])
 LOGITS = np.log(CHANCES).astype(np.float32)
@@ -35,7 +35,7 @@ def test_temperature_flattens_and_sharpens() -> None:
 
 def test_temperature_0_takes_the_likeliest() -> None:
     sampler = Sampler(Sampling(seed=1, temperature=0.0))
-    assert {sampler.choose(LOGITS, (), position).token for position in range(20)} == {0}
+    assert {sampler.choose(LOGITS, (), position) for position in range(20)} == {0}
 
 
 def test_top_k() -> None:
@@ -79,14 +79,20 @@ def test_logit_bias_and_banned_tokens() -> None:
 
 def test_the_draw_follows_the_chances_and_depends_on_seed_and_position_alone() -> None:
     sampler = Sampler(Sampling(seed=5))
-    drawn = [sampler.choose(LOGITS, (), position).token for position in range(4000)]
-    assert drawn == [Sampler(Sampling(seed=5)).choose(LOGITS, (), position).token for position in range(4000)]
-    assert drawn != [Sampler(Sampling(seed=6)).choose(LOGITS, (), position).token for position in range(4000)]
+    drawn = [sampler.choose(LOGITS, (), position) for position in range(4000)]
+    assert drawn == [Sampler(Sampling(seed=5)).choose(LOGITS, (), position) for position in range(4000)]
+    assert drawn != [Sampler(Sampling(seed=6)).choose(LOGITS, (), position) for position in range(4000)]
     counts = Counter(drawn)
     assert [counts[token] / 4000 for token in range(5)] == pytest.approx(list(CHANCES), abs=0.04)
 
 
-def test_the_logprob_is_the_models_own() -> None:
-    choice = Sampler(Sampling(seed=1, temperature=0.0, logit_bias=((2, 100.0),))).choose(LOGITS, (), 0)
-    assert choice.token == 2
-    assert choice.logprob == pytest.approx(log(0.125), abs=1e-5)
+def test_what_is_told_of_a_token_is_the_models_own() -> None:
+    token = Sampler(Sampling(seed=1, temperature=0.0, logit_bias=((2, 100.0),))).choose(LOGITS, (), 0)
+    words = [b"a", b"b", b"c", b"d", b"e"]
+    told = price(LOGITS, token, 2, words)
+    assert (told.token, told.text, told.rank) == (2, b"c", 3)
+    assert told.logprob == pytest.approx(log(0.125), abs=1e-5)
+    assert [(other.token, other.text) for other in told.top] == [(0, b"a"), (1, b"b")]
+    assert [other.logprob for other in told.top] == pytest.approx([log(chance) for chance in CHANCES[:2]], abs=1e-5)
+    assert price(LOGITS, token, 0, words).top == ()
+    assert len(price(LOGITS, token, 20, words).top) == 5

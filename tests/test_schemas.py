@@ -13,6 +13,7 @@ from marshmallow import Schema, fields
 from gateway.schemas import FORMATS, Format
 from gateway.schemas.objects import Variant
 from gateway.schemas.parameters import Array, Ignored, Only
+from gateway.schemas.tokenizers import TokenizerFormat
 from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.protocol import (
@@ -216,11 +217,11 @@ def test_unsupported_only_where_it_asks_for_nothing(wire: Format, name: str, fie
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"logprobs": 0.0}, "logprobs"),  # equal to False in Python
-        ({"logprobs": 0}, "logprobs"),
-        ({"logprobs": True}, "logprobs"),
+        ({"echo": 0.0}, "echo"),  # equal to False in Python
+        ({"echo": 0}, "echo"),
+        ({"echo": True}, "echo"),
         ({"modalities": ["text", "audio"]}, "modalities"),
-        ({"top_logprobs": False}, "top_logprobs"),
+        ({"best_of": True}, "best_of"),
     ],
 )
 def test_near_misses(given: dict[str, Any], expected: str) -> None:
@@ -235,19 +236,29 @@ def endpoint(name: str) -> str:
     return name.rpartition(".")[2].removesuffix("s")
 
 
-ENDPOINTS = {endpoint(name): wire for name, wire in FORMATS.items()}
+ENDPOINTS = {endpoint(name): wire for name, wire in FORMATS.items() if not isinstance(wire, TokenizerFormat)}
+PAGES = {("openai.", "llama."): DOCS, ("anthropic.",): DOCS.with_name("messages.md")}
+"""By what the names of the formats begin with whose requests they describe."""
 
 
 def documented(title: str = "## Parameters") -> set[tuple[str, str, str]]:
-    """(parameter, endpoint, values) of every row of the parameter tables, or of the one under a title."""
-    section = re.split(rf"\n#{{2,{title.count('#')}}} ", DOCS.read_text("utf-8").partition(f"\n{title}\n")[2])[0]
-    rows = re.findall(r"^\| (`[^|]+`) \| ([^|]+) \| ([^|]+) \|", section, re.M)
+    """(parameter, endpoint, values) of every row of the parameter tables, or of those under a title."""
     return {
         (name, each, values)
-        for names, where, values in rows
+        for formats, page in PAGES.items()
+        for names, where, values in rows(page, title)
         for name in re.findall(r"`([^`]+)`", names)
-        for each in (ENDPOINTS if where == "all" else map(endpoint, where.split(", ")))
+        for each in (
+            [endpoint(wire) for wire in FORMATS if wire.startswith(formats)]
+            if where == "all"
+            else map(endpoint, where.split(", "))
+        )
     }
+
+
+def rows(page: Path, title: str) -> list[tuple[str, str, str]]:
+    section = re.split(rf"\n#{{2,{title.count('#')}}} ", page.read_text("utf-8").partition(f"\n{title}\n")[2])[0]
+    return re.findall(r"^\| (`[^|]+`) \| ([^|]+) \| ([^|]+) \|", section, re.M)
 
 
 def walk(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -286,6 +297,33 @@ def test_docs_tell_what_the_unsupported_are_accepted_at() -> None:
     for key, field in known().items():
         if isinstance(field, Only):
             assert (*key, " or ".join(f"`{word}`" for word in field.words or ["null"])) in documented()
+
+
+def test_docs_name_the_parameters_of_those_who_ask_a_tokenizer() -> None:
+    told = {
+        "prompt": [FORMATS["vllm.tokenize"]],
+        "content": [FORMATS["llama.cpp.tokenize"]],
+        "messages": [FORMATS["vllm.tokenize_chat"]],
+        "tokens": [FORMATS["detokenize"]],
+        "query": [FORMATS["vllm.tokenizer_info"]],
+        "chat": [FORMATS["llama.cpp.input_tokens"], FORMATS["llama.cpp.apply_template"]],
+    }
+    assert {id(wire) for wires in told.values() for wire in wires} == {
+        id(wire) for wire in FORMATS.values() if isinstance(wire, TokenizerFormat)
+    }
+    section = DOCS.read_text("utf-8").partition("\n## Tokenizers\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+`) \| ([^|]+) \| [^|]+ \| [^|]*\|$", section, re.M)
+    said = {
+        (name, kind)
+        for names, where in rows
+        for name in re.findall(r"`([^`]+)`", names)
+        for kind in (told if where == "all" else where.split(", "))
+    }
+    of_chats = CHAT.schema.fields.keys() - {"model", "add_generation_prompt"}
+    known = {
+        (name, kind) for kind, wires in told.items() for wire in wires for name in wire.schema.fields.keys() - of_chats
+    }
+    assert said == known
 
 
 def test_what_the_docs_call_known_in_messages_changes_nothing() -> None:

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
-from worker.engines.stops import LARGEST_STOPS, Piece, Spelling, StopStrings, stop_strings
+from shared.protocol import Delta, TokenLogprob
+from worker.engines.stops import LARGEST_STOPS, Piece, Spelling, StopStrings, Token, stop_strings
 
 few = st.text("ab", min_size=1, max_size=5)
 
 
-def spell(text: bytes, *stops: str, before: str = "") -> tuple[Spelling, list[tuple[str, tuple[int, ...]] | None]]:
+def spell(text: bytes, *stops: str, before: str = "") -> tuple[Spelling, list[tuple[str, tuple[Token, ...]] | None]]:
     """What each byte lets out."""
     spelling = Spelling(StopStrings(stops), before)
     pieces = [spelling.add(bytes([byte]), byte) for byte in text]
@@ -127,10 +128,18 @@ def test_no_more_waits_than_may_belong_to_a_stop_string() -> None:
 def test_an_answer_ends_before_a_stop_string() -> None:
     spelling, pieces = spell(b"xyab", "yab", "b")
     assert pieces == [("x", (120,)), None, None, None]
-    assert spelling.stopped
-    assert spelling.rest() == Piece("", (121, 97, 98), 0.0)
-    assert spell(b"xab", "b")[0].stopped
+    assert spelling.stop == "yab"
+    assert spelling.rest() == Piece("", (121, 97, 98))
+    assert spell(b"xab", "b")[0].stop == "b"
     assert not spell(b"xa", "b")[0].stopped
+
+
+def test_the_stop_string_is_told_that_ends_first() -> None:
+    spelling = Spelling(StopStrings(("bcd", "abc")))
+    assert spelling.say("xabcd", 1) is None
+    assert spelling.stop == "abc"
+    assert spell(b"xabc", "bc", "", "c", "abc")[0].stop == "abc"
+    assert spell(b"c", "bcd", "bc", before="xab")[0].stop == "bc"
 
 
 def test_what_was_sent_may_begin_a_stop_string() -> None:
@@ -145,14 +154,17 @@ def test_the_rest_is_without_the_character_that_is_not_whole() -> None:
     assert pieces == [None] * 3
     assert len(spelling) == 3
     spelling.hold(2)
-    assert spelling.rest() == Piece("ab", (97, 98, 0xC3, 2), 0.0)
+    assert spelling.rest() == Piece("ab", (97, 98, 0xC3, 2))
     assert len(spelling) == 0
 
 
 def test_a_token_without_text_goes_out_with_the_next() -> None:
     spelling = Spelling(StopStrings(()))
-    assert spelling.add(b"", 1, -1.0) is None
-    assert spelling.add(b"a", 2, -0.5) == Piece("a", (1, 2), -1.5)
+    first, second = TokenLogprob(1, b"", -1.0), TokenLogprob(2, b"a", -0.5)
+    assert spelling.add(b"", first) is None
+    piece = spelling.add(b"a", second)
+    assert piece == Piece("a", (first, second))
+    assert piece.tell("stop") == Delta("a", (1, 2), finish_reason="stop", logprobs=(first, second))
 
 
 def test_all_choices_of_a_job_have_one_automaton() -> None:

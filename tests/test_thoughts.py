@@ -5,7 +5,6 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.protocol import Delta
 from worker.engines.splitter import Splitter
 from worker.engines.stops import Piece, stop_strings
 from worker.engines.thoughts import Stage, Tags, Thinking
@@ -74,7 +73,7 @@ def test_however_a_text_is_cut_it_has_the_same_thoughts_and_content(data: st.Dat
     ends = [*cuts, len(text)]
     whole = [i for i, piece in enumerate(pieces) if piece.tokens and _is_whole(pieces[:i], text, ends)]
     keep = data.draw(st.sampled_from([0, *whole]))
-    past = [Delta(p.text, p.tokens, reasoning=p.reasoning) for p in pieces[:keep]]
+    past = [piece.tell() for piece in pieces[:keep]]
     count = sum(len(p.tokens) for p in past)
     at = ends[count - 1] if count else 0
     rest = (

@@ -166,7 +166,8 @@ def test_bad_tools(given: object, param: str, code: str) -> None:
         ({"tools": BOTH, "parallel_tool_calls": 1}, "parallel_tool_calls", "invalid_type"),
         ({"tools": BOTH, "return_token_ids": True}, "return_token_ids", "unsupported_value"),
         ({"tools": BOTH, "best_of": 2}, "best_of", "unsupported_value"),
-        ({"tools": BOTH, "logprobs": True}, "logprobs", "unsupported_value"),
+        ({"tools": BOTH, "logprobs": True, "stream": True}, "logprobs", "unsupported_value"),
+        ({"tools": BOTH, "n_probs": 2, "stream": True}, "n_probs", "unsupported_value"),
         (
             {
                 "tools": BOTH,

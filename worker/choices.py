@@ -48,6 +48,8 @@ def split(task: TextTask) -> list[Candidate]:
             each = max(task.n, task.best_of)
             singles = [(i, replace(task, prompt=(p,), n=1)) for i, p in enumerate(task.prompt) for _ in range(each)]
     sampling = task.sampling
+    if chooses_best(task) and sampling.logprobs is None:
+        sampling = replace(sampling, logprobs=0)
     return [
         Candidate(replace(single, sampling=replace(sampling, seed=(sampling.seed + index) % _SEEDS)), prompt, index)
         for index, (prompt, single) in enumerate(singles)
@@ -71,7 +73,9 @@ def pass_over(sent: Iterable[Delta], events: Iterable[Event]) -> Iterator[Event]
     """
     sent, transcript = tuple(sent), Transcript()
     before = "".join(transcript.mark(delta) + delta.text for delta in sent)
-    told, transcript, at = sum(len(delta.tokens) for delta in sent), Transcript(), 0
+    tokens = [token for delta in sent for token in delta.tokens]
+    priced = any(delta.logprobs for delta in sent)
+    transcript, at, told = Transcript(), 0, 0
     for event in events:
         if not isinstance(event, Delta):
             if not (at < len(before) and isinstance(event, Progress)):
@@ -82,10 +86,13 @@ def pass_over(sent: Iterable[Delta], events: Iterable[Event]) -> Iterator[Event]
         common = min(len(before) - at, len(part))
         if not before.startswith(part[:common], at) or (event.finish_reason and len(before) - at > common):
             raise Diverged
-        tokens, told = event.tokens[told:], max(0, told - len(event.tokens))
-        at += common
-        if part[common:] or tokens or event.finish_reason:
-            yield replace(event, text=event.text[max(0, common - len(mark)) :], tokens=tokens)
+        known = tokens[told : told + len(event.tokens)]
+        if priced and known != list(event.tokens[: len(known)]):
+            raise Diverged  # what was told of those tokens is of others
+        at, told = at + common, told + len(known)
+        if part[common:] or event.tokens[len(known) :] or event.finish_reason:
+            text = event.text[max(0, common - len(mark)) :]
+            yield replace(event, text=text, tokens=event.tokens[len(known) :], logprobs=event.logprobs[len(known) :])
 
 
 def chooses_best(task: TextTask) -> bool:
@@ -95,6 +102,7 @@ def chooses_best(task: TextTask) -> bool:
 
 def best(candidates: Sequence[Candidate], task: TextTask) -> Iterator[Delta]:
     """The task's `n` candidates of each prompt whose tokens are the likeliest on average, each as one Delta."""
+    tells = task.sampling.logprobs is not None
     choice = itertools.count()
     for _, rivals in itertools.groupby(candidates, key=lambda candidate: candidate.prompt):
         for winner in sorted(rivals, key=_likelihood, reverse=True)[: task.n]:
@@ -104,12 +112,14 @@ def best(candidates: Sequence[Candidate], task: TextTask) -> Iterator[Delta]:
                 next(choice),
                 winner.deltas[-1].finish_reason,
                 prompt_tokens=winner.deltas[0].prompt_tokens,
+                logprobs=tuple(entry for delta in winner.deltas for entry in delta.logprobs) if tells else (),
+                stop=winner.deltas[-1].stop,
             )
 
 
 def _likelihood(candidate: Candidate) -> float:
     assert candidate.done is not None
-    total = sum(delta.logprob or 0.0 for delta in candidate.deltas)
+    total = sum(entry.logprob or 0.0 for delta in candidate.deltas for entry in delta.logprobs)
     return total / max(1, candidate.done.usage.completion_tokens)
 
 

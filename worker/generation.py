@@ -58,7 +58,7 @@ class GenerationRunner(Runner[Candidate]):
         return len(self._candidates)
 
     def restore(self) -> None:
-        """Tokens of another model mean nothing to this one."""
+        """Tokens of another model mean nothing to this one, nor how likely they were there."""
         mine = digest(self.execution.id)
         for entry in streams.entries(self._tickets.client, self.execution.job_id):
             ours = digest(entry.by) == mine
@@ -67,7 +67,7 @@ class GenerationRunner(Runner[Candidate]):
                     case StartOver():
                         self._sent.clear()
                     case Delta():
-                        if self._task.token_ids and not ours:
+                        if (self._task.token_ids or self._task.sampling.logprobs is not None) and not ours:
                             self._error = Diverged()
                         self._sent.append(event if ours else replace(event, tokens=(UNTOLD,) * len(event.tokens)))
         if not self._judged:
@@ -78,7 +78,7 @@ class GenerationRunner(Runner[Candidate]):
 
     def _events(self, candidate: Candidate) -> Iterator[Event]:
         """What the engine has to say of a candidate, after what was sent already. Raises InvalidRequest."""
-        check_parameters(candidate.task, self._engine.card)
+        check_parameters(self._task, self._engine.card)
         if not candidate.deltas:
             return self._engine.run(candidate.task, self.execution)
         if self._engine.continues(candidate.task):
@@ -105,7 +105,9 @@ class GenerationRunner(Runner[Candidate]):
                     usage = replace(event.usage, reasoning_tokens=thoughts)
                     candidate.done = replace(event, usage=usage)
                     if last:
-                        self._send(candidate, replace(last, usage=usage))
+                        # Others are of a chat's format.
+                        stop = last.stop if last.stop in self._task.sampling.stop else ""
+                        self._send(candidate, replace(last, usage=usage, stop=stop))
                 case Encoded() | Decoded() | Described():
                     raise AssertionError("these are no parts of a text")
                 case StartOver() | Failed():
@@ -123,7 +125,7 @@ class GenerationRunner(Runner[Candidate]):
 
     def _send(self, candidate: Candidate, delta: Delta) -> None:
         """Send a piece, and say where it belongs."""
-        placed = replace(delta, index=candidate.index, offset=candidate.sent, logprob=None)
+        placed = replace(delta, index=candidate.index, offset=candidate.sent)
         candidate.sent += len(delta.text)
         self._tell(placed)
 

@@ -18,7 +18,7 @@ from redis import Redis, ResponseError
 from shared.addition import Addition, addition
 from shared.errors import InferqError
 from shared.loops import Loops
-from shared.protocol import Event
+from shared.protocol import Event, TextTask
 from shared.store import Line
 from shared.ticket import Answer
 from shared.tickets import Tickets
@@ -127,7 +127,8 @@ class Publisher:
             return self._pack(e)
 
     def _pack(self, e: Execution) -> Addition:
-        return addition(e.job_id, e.id, first=e.stored + 1, events=e.unsent())
+        generates = isinstance(e.accepted.task, TextTask)
+        return addition(e.job_id, e.id, first=e.stored + 1, events=e.unsent(), generates=generates)
 
     def _note(self, e: Execution, answer: tuple[Answer, int] | ResponseError) -> bool:
         """Take in the answer to an append; False when something is left to be sent."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.protocol import Chat, Completion, FineChat, FineCompletion, Task
+from shared.protocol import Chat, Completion, Decoding, Describing, Encoding, FineChat, FineCompletion, Task
 from worker.generation import GenerationRunner
 from worker.run import Runner
+from worker.tokens import TokenizerRunner
 
 RUNNERS: dict[type[Task], type[Runner[Any]]] = {
     Chat: GenerationRunner,
     FineChat: GenerationRunner,
     Completion: GenerationRunner,
     FineCompletion: GenerationRunner,
+    Encoding: TokenizerRunner,
+    Decoding: TokenizerRunner,
+    Describing: TokenizerRunner,
 }

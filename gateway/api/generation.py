@@ -1,9 +1,9 @@
-"""What the endpoints that generate text have in common: submit, then answer whole, as a stream, or later."""
+"""What the endpoints that have something computed have in common: submit, then answer whole, as a stream, or later."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -25,11 +25,14 @@ from gateway.errors import CLIENT_GONE
 from gateway.mailbox import ClientGone
 from gateway.schemas import Format
 from gateway.schemas.body import load_json
+from gateway.schemas.caps import capped
 from gateway.schemas.outcomes import failure
 from gateway.state import this_gateway
 from shared.protocol import Event, Failed, Options, Task
 from shared.registry import Ability
 from shared.store import translate_loss
+
+_NONE: Mapping[str, Ability] = {}
 
 
 def generate(wire: Format) -> ResponseReturnValue:
@@ -39,7 +42,15 @@ def generate(wire: Format) -> ResponseReturnValue:
         raise UnsupportedMediaType(_not_json(request.mimetype[:64]))
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
-    task, options, mark, ignored, needs = _read(wire)
+    wire, task, options, mark, ignored, needs = _read(wire)
+    return answer(wire, task, options, mark, ignored, needs)
+
+
+def answer(
+    wire: Format, task: Task, options: Options, mark: str, ignored: list[str], needs: Mapping[str, Ability] = _NONE
+) -> ResponseReturnValue:
+    """Answer the current request, of which nothing else is to be read; see `_read`."""
+    g.format = wire
     after_this_request(partial(_tell, ignored))
     preferences = request.headers.get("Prefer", "").lower().split(",")
     waits, progress = "respond-async" not in map(str.strip, preferences), wants_progress()
@@ -68,9 +79,9 @@ def _not_json(kind: str) -> str:
     return f"The request body must be JSON, and say so, {told}: add the header -H 'Content-Type: application/json'."
 
 
-def _read(wire: Format) -> tuple[Task, Options, str, list[str], dict[str, Ability]]:
-    """What the current request asks for, its fingerprint, what of it asks for nothing here, and what for nothing of a
-    model that lacks an ability.
+def _read(wire: Format) -> tuple[Format, Task, Options, str, list[str], Mapping[str, Ability]]:
+    """In which format the current request asks and what for, its fingerprint, what of it asks for nothing here, and
+    what for nothing of a model that lacks an ability.
 
     Its bytes are let go of here: the answer takes longer.
     """
@@ -78,11 +89,13 @@ def _read(wire: Format) -> tuple[Task, Options, str, list[str], dict[str, Abilit
     request.max_content_length = this_gateway().directory.largest_body()
     with bodies.received(request, who) as body:
 
-        def understand() -> tuple[Task, Options, str, list[str], dict[str, Ability]]:
+        def understand() -> tuple[Format, Task, Options, str, list[str], Mapping[str, Ability]]:
             asked: Any = load_json(body)
-            task, options = wire.parse(asked, chosen, config)
-            schema, mark = wire.schema, fingerprint(who, path, body)
-            return task, options, mark, schema.ignored(asked), schema.needs(asked)
+            found = wire.of(asked)
+            task, options = found.parse(asked, chosen, config)
+            schema, mark = found.schema, fingerprint(who, path, body)
+            with capped(config):
+                return found, task, options, mark, schema.ignored(asked), schema.needs(asked)
 
         return bodies.apart(who, len(body), understand)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, jsonify
+from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from gateway.offers import Offer, lookup
+from gateway.schemas.anthropic.model import describe_model, list_models
 from gateway.schemas.model import render_model
 from gateway.state import this_gateway
 
@@ -18,13 +19,22 @@ views = Blueprint("models", __name__)
 def index() -> ResponseReturnValue:
     known = {offer.card.id: offer for offer in this_gateway().directory.offers()}
     claims = [(offer, name) for offer in known.values() for name in offer.names]
-    return jsonify(object="list", data=[_object(*claim) for claim in claims if lookup(claim[1], known) is claim[0]])
+    served = [(offer, name) for offer, name in claims if lookup(name, known) is offer]
+    if _is_anthropics():
+        return jsonify(list_models([(offer.card, name) for offer, name in served], request.args))
+    return jsonify(object="list", data=[_object(*each) for each in served])
 
 
 @views.get("/models/<path:model>")
 def retrieve(model: str) -> ResponseReturnValue:
-    return jsonify(_object(this_gateway().directory.find(model), model))
+    offer = this_gateway().directory.find(model)
+    return jsonify(describe_model(offer.card, model) if _is_anthropics() else _object(offer, model))
 
 
 def _object(offer: Offer, name: str) -> dict[str, Any]:
     return render_model(offer.card, name, offer.status)
+
+
+def _is_anthropics() -> bool:
+    """Whether the client of the current request is one of Anthropic's: they all say which version they speak."""
+    return "anthropic-version" in request.headers

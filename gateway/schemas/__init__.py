@@ -5,19 +5,23 @@ A new endpoint is one module beside `chat.py` and one line here.
 
 from __future__ import annotations
 
+from gateway.schemas.anthropic.messages import MessagesFormat
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
 from gateway.schemas.infill import InfillFormat
+from gateway.schemas.tokenizers import TOKENIZER_FORMATS
 from shared.errors import NotUnderstood
-from shared.protocol import Accepted, Chat, Completion, FineChat, FineCompletion, Task
+from shared.protocol import Accepted, Chat, Completion, FineChat, FineCompletion, TextTask
 
 __all__ = ["FORMATS", "PAUSE", "Format", "Frame", "Frames", "format_of", "usual_format"]
 
-FORMATS: dict[str, Format] = {each.name: each for each in (ChatFormat(), CompletionFormat(), InfillFormat())}
+FORMATS: dict[str, Format] = {
+    each.name: each for each in (ChatFormat(), CompletionFormat(), InfillFormat(), MessagesFormat(), *TOKENIZER_FORMATS)
+}
 """By the name that stands in `Accepted`, so that a stored job can be answered in the format it was asked in."""
 
-_USUAL: dict[type[Task], str] = {
+_USUAL: dict[type[TextTask], str] = {
     Chat: ChatFormat.name,
     FineChat: ChatFormat.name,
     Completion: CompletionFormat.name,
@@ -25,14 +29,14 @@ _USUAL: dict[type[Task], str] = {
 }
 
 
-def usual_format(task: Task) -> Format:
+def usual_format(task: TextTask) -> Format:
     """The one in which such a task is answered where nobody has named another."""
     return FORMATS[_USUAL[type(task)]]
 
 
 def format_of(accepted: Accepted) -> Format:
     """The one in which a job is answered. Release 0.1.0 named none. Raises NotUnderstood."""
-    if not accepted.format:
+    if not accepted.format and isinstance(accepted.task, TextTask):
         return usual_format(accepted.task)
     if accepted.format not in FORMATS:
         raise NotUnderstood(f"This version of inferq does not know the format {accepted.format!r}.")

@@ -35,14 +35,19 @@ class Choice:
     thoughts: str = ""
     calls: Sequence[tuple[Call, str]] = ()
     """Each with its arguments, in the order of their indices."""
+    stop: str = ""
+    """The stop string that has ended it."""
+    prompt_text: str = ""
+    """Of its prompt, which is repeated before it."""
 
 
 class _Growing:
     """What has come of one answer, in little more memory than its text and its tokens take as bytes."""
 
     def __init__(self, first: Delta) -> None:
-        self.prompt_tokens = first.prompt_tokens
+        self.prompt_tokens, self.prompt_text = first.prompt_tokens, first.prompt_text
         self.reason: FinishReason | None = None
+        self.stop = ""
         self._text, self._thoughts = bytearray(), bytearray()
         self._calls = dict[int, tuple[Call, bytearray]]()
         self._tokens = array("q")
@@ -51,13 +56,14 @@ class _Growing:
         part = self._thoughts if delta.reasoning else self._text if delta.call is None else self._call(delta.call)
         part += delta.text.encode()
         self._tokens.extend(delta.tokens)
-        self.reason = delta.finish_reason
+        self.reason, self.stop = delta.finish_reason, delta.stop
 
     def end(self, index: int) -> Choice:
         assert self.reason is not None, "the last piece of a choice says why it ended"
         calls = [(call, text.decode()) for _, (call, text) in sorted(self._calls.items())]
         text, thoughts = self._text.decode(), self._thoughts.decode()
-        return Choice(index, text, self.reason, self._tokens, self.prompt_tokens, thoughts, calls)
+        told = self._tokens, self.prompt_tokens, thoughts, calls, self.stop, self.prompt_text
+        return Choice(index, text, self.reason, *told)
 
     def _call(self, call: Call) -> bytearray:
         if call.index not in self._calls:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import Any
 
 from gateway.schemas.answer import fold
 from gateway.schemas.chat_request import ChatSchema
 from gateway.schemas.format import PAUSE, Format, Frames
+from gateway.schemas.logprobs import ChatLedger, Ledgers
 from gateway.schemas.openai import (
+    NOTHING_TOLD,
     UsageSoFar,
     announcer,
     cut,
@@ -40,21 +43,11 @@ class ChatFormat(Format):
 
     def parse(self, body: object, seed: int, config: Config) -> tuple[Chat, Options]:
         given = self.schema.read(body, config)
-        limit = given.get("max_completion_tokens", given.get("max_tokens", config.usual_max_tokens))
-        task = FineChat(
-            given["model"],
-            tuple(given["messages"]),
-            sampling(given, seed, limit),
-            given["n"],
-            given["continue_final_message"],
-            given["return_token_ids"],
-            **tools(given),
-            **thinking(given),
-        )
-        return task.simplest(), options(given)
+        return chat_of(given, seed, config), options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
-        choices, used = fold(chain.from_iterable(map(inline(accepted.options), events)))
+        ledgers = Ledgers(partial(ChatLedger, accepted.task, accepted.options))
+        choices, used = fold(ledgers.noted(chain.from_iterable(map(inline(accepted.options), events))))
         speech = Speech(job_id, accepted.options)
         return {
             **head(job_id, accepted, "chat.completion"),
@@ -62,7 +55,7 @@ class ChatFormat(Format):
                 {
                     "index": choice.index,
                     "message": speech.message(choice),
-                    "logprobs": None,
+                    "logprobs": ledgers.of(choice.index).take(),
                     "finish_reason": speech.end(choice.finish_reason),
                     **token_ids(accepted.task, choice.tokens),
                 }
@@ -70,12 +63,14 @@ class ChatFormat(Format):
             ],
             "usage": usage(used),
             **prompt_token_ids(choices[0].prompt_tokens),
+            **ledgers.of(0).prompt.take(),
         }
 
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
         opening = head(job_id, accepted, "chat.completion.chunk")
         so_far = UsageSoFar(options, prompts=1)
-        say = _Chunks(opening, accepted.task, Speech(job_id, options), so_far).say
+        ledgers = Ledgers(partial(ChatLedger, accepted.task, options))
+        say = _Chunks(opening, accepted.task, Speech(job_id, options), so_far, ledgers).say
         closing = {**opening, "choices": []} if options.include_usage else None
         put, frames = inline(options), render_frames(self, say, so_far, closing)
         return lambda event: chain.from_iterable(map(frames, put(event)))
@@ -84,16 +79,40 @@ class ChatFormat(Format):
         return render_failure(error, status)
 
 
+def chat_of(given: dict[str, Any], seed: int, config: Config) -> Chat:
+    """What `ChatSchema.read` returned, as a task. Raises InvalidRequest."""
+    limit = given.get("max_completion_tokens", given.get("max_tokens", config.usual_max_tokens))
+    task = FineChat(
+        given["model"],
+        tuple(given["messages"]),
+        sampling(given, seed, limit),
+        given["n"],
+        given["continue_final_message"],
+        given["return_token_ids"],
+        **tools(given),
+        **thinking(given),
+    )
+    return task.simplest()
+
+
 class _Chunks:
     """The chunks of one stream."""
 
-    def __init__(self, opening: dict[str, Any], task: Task, speech: Speech, so_far: UsageSoFar) -> None:
+    def __init__(
+        self,
+        opening: dict[str, Any],
+        task: Task,
+        speech: Speech,
+        so_far: UsageSoFar,
+        ledgers: Ledgers[ChatLedger],
+    ) -> None:
         assert isinstance(task, Chat), "what `parse` makes"
         self._opening = opening
         self._task = task
         self._speech = speech
         self._so_far = so_far
-        self._exact = task.token_ids or so_far.continuous
+        self._ledgers = ledgers
+        self._exact = task.token_ids or so_far.continuous or task.sampling.logprobs is not None
         self._announce = announcer(task.choices)
         self._silence = None if isinstance(task, FineChat) else ""
         """The content as long as there is none, for where there are calls there need not be any."""
@@ -112,25 +131,38 @@ class _Chunks:
             role = self._chunk(index, {"role": "assistant", "content": self._silence})
             yield encode({**role, **prompt_token_ids(piece.prompt_tokens)} if index == 0 else role)
         self._so_far.note(piece)
-        index, left, channel = piece.index, piece.tokens, piece.channel
+        index, channel = piece.index, piece.channel
+        told, prompt = self._tell(piece)
+        delta: dict[str, Any] | None = None
         if channel and not self._speech.tells(piece):
-            if left and self._task.token_ids:
-                yield encode(self._chunk(index, {}, left))
-                left = ()
+            delta = {} if told else None
         elif channel and self._begins(piece):
-            yield encode(self._chunk(index, self._speech.begin(piece), left))
-            left = ()
-        elif piece.text and self._exact:
-            yield encode(self._chunk(index, self._speech.go_on(piece, piece.text), left))
-            left = ()
-        elif piece.text:
+            delta = self._speech.begin(piece)
+        elif piece.text and not self._exact:
             yield self._speaker(piece)(piece.text)
-            left = ()
+        elif piece.text:
+            delta = self._speech.go_on(piece, piece.text)
+        elif (told or prompt) and piece.finish_reason is None:
+            delta = {}
+        if delta is not None:
+            yield encode({**self._chunk(index, delta, told), **prompt})
+            told, prompt = {}, {}
         if self._silence is None and piece.text and not channel:
             self._spoken.add(index)
         if piece.finish_reason is not None:
             silent = self._silence is None and not self._calls[index] and index not in self._spoken
-            yield encode(self._chunk(index, {"content": ""} if silent else {}, left, piece.finish_reason))
+            last = self._chunk(index, {"content": ""} if silent else {}, told, piece.finish_reason)
+            yield encode({**last, **prompt})
+
+    def _tell(self, piece: Delta) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a chunk says of a piece beside its text: in its choice, and beside that."""
+        if not self._exact and not piece.prompt_logprobs:
+            return {}, {}
+        ledger = self._ledgers.of(piece.index)
+        ledger.add(piece)
+        told = {"logprobs": ledger.take()} if ledger else {}
+        ids = token_ids(self._task, piece.tokens) if piece.tokens else {}
+        return {**told, **ids}, ledger.prompt.take() if ledger.prompt else {}
 
     def _begins(self, piece: Delta) -> bool:
         """Whether it is the first piece of its call."""
@@ -147,8 +179,13 @@ class _Chunks:
         return speaker
 
     def _chunk(
-        self, index: int, delta: dict[str, Any], tokens: tuple[int, ...] = (), reason: FinishReason | None = None
+        self,
+        index: int,
+        delta: dict[str, Any],
+        told: Mapping[str, Any] = NOTHING_TOLD,
+        reason: FinishReason | None = None,
     ) -> dict[str, Any]:
         finish_reason = None if reason is None else self._speech.end(reason)
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return {**self._opening, "choices": [{**choice, **token_ids(self._task, tokens)}], **self._so_far.of(index)}
+        told = {**token_ids(self._task, ()), **told}
+        return {**self._opening, "choices": [{**choice, **told}], **self._so_far.of(index)}

@@ -8,6 +8,7 @@ from marshmallow import fields, post_load, validates_schema
 
 from gateway.schemas.caps import MAX_MESSAGES
 from gateway.schemas.fine_sampling import Limit
+from gateway.schemas.logprob_request import Alternatives, asked
 from gateway.schemas.message import MessageSchema
 from gateway.schemas.parameters import Array, Boolean, Only
 from gateway.schemas.problem import refuse, show
@@ -25,12 +26,12 @@ class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
     max_completion_tokens = Limit()
     continue_final_message = Boolean(load_default=False)
     add_generation_prompt = Boolean(load_default=True)
+    logprobs = Boolean()
+    top_logprobs = Alternatives()
 
     # Not supported yet.
     echo = Only(False)
     best_of = Only(1)
-    logprobs = Only(False)
-    top_logprobs = Only(0)
     modalities = Only(["text"])
     audio = Only()
     prediction = Only()
@@ -65,3 +66,14 @@ class ChatSchema(SamplingSchema, ToolsSchema, ReasoningSchema):
         for name in _UNFIT_FOR_TOOLS:
             if data.get(name):
                 raise refuse("unsupported_value", "not supported together with tools", name=name)
+        name, logprobs = asked(data)
+        if data["stream"] and logprobs is not None:
+            reason = (
+                "not supported together with tools and 'stream': what may become a call is held back until it is one"
+            )
+            raise refuse("unsupported_value", reason, name="logprobs" if name == "top_logprobs" else name)
+
+    @validates_schema
+    def weighs(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if data.get("top_logprobs") and not data.get("logprobs"):
+            raise refuse("invalid_value", "only allowed when 'logprobs' is true", name="top_logprobs")

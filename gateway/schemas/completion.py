@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
 from typing import Any
 
 from marshmallow import fields, validates_schema
@@ -11,7 +11,10 @@ from marshmallow import fields, validates_schema
 from gateway.schemas.answer import fold
 from gateway.schemas.caps import MAX_CHOICES
 from gateway.schemas.format import PAUSE, Format, Frames
+from gateway.schemas.logprob_request import Logprobs
+from gateway.schemas.logprobs import CompletionLedger, Ledgers
 from gateway.schemas.openai import (
+    NOTHING_TOLD,
     UsageSoFar,
     announcer,
     cut,
@@ -23,7 +26,7 @@ from gateway.schemas.openai import (
     token_ids,
     usage,
 )
-from gateway.schemas.parameters import INT32_MAX, Integer, Only, Prose, each, text, whole
+from gateway.schemas.parameters import INT32_MAX, Boolean, Integer, Prose, each, text, whole
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.sampling import SamplingSchema, options, refuse_choices, sampling
 from shared.config import Config
@@ -79,12 +82,10 @@ def _token(value: object) -> int:
 
 class CompletionSchema(SamplingSchema):
     prompt = Prompts(required=True)
-    best_of = Integer(1, 20)
     suffix = Prose()
-
-    # Not supported yet.
-    echo = Only(False)
-    logprobs = Only()
+    best_of = Integer(1, 20)
+    echo = Boolean(load_default=False)
+    logprobs = Logprobs()
 
     @validates_schema
     def judges(self, data: dict[str, Any], **kwargs: Any) -> None:
@@ -93,6 +94,9 @@ class CompletionSchema(SamplingSchema):
             raise refuse("invalid_value", "must not be less than 'n'", name="best_of")
         if best_of > data["n"] and data["stream"]:
             raise refuse("invalid_value", "cannot be more than 'n' when 'stream' is true", name="best_of")
+        for name in ("echo", "prompt_logprobs"):
+            if data.get("suffix") and data.get(name) not in (None, False):
+                raise refuse("unsupported_value", "not supported together with 'suffix'", name=name)
         refuse_choices(len(data["prompt"]), best_of, "n" if best_of == data["n"] else "best_of")
 
 
@@ -108,15 +112,26 @@ class CompletionFormat(Format):
         chosen = sampling(given, seed, given.get("max_tokens", min(_MAX_TOKENS, config.max_tokens)))
         n, best_of, token_ids = given["n"], given["best_of"], given["return_token_ids"]
         suffix = given.get("suffix") or None
-        task = FineCompletion(given["model"], given["prompt"], chosen, n, best_of, token_ids, suffix=suffix)
+        task = FineCompletion(
+            given["model"], given["prompt"], chosen, n, best_of, token_ids, given["echo"], suffix=suffix
+        )
         return task.simplest(), options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
-        choices, used = fold(events)
+        ledgers = Ledgers(partial(CompletionLedger, accepted.task, accepted.options))
+        choices, used = fold(ledgers.noted(events))
         return {
             **head(job_id, accepted, _KIND),
             "choices": [
-                _choice(accepted.task, each.index, each.text, each.finish_reason, each.tokens, each.prompt_tokens)
+                {
+                    "index": each.index,
+                    "text": each.prompt_text + each.text,
+                    "logprobs": ledgers.of(each.index).take(),
+                    "finish_reason": each.finish_reason,
+                    **token_ids(accepted.task, each.tokens),
+                    **prompt_token_ids(each.prompt_tokens),
+                    **ledgers.of(each.index).prompt.take(),
+                }
                 for each in choices
             ],
             "usage": usage(used),
@@ -127,45 +142,55 @@ class CompletionFormat(Format):
         task, opening = accepted.task, head(job_id, accepted, _KIND)
         assert isinstance(task, Completion), "what `parse` makes"
         so_far = UsageSoFar(options, len(task.prompt))
+        ledgers = Ledgers(partial(CompletionLedger, task, options))
+        exact = task.token_ids or so_far.continuous or task.sampling.logprobs is not None
 
-        def chunk(choice: dict[str, Any]) -> dict[str, Any]:
-            return {**opening, "choices": [choice], **so_far.of(choice["index"])}
+        def chunk(
+            index: int, text: str, told: Mapping[str, Any] = NOTHING_TOLD, reason: FinishReason | None = None
+        ) -> dict[str, Any]:
+            choice = {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+            return {
+                **opening,
+                "choices": [{**choice, **token_ids(task, ()), **told}],
+                **so_far.of(index),
+            }
 
         @cache
         def speaker(index: int) -> Callable[[str], bytes]:
-            return cut(lambda text: chunk(_choice(task, index, text, None)))
+            return cut(lambda text: chunk(index, text))
+
+        def tell(piece: Delta) -> dict[str, Any]:
+            """What the choice says of a piece beside its text."""
+            told = {**prompt_token_ids(piece.prompt_tokens)}
+            if piece.tokens:
+                told |= token_ids(task, piece.tokens)
+            if exact or piece.prompt_logprobs:
+                ledger = ledgers.of(piece.index)
+                ledger.add(piece)
+                told |= {"logprobs": ledger.take()} if ledger else {}
+                told |= ledger.prompt.take() if ledger.prompt else {}
+            return told
 
         announce = announcer(task.choices if task.choices > 1 else 0)
 
         def say(piece: Delta) -> Iterator[bytes]:
             if piece is PAUSE:
-                yield encode(chunk(_choice(task, 0, "", None)))
+                yield encode(chunk(0, ""))
                 return
             for index in announce(piece.index):
-                yield encode(chunk(_choice(task, index, "", None)))
+                yield encode(chunk(index, ""))
             so_far.note(piece)
-            if piece.finish_reason is not None or (piece.text and (task.token_ids or so_far.continuous)):
-                choice = _choice(task, piece.index, piece.text, piece.finish_reason, piece.tokens, piece.prompt_tokens)
-                yield encode({**chunk(choice), **_only_prompt(task, piece.prompt_tokens)})
-            elif piece.text:
-                yield speaker(piece.index)(piece.text)
+            text, told = piece.prompt_text + piece.text, tell(piece)
+            if piece.finish_reason is not None or told or (text and exact):
+                made = chunk(piece.index, text, told, piece.finish_reason)
+                yield encode({**made, **_only_prompt(task, piece.prompt_tokens)})
+            elif text:
+                yield speaker(piece.index)(text)
 
         return render_frames(self, say, so_far, {**opening, "choices": []} if options.include_usage else None)
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         return render_failure(error, status)
-
-
-def _choice(
-    task: Task,
-    index: int,
-    text: str,
-    finish_reason: FinishReason | None,
-    tokens: Sequence[int] = (),
-    prompt_tokens: tuple[int, ...] = (),
-) -> dict[str, Any]:
-    choice = {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
-    return {**choice, **token_ids(task, tokens), **prompt_token_ids(prompt_tokens)}
 
 
 def _only_prompt(task: Task, tokens: tuple[int, ...]) -> dict[str, Any]:

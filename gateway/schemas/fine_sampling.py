@@ -20,8 +20,6 @@ vocabulary, while all its other answers wait."""
 LONGEST_BREAKER = 16
 """Characters of one."""
 
-NO_LOGPROBS = "log probabilities are not told yet"
-
 ALIASES = {
     "n_predict": "max_tokens",
     "max_new_tokens": "max_tokens",
@@ -51,10 +49,10 @@ _SWITCHES = {
 
 
 class Limit(Integer):
-    """A number of tokens; -1: as many as the operator allows."""
+    """A number of tokens; -1: as many as the operator allows. See `LogprobsSchema` for when there may be none."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(1, MAX_TOKENS, **kwargs)
+        super().__init__(0, MAX_TOKENS, **kwargs)
 
     @property
     def json_schema(self) -> dict[str, Any]:
@@ -94,7 +92,6 @@ class FineSamplingSchema(Strict):
     samplers = Array(Word(*SAMPLERS), low=1, high=len(SAMPLERS))
 
     # Not supported: at these values they ask for nothing.
-    n_probs = Only(0, hint=NO_LOGPROBS)
     include_stop_str_in_output = Only(False)
     skip_special_tokens = Only(True)
     spaces_between_special_tokens = Only(True, False)  # special tokens are skipped

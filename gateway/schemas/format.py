@@ -45,6 +45,10 @@ class Format(Protocol):
     def schema(self) -> Strict:
         """Of a request; `docs/api.md` names all that it takes. It tells what of that is `ignored`."""
 
+    def of(self, body: object) -> Format:
+        """The one in which such a body is to be read and answered: an endpoint may speak in several ways."""
+        return self
+
     def parse(self, body: object, seed: int, config: Config) -> tuple[Task, Options]:
         """The validated request, within the operator's caps; `seed` is taken where it gives none.
 

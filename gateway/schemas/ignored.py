@@ -46,8 +46,6 @@ class IgnoredSchema(Strict):
 
     # Not supported: at these values they ask for nothing.
     store = Only(False)
-    prompt_logprobs = Only()  # at 0 it asks for those of the prompt's own tokens
-    return_tokens_as_token_ids = Only(False)
     priority = Only(0)
     id_slot = Only(-1)
     post_sampling_probs = Only(False)

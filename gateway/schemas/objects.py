@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import EXCLUDE, INCLUDE, Schema, fields, pre_load
+from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, pre_load
 from msgspec.json import encode
 
+from gateway.schemas.caps import capped
 from gateway.schemas.parameters import LONGEST_TEXT, Ignored, short, text
-from gateway.schemas.problem import refuse, show, show_key, wrong_type
+from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
+from shared.config import Config
 from shared.registry import Ability
 
 MOST_PAIRS = 64
@@ -136,6 +138,15 @@ class Strict(Lenient):
         for key in data:
             if key not in self.fields:
                 raise refuse("unknown_parameter", name=show_key(key))
+
+    def read(self, body: object, config: Config) -> dict[str, Any]:
+        """The given parameters by name, valid and within the operator's caps. Raises InvalidRequest."""
+        try:
+            with capped(config):
+                given: dict[str, Any] = self.load(body)  # type: ignore[arg-type]  # whatever JSON gave: `known` looks
+        except ValidationError as exc:
+            raise first(exc) from exc
+        return given
 
     def needs(self, data: Mapping[str, Any]) -> dict[str, Ability]:
         """What of an object that was found valid asks for nothing of a model that lacks an ability, by its name."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, assert_never
 
 from msgspec.json import Encoder
@@ -32,9 +33,12 @@ _encode = Encoder().encode
 _BREAKS = [(mark.encode(), b"\\u%04x" % ord(mark)) for mark in "\x85\u2028\u2029"]
 """What JSON leaves as it is, and Python's `str.splitlines` takes for the end of a line, and so httpx's `iter_lines`."""
 
-_DONE = Frame(b"[DONE]", counts=False)
+END = Frame(b"[DONE]", counts=False)
+"""The last one of a stream that ends well."""
 _OTHER_TOKENS = ("audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
 """What OpenAI counts among those of an answer, and no answer here has. Some clients add them up."""
+NOTHING_TOLD: Mapping[str, Any] = MappingProxyType({})
+"""Beside its text, of a piece."""
 _GAP = "\0"
 """Stands for the text of a chunk while the chunk is cut around it."""
 
@@ -61,9 +65,9 @@ def render_frames(
                 so_far.note(event)
                 return ()
             case Done() if closing is not None:
-                return Frame(encode({**closing, "usage": usage(event.usage)})), _DONE
+                return Frame(encode({**closing, "usage": usage(event.usage)})), END
             case Done():
-                return (_DONE,)
+                return (END,)
             case Failed():
                 error = failure(event, wire.parameters)
                 return (Frame(encode(wire.render_failure(error, outcome(error.code).status))),)

@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields
 from msgspec.structs import replace
 
-from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS, capped
+from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS
 from gateway.schemas.fine_sampling import FineSamplingSchema, make_sampling
 from gateway.schemas.ignored import IgnoredSchema
+from gateway.schemas.logprob_request import LogprobsSchema, told
 from gateway.schemas.objects import EMPTY, Member, Strict, keyed
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Number, Text, text
-from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
+from gateway.schemas.problem import refuse, show, show_key, wrong_type
 from gateway.schemas.reasoning import telling
 from gateway.schemas.structured import StructuredSchema, grammar
-from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.protocol import Options, Sampling
 from shared.ticket import Tier
@@ -29,7 +29,7 @@ LONGEST_STOP = 1024
 """Bytes of a stop string."""
 _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,8}")
 
-_SAMPLING = frozenset(Sampling.__struct_fields__) - {"logprobs", "prompt_logprobs"}
+_SAMPLING = frozenset(Sampling.__struct_fields__)
 
 
 class StopText(Text):
@@ -122,7 +122,7 @@ class StreamOptions(Strict):
         return [*super().ignored(data), *(["continuous_usage_stats"] if vain else [])]
 
 
-class SamplingSchema(FineSamplingSchema, StructuredSchema, IgnoredSchema):
+class SamplingSchema(FineSamplingSchema, LogprobsSchema, StructuredSchema, IgnoredSchema):
     model = Text(empty=False, required=True)
 
     temperature = Number(0, 100)
@@ -146,15 +146,6 @@ class SamplingSchema(FineSamplingSchema, StructuredSchema, IgnoredSchema):
             return super().ignored(data)
         return [*super().ignored({**data, "stream_options": None}), "stream_options"]
 
-    def read(self, body: object, config: Config) -> dict[str, Any]:
-        """The given parameters by name, valid and within the operator's caps. Raises InvalidRequest."""
-        try:
-            with capped(config):
-                given: dict[str, Any] = self.load(body)  # type: ignore[arg-type]  # whatever JSON gave: `known` looks
-        except ValidationError as exc:
-            raise first(exc) from exc
-        return given
-
 
 def refuse_choices(prompts: int, each: int, name: str) -> None:
     """Refuse more than the operator's cap; `name` is the parameter that asks for so many of `each` prompt."""
@@ -171,6 +162,7 @@ def sampling(given: dict[str, Any], seed: int, max_tokens: int) -> Sampling:
     chosen["top_k"] = max(0, top_k) if (top_k := chosen.get("top_k")) is not None else None
     chosen["max_tokens"] = max_tokens
     chosen["grammar"] = grammar(given)
+    chosen |= told(given)
     if (least := chosen.get("min_tokens", 0)) > max_tokens:
         problem = f"Invalid 'min_tokens': must be at most {max_tokens}, the most that there may be, but is {least}."
         raise InvalidRequest(problem, param="min_tokens", code="invalid_value")
@@ -183,4 +175,13 @@ def options(given: dict[str, Any]) -> Options:
     include_usage = given["stream"] and asked.get("include_usage", False)
     continuous = include_usage and asked.get("continuous_usage_stats", False)
     legacy = bool(given.get("functions"))
-    return replace(Options(given["stream"], include_usage, given["service_tier"], continuous, legacy), **telling(given))
+    told_so = Options(
+        given["stream"],
+        include_usage,
+        given["service_tier"],
+        continuous,
+        legacy,
+        tokens_as_ids=given["return_tokens_as_token_ids"],
+        prompt_logprobs=given.get("prompt_logprobs"),
+    )
+    return replace(told_so, **telling(given))

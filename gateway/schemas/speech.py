@@ -23,14 +23,14 @@ _ID = 24
 """Letters of a call's id, as OpenAI's have them."""
 
 
-def call_id(job_id: str, choice: int, call: int) -> str:
+def call_id(job_id: str, choice: int, call: int, prefix: str = "call_") -> str:
     """The same whenever the call is told: also of an answer that was computed again, or that somebody else reads."""
     number = int.from_bytes(hashlib.blake2b(f"{job_id}/{choice}/{call}".encode()).digest())
     letters = []
     for _ in range(_ID):
         number, letter = divmod(number, len(_LETTERS))
         letters.append(_LETTERS[letter])
-    return "call_" + "".join(letters)
+    return prefix + "".join(letters)
 
 
 class Speech:

@@ -26,14 +26,18 @@ _CHOOSE = ("tool_choice", "parallel_tool_calls", "function_call")
 
 
 class ToolName(fields.Field[str]):
+    def __init__(self, longest: int = LONGEST_TOOL_NAME, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.longest = longest
+
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^{_NAME.pattern}$", "maxLength": LONGEST_TOOL_NAME}
+        return {"type": "string", "pattern": f"^{_NAME.pattern}$", "maxLength": self.longest}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
         name = text(value)
-        if len(name) > LONGEST_TOOL_NAME:
-            problem = f"at most {LONGEST_TOOL_NAME} characters, but it has {len(name)}"
+        if len(name) > self.longest:
+            problem = f"at most {self.longest} characters, but it has {len(name)}"
             raise refuse("string_above_max_length", problem)
         if not _NAME.fullmatch(name):
             raise refuse("invalid_value", f"{show(name)} may have letters, digits, _ and - only, and has to have one")
@@ -143,7 +147,7 @@ class ToolsSchema(Strict):
             if data.get(name) and data.get(other):
                 raise refuse("invalid_value", f"not together with '{other}'", name=name)
         for param in ("tools", "functions"):
-            _check_offer(data.get(param, ()), param)
+            check_offer(data.get(param, ()), param)
         for param in ("tool_choice", "function_call"):
             if offered := _offered(data):
                 data.get(param, Wish()).check(offered, param)
@@ -155,7 +159,8 @@ class ToolsSchema(Strict):
         return [*super().ignored(data), *found, *(n for n in _CHOOSE if data.get(n) is not None and n not in used)]
 
 
-def _check_offer(tools: Sequence[Tool], param: str) -> None:
+def check_offer(tools: Sequence[Tool], param: str) -> None:
+    """Raises ValidationError where two have one name, or they are too large."""
     names: set[str] = set()
     for index, tool in enumerate(tools):
         if tool.name in names:

@@ -46,6 +46,7 @@ from shared.protocol.tasks import (
     TokenizerTask,
     Tool,
     ToolCall,
+    text_task,
 )
 
 __all__ = [
@@ -91,4 +92,5 @@ __all__ = [
     "TopLogprob",
     "Usage",
     "final_state",
+    "text_task",
 ]

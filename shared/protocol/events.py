@@ -71,6 +71,10 @@ class Options(Record, frozen=True):
     """Thoughts are not told; their tokens are counted all the same."""
     inlines_reasoning: bool = False
     """Thoughts are told within the content, between tags."""
+    tokens_as_ids: bool = False
+    """With their log probabilities tokens are told by their ids, and not as texts."""
+    prompt_logprobs: int | None = None
+    """Those of the prompt are told apart from the answer's, with so many of the likeliest; None: not told there."""
     fields: tuple[str, ...] = ()
     """llama.cpp's `response_fields`: what of the answer is told, by paths such as `timings/prompt_n`; none: all."""
 
@@ -134,8 +138,6 @@ class Delta(Record, frozen=True):
     """
     index: int = 0
     finish_reason: FinishReason | None = None
-    logprob: float | None = None
-    """Sum of the tokens' natural log probabilities; told where the task's `best_of` needs it."""
     usage: Usage | None = None
     """With the finish reason: what this choice used."""
     prompt_tokens: tuple[int, ...] = ()
@@ -156,6 +158,13 @@ class Delta(Record, frozen=True):
     """In a choice's first pieces, where the task wants them: of each token of its prompt, in their order."""
 
     @property
+    def likelihoods(self) -> int:
+        """How many log probabilities it has."""
+        if not (self.logprobs or self.prompt_logprobs):
+            return 0
+        return sum(1 + len(each.top) for each in (*self.logprobs, *self.prompt_logprobs))
+
+    @property
     def channel(self) -> Call | bool:
         """What its text is of: a call, or else whether it is of the thoughts."""
         return self.call or self.reasoning
@@ -169,16 +178,20 @@ class Encoded(Record, frozen=True):
     """What an `Encoding` asks for."""
 
     text: str
-    """That the model reads; of a conversation as its template renders it."""
+    """Of a conversation: what its template makes of it. Of a text nothing: whoever asks has it."""
     tokens: tuple[int, ...]
     pieces: tuple[bytes, ...] = ()
     """The text of each, in UTF-8: it may be a part of a character."""
+    context: int = 0
+    """How many tokens the model can hold."""
 
 
 class Decoded(Record, frozen=True):
     """What a `Decoding` asks for."""
 
     text: str
+    added: int = 0
+    """Characters at its beginning that the tokenizer puts before every text: who encodes it again leaves them out."""
 
 
 class Described(Record, frozen=True):

@@ -79,6 +79,12 @@ class Sampling(Record, frozen=True):
         defaults = Sampling(self.seed)
         return frozenset(name for name in FINE if getattr(self, name) != getattr(defaults, name))
 
+    def head(self) -> Sampling:
+        """See `Accepted.head`: what is told of tokens."""
+        if self.logprobs is None and self.prompt_logprobs is None:
+            return Sampling(self.seed)
+        return FineSampling(self.seed, logprobs=self.logprobs, prompt_logprobs=self.prompt_logprobs)
+
 
 class FineSampling(Sampling, frozen=True):
     """One that asks for something FINE, which a worker that knows none of it must not take for a `Sampling`."""

@@ -86,7 +86,7 @@ class Completion(Record, frozen=True):
 
     def head(self) -> Completion:
         """See `Accepted.head`: as many prompts, each empty."""
-        return replace(self, prompt=("",) * len(self.prompt), sampling=Sampling(self.sampling.seed))
+        return replace(self, prompt=("",) * len(self.prompt), sampling=self.sampling.head())
 
 
 class FineCompletion(Completion, frozen=True):
@@ -115,7 +115,7 @@ class FineCompletion(Completion, frozen=True):
 
     def head(self) -> FineCompletion:
         """See `Accepted.head`."""
-        prompt, sampling = ("",) * len(self.prompt), Sampling(self.sampling.seed)
+        prompt, sampling = ("",) * len(self.prompt), self.sampling.head()
         return FineCompletion(self.model, prompt, sampling, self.n, self.best_of, self.token_ids, self.echo)
 
 
@@ -145,7 +145,7 @@ class Chat(Record, frozen=True):
 
     def head(self) -> Chat:
         """See `Accepted.head`: without its messages."""
-        return replace(self, messages=(), sampling=Sampling(self.sampling.seed))
+        return replace(self, messages=(), sampling=self.sampling.head())
 
 
 class FineChat(Chat, frozen=True):
@@ -173,7 +173,7 @@ class FineChat(Chat, frozen=True):
 
     def head(self) -> FineChat:
         """See `Accepted.head`."""
-        sampling = Sampling(self.sampling.seed)
+        sampling = self.sampling.head()
         return FineChat(self.model, (), sampling, self.n, self.continue_final, self.token_ids)
 
 
@@ -192,6 +192,8 @@ class Encoding(Record, frozen=True):
     """Of a text: what is the name of a special token stands for it."""
     pieces: bool = False
     """Tell the text of each token too."""
+    opens: bool = True
+    """Of a conversation: it ends where the answer begins, and not with the end of its last message."""
 
     def head(self) -> Encoding:
         """See `Accepted.head`."""
@@ -224,3 +226,13 @@ TokenizerTask = Encoding | Decoding | Describing
 
 Task = TextTask | TokenizerTask
 """Whatever a job can be asked to compute."""
+
+
+def text_task(task: Task) -> TextTask | None:
+    """The task that is answered with text: this one, or the one whose prompt it asks about."""
+    match task:
+        case Encoding(given=Chat() as chat):
+            return chat
+        case Encoding() | Decoding() | Describing():
+            return None
+    return task

@@ -112,11 +112,12 @@ local function tally(model, id, state, last)
   end
 end
 
--- Take note of how long a running job that ends has held slots: among the last ones of its tier, and of all.
-local function pace(model, id)
+-- Take note of how long a running job that ends has held slots: among the last ones of its tier, and of all, unless it is of another
+-- kind than those that wait for long (`typical` is false).
+local function pace(model, id, typical)
   local counts, t = KEY.counts .. model, redis.call('HMGET', ticket(id), 'started', 'tier', 'spent')
   local tier, held = ':' .. (t[2] or 'default'), math.max(1, now - t[1]) + (t[3] or 0)
-  for _, of in ipairs({ '', tier }) do
+  for _, of in ipairs(typical and { '', tier } or {}) do
     local c = redis.call('HMGET', counts, 'held_us' .. of, 'held' .. of)
     local mean, n = tonumber(c[1] or 0), math.min(20, (c[2] or 0) + 1)
     redis.call('HSET', counts, 'held_us' .. of, math.floor(mean + (held * 1000 - mean) / n + 0.5), 'held' .. of, n)
@@ -137,7 +138,7 @@ local function finish(model, id, exec, state, last)
   unlist(model, id, exec)
   redis.call('ZREM', KEY.lingering .. model, id)
   tally(model, id, state, last)
-  if exec ~= '' then pace(model, id) end
+  if exec ~= '' then pace(model, id, last.generates ~= false) end
   redis.call('HSET', ticket(id), 'state', state, 'ended', now)
   redis.call('DEL', KEY.rq_job .. id)
   for reply in replies(id) do redis.call('SREM', reply .. ':jobs', id) end

@@ -12,7 +12,12 @@ from gateway.schemas.objects import Member
 from gateway.schemas.prompt import PromptSchema
 from shared.version import VERSION
 
-BODIES = {"/v1/chat/completions": "openai.chat", "/v1/completions": "openai.completion", "/v1/infill": "llama.infill"}
+BODIES = {
+    "/v1/chat/completions": "openai.chat",
+    "/v1/completions": "openai.completion",
+    "/v1/infill": "llama.infill",
+    "/v1/messages": "anthropic.messages",
+}
 """The format of what is posted, by path."""
 
 

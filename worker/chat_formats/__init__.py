@@ -51,12 +51,12 @@ def stops(name: str) -> tuple[str, ...]:
     return _STOPS.get(name, ())
 
 
-def render(source: str, messages: Sequence[Mapping[str, Any]], bos: str, eos: str) -> str:
-    """The prompt for the next answer to messages in OpenAI's terms.
+def render(source: str, messages: Sequence[Mapping[str, Any]], bos: str, eos: str, *, opens: bool = True) -> str:
+    """The prompt for the next answer to messages in OpenAI's terms, or just what these are where it `opens` none.
 
     Raises InvalidRequest where the template refuses the conversation.
     """
-    names = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True, "raise_exception": _refuse}
+    names = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": opens, "raise_exception": _refuse}
     try:
         return _environment().from_string(source).render(messages=messages, **names)
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as exc:

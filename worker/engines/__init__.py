@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import structs
 
@@ -16,12 +16,28 @@ from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import ARCHITECTURES, AUTO, Model
 from shared.config import Config
 from shared.errors import EngineError
-from shared.protocol import Delta, Event, TextTask
+from shared.protocol import Decoded, Delta, Encoded, Encoding, Event, TextTask
 from shared.registry import Card
 from worker.engines.outline import OUTLINED, outline
 
 UNTOLD = -1
 """Stands for a token that is not told, or that means nothing here, in `Delta.tokens`: only its text counts."""
+
+
+class ModelTokenizer(Protocol):
+    """That of one model."""
+
+    def encode(self, task: Encoding, work: Cancellable = NEVER) -> Encoded:
+        """The tokens of a text, or of a conversation: those that `run` counts as the prompt of the same chat.
+
+        There may be more of them than the context holds, and no more than `most_told`. Raises InvalidRequest.
+        """
+
+    def decode(self, tokens: Sequence[int]) -> Decoded:
+        """What the tokens stand for; what is no character is U+FFFD. Raises InvalidRequest."""
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, in the names of Hugging Face's `tokenizer_config.json`; null is what the model has not."""
 
 
 class Engine(Protocol):
@@ -34,6 +50,10 @@ class Engine(Protocol):
     """
 
     card: Card
+
+    @property
+    def tokenizer(self) -> ModelTokenizer:
+        """The model's, for those who ask about it."""
 
     @property
     def trouble(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import Model
@@ -34,15 +33,15 @@ from worker.engines.ctransformers_client import Evaluation, Evaluator
 from worker.engines.ctransformers_file import check_file
 from worker.engines.ctransformers_host import BATCH
 from worker.engines.ctransformers_text import LegacyText
+from worker.engines.ctransformers_tokenizer import LegacyTokenizer
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
-from worker.engines.messages import Dictionaries, render_chat
-from worker.engines.sampler import Sampler, logprobs
+from worker.engines.sampler import Sampler, logprobs, price
 from worker.engines.special_texts import Specials
-from worker.engines.stops import Piece, Spelling, go_on, stop_strings
+from worker.engines.stops import Spelling, Token, go_on, stop_strings
 from worker.formats.identity import digest, identity
 
-HONOURED = ("min_tokens", "repeat_last_n", "stop_token_ids")
+HONOURED = ("logprobs", "min_tokens", "repeat_last_n", "stop_token_ids")
 """What of `shared.protocol.FINE` the sampler knows."""
 
 
@@ -62,7 +61,7 @@ class CtransformersEngine:
         self._text = LegacyText(legacy)
         self._specials = Specials(() if model.parse_special else self._text.control)
         self._format = model.chat_format
-        self._template = chat_formats.template(model.chat_format) if model.chat_format else ""
+        template = chat_formats.template(model.chat_format) if model.chat_format else ""
         parameters = {
             "path": str(model.path.resolve()),
             "reads": [str(model.path.resolve())],
@@ -80,6 +79,7 @@ class CtransformersEngine:
         except BaseException:
             self._host.close()
             raise
+        self.tokenizer = LegacyTokenizer(self._text, self._specials, template, context)
         self.card = Card(
             id=model.id,
             engine="ctransformers",
@@ -110,8 +110,8 @@ class CtransformersEngine:
         check_size(task, self.card)
         param, tokens = self._prompt(task, execution)
         Room(self.card.context, param).check(len(tokens))
-        self._check([token for token, _ in task.sampling.logit_bias], "logit_bias")
-        self._check(task.sampling.stop_token_ids, "stop_token_ids")
+        self._text.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
+        self._text.check(task.sampling.stop_token_ids, "stop_token_ids")
         stops = task.sampling.stop
         if isinstance(task, Chat):
             stops += chat_formats.stops(self._format)
@@ -123,11 +123,11 @@ class CtransformersEngine:
         return self._text.tokens(text, work)
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
-        self._check(tokens, "tokens")
+        self._text.check(tokens, "tokens")
         return b"".join(map(self._text.bytes_of, tokens))
 
     def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        self._check(tokens, "tokens")
+        self._text.check(tokens, "tokens")
         if len(tokens) > self.card.context:
             raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
         scores = []
@@ -148,11 +148,11 @@ class CtransformersEngine:
         room = Room(self.card.context, "messages" if isinstance(task, Chat) else "prompt")
         match task:
             case Chat():
-                param, tokens = "messages", self._text.tokens(self._render(task), execution, room)
+                param, tokens = "messages", self._text.tokens(self.tokenizer.render(task), execution, room)
             case Completion(prompt=(str(text),)):
                 param, tokens = "prompt", self._text.tokens(text, execution, room)
             case Completion(prompt=(ids,)):
-                self._check([token for token in ids if isinstance(token, int)], "prompt")
+                self._text.check([token for token in ids if isinstance(token, int)], "prompt")
                 param, tokens = "prompt", [token for token in ids if isinstance(token, int)]
             case _:
                 raise AssertionError("an engine gets one prompt at a time")
@@ -162,20 +162,8 @@ class CtransformersEngine:
             tokens = [self._text.bos]
         return param, tokens
 
-    def _render(self, task: Chat) -> list[str]:
-        """See `worker.engines.messages.render`."""
-
-        def apply_template(messages: Dictionaries, variables: dict[str, Any]) -> str:
-            return chat_formats.render(self._template, messages, self._text.bos_text, self._text.eos_text)
-
-        return render_chat(task, self._specials, apply_template)
-
     def _read_again(self, past: Sequence[Delta]) -> list[int]:
         return self._text.more(self._specials.control.cut("".join(delta.text for delta in past)))
-
-    def _check(self, tokens: Sequence[int], param: str) -> None:
-        if (highest := max(tokens, default=0)) >= self._text.size:
-            raise InvalidRequest(f"{highest} is no token: this model has {self._text.size}", param=param)
 
     def _events(
         self,
@@ -192,7 +180,7 @@ class CtransformersEngine:
         most = self.card.context - len(tokens) + len(made)
         most = min(most, sampling.max_tokens or most)
         sampling = complete(sampling, self.card.sampling)
-        least = sampling.min_tokens
+        least, top = sampling.min_tokens, sampling.logprobs
         ends = self._text.ends.union(sampling.stop_token_ids)
         growing, sampler = Sampler(sampling, ends), Sampler(sampling, self._text.ends if sampling.ignore_eos else ())
         automaton, grows = stop_strings(stops), len(made) < least
@@ -211,27 +199,24 @@ class CtransformersEngine:
             if time.monotonic() >= until:
                 break
             read_ms = read_ms or (time.monotonic() - begun) * 1000
-            choice = (growing if grows else sampler).choose(logits, tokens, len(made))
+            token = (growing if grows else sampler).choose(logits, tokens, len(made))
+            told: Token = token if top is None else price(logits, token, top, self._text.vocabulary)
             start = len(tokens)
-            tokens.append(choice.token)
-            made.append(choice.token)
-            if choice.token in ends:
-                spelling.hold(choice.token, logprob=choice.logprob)
+            tokens.append(token)
+            made.append(token)
+            if token in ends:
+                spelling.hold(told)
                 finish = "stop"
                 break
-            if piece := spelling.add(self._text.bytes_of(choice.token), choice.token, choice.logprob):
-                yield _delta(piece)
+            if piece := spelling.add(self._text.bytes_of(token), told):
+                yield piece.tell()
             if spelling.stopped:
                 finish = "stop"
                 break
             if grows and len(made) >= least and not len(spelling):
                 spelling, grows = Spelling(automaton), False
-        yield _delta(spelling.rest(), finish)
+        yield spelling.rest().tell(finish, spelling.stop)
         yield Done(
             Usage(len(prompt), len(made), min(cached, len(prompt))),
             None if past else Timings(read_ms, (time.monotonic() - begun) * 1000 - read_ms),
         )
-
-
-def _delta(piece: Piece, finish_reason: FinishReason | None = None) -> Delta:
-    return Delta(piece.text, piece.tokens, finish_reason=finish_reason, logprob=piece.logprob)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
@@ -18,16 +17,32 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room
 from shared.errors import JobCancelled
-from shared.protocol import FINE, Chat, Delta, Done, Event, FineChat, FineCompletion, Progress, TextTask, Usage
+from shared.protocol import (
+    FINE,
+    Chat,
+    Delta,
+    Done,
+    Event,
+    FineChat,
+    FineCompletion,
+    FinishReason,
+    Progress,
+    TextTask,
+    Usage,
+)
 from shared.registry import Ability, Card
 from worker.engines import with_prompt
 from worker.engines.defaults import recommended
-from worker.engines.echo_answer import TOKEN, answer
+from worker.engines.echo_answer import TOKEN, answer, around
+from worker.engines.echo_logprobs import judge
+from worker.engines.echo_tokenizer import EchoTokenizer, number, transcript
 from worker.engines.gaps import fill
-from worker.engines.stops import StopStrings, stop_strings
+from worker.engines.stops import stop_strings
 from worker.formats.identity import digest, identity
 
 CONTEXT = 32_768
+_AT_ONCE = 64
+"""Tokens of a prompt of which one piece tells."""
 
 
 class EchoEngine:
@@ -66,22 +81,26 @@ class EchoEngine:
         bound = task.sampling.grammar or (isinstance(task, FineChat) and task.tools)
         return self._continues and not bound  # as of a model, whose grammar cannot be advanced
 
+    @property
+    def tokenizer(self) -> EchoTokenizer:
+        return EchoTokenizer(self.card.context)
+
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         wakeup = threading.Event()
         execution.on_cancel(wakeup.set)
         if isinstance(task, Chat):
-            param, prompt, ids = "messages", " ".join(message.content for message in task.messages), None
+            param, prompt, ids = "messages", transcript(task), None
         else:
             param, [given] = "prompt", task.prompt
             ids = None if isinstance(given, str) else given
             prompt = given if isinstance(given, str) else " ".join(map(str, given))
         gap = task if isinstance(task, FineCompletion) and task.suffix is not None else None
         if gap:
-            beside = [text for passage in gap.beside for text in (passage.name, passage.text)]
-            prompt = " ".join([*beside, prompt, gap.line, gap.suffix or ""])
-        read = most = len(TOKEN.findall(prompt))
+            prompt, ids = " ".join(around(gap)), None
+        words = TOKEN.findall(prompt)
+        read, numbers = len(words), list(map(number, words)) if ids is None else ids
         if gap and gap.trims:
-            read = min(most, self.card.context // 2)
+            read = min(read, self.card.context // 2)
         Room(self.card.context, param).check(read)
         parts = answer(task)
         if self._prefill:
@@ -93,9 +112,9 @@ class EchoEngine:
 
         pieces = self._pieces(task, parts, read, past, execution, wakeup)
         if gap:
-            pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count)), trimmed=read < most)
-        told = task.token_ids and not past
-        yield from with_prompt(pieces, self.tokenize(prompt) if ids is None else ids) if told else pieces
+            pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count)), trimmed=read < len(words))
+        told = itertools.chain(_told(task, prompt, list(zip(numbers, words, strict=True)), past), pieces)
+        yield from with_prompt(told, numbers) if task.token_ids and not past else told
 
     def _pieces(
         self,
@@ -107,13 +126,14 @@ class EchoEngine:
         wakeup: threading.Event,
     ) -> Iterator[Event]:
         until = time.monotonic() + self._seconds
+        stop, most_tops = "", task.sampling.logprobs
         if stops := task.sampling.stop:
-            parts = _cut(parts, stop_strings(tuple(stops)), execution)
+            parts, stop = _cut(parts, stops, execution)
         words = [(word, part) for part in parts for word in _words(part)]
         if ends := task.sampling.stop_token_ids:
             words = list(itertools.takewhile(lambda said: _number(*said) not in ends, words))
         room = self.card.context - read
-        most = min(room, task.sampling.max_tokens or room)
+        most = room if task.sampling.max_tokens is None else min(room, task.sampling.max_tokens)
         due = time.monotonic()
         count = sum(len(delta.tokens) for delta in past)
         for word, part in words[count:most]:
@@ -124,15 +144,18 @@ class EchoEngine:
             if self._interval:
                 due += self._interval
                 _sleep(wakeup, due - time.monotonic())
+            number = _number(word, part)
+            likely = () if most_tops is None else (judge(number, word, read + count, most_tops),)
             count += 1
-            yield Delta(word, (_number(word, part),), logprob=0.0, reasoning=part.reasoning, call=part.call)
+            yield Delta(word, (number,), reasoning=part.reasoning, call=part.call, logprobs=likely)
         calls = any(part.call for _, part in words)
-        yield Delta(finish_reason="length" if len(words) > most else "tool_calls" if calls else "stop")
+        reason: FinishReason = "length" if len(words) > most else "tool_calls" if calls else "stop"
+        yield Delta(finish_reason=reason, stop=stop if reason == "stop" else "")
         thoughts = sum(part.reasoning for _, part in words[:most])
         yield Done(Usage(read, min(most, len(words)), reasoning_tokens=thoughts))
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
-        return [_number(word) for word in TOKEN.findall(text)]
+        return list(map(number, TOKEN.findall(text)))
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         return " ".join(map(str, tokens)).encode()
@@ -150,23 +173,39 @@ def _words(part: Delta) -> list[str]:
     return ["", *words] if part.call else words
 
 
-def _number(word: str, part: Delta | None = None) -> int:
-    named = part.call.name if part and part.call and not word else word
-    return zlib.crc32(named.encode()) >> 1
+def _number(word: str, part: Delta) -> int:
+    named = part.call.name if part.call and not word else word
+    return number(named)
 
 
-def _cut(parts: Sequence[Delta], stops: StopStrings, execution: Cancellable) -> list[Delta]:
-    """What comes before the first stop string: it is looked for in what is neither thought nor a call's."""
-    before = list[Delta]()
+def _told(task: TextTask, prompt: str, tokens: Sequence[tuple[int, str]], past: Sequence[Delta]) -> Iterator[Delta]:
+    """What is told of the prompt that was not told in the past."""
+    text = prompt if isinstance(task, FineCompletion) and task.echo and not past else ""
+    most, told = task.sampling.prompt_logprobs, sum(len(piece.prompt_logprobs) for piece in past)
+    if most is not None:
+        for begin in range(told, len(tokens), _AT_ONCE):
+            places = enumerate(tokens[begin : begin + _AT_ONCE], begin)
+            likely = tuple(judge(number, word, place, most) for place, (number, word) in places)
+            yield Delta(prompt_text=text, prompt_logprobs=likely)
+            text = ""
+    if text:
+        yield Delta(prompt_text=text)
+
+
+def _cut(parts: Sequence[Delta], stops: tuple[str, ...], execution: Cancellable) -> tuple[list[Delta], str]:
+    """What comes before the first stop string, and which that is; none is looked for in thoughts and in calls."""
+    automaton, before = stop_strings(stops), list[Delta]()
     for part in parts:
         state = 0
         for token in TOKEN.finditer("" if part.reasoning or part.call else part.text):
             check(execution)
-            state, start = stops.follow(token[0], state)
+            state, start = automaton.follow(token[0], state)
             if start is not None:
-                return [*before, replace(part, text=part.text[: token.start() + start])]
+                begin = token.start() + start
+                found = min((stop for stop in stops if part.text.startswith(stop, begin)), key=len)
+                return [*before, replace(part, text=part.text[:begin])], found
         before.append(part)
-    return before
+    return before, ""
 
 
 def _sleep(wakeup: threading.Event, seconds: float) -> None:

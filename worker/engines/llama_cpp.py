@@ -6,7 +6,6 @@ import functools
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -14,9 +13,8 @@ from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
-from shared.cores import usable
 from shared.errors import ContextLengthExceeded, ModelLoadError
-from shared.protocol import FINE, Chat, Completion, Delta, Event, FineChat, FineCompletion, TextTask
+from shared.protocol import FINE, Chat, Delta, Event, FineChat, FineCompletion, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
@@ -28,11 +26,12 @@ from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_answer import GrowingAnswer
 from worker.engines.llama_cpp_chat import NativeTools
 from worker.engines.llama_cpp_chats import Chats
-from worker.engines.llama_cpp_files import Files, check_files
+from worker.engines.llama_cpp_files import check_files, host_parameters
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_infill import GapReader
+from worker.engines.llama_cpp_likelihoods import Likelihoods
 from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import terms
 from worker.engines.llama_cpp_score import Scorer
@@ -41,6 +40,7 @@ from worker.engines.llama_cpp_session import Sessions
 from worker.engines.llama_cpp_specials import find_specials
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
+from worker.engines.llama_cpp_tokenizer import LlamaTokenizer
 from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
 from worker.formats.identity import digest, identity
@@ -66,7 +66,8 @@ class LlamaCppEngine:
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
         self._batch = max(config.batch_size, config.slots * (1 + DRAFTED if files.draft else 1))
         key = secrets.token_urlsafe()
-        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
+        parameters = host_parameters(model, files, config, self._batch, key)
+        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, parameters)
         self._server = LlamaServer(self._host, key)
         self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
@@ -120,26 +121,19 @@ class LlamaCppEngine:
             context=self.card.context,
             batch=self._batch,
         )
+        self._likelihoods = Likelihoods(self._server, self._pieces, self._batch)
+        self.tokenizer = LlamaTokenizer(
+            self._text,
+            self._reader,
+            self._chats,
+            self.tools,
+            files.header,
+            lambda: self._pieces,
+            context=self.card.context,
+            system=self._system,
+            template=template(model.chat_format) if model.chat_format else files.header.chat_template or "",
+        )
         self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
-
-    def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
-        """What the host needs to know."""
-        model = self._model
-        return {
-            "path": str(files.path),
-            "reads": [str(path) for path in (files.path, *dict(files.lora), files.draft) if path],
-            "key": key,
-            "context": config.context,
-            "slots": config.slots,
-            "threads": config.threads or max(1, usable() - 1),
-            "batch_threads": config.threads or usable(),
-            "batch": self._batch,
-            "lora": [(str(path), scale) for path, scale in files.lora],
-            "draft": str(files.draft) if files.draft else "",
-            "rope_freq_base": model.rope_freq_base or 0.0,
-            "rope_freq_scale": model.rope_freq_scale or 0.0,
-            "chat_template": template(model.chat_format) if model.chat_format else "",
-        }
 
     @property
     def trouble(self) -> str:
@@ -173,7 +167,6 @@ class LlamaCppEngine:
     ) -> Iterator[Event]:
         """Stop strings count only before the `opener`."""
         until = time.monotonic() + self._seconds
-        check_size(task, self.card)
         prompt, thinking, trimmed = self._read(task, execution)
         self._reader.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._reader.check(task.sampling.stop_token_ids, "stop_token_ids")
@@ -184,12 +177,13 @@ class LlamaCppEngine:
         choosing = terms(complete(sampling, self.card.sampling), self.card.context, self._ends)
         if thinking.tags:
             choosing["preserved_tokens"] = thinking.specials
-        if isinstance(task, Completion) and task.best_of > 1:
-            choosing["n_probs"] = 1
-        exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens
+        if (top := sampling.logprobs) is not None:
+            choosing |= self._likelihoods.terms(top)
+        exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens or top is not None
         spell = self.detokenize if exact else None
         generation = Generation(
             self._server,
+            self._likelihoods,
             self._reader,
             self._cells,
             prompt,
@@ -202,11 +196,12 @@ class LlamaCppEngine:
         )
         events = generation.events(self.card.context)
         events = keep(events, sampling) if sampling.grammar else events
-        events = fill(events, gap, past, generation.end, trimmed=trimmed) if gap else events
+        events = fill(events, gap, past, generation.done, trimmed=trimmed) if gap else events
         yield from with_prompt(events, prompt) if task.token_ids and not past else events
 
     def _read(self, task: TextTask, work: Cancellable) -> tuple[list[int], Thinking, bool]:
-        """The tokens of the prompt, how it has the model think, and whether something was left out."""
+        """The tokens of the prompt, how to read the answer, and whether something was left out."""
+        check_size(task, self.card)
         context = self.card.context
         if isinstance(task, Chat):
             given, thinking = self._chats.render(task, work)

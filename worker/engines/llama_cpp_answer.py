@@ -9,7 +9,7 @@ from typing import Any
 from shared.protocol import Delta, FinishReason, Sampling
 from worker.engines.llama_cpp_sampling import endless
 from worker.engines.splitter import Splitter
-from worker.engines.stops import Piece, stop_strings
+from worker.engines.stops import Piece, Token, stop_strings
 from worker.engines.thoughts import Stage, Thinking
 
 
@@ -45,6 +45,11 @@ class GrowingAnswer:
     def written(self) -> list[str]:
         """See `Thinking.write`: what of it was sent."""
         return self._thinking.write(self.pieces)
+
+    @property
+    def guided(self) -> bool:
+        """Whether what comes next keeps to a grammar."""
+        return self._guided and self._thinking.after(self.pieces) is Stage.CONTENT
 
     @property
     def grows(self) -> bool:
@@ -96,22 +101,20 @@ class GrowingAnswer:
         """Tokens that come next, whatever the model would choose."""
         return self._thinking.closing if self.left == 0 else ()
 
-    def close(self) -> Delta:
-        """The thoughts end here."""
-        delta = self.add(Piece("", self._thinking.closing, 0.0))
+    def close(self, closing: Sequence[Token]) -> Delta:
+        """The thoughts end here, with these tokens."""
+        delta = self.add(Piece("", tuple(closing)))
         self._spent = False
         return delta
 
     def end(self, splitter: Splitter, reason: FinishReason) -> Iterator[Delta]:
         """The last pieces."""
-        *pieces, last = splitter.rest() or [Piece("", (), 0.0)]
+        *pieces, last = splitter.rest() or [Piece("", ())]
         yield from map(self.add, pieces)
-        yield self.add(last, reason)
+        yield self.add(last, reason, splitter.stop)
 
-    def add(self, piece: Piece, finish_reason: FinishReason | None = None) -> Delta:
-        delta = Delta(
-            piece.text, piece.tokens, finish_reason=finish_reason, logprob=piece.logprob, reasoning=piece.reasoning
-        )
+    def add(self, piece: Piece, finish_reason: FinishReason | None = None, stop: str = "") -> Delta:
+        delta = piece.tell(finish_reason, stop)
         self.pieces.append(delta)
         self.tokens += delta.tokens
         return delta

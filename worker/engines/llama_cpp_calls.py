@@ -11,7 +11,7 @@ from shared.protocol import Call, Delta, FineChat, FinishReason
 from worker.engines import UNTOLD
 from worker.engines.llama_cpp_schemas import required
 from worker.engines.llama_cpp_server import Unreadable
-from worker.engines.stops import Spelling, stop_strings
+from worker.engines.stops import Piece, Spelling, stop_strings
 from worker.tools.grammar import MOST_CALLS
 
 _ESCAPES = {chr(code): f"\\u{code:04x}" for code in range(0x20)} | {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -95,7 +95,7 @@ class ChatPieces:
             if self._must_call and self._index < 0 and text.strip():
                 raise EngineError("llama.cpp found a text where a call had to be")
             if not self._must_call and (piece := self._spelling.say(text, *self._tokens(count))):
-                yield Delta(piece.text, piece.tokens)
+                yield piece.tell()
             if self._spelling.stopped:
                 self.finish = "stop"
         for call in said.get("tool_calls") or ():
@@ -122,7 +122,8 @@ class ChatPieces:
             yield from self._close(count)
             if self._index >= 0:
                 reason = "tool_calls"
-        yield Delta("", (*rest.tokens, *self._tokens(count)), finish_reason=reason)
+        stop = self._spelling.stop if reason == "stop" else ""
+        yield Piece("", (*rest.tokens, *self._tokens(count))).tell(reason, stop)
 
     def _call(self, said: Mapping[str, Any], count: int) -> Iterator[Delta]:
         index, function = said["index"], said["function"]
@@ -156,7 +157,7 @@ class ChatPieces:
         """What was held back of the content, where something else has begun."""
         rest = self._spelling.rest()
         if rest.text or rest.tokens:
-            yield Delta(rest.text, rest.tokens)
+            yield rest.tell()
         self._spelling = Spelling(self._stops)
 
     def _tokens(self, count: int) -> tuple[int, ...]:

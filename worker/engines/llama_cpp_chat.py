@@ -62,26 +62,38 @@ class NativeTools:
         `choosing` is how llama.cpp chooses tokens, in its own terms. The first task has to wait while the template is
         tried.
         """
-        if not isinstance(task, FineChat):
-            task = FineChat(**structs.asdict(task))
-        if not self._serves(task, execution):
+        task = _fine(task)
+        found = self.read(task, execution, Room(self._context, "messages"))
+        if found is None:
             return None
-        try:
-            prompt = self.render(task, execution)
-        except InvalidRequest:  # of the conversation, or of the tools: they may be too much for the template
-            return None
-        told = self._write(task, execution)
-        count = len(self._text.tokens([prompt], execution, room=Room(self._context, "messages")))
+        prompt, tokens = found
+        told, count = self._write(task, execution), len(tokens)
         answer = ChatAnswer(
             self._server, self._cells, task, prompt, count, choosing, told, self._batch, execution, until
         )
         return answer.events(self._context)
 
+    def read(self, task: Chat, work: Cancellable, room: Room, *, opens: bool = True) -> tuple[str, list[int]] | None:
+        """The prompt of a task that it can answer, and its tokens; None of any other. `opens`: see `Encoding`.
+
+        Raises ContextLengthExceeded.
+        """
+        task = _fine(task)
+        if not self._serves(task, work):
+            return None
+        try:
+            prompt = self.render(task, work, opens=opens)
+        except InvalidRequest:  # of the conversation, or of the tools: they may be too much for the template
+            return None
+        return prompt, self._text.tokens([prompt], work, room=room)
+
     def _serves(self, task: FineChat, work: Cancellable) -> bool:
         """Its answers do not tell their tokens, end with a call's end whatever is to end them, and keep their arguments
         to no schema but the tools'."""
         sampling = task.sampling
-        if task.token_ids or sampling.stop_token_ids or sampling.min_tokens or sampling.ignore_eos or sampling.grammar:
+        if task.token_ids or sampling.logprobs is not None:
+            return False
+        if sampling.stop_token_ids or sampling.min_tokens or sampling.ignore_eos or sampling.grammar:
             return False
         if task.thinking is False and self._thoughts.tags and not self._thoughts.switches:
             return False
@@ -94,9 +106,11 @@ class NativeTools:
             return False
         return all(dialect.exact and keeps_schema(tool.parameters) for tool in task.tools if tool.strict)
 
-    def render(self, task: FineChat, work: Cancellable) -> str:
+    def render(self, task: FineChat, work: Cancellable, *, opens: bool = True) -> str:
         """The prompt. Raises InvalidRequest where the template refuses the conversation."""
-        return str(self._server.ask("/apply-template", self._write(task, work), work, "messages")["prompt"])
+        told = self._write(task if opens else structs.replace(task, must_call=False), work)
+        told = told if opens else told | {"add_generation_prompt": False}
+        return str(self._server.ask("/apply-template", told, work, "messages")["prompt"])
 
     def dialect(self, work: Cancellable) -> Dialect | None:
         """Of the template; None where it has none that can be used."""
@@ -151,3 +165,7 @@ class NativeTools:
         if task.thinking_budget is not None:
             told["thinking_budget_tokens"] = task.thinking_budget
         return told
+
+
+def _fine(task: Chat) -> FineChat:
+    return task if isinstance(task, FineChat) else FineChat(**structs.asdict(task))

@@ -30,20 +30,25 @@ class Chats:
 
         Raises InvalidRequest where the template refuses the conversation.
         """
-        variables = self._thoughts.variables(task)
-        if isinstance(task, FineChat) and task.template_kwargs:
-            variables = json.loads(task.template_kwargs) | variables
-
         turns = task.messages[:-1] if task.continue_final else task.messages
-        texts = render(turns, self._specials, self.template(execution), variables)
+        texts = render(turns, self._specials, self.template(execution), self._variables(task))
         begun, thinking = self._thoughts.begin(task, texts[-1])
         return self._specials.go_on(texts, begun), thinking
 
-    def template(self, execution: Cancellable) -> ApplyTemplate:
+    def transcribe(self, task: Chat, work: Cancellable) -> list[str]:
+        """The same as it ends with the last message, and not where the answer to it begins."""
+        variables = self._variables(task)
+        return render(task.messages, self._specials, self.template(work, opens=False), variables)
+
+    def _variables(self, task: Chat) -> dict[str, Any]:
+        given = json.loads(task.template_kwargs) if isinstance(task, FineChat) and task.template_kwargs else {}
+        return {**given, **self._thoughts.variables(task)}
+
+    def template(self, execution: Cancellable, *, opens: bool = True) -> ApplyTemplate:
         """The model's, as llama.cpp renders it. llama.cpp leaves out a BOS that the tokenizer adds."""
 
         def apply_template(messages: Dictionaries, variables: dict[str, Any]) -> str:
-            body = {"messages": messages, "chat_template_kwargs": variables}
+            body = {"messages": messages, "chat_template_kwargs": variables, "add_generation_prompt": opens}
             return str(self._server.ask("/apply-template", body, execution, "messages")["prompt"])
 
         return apply_template

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from shared.cancellation import Cancellable, check
 from shared.protocol import Delta, Done, Event, FinishReason, Progress, Sampling, Timings, Usage
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_answer import GrowingAnswer, NewTerms
+from worker.engines.llama_cpp_likelihoods import Likelihoods
 from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
 from worker.engines.splitter import Splitter
+from worker.engines.stops import Token
 
 _STREAM = {
     "stream": True,
@@ -38,7 +41,7 @@ class _MakeRoom(Exception):
 
 
 class _Untold(Exception):
-    """llama.cpp has not told a token, and every one is wanted."""
+    """llama.cpp has not told a token, or how likely it was, and that is wanted of every one."""
 
 
 class Generation:
@@ -53,6 +56,7 @@ class Generation:
     def __init__(
         self,
         server: LlamaServer,
+        likelihoods: Likelihoods,
         reader: PromptReader,
         cells: Cells,
         prompt: list[int],
@@ -63,10 +67,10 @@ class Generation:
         until: float,
         spell: Callable[[Sequence[int]], bytes] | None = None,
     ) -> None:
-        self._spell, self._answer = spell, answer
+        self._spell, self._answer, self._likelihoods = spell, answer, likelihoods
         self._server, self._reader, self._cells, self._execution = server, reader, cells, execution
         self._prompt_tokens, self._sampling, self._batch = prompt, sampling, batch
-        self._ends = frozenset(sampling.stop_token_ids)
+        self._ends, self._top = frozenset(sampling.stop_token_ids), sampling.logprobs
         self._cached: int | None = None
         self._begun, self._until = time.monotonic(), until
         self._read = 0.0  # when the prompt had been read
@@ -74,7 +78,7 @@ class Generation:
 
     def events(self, context: int) -> Iterator[Event]:
         share = Share(stays=self._sampling.grammar is not None)
-        stalls, attempt = 0, self._attempt
+        stalls, tells_all = 0, True
         try:
             while True:
                 count, prompt, limit = len(self._answer.tokens), self._prompt_so_far(), self._sampling.max_tokens
@@ -83,19 +87,21 @@ class Generation:
                 most = context if limit is None else min(context, len(prompt) + limit - count)
                 if len(prompt) + len(self._answer.closing) >= most or self._late:
                     yield Delta(finish_reason="length")
-                    yield self._done(count)
+                    yield self.done(count)
                     return
-                if self._answer.closing:
-                    yield self._answer.close()
-                    continue
                 share.tokens, share.most = len(prompt), most
                 if not self._cells.enter(share, self._execution, self._until):
                     continue
+                if closing := self._answer.closing:
+                    yield self._answer.close(self._price(prompt, closing))
+                    continue
+                room = -1 if limit is None else limit - count
+                compute = self._guide if self._answer.guided else self._attempt if tells_all else self._steps
                 try:
-                    yield from attempt(prompt, -1 if limit is None else limit - count, share)
+                    yield from compute(prompt, room, share)
                     return
                 except _Untold:
-                    attempt = self._steps
+                    tells_all = False
                 except (_MakeRoom, NewTerms):
                     stalls = 0
                 except OutOfCells:
@@ -128,7 +134,9 @@ class Generation:
                 predicted = chunk["tokens_predicted"]
                 if chunk["stop"]:
                     if self._spell and before + predicted > len(self._answer.tokens) + len(splitter):
-                        raise _Untold
+                        if not self._answer.guided:
+                            raise _Untold
+                        predicted = len(self._answer.tokens) + len(splitter) - before  # it is no character
                     finish: FinishReason = "length" if chunk["stop_type"] == "limit" else "stop"
                     if (frugal and finish == "length") or self._answer.ends_early(splitter.stage):
                         yield from self._answer.spend(splitter)
@@ -144,15 +152,14 @@ class Generation:
                     told, text = chunk["tokens"], chunk["content"]
                     # Of the tokens that share a character llama.cpp tells only the last.
                     untold = before + predicted - len(self._answer.tokens) - len(splitter) - len(told) if text else 0
-                    if untold and self._spell:
+                    tokens, gaps = self._read_tokens(chunk, untold)
+                    if gaps and self._spell and not self._answer.guided:
                         raise _Untold
-                    logprob = sum(choice["logprob"] for choice in chunk.get("completion_probabilities", ()))
                     ended = not self._ends.isdisjoint(told)
                     if ended:
-                        splitter.hold(*told, logprob=logprob)
+                        splitter.hold(*tokens)
                     else:
-                        said = splitter.say(text, *(UNTOLD,) * untold, *told, logprob=logprob)
-                        yield from self._answer.tell(said, splitter, stage, grows)
+                        yield from self._answer.tell(splitter.say(text, *tokens), splitter, stage, grows)
                     if ended or splitter.stopped:
                         yield from self._finish(splitter, "stop", before + predicted)
                         return
@@ -170,7 +177,8 @@ class Generation:
         terms, most = self._answer.terms(stage), share.most - len(prompt)
         frugal = left is not None and left < most
         most = left if left is not None and frugal else most
-        while not self._late and (room := min(_STEPS, most - len(computed))) > 0:
+        longest = _STEPS if self._top is None else 1  # else it would be doubtful which of them it tells more of
+        while not self._late and (room := min(longest, most - len(computed))) > 0:
             count = len(self._answer.tokens) + len(splitter)
             if grows:
                 room = max(1, min(room, self._sampling.min_tokens - count))
@@ -183,16 +191,16 @@ class Generation:
             check(self._execution)
             self._read = self._read or time.monotonic()
             made = self._until_end(reply["tokens"])
+            tokens, gaps = self._read_tokens(reply)
+            tokens = self._price(prompt + computed, made) if gaps else tokens[: len(made)]
             computed += made
             ended = reply["stop_type"] == "eos" or not self._ends.isdisjoint(made)
-            logprob = sum(choice["logprob"] for choice in reply.get("completion_probabilities", ())[: len(made)])
-            for token in made[:-1] if ended else made:
-                yield from self._answer.tell(splitter.add(self._spell([token]), token, logprob), splitter, stage, grows)
-                logprob = 0.0
+            for id, token in list(zip(made, tokens, strict=True))[: len(made) - ended]:
+                yield from self._answer.tell(splitter.add(self._spell([id]), token), splitter, stage, grows)
                 if splitter.stopped:
                     break
             if ended and not splitter.stopped:
-                splitter.hold(computed[-1], logprob=logprob)
+                splitter.hold(tokens[-1])
             if ended or splitter.stopped:
                 yield from self._finish(splitter, "stop", len(self._answer.tokens) + len(splitter))
                 return
@@ -201,6 +209,22 @@ class Generation:
         if frugal and not self._late:
             yield from self._answer.spend(splitter)
         yield from self._finish(splitter, "length", len(self._answer.tokens) + len(splitter))
+
+    def _guide(self, prompt: list[int], n_predict: int, share: Share) -> Iterator[Event]:
+        """As `_attempt`, where the rest is one request: llama.cpp begins a grammar anew with each."""
+        events = self._attempt(prompt, n_predict, share)
+        return events if self._top is None else self._likelihoods.fill(events, prompt, self._top, self._execution)
+
+    def _read_tokens(self, chunk: Mapping[str, Any], untold: int = 0) -> tuple[Sequence[Token], bool]:
+        """Those of a chunk, before which come some that are not told; and whether something of them is not."""
+        if self._top is None:
+            return ((UNTOLD,) * untold + tuple(chunk["tokens"])), untold > 0
+        tokens = self._likelihoods.read(chunk, self._top, untold)
+        return tokens, any(token.logprob is None for token in tokens)
+
+    def _price(self, before: Sequence[int], tokens: Sequence[int]) -> Sequence[Token]:
+        """Tokens that come after these, with how likely they are where that is wanted."""
+        return tokens if self._top is None else self._likelihoods.ask(before, tokens, self._top, self._execution)
 
     def _until_end(self, tokens: list[int]) -> list[int]:
         """Up to the first that ends the answer."""
@@ -213,13 +237,9 @@ class Generation:
     def _finish(self, splitter: Splitter, reason: FinishReason, count: int) -> Iterator[Event]:
         """The last pieces, and the end, of an answer of so many tokens."""
         yield from self._answer.end(splitter, reason)
-        yield self._done(count)
+        yield self.done(count)
 
-    def end(self, count: int) -> Done:
-        """How it ends where nobody wants more than so many tokens."""
-        return self._done(count)
-
-    def _done(self, count: int) -> Done:
+    def done(self, count: int) -> Done:
         usage = Usage(len(self._prompt_tokens), count, self._cached or 0)
         if self._parted or not self._read:
             return Done(usage)

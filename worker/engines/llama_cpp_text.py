@@ -36,12 +36,15 @@ class LlamaText:
         work: Cancellable = NEVER,
         *,
         begins: bool = True,
+        special: bool = True,
+        parse_special: bool = True,
         room: Room | None = None,
     ) -> list[int]:
         """The tokens of a prompt, whose texts follow each other: no token is made of two of them.
 
-        One that `begins`, and does not go on after others, has those that mark it. Raises ContextLengthExceeded as
-        soon as they leave no room.
+        One that `begins`, and does not go on after others, has those that mark it, unless it is to have no `special`
+        ones. Without `parse_special` a text that is the name of one is a text. Raises ContextLengthExceeded as soon as
+        they leave no room.
         """
         texts = [texts] if isinstance(texts, str) else texts
         found: list[int] = []
@@ -49,9 +52,10 @@ class LlamaText:
             if number and room:
                 room.check(len(found), whole=False)
             if begins and not number:
-                found += self._begin(self._ask(parts[:1], work)[0], work)
+                [first] = self._ask(parts[:1], work, special=parse_special)
+                found += self._begin(first, work) if special else first
                 parts = parts[1:]
-            for tokens in self._more(parts, work):
+            for tokens in self._more(parts, work, special=parse_special):
                 found += tokens
         if room:
             room.check(len(found))
@@ -66,31 +70,35 @@ class LlamaText:
             if parsed != plain
         ]
 
-    def _begin(self, tokens: list[int], work: Cancellable) -> list[int]:
-        """With the beginning that the tokenizer gives a text, unless it has that itself."""
+    def beginning(self, work: Cancellable = NEVER) -> list[int]:
+        """The tokens that mark the beginning of a prompt."""
         if self._beginning is None:
             # What it puts after a text is for those who do not go on with it.
             (plain,), (marked,) = self._ask([_LETTER], work), self._ask([_LETTER], work, begins=True)
             self._beginning = [] if marked[: len(plain)] == plain else marked[:1]
-        begun = tokens[: len(self._beginning)] == self._beginning
-        return tokens if begun else self._beginning + tokens
+        return self._beginning
 
-    def _more(self, parts: list[str], work: Cancellable) -> Iterator[list[int]]:
+    def _begin(self, tokens: list[int], work: Cancellable) -> list[int]:
+        """With the beginning that the tokenizer gives a text, unless it has that itself."""
+        beginning = self.beginning(work)
+        return tokens if tokens[: len(beginning)] == beginning else beginning + tokens
+
+    def _more(self, parts: list[str], work: Cancellable, *, special: bool) -> Iterator[list[int]]:
         """The tokens of parts that go on after others."""
         if not self._spaced:
-            yield from self._ask(parts, work)
+            yield from self._ask(parts, work, special=special)
             return
         # A space is put before each: where none belongs, a mark keeps it off.
         mark = self._mark = self._mark or self._ask([_MARK], work)[0]
         put = [len(part) > 1 and part.startswith(" ") for part in parts]
         asked = [part[1:] if space else _MARK + part for part, space in zip(parts, put, strict=True)]
-        for part, space, tokens in zip(parts, put, self._ask(asked, work), strict=True):
+        for part, space, tokens in zip(parts, put, self._ask(asked, work, special=special), strict=True):
             if space:
                 yield tokens
             elif tokens[: len(mark)] == mark:
                 yield tokens[len(mark) :]
             else:
-                yield self._ask([part], work)[0]
+                yield self._ask([part], work, special=special)[0]
 
     def _ask(
         self, texts: Sequence[str], work: Cancellable = NEVER, *, begins: bool = False, special: bool = True

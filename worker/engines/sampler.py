@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.protocol import Sampling
+from shared.protocol import Sampling, TokenLogprob, TopLogprob
 from worker.engines.defaults import COLDEST, DEFAULTS
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class SampledToken:
-    token: int
-    logprob: float
-    """Natural, by the model itself: before anything was done to its logits."""
 
 
 class Sampler:
@@ -35,14 +27,12 @@ class Sampler:
         self._biased = np.array([token for token, _ in sampling.logit_bias], np.intp)
         self._biases = np.array([bias for _, bias in sampling.logit_bias], np.float64)
 
-    def choose(self, logits: npt.NDArray[np.float32], before: Sequence[int], position: int) -> SampledToken:
+    def choose(self, logits: npt.NDArray[np.float32], before: Sequence[int], position: int) -> int:
         """The token at `position` of the answer, after all the tokens `before`.
 
         What is drawn depends on the seed and the position alone, so that an answer can be gone on with elsewhere.
         """
-        raw = logits.astype(np.float64)
-        token = self._token(self._adjust(raw.copy(), before), position)
-        return SampledToken(token, float(logprobs(raw)[token]))
+        return self._token(self._adjust(logits.astype(np.float64), before), position)
 
     def probabilities(self, logits: Floats, before: Sequence[int]) -> Floats:
         """What each token is chosen with; for a temperature above 0."""
@@ -100,6 +90,16 @@ def logprobs(logits: Floats) -> Floats:
     """Natural logarithms of the probabilities."""
     shifted = logits - np.max(logits)
     return np.asarray(shifted - np.log(np.sum(np.exp(shifted))))
+
+
+def price(logits: npt.NDArray[np.float32], token: int, count: int, vocabulary: Sequence[bytes]) -> TokenLogprob:
+    """How likely a token is by the model itself, before anything is done to its logits; and the likeliest."""
+    scores = logprobs(logits.astype(np.float64))
+    likeliest = np.argpartition(-scores, min(count, len(scores) - 1))[:count]
+    order = likeliest[np.argsort(-scores[likeliest], kind="stable")]
+    top = tuple(TopLogprob(int(i), vocabulary[i], float(scores[i])) for i in order)
+    rank = 1 + int(np.count_nonzero(scores > scores[token]))
+    return TokenLogprob(token, vocabulary[token], float(scores[token]), top, rank)
 
 
 def _softmax(logits: Floats) -> Floats:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from shared.protocol import Delta
-from worker.engines.stops import Letters, Piece, StopStrings, go_on, join, stop_strings
+from worker.engines.stops import Letters, Piece, StopStrings, Token, go_on, join, stop_strings
 from worker.engines.thoughts import Stage, Thinking
 
 
@@ -36,9 +36,8 @@ class Splitter:
         self._content = go_on(stops, pieces, least)
         self._letters = Letters()
         self._count = 0  # of the tokens that are held
-        self._loose: list[int] = []  # those whose text has not come
+        self._loose: list[Token] = []  # those whose text has not come
         self._word = ""  # the beginning of that text
-        self._logprob = 0.0
         self._held = deque[Piece]()  # of the beginning, or of the thoughts
         self._start = ""  # their text, where it may become a tag that begins
         self._state = 0  # of the tag that ends them
@@ -50,23 +49,27 @@ class Splitter:
         return self._count
 
     @property
+    def stop(self) -> str:
+        """The stop string that has come; what was before it is the `rest`."""
+        return self._content.stop
+
+    @property
     def stopped(self) -> bool:
-        """A stop string has come; what was before it is the `rest`."""
+        """A stop string has come."""
         return self._content.stopped
 
-    def hold(self, *tokens: int, logprob: float = 0.0) -> None:
+    def hold(self, *tokens: Token) -> None:
         """Tokens without a text of their own come: they go out with the next that has one."""
         self._loose += tokens
         self._count += len(tokens)
-        self._logprob += logprob
 
-    def add(self, text: bytes, token: int, logprob: float = 0.0) -> list[Piece]:
+    def add(self, text: bytes, token: Token) -> list[Piece]:
         """A token comes, with its text. What can be sent now."""
-        return self.say(self._letters.read(text), token, logprob=logprob)
+        return self.say(self._letters.read(text), token)
 
-    def say(self, text: str, *tokens: int, logprob: float = 0.0) -> list[Piece]:
+    def say(self, text: str, *tokens: Token) -> list[Piece]:
         """As `add`, for tokens whose text consists of characters."""
-        self.hold(*tokens, logprob=logprob)
+        self.hold(*tokens)
         self._word += text
         if not self._letters.whole or not self._word:
             return []
@@ -77,14 +80,14 @@ class Splitter:
         pieces = self._go_on(self._close()) if self._word else []
         if self.stage is Stage.THOUGHTS:
             held = join(self._held)
-            pieces.append(Piece(self._trim(held.text.rstrip()), held.tokens, held.logprob, reasoning=True))
+            pieces.append(Piece(self._trim(held.text.rstrip()), held.tokens, reasoning=True))
         elif self.stage is Stage.OPEN:
             pieces += self._settle()
         self._held.clear()
         self._length = self._solid = 0
         pieces.append(self._content.rest())
         loose = self._close()
-        pieces.append(Piece(loose.text, loose.tokens, loose.logprob, reasoning=self.stage is Stage.THOUGHTS))
+        pieces.append(Piece(loose.text, loose.tokens, reasoning=self.stage is Stage.THOUGHTS))
         return self._send([piece for piece in pieces if piece.text or piece.tokens])
 
     def _send(self, pieces: list[Piece]) -> list[Piece]:
@@ -92,8 +95,8 @@ class Splitter:
         return pieces
 
     def _close(self) -> Piece:
-        piece = Piece(self._word, tuple(self._loose), self._logprob)
-        self._word, self._loose, self._logprob = "", [], 0.0
+        piece = Piece(self._word, tuple(self._loose))
+        self._word, self._loose = "", []
         return piece
 
     def _go_on(self, piece: Piece) -> list[Piece]:
@@ -114,7 +117,7 @@ class Splitter:
             held, text = join(self._held), self._start.removeprefix(door)
             self._held.clear()
             self.stage, self._trims, self._start = self._doors[door], True, ""
-            return self._go_on(Piece(text, held.tokens, held.logprob))
+            return self._go_on(Piece(text, held.tokens))
         if any(door.startswith(self._start) for door in self._doors):
             return []
         return self._settle()
@@ -143,7 +146,7 @@ class Splitter:
             self._solid -= len(ripe[-1].text)
             self._length -= len(ripe[-1].text)
         said = join(ripe)
-        return [Piece(self._trim(said.text), said.tokens, said.logprob, reasoning=True)] if ripe else []
+        return [Piece(self._trim(said.text), said.tokens, reasoning=True)] if ripe else []
 
     def _conclude(self, start: int) -> list[Piece]:
         """The tag that ends the thoughts begins there."""
@@ -155,13 +158,13 @@ class Splitter:
             at += len(last[-1].text)
         said, tag = join(last), join(self._held)
         self._held.clear()
-        pieces = [Piece(self._trim(thoughts), said.tokens, said.logprob, reasoning=True)] if last else []
+        pieces = [Piece(self._trim(thoughts), said.tokens, reasoning=True)] if last else []
         self._state, self._tag, self._length, self._solid = 0, "", 0, 0
         self.stage, self._trims = Stage.OPEN if self._again else Stage.CONTENT, True
-        return pieces + self._go_on(Piece(content, tag.tokens, tag.logprob))
+        return pieces + self._go_on(Piece(content, tag.tokens))
 
     def _answer(self, piece: Piece) -> list[Piece]:
-        said = self._content.say(self._trim(piece.text), *piece.tokens, logprob=piece.logprob)
+        said = self._content.say(self._trim(piece.text), *piece.tokens)
         return [said] if said else []
 
     def _trim(self, text: str) -> str:

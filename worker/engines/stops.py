@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from shared.errors import InvalidRequest
-from shared.protocol import Delta
+from shared.protocol import Delta, FinishReason, TokenLogprob
 
 LARGEST_STOPS = 65_536
 """Characters of all stop strings of a job together; each takes about 300 bytes while the answer is computed."""
@@ -20,6 +20,9 @@ _KEPT = 4
 """How many are remembered: a job's choices all have the same, which may take milliseconds to make."""
 _CHARACTERS = 21
 """Bits of a character's number."""
+
+Token = int | TokenLogprob
+"""One of an answer: its id, or also how likely it was. All of an answer are the same of both."""
 
 
 class StopStrings:
@@ -37,7 +40,7 @@ class StopStrings:
             raise InvalidRequest(f"the stop strings have more than {LARGEST_STOPS} characters together", param="stop")
         self._steps: dict[int, int] = {}  # from a state and a character to the state of one more
         self._shorter = [0]  # of each state, the one of the next shorter end
-        self._complete = [0]  # and the length of the longest stop string that ends there
+        self._complete = [""]  # and the longest stop string that ends there
         self._lengths = [0]
         # All of one length before the next: what `_step` needs is there when a state is made.
         alive, length = [(stop, 0) for stop in (*stops, opener) if stop] if any(stops) else [], 0
@@ -46,7 +49,7 @@ class StopStrings:
             length += 1
             for stop, state in grown:
                 if len(stop) == length:
-                    self._complete[state] = length
+                    self._complete[state] = stop
             alive = [(stop, state) for stop, state in grown if len(stop) > length]
         over = 0
         for character in opener:
@@ -64,9 +67,13 @@ class StopStrings:
                 state = self._step(state, ord(character))
                 if state == self._over:
                     break
-                if size := self._complete[state]:
-                    return state, end - size
+                if stop := self._complete[state]:
+                    return state, end - len(stop)
         return state, None
+
+    def ended(self, state: int) -> str:
+        """The stop string that has ended there; empty where none has."""
+        return self._complete[state]
 
     def begun(self, state: int) -> int:
         """How many characters of a stop string there are already."""
@@ -99,11 +106,21 @@ class Piece:
     """A part of the answer that can be sent, and the tokens that it is made of."""
 
     text: str
-    tokens: tuple[int, ...]
-    logprob: float
-    """Sum of the tokens'."""
+    tokens: tuple[Token, ...]
     reasoning: bool = False
     """It is of the thoughts."""
+
+    def tell(self, finish_reason: FinishReason | None = None, stop: str = "") -> Delta:
+        """As it is sent. `stop` is what has ended the answer, see `Delta.stop`."""
+        logprobs = tuple(token for token in self.tokens if isinstance(token, TokenLogprob))
+        return Delta(
+            self.text,
+            tuple(token if isinstance(token, int) else token.token for token in self.tokens),
+            finish_reason=finish_reason,
+            reasoning=self.reasoning,
+            logprobs=logprobs,
+            stop=stop,
+        )
 
 
 class Letters:
@@ -130,38 +147,41 @@ class Spelling:
 
     def __init__(self, stops: StopStrings, before: str = "") -> None:
         """`before` is what of the answer was sent already."""
-        self.stopped = False
-        """A stop string has come; what was before it is the `rest`."""
+        self.stop = ""
+        """The stop string that has come; what was before it is the `rest`."""
         self._stops = stops
         self._state, _ = stops.follow(before)
         self._letters = Letters()
         self._held: deque[Piece] = deque()  # these are whole
         self._text: list[str] = []  # of the tokens after them, whose text is not
-        self._tokens: list[int] = []
-        self._logprob = 0.0
+        self._tokens: list[Token] = []
         self._characters = self._count = 0  # of all that is held back
 
     def __len__(self) -> int:
         """How many tokens are held back."""
         return self._count
 
-    def hold(self, *tokens: int, logprob: float = 0.0) -> None:
+    @property
+    def stopped(self) -> bool:
+        """A stop string has come."""
+        return bool(self.stop)
+
+    def hold(self, *tokens: Token) -> None:
         """Tokens without a text of their own come: they go out with the next that has one."""
         self._tokens += tokens
         self._count += len(tokens)
-        self._logprob += logprob
 
-    def add(self, text: bytes, token: int, logprob: float = 0.0) -> Piece | None:
+    def add(self, text: bytes, token: Token) -> Piece | None:
         """A token comes, with its text. What can be sent now; None while nothing can."""
-        return self.say(self._letters.read(text), token, logprob=logprob)
+        return self.say(self._letters.read(text), token)
 
-    def say(self, text: str, *tokens: int, logprob: float = 0.0) -> Piece | None:
+    def say(self, text: str, *tokens: Token) -> Piece | None:
         """As `add`, for tokens whose text consists of characters."""
-        self.hold(*tokens, logprob=logprob)
+        self.hold(*tokens)
         self._text.append(text)
         self._state, start = self._stops.follow(text, self._state)
         if start is not None:
-            self.stopped, self._characters = True, max(0, self._characters + start)
+            self.stop, self._characters = self._stops.ended(self._state), max(0, self._characters + start)
             return None
         self._characters += len(text)
         if not self._letters.whole or not any(self._text):
@@ -181,11 +201,11 @@ class Spelling:
         piece = join(self._held)
         self._held.clear()
         kept, self._characters, self._count = self._characters, 0, 0
-        return Piece(piece.text[:kept], piece.tokens, piece.logprob)
+        return Piece(piece.text[:kept], piece.tokens)
 
     def _close(self) -> None:
-        self._held.append(Piece("".join(self._text), tuple(self._tokens), self._logprob))
-        self._text, self._tokens, self._logprob = [], [], 0.0
+        self._held.append(Piece("".join(self._text), tuple(self._tokens)))
+        self._text, self._tokens = [], []
 
 
 def go_on(stops: StopStrings, pieces: Iterable[Delta], least: int = 0) -> Spelling:
@@ -203,5 +223,4 @@ def join(pieces: Iterable[Piece]) -> Piece:
     return Piece(
         "".join(piece.text for piece in pieces),
         tuple(token for piece in pieces for token in piece.tokens),
-        sum(piece.logprob for piece in pieces),
     )

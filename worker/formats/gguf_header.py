@@ -66,27 +66,32 @@ class Header:
     @property
     def bos(self) -> int | None:
         """The token that begins a text, where the model has one."""
-        token = self._of("tokenizer.ggml.bos_token_id", int)
+        return self.special("bos")
+
+    def special(self, name: str) -> int | None:
+        """The token that the file has by that name, as `eos`; None where it has none."""
+        token = self._of(f"tokenizer.ggml.{name}_token_id", int)
         return token if token is not None and token < self.vocabulary_size else None
 
     @property
     def ends(self) -> tuple[int, ...]:
         """The tokens that end a text, or a turn of a chat, as far as the file names them."""
-        found = (self._of(f"tokenizer.ggml.{name}_token_id", int) for name in ("eos", "eot", "eom"))
-        return tuple(sorted({token for token in found if token is not None and token < self.vocabulary_size}))
+        found = map(self.special, ("eos", "eot", "eom"))
+        return tuple(sorted({token for token in found if token is not None}))
 
     @property
     def spaced(self) -> bool:
         """The tokenizer puts a space before each text."""
-        return self._tokenizer == "llama" and self.metadata.get("tokenizer.ggml.add_space_prefix", True) is True
+        return self.tokenizer == "llama" and self.metadata.get("tokenizer.ggml.add_space_prefix", True) is True
 
     @property
     def spells_all(self) -> bool:
         """The tokens of a text spell all of it: other tokenizers leave parts out, or have one token for any word."""
-        return self._tokenizer in ("gpt2", "llama")
+        return self.tokenizer in ("gpt2", "llama")
 
     @property
-    def _tokenizer(self) -> str | None:
+    def tokenizer(self) -> str | None:
+        """The name of its kind."""
         return self._of("tokenizer.ggml.model", str)
 
     @property

@@ -36,16 +36,23 @@ class TextEncoder:
         self._word = functools.lru_cache(100_000)(encode_word)
 
     def encode(
-        self, text: str, work: Cancellable = NEVER, *, begins: bool = True, room: Room | None = None
+        self,
+        text: str,
+        work: Cancellable = NEVER,
+        *,
+        begins: bool = True,
+        parse_special: bool = True,
+        room: Room | None = None,
     ) -> list[int]:
-        """The tokens; those that stand for a turn or an end, `control`, are taken where the text spells them.
+        """The tokens; those that stand for a turn or an end, `control`, are taken where the text spells them, unless it
+        is to be a text.
 
         Not every text `begins` something: one may go on after another. Raises ContextLengthExceeded as soon as they
         leave no room, and JobCancelled once `work` is cancelled.
         """
         begin = self._begin if begins else ""
         tokens: list[int] = []
-        for i, part in enumerate(self._control.split(text) if self._control else [text]):
+        for i, part in enumerate(self._control.split(text) if self._control and parse_special else [text]):
             if i % 2:
                 tokens.append(self.places[part.encode()])
                 continue

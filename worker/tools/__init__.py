@@ -56,15 +56,17 @@ def parse(events: Iterable[Event], task: FineChat) -> Iterator[Event]:
         if not isinstance(event, Delta) or event.reasoning:
             yield event
             continue
-        waiting = replace(event, text="", tokens=waiting.tokens + event.tokens, finish_reason=None)
+        tokens, logprobs = waiting.tokens + event.tokens, waiting.logprobs + event.logprobs
+        waiting = replace(event, text="", tokens=tokens, logprobs=logprobs, finish_reason=None, stop="")
         pieces = parser.add(event.text)
         if event.finish_reason:
             pieces += parser.end(cut=event.finish_reason == "length")
         for text, call in pieces:
             yield replace(waiting, text=text, call=call)
-            waiting = replace(waiting, tokens=())
+            waiting = replace(waiting, tokens=(), logprobs=())
         if event.finish_reason:
-            yield replace(waiting, finish_reason=_reason(event.finish_reason, parser.calls, task))
+            reason = _reason(event.finish_reason, parser.calls, task)
+            yield replace(waiting, finish_reason=reason, stop=event.stop if reason == "stop" else "")
 
 
 def _reason(reason: FinishReason, calls: int, task: FineChat) -> FinishReason:

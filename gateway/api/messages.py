@@ -1,0 +1,16 @@
+"""POST /v1/messages"""
+
+from __future__ import annotations
+
+from flask import Blueprint
+from flask.typing import ResponseReturnValue
+
+from gateway.api.generation import generate
+from gateway.schemas import FORMATS
+
+views = Blueprint("messages", __name__)
+
+
+@views.post("/messages")
+def create() -> ResponseReturnValue:
+    return generate(FORMATS["anthropic.messages"])
