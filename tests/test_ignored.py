@@ -94,13 +94,13 @@ def test_each_changes_nothing_and_is_named(name: str) -> None:
 
 
 def test_so_is_each_of_infill() -> None:
-    own = {name for name, field in FORMATS["llama.infill"].schema.fields.items() if isinstance(field, Ignored)}
+    own = {name for name, field in FORMATS["llama.cpp.infill"].schema.fields.items() if isinstance(field, Ignored)}
     assert own - EVERY.keys() == INFILL_ALONE.keys()
 
 
 @pytest.mark.parametrize("name", INFILL_ALONE)
 def test_each_of_infill_changes_nothing(name: str) -> None:
-    wire, body = FORMATS["llama.infill"], {"input_prefix": "a", "input_suffix": "b"}
+    wire, body = FORMATS["llama.cpp.infill"], {"input_prefix": "a", "input_suffix": "b"}
     for value in INFILL_ALONE[name]:
         assert wire.parse({**body, name: value}, 7, DEFAULTS) == wire.parse(body, 7, DEFAULTS)
         assert wire.schema.ignored({**body, name: value}) == [name]

@@ -237,7 +237,7 @@ def endpoint(name: str) -> str:
 
 
 ENDPOINTS = {endpoint(name): wire for name, wire in FORMATS.items() if not isinstance(wire, TokenizerFormat)}
-PAGES = {("openai.", "llama."): DOCS, ("anthropic.",): DOCS.with_name("messages.md")}
+PAGES = {("openai.", "llama.cpp."): DOCS, ("anthropic.",): DOCS.with_name("messages.md")}
 """By what the names of the formats begin with whose requests they describe."""
 
 
@@ -249,7 +249,7 @@ def documented(title: str = "## Parameters") -> set[tuple[str, str, str]]:
         for names, where, values in rows(page, title)
         for name in re.findall(r"`([^`]+)`", names)
         for each in (
-            [endpoint(wire) for wire in FORMATS if wire.startswith(formats)]
+            [each for each, wire in ENDPOINTS.items() if wire.name.startswith(formats)]
             if where == "all"
             else map(endpoint, where.split(", "))
         )

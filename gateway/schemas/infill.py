@@ -94,7 +94,7 @@ class InfillSchema(SamplingSchema):
 class InfillFormat(Format):
     """`Format` of infill: a stream is of the same objects as a whole answer, each with a piece of the text."""
 
-    name = "llama.infill"
+    name = "llama.cpp.infill"
     id_prefix = "infill-"
     parameters = MappingProxyType({"prompt": "input_prefix", "suffix": "input_suffix", "max_tokens": "n_predict"})
     schema = InfillSchema(exclude=("stream_options", "return_token_ids"))
