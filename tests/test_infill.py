@@ -203,8 +203,12 @@ def test_a_completion_has_a_suffix(client: OpenAI, http: httpx.Client) -> None:
     assert "".join(chunk.choices[0].text for chunk in stream) == "a b d"
     for nothing in ("", None):
         assert client.completions.create(model="echo", prompt="a", suffix=nothing).choices[0].text == "a"
-    with pytest.raises(BadRequestError, match="suffix"):
-        client.completions.create(model="echo", prompt="a", extra_body={"suffix": 1})
+    for more in ({"suffix": 1}, {"suffix": "b", "echo": True}, {"suffix": "b", "prompt_logprobs": 0}):
+        with pytest.raises(BadRequestError, match="suffix"):
+            client.completions.create(model="echo", prompt="a", extra_body=more)
+    logprobs = client.completions.create(model="echo", prompt="a", suffix=" d", logprobs=1).choices[0].logprobs
+    assert logprobs
+    assert logprobs.tokens == ["a", " d"]
 
 
 @pytest.mark.parametrize(

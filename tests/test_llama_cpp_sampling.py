@@ -135,7 +135,14 @@ def test_extremes_of_all_are_answered(engine: LlamaCppEngine) -> None:
         for name, field in SamplingSchema().fields.items()
         if isinstance(field, Integer | Number) and name in FineSampling.__struct_fields__ and name != "seed"
     }
-    assert bounds.keys() >= FINE - {"stop_token_ids", "samplers", "dry_sequence_breakers", "grammar"}
+    assert bounds.keys() >= FINE - {
+        "stop_token_ids",
+        "samplers",
+        "dry_sequence_breakers",
+        "grammar",
+        "logprobs",
+        "prompt_logprobs",
+    }
     for number in range(60):
         chosen: dict[str, Any] = {name: drawn.choice(bounds[name]) for name in drawn.sample(sorted(bounds), 8)}
         chosen |= {"seed": number, "max_tokens": 8, "min_tokens": drawn.choice([0, 8]), "ignore_eos": True}

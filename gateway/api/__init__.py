@@ -6,7 +6,7 @@ from flask import Flask
 
 from gateway.api import chat, completions, infill, jobs, llm_ui, messages, models, props, tokenizers
 
-FAMILIES = (chat, completions, infill, messages, tokenizers, models, jobs, props)
+FAMILIES = (chat, completions, messages, infill, tokenizers, models, jobs, props)
 
 
 def init_app(app: Flask) -> None:

@@ -95,7 +95,7 @@ class CompletionSchema(SamplingSchema):
         if best_of > data["n"] and data["stream"]:
             raise refuse("invalid_value", "cannot be more than 'n' when 'stream' is true", name="best_of")
         for name in ("echo", "prompt_logprobs"):
-            if data.get("suffix") and data.get(name) not in (None, False):
+            if data.get("suffix") and data.get(name, False) is not False:
                 raise refuse("unsupported_value", "not supported together with 'suffix'", name=name)
         refuse_choices(len(data["prompt"]), best_of, "n" if best_of == data["n"] else "best_of")
 
@@ -111,10 +111,8 @@ class CompletionFormat(Format):
         given = self.schema.read(body, config)
         chosen = sampling(given, seed, given.get("max_tokens", min(_MAX_TOKENS, config.max_tokens)))
         n, best_of, token_ids = given["n"], given["best_of"], given["return_token_ids"]
-        suffix = given.get("suffix") or None
-        task = FineCompletion(
-            given["model"], given["prompt"], chosen, n, best_of, token_ids, given["echo"], suffix=suffix
-        )
+        suffix, echo = given.get("suffix") or None, given["echo"]
+        task = FineCompletion(given["model"], given["prompt"], chosen, n, best_of, token_ids, echo, suffix)
         return task.simplest(), options(given)
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:

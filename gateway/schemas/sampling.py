@@ -175,7 +175,7 @@ def options(given: dict[str, Any]) -> Options:
     include_usage = given["stream"] and asked.get("include_usage", False)
     continuous = include_usage and asked.get("continuous_usage_stats", False)
     legacy = bool(given.get("functions"))
-    told_so = Options(
+    chosen = Options(
         given["stream"],
         include_usage,
         given["service_tier"],
@@ -184,4 +184,4 @@ def options(given: dict[str, Any]) -> Options:
         tokens_as_ids=given["return_tokens_as_token_ids"],
         prompt_logprobs=given.get("prompt_logprobs"),
     )
-    return replace(told_so, **telling(given))
+    return replace(chosen, **telling(given))

@@ -76,7 +76,7 @@ class Blocks:
         return base64.b64encode(hashlib.blake2b(f"{self._job_id}/{self.count}".encode()).digest()).decode()
 
 
-class _Content:
+class _MessageSoFar:
     """What has come of a message, in little more memory than its text takes as bytes."""
 
     def __init__(self, blocks: Blocks) -> None:
@@ -142,8 +142,8 @@ def render(job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str
     return message(job_id, accepted, used, told.blocks(), told.ending)
 
 
-def _begin(job_id: str, accepted: Accepted) -> _Content:
-    return _Content(Blocks(job_id, hides_thoughts=accepted.options.hides_reasoning))
+def _begin(job_id: str, accepted: Accepted) -> _MessageSoFar:
+    return _MessageSoFar(Blocks(job_id, hides_thoughts=accepted.options.hides_reasoning))
 
 
 def message(

@@ -20,6 +20,8 @@ _KINDS = {
 """The type of an error by its status, where it is no other's."""
 _TOO_LONG = "prompt is too long"
 """By which agents that speak to Anthropic know that they have to shorten a conversation."""
+_NO_THREADS = "thread_unsupported_request"
+"""By which clients know that they have to send the whole conversation."""
 
 
 def render_failure(error: InferqError, status: int, request_id: str | None = None) -> dict[str, Any]:
@@ -28,6 +30,7 @@ def render_failure(error: InferqError, status: int, request_id: str | None = Non
     message = error.message
     if error.code == ContextLengthExceeded.code:
         message = f"{_TOO_LONG}: {message}"
-    if error.param and error.param not in message:
+    elif error.param and error.param not in message:
         message = f"{error.param}: {message}"
-    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+    details = {"error_code": _NO_THREADS if error.param == "thread" else error.code}
+    return {"type": "error", "error": {"type": kind, "message": message, "details": details}, "request_id": request_id}
