@@ -72,10 +72,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_each_is_tried_here() -> None:
-    fields = {
-        name for wire in (CHAT, COMPLETION) for name, field in wire.schema.fields.items() if isinstance(field, Ignored)
-    }
-    assert (fields - {"stream"}) | {"stream_options", *OF_TOOLS} == EVERY.keys(), (
+    wires = (CHAT, COMPLETION, FORMATS["llama.cpp.infill"])
+    fields = {name for wire in wires for name, field in wire.schema.fields.items() if isinstance(field, Ignored)}
+    assert (fields - {"stream"}) | {"stream_options", *OF_TOOLS} == EVERY.keys() | INFILL_ALONE.keys(), (
         "of those who stream nothing see test_tokenizer_endpoints"
     )
 
@@ -91,11 +90,6 @@ def test_each_changes_nothing_and_is_named(name: str) -> None:
         else:
             assert refused({"model": "m", "prompt": "", name: value}, COMPLETION) == (name, "unknown_parameter")
     assert CHAT.schema.ignored({name: None}) == []
-
-
-def test_so_is_each_of_infill() -> None:
-    own = {name for name, field in FORMATS["llama.cpp.infill"].schema.fields.items() if isinstance(field, Ignored)}
-    assert own - EVERY.keys() == INFILL_ALONE.keys()
 
 
 @pytest.mark.parametrize("name", INFILL_ALONE)
