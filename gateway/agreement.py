@@ -96,6 +96,8 @@ class ArrivedChoice:
             if again.digest() != course.digest():
                 raise Conflict
             self._again = None
+            if part[known:] and piece.logprobs:
+                raise Conflict  # nobody knows how likely the rest of it was
             if part[known:] or piece.finish_reason:  # which a mark cannot be a part of: there are no halves of any
                 text = piece.text[len(piece.text) - len(part[known:]) :]
                 return self.take(replace(piece, text=text, tokens=(), logprobs=(), offset=course.characters))

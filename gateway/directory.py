@@ -13,7 +13,7 @@ from typing import NoReturn
 from msgspec.structs import replace
 from redis import Redis
 
-from gateway.likelihoods import check_likelihoods
+from gateway.likelihoods import check_echo, check_likelihoods
 from gateway.offers import Offer, Readiness, lookup, offers
 from shared import abilities, census, registry
 from shared.config import Config
@@ -108,6 +108,7 @@ class Directory:
         check_parameters(task, card)
         check_size(task, card)
         check_likelihoods(task, card, self._config)
+        check_echo(task)
         task = abilities.spare(task, card)
         if isinstance(task, TextTask):
             task = replace(task, sampling=complete(task.sampling, card.sampling))

@@ -27,7 +27,7 @@ from shared.registry import Card
 
 MOST_TOLD_TOKENS = 500_000
 """Tokens of a text, or of a conversation, that are told: as many as a body may have, and so more than most contexts."""
-MOST_TOLD_PIECES = 131_072
+MOST_TOLD_PIECES = 65_536
 """The same where the text of each is told too."""
 
 

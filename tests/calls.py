@@ -46,6 +46,20 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
     return error
 
 
+def anthropics_problem(response: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    """The same in Anthropic's shape."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert body.keys() == {"type", "error", "request_id"}
+    assert (body["type"], body["request_id"]) == ("error", response.headers["request-id"])
+    assert response.headers["request-id"] == response.headers["x-request-id"]
+    error: dict[str, Any] = body["error"]
+    assert error.keys() == {"type", "message", "details"}
+    assert error["type"] == kind
+    return error
+
+
 def data(lines: Iterable[str]) -> Iterator[Any]:
     """The chunks of a stream as they arrive; the last one is "[DONE]" where there is one. Comments are skipped."""
     for line in lines:

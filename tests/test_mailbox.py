@@ -9,7 +9,7 @@ import pytest
 from gateway.agreement import Conflict
 from gateway.mailbox import LARGEST_MAILBOX, ClientGone, EndBox, Mailbox
 from shared.errors import WorkerLost
-from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, Usage
+from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, TokenLogprob, Usage
 
 END = Done(Usage(1, 3))
 
@@ -109,6 +109,10 @@ class TestAnotherExecution:
         box.put(1, "x", [Delta("one", (1,))])
         with pytest.raises(Conflict):
             box.realign()
+
+    def test_is_refused_where_it_would_cut_what_is_told_of_tokens(self, box: Mailbox) -> None:
+        with pytest.raises(Conflict):
+            box.put(1, "y", [Delta("one two three", (1,), logprobs=(TokenLogprob(1, b"one two three", -1.0),))])
 
     def test_choices_are_placed_apart(self) -> None:
         box = Mailbox("a", parts=True)

@@ -12,8 +12,9 @@ import httpx2 as httpx
 import pytest
 from anthropic import AsyncAnthropic, beta_tool
 from anthropic.types import MessageParam, ToolParam
+from anthropic.types.beta import BetaUserMessageParam
 
-from tests.calls import ENDLESS, LATER, job
+from tests.calls import ENDLESS, LATER, anthropics_problem, job
 from tests.stack import Stack, running, wait_for
 
 MESSAGES = "/v1/messages"
@@ -30,20 +31,6 @@ def said(text: str) -> list[MessageParam]:
 
 def asked(text: str, **more: Any) -> dict[str, Any]:
     return {"model": "echo", "max_tokens": 1000, "messages": said(text), **more}
-
-
-def problem(response: httpx.Response, status: int, kind: str) -> dict[str, Any]:
-    """The error object of an answer that holds one in Anthropic's shape, and nothing else."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/json"
-    body = response.json()
-    assert body.keys() == {"type", "error", "request_id"}
-    assert (body["type"], body["request_id"]) == ("error", response.headers["request-id"])
-    assert response.headers["request-id"] == response.headers["x-request-id"]
-    error: dict[str, Any] = body["error"]
-    assert error.keys() == {"type", "message", "details"}
-    assert error["type"] == kind
-    return error
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +55,8 @@ class TestTheClient:
             seen.append(at)
             return "It is blue."
 
-        client = echo.anthropic()
-        runner = client.beta.messages.tool_runner(model="echo", max_tokens=100, tools=[look], messages=said(CALL))
+        client, history = echo.anthropic(), [BetaUserMessageParam(role="user", content=CALL)]
+        runner = client.beta.messages.tool_runner(model="echo", max_tokens=100, tools=[look], messages=history)
         assert [message.stop_reason for message in runner] == ["tool_use", "end_turn"]
         assert seen == ["the sky"]
 
@@ -168,14 +155,14 @@ def test_what_is_refused_before_it_is_read(
 ) -> None:
     more["headers"] = {"content-type": "application/json", **more.get("headers", {})}
     answer = http.request(method, path, **more)
-    problem(answer, status, kind)
+    anthropics_problem(answer, status, kind)
     assert answer.headers["x-should-retry"] == "false"
 
 
 def test_a_key_in_either_header(locked: Stack) -> None:
     http = locked.http()
-    problem(http.post(MESSAGES, json=asked("Hi")), 401, "authentication_error")
-    problem(http.get("/v1/models", headers=VERSION), 401, "authentication_error")
+    anthropics_problem(http.post(MESSAGES, json=asked("Hi")), 401, "authentication_error")
+    anthropics_problem(http.get("/v1/models", headers=VERSION), 401, "authentication_error")
     for headers in ({"x-api-key": KEY}, {"Authorization": f"Bearer {KEY}", "anthropic-beta": "a-2026-01-01,b"}):
         answer = http.post(f"{MESSAGES}?beta=true", json=asked("Hi"), headers=headers)
         assert answer.status_code == 200, answer.text
@@ -243,4 +230,4 @@ def test_what_an_agent_asks_for_first(http: httpx.Client) -> None:
     with http.stream("POST", f"{MESSAGES}?beta=true", json=asked("Hi", stream=True), headers=more) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.read().endswith(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
-    problem(http.post("/api/event_logging/batch", json={}, headers=VERSION), 404, "not_found_error")
+    anthropics_problem(http.post("/api/event_logging/batch", json={}, headers=VERSION), 404, "not_found_error")

@@ -12,7 +12,7 @@ from flask import Flask
 
 from gateway import api
 from shared.config import Config, ConfigError
-from tests.calls import CHATS, COMPLETIONS, chat, post_later, problem
+from tests.calls import CHATS, COMPLETIONS, anthropics_problem, chat, post_later, problem
 from tests.stack import Stack, running
 
 PAGE = "https://chat.example"
@@ -58,6 +58,8 @@ def test_nothing_is_asked_by_a_page_of_others(echo: Stack, headers: dict[str, st
         answer = ask(echo, method, path.replace("JOB", job), **headers)
         if method == "HEAD":
             assert answer.status_code == 403
+        elif path.startswith("/v1/messages"):
+            anthropics_problem(answer, 403, "permission_error")
         else:
             assert problem(answer, 403)["code"] == "forbidden"
         asked += 1

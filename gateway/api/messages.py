@@ -1,4 +1,4 @@
-"""POST /v1/messages"""
+"""POST /v1/messages, POST /v1/messages/count_tokens"""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ views = Blueprint("messages", __name__)
 @views.post("/messages")
 def create() -> ResponseReturnValue:
     return generate(FORMATS["anthropic.messages"])
+
+
+@views.post("/messages/count_tokens")
+def count() -> ResponseReturnValue:
+    return generate(FORMATS["anthropic.count_tokens"])

@@ -5,6 +5,7 @@ A new endpoint is one module beside `chat.py` and one line here.
 
 from __future__ import annotations
 
+from gateway.schemas.anthropic.count_tokens import CountTokensFormat
 from gateway.schemas.anthropic.messages import MessagesFormat
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
@@ -16,7 +17,14 @@ from shared.protocol import Accepted, Chat, Completion, FineChat, FineCompletion
 
 __all__ = ["FORMATS", "PAUSE", "Format", "Frame", "Frames", "format_of", "usual_format"]
 
-_FORMATS = (ChatFormat(), CompletionFormat(), InfillFormat(), MessagesFormat(), *TOKENIZER_FORMATS)
+_FORMATS = (
+    ChatFormat(),
+    CompletionFormat(),
+    InfillFormat(),
+    MessagesFormat(),
+    CountTokensFormat(),
+    *TOKENIZER_FORMATS,
+)
 FORMATS: dict[str, Format] = {each.name: each for each in _FORMATS}
 """By the name that stands in `Accepted`, so that a stored job can be answered in the format it was asked in."""
 

@@ -55,10 +55,10 @@ class GrowingArray:
     """A JSON array that grows: in no more memory than it takes in the answer."""
 
     def __init__(self) -> None:
-        self._blob = bytearray()
+        self._blob = bytearray(b"[")
 
     def __bool__(self) -> bool:
-        return bool(self._blob)
+        return len(self._blob) > 1
 
     def add(self, value: object) -> None:
         self._blob += encode(value)
@@ -66,9 +66,9 @@ class GrowingArray:
 
     def take(self) -> Raw:
         """All of it; after that it is empty."""
-        told = Raw(b"[" + self._blob[:-1] + b"]")
-        self._blob.clear()
-        return told
+        told, self._blob = self._blob, bytearray(b"[")
+        told[max(1, len(told) - 1) :] = b"]"
+        return Raw(told)
 
 
 class PromptLedger:

@@ -15,8 +15,8 @@ from gateway.schemas.sampling import options
 from gateway.schemas.tokenizer_requests import (
     ChatBodySchema,
     ContentSchema,
+    ConversationSchema,
     EncodeSchema,
-    MessagesSchema,
     NameSchema,
     TokensSchema,
     read,
@@ -126,12 +126,12 @@ class ChatPromptFormat(TokenizerFormat):
         return Encoding(given["model"], chat_of(given, seed, config), pieces=pieces, opens=opens), options(given)
 
 
-class MessagesFormat(ChatPromptFormat):
+class ConversationFormat(ChatPromptFormat):
     """vLLM's /tokenize, of a conversation."""
 
     name = "vllm.tokenize_chat"
     id_prefix = "ctok-"
-    schema = MessagesSchema()
+    schema = ConversationSchema()
 
     def tell(self, event: TokenizerEvent) -> dict[str, Any]:
         return _count(event)
@@ -211,7 +211,7 @@ def _readable(piece: bytes) -> str | list[int]:
         return list(piece)
 
 
-MESSAGES, CONTENT = MessagesFormat(), ContentFormat()
+MESSAGES, CONTENT = ConversationFormat(), ContentFormat()
 TOKENIZER_FORMATS: tuple[Format, ...] = (
     EncodeFormat(),
     MESSAGES,

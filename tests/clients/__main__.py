@@ -11,10 +11,12 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 
+from tests import likelihoods
 from tests.clients import page, table
 from tests.clients.run import Outcome, try_client
 from tests.clients.table import Client
@@ -55,15 +57,26 @@ def main(names: Sequence[str], short: bool, listed: bool, write_docs: bool) -> N
 
 def play(clients: Sequence[Client]) -> Iterator[Outcome]:
     """Try each in its turn, so that the real model answers one at a time, and always the same."""
+    with ExitStack() as stacks:
+        urls = {measures: stacks.enter_context(serving(measures)) for measures in {c.measures for c in clients}}
+        for client in clients:
+            yield try_client(client, urls[client.measures])
+
+
+@contextmanager
+def serving(measures: bool) -> Iterator[str]:
+    """The URL of a gateway, and behind it the models that clients are tried with; see `Client.measures`."""
     with (
         tempfile.TemporaryDirectory(prefix="clients-") as directory,
         running(Path(directory), log_level="warning") as stack,
     ):
         stack.start_gateway(processes=2)
-        stack.start_worker("echo", echo_rate=ECHO_RATE)
-        stack.start_worker("smollm2", slots=1)
-        for client in clients:
-            yield try_client(client, stack.url)
+        if measures:
+            stack.start_worker(str(likelihoods.write(Path(directory))))
+        else:
+            stack.start_worker("echo", echo_rate=ECHO_RATE)
+            stack.start_worker("smollm2", slots=1)
+        yield stack.url
 
 
 if __name__ == "__main__":

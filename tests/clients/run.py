@@ -108,7 +108,7 @@ def _lines(report: Path) -> list[dict[str, Any]]:
 
 def _environ(client: Client, folder: Path) -> dict[str, str]:
     """Nothing of the user's own keys and addresses, and no proxy in between."""
-    strange = ("OPENAI_", "ANTHROPIC_", "LITELLM_", "INFERQ_", "PYTHON")
+    strange = ("OPENAI_", "ANTHROPIC_", "CLAUDE", "LITELLM_", "INFERQ_", "PYTHON")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(strange)}
     path = f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     offline = {"HF_HUB_OFFLINE": "1", "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}

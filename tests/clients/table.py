@@ -28,6 +28,8 @@ class Client:
     """How long all its checks may take."""
     overrides: tuple[str, ...] = ()
     """Requirements that replace those of the packages, such as of a CUDA build that no client needs."""
+    measures: bool = False
+    """Whether it is tried against a gateway that has the tiny model alone, in float32: one with known likelihoods."""
     settings: tuple[str, ...] = ()
     """`NAME=value` for the environment of the script."""
 

@@ -17,6 +17,7 @@ BODIES = {
     "/v1/completions": "openai.completion",
     "/v1/infill": "llama.infill",
     "/v1/messages": "anthropic.messages",
+    "/v1/messages/count_tokens": "anthropic.count_tokens",
 }
 """The format of what is posted, by path."""
 

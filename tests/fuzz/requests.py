@@ -33,6 +33,8 @@ from gateway.schemas.parameters import LONGEST_TEXT
 from gateway.schemas.problem import CODES
 from gateway.schemas.reasoning import ReasoningSchema
 from gateway.schemas.structured import StructuredOutputs, StructuredSchema
+from tests.fuzz import messages
+from tests.fuzz.messages import read_error
 from tests.fuzz.openapi import describe
 from tests.stack import Stack, running
 
@@ -77,6 +79,9 @@ BEYOND: set[tuple[str | None, str]] = {
     *((f"messages[].{name}", "invalid_value") for name in ("tool_calls", "function_call")),  # only of the assistant
 }
 """(parameter, code) of refusals that a description by JSON Schema does not foresee; `[]` stands for any place."""
+
+
+_ENDS = ("data: [DONE]\n\n", 'data: {"type":"message_stop"}\n\n')
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,8 @@ def judge(stack: Stack, session: Session, case: Case, mode: GenerationMode) -> V
         if isinstance(part, dict) and isinstance(model := part.get("model"), str) and 0 < len(model) <= LONGEST_TEXT:
             part["model"] = "echo"
     if mode is GenerationMode.POSITIVE and isinstance(case.body, dict) and "messages" in case.body:
-        connect(case.body["messages"])
+        anthropic = case.path.startswith("/v1/messages")
+        (messages.connect if anthropic else connect)(case.body["messages"])  # type: ignore[arg-type]
     if case.query:  # only the prompt would be missed
         case.query = {
             name: [""] if vanishes(value) and name != "prompt" else value for name, value in case.query.items()
@@ -181,21 +187,16 @@ def vanishes(value: Any) -> bool:
 
 def weigh(answer: schemathesis.Response, mode: GenerationMode) -> tuple[str, str]:
     """The code of an answer, and its fault."""
-    if "event-stream" in str(answer.headers.get("content-type")) and not answer.text.endswith("data: [DONE]\n\n"):
+    if "event-stream" in str(answer.headers.get("content-type")) and not answer.text.endswith(_ENDS):
         return "", f"the stream has no end: {answer.text[-500:]}"
     if answer.status_code < 300:
         return "", "" if mode is GenerationMode.POSITIVE else "it is not as described, and was answered"
-    error = answer.json()["error"]
-    param, code = error["param"], error["code"]
+    param, code, message = read_error(answer.json())
     if answer.status_code >= 500:
         return code, answer.text
     if answer.status_code == 400 and code not in {*CODES, "context_length_exceeded"}:
         return code, f"no code of ours: {answer.text}"
-    if (
-        answer.status_code == 400
-        and param is None
-        and not error["message"].startswith(("The request", "Invalid request body"))
-    ):
+    if answer.status_code == 400 and param is None and not message.startswith(("The request", "Invalid request body")):
         return code, f"no parameter is named: {answer.text}"
     if mode is GenerationMode.POSITIVE and (param and re.sub(r"\[\d+\]", "[]", param), code) not in BEYOND:
         return code, f"it is as described, and was refused: {answer.text}"

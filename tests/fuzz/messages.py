@@ -1,0 +1,41 @@
+"""What a description by JSON Schema cannot say of conversations in Anthropic's words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+SPEAKERS = {
+    "text": ("user", "assistant", "system"),
+    "document": ("user",),
+    "search_result": ("user",),
+    "tool_result": ("user",),
+    "tool_use": ("assistant",),
+    "thinking": ("assistant",),
+    "redacted_thinking": ("assistant",),
+}
+"""Who may say a block."""
+_NAMED = re.compile(r"'([^']+)'")
+
+
+def connect(messages: list[Any]) -> None:
+    """Let each say what is theirs, results be those of calls, and the last message be the user's."""
+    called: list[str] = []
+    messages[-1]["role"] = "user"
+    for message in messages:
+        if isinstance(message["content"], list):
+            blocks = [block for block in message["content"] if message["role"] in SPEAKERS[block["type"]]]
+            answered = [block for block in blocks if block["type"] == "tool_result"]
+            for block in answered:
+                block["tool_use_id"] = called[-1] if called else ""
+            message["content"] = [block for block in blocks if called or block not in answered]
+            called += [block["id"] for block in blocks if block["type"] == "tool_use"]
+
+
+def read_error(said: dict[str, Any]) -> tuple[str | None, str, str]:
+    """(parameter, code, message) of an answer's error, OpenAI's or Anthropic's."""
+    error = said["error"]
+    if "param" in error:
+        return error["param"], error["code"], error["message"]
+    found = _NAMED.search(error["message"])
+    return found and found[1], error["details"]["error_code"], error["message"]
