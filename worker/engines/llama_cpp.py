@@ -13,13 +13,14 @@ from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
-from shared.errors import ContextLengthExceeded, ModelLoadError
+from shared.cores import usable
+from shared.errors import ModelLoadError
 from shared.protocol import FINE, Chat, Delta, Event, FineChat, FineCompletion, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
 from worker.engines import with_prompt
-from worker.engines.cells import Cells, Share
+from worker.engines.cells import Cells
 from worker.engines.defaults import recommended
 from worker.engines.gaps import fill
 from worker.engines.host import EngineHost
@@ -135,7 +136,15 @@ class LlamaCppEngine:
             system=self._system,
             template=template(model.chat_format) if model.chat_format else files.header.chat_template or "",
         )
-        self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
+        self.scorer = Scorer(
+            model.id,
+            parameters,
+            lambda task, work: self._read(task, work)[0],
+            self._pieces,
+            context=self.card.context,
+            batch=config.batch_size,
+            threads=lambda: 1 if self._cells.busy else config.threads or usable(),
+        )
 
     @property
     def trouble(self) -> str:
@@ -221,18 +230,8 @@ class LlamaCppEngine:
         self._reader.check(tokens, "tokens")
         return b"".join(self._pieces[token] for token in tokens)
 
-    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        self._reader.check(tokens, "tokens")
-        if len(tokens) > self.card.context:
-            raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
-        share = Share(len(tokens), len(tokens))
-        self._cells.enter(share, work)
-        try:
-            return self._scorer.score(tokens, after, work)
-        finally:
-            self._cells.leave(share)
-
     def close(self) -> None:
+        self.scorer.close()
         self._host.close()
 
     @property

@@ -13,6 +13,10 @@ from shared.errors import EngineError, ModelFileError
 from worker.chat_formats import template
 from worker.formats.gguf import Header, read_header
 
+_F32 = 0
+_EXACT = 8192
+"""Tokens."""
+
 
 @dataclass(frozen=True, slots=True)
 class Files:
@@ -20,6 +24,14 @@ class Files:
     header: Header
     lora: tuple[tuple[Path, float], ...]
     draft: Path | None
+
+    def exact(self, context: int) -> bool:
+        """Whether all that is computed for a context of so many tokens, 0 for the model's own, is to be in 32 bits.
+
+        Weights of 32 bits are for those who compare. The cache is twice as large then, so long contexts do without.
+        """
+        whole = all(tensor.kind == _F32 for tensor in self.header.tensors)
+        return whole and (context or self.header.context_length or _EXACT + 1) <= _EXACT
 
 
 def check_files(model: Model) -> Files:
@@ -70,6 +82,7 @@ def host_parameters(model: Model, files: Files, config: Config, batch: int, key:
         "threads": config.threads or max(1, usable() - 1),
         "batch_threads": config.threads or usable(),
         "batch": batch,
+        "exact": files.exact(config.context),
         "lora": [(str(path), scale) for path, scale in files.lora],
         "draft": str(files.draft) if files.draft else "",
         "rope_freq_base": model.rope_freq_base or 0.0,

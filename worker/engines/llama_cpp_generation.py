@@ -95,10 +95,9 @@ class Generation:
                 if closing := self._answer.closing:
                     yield self._answer.close(self._price(prompt, closing))
                     continue
-                room = -1 if limit is None else limit - count
                 compute = self._guide if self._answer.guided else self._attempt if tells_all else self._steps
                 try:
-                    yield from compute(prompt, room, share)
+                    yield from compute(prompt, -1 if limit is None else limit - count, share)
                     return
                 except _Untold:
                     tells_all = False
@@ -240,6 +239,7 @@ class Generation:
         yield self.done(count)
 
     def done(self, count: int) -> Done:
+        """The end of an answer of so many tokens."""
         usage = Usage(len(self._prompt_tokens), count, self._cached or 0)
         if self._parted or not self._read:
             return Done(usage)
