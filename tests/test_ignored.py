@@ -72,9 +72,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_each_is_tried_here() -> None:
-    fields = {
-        name for wire in (CHAT, COMPLETION) for name, field in wire.schema.fields.items() if isinstance(field, Ignored)
-    }
+    wires = (CHAT, COMPLETION, FORMATS["llama.infill"])
+    fields = {name for wire in wires for name, field in wire.schema.fields.items() if isinstance(field, Ignored)}
     assert (fields - {"stream"}) | {"stream_options", *OF_TOOLS} == EVERY.keys() | INFILL_ALONE.keys(), (
         "of those who stream nothing see test_tokenizer_endpoints"
     )
