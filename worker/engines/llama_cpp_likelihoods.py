@@ -1,7 +1,7 @@
 """How likely the tokens of an answer were: what llama.cpp tells of that, and what it has to be asked for.
 
 It tells nothing of a token that is the beginning of a character, nor which it was before the request is over; and of
-those that a draft has guessed it tells that they were certain.
+those that a draft has guessed not how likely they were.
 """
 
 from __future__ import annotations
