@@ -16,7 +16,7 @@ from tests.engines import ENGINES, MOST, completion, load, named
 from tests.engines import PROMPT as WORDS
 from tests.thinking_templates import write_begun
 from tests.tiny import REFERENCE, TINY, loaded, roomy
-from worker.engines import Engine
+from worker.engines import Engine, llama_cpp_likelihoods
 from worker.engines.llama_cpp import LlamaCppEngine
 
 EMOJI = "🙂"
@@ -106,6 +106,17 @@ def test_parts_of_characters_are_told(engine: LlamaCppEngine) -> None:
     (end, *_) = engine._ends
     made = check(engine, run(engine, task(logit_bias=((parts[0], 60.0), (end, 59.9)), ignore_eos=False)))
     assert parts[0] in made
+
+
+def test_parts_of_characters_that_hardly_anybody_expects(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not among the likeliest."""
+    monkeypatch.setattr(llama_cpp_likelihoods, "_LIKELY", 1)
+    for lead in (20.0, 300.0, -300.0):
+        monkeypatch.setattr(llama_cpp_likelihoods, "_LEADS", (lead, 10.0))
+        made = check(engine, run(engine, task(temperature=2.0, seed=5)))
+        assert any(engine.detokenize([token])[0] >= 0xC0 for token in made)
 
 
 def test_what_a_stop_string_cuts_off_is_told(engine: LlamaCppEngine) -> None:
