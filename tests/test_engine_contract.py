@@ -132,6 +132,8 @@ def test_a_stop_string_ends_the_text_before_it(engine: Engine) -> None:
     events = run(engine, completion(stop=("never said", stop)))
     assert text(events) == whole[: whole.index(stop)]
     assert finish(events)[0] == "stop"
+    assert [delta.stop for delta in deltas(events) if delta.stop] == [stop] == [deltas(events)[-1].stop]
+    assert not any(delta.stop for delta in deltas(run(engine, completion())))
 
 
 def test_the_largest_stop_strings_change_nothing_else_and_a_cancel_is_heeded(engine: Engine) -> None:

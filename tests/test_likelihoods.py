@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
-from shared.protocol import Completion, Delta, Event, Grammar, Sampling
-from tests.answers import deltas, finish, logprobs, run, text, tokens
-from tests.tiny import REFERENCE, greedy, loaded
+from shared.protocol import Chat, Completion, Event, FineChat, Grammar, Message, Sampling, Tool
+from tests.answers import Running, deltas, finish, logprobs, run, scores, text, tokens
+from tests.engines import ENGINES, MOST, completion, load, named
+from tests.engines import PROMPT as WORDS
+from tests.thinking_templates import write_begun
+from tests.tiny import REFERENCE, TINY, loaded, roomy
+from worker.engines import Engine, llama_cpp_likelihoods
 from worker.engines.llama_cpp import LlamaCppEngine
 
 EMOJI = "🙂"
+GRAMMAR = Grammar("regex", f'"[{EMOJI}é]{{3}}"', param="response_format")
 PROMPT = tuple(REFERENCE["ids"])
 
 
@@ -23,16 +30,22 @@ def engine() -> Iterator[LlamaCppEngine]:
         yield engine
 
 
+@pytest.fixture(scope="module", params=ENGINES, ids=named)
+def any_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with closing(load(request.param, tmp_path_factory.mktemp("model"))) as engine:
+        yield engine
+
+
 def task(**sampling: Any) -> Completion:
     given = {"seed": 1, "max_tokens": 12, "temperature": 0.0, "ignore_eos": True, "logprobs": 3, **sampling}
     return Completion("tiny", (PROMPT,), Sampling(**given))
 
 
-def check(engine: LlamaCppEngine, events: Sequence[Event]) -> list[int]:
+def check(engine: LlamaCppEngine, events: Sequence[Event], prompt: Sequence[int] = PROMPT) -> list[int]:
     """Every token that is counted is told, and is as likely as when it is read in a batch. Its tokens."""
     made = tokens(events)
     assert len(made) == finish(events)[1].usage.completion_tokens
-    read = [score.logprob for score in engine.scorer.score([*PROMPT, *made], len(PROMPT))]
+    read = scores(engine, [*prompt, *made], len(prompt))
     assert logprobs(events) == pytest.approx(read, abs=5e-3)  # batches of 16 bits add up otherwise
     for entry in (entry for delta in deltas(events) for entry in delta.logprobs):
         assert entry.text == engine.detokenize([entry.token])
@@ -96,6 +109,17 @@ def test_parts_of_characters_are_told(engine: LlamaCppEngine) -> None:
     assert parts[0] in made
 
 
+def test_parts_of_characters_that_hardly_anybody_expects(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not among the likeliest."""
+    monkeypatch.setattr(llama_cpp_likelihoods, "_LIKELY", 1)
+    for lead in (20.0, 300.0, -300.0):
+        monkeypatch.setattr(llama_cpp_likelihoods, "_LEADS", (lead, 10.0))
+        made = check(engine, run(engine, task(temperature=2.0, seed=5)))
+        assert any(engine.detokenize([token])[0] >= 0xC0 for token in made)
+
+
 def test_what_a_stop_string_cuts_off_is_told(engine: LlamaCppEngine) -> None:
     whole = text(run(engine, task()))
     stop = whole[len(whole) // 2 :][:3]
@@ -116,22 +140,85 @@ def test_an_answer_that_goes_on_tells_the_rest(engine: LlamaCppEngine, cut: int)
 
 
 def test_an_answer_of_a_grammar_tells_all(engine: LlamaCppEngine) -> None:
-    grammar = Grammar("regex", f'"[{EMOJI}é]{{3}}"', param="response_format")
-    events = run(engine, task(grammar=grammar, ignore_eos=False, max_tokens=40))
+    events = run(engine, task(grammar=GRAMMAR, ignore_eos=False, max_tokens=40))
     made = check(engine, events)
     assert engine.detokenize(made).decode().startswith(text(events))
     assert text(events).count(EMOJI) + text(events).count("é") == 3
-    cut = run(engine, task(grammar=grammar, ignore_eos=False, max_tokens=2))
+    cut = run(engine, task(grammar=GRAMMAR, ignore_eos=False, max_tokens=2))
     check(engine, cut)
     assert finish(cut)[0] == "length"
 
 
-def test_the_best_are_chosen_by_what_is_told(engine: LlamaCppEngine) -> None:
-    one = replace(greedy(REFERENCE["prompt"], 4), best_of=2)
-    assert not any(delta.logprobs for delta in deltas(run(engine, one)))
+def test_a_draft_tells_nothing_and_is_asked_for_nothing(engine: LlamaCppEngine) -> None:
+    with loaded(draft=TINY) as drafting:
+        events = run(drafting, task())
+        check(drafting, events)
+        assert tokens(events) == tokens(run(engine, task()))
 
 
-def test_the_last_chunk_is_no_larger_than_a_line_may_be(engine: LlamaCppEngine) -> None:
-    events = run(engine, task(logprobs=20))
-    assert all(isinstance(event, Delta) for event in events[:-1])
-    check(engine, events)
+def test_thoughts_and_what_ends_them_are_told(tmp_path: Path) -> None:
+    """The tokens that a budget forces are as likely as they would have been."""
+    asked = Chat("tiny", (Message("user", "Hi"),), task(max_tokens=24).sampling, token_ids=True)
+    with loaded(chat_format=write_begun(tmp_path)) as engine:
+        for budget, more in ((None, {}), (5, {}), (0, {}), (5, {"grammar": GRAMMAR, "ignore_eos": False})):
+            sampling = replace(asked.sampling, **more)
+            chat = FineChat(**{**asdict(asked), "sampling": sampling}, thinking_budget=budget)
+            events = run(engine, chat)
+            prompt = deltas(events)[0].prompt_tokens
+            check(engine, events, prompt)
+            thoughts = [entry for delta in deltas(events) if delta.reasoning for entry in delta.logprobs]
+            assert len(thoughts) == (24 if budget is None else budget)
+            made = tokens(events)
+            if budget is not None:
+                closing = engine._text.tokens(["\n</think>\n\n"], begins=False)
+                assert made[budget : budget + len(closing)] == closing
+            if budget == 5:
+                past = deltas(events)[:3]
+                rest = run(engine, replace(chat, token_ids=False), past)
+                assert [*tokens(past), *tokens(rest)] == made or more
+                check(engine, [*past, *rest], prompt) if not more else None
+
+
+def test_calls_in_the_own_form_tell_all(tmp_path: Path) -> None:
+    """So do those of a model whose template has a form of its own, which tells nothing of tokens."""
+    tool = Tool("count", "", '{"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}')
+    template = Path(__file__).parent / "fixtures" / "templates" / "Qwen-Qwen3-0.6B.jinja"
+    sampling = task(ignore_eos=False, max_tokens=60).sampling
+    chat = FineChat("tiny", (Message("user", "Hi"),), sampling, tools=(tool,), must_call=True, parallel_calls=False)
+    with loaded(roomy(tmp_path), chat_format=str(template)) as engine:
+        assert engine._answer_natively(replace(chat, sampling=replace(sampling, logprobs=None)), Running())
+        events = run(engine, chat)
+        assert {delta.call.name for delta in deltas(events) if delta.call} == {"count"}
+        told = logprobs(events)
+        assert len(told) == finish(events)[1].usage.completion_tokens
+        assert all(logprob <= 0 for logprob in told)
+
+
+@pytest.mark.parametrize("top", [0, 1, 20])
+def test_every_token_is_told_with_how_likely_it_was(any_engine: Engine, top: int) -> None:
+    events = run(any_engine, completion(logprobs=top))
+    told = [entry for delta in deltas(events) for entry in delta.logprobs]
+    assert [entry.token for entry in told] == tokens(events)
+    assert len(told) == finish(events)[1].usage.completion_tokens == MOST
+    assert b"".join(entry.text for entry in told).decode().strip() == text(events).strip()
+    for entry in told:
+        likelihoods = [other.logprob for other in entry.top]
+        assert entry.logprob is not None
+        assert len(likelihoods) == top
+        assert sorted([*likelihoods, 0.0], reverse=True) == [0.0, *likelihoods]
+        assert (entry.token in [other.token for other in entry.top]) == (0 < entry.rank <= top)
+    assert not any(delta.logprobs for delta in deltas(run(any_engine, completion())))
+    rest = run(any_engine, completion(logprobs=top), deltas(events)[:3])
+    assert len(logprobs(deltas(rest))) == MOST - 3
+
+
+def test_how_likely_tokens_were_is_what_scoring_says(any_engine: Engine) -> None:
+    if any_engine.card.engine == "echo":
+        return  # its are made up
+    ids, most = any_engine.tokenize(WORDS), 12
+    for more in ({}, {"temperature": 1.5}, {"logit_bias": ((5, 30.0),)}, {"repeat_penalty": 1.9}, {"min_tokens": 5}):
+        events = run(any_engine, completion(logprobs=0, max_tokens=most, **more))
+        made = tokens(events)
+        assert logprobs(deltas(events)) == pytest.approx(scores(any_engine, [*ids, *made], len(ids)), abs=0.01)
+    ended = run(any_engine, completion(logprobs=0, stop_token_ids=(made[3],)))
+    assert len(logprobs(deltas(ended))) == finish(ended)[1].usage.completion_tokens

@@ -91,9 +91,9 @@ class EchoEngine:
         execution.on_cancel(wakeup.set)
         param, words, numbers = read_prompt(task)
         gap = task if isinstance(task, FineCompletion) and task.suffix is not None else None
-        read = most = len(words)
+        read = len(words)
         if gap and gap.trims:
-            read = min(most, self.card.context // 2)
+            read = min(read, self.card.context // 2)
         Room(self.card.context, param).check(read)
         parts = answer(task)
         if self._prefill:
@@ -105,7 +105,7 @@ class EchoEngine:
 
         pieces = self._pieces(task, parts, read, past, execution, wakeup)
         if gap:
-            pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count)), trimmed=read < most)
+            pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count)), trimmed=read < len(words))
         yield from with_prompt(pieces, numbers) if task.token_ids and not past else pieces
 
     def _pieces(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from shared.cancellation import NEVER, Cancellable
 from shared.context import Room
 from shared.protocol import Chat, FineCompletion, TextTask, TokenLogprob, TopLogprob
-from worker.engines.echo_answer import TOKEN
+from worker.engines.echo_answer import TOKEN, around
 from worker.engines.echo_tokenizer import number, transcript
 
 
@@ -45,8 +45,7 @@ def read_prompt(task: TextTask) -> tuple[str, list[str], list[int]]:
         ids = None if isinstance(given, str) else given
         prompt = given if isinstance(given, str) else " ".join(map(str, given))
     if isinstance(task, FineCompletion) and task.suffix is not None:
-        beside = [text for passage in task.beside for text in (passage.name, passage.text)]
-        prompt, ids = " ".join([*beside, prompt, task.line, task.suffix]), None
+        prompt, ids = " ".join(around(task)), None
     words = TOKEN.findall(prompt)
     return param, words, list(map(number, words)) if ids is None else list(ids)
 

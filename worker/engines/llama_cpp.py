@@ -6,7 +6,6 @@ import functools
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -28,7 +27,7 @@ from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_answer import GrowingAnswer
 from worker.engines.llama_cpp_chat import NativeTools
 from worker.engines.llama_cpp_chats import Chats
-from worker.engines.llama_cpp_files import Files, check_files
+from worker.engines.llama_cpp_files import check_files, host_parameters
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
@@ -68,7 +67,8 @@ class LlamaCppEngine:
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
         self._batch = max(config.batch_size, config.slots * (1 + DRAFTED if files.draft else 1))
         key = secrets.token_urlsafe()
-        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
+        parameters = host_parameters(model, files, config, self._batch, key)
+        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, parameters)
         self._server = LlamaServer(self._host, key)
         self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
@@ -111,7 +111,9 @@ class LlamaCppEngine:
         size = files.header.vocabulary_size
         self._chats = Chats(self._server, model, self._specials, thoughts)
         self._reader = PromptReader(self._text, self._specials, size=size, bos=files.header.bos)
-        self._gaps = infill and GapReader(self._text, self._specials, self._reader, infill)
+        self._gaps = infill and GapReader(
+            self._text, self._specials, self._reader, infill, suffix_first=model.spm_infill
+        )
         self._cells = Cells(self.card.context)
         self.tools = NativeTools(
             self._server,
@@ -136,33 +138,13 @@ class LlamaCppEngine:
         )
         self.scorer = Scorer(
             model.id,
-            self._parameters(files, config, key),
+            parameters,
             lambda task, work: self._read(task, work)[0],
             self._pieces,
             context=self.card.context,
             batch=config.batch_size,
             threads=lambda: 1 if self._cells.busy else config.threads or usable(),
         )
-
-    def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
-        """What the host needs to know."""
-        model = self._model
-        return {
-            "path": str(files.path),
-            "reads": [str(path) for path in (files.path, *dict(files.lora), files.draft) if path],
-            "key": key,
-            "context": config.context,
-            "slots": config.slots,
-            "threads": config.threads or max(1, usable() - 1),
-            "batch_threads": config.threads or usable(),
-            "batch": self._batch,
-            "exact": files.exact(config.context),
-            "lora": [(str(path), scale) for path, scale in files.lora],
-            "draft": str(files.draft) if files.draft else "",
-            "rope_freq_base": model.rope_freq_base or 0.0,
-            "rope_freq_scale": model.rope_freq_scale or 0.0,
-            "chat_template": template(model.chat_format) if model.chat_format else "",
-        }
 
     @property
     def trouble(self) -> str:
@@ -225,11 +207,11 @@ class LlamaCppEngine:
         )
         events = generation.events(self.card.context)
         events = keep(events, sampling) if sampling.grammar else events
-        events = fill(events, gap, past, generation.end, trimmed=trimmed) if gap else events
+        events = fill(events, gap, past, generation.done, trimmed=trimmed) if gap else events
         yield from with_prompt(events, prompt) if task.token_ids and not past else events
 
     def _read(self, task: TextTask, work: Cancellable) -> tuple[list[int], Thinking, bool]:
-        """The tokens of the prompt, how it has the model think, and whether something was left out."""
+        """The tokens of the prompt, how to read the answer, and whether something was left out."""
         check_size(task, self.card)
         context = self.card.context
         if isinstance(task, Chat):

@@ -87,7 +87,7 @@ class Generation:
                 most = context if limit is None else min(context, len(prompt) + limit - count)
                 if len(prompt) + len(self._answer.closing) >= most or self._late:
                     yield Delta(finish_reason="length")
-                    yield self._done(count)
+                    yield self.done(count)
                     return
                 share.tokens, share.most = len(prompt), most
                 if not self._cells.enter(share, self._execution, self._until):
@@ -95,10 +95,9 @@ class Generation:
                 if closing := self._answer.closing:
                     yield self._answer.close(self._price(prompt, closing))
                     continue
-                room = -1 if limit is None else limit - count
                 compute = self._guide if self._answer.guided else self._attempt if tells_all else self._steps
                 try:
-                    yield from compute(prompt, room, share)
+                    yield from compute(prompt, -1 if limit is None else limit - count, share)
                     return
                 except _Untold:
                     tells_all = False
@@ -237,13 +236,10 @@ class Generation:
     def _finish(self, splitter: Splitter, reason: FinishReason, count: int) -> Iterator[Event]:
         """The last pieces, and the end, of an answer of so many tokens."""
         yield from self._answer.end(splitter, reason)
-        yield self._done(count)
+        yield self.done(count)
 
-    def end(self, count: int) -> Done:
-        """How it ends where nobody wants more than so many tokens."""
-        return self._done(count)
-
-    def _done(self, count: int) -> Done:
+    def done(self, count: int) -> Done:
+        """The end of an answer of so many tokens."""
         usage = Usage(len(self._prompt_tokens), count, self._cached or 0)
         if self._parted or not self._read:
             return Done(usage)
