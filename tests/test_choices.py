@@ -12,7 +12,7 @@ from openai import BadRequestError
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from shared.errors import WorkerLost
-from shared.protocol import Accepted, Chat, Completion, Delta, Event, Options, Progress, Sampling
+from shared.protocol import Accepted, Chat, Completion, Delta, Event, Options, Progress, Sampling, TokenLogprob
 from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, post_later, said
 from tests.stack import Stack, wait_for
 from worker.choices import pass_over
@@ -217,6 +217,16 @@ class TestPassingOver:
             Delta(" th"),  # two tokens were told already
             Delta("ree", (3,), finish_reason="stop"),
         ]
+
+    def test_what_is_told_of_tokens_is_of_those_tokens(self) -> None:
+        def priced(text: str, *tokens: int) -> Delta:
+            return Delta(text, tokens, logprobs=tuple(TokenLogprob(token, b"", -token / 8) for token in tokens))
+
+        sent = [priced("one", 1), priced(" two", 2, 3)]
+        again = [priced("one two", 1, 2), priced(" three", 3, 4), Delta(finish_reason="stop")]
+        assert list(pass_over(sent, again)) == [priced(" three", 4), Delta(finish_reason="stop")]
+        with pytest.raises(WorkerLost):  # the same text, of other tokens
+            list(pass_over(sent, [priced("one two", 1, 5), priced(" three", 3, 4)]))
 
     def test_an_end_exactly_there_is_told(self) -> None:
         assert list(pass_over(self.SENT, [Delta("one two", finish_reason="length")])) == [Delta(finish_reason="length")]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shared.protocol import Delta, Event, Progress
+from shared.protocol import Delta, Event, Progress, TokenLogprob
 from shared.ticket import Answer
 from shared.tickets import Tickets
 from tests.calls import CHATS, COMPLETIONS, ask, chat, post_later, problem, raw_post, read, submit, submitted
@@ -73,6 +73,20 @@ def test_an_event_of_another_version_in_the_past_is_passed_over(empty: Stack) ->
     wait_for(lambda: empty.state(job_id) == "completed", "its end")
     job = empty.http().get(f"/v1/jobs/{job_id}").json()
     assert job["result"]["choices"][0]["message"]["content"] == "one two"
+
+
+def test_what_another_model_told_of_tokens_is_void(empty: Stack) -> None:
+    """Nobody has read a part of it, so the answer starts over."""
+    serve(empty)
+    job_id = post_later(empty.http(), "one two", logprobs=True)
+    executed(empty, job_id, Delta("one", (1,), logprobs=(TokenLogprob(1, b"one", -99.0),)))
+    empty.start_worker(slots=1)
+    wait_for(lambda: empty.state(job_id) == "completed", "its end")
+    choice = empty.http().get(f"/v1/jobs/{job_id}").json()["result"]["choices"][0]
+    assert choice["message"]["content"] == "one two"
+    told = choice["logprobs"]["content"]
+    assert [entry["token"] for entry in told] == ["one", " two"]
+    assert min(entry["logprob"] for entry in told) > -99.0
 
 
 def test_what_fails_before_it_is_computed_fails_that_job_alone(empty: Stack) -> None:

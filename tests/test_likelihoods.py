@@ -11,12 +11,12 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from shared.protocol import Chat, Completion, Event, FineChat, Grammar, Message, Sampling, Tool
-from tests.answers import Running, deltas, finish, logprobs, run, text, tokens
+from tests.answers import Running, deltas, finish, logprobs, run, scores, text, tokens
 from tests.engines import ENGINES, MOST, completion, load, named
 from tests.engines import PROMPT as WORDS
 from tests.thinking_templates import write_begun
 from tests.tiny import REFERENCE, TINY, loaded, roomy
-from worker.engines import Engine
+from worker.engines import Engine, llama_cpp_likelihoods
 from worker.engines.llama_cpp import LlamaCppEngine
 
 EMOJI = "🙂"
@@ -45,7 +45,7 @@ def check(engine: LlamaCppEngine, events: Sequence[Event], prompt: Sequence[int]
     """Every token that is counted is told, and is as likely as when it is read in a batch. Its tokens."""
     made = tokens(events)
     assert len(made) == finish(events)[1].usage.completion_tokens
-    read = [score.logprob for score in engine.scorer.score([*prompt, *made], len(prompt))]
+    read = scores(engine, [*prompt, *made], len(prompt))
     assert logprobs(events) == pytest.approx(read, abs=5e-3)  # batches of 16 bits add up otherwise
     for entry in (entry for delta in deltas(events) for entry in delta.logprobs):
         assert entry.text == engine.detokenize([entry.token])
@@ -107,6 +107,17 @@ def test_parts_of_characters_are_told(engine: LlamaCppEngine) -> None:
     (end, *_) = engine._ends
     made = check(engine, run(engine, task(logit_bias=((parts[0], 60.0), (end, 59.9)), ignore_eos=False)))
     assert parts[0] in made
+
+
+def test_parts_of_characters_that_hardly_anybody_expects(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not among the likeliest."""
+    monkeypatch.setattr(llama_cpp_likelihoods, "_LIKELY", 1)
+    for lead in (20.0, 300.0, -300.0):
+        monkeypatch.setattr(llama_cpp_likelihoods, "_LEADS", (lead, 10.0))
+        made = check(engine, run(engine, task(temperature=2.0, seed=5)))
+        assert any(engine.detokenize([token])[0] >= 0xC0 for token in made)
 
 
 def test_what_a_stop_string_cuts_off_is_told(engine: LlamaCppEngine) -> None:
@@ -208,7 +219,6 @@ def test_how_likely_tokens_were_is_what_scoring_says(any_engine: Engine) -> None
     for more in ({}, {"temperature": 1.5}, {"logit_bias": ((5, 30.0),)}, {"repeat_penalty": 1.9}, {"min_tokens": 5}):
         events = run(any_engine, completion(logprobs=0, max_tokens=most, **more))
         made = tokens(events)
-        read = [score.logprob for score in any_engine.scorer.score([*ids, *made], len(ids))]
-        assert logprobs(deltas(events)) == pytest.approx(read, abs=0.01)
+        assert logprobs(deltas(events)) == pytest.approx(scores(any_engine, [*ids, *made], len(ids)), abs=0.01)
     ended = run(any_engine, completion(logprobs=0, stop_token_ids=(made[3],)))
     assert len(logprobs(deltas(ended))) == finish(ended)[1].usage.completion_tokens

@@ -9,6 +9,7 @@ from typing import Any
 
 import anthropic
 import httpx2 as httpx
+import pydantic
 import pytest
 from anthropic import AsyncAnthropic, beta_tool
 from anthropic.types import MessageParam, ToolParam
@@ -82,6 +83,17 @@ class TestTheClient:
         inputs = [event.partial_json for event in events if event.type == "input_json"]
         assert len(inputs) > 1
         assert json.loads("".join(inputs)) == {"at": "the sky"}
+
+    def test_what_it_parses(self, echo: Stack) -> None:
+        class City(pydantic.BaseModel):
+            name: str
+
+        client, text = echo.anthropic(_strict_response_validation=True), '{"name": "Paris"}'
+        answer = client.messages.parse(model="echo", max_tokens=100, messages=said(text), output_format=City)
+        assert answer.parsed_output == City(name="Paris")
+        history = [BetaUserMessageParam(role="user", content=text)]
+        beta = client.beta.messages.create(model="echo", max_tokens=100, messages=history, betas=["some-2026-01-01"])
+        assert [block.type for block in beta.content] == ["text"]
 
     def test_asynchronously(self, echo: Stack) -> None:
         async def ask() -> tuple[str, str]:

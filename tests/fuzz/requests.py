@@ -41,7 +41,7 @@ from tests.stack import Stack, running
 Operation = schemathesis.APIOperation[Any, Any, Any, Any]
 Case = schemathesis.Case[Any]
 
-BATCH = 20
+BATCH = 10
 """Requests that are drawn from one seed."""
 UNFIT = ("return_token_ids", "ignore_eos", "min_tokens", "stop_token_ids")
 BEYOND: set[tuple[str | None, str]] = {

@@ -6,6 +6,8 @@ those that a draft has guessed not how likely they were.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +25,10 @@ LEAST = -9999.0
 _FORCING = 1000.0
 _LIKELY = 100
 """Among so many of the likeliest is nearly every token that is chosen."""
+_LIFT = 100.0
+"""Added to a logit, it leaves all others behind."""
+_LEADS = (40.0, 0.0, -40.0)
+"""A probability that is smaller by more is none to llama.cpp."""
 
 
 class Likelihoods:
@@ -101,49 +107,66 @@ class Likelihoods:
         return max(ways, key=lambda way: sum(entry.logprob or 0.0 for entry in way))
 
     def _ways(self, text: bytes, size: int) -> list[list[int]]:
-        parts = {text[start:end] for start in range(len(text)) for end in range(start + 1, len(text) + 1)}
-        tokens: dict[bytes, list[int]] = {}
-        for token, piece in enumerate(self._vocabulary):
-            if piece in parts:
-                tokens.setdefault(piece, []).append(token)
+        """How so many tokens, none of which ends with a character, spell it."""
         ways: list[tuple[int, list[int]]] = [(0, [])]
         for left in range(size - 1, -1, -1):
             ways = [
                 (end, [*way, token])
                 for at, way in ways
                 for end in (range(at + 1, len(text) - left + 1) if left else (len(text),))
-                for token in tokens.get(text[at:end], ())
+                for token in self._parts.get(text[at:end], ())
             ]
         return [way for _, way in ways]
+
+    @functools.cached_property
+    def _parts(self) -> dict[bytes, list[int]]:
+        """The tokens that have a part of a character, by what they stand for."""
+        parts: dict[bytes, list[int]] = {}
+        for token, piece in enumerate(self._vocabulary):
+            if not piece.isascii() and "\ufffd" in piece.decode(errors="replace"):
+                parts.setdefault(piece, []).append(token)
+        return parts
 
     def _ask(self, before: Sequence[int], token: int, count: int, work: Cancellable) -> TokenLogprob:
         letters = Letters()
         letters.read(self._vocabulary[token])
-        likely = max(count, _LIKELY)
-        # The beginning of a character is found among others, by the side of a letter.
-        asked = [(token, count)] if letters.whole else [(self._letter, likely), (self._letter, len(self._vocabulary))]
-        for forced, most in asked:
-            for entry in self._probabilities(before, forced, most, work):
-                if entry["id"] == token:
-                    return self._read(entry, token, entry["logprob"], count)
-                for other in entry["top_logprobs"]:
-                    if other["id"] == token:
-                        return self._read(entry, token, other["logprob"], count)
-        raise EngineError("llama.cpp does not tell how likely a token was")
+        if letters.whole:
+            forced = self._force(before, [(token, _FORCING)], self.terms(count), work)
+            return self._read(forced, token, forced["logprob"], count)
+        # The beginning of a character is found among others, by the side of a letter, or compared with that.
+        forced = self._force(before, [(self._letter, _FORCING)], self.terms(max(count, _LIKELY)), work)
+        found = next((other["logprob"] for other in forced["top_logprobs"] if other["id"] == token), None)
+        if found is None:
+            found = forced["logprob"] + self._compare(before, token, work)
+        return self._read(forced, token, found, count)
 
-    def _probabilities(self, before: Sequence[int], forced: int, count: int, work: Cancellable) -> list[dict[str, Any]]:
+    def _compare(self, before: Sequence[int], token: int, work: Cancellable) -> float:
+        """The logarithm of how much likelier it is than the letter. Both are made so likely that they are told, and
+        the letter so much likelier that it comes. To ask for all of a vocabulary would take its megabytes."""
+        terms = {"temperature": 1.0, "samplers": ["temperature"], "n_probs": 2, "post_sampling_probs": True}
+        for lead in _LEADS:
+            forced = self._force(before, [(token, _LIFT), (self._letter, _LIFT + lead)], terms, work)
+            chances = {other["id"]: other["prob"] for other in forced.get("top_probs", ())}
+            if chances.get(token) and chances.get(self._letter):
+                return math.log(chances[token]) - math.log(chances[self._letter]) + lead
+        return LEAST
+
+    def _force(
+        self, before: Sequence[int], bias: list[tuple[int, float]], terms: Mapping[str, Any], work: Cancellable
+    ) -> dict[str, Any]:
+        """What is told of the token that comes next; nothing where it has no text."""
         request = {
             "prompt": list(before),
             "n_predict": 1,
             "temperature": 0.0,
-            "logit_bias": [(forced, _FORCING)],
+            "logit_bias": bias,
             "cache_prompt": True,
-            **self.terms(count),
+            **terms,
         }
         steps = len(before) // self._batch + 2
         answer = self._server.ask("/completion", request, work, steps=steps, computes=True)
-        found: list[dict[str, Any]] = answer.get("completion_probabilities", [])
-        return found
+        told: list[dict[str, Any]] = answer.get("completion_probabilities", [])
+        return told[0] if told else {}
 
     def _read(self, entry: Mapping[str, Any], token: int, logprob: float, count: int) -> TokenLogprob:
         likeliest = entry["top_logprobs"]
