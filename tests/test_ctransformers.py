@@ -159,8 +159,8 @@ def test_the_end_token_ends_the_answer(engine: CtransformersEngine) -> None:
 def test_scores_are_the_log_probabilities_of_what_follows(engine: CtransformersEngine) -> None:
     events = run(engine, completion(temperature=0, logprobs=0))
     told = logprobs(events)
-    scores = engine.score([*IDS, *tokens(events)], after=len(IDS))
-    assert told == pytest.approx(scores, abs=1e-3)
+    scores = engine.scorer.score([*IDS, *tokens(events)], after=len(IDS))
+    assert told == pytest.approx([score.logprob for score in scores], abs=1e-3)
 
 
 def test_a_chat_is_written_in_the_models_format(engine: CtransformersEngine) -> None:

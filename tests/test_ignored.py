@@ -72,7 +72,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_each_is_tried_here() -> None:
-    wires = (CHAT, COMPLETION, FORMATS["llama.infill"])
+    wires = (CHAT, COMPLETION, FORMATS["llama.cpp.infill"])
     fields = {name for wire in wires for name, field in wire.schema.fields.items() if isinstance(field, Ignored)}
     assert (fields - {"stream"}) | {"stream_options", *OF_TOOLS} == EVERY.keys() | INFILL_ALONE.keys(), (
         "of those who stream nothing see test_tokenizer_endpoints"
@@ -93,8 +93,8 @@ def test_each_changes_nothing_and_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", INFILL_ALONE)
-def test_so_does_each_of_infill(name: str) -> None:
-    wire, body = FORMATS["llama.infill"], {"input_prefix": "a", "input_suffix": "b"}
+def test_each_of_infill_changes_nothing(name: str) -> None:
+    wire, body = FORMATS["llama.cpp.infill"], {"input_prefix": "a", "input_suffix": "b"}
     for value in INFILL_ALONE[name]:
         assert wire.parse({**body, name: value}, 7, DEFAULTS) == wire.parse(body, 7, DEFAULTS)
         assert wire.schema.ignored({**body, name: value}) == [name]

@@ -96,7 +96,7 @@ def test_an_answer_is_llama_cpps(http: httpx.Client) -> None:
     assert fill(http, gap(n_predict=2))["stop_type"] == "limit"
     assert fill(http, gap(stop=["two"]))["content"] == "one "
     assert fill(http, gap(response_fields=["timings/prompt_n", "model", "none", "model/x"])) == {
-        "timings/prompt_n": 4,
+        "timings/prompt_n": 3,
         "model": "echo",
     }
 
@@ -180,12 +180,13 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_its_time_ends_with_a_line(slow: Stack) -> None:
-    """At 50 tokens a second there are five of them at least in its time."""
+    """At 50 tokens a second the whole takes far longer."""
     answer = fill(slow.http(), gap("a\n" * 40, "", t_max_predict_ms=100))
-    assert 4 < answer["tokens_predicted"] < 40
-    assert answer["content"] == "a\n" * answer["content"].count("a")
+    lines = answer["content"].count("\n")
+    assert 0 < lines < 39
+    assert answer["content"] == "a\n" * lines
     assert answer["stop_type"] == "limit"
-    assert fill(slow.http(), gap("a\n" * 3 + "b " * 20, "", t_max_predict_ms=1000))["content"].endswith("b ")
+    assert fill(slow.http(), gap("b " * 20, "", t_max_predict_ms=1))["content"] == "b " * 20, "a line is whole"
 
 
 def test_what_has_no_room_is_left_out_and_told(slow: Stack) -> None:
@@ -202,8 +203,12 @@ def test_a_completion_has_a_suffix(client: OpenAI, http: httpx.Client) -> None:
     assert "".join(chunk.choices[0].text for chunk in stream) == "a b d"
     for nothing in ("", None):
         assert client.completions.create(model="echo", prompt="a", suffix=nothing).choices[0].text == "a"
-    with pytest.raises(BadRequestError, match="suffix"):
-        client.completions.create(model="echo", prompt="a", extra_body={"suffix": 1})
+    for more in ({"suffix": 1}, {"suffix": "b", "echo": True}, {"suffix": "b", "prompt_logprobs": 0}):
+        with pytest.raises(BadRequestError, match="suffix"):
+            client.completions.create(model="echo", prompt="a", extra_body=more)
+    logprobs = client.completions.create(model="echo", prompt="a", suffix=" d", logprobs=1).choices[0].logprobs
+    assert logprobs
+    assert logprobs.tokens == ["a", " d"]
 
 
 @pytest.mark.parametrize(

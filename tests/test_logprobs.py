@@ -208,7 +208,13 @@ CHAT_BODIES = st.fixed_dictionaries(
 )
 PROMPTS = st.lists(WORDS | st.lists(st.integers(0, 99), min_size=1, max_size=5), min_size=1, max_size=3)
 TEXT_BODIES = st.fixed_dictionaries(
-    {**COMMON, "prompt": PROMPTS, "logprobs": st.sampled_from([None, True, 2]), "echo": st.booleans()}
+    {
+        **COMMON,
+        "prompt": PROMPTS,
+        "logprobs": st.sampled_from([None, True, 2]),
+        "echo": st.booleans(),
+        "best_of": st.sampled_from([None, None, 4]),
+    }
 )
 
 
@@ -231,7 +237,7 @@ def test_whole_streamed_and_followed_it_is_the_same(http: httpx.Client, body: tu
     expected = told([answer])
     assert told([job(http, answer["id"])["result"]]) == expected
     assert told(streamed(http.get(f"/v1/jobs/{answer['id']}/events"))) == expected
-    if asked["prompt_logprobs"] is None:
+    if asked["prompt_logprobs"] is None and not asked.get("best_of"):
         assert told(streamed(http.post(path, json={**asked, "stream": True}))) == expected
     choices = [expected[choice["index"]] for choice in answer["choices"]]
     tokens = sum(len(one.get(name, ())) for one in choices for name in ("content", "reasoning_content", "tokens"))
@@ -240,7 +246,7 @@ def test_whole_streamed_and_followed_it_is_the_same(http: httpx.Client, body: tu
         hidden = hidden if asked["reasoning_format"] == "hidden" else 0
         assert tokens == answer["usage"]["completion_tokens"] - hidden
         assert not any(one.get("reasoning_content") for one in choices if asked["reasoning_format"] != "auto")
-    elif asked["logprobs"] is not None or asked["n_probs"]:
+    elif (asked["logprobs"] is not None or asked["n_probs"]) and not asked["best_of"]:
         prompts = answer["usage"]["prompt_tokens"] * asked["n"] if asked["echo"] else 0
         assert tokens == answer["usage"]["completion_tokens"] + prompts
         assert_offsets(choices, asked)
@@ -264,10 +270,11 @@ def test_what_tools_call_is_told_whole(http: httpx.Client) -> None:
     assert told(streamed(http.get(f"/v1/jobs/{answer['id']}/events"))) == told([answer])
 
 
+@pytest.mark.parametrize("continues", [1, 0], ids=["continued", "computed again"])
 @pytest.mark.parametrize("path", [CHATS, COMPLETIONS])
-def test_a_killed_worker_costs_none(empty: Stack, path: str) -> None:
+def test_a_killed_worker_costs_none(empty: Stack, path: str, continues: int) -> None:
     empty.start_gateway()
-    victim = empty.start_worker(echo_rate=20)
+    victim = empty.start_worker(echo_rate=20, echo_continue=continues)
     text = " ".join(map(str, range(30)))
     body = chat(text, **TOP) if path == CHATS else completion(text, echo=True, logprobs=2)
     http = empty.http()
@@ -275,7 +282,7 @@ def test_a_killed_worker_costs_none(empty: Stack, path: str) -> None:
         lines = data(response.iter_lines())
         chunks = [next(lines) for _ in range(8)]
         victim.kill()
-        empty.start_worker()
+        empty.start_worker(echo_continue=continues)
         chunks += [chunk for chunk in lines if chunk != "[DONE]"]
     found = told(chunks)
     assert found == told([http.post(path, json=body).json()])

@@ -14,7 +14,7 @@ from anthropic import AsyncAnthropic, beta_tool
 from anthropic.types import MessageParam, ToolParam
 from anthropic.types.beta import BetaUserMessageParam
 
-from tests.calls import ENDLESS, LATER, anthropics_problem, job
+from tests.calls import ENDLESS, LATER, PROGRESS, anthropics_problem, job
 from tests.stack import Stack, running, wait_for
 
 MESSAGES = "/v1/messages"
@@ -204,6 +204,14 @@ def test_a_failure_in_the_middle(locked: Stack) -> None:
     assert (failed.value.type, failed.value.error_code) == ("conflict_error", "cancelled")
 
 
+def test_comments_for_those_who_ask(locked: Stack) -> None:
+    more = {"x-api-key": KEY, **PROGRESS}
+    told = locked.http().post(MESSAGES, json=asked("Hello there", stream=True), headers=more).text
+    assert ": prompt 0/2\n\n" in told
+    with locked.anthropic(api_key=KEY).messages.stream(**asked("Hello there"), extra_headers=PROGRESS) as stream:
+        assert stream.get_final_text() == "Hello there"
+
+
 def test_a_job_is_polled_and_followed(http: httpx.Client) -> None:
     body = asked("Hello there, you")
     job_id = http.post(MESSAGES, json=body, headers=LATER).json()["id"]
@@ -226,6 +234,8 @@ def followed(http: httpx.Client, job_id: str, **headers: str) -> list[tuple[str,
 
 def test_what_an_agent_asks_for_first(http: httpx.Client) -> None:
     assert http.head("/").status_code == 200
+    for path in (MESSAGES, "/messages", "/v1/v1/messages", "/v1/messages/"):
+        assert http.post(path, json=asked("Hi")).json()["content"][0]["text"] == "Hi"
     more = {"anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14", **VERSION}
     with http.stream("POST", f"{MESSAGES}?beta=true", json=asked("Hi", stream=True), headers=more) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")

@@ -77,6 +77,11 @@ class TestTheClientsOwnRetries:
         assert empty.state(job) == "in_progress"
         wait_for(lambda: empty.state(job) == "cancelled", "the cancel")
 
+    def test_what_left_at_its_own_timeout_is_waited_for_longer(self, slow: Stack, mine: str) -> None:
+        """The clients in JavaScript tell it under another name."""
+        job = leave(slow, chat(mine), {"x-stainless-retry-count": "0", "x-stainless-timeout": "1"}, after=0.1)
+        wait_for(lambda: slow.state(job) == "completed", "the end that nobody waits for")
+
     def test_a_client_that_does_not_count_is_gone_for_good(self, slow: Stack, mine: str) -> None:
         job = leave(slow, chat(mine), {})
         wait_for(lambda: slow.state(job) == "cancelled", "the cancel", 1)

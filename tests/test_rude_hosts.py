@@ -14,6 +14,7 @@ from shared.errors import HostDied, JobCancelled
 from tests.fixtures.rude_host import BLOCK
 from worker.engines.ctransformers_client import Evaluator
 from worker.engines.host import EngineHost
+from worker.engines.host_on_demand import HostOnDemand
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LARGEST_ANSWER, LONGEST_LINE, LlamaServer
 from worker.engines.llama_cpp_text import LlamaText
@@ -42,8 +43,9 @@ def tokenize(host: EngineHost, work: Cancellable) -> object:
 
 
 def score(host: EngineHost, work: Cancellable) -> object:
-    server = LlamaServer(host, "key")
-    return Scorer(server, LlamaText(server, spaced=False), 1, 8, 8).score([1, 2], 1, work)
+    scorer = Scorer("", {"slots": 1}, lambda *_: [], [b""] * 8, context=8, batch=8, threads=lambda: 1)
+    scorer.host = HostOnDemand(lambda: host)
+    return list(scorer.score([1, 2], 1, work))
 
 
 def evaluate(host: EngineHost, work: Cancellable) -> object:

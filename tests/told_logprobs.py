@@ -12,7 +12,7 @@ def told(answers: Iterable[dict[str, Any]]) -> dict[int | None, dict[str, Any]]:
     """Of a whole answer, or of all chunks of a stream: by choice, and of the answer itself, each list as one."""
     found: dict[int | None, dict[str, Any]] = {}
     for answer in answers:
-        _glue(found.setdefault(None, {}), answer, ("prompt_logprobs", "prompt_token_ids"))
+        _glue(found.setdefault(None, {}), answer, ("prompt_logprobs",))
         for choice in answer["choices"]:
             mine = found.setdefault(choice["index"], {"text": ""})
             mine["text"] += choice.get("text", "")

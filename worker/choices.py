@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from shared.errors import WorkerLost
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
 from shared.transcript import Transcript
 
+AT_ONCE = 1024
+"""Log probabilities that a piece tells of, about 40 kB: whoever reads it decodes it in one go."""
 _SEEDS = 2**32 - 1
 
 
@@ -36,6 +39,8 @@ class Candidate:
     """What there is of it; sent already, except where the best are chosen at the end."""
     sent: int = 0
     """Characters of it that were sent."""
+    told: int = -1
+    """Tokens of its prompt that were told; -1: not even the text."""
     done: Done | None = None
 
 
@@ -60,6 +65,9 @@ def restore(candidates: Sequence[Candidate], sent: Iterable[Delta]) -> None:
     """Give the candidates back what earlier executions have sent of them."""
     for delta in sent:
         candidate = candidates[delta.index]
+        if delta.prompt_text or delta.prompt_logprobs:  # see `prompts.py`: it tells nothing else
+            candidate.told = max(candidate.told, 0) + len(delta.prompt_logprobs)
+            continue
         candidate.deltas.append(delta)
         candidate.sent += len(delta.text)
         if delta.usage:
@@ -100,21 +108,56 @@ def chooses_best(task: TextTask) -> bool:
     return isinstance(task, Completion) and task.best_of > task.n
 
 
-def best(candidates: Sequence[Candidate], task: TextTask) -> Iterator[Delta]:
-    """The task's `n` candidates of each prompt whose tokens are the likeliest on average, each as one Delta."""
-    tells = task.sampling.logprobs is not None
-    choice = itertools.count()
+def best(candidates: Sequence[Candidate], task: TextTask) -> Iterator[Candidate]:
+    """The task's `n` candidates of each prompt whose tokens are the likeliest on average."""
     for _, rivals in itertools.groupby(candidates, key=lambda candidate: candidate.prompt):
-        for winner in sorted(rivals, key=_likelihood, reverse=True)[: task.n]:
-            yield Delta(
-                "".join(delta.text for delta in winner.deltas),
-                tuple(token for delta in winner.deltas for token in delta.tokens),
-                next(choice),
-                winner.deltas[-1].finish_reason,
-                prompt_tokens=winner.deltas[0].prompt_tokens,
-                logprobs=tuple(entry for delta in winner.deltas for entry in delta.logprobs) if tells else (),
-                stop=winner.deltas[-1].stop,
-            )
+        yield from sorted(rivals, key=_likelihood, reverse=True)[: task.n]
+
+
+def retell(deltas: Sequence[Delta], index: int, *, likelihoods: bool) -> Iterator[Delta]:
+    """An answer that is there, as the choice `index`: in few pieces, for nobody waits for a part of it."""
+    held, count, offset = list[Delta](), 0, 0
+    for place, delta in enumerate(deltas, 1):
+        held.append(delta if likelihoods else replace(delta, logprobs=()))
+        count += held[-1].likelihoods
+        if count >= AT_ONCE or place == len(deltas):
+            piece = _join(held, index, offset)
+            yield piece
+            held, count, offset = [], 0, offset + len(piece.text)
+
+
+def divide(piece: Delta) -> Iterator[Delta]:
+    """A piece that tells of so many tokens that it is better told in several: as much of its text with each as their
+    own texts spell, and what that leaves with the last."""
+    each = max(1, AT_ONCE // (1 + max((len(entry.top) for entry in piece.logprobs), default=0)))
+    letters, text, at = getincrementaldecoder("utf-8")("replace"), piece.text, 0
+    prompt_tokens = piece.prompt_tokens
+    while len(piece.logprobs) - at > each:
+        entries = piece.logprobs[at : at + each]
+        said = letters.decode(b"".join(entry.text for entry in entries))
+        said = said if text.startswith(said) else ""
+        yield Delta(
+            said,
+            piece.tokens[at : at + each],
+            prompt_tokens=prompt_tokens,
+            reasoning=piece.reasoning,
+            call=piece.call,
+            logprobs=entries,
+        )
+        text, at, prompt_tokens = text[len(said) :], at + each, ()
+    yield replace(piece, text=text, tokens=piece.tokens[at:], logprobs=piece.logprobs[at:], prompt_tokens=prompt_tokens)
+
+
+def _join(pieces: Sequence[Delta], index: int, offset: int) -> Delta:
+    return replace(
+        pieces[-1],
+        text="".join(piece.text for piece in pieces),
+        tokens=tuple(token for piece in pieces for token in piece.tokens),
+        index=index,
+        prompt_tokens=pieces[0].prompt_tokens,
+        offset=offset,
+        logprobs=tuple(entry for piece in pieces for entry in piece.logprobs),
+    )
 
 
 def _likelihood(candidate: Candidate) -> float:

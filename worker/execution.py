@@ -16,6 +16,8 @@ from shared.ticket import Claim
 
 _MOST = 256
 """Events that are sent at once: whoever reads them decodes them in one go."""
+_MOST_LIKELIHOODS = 4096
+"""Log probabilities in them, about 160 kB: after so many the next events wait."""
 
 
 def digest(execution_id: str) -> str:
@@ -115,7 +117,13 @@ class Execution(Cancellation):
         """
         with self._lock:
             first = self.stored - self.before
-            return self._events[first : first + _MOST]
+            events, likelihoods = list[Event](), 0
+            for event in self._events[first : first + _MOST]:
+                events.append(event)
+                likelihoods += event.likelihoods if isinstance(event, Delta) else 0
+                if likelihoods >= _MOST_LIKELIHOODS:
+                    break
+            return events
 
     def spoil(self, error: InferqError) -> bool:
         """What is unsent cannot be sent: the job fails instead. False when that cannot be sent either."""

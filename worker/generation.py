@@ -23,9 +23,10 @@ from shared.protocol import (
     TextTask,
 )
 from shared.tickets import Tickets
-from worker.choices import Candidate, Diverged, best, chooses_best, pass_over, restore, split, sum_up
+from worker.choices import Candidate, Diverged, best, chooses_best, divide, pass_over, restore, retell, split, sum_up
 from worker.engines import UNTOLD, Engine
 from worker.execution import Execution, digest
+from worker.prompts import Prompt
 from worker.quarantine import Quarantine
 from worker.run import Runner
 
@@ -49,6 +50,7 @@ class GenerationRunner(Runner[Candidate]):
         self._candidates = split(self._task)
         continues = all(engine.continues(candidate.task) for candidate in self._candidates)
         execution.continuable = continues and not self._judged
+        self._prompts = {each.prompt: Prompt(engine, each.task) for each in reversed(self._candidates)}
         self._left = iter(self._candidates)
         self._sent: list[Delta] = []
         self._progress = Progress(0, 0)
@@ -67,7 +69,9 @@ class GenerationRunner(Runner[Candidate]):
                     case StartOver():
                         self._sent.clear()
                     case Delta():
-                        if (self._task.token_ids or self._task.sampling.logprobs is not None) and not ours:
+                        sampling = self._task.sampling
+                        tells = (sampling.logprobs, sampling.prompt_logprobs) != (None, None)
+                        if (self._task.token_ids or tells) and not ours:
                             self._error = Diverged()
                         self._sent.append(event if ours else replace(event, tokens=(UNTOLD,) * len(event.tokens)))
         if not self._judged:
@@ -78,15 +82,27 @@ class GenerationRunner(Runner[Candidate]):
 
     def _events(self, candidate: Candidate) -> Iterator[Event]:
         """What the engine has to say of a candidate, after what was sent already. Raises InvalidRequest."""
-        check_parameters(self._task, self._engine.card)
+        prompt = self._prompts[candidate.prompt]
         if not candidate.deltas:
-            return self._engine.run(candidate.task, self.execution)
+            answer = prompt.answer(self.execution) or self._engine.run(candidate.task, self.execution)
+            return (_without_prompt(event) for event in answer) if prompt.told else answer
         if self._engine.continues(candidate.task):
             return self._engine.run(candidate.task, self.execution, tuple(candidate.deltas))
         return pass_over(candidate.deltas, self._engine.run(candidate.task, self.execution))
 
+    def _tell_prompt(self, candidate: Candidate) -> None:
+        """What is to be told of its prompt, and has not been. Where the best are chosen it waits for that."""
+        prompt = self._prompts[candidate.prompt]
+        if prompt.told and not candidate.deltas:
+            for piece in prompt.pieces(self.execution, candidate.told):
+                if not self._judged:
+                    self._send(candidate, piece)
+                    candidate.told = max(candidate.told, 0) + len(piece.prompt_logprobs)
+
     def _compute(self, candidate: Candidate) -> None:
         last: Delta | None = None
+        check_parameters(candidate.task, self._engine.card)
+        self._tell_prompt(candidate)
         for event in self._events(candidate):
             check(self.execution)
             match event:
@@ -125,16 +141,30 @@ class GenerationRunner(Runner[Candidate]):
 
     def _send(self, candidate: Candidate, delta: Delta) -> None:
         """Send a piece, and say where it belongs."""
-        placed = replace(delta, index=candidate.index, offset=candidate.sent)
-        candidate.sent += len(delta.text)
-        self._tell(placed)
+        for piece in divide(delta):
+            self._tell(replace(piece, index=candidate.index, offset=candidate.sent))
+            candidate.sent += len(piece.text)
 
     def _finish(self) -> Done:
         """Where the best are chosen, send what an earlier execution has not; what it has sent must be among them."""
         if self._judged:
-            for index, delta in enumerate(best(self._candidates, self._task)):
+            for index, delta in enumerate(self._best()):
                 if index >= len(self._sent):
                     self._tell(delta)
                 elif delta.text != self._sent[index].text:
                     raise Diverged
         return sum_up(self._candidates)
+
+    def _best(self) -> Iterator[Delta]:
+        """The best, each after what is told of its prompt."""
+        tells = self._task.sampling.logprobs is not None
+        for index, winner in enumerate(best(self._candidates, self._task)):
+            prompt = self._prompts[winner.prompt]
+            if prompt.told:
+                yield from (replace(piece, index=index) for piece in prompt.pieces(self.execution))
+            yield from retell(winner.deltas, index, likelihoods=tells)
+
+
+def _without_prompt(event: Event) -> Event:
+    """It has been told."""
+    return replace(event, prompt_tokens=()) if isinstance(event, Delta) and event.prompt_tokens else event

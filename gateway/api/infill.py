@@ -13,4 +13,4 @@ views = Blueprint("infill", __name__)
 
 @views.post("/infill")
 def create() -> ResponseReturnValue:
-    return generate(FORMATS["llama.infill"])
+    return generate(FORMATS["llama.cpp.infill"])

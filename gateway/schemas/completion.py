@@ -82,9 +82,8 @@ def _token(value: object) -> int:
 
 class CompletionSchema(SamplingSchema):
     prompt = Prompts(required=True)
-    best_of = Integer(1, 20)
     suffix = Prose()
-
+    best_of = Integer(1, 20)
     echo = Boolean(load_default=False)
     logprobs = Logprobs()
 
@@ -95,6 +94,9 @@ class CompletionSchema(SamplingSchema):
             raise refuse("invalid_value", "must not be less than 'n'", name="best_of")
         if best_of > data["n"] and data["stream"]:
             raise refuse("invalid_value", "cannot be more than 'n' when 'stream' is true", name="best_of")
+        for name in ("echo", "prompt_logprobs"):
+            if data.get("suffix") and data.get(name, False) is not False:
+                raise refuse("unsupported_value", "not supported together with 'suffix'", name=name)
         refuse_choices(len(data["prompt"]), best_of, "n" if best_of == data["n"] else "best_of")
 
 

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from marshmallow import validates_schema
 from msgspec.structs import replace
 
-from gateway.schemas.fine_sampling import ALIASES, Limit
+from gateway.schemas.fine_sampling import ALIASES
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
 from gateway.schemas.infill_answer import Ends, render
 from gateway.schemas.objects import Lenient, Member
@@ -55,14 +55,6 @@ class PassageSchema(Lenient):
     filename = Text(longest=LONGEST_FILE_NAME, load_default="tmp")
 
 
-class Predicted(Limit):
-    """It may be 0: then the prompt is read, and nothing answered."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.low = 0
-
-
 class InfillSchema(SamplingSchema):
     model = Text()
     input_prefix = Prose(required=True)
@@ -70,7 +62,6 @@ class InfillSchema(SamplingSchema):
     input_extra = Array(Member(PassageSchema), 0, MOST_PASSAGES)
     prompt = Prose(load_default="")
 
-    max_tokens = n_predict = max_new_tokens = num_predict = Predicted()
     n = n_cmpl = Integer(1, 128)
     n_indent = Integer(0, INT32_MAX, load_default=0)
     t_max_predict_ms = Integer(-1, INT32_MAX, load_default=0)  # type: ignore[assignment]  # here it is supported
@@ -88,11 +79,9 @@ class InfillSchema(SamplingSchema):
     n_probs = Only(0)  # type: ignore[assignment]
     prompt_logprobs = Only()  # type: ignore[assignment]
 
-    def scores(self, data: dict[str, Any], **kwargs: Any) -> None:
-        """There are none, and an answer of no tokens may be asked for."""
-
     @validates_schema
-    def judges(self, data: dict[str, Any], **kwargs: Any) -> None:
+    def scores(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """In the place of what log probabilities ask for, which are not told here."""
         choices = data.setdefault("n_cmpl", data.get("n", 1))
         if data.get("n", choices) != choices:
             raise refuse("invalid_value", "it is another name of 'n_cmpl', which has another value", name="n")
@@ -105,7 +94,7 @@ class InfillSchema(SamplingSchema):
 class InfillFormat(Format):
     """`Format` of infill: a stream is of the same objects as a whole answer, each with a piece of the text."""
 
-    name = "llama.infill"
+    name = "llama.cpp.infill"
     id_prefix = "infill-"
     parameters = MappingProxyType({"prompt": "input_prefix", "suffix": "input_suffix", "max_tokens": "n_predict"})
     schema = InfillSchema(exclude=("stream_options", "return_token_ids"))

@@ -51,8 +51,10 @@ def perplexity(model: str, file: Path, context: int, stride: int | None, as_json
         scores: list[float] = []
         with tqdm(total=len(tokens) - first, unit="tok", disable=None, leave=False) as bar:
             for start, end, judged in windows(len(tokens), first, room, step):
-                scores += engine.score(begin + tokens[start:end], len(begin) + judged - start)
-                bar.update(len(scores) - bar.n)
+                for each in engine.scorer.score(begin + tokens[start:end], len(begin) + judged - start):
+                    assert each.logprob is not None, "it comes after others"
+                    scores.append(each.logprob)
+                    bar.update()
                 bar.set_postfix(perplexity=f"{_perplexity(scores)[0]:.3f}")
     value, error = _perplexity(scores)
     if as_json:

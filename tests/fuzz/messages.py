@@ -15,10 +15,16 @@ SPEAKERS = {
     "redacted_thinking": ("assistant",),
 }
 """Who may say a block."""
+BEYOND = {
+    *((f"output_{name}", "invalid_value") for name in ("format", "config.format")),  # one that can be kept
+    *((f"output_{name}.schema", "invalid_value") for name in ("format", "config.format")),
+    ("messages", "array_above_max_length"),  # with the results
+}
+"""See `tests.fuzz.requests.BEYOND`."""
 _NAMED = re.compile(r"'([^']+)'")
 
 
-def connect(messages: list[Any]) -> None:
+def connect(messages: Any) -> None:
     """Let each say what is theirs, results be those of calls, and the last message be the user's."""
     called: list[str] = []
     messages[-1]["role"] = "user"

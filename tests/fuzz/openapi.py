@@ -15,7 +15,7 @@ from shared.version import VERSION
 BODIES = {
     "/v1/chat/completions": "openai.chat",
     "/v1/completions": "openai.completion",
-    "/v1/infill": "llama.infill",
+    "/v1/infill": "llama.cpp.infill",
     "/v1/messages": "anthropic.messages",
     "/v1/messages/count_tokens": "anthropic.count_tokens",
 }

@@ -77,11 +77,11 @@ BEYOND: set[tuple[str | None, str]] = {
     *((f"thinking.{name}", "invalid_value") for name in ("type", "budget_tokens")),
     *((f"messages[].{name}", "invalid_value") for name in ("role", "name", "tool_call_id")),  # not of no call
     *((f"messages[].{name}", "invalid_value") for name in ("tool_calls", "function_call")),  # only of the assistant
+    *messages.BEYOND,
 }
 """(parameter, code) of refusals that a description by JSON Schema does not foresee; `[]` stands for any place."""
-
-
 _ENDS = ("data: [DONE]\n\n", 'data: {"type":"message_stop"}\n\n')
+"""How streams end well."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def judge(stack: Stack, session: Session, case: Case, mode: GenerationMode) -> V
             part["model"] = "echo"
     if mode is GenerationMode.POSITIVE and isinstance(case.body, dict) and "messages" in case.body:
         anthropic = case.path.startswith("/v1/messages")
-        (messages.connect if anthropic else connect)(case.body["messages"])  # type: ignore[arg-type]
+        (messages.connect if anthropic else connect)(case.body["messages"])
     if case.query:  # only the prompt would be missed
         case.query = {
             name: [""] if vanishes(value) and name != "prompt" else value for name, value in case.query.items()

@@ -16,7 +16,7 @@ from shared.cancellation import NEVER, Cancellable
 from shared.catalogue import ARCHITECTURES, AUTO, Model
 from shared.config import Config
 from shared.errors import EngineError
-from shared.protocol import Decoded, Delta, Encoded, Encoding, Event, TextTask
+from shared.protocol import Decoded, Delta, Encoded, Encoding, Event, TextTask, TokenLogprob
 from shared.registry import Card
 from worker.engines.outline import OUTLINED, outline
 
@@ -40,6 +40,27 @@ class ModelTokenizer(Protocol):
         """What it is, in the names of Hugging Face's `tokenizer_config.json`; null is what the model has not."""
 
 
+class PromptScorer(Protocol):
+    """That of one model. Its methods raise what `Engine.run` raises."""
+
+    def read(self, task: TextTask, work: Cancellable = NEVER) -> list[int]:
+        """The tokens of the task's one prompt, as `Engine.run` reads them."""
+
+    def score_prompt(
+        self, task: TextTask, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
+    ) -> Iterator[TokenLogprob]:
+        """As `score`, of a whole prompt that `read` has read: its first token has no log probability."""
+
+    def score(
+        self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER, top: int = 0, *, further: bool = False
+    ) -> Iterator[TokenLogprob]:
+        """How likely each of `tokens[after:]` is, given all the tokens before it; `after` is 1 or more.
+
+        With the `top` likeliest in its place. `further`: at last the one that is the likeliest to come after them all,
+        unless it would end the answer. Raises ContextLengthExceeded.
+        """
+
+
 class Engine(Protocol):
     """One model, ready to compute.
 
@@ -54,6 +75,10 @@ class Engine(Protocol):
     @property
     def tokenizer(self) -> ModelTokenizer:
         """The model's, for those who ask about it."""
+
+    @property
+    def scorer(self) -> PromptScorer:
+        """Tells how likely tokens are to the model."""
 
     @property
     def trouble(self) -> str:
@@ -80,12 +105,6 @@ class Engine(Protocol):
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         """What the tokens stand for, in UTF-8; a token may be a part of a character. Raises InvalidRequest."""
-
-    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        """Log probabilities (natural) of `tokens[after:]`, each given all the tokens before it; `after` is 1 or more.
-
-        Raises ContextLengthExceeded.
-        """
 
     def close(self) -> None:
         """End the engine and its host."""

@@ -43,6 +43,11 @@ class Cells:
         self._inside: set[Share] = set()
         self._waiting: set[Share] = set()
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is inside."""
+        return bool(self._inside)
+
     def enter(self, share: Share, work: Cancellable = NEVER, until: float = math.inf) -> bool:
         """Wait, in the order of arrival, for room. One that is inside gives its cells back first.
 

@@ -11,7 +11,7 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
-from shared.errors import ContextLengthExceeded, EngineError, InvalidRequest
+from shared.errors import EngineError, InvalidRequest
 from shared.protocol import (
     Chat,
     Completion,
@@ -32,16 +32,17 @@ from worker.engines import UNTOLD, with_prompt
 from worker.engines.ctransformers_client import Evaluation, Evaluator
 from worker.engines.ctransformers_file import check_file
 from worker.engines.ctransformers_host import BATCH
+from worker.engines.ctransformers_score import LegacyScorer
 from worker.engines.ctransformers_text import LegacyText
 from worker.engines.ctransformers_tokenizer import LegacyTokenizer
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
-from worker.engines.sampler import Sampler, logprobs, price
+from worker.engines.sampler import Sampler, price
 from worker.engines.special_texts import Specials
 from worker.engines.stops import Spelling, Token, go_on, stop_strings
 from worker.formats.identity import digest, identity
 
-HONOURED = ("logprobs", "min_tokens", "repeat_last_n", "stop_token_ids")
+HONOURED = ("logprobs", "min_tokens", "prompt_logprobs", "repeat_last_n", "stop_token_ids")
 """What of `shared.protocol.FINE` the sampler knows."""
 
 
@@ -94,6 +95,8 @@ class CtransformersEngine:
             sampling=recommended(model),
         )
 
+        self.scorer = LegacyScorer(self._read, self._evaluator, self._text, self._turn, context)
+
     @property
     def trouble(self) -> str:
         return self._host.trouble
@@ -107,9 +110,7 @@ class CtransformersEngine:
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         until = time.monotonic() + self._seconds
-        check_size(task, self.card)
-        param, tokens = self._prompt(task, execution)
-        Room(self.card.context, param).check(len(tokens))
+        tokens = self._read(task, execution)
         self._text.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._text.check(task.sampling.stop_token_ids, "stop_token_ids")
         stops = task.sampling.stop
@@ -126,22 +127,14 @@ class CtransformersEngine:
         self._text.check(tokens, "tokens")
         return b"".join(map(self._text.bytes_of, tokens))
 
-    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        self._text.check(tokens, "tokens")
-        if len(tokens) > self.card.context:
-            raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
-        scores = []
-        with self._turn, self._evaluator.open(work) as evaluation:
-            start = evaluation.count_known(tokens[:after])
-            for i in range(after, len(tokens)):
-                for _, step in evaluation.evaluate(tokens[:i], start):
-                    last = step
-                scores.append(float(logprobs(last.astype(float))[tokens[i]]))
-                start = i
-        return scores
-
     def close(self) -> None:
         self._host.close()
+
+    def _read(self, task: TextTask, work: Cancellable) -> list[int]:
+        check_size(task, self.card)
+        param, tokens = self._prompt(task, work)
+        Room(self.card.context, param).check(len(tokens))
+        return tokens
 
     def _prompt(self, task: TextTask, execution: Cancellable) -> tuple[str, list[int]]:
         """The parameter that the prompt comes from, and its tokens."""

@@ -19,7 +19,6 @@ from shared.context import Room
 from shared.errors import JobCancelled
 from shared.protocol import (
     FINE,
-    Chat,
     Delta,
     Done,
     Event,
@@ -34,15 +33,13 @@ from shared.registry import Ability, Card
 from worker.engines import with_prompt
 from worker.engines.defaults import recommended
 from worker.engines.echo_answer import TOKEN, answer
-from worker.engines.echo_logprobs import judge
-from worker.engines.echo_tokenizer import EchoTokenizer, number, transcript
+from worker.engines.echo_logprobs import EchoScorer, judge, read_prompt
+from worker.engines.echo_tokenizer import EchoTokenizer, number
 from worker.engines.gaps import fill
 from worker.engines.stops import stop_strings
 from worker.formats.identity import digest, identity
 
 CONTEXT = 32_768
-_AT_ONCE = 64
-"""Tokens of a prompt of which one piece tells."""
 
 
 class EchoEngine:
@@ -82,27 +79,21 @@ class EchoEngine:
         return self._continues and not bound  # as of a model, whose grammar cannot be advanced
 
     @property
+    def scorer(self) -> EchoScorer:
+        return EchoScorer(self.card.context)
+
+    @property
     def tokenizer(self) -> EchoTokenizer:
         return EchoTokenizer(self.card.context)
 
     def run(self, task: TextTask, execution: Cancellable, past: Sequence[Delta] = ()) -> Iterator[Event]:
         wakeup = threading.Event()
         execution.on_cancel(wakeup.set)
-        if isinstance(task, Chat):
-            param, prompt, ids = "messages", transcript(task), None
-        else:
-            param, [given] = "prompt", task.prompt
-            ids = None if isinstance(given, str) else given
-            prompt = given if isinstance(given, str) else " ".join(map(str, given))
+        param, words, numbers = read_prompt(task)
         gap = task if isinstance(task, FineCompletion) and task.suffix is not None else None
-        if gap:
-            beside = [text for passage in gap.beside for text in (passage.name, passage.text)]
-            prompt = " ".join([*beside, prompt, gap.line, gap.suffix or ""])
-        words = TOKEN.findall(prompt)
-        numbers = list(map(number, words)) if ids is None or gap else ids
-        read = most = len(words)
+        read = len(words)
         if gap and gap.trims:
-            read = min(most, self.card.context // 2)
+            read = min(read, self.card.context // 2)
         Room(self.card.context, param).check(read)
         parts = answer(task)
         if self._prefill:
@@ -114,9 +105,8 @@ class EchoEngine:
 
         pieces = self._pieces(task, parts, read, past, execution, wakeup)
         if gap:
-            pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count)), trimmed=read < most)
-        told = itertools.chain(_told(task, prompt, list(zip(numbers, words, strict=True)), past), pieces)
-        yield from with_prompt(told, numbers) if task.token_ids and not past else told
+            pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count)), trimmed=read < len(words))
+        yield from with_prompt(pieces, numbers) if task.token_ids and not past else pieces
 
     def _pieces(
         self,
@@ -162,9 +152,6 @@ class EchoEngine:
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         return " ".join(map(str, tokens)).encode()
 
-    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        return [0.0 for _ in tokens[after:]]
-
     def close(self) -> None:
         pass
 
@@ -180,20 +167,6 @@ def _number(word: str, part: Delta) -> int:
     return number(named)
 
 
-def _told(task: TextTask, prompt: str, tokens: Sequence[tuple[int, str]], past: Sequence[Delta]) -> Iterator[Delta]:
-    """What is told of the prompt that was not told in the past."""
-    text = prompt if isinstance(task, FineCompletion) and task.echo and not past else ""
-    most, told = task.sampling.prompt_logprobs, sum(len(piece.prompt_logprobs) for piece in past)
-    if most is not None:
-        for begin in range(told, len(tokens), _AT_ONCE):
-            places = enumerate(tokens[begin : begin + _AT_ONCE], begin)
-            likely = tuple(judge(number, word, place, most) for place, (number, word) in places)
-            yield Delta(prompt_text=text, prompt_logprobs=likely)
-            text = ""
-    if text:
-        yield Delta(prompt_text=text)
-
-
 def _cut(parts: Sequence[Delta], stops: tuple[str, ...], execution: Cancellable) -> tuple[list[Delta], str]:
     """What comes before the first stop string, and which that is; none is looked for in thoughts and in calls."""
     automaton, before = stop_strings(stops), list[Delta]()
@@ -203,9 +176,8 @@ def _cut(parts: Sequence[Delta], stops: tuple[str, ...], execution: Cancellable)
             check(execution)
             state, start = automaton.follow(token[0], state)
             if start is not None:
-                begin = token.start() + start
-                found = min((stop for stop in stops if part.text.startswith(stop, begin)), key=len)
-                return [*before, replace(part, text=part.text[:begin])], found
+                text = part.text[: token.start() + start]
+                return [*before, replace(part, text=text)], automaton.ended(state)
         before.append(part)
     return before, ""
 

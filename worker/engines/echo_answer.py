@@ -37,9 +37,17 @@ def answer(task: TextTask) -> list[Delta]:
         case Completion(prompt=(given,)):
             text = given if isinstance(given, str) else " ".join(map(str, given))
             if isinstance(task, FineCompletion) and task.suffix is not None:
-                text += task.line + task.suffix
+                text = "".join(around(task)[-3:])
             return [Delta(_kept(text, task.sampling.grammar))]
     raise AssertionError("an engine gets one prompt at a time")
+
+
+def around(gap: FineCompletion) -> list[str]:
+    """What stands around a gap: what is beside it, then what comes before it, and after it."""
+    [given] = gap.prompt
+    before = given if isinstance(given, str) else " ".join(map(str, given))
+    beside = [text for passage in gap.beside for text in (passage.name, passage.text)]
+    return [*beside, before, gap.line, gap.suffix or ""]
 
 
 def _said(chat: Chat) -> str:

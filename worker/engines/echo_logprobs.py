@@ -4,8 +4,50 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Iterator, Sequence
 
-from shared.protocol import TokenLogprob, TopLogprob
+from shared.cancellation import NEVER, Cancellable
+from shared.context import Room
+from shared.protocol import Chat, FineCompletion, TextTask, TokenLogprob, TopLogprob
+from worker.engines.echo_answer import TOKEN, around
+from worker.engines.echo_tokenizer import number, transcript
+
+
+class EchoScorer:
+    """See `worker.engines.PromptScorer`."""
+
+    def __init__(self, context: int) -> None:
+        self._context = context
+
+    def read(self, task: TextTask, work: Cancellable = NEVER) -> list[int]:
+        param, _, numbers = read_prompt(task)
+        Room(self._context, param).check(len(numbers))
+        return numbers
+
+    def score_prompt(
+        self, task: TextTask, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
+    ) -> Iterator[TokenLogprob]:
+        _, words, _ = read_prompt(task)
+        return (judge(token, word, place, top) for place, (token, word) in enumerate(zip(tokens, words, strict=True)))
+
+    def score(
+        self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER, top: int = 0, *, further: bool = False
+    ) -> Iterator[TokenLogprob]:
+        return (judge(token, str(token), place, top) for place, token in enumerate(tokens[after:], after))
+
+
+def read_prompt(task: TextTask) -> tuple[str, list[str], list[int]]:
+    """The parameter that the prompt comes from, its words and their numbers."""
+    if isinstance(task, Chat):
+        param, prompt, ids = "messages", transcript(task), None
+    else:
+        param, [given] = "prompt", task.prompt
+        ids = None if isinstance(given, str) else given
+        prompt = given if isinstance(given, str) else " ".join(map(str, given))
+    if isinstance(task, FineCompletion) and task.suffix is not None:
+        prompt, ids = " ".join(around(task)), None
+    words = TOKEN.findall(prompt)
+    return param, words, list(map(number, words)) if ids is None else list(ids)
 
 
 def judge(token: int, text: str, place: int, most: int) -> TokenLogprob:

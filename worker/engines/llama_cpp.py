@@ -6,7 +6,6 @@ import functools
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -15,20 +14,20 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import usable
-from shared.errors import ContextLengthExceeded, ModelLoadError
+from shared.errors import ModelLoadError
 from shared.protocol import FINE, Chat, Delta, Event, FineChat, FineCompletion, TextTask
 from shared.recommendation import complete
 from shared.registry import Ability, Card
 from worker.chat_formats import template
 from worker.engines import with_prompt
-from worker.engines.cells import Cells, Share
+from worker.engines.cells import Cells
 from worker.engines.defaults import recommended
 from worker.engines.gaps import fill
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_answer import GrowingAnswer
 from worker.engines.llama_cpp_chat import NativeTools
 from worker.engines.llama_cpp_chats import Chats
-from worker.engines.llama_cpp_files import Files, check_files
+from worker.engines.llama_cpp_files import check_files, host_parameters
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
@@ -68,7 +67,8 @@ class LlamaCppEngine:
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
         self._batch = max(config.batch_size, config.slots * (1 + DRAFTED if files.draft else 1))
         key = secrets.token_urlsafe()
-        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, self._parameters(files, config, key))
+        parameters = host_parameters(model, files, config, self._batch, key)
+        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, parameters)
         self._server = LlamaServer(self._host, key)
         self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
@@ -134,26 +134,15 @@ class LlamaCppEngine:
             system=self._system,
             template=template(model.chat_format) if model.chat_format else files.header.chat_template or "",
         )
-        self._scorer = Scorer(self._server, self._text, self.card.slots, self._batch, size)
-
-    def _parameters(self, files: Files, config: Config, key: str) -> dict[str, Any]:
-        """What the host needs to know."""
-        model = self._model
-        return {
-            "path": str(files.path),
-            "reads": [str(path) for path in (files.path, *dict(files.lora), files.draft) if path],
-            "key": key,
-            "context": config.context,
-            "slots": config.slots,
-            "threads": config.threads or max(1, usable() - 1),
-            "batch_threads": config.threads or usable(),
-            "batch": self._batch,
-            "lora": [(str(path), scale) for path, scale in files.lora],
-            "draft": str(files.draft) if files.draft else "",
-            "rope_freq_base": model.rope_freq_base or 0.0,
-            "rope_freq_scale": model.rope_freq_scale or 0.0,
-            "chat_template": template(model.chat_format) if model.chat_format else "",
-        }
+        self.scorer = Scorer(
+            model.id,
+            parameters,
+            lambda task, work: self._read(task, work)[0],
+            self._pieces,
+            context=self.card.context,
+            batch=config.batch_size,
+            threads=lambda: 1 if self._cells.busy else config.threads or usable(),
+        )
 
     @property
     def trouble(self) -> str:
@@ -187,7 +176,6 @@ class LlamaCppEngine:
     ) -> Iterator[Event]:
         """Stop strings count only before the `opener`."""
         until = time.monotonic() + self._seconds
-        check_size(task, self.card)
         prompt, thinking, trimmed = self._read(task, execution)
         self._reader.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._reader.check(task.sampling.stop_token_ids, "stop_token_ids")
@@ -217,11 +205,12 @@ class LlamaCppEngine:
         )
         events = generation.events(self.card.context)
         events = keep(events, sampling) if sampling.grammar else events
-        events = fill(events, gap, past, generation.end, trimmed=trimmed) if gap else events
+        events = fill(events, gap, past, generation.done, trimmed=trimmed) if gap else events
         yield from with_prompt(events, prompt) if task.token_ids and not past else events
 
     def _read(self, task: TextTask, work: Cancellable) -> tuple[list[int], Thinking, bool]:
-        """The tokens of the prompt, how it has the model think, and whether something was left out."""
+        """The tokens of the prompt, how to read the answer, and whether something was left out."""
+        check_size(task, self.card)
         context = self.card.context
         if isinstance(task, Chat):
             given, thinking = self._chats.render(task, work)
@@ -239,18 +228,8 @@ class LlamaCppEngine:
         self._reader.check(tokens, "tokens")
         return b"".join(self._pieces[token] for token in tokens)
 
-    def score(self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER) -> list[float]:
-        self._reader.check(tokens, "tokens")
-        if len(tokens) > self.card.context:
-            raise ContextLengthExceeded(len(tokens), self.card.context, param="tokens")
-        share = Share(len(tokens), len(tokens))
-        self._cells.enter(share, work)
-        try:
-            return self._scorer.score(tokens, after, work)
-        finally:
-            self._cells.leave(share)
-
     def close(self) -> None:
+        self.scorer.close()
         self._host.close()
 
     @property

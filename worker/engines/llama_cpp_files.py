@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shared.catalogue import Model, is_legacy
+from shared.config import Config
+from shared.cores import usable
 from shared.errors import EngineError, ModelFileError
+from worker.chat_formats import template
 from worker.formats.gguf import Header, read_header
+
+_F32 = 0
+_EXACT = 8192
+"""Tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +24,14 @@ class Files:
     header: Header
     lora: tuple[tuple[Path, float], ...]
     draft: Path | None
+
+    def exact(self, context: int) -> bool:
+        """Whether all that is computed for a context of so many tokens, 0 for the model's own, is to be in 32 bits.
+
+        Weights of 32 bits are for those who compare. The cache is twice as large then, so long contexts do without.
+        """
+        whole = all(tensor.kind == _F32 for tensor in self.header.tensors)
+        return whole and (context or self.header.context_length or _EXACT + 1) <= _EXACT
 
 
 def check_files(model: Model) -> Files:
@@ -53,3 +69,23 @@ def _adapter(path: Path, model: Header) -> Path:
     if header.architecture != model.architecture:
         raise ModelFileError(f"{path}: an adapter for {header.architecture}, but the model is {model.architecture}")
     return path.resolve()
+
+
+def host_parameters(model: Model, files: Files, config: Config, batch: int, key: str) -> dict[str, Any]:
+    """What the host needs to know, which reads `batch` tokens a step, and answers who knows the key."""
+    return {
+        "path": str(files.path),
+        "reads": [str(path) for path in (files.path, *dict(files.lora), files.draft) if path],
+        "key": key,
+        "context": config.context,
+        "slots": config.slots,
+        "threads": config.threads or max(1, usable() - 1),
+        "batch_threads": config.threads or usable(),
+        "batch": batch,
+        "exact": files.exact(config.context),
+        "lora": [(str(path), scale) for path, scale in files.lora],
+        "draft": str(files.draft) if files.draft else "",
+        "rope_freq_base": model.rope_freq_base or 0.0,
+        "rope_freq_scale": model.rope_freq_scale or 0.0,
+        "chat_template": template(model.chat_format) if model.chat_format else "",
+    }

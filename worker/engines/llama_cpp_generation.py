@@ -87,7 +87,7 @@ class Generation:
                 most = context if limit is None else min(context, len(prompt) + limit - count)
                 if len(prompt) + len(self._answer.closing) >= most or self._late:
                     yield Delta(finish_reason="length")
-                    yield self.end(count)
+                    yield self.done(count)
                     return
                 share.tokens, share.most = len(prompt), most
                 if not self._cells.enter(share, self._execution, self._until):
@@ -236,9 +236,9 @@ class Generation:
     def _finish(self, splitter: Splitter, reason: FinishReason, count: int) -> Iterator[Event]:
         """The last pieces, and the end, of an answer of so many tokens."""
         yield from self._answer.end(splitter, reason)
-        yield self.end(count)
+        yield self.done(count)
 
-    def end(self, count: int) -> Done:
+    def done(self, count: int) -> Done:
         """The end of an answer of so many tokens."""
         usage = Usage(len(self._prompt_tokens), count, self._cached or 0)
         if self._parted or not self._read:

@@ -51,6 +51,9 @@ def main() -> None:
     options.rope_freq_base = parameters["rope_freq_base"]
     options.rope_freq_scale = parameters["rope_freq_scale"]
     options.chat_template = parameters["chat_template"]
+    if parameters["exact"]:
+        options.cache_type_k = options.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        options.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     if parameters["draft"]:
         options.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
         options.speculative.draft.mparams.path = parameters["draft"]

@@ -1,60 +1,178 @@
-"""Log probabilities of given tokens, which llama.cpp's server does not offer: each token is forced, and its price read.
+"""How likely given tokens are to llama.cpp, whose server does not tell that: a host of its own reads them.
 
-One request a token: the tokens before it are in the slot's cache, and the bias that forces it comes after the log
-probability is taken.
+It is apart from the one that answers, so that neither can take the other's memory or cells, and it is there only while
+it is needed. Several sequences are read in turns, a batch of each.
 """
 
 from __future__ import annotations
 
-import queue
-from collections.abc import Sequence
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from shared.cancellation import Cancellable
-from worker.engines.llama_cpp_server import LlamaServer
-from worker.engines.llama_cpp_text import LlamaText
+import numpy as np
 
-_FORCING = 1000.0
+from shared.cancellation import NEVER, Cancellable, aborting, check, wait_for
+from shared.errors import ContextLengthExceeded, EngineError, HostDied, InvalidRequest
+from shared.protocol import Chat, TextTask, TokenLogprob, TopLogprob
+from worker.engines import UNTOLD
+from worker.engines.cells import Cells, Share
+from worker.engines.host import EngineHost
+from worker.engines.host_on_demand import HostOnDemand
+from worker.tools import needs_form
+
+_MODULE = "worker.engines.llama_cpp_scoring_host"
+LARGEST_LOGITS = 33_554_432
+"""Bytes of the logits of one batch, which the host holds twice."""
+_LOGIT = 4
+"""Bytes."""
+
+
+def largest_batch(vocabulary_size: int, most: int) -> int:
+    """Tokens that are read at once: `most`, or fewer where the vocabulary is large."""
+    return max(1, min(most, LARGEST_LOGITS // (_LOGIT * max(1, vocabulary_size))))
+
+
+@dataclass(eq=False, slots=True)
+class _Reading:
+    """A sequence that is being read, in one life of the host."""
+
+    sequence: int
+    host: EngineHost
+    work: Cancellable
+    life: int = 0
 
 
 class Scorer:
-    """May be used from several threads; as many as there are slots compute at once."""
+    """See `worker.engines.PromptScorer`. May be used from several threads: as many sequences as the engine has slots
+    are read in turns, and share the cells of one context; others wait.
 
-    def __init__(self, server: LlamaServer, text: LlamaText, slots: int, batch: int, vocabulary_size: int) -> None:
-        self._server, self._text = server, text
-        self._batch, self._vocabulary_size = batch, vocabulary_size
-        self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(slots):
-            self._slots.put(slot)
+    `parameters` are those of the host that answers, of which this one is a double, `pieces` are the bytes of all
+    tokens, `batch` is how many tokens are read at once at most, and `threads` says how many a step may use now.
+    """
 
-    def score(self, tokens: Sequence[int], after: int, work: Cancellable) -> list[float]:
-        slot = self._slots.get()
+    def __init__(
+        self,
+        title: str,
+        parameters: Mapping[str, Any],
+        read: Callable[[TextTask, Cancellable], list[int]],
+        pieces: Sequence[bytes],
+        *,
+        context: int,
+        batch: int,
+        threads: Callable[[], int],
+    ) -> None:
+        self._read, self._pieces, self._context, self._threads = read, pieces, context, threads
+        self._batch = largest_batch(len(pieces), batch)
+        self._sequences: int = parameters["slots"]
+        given = {**parameters, "context": context, "batch": self._batch, "key": ""}
+        self.host = HostOnDemand(lambda: EngineHost(_MODULE, f"{title} scoring", given))
+        self._cells, self._free = Cells(context), list(range(self._sequences))
+        self._changed = threading.Condition()
+
+    def close(self) -> None:
+        self.host.close()
+
+    def read(self, task: TextTask, work: Cancellable = NEVER) -> list[int]:
+        if isinstance(task, Chat) and needs_form(task):
+            raise InvalidRequest("the prompt of a chat with tools is not told", param="prompt_logprobs")
+        return self._read(task, work)
+
+    def score_prompt(
+        self, task: TextTask, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
+    ) -> Iterator[TokenLogprob]:
+        yield TokenLogprob(tokens[0], self._pieces[tokens[0]], None)
+        yield from self.score(tokens, 1, work, top, further=further)
+
+    def score(
+        self, tokens: Sequence[int], after: int = 1, work: Cancellable = NEVER, top: int = 0, *, further: bool = False
+    ) -> Iterator[TokenLogprob]:
+        if (highest := max(tokens, default=0)) >= len(self._pieces):
+            raise InvalidRequest(f"{highest} is no token: this model has {len(self._pieces)}", param="tokens")
+        if len(tokens) > self._context:
+            raise ContextLengthExceeded(len(tokens), self._context, param="tokens")
+        if not tokens:
+            return
+        with self._place(len(tokens), work) as sequence, self.host.use(work) as host:
+            reading, targets = _Reading(sequence, host, work), [*tokens[1:], UNTOLD]
+            last = len(tokens) - (not further)  # the last token is read only for what comes after it
+            for start in range(0, last, self._batch):
+                end = min(last, start + self._batch)
+                scores = self._step(reading, start, tokens[start:end], targets[start:end], top)
+                yield from scores[max(0, after - 1 - start) :]
+
+    @contextmanager
+    def _place(self, count: int, work: Cancellable) -> Iterator[int]:
+        """Cells for so many tokens, and the number of a sequence."""
+        share = Share(count, count, stays=True)
+        self._cells.enter(share, work)
         try:
-            return [self._logprob(slot, tokens[:i], tokens[i], work) for i in range(after, len(tokens))]
+            with self._changed:
+                wait_for(self._changed, lambda: bool(self._free), work)
+                sequence = self._free.pop()
+            try:
+                yield sequence
+            finally:
+                with self._changed:
+                    self._free.append(sequence)
+                    self._changed.notify_all()
         finally:
-            self._slots.put(slot)
+            self._cells.leave(share)
 
-    def _logprob(self, slot: int, before: Sequence[int], token: int, work: Cancellable) -> float:
-        for choice in self._probabilities(slot, before, token, 1, work):
-            return float(choice["logprob"])
-        # A part of a character is not told of. But when a letter is forced, it is among all the others.
-        letter = self._text.tokens("a", work, begins=False)[0]
-        (choice,) = self._probabilities(slot, before, letter, self._vocabulary_size, work)
-        return next(float(other["logprob"]) for other in choice["top_logprobs"] if other["id"] == token)
+    def _step(
+        self, reading: _Reading, past: int, tokens: Sequence[int], targets: Sequence[int], top: int
+    ) -> list[TokenLogprob]:
+        check(reading.work)
+        count, told = len(tokens), max(top, 1)
+        question = {"past": past, "tokens": list(tokens), "targets": list(targets), "top": told}
+        answer = self._ask(reading, {**question, "threads": self._threads()}, count * (8 + 4 + 12 * told))
+        logprobs = np.frombuffer(answer, np.float64, count)
+        ranks = np.frombuffer(answer, np.int32, count, count * 8)
+        ids = np.frombuffer(answer, np.int32, count * told, count * 12).reshape(count, told)
+        theirs = np.frombuffer(answer, np.float64, count * told, count * (12 + 4 * told)).reshape(count, told)
+        pieces = self._pieces
+        scores = []
+        for i, target in enumerate(targets):
+            likeliest = [
+                TopLogprob(token, pieces[token], logprob)
+                for token, logprob in zip(ids[i].tolist(), theirs[i].tolist(), strict=True)
+            ]
+            if target != UNTOLD:
+                score = TokenLogprob(target, pieces[target], float(logprobs[i]), tuple(likeliest[:top]), int(ranks[i]))
+                scores.append(score)
+            elif not ranks[i]:  # it ends no answer
+                first = likeliest[0]
+                scores.append(TokenLogprob(first.token, first.text, first.logprob, tuple(likeliest[:top]), 1))
+        return scores
 
-    def _probabilities(
-        self, slot: int, before: Sequence[int], forced: int, count: int, work: Cancellable
-    ) -> list[dict[str, Any]]:
-        request = {
-            "prompt": list(before),
-            "n_predict": 1,
-            "n_probs": count,
-            "temperature": 0.0,
-            "logit_bias": [(forced, _FORCING)],
-            "cache_prompt": True,
-            "id_slot": slot,
-        }
-        steps = len(before) // self._batch + 2
-        answer = self._server.ask("/completion", request, work, steps=steps, computes=True)
-        found: list[dict[str, Any]] = answer.get("completion_probabilities", [])
-        return found
+    def _ask(self, reading: _Reading, question: dict[str, object], size: int) -> bytes:
+        """An answer of so many bytes."""
+        host, work = reading.host, reading.work
+        connected, life = host.connect(work)
+        reading.life = reading.life or life
+        try:
+            with connected as connection, aborting(connection, work), connection.makefile("rb") as answers:
+                if life != reading.life:
+                    raise ConnectionResetError("what it has read is lost")
+                with host.pulse.expect(self._sequences):
+                    connection.sendall(json.dumps({**question, **self._names(reading)}).encode() + b"\n")
+                    status = answers.read(1)
+                    answer = answers.read(size) if status == b"\1" else b""
+        except OSError as exc:
+            check(work)
+            raise HostDied(host.obituary(reading.life)) from exc
+        check(work)
+        if status == b"\0":
+            raise EngineError("llama.cpp could not compute how likely the tokens are")
+        if status != b"\1" or len(answer) < size:
+            raise HostDied(host.obituary(reading.life))
+        host.pulse.beat()
+        return answer
+
+    def _names(self, reading: _Reading) -> dict[str, object]:
+        """Its sequence, and those that are free: what the host still has of them it is to forget."""
+        with self._changed:
+            return {"sequence": reading.sequence, "free": list(self._free)}

@@ -26,6 +26,9 @@ from shared.protocol import (
 
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
+_NOT_HERE = {"cache_creation": None, "inference_geo": None, "server_tool_use": None}
+"""What Anthropic's answers always tell of the use of things that are not here."""
+
 
 class Ending(NamedTuple):
     """Why an answer has ended."""
@@ -66,7 +69,8 @@ class Blocks:
         """The last one, as it begins."""
         match self._channel:
             case Call(index=index, name=name):
-                return {"type": "tool_use", "id": call_id(self._job_id, 0, index, "toolu_"), "name": name, "input": {}}
+                number = call_id(self._job_id, 0, index, "toolu_")
+                return {"type": "tool_use", "id": number, "name": name, "input": {}, "caller": {"type": "direct"}}
             case True:
                 return {"type": "thinking", "thinking": "", "signature": ""}
         return {"type": "text", "text": "", "citations": None}
@@ -160,7 +164,8 @@ def message(
         "stop_reason": ending.reason,
         "stop_sequence": ending.sequence,
         "stop_details": None,
-        "usage": {**usage(used), "service_tier": tier},
+        "container": None,
+        "usage": {**usage(used), **_NOT_HERE, "service_tier": tier},
     }
 
 
