@@ -117,13 +117,14 @@ def best(candidates: Sequence[Candidate], task: TextTask) -> Iterator[Candidate]
 def retell(deltas: Sequence[Delta], index: int, *, likelihoods: bool) -> Iterator[Delta]:
     """An answer that is there, as the choice `index`: in few pieces, for nobody waits for a part of it."""
     held, count, offset = list[Delta](), 0, 0
-    for place, delta in enumerate(deltas, 1):
-        held.append(delta if likelihoods else replace(delta, logprobs=()))
-        count += held[-1].likelihoods
-        if count >= AT_ONCE or place == len(deltas):
-            piece = _join(held, index, offset)
-            yield piece
-            held, count, offset = [], 0, offset + len(piece.text)
+    pieces = [piece for delta in deltas for piece in divide(delta if likelihoods else replace(delta, logprobs=()))]
+    for place, piece in enumerate(pieces, 1):
+        held.append(piece)
+        count += piece.likelihoods
+        if count >= AT_ONCE or place == len(pieces):
+            whole = _join(held, index, offset)
+            yield whole
+            held, count, offset = [], 0, offset + len(whole.text)
 
 
 def divide(piece: Delta) -> Iterator[Delta]:
