@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from msgspec.structs import replace
 from shared.errors import WorkerLost
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
 from shared.transcript import Transcript
+from worker.engines.stops import Letters
 
 AT_ONCE = 1024
 """Log probabilities that a piece tells of, about 40 kB: whoever reads it decodes it in one go."""
@@ -131,11 +131,11 @@ def divide(piece: Delta) -> Iterator[Delta]:
     """A piece that tells of so many tokens that it is better told in several: as much of its text with each as their
     own texts spell, and what that leaves with the last."""
     each = max(1, AT_ONCE // (1 + max((len(entry.top) for entry in piece.logprobs), default=0)))
-    letters, text, at = getincrementaldecoder("utf-8")("replace"), piece.text, 0
+    letters, text, at = Letters(), piece.text, 0
     prompt_tokens = piece.prompt_tokens
     while len(piece.logprobs) - at > each:
         entries = piece.logprobs[at : at + each]
-        said = letters.decode(b"".join(entry.text for entry in entries))
+        said = letters.read(b"".join(entry.text for entry in entries))
         said = said if text.startswith(said) else ""
         yield Delta(
             said,
