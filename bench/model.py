@@ -35,6 +35,7 @@ from worker.engines.host import EngineHost
 SLOTS, TOKENS, MODEL = 8, 128, "smollm2"
 PLAIN = {
     "batch": Config().batch_size,
+    "exact": False,
     "lora": [],
     "draft": "",
     "rope_freq_base": 0.0,

@@ -45,7 +45,8 @@ _SLICE = 65_536
 _READERS = 8
 """Records that are read at one time: the others have their turn after a slice, and so has who needs Redis."""
 _News = tuple[str, int, int, str, bytes | str]
-"""Of a job: its id, the numbers of the first and the last event, the execution, and the encoded events."""
+"""Of a job: its id, the numbers of the first and the last event, the execution, and the encoded events; nothing where
+these are large."""
 _UNPACKER = Decoder(list[tuple[str, int, int, str, str]])
 _MOST_RESTARTS = 3
 """Of an answer that nobody has read in part; a record that disagrees with itself would go on for ever."""
@@ -231,7 +232,7 @@ class Replies:
     def _deliver(self, box: Mailbox, first: int, last: int, by: str, blob: bytes | str) -> None:
         if box.has(last, by):
             return
-        if box.full or box in self._filling or not box.follows(first, by):
+        if box.full or box in self._filling or not (blob and box.follows(first, by)):
             self.fill(box)
             return
         try:

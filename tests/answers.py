@@ -56,6 +56,11 @@ def logprobs(events: Sequence[Event]) -> list[float]:
     return [logprob for _, logprob in told if logprob is not None]
 
 
+def scores(engine: Engine, ids: Sequence[int], after: int) -> list[float]:
+    """Log probabilities of given tokens, those first ones left out."""
+    return [score.logprob for score in engine.scorer.score(ids, after) if score.logprob is not None]
+
+
 def text(events: Sequence[Event]) -> str:
     return "".join(delta.text for delta in deltas(events))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from msgspec.structs import replace
 
 from shared import catalogue
-from shared.cancellation import NEVER
 from shared.errors import ContextLengthExceeded, InvalidRequest, JobCancelled
 from shared.protocol import Delta
 from shared.registry import Ability
@@ -294,31 +292,6 @@ def test_tokens_and_their_texts_agree(model: Engine) -> None:
     assert model.detokenize(ids).decode().strip() == PROMPT
     events = run(model, replace(completion(), token_ids=True))
     assert model.detokenize(tokens(events)).decode(errors="replace") == text(events)
-
-
-def test_scores_are_those_of_each_token_after_those_before_it(engine: Engine) -> None:
-    ids = engine.tokenize(PROMPT)
-    scores = list(engine.scorer.score(ids))
-    assert [score.token for score in scores] == ids[1:]
-    assert all(score.logprob is not None and score.logprob <= 0 for score in scores)
-    later = [score.logprob for score in engine.scorer.score(ids, after=5)]
-    assert later == pytest.approx([score.logprob for score in scores[4:]], abs=0.01)
-    first, *others = engine.scorer.score_prompt(completion(), engine.scorer.read(completion()), NEVER, 0, further=False)
-    assert (first.token, first.logprob, len(others)) == (ids[0], None, len(ids) - 1)
-
-
-def test_a_score_tells_the_likeliest_and_its_rank_among_them(model: Engine) -> None:
-    """Tokens that are parts of characters, and the one that would come next, which is what the model answers."""
-    answer = tokens(run(model, completion(max_tokens=1)))
-    *scores, further = model.scorer.score(model.tokenize(PROMPT + " 🙂"), top=512, further=True)
-    for score in scores:
-        assert len(score.top) > 300
-        assert [one.logprob for one in score.top] == sorted((one.logprob for one in score.top), reverse=True)
-        assert score.top[score.rank - 1].logprob == pytest.approx(score.logprob)
-        assert sum(math.exp(one.logprob) for one in score.top) == pytest.approx(1, abs=1e-3)
-    assert further.rank == 1
-    *_, further = model.scorer.score(model.tokenize(PROMPT), further=True)
-    assert [further.token] == answer
 
 
 def test_no_more_is_scored_than_fits(model: Engine) -> None:

@@ -78,6 +78,18 @@ def test_an_answer_says_that_the_job_is_to_make_room(tickets: Tickets) -> None:
     assert append(tickets, "a", "x", 2, Delta("two")) == (Answer.CANCELLED, 2)
 
 
+def test_of_large_events_a_gateway_is_told_that_they_are_there(tickets: Tickets) -> None:
+    """Its stream holds a hurry, which nobody counts, and not answers; who waits reads the record."""
+    tickets.client.xgroup_create(OURS, "reader", mkstream=True)
+    for job_id in "ab":
+        running(tickets, job_id, OURS)
+    small, large = encode([Delta("a")]).decode(), Delta("v" * 40_000)
+    tickets.append("m", [piece("a", 1, Delta("a")), piece("b", 1, large)])
+    [fields] = told(tickets, OURS)
+    assert msgspec.msgpack.decode(fields[b"m"]) == [["a", 1, 1, "xa", small], ["b", 1, 1, "xb", ""]]
+    assert read(tickets.client, "b").events == [large]
+
+
 def test_a_gateway_gets_one_entry_and_an_older_one_gets_one_a_job(tickets: Tickets) -> None:
     for reply in (OURS, OLDER):
         tickets.client.xgroup_create(reply, "reader", mkstream=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -12,6 +14,8 @@ from openai import BadRequestError, OpenAI
 
 from tests.calls import COMPLETIONS, LATER, data, job, problem, submit
 from tests.stack import Stack, running, wait_for
+from tests.tiny import TINY
+from tests.vocabularies import GAPS, write
 
 INFILL = "/infill"
 TIMINGS = [f"timings/{kind}_{what}" for kind in ("prompt", "predicted") for what in ("n", "ms", "per_second")]
@@ -209,6 +213,25 @@ def test_a_completion_has_a_suffix(client: OpenAI, http: httpx.Client) -> None:
     logprobs = client.completions.create(model="echo", prompt="a", suffix=" d", logprobs=1).choices[0].logprobs
     assert logprobs
     assert logprobs.tokens == ["a", " d"]
+
+
+def test_the_first_model_that_can_is_asked(empty: Stack, tmp_path: Path) -> None:
+    """Also by llama.vim, which sends no name: of two models the second has infill tokens."""
+    shutil.copy(TINY, tmp_path / "plain.gguf")
+    write(tmp_path / "taught.gguf", special=GAPS, template="")
+    empty.start_gateway()
+    for name in ("plain", "taught"):
+        empty.start_worker(str(tmp_path / f"{name}.gguf"))
+    http = empty.http()
+    known = {model["id"]: model["capabilities"] for model in http.get("/v1/models").json()["data"]}
+    assert {name: "infill" in able for name, able in known.items()} == {"plain": False, "taught": True}
+    answer = fill(http, {**VIM, "n_predict": 8, "response_fields": []})
+    assert (answer["model"], answer["tokens_predicted"] <= 8) == ("taught", True)
+    assert {f"timings/{name}" for name in answer["timings"]} > set(TIMINGS)
+    for body, path in ((gap(model="plain"), INFILL), ({"model": "plain", "prompt": "a", "suffix": "b"}, COMPLETIONS)):
+        error = problem(http.post(path, json=body), 400)
+        assert (error["param"], error["code"]) == ("model", "unsupported_value")
+        assert "no infill tokens" in error["message"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaCppEngine]:
     path = write(tmp_path_factory.mktemp("model") / "a.gguf", special=GAPS, template="")
     with loaded(path) as engine:
         yield engine
+
+
+def test_some_models_read_the_suffix_first(small: LlamaCppEngine, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.gguf", special=GAPS, template="", add_bos_token=True)
+    with loaded(path, spm_infill=True) as engine:
+        prompt = prompt_of(engine, gap("ab", "cd", line="e"))
+    assert small.detokenize(prompt).decode().endswith("<s><|fim_suffix|>cd<|fim_prefix|>abe<|fim_middle|>")
 
 
 def test_texts_of_special_tokens_stay_text(small: LlamaCppEngine) -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import asdict, replace
 
 from shared.cancellation import NEVER
 from shared.protocol import Chat, Completion, Event, FineChat, Grammar, Message, Sampling, Tool
-from tests.answers import Running, deltas, finish, logprobs, run, text, tokens
+from tests.answers import Running, deltas, finish, logprobs, run, scores, text, tokens
 from tests.engines import ENGINES, MOST, completion, load, named
 from tests.engines import PROMPT as WORDS
 from tests.thinking_templates import write_begun
@@ -48,7 +48,7 @@ def check(engine: LlamaCppEngine, events: Sequence[Event], prompt: Sequence[int]
     assert len(made) == finish(events)[1].usage.completion_tokens
     forced = [entry.logprob for entry in engine._likelihoods.ask(prompt, made, 0, NEVER)]
     assert logprobs(events) == pytest.approx(forced, abs=1e-4)
-    read = [score.logprob for score in engine.scorer.score([*prompt, *made], len(prompt))]
+    read = scores(engine, [*prompt, *made], len(prompt))
     assert logprobs(events) == pytest.approx(read, abs=0.02)  # batches of 16 bits add up otherwise
     for entry in (entry for delta in deltas(events) for entry in delta.logprobs):
         assert entry.text == engine.detokenize([entry.token])
@@ -222,7 +222,6 @@ def test_how_likely_tokens_were_is_what_scoring_says(any_engine: Engine) -> None
     for more in ({}, {"temperature": 1.5}, {"logit_bias": ((5, 30.0),)}, {"repeat_penalty": 1.9}, {"min_tokens": 5}):
         events = run(any_engine, completion(logprobs=0, max_tokens=most, **more))
         made = tokens(events)
-        read = [score.logprob for score in any_engine.scorer.score([*ids, *made], len(ids))]
-        assert logprobs(deltas(events)) == pytest.approx(read, abs=0.01)
+        assert logprobs(deltas(events)) == pytest.approx(scores(any_engine, [*ids, *made], len(ids)), abs=0.01)
     ended = run(any_engine, completion(logprobs=0, stop_token_ids=(made[3],)))
     assert len(logprobs(deltas(ended))) == finish(ended)[1].usage.completion_tokens

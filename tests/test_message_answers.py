@@ -144,7 +144,7 @@ def test_an_input_is_an_object_whatever_the_model_has_written(text: str, read: d
 
 def test_what_began_anew_is_told_once() -> None:
     events: list[Event] = [Delta("lost"), StartOver(), Delta("kept"), Delta(finish_reason="stop"), Done(Usage(1, 1))]
-    assert [block.to_dict() for block in whole(events).content] == [{"type": "text", "text": "kept", "citations": None}]
+    assert [block.to_dict() for block in whole(events).content] == [{"type": "text", "text": "kept", "citations": []}]
 
 
 def test_tokens_of_a_cache_are_counted_apart() -> None:

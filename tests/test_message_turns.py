@@ -169,6 +169,7 @@ def test_a_last_message_of_the_assistant_is_gone_on_with() -> None:
         ([USER, assistant({"type": "server_tool_use", "id": "x", "name": "web_search", "input": {}})],
          "messages[1].content[0].type", "unsupported_value"),
         (CALL, "messages[1]", "invalid_value"),
+        ([*CALL, assistant(text("a"))], "messages[2]", "invalid_value"),
         ([USER, {"role": "system", "content": "", "clear_at": "soon"}], "messages[1].clear_at", "unsupported_value"),
         ([USER, {"role": "system", "content": "", "output_config": {"effort": "low"}}], "messages[1].output_config",
          "unsupported_value"),

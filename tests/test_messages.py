@@ -9,6 +9,7 @@ from typing import Any
 
 import anthropic
 import httpx2 as httpx
+import pydantic
 import pytest
 from anthropic import AsyncAnthropic, beta_tool
 from anthropic.types import MessageParam, ToolParam
@@ -82,6 +83,17 @@ class TestTheClient:
         inputs = [event.partial_json for event in events if event.type == "input_json"]
         assert len(inputs) > 1
         assert json.loads("".join(inputs)) == {"at": "the sky"}
+
+    def test_what_it_parses(self, echo: Stack) -> None:
+        class City(pydantic.BaseModel):
+            name: str
+
+        client, text = echo.anthropic(_strict_response_validation=True), '{"name": "Paris"}'
+        answer = client.messages.parse(model="echo", max_tokens=100, messages=said(text), output_format=City)
+        assert answer.parsed_output == City(name="Paris")
+        history = [BetaUserMessageParam(role="user", content=text)]
+        beta = client.beta.messages.create(model="echo", max_tokens=100, messages=history, betas=["some-2026-01-01"])
+        assert [block.type for block in beta.content] == ["text"]
 
     def test_asynchronously(self, echo: Stack) -> None:
         async def ask() -> tuple[str, str]:
@@ -202,6 +214,24 @@ def test_a_failure_in_the_middle(locked: Stack) -> None:
     with pytest.raises(anthropic.APIStatusError) as failed:
         list(heard)
     assert (failed.value.type, failed.value.error_code) == ("conflict_error", "cancelled")
+
+
+def test_an_answer_goes_on_when_its_worker_dies(empty: Stack) -> None:
+    empty.start_gateway()
+    victim = empty.start_worker(echo_rate=10)
+    text = f'<think>hm hm</think>[{{"content": "Well, "}}, {CALL}, {{"content": "and so on"}}, {CALL}]'
+    more = {"tools": [LOOK], "thinking": {"type": "enabled", "budget_tokens": 999}}
+    with empty.anthropic().messages.stream(**asked(text, **more)) as stream:
+        next(event for event in stream if event.type == "input_json")
+        victim.kill()
+        empty.start_worker(echo_rate=50)
+        last = stream.get_final_message()
+    told = [block.to_dict() for block in last.content]
+    kinds = ["thinking", "text", "tool_use", "text", "tool_use"]
+    assert [block["type"] for block in told] == kinds
+    assert [told[0]["thinking"], told[1]["text"], told[3]["text"]] == ["hm hm", "Well, ", "and so on"]
+    assert told[2]["input"] == told[4]["input"] == {"at": "the sky"}
+    assert empty.redis.hget(f"iq:job:{last.id}", "tries") == b"2"
 
 
 def test_comments_for_those_who_ask(locked: Stack) -> None:

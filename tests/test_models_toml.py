@@ -55,6 +55,7 @@ def test_all_that_can_be_said_of_a_model(write: Write, tmp_path: Path) -> None:
         draft = "files/draft.gguf"
         rope_freq_base = 10000
         rope_freq_scale = 0.5
+        spm_infill = true
         sampling = { temperature = 0.7, top_k = 40 }
         """)
     model = catalogue.resolve("gpt-4o-mini", models_toml=path)
@@ -66,7 +67,7 @@ def test_all_that_can_be_said_of_a_model(write: Write, tmp_path: Path) -> None:
     assert (model.context, model.slots, model.threads) == (256, 2, 1)
     assert model.lora == ((tmp_path / "files" / "a.gguf", 1.0), (Path("/b.gguf"), 0.5))
     assert model.draft == tmp_path / "files" / "draft.gguf"
-    assert (model.rope_freq_base, model.rope_freq_scale) == (10000, 0.5)
+    assert (model.rope_freq_base, model.rope_freq_scale, model.spm_infill) == (10000, 0.5, True)
     assert model.sampling == {"temperature": 0.7, "top_k": 40}
     assert catalogue.announced("tiny", path).id == "org/tiny-1.0"
     flagged = catalogue.resolve("tiny", "echo", chat_format="chatml", models_toml=path)

@@ -9,23 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from tests.commands import output
-from tests.fixtures.forward import logits
-from tests.fixtures.make_legacy import MODELS
+from tests.fixtures.forward import true_logprobs
 from tests.tiny import TINY
 
 TEXT = "def main(args): return 0\nHéllo 🙂 wörld, again and again and again."
-
-
-def scores(ids: list[int]) -> list[float]:
-    """The log probability of each token after the first."""
-    config = json.loads((MODELS / "llama" / "config.json").read_text())
-    rows = logits(config, load_file(MODELS / "llama" / "model.safetensors"), ids[:-1]).astype(np.float64)
-    rows -= rows.max(-1, keepdims=True)
-    rows -= np.log(np.exp(rows).sum(-1, keepdims=True))
-    return [float(row[token]) for row, token in zip(rows, ids[1:], strict=True)]
 
 
 def measured(*flags: str | Path) -> Any:
@@ -46,7 +35,7 @@ def ids() -> list[int]:
 
 
 def test_the_value_and_its_standard_error(text: Path, ids: list[int]) -> None:
-    truth, told = scores(ids), measured("-f", text)
+    truth, told = true_logprobs(ids), measured("-f", text)
     value = math.exp(-np.mean(truth))
     assert told["tokens"] == len(truth)
     assert told["perplexity"] == pytest.approx(value, rel=2e-3)
@@ -55,10 +44,10 @@ def test_the_value_and_its_standard_error(text: Path, ids: list[int]) -> None:
 
 @pytest.mark.parametrize(("stride", "flags"), [(8, ()), (12, ("--stride", "12"))])
 def test_windows(stride: int, flags: tuple[str, ...], text: Path, ids: list[int]) -> None:
-    truth, start = scores(ids[:16]), 0
+    truth, start = true_logprobs(ids[:16]), 0
     while len(truth) < len(ids) - 1:
         start += stride
-        truth += scores(ids[start : start + 16])[len(truth) - start :]
+        truth += true_logprobs(ids[start : start + 16])[len(truth) - start :]
     told = measured("-f", text, "--context", "16", *flags)
     assert told["tokens"] == len(ids) - 1
     assert told["perplexity"] == pytest.approx(math.exp(-np.mean(truth)), rel=2e-3)

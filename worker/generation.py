@@ -101,7 +101,7 @@ class GenerationRunner(Runner[Candidate]):
 
     def _compute(self, candidate: Candidate) -> None:
         last: Delta | None = None
-        check_parameters(candidate.task, self._engine.card)
+        check_parameters(self._task, self._engine.card)
         self._tell_prompt(candidate)
         for event in self._events(candidate):
             check(self.execution)

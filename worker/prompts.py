@@ -21,8 +21,6 @@ class Prompt:
         sampling = task.sampling
         self._echoes = isinstance(task, FineCompletion) and task.echo
         self._most = sampling.prompt_logprobs
-        if self._most is None and self._echoes:
-            self._most = sampling.logprobs
         gap = isinstance(task, FineCompletion) and task.suffix is not None  # its prompt is read for others to come
         self._alone = sampling.max_tokens == 0 and not gap
         self._goes_on = self._most is not None and _takes_the_likeliest(task)

@@ -51,7 +51,7 @@ class ChatBodySchema(ChatSchema):
 
     model = Text(empty=False, load_default="")
     add_generation_prompt = Boolean()
-    stream = Ignored(Boolean())  # type: ignore[assignment]  # it is taken, and nothing comes of it
+    stream = Ignored(Boolean(), load_default=False)  # type: ignore[assignment]  # it is taken, and nothing comes of it
     stream_options = Ignored(Object())  # type: ignore[assignment]
 
     @post_load

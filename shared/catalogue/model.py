@@ -95,6 +95,8 @@ class Model:
     """How a conversation becomes a prompt: a format's name, or the path of a Jinja file; empty: as the file says."""
     parse_special: bool = False
     """Texts of special tokens become those tokens in chats too, whoever wrote them."""
+    spm_infill: bool = False
+    """Around a gap it reads the suffix first, then the prefix."""
     lora: tuple[tuple[Path, float], ...] = ()
     """Adapters, each with its scale."""
     draft: Path | None = None

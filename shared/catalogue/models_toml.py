@@ -35,6 +35,7 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "architecture": (str,),
     "chat_format": (str,),
     "parse_special": (bool,),
+    "spm_infill": (bool,),
     "context": (int,),
     "slots": (int,),
     "threads": (int,),
@@ -127,6 +128,7 @@ class _Table:
             if "/" in chat_format or "." in chat_format
             else chat_format,
             parse_special=values.get("parse_special", False),
+            spm_infill=values.get("spm_infill", False),
             lora=tuple(map(self.adapter, values.get("lora", ()))),
             draft=self.beside("draft", values["draft"]) if "draft" in values else None,
             rope_freq_base=values.get("rope_freq_base"),

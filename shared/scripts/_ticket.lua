@@ -1,6 +1,7 @@
 -- What is done with a ticket.
 local REMEMBERED = 60 -- seconds for which a claim is remembered beyond its execution: a duplicate that comes late takes no job
 local MOST_TOLD = 20000 -- entries of a reply stream, about
+local LARGEST_TOLD = 32768 -- bytes of a job's events in one of them
 local DAY, LONGEST_LINGER = 86400000, 60000 -- milliseconds
 
 -- The encoded `Accepted`: what the job is to compute.
@@ -50,10 +51,14 @@ local function record(id, first, last, by, blob, ...)
   redis.call('HSET', ticket(id), 'seq', last, 'by', by, ...)
 end
 
--- Write events of jobs, {id, first, last, by, blob} each, to a reply stream if it lives.
+-- Write events of jobs, {id, first, last, by, blob} each, to a reply stream if it lives. Where they are large, only that they are there:
+-- whom they concern then reads the record when he has room for it.
 local function tell(reply, news)
   local function add(...) redis.call('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', MOST_TOLD, '*', ...) end
-  if string.find(reply, KEY.reply, 1, true) == 1 then return add('m', cmsgpack.pack(news)) end
+  if string.find(reply, KEY.reply, 1, true) == 1 then
+    for _, n in ipairs(news) do if #n[5] > LARGEST_TOLD then n[5] = '' end end
+    return add('m', cmsgpack.pack(news))
+  end
   for _, n in ipairs(news) do add('j', n[1], 'f', n[2], 'l', n[3], 'x', n[4], 'e', n[5]) end -- a gateway of release 0.1.0
 end
 

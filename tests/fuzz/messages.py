@@ -21,7 +21,7 @@ BEYOND = {
     ("messages", "array_above_max_length"),  # with the results
 }
 """See `tests.fuzz.requests.BEYOND`."""
-_NAMED = re.compile(r"'([^']+)'")
+_NAMED = re.compile(r"'([^']*)'")
 
 
 def connect(messages: Any) -> None:
@@ -44,4 +44,4 @@ def read_error(said: dict[str, Any]) -> tuple[str | None, str, str]:
     if "param" in error:
         return error["param"], error["code"], error["message"]
     found = _NAMED.search(error["message"])
-    return found and found[1], error["details"]["error_code"], error["message"]
+    return found[1] if found else None, error["details"]["error_code"], error["message"]

@@ -18,8 +18,14 @@ BODIES = {
     "/v1/infill": "llama.cpp.infill",
     "/v1/messages": "anthropic.messages",
     "/v1/messages/count_tokens": "anthropic.count_tokens",
+    "/v1/tokenize": "vllm.tokenize llama.cpp.tokenize vllm.tokenize_chat",
+    "/v1/detokenize": "detokenize",
+    "/v1/apply-template": "llama.cpp.apply_template",
+    "/v1/chat/completions/input_tokens": "llama.cpp.input_tokens",
 }
-"""The format of what is posted, by path."""
+"""The formats of what is posted, by path."""
+QUERIES = {"/api/chat": PromptSchema, "/v1/tokenizer_info": FORMATS["vllm.tokenizer_info"].schema}
+"""What is asked for in a query, by path."""
 
 
 def describe() -> dict[str, Any]:
@@ -29,20 +35,22 @@ def describe() -> dict[str, Any]:
     assert plugin.converter
     plugin.converter.add_attribute_function(_declared)  # type: ignore[no-untyped-call]  # it has no annotations
     answers = {"default": {"description": "an answer, or an error"}}
-    for path, name in BODIES.items():
-        content = {"application/json": {"schema": FORMATS[name].schema}}
+    for path, names in BODIES.items():
+        schemas = [FORMATS[name].schema for name in names.split()]
+        content = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
         spec.path(
             path, operations={"post": {"requestBody": {"required": True, "content": content}, "responses": answers}}
         )
-    query = [{"in": "query", "schema": PromptSchema}]
-    spec.path("/api/chat", operations={"get": {"parameters": query, "responses": answers}})
+    for path, schema in QUERIES.items():
+        query = [{"in": "query", "schema": schema}]
+        spec.path(path, operations={"get": {"parameters": query, "responses": answers}})
     document: dict[str, Any] = spec.to_dict()
-    for schema in document["components"]["schemas"].values():
-        required = schema.get("required", ())
-        schema.setdefault("additionalProperties", False)
-        schema["properties"] = {
+    for described in document["components"]["schemas"].values():
+        required = described.get("required", ())
+        described.setdefault("additionalProperties", False)
+        described["properties"] = {
             name: one if name in required else {"anyOf": [one, {"type": "null"}]}
-            for name, one in schema["properties"].items()
+            for name, one in described["properties"].items()
         }
     return document
 

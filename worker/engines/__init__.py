@@ -126,6 +126,7 @@ _ONLY_LLAMA_CPP = {
     "draft": "draft",
     "rope_freq_base": "RoPE base",
     "rope_freq_scale": "RoPE scale",
+    "spm_infill": "order of infill",
 }
 
 

@@ -111,7 +111,9 @@ class LlamaCppEngine:
         size = files.header.vocabulary_size
         self._chats = Chats(self._server, model, self._specials, thoughts)
         self._reader = PromptReader(self._text, self._specials, size=size, bos=files.header.bos)
-        self._gaps = infill and GapReader(self._text, self._specials, self._reader, infill)
+        self._gaps = infill and GapReader(
+            self._text, self._specials, self._reader, infill, suffix_first=model.spm_infill
+        )
         self._cells = Cells(self.card.context)
         self.tools = NativeTools(
             self._server,

@@ -2,7 +2,8 @@
 
     REP myproject  SEP name  passage …  SEP filename  BOS  PRE prompt line  SUF suffix  MID
 
-Of the names only those that the vocabulary has tokens for are there. No text becomes a special token.
+Of the names only those that the vocabulary has tokens for are there. Some models want the suffix before the prompt. No
+text becomes a special token.
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ _SNIPPET = "\n\n--- snippet ---\n\n"
 
 
 class GapReader:
-    """Of one model, which has these `tokens`."""
+    """Of one model, which has these `tokens`; `suffix_first`: what comes after the gap it reads first."""
 
-    def __init__(self, text: LlamaText, specials: Specials, reader: PromptReader, tokens: InfillTokens) -> None:
+    def __init__(
+        self, text: LlamaText, specials: Specials, reader: PromptReader, tokens: InfillTokens, *, suffix_first: bool
+    ) -> None:
         self._text, self._specials, self._reader, self._infill = text, specials, reader, tokens
+        self._suffix_first = suffix_first
 
     def read(self, task: FineCompletion, context: int, work: Cancellable) -> tuple[list[int], bool]:
         """The tokens, and whether something was left out of them.
@@ -38,7 +42,7 @@ class GapReader:
         """
         [prompt] = task.prompt
         assert task.suffix is not None, "it is a gap"
-        begin, mark = self._begin, self._infill
+        begin, mark = self._text.beginning(work), self._infill
         frame = len(self._repository) + len(self._file) + len(begin) + 3
         if not task.trims:
             before = self._tokens(prompt, work, Room(context, "prompt"))
@@ -59,7 +63,9 @@ class GapReader:
             beside, left_out = self._passages(task.beside, room - len(before) - len(after), work)
             trimmed = cut_line or cut_before or cut_after or left_out
         extra = [*self._repository, *(token for passage in beside for token in passage), *self._file]
-        return [*extra, *begin, mark.prefix, *before, *line, mark.suffix, *after, mark.middle], trimmed
+        around = [[mark.prefix, *before, *line], [mark.suffix, *after]]
+        first, then = reversed(around) if self._suffix_first else around
+        return [*extra, *begin, *first, *then, mark.middle], trimmed
 
     def _passages(self, passages: Sequence[Passage], room: int, work: Cancellable) -> tuple[list[list[int]], bool]:
         """The last of them that have room, in their order, and whether some have not.
@@ -100,13 +106,7 @@ class GapReader:
         if isinstance(given, tuple):
             self._reader.check(given, "prompt")
             return list(given)
-        tokens = self._text.tokens(self._specials.cut(given, "assistant"), work, room=room)
-        begin = len(self._begin)
-        return tokens[begin:] if tokens[:begin] == self._begin else tokens
-
-    @functools.cached_property
-    def _begin(self) -> list[int]:
-        return self._text.tokens("")
+        return self._text.tokens(self._specials.cut(given, "assistant"), work, special=False, room=room)
 
     @functools.cached_property
     def _repository(self) -> list[int]:

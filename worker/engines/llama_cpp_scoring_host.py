@@ -121,7 +121,7 @@ def answer(context: Context, question: dict[str, Any]) -> bytes:
         if not np.isfinite(total):
             return b"\0"
         likeliest[i] = find_likeliest(row, top)
-        theirs[i] = row[likeliest[i]] - total
+        theirs[i] = row[likeliest[i]].astype(np.float64) - total  # to the last bit what the target's is, if it is one
         if target == UNTOLD:
             logprobs[i], ranks[i] = 0.0, context.ends(int(likeliest[i, 0]))
         else:

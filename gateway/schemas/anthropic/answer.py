@@ -73,7 +73,7 @@ class Blocks:
                 return {"type": "tool_use", "id": number, "name": name, "input": {}, "caller": {"type": "direct"}}
             case True:
                 return {"type": "thinking", "thinking": "", "signature": ""}
-        return {"type": "text", "text": "", "citations": None}
+        return {"type": "text", "text": "", "citations": []}
 
     def signature(self) -> str:
         """Of the last one, of thoughts. It is the same whenever they are told; nobody here reads it again."""

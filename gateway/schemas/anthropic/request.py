@@ -19,7 +19,7 @@ from gateway.schemas.problem import refuse
 from gateway.schemas.sampling import StopText
 from gateway.schemas.tools import tools
 from shared.config import Config
-from shared.protocol import Chat, FineChat, Options, Sampling, ToolCall
+from shared.protocol import Chat, FineChat, FineMessage, Options, Sampling
 
 BILLING = "x-anthropic-billing-header:"
 """What Claude Code begins its instructions with for Anthropic's own books. It differs in every request, and what comes
@@ -65,14 +65,14 @@ class MessagesSchema(ClientToolsSchema, ThinkingSchema):
     @post_load
     def turns(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """The messages as turns, and whether the last one is to be gone on with."""
-        last = data["messages"][-1]
-        goes_on = last.role == "assistant"
-        if goes_on and any(isinstance(part, ToolCall) for part in last.parts):
+        system = [part for part in map(_unbill, data.get("system", [])) if part]
+        turns = make_turns(system, data["messages"])
+        goes_on = turns[-1].role == "assistant"
+        if goes_on and isinstance(last := turns[-1], FineMessage) and last.tool_calls:
             raise _refuse_last(data, "calls have to be followed by their results")
         if goes_on and tools(data):
             raise _refuse_last(data, "an answer that is begun cannot be gone on with where there are tools")
-        system = [part for part in map(_unbill, data.get("system", [])) if part]
-        return {**data, "messages": make_turns(system, data["messages"]), "continue_final": goes_on}
+        return {**data, "messages": turns, "continue_final": goes_on}
 
     def ignored(self, data: Mapping[str, Any]) -> list[str]:
         system = data.get("system") or []

@@ -115,6 +115,23 @@ def response_format() -> None:
 
 
 @check
+def messages_of_anthropic() -> None:
+    where: dict[str, Any] = {"model": "anthropic/echo", "tools": TOOLS, **WHERE, "api_base": URL}
+    for text, said in ((WORDS, WORDS), (CALLS, "")):
+        messages: list[Any] = [{"role": "user", "content": text}]
+        whole = litellm.completion(messages=messages, max_tokens=300, **where)
+        chunks = list(litellm.completion(messages=messages, max_tokens=300, stream=True, **where))
+        built: Any = litellm.stream_chunk_builder(chunks)
+        for answer in (whole, built):
+            equal(answer.choices[0].message.content or "", said)
+    calls = built.choices[0].message.tool_calls
+    equal([json.loads(call.function.arguments)["name"] for call in calls], ["Akerselva", "Tiber"])
+    results = [{"role": "tool", "tool_call_id": call.id, "content": call.function.name} for call in calls]
+    again: Any = litellm.completion(messages=[*messages, built.choices[0].message, *results], **where)
+    equal(again.choices[0].message.content, "river\nriver")
+
+
+@check
 def a_real_model_in_a_form() -> None:
     more: dict[str, Any] = {"temperature": 0, "max_tokens": 200}
     answer = complete("Tell me of a river.", "openai/smollm2", response_format=River, **more)
