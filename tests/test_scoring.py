@@ -182,11 +182,11 @@ def test_what_was_read_for_another_leaves_room_also_before_its_place_is_taken(
     """One has the sequence of the last, and has not asked yet: the other needs the cells that the last one had."""
     begun, may_ask, step = threading.Event(), threading.Event(), llama_cpp_score.Scorer._step
 
-    def late(scorer: Any, reading: Any, past: int, tokens: Any, *more: Any) -> Any:
+    def late(scorer: Any, scored: Any, past: int, tokens: Any, *more: Any) -> Any:
         if len(tokens) == 3:
             begun.set()
             assert may_ask.wait(20)
-        return step(scorer, reading, past, tokens, *more)
+        return step(scorer, scored, past, tokens, *more)
 
     wanted = list(exact.scorer.score(LONG))
     monkeypatch.setattr(llama_cpp_score.Scorer, "_step", late)

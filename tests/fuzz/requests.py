@@ -51,6 +51,7 @@ BEYOND: set[tuple[str | None, str]] = {
     *((alias, "invalid_value") for alias in ALIASES),  # not another value than under its other name
     ("continue_final_message", "invalid_value"),  # only after the assistant's message
     ("add_generation_prompt", "invalid_value"),  # only with the former
+    ("top_logprobs", "invalid_value"),  # only with `logprobs`
     ("service_tier", "tier_refused"),
     ("prompt", "context_length_exceeded"),
     ("messages", "context_length_exceeded"),

@@ -156,7 +156,7 @@ class Library:
         self._library.llama_log_set(_WRITE_ERROR, None)
         self._library.llama_backend_init()
 
-    def load(self, path: str) -> Model:
+    def load(self, path: str) -> MappedModel:
         """Map a model's file into memory, whose pages are shared with whoever has mapped it too.
 
         Nothing is repacked, for that would be a copy. Raises RuntimeError.
@@ -165,10 +165,10 @@ class Library:
         model = self._library.llama_model_load_from_file(path.encode(), self._model_params)
         if not model:
             raise RuntimeError("the model cannot be loaded")
-        return Model(self._library, model, self._context_params)
+        return MappedModel(self._library, model, self._context_params)
 
 
-class Model:
+class MappedModel:
     def __init__(self, library: Any, model: int, defaults: Any) -> None:
         self._library, self._model, self._defaults = library, model, defaults
         self._vocabulary = library.llama_model_get_vocab(model)

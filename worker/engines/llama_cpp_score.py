@@ -37,7 +37,7 @@ def largest_batch(vocabulary_size: int, most: int) -> int:
 
 
 @dataclass(eq=False, slots=True)
-class _Reading:
+class _ScoredSequence:
     """A sequence that is being read, in one life of the host."""
 
     number: int
@@ -101,11 +101,11 @@ class Scorer:
         if not tokens:
             return
         with self._place(len(tokens), work) as (number, sequence), self.host.use(work) as host:
-            reading, targets = _Reading(number, sequence, host, work), [*tokens[1:], UNTOLD]
+            scored, targets = _ScoredSequence(number, sequence, host, work), [*tokens[1:], UNTOLD]
             last = len(tokens) - (not further)  # the last token is read only for what comes after it
             for start in range(0, last, self._batch):
                 end = min(last, start + self._batch)
-                scores = self._step(reading, start, tokens[start:end], targets[start:end], top)
+                scores = self._step(scored, start, tokens[start:end], targets[start:end], top)
                 yield from scores[max(0, after - 1 - start) :]
 
     @contextmanager
@@ -131,12 +131,12 @@ class Scorer:
             self._cells.leave(share)
 
     def _step(
-        self, reading: _Reading, past: int, tokens: Sequence[int], targets: Sequence[int], top: int
+        self, scored: _ScoredSequence, past: int, tokens: Sequence[int], targets: Sequence[int], top: int
     ) -> list[TokenLogprob]:
-        check(reading.work)
+        check(scored.work)
         count, told = len(tokens), max(top, 1)
         question = {"past": past, "tokens": list(tokens), "targets": list(targets), "top": told}
-        answer = self._ask(reading, {**question, "threads": self._threads()}, count * (8 + 4 + 12 * told))
+        answer = self._ask(scored, {**question, "threads": self._threads()}, count * (8 + 4 + 12 * told))
         logprobs = np.frombuffer(answer, np.float64, count)
         ranks = np.frombuffer(answer, np.int32, count, count * 8)
         ids = np.frombuffer(answer, np.int32, count * told, count * 12).reshape(count, told)
@@ -156,35 +156,35 @@ class Scorer:
                 scores.append(TokenLogprob(first.token, first.text, first.logprob, tuple(likeliest[:top]), 1))
         return scores
 
-    def _ask(self, reading: _Reading, question: dict[str, object], size: int) -> bytes:
+    def _ask(self, scored: _ScoredSequence, question: dict[str, object], size: int) -> bytes:
         """An answer of so many bytes."""
-        host, work = reading.host, reading.work
+        host, work = scored.host, scored.work
         connected, life = host.connect(work)
-        reading.life = reading.life or life
+        scored.life = scored.life or life
         try:
             with connected as connection, aborting(connection, work), connection.makefile("rb") as answers:
-                if life != reading.life:
+                if life != scored.life:
                     raise ConnectionResetError("what it has read is lost")
                 with host.pulse.expect(self._sequences):
-                    connection.sendall(json.dumps({**question, **self._names(reading)}).encode() + b"\n")
+                    connection.sendall(json.dumps({**question, **self._names(scored)}).encode() + b"\n")
                     status = answers.read(1)
                     answer = answers.read(size) if status == b"\1" else b""
         except OSError as exc:
             check(work)
-            raise HostDied(host.obituary(reading.life)) from exc
+            raise HostDied(host.obituary(scored.life)) from exc
         check(work)
         if status == b"\0":
             raise EngineError("llama.cpp could not compute how likely the tokens are")
         if status != b"\1" or len(answer) < size:
-            raise HostDied(host.obituary(reading.life))
+            raise HostDied(host.obituary(scored.life))
         host.pulse.beat()
         return answer
 
-    def _names(self, reading: _Reading) -> dict[str, object]:
+    def _names(self, scored: _ScoredSequence) -> dict[str, object]:
         """What is read, and which others are: of those that began before and have ended the host is to forget all.
 
         It cannot be told which sequences are free: another may begin, and be read there, before this comes to it.
         """
         with self._changed:
             known = {"begun": self._begun, "live": list(self._live)}
-        return {"reading": reading.number, "sequence": reading.sequence, **known}
+        return {"reading": scored.number, "sequence": scored.sequence, **known}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Iterable
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 from checks import QUESTION, URL, WORDS, at_least, calling, check, equal, run
@@ -52,16 +51,13 @@ def answer_sent_back() -> None:
     equal(chat.get_num_tokens_from_messages(turns), 5)
 
 
-def added(chunks: Iterable[Any]) -> Any:
-    """What came in pieces, as one."""
-    return functools.reduce(operator.add, chunks)
-
-
 @check
 def thinking() -> None:
     thoughtful = llm(thinking={"type": "enabled", "budget_tokens": 1024})
     said = "<think>First this. Then that.</think>Done at last."
-    for answer in (thoughtful.invoke(said), added(thoughtful.stream(said))):
+    whole = thoughtful.invoke(said)
+    streamed = reduce(add, thoughtful.stream(said))
+    for answer in (whole, streamed):
         equal([block["type"] for block in answer.content], ["thinking", "text"])
         equal((answer.content[0]["thinking"], answer.text), ("First this. Then that.", "Done at last."))
         again = thoughtful.invoke([HumanMessage(said), answer, HumanMessage("<think>No.</think>second")])
@@ -100,7 +96,8 @@ def structured_output() -> None:
 def tools() -> None:
     for choice in (None, "auto", "any", "get_weather"):
         bound = chat.bind_tools([get_weather], tool_choice=choice)
-        whole, streamed = bound.invoke(CALLS), added(bound.stream(CALLS))
+        whole = bound.invoke(CALLS)
+        streamed = reduce(add, bound.stream(CALLS))
         for answer in (whole, streamed):
             equal(answer.tool_calls[0]["args"], {"city": "Oslo", "days": 2})
             equal(answer.response_metadata["stop_reason"], "tool_use")
