@@ -49,8 +49,8 @@ class Generation:
 
     It ends as too long at `until` (monotonic), wherever it waits.
 
-    With `spell`, which gives the bytes of a token, every token is told. Stop strings are looked for here: llama.cpp does
-    so between the steps of all answers, in a time that grows with the square of their length.
+    With `spell`, which gives a token's bytes, every token is told. Stop strings are looked for here: llama.cpp does so
+    between the steps of all answers, in a time that grows with the square of their length.
     """
 
     def __init__(
