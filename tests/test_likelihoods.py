@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict, replace
 
+from shared.cancellation import NEVER
 from shared.protocol import Chat, Completion, Event, FineChat, Grammar, Message, Sampling, Tool
 from tests.answers import Running, deltas, finish, logprobs, run, scores, text, tokens
 from tests.engines import ENGINES, MOST, completion, load, named
@@ -42,11 +43,13 @@ def task(**sampling: Any) -> Completion:
 
 
 def check(engine: LlamaCppEngine, events: Sequence[Event], prompt: Sequence[int] = PROMPT) -> list[int]:
-    """Every token that is counted is told, and is as likely as when it is read in a batch. Its tokens."""
+    """Every token that is counted is told, and is as likely as where it is forced, or read in a batch. Its tokens."""
     made = tokens(events)
     assert len(made) == finish(events)[1].usage.completion_tokens
+    forced = [entry.logprob for entry in engine._likelihoods.ask(prompt, made, 0, NEVER)]
+    assert logprobs(events) == pytest.approx(forced, abs=1e-4)
     read = scores(engine, [*prompt, *made], len(prompt))
-    assert logprobs(events) == pytest.approx(read, abs=5e-3)  # batches of 16 bits add up otherwise
+    assert logprobs(events) == pytest.approx(read, abs=0.02)  # batches of 16 bits add up otherwise
     for entry in (entry for delta in deltas(events) for entry in delta.logprobs):
         assert entry.text == engine.detokenize([entry.token])
         assert [other.text for other in entry.top] == [engine.detokenize([other.token]) for other in entry.top]
