@@ -200,6 +200,8 @@ def test_models_in_pages(locked: Stack) -> None:
     for limit in (1, 2, 20):
         assert [model.id for model in client.models.list(limit=limit)] == ["echo", "claude-echo"]
     assert [model.id for model in client.models.list(before_id="claude-echo", limit=1)] == ["echo"]
+    assert [model.id for model in client.models.list(lifecycle=["retired", "active"])] == ["echo", "claude-echo"]
+    assert list(client.models.list(lifecycle=["retired"])) == []
     model = client.models.retrieve("claude-echo")
     assert (model.id, model.type, model.max_input_tokens, model.max_tokens) == ("claude-echo", "model", 32_768, 32_768)
     assert model.created_at.timestamp() > 1_700_000_000

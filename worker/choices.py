@@ -179,5 +179,6 @@ def sum_up(candidates: Sequence[Candidate]) -> Done:
             completion_tokens=sum(end.usage.completion_tokens for end in ends),
             cached_tokens=sum(usage.cached_tokens for usage in prompts.values()),
             reasoning_tokens=sum(end.usage.reasoning_tokens for end in ends),
+            trimmed=any(end.usage.trimmed for end in ends),
         )
     )

@@ -78,6 +78,13 @@ BEYOND: set[tuple[str | None, str]] = {
     *((f"thinking.{name}", "invalid_value") for name in ("type", "budget_tokens")),
     *((f"messages[].{name}", "invalid_value") for name in ("role", "name", "tool_call_id")),  # not of no call
     *((f"messages[].{name}", "invalid_value") for name in ("tool_calls", "function_call")),  # only of the assistant
+    ("n_probs", "invalid_value"),  # not another number than `logprobs`
+    ("top_logprobs", "invalid_value"),  # only with `logprobs`
+    *(
+        (name, "unsupported_value") for name in ("logprobs", "n_probs", "prompt_logprobs")
+    ),  # not with calls, or `stream`
+    *((name, "integer_below_min_value") for name in ("max_tokens", "max_completion_tokens", "n_predict")),  # 0 alone
+    *((name, "unsupported_value") for name in ("echo", "logprobs")),  # not with `suffix`
     *messages.BEYOND,
 }
 """(parameter, code) of refusals that a description by JSON Schema does not foresee; `[]` stands for any place."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 from checks import QUESTION, URL, WORDS, at_least, calling, check, equal, run
