@@ -20,7 +20,7 @@ from redis import Redis
 
 from gateway.agreement import ArrivedChoice, Conflict
 from shared.errors import InferqError, JobCancelled
-from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver
+from shared.protocol import Delta, Done, Encoded, Event, Failed, Progress, StartOver
 from shared.ticket import Sighting
 
 LARGEST_MAILBOX = 262_144
@@ -232,6 +232,9 @@ class EndBox(Mailbox):
 
 def _size(event: Event) -> int:
     """Bytes of memory, about."""
+    if isinstance(event, Encoded):
+        pieces = sum(map(sys.getsizeof, event.pieces))
+        return _EVENT + sys.getsizeof(event.text) + _TOKEN * len(event.tokens) + pieces
     if not isinstance(event, Delta):
         return _EVENT
     size = _EVENT + sys.getsizeof(event.text) + _TOKEN * len(event.tokens) + (_CALL if event.call else 0)

@@ -45,7 +45,7 @@ def test_models(echo: Stack, http: httpx.Client) -> None:
                 "engine": "echo",
                 "architecture": "echo",
                 "quantisation": None,
-                "capabilities": ["completion", "chat", "reasoning", "reasoning_effort", "tools"],
+                "capabilities": ["completion", "chat", "reasoning", "reasoning_effort", "tools", "infill"],
                 "slots": 4,
                 "sampling": {},
                 "meta": {"n_ctx": 32_768, "n_ctx_train": None, "n_params": None, "size": None},

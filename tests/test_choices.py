@@ -12,10 +12,22 @@ from openai import BadRequestError
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from shared.errors import WorkerLost
-from shared.protocol import Accepted, Chat, Completion, Delta, Event, Options, Progress, Sampling, TokenLogprob
+from shared.protocol import (
+    Accepted,
+    Chat,
+    Completion,
+    Delta,
+    Event,
+    Options,
+    Progress,
+    Sampling,
+    TokenLogprob,
+    TopLogprob,
+    Usage,
+)
 from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, post_later, said
 from tests.stack import Stack, wait_for
-from worker.choices import pass_over
+from worker.choices import AT_ONCE, divide, pass_over, retell
 
 
 def texts(answer: dict[str, Any]) -> list[str]:
@@ -237,3 +249,42 @@ class TestPassingOver:
     def test_what_disagrees_is_worker_lost(self, again: list[Delta]) -> None:
         with pytest.raises(WorkerLost):
             list(pass_over(self.SENT, again))
+
+
+class TestLargePieces:
+    """What is held back for long, such as the beginning of a stop string, is told of many tokens at once."""
+
+    WORDS = ("é🙂 ab" * 400).encode()
+
+    def whole(self, text: str, **more: Any) -> Delta:
+        entries = tuple(
+            TokenLogprob(byte, bytes([byte]), -1.0, (TopLogprob(1, b"x", -1.0),) * 3) for byte in self.WORDS
+        )
+        return Delta(text, tuple(self.WORDS), logprobs=entries, **more)
+
+    def test_they_are_told_in_several(self) -> None:
+        text = self.WORDS.decode()
+        piece = self.whole(text, finish_reason="stop", usage=Usage(1, 2), stop="c", prompt_tokens=(1,), reasoning=True)
+        *pieces, last = list(divide(piece))
+        assert len(pieces) == len(self.WORDS) * 4 // AT_ONCE
+        assert all(each.likelihoods <= AT_ONCE and each.reasoning for each in (*pieces, last))
+        joined = list(retell([piece], 7, likelihoods=True))
+        for parts in ([*pieces, last], joined):
+            assert "".join(each.text for each in parts) == text
+            assert [token for each in parts for token in each.tokens] == list(self.WORDS)
+            assert [entry for each in parts for entry in each.logprobs] == list(piece.logprobs)
+            assert [each.prompt_tokens for each in parts if each.prompt_tokens] == [(1,)]
+            assert [each.finish_reason for each in parts] == [None] * (len(parts) - 1) + ["stop"]
+        for each in pieces:  # each has the text of its own tokens, a character with its last byte
+            assert abs(len(each.text.encode()) - len(each.tokens)) < 4
+        assert (last.usage, last.stop) == (Usage(1, 2), "c")
+
+    def test_a_text_that_is_cut_is_told_whole(self) -> None:
+        for text in ("é🙂 abé🙂 a", "", "something else"):
+            pieces = list(divide(self.whole(text)))
+            assert len(pieces) > 5
+            assert "".join(each.text for each in pieces) == text
+
+    def test_others_stay_as_they_are(self) -> None:
+        for piece in (Delta("a", (1,)), Delta("a", (1,) * 5000), Delta(), Delta(prompt_text="a")):
+            assert list(divide(piece)) == [piece]

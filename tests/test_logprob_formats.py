@@ -35,6 +35,7 @@ from shared.protocol import (
     TopLogprob,
     Usage,
 )
+from worker.choices import AT_ONCE, retell
 from worker.engines.echo_logprobs import judge
 
 CHAT, COMPLETION = FORMATS["openai.chat"], FORMATS["openai.completion"]
@@ -156,6 +157,21 @@ def test_a_whole_answer_takes_little_more_memory_than_its_json(task: Task) -> No
     size = len(encode(answer))
     assert size > 500_000
     assert peak < 1.6 * size
+
+
+def test_the_best_are_told_in_pieces_of_bounded_size() -> None:
+    """Whoever reads one decodes it, and makes JSON of it, in one go."""
+    before = [piece for piece in pieces(300) if isinstance(piece, Delta)]
+    told = list(retell(before, 2, likelihoods=True))
+    assert len(told) > 5
+    assert max(piece.likelihoods for piece in told) < AT_ONCE + 21
+    assert {piece.index for piece in told} == {2}
+    assert [piece.finish_reason for piece in told if piece.finish_reason] == ["stop"]
+    for piece in told:
+        assert piece.offset == 5 * sum(len(each.tokens) for each in told[: told.index(piece)])
+    assert choice(ASKED, *[replace(each, index=0) for each in told])["logprobs"] == choice(ASKED, *before)["logprobs"]
+    [whole] = retell(before, 2, likelihoods=False)
+    assert (whole.text, len(whole.tokens), whole.logprobs) == (" word" * 300, 300, ())
 
 
 def test_a_mailbox_counts_them() -> None:

@@ -9,6 +9,7 @@ import httpx2 as httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai import OpenAI
 from openai.types.chat import ChatCompletion
 
 from gateway.schemas.chat import ChatFormat
@@ -185,6 +186,17 @@ def test_the_openai_client_takes_them_strictly(stack: Stack) -> None:
         streamed = stream.get_final_completion().choices[0].logprobs
     assert streamed is not None
     assert streamed.content == likely.content
+
+
+def test_the_openai_client_takes_those_of_completions(client: OpenAI) -> None:
+    answer = client.completions.create(model="echo", prompt=["a b", "c"], echo=True, logprobs=2, max_tokens=1)
+    for choice, tokens in zip(answer.choices, (["a", " b", "a"], ["c", "c"]), strict=True):
+        likely = choice.logprobs
+        assert likely is not None
+        assert likely.tokens == tokens
+        assert likely.text_offset == [len("".join(tokens[:place])) for place in range(len(tokens))]
+        assert likely.top_logprobs is not None
+        assert [len(top) in (2, 3) for top in likely.top_logprobs if top] == [True] * (len(tokens) - 1)
 
 
 WORDS = st.lists(st.sampled_from(["a", "bé", "ccc", "😀", "stop", "\n"]), max_size=6).map(" ".join)

@@ -9,7 +9,7 @@ import pytest
 from gateway.agreement import Conflict
 from gateway.mailbox import LARGEST_MAILBOX, ClientGone, EndBox, Mailbox
 from shared.errors import WorkerLost
-from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, TokenLogprob, Usage
+from shared.protocol import Delta, Done, Encoded, Event, Failed, Progress, StartOver, TokenLogprob, Usage
 
 END = Done(Usage(1, 3))
 
@@ -185,6 +185,12 @@ class TestAClientThatReadsSlowly:
         box = Mailbox("a", parts=True)
         box.put(1, "x", [Delta("one", prompt_tokens=(1,) * 100_000)])
         assert [box.full, bool(box.take(0)), box.full] == [True, True, False]
+
+    @pytest.mark.parametrize("told", [Encoded("", (1,) * 10_000), Encoded("", (1,), (b"x" * 300_000,))])
+    def test_may_read_the_tokens_of_a_long_text(self, told: Encoded) -> None:
+        box = Mailbox("a")
+        box.put(1, "x", [told])
+        assert [box.full, box.take(0), box.full] == [True, told, False]
 
 
 def test_a_piece_that_comes_again_out_of_its_order_is_refused() -> None:

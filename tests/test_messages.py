@@ -200,6 +200,8 @@ def test_models_in_pages(locked: Stack) -> None:
     for limit in (1, 2, 20):
         assert [model.id for model in client.models.list(limit=limit)] == ["echo", "claude-echo"]
     assert [model.id for model in client.models.list(before_id="claude-echo", limit=1)] == ["echo"]
+    assert [model.id for model in client.models.list(lifecycle=["retired", "active"])] == ["echo", "claude-echo"]
+    assert list(client.models.list(lifecycle=["retired"])) == []
     model = client.models.retrieve("claude-echo")
     assert (model.id, model.type, model.max_input_tokens, model.max_tokens) == ("claude-echo", "model", 32_768, 32_768)
     assert model.created_at.timestamp() > 1_700_000_000
@@ -214,6 +216,24 @@ def test_a_failure_in_the_middle(locked: Stack) -> None:
     with pytest.raises(anthropic.APIStatusError) as failed:
         list(heard)
     assert (failed.value.type, failed.value.error_code) == ("conflict_error", "cancelled")
+
+
+def test_an_answer_goes_on_when_its_worker_dies(empty: Stack) -> None:
+    empty.start_gateway()
+    victim = empty.start_worker(echo_rate=10)
+    text = f'<think>hm hm</think>[{{"content": "Well, "}}, {CALL}, {{"content": "and so on"}}, {CALL}]'
+    more = {"tools": [LOOK], "thinking": {"type": "enabled", "budget_tokens": 999}}
+    with empty.anthropic().messages.stream(**asked(text, **more)) as stream:
+        next(event for event in stream if event.type == "input_json")
+        victim.kill()
+        empty.start_worker(echo_rate=50)
+        last = stream.get_final_message()
+    told = [block.to_dict() for block in last.content]
+    kinds = ["thinking", "text", "tool_use", "text", "tool_use"]
+    assert [block["type"] for block in told] == kinds
+    assert [told[0]["thinking"], told[1]["text"], told[3]["text"]] == ["hm hm", "Well, ", "and so on"]
+    assert told[2]["input"] == told[4]["input"] == {"at": "the sky"}
+    assert empty.redis.hget(f"iq:job:{last.id}", "tries") == b"2"
 
 
 def test_comments_for_those_who_ask(locked: Stack) -> None:

@@ -176,6 +176,30 @@ def test_a_cancelled_scoring_ends_at_once_and_leaves_room_for_the_next(exact: Ll
     assert len(logprobs(exact, ids)) == len(ids) - 1
 
 
+def test_what_was_read_for_another_leaves_room_also_before_its_place_is_taken(
+    exact: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has the sequence of the last, and has not asked yet: the other needs the cells that the last one had."""
+    begun, may_ask, step = threading.Event(), threading.Event(), llama_cpp_score.Scorer._step
+
+    def late(scorer: Any, scored: Any, past: int, tokens: Any, *more: Any) -> Any:
+        if len(tokens) == 3:
+            begun.set()
+            assert may_ask.wait(20)
+        return step(scorer, scored, past, tokens, *more)
+
+    wanted = list(exact.scorer.score(LONG))
+    monkeypatch.setattr(llama_cpp_score.Scorer, "_step", late)
+    few = threading.Thread(target=lambda: list(exact.scorer.score(LONG[:4])))
+    few.start()
+    try:
+        assert begun.wait(20)
+        assert list(exact.scorer.score(LONG)) == wanted
+    finally:
+        may_ask.set()
+        few.join()
+
+
 def test_who_waits_for_room_is_cancelled(exact: LlamaCppEngine) -> None:
     inside, work, ended = exact.scorer.score(LONG), Running(), threading.Event()
     next(inside)

@@ -29,7 +29,7 @@ from tests.engines import ENGINES, Entry, load, named
 from tests.templates.family import TEMPLATES
 from tests.tiny import loaded
 from tests.vocabularies import CHATML, IM_END, THINK, completed, ids, prompt_of, write
-from worker.engines import Engine
+from worker.engines import Engine, decoding
 from worker.engines.llama_cpp import LlamaCppEngine
 from worker.engines.llama_cpp_text import LARGEST_PART
 
@@ -189,6 +189,15 @@ def test_who_leaves_is_told_nothing(model: LlamaCppEngine) -> None:
             model.tokenizer.encode(Encoding("tiny", given), work)
     with pytest.raises(InvalidRequest, match="is no token"):
         model.tokenizer.decode((1, 512))
+
+
+def test_a_few_tokens_do_not_make_a_text_without_end(model: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "LARGEST_DECODED", 100)
+    longest = ids()[IM_END]
+    assert model.tokenizer.decode((longest,) * 10).text == IM_END * 10
+    with pytest.raises(InvalidRequest, match="their text has more than 100 bytes") as caught:
+        model.tokenizer.decode((longest,) * 11)
+    assert caught.value.param == "tokens"
 
 
 def test_grammars_stay_out_of_the_prompt(model: LlamaCppEngine) -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from shared.errors import WorkerLost
 from shared.protocol import Chat, Completion, Delta, Done, Event, Progress, TextTask, Usage
 from shared.transcript import Transcript
+from worker.engines.stops import Letters
 
 AT_ONCE = 1024
 """Log probabilities that a piece tells of, about 40 kB: whoever reads it decodes it in one go."""
@@ -116,13 +117,36 @@ def best(candidates: Sequence[Candidate], task: TextTask) -> Iterator[Candidate]
 def retell(deltas: Sequence[Delta], index: int, *, likelihoods: bool) -> Iterator[Delta]:
     """An answer that is there, as the choice `index`: in few pieces, for nobody waits for a part of it."""
     held, count, offset = list[Delta](), 0, 0
-    for place, delta in enumerate(deltas, 1):
-        held.append(delta if likelihoods else replace(delta, logprobs=()))
-        count += held[-1].likelihoods
-        if count >= AT_ONCE or place == len(deltas):
-            piece = _join(held, index, offset)
-            yield piece
-            held, count, offset = [], 0, offset + len(piece.text)
+    pieces = [piece for delta in deltas for piece in divide(delta if likelihoods else replace(delta, logprobs=()))]
+    for place, piece in enumerate(pieces, 1):
+        held.append(piece)
+        count += piece.likelihoods
+        if count >= AT_ONCE or place == len(pieces):
+            whole = _join(held, index, offset)
+            yield whole
+            held, count, offset = [], 0, offset + len(whole.text)
+
+
+def divide(piece: Delta) -> Iterator[Delta]:
+    """A piece that tells of so many tokens that it is better told in several: as much of its text with each as their
+    own texts spell, and what that leaves with the last."""
+    each = max(1, AT_ONCE // (1 + max((len(entry.top) for entry in piece.logprobs), default=0)))
+    letters, text, at = Letters(), piece.text, 0
+    prompt_tokens = piece.prompt_tokens
+    while len(piece.logprobs) - at > each:
+        entries = piece.logprobs[at : at + each]
+        said = letters.read(b"".join(entry.text for entry in entries))
+        said = said if text.startswith(said) else ""
+        yield Delta(
+            said,
+            piece.tokens[at : at + each],
+            prompt_tokens=prompt_tokens,
+            reasoning=piece.reasoning,
+            call=piece.call,
+            logprobs=entries,
+        )
+        text, at, prompt_tokens = text[len(said) :], at + each, ()
+    yield replace(piece, text=text, tokens=piece.tokens[at:], logprobs=piece.logprobs[at:], prompt_tokens=prompt_tokens)
 
 
 def _join(pieces: Sequence[Delta], index: int, offset: int) -> Delta:
@@ -155,5 +179,6 @@ def sum_up(candidates: Sequence[Candidate]) -> Done:
             completion_tokens=sum(end.usage.completion_tokens for end in ends),
             cached_tokens=sum(usage.cached_tokens for usage in prompts.values()),
             reasoning_tokens=sum(end.usage.reasoning_tokens for end in ends),
+            trimmed=any(end.usage.trimmed for end in ends),
         )
     )

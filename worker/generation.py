@@ -23,7 +23,7 @@ from shared.protocol import (
     TextTask,
 )
 from shared.tickets import Tickets
-from worker.choices import Candidate, Diverged, best, chooses_best, pass_over, restore, retell, split, sum_up
+from worker.choices import Candidate, Diverged, best, chooses_best, divide, pass_over, restore, retell, split, sum_up
 from worker.engines import UNTOLD, Engine
 from worker.execution import Execution, digest
 from worker.prompts import Prompt
@@ -141,9 +141,9 @@ class GenerationRunner(Runner[Candidate]):
 
     def _send(self, candidate: Candidate, delta: Delta) -> None:
         """Send a piece, and say where it belongs."""
-        placed = replace(delta, index=candidate.index, offset=candidate.sent)
-        candidate.sent += len(delta.text)
-        self._tell(placed)
+        for piece in divide(delta):
+            self._tell(replace(piece, index=candidate.index, offset=candidate.sent))
+            candidate.sent += len(piece.text)
 
     def _finish(self) -> Done:
         """Where the best are chosen, send what an earlier execution has not; what it has sent must be among them."""

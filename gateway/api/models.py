@@ -21,7 +21,7 @@ def index() -> ResponseReturnValue:
     claims = [(offer, name) for offer in known.values() for name in offer.names]
     served = [(offer, name) for offer, name in claims if lookup(name, known) is offer]
     if _is_anthropics():
-        return jsonify(list_models([(offer.card, name) for offer, name in served], request.args))
+        return jsonify(list_models([(offer.card, name) for offer, name in served], request.args.to_dict(flat=False)))
     return jsonify(object="list", data=[_object(*each) for each in served])
 
 

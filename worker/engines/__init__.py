@@ -97,6 +97,9 @@ class Engine(Protocol):
         usage count it in. Only tasks get it that the engine `continues`. Where it has tokens that are `UNTOLD`, because
         another model made it or because they were never told, its text is read again.
 
+        Where its sampling has `logprobs`, the pieces tell every token that the usage counts, and how likely it was: see
+        `Delta.logprobs`. The last one tells which stop string has ended it, the task's or its chat format's.
+
         Where the task wants `token_ids`, the pieces tell every token: see `Delta.tokens` and `with_prompt`.
         """
 

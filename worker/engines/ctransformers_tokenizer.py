@@ -10,6 +10,7 @@ from shared.context import Telling, most_told
 from shared.protocol import Chat, Decoded, Encoded, Encoding
 from worker import chat_formats
 from worker.engines.ctransformers_text import LegacyText
+from worker.engines.decoding import decode
 from worker.engines.messages import Dictionaries, render_chat
 from worker.engines.special_texts import Specials
 
@@ -33,8 +34,7 @@ class LegacyTokenizer:
 
     def decode(self, tokens: Sequence[int]) -> Decoded:
         self._text.check(tokens, "tokens")
-        text = b"".join(map(self._text.spell, tokens)).decode(errors="replace")
-        return Decoded(text, int(self._text.spaced and text.startswith(" ")))
+        return decode(map(self._text.spell, tokens), spaced=self._text.spaced)
 
     def describe(self) -> dict[str, Any]:
         text = self._text

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from shared.cancellation import NEVER, Cancellable
 from shared.context import Room
@@ -26,6 +27,16 @@ _REPOSITORY, _FILE = "myproject\n", "filename\n"
 _SNIPPET = "\n\n--- snippet ---\n\n"
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What stands around a gap, and beside it."""
+
+    before: list[int]
+    after: list[int]
+    beside: list[int]
+    trimmed: bool
+
+
 class GapReader:
     """Of one model, which has these `tokens`; `suffix_first`: what comes after the gap it reads first."""
 
@@ -40,47 +51,50 @@ class GapReader:
 
         Raises ContextLengthExceeded where that may not be, as soon as they leave no room for an answer.
         """
-        [prompt] = task.prompt
-        assert task.suffix is not None, "it is a gap"
         begin, mark = self._text.beginning(work), self._infill
         frame = len(self._repository) + len(self._file) + len(begin) + 3
-        if not task.trims:
-            before = self._tokens(prompt, work, Room(context, "prompt"))
-            after = self._tokens(task.suffix, work, Room(context, "suffix"))
-            line = self._tokens(task.line, work, Room(context, "prompt"))
-            beside, trimmed = [self._passage(passage, work) for passage in task.beside], False
-            Room(context, "suffix").check(frame + len(before + line + after) + sum(map(len, beside)))
-        else:
-            room = max(0, context - 1 - min(task.sampling.max_tokens or 1, context // 2) - frame)
-            line, cut_line = self._last(task.line, room, work)
-            room -= len(line)
-            before, cut_before = self._last(prompt, room, work)
-            after, cut_after = self._first(task.suffix, room, work)
-            most = max(room // 4, room - len(before))
-            after, cut_after = after[:most], cut_after or len(after) > most
-            most = room - len(after)
-            before, cut_before = before[max(0, len(before) - most) :], cut_before or len(before) > most
-            beside, left_out = self._passages(task.beside, room - len(before) - len(after), work)
-            trimmed = cut_line or cut_before or cut_after or left_out
-        extra = [*self._repository, *(token for passage in beside for token in passage), *self._file]
-        around = [[mark.prefix, *before, *line], [mark.suffix, *after]]
+        parts = self._trim(task, context, frame, work) if task.trims else self._take(task, context, work)
+        around = [[mark.prefix, *parts.before], [mark.suffix, *parts.after]]
         first, then = reversed(around) if self._suffix_first else around
-        return [*extra, *begin, *first, *then, mark.middle], trimmed
+        tokens = [*self._repository, *parts.beside, *self._file, *begin, *first, *then, mark.middle]
+        Room(context, "suffix").check(len(tokens))
+        return tokens, parts.trimmed
 
-    def _passages(self, passages: Sequence[Passage], room: int, work: Cancellable) -> tuple[list[list[int]], bool]:
-        """The last of them that have room, in their order, and whether some have not.
+    def _take(self, task: FineCompletion, context: int, work: Cancellable) -> _Parts:
+        """All of it. Raises ContextLengthExceeded."""
+        before = self._tokens(task.prompt[0], work, Room(context, "prompt"))
+        before += self._tokens(task.line, work, Room(context, "prompt"))
+        after = self._tokens(task.suffix or "", work, Room(context, "suffix"))
+        beside = [token for passage in task.beside for token in self._passage(passage, work)]
+        return _Parts(before, after, beside, trimmed=False)
 
-        None is cut: as long as the same ones have room, what was read of them before can be used again.
+    def _trim(self, task: FineCompletion, context: int, frame: int, work: Cancellable) -> _Parts:
+        """What has room beside the `frame` and the answer.
+
+        Which passages have depends on nothing else: else what was read of them could not be used again.
         """
-        found: list[list[int]] = []
+        beside, left_out = self._passages(task.beside, context // 2 - frame, work)
+        room = max(0, context - 1 - frame - len(beside) - min(task.sampling.max_tokens or 1, context // 4))
+        line, cut_line = self._last(task.line, room, work)
+        room -= len(line)
+        before, cut_before = self._last(task.prompt[0], room, work)
+        after, cut_after = self._first(task.suffix or "", max(room // 4, room - len(before)), work)
+        most = room - len(after)
+        cut_before = cut_before or len(before) > most
+        trimmed = left_out or cut_line or cut_before or cut_after
+        return _Parts([*before[max(0, len(before) - most) :], *line], after, beside, trimmed=trimmed)
+
+    def _passages(self, passages: Sequence[Passage], room: int, work: Cancellable) -> tuple[list[int], bool]:
+        """The last of them that have room, in their order, each as a whole, and whether some have not."""
+        found: list[int] = []
         for passage in reversed(passages):
             if len(passage.name) + len(passage.text) > room * MOST_TOKEN_CHARACTERS:
                 return found, True
             tokens = self._passage(passage, work)
-            if len(tokens) > room:
-                return found, True
             room -= len(tokens)
-            found.insert(0, tokens)
+            if room < 0:
+                return found, True
+            found = tokens + found
         return found, False
 
     def _passage(self, passage: Passage, work: Cancellable) -> list[int]:

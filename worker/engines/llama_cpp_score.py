@@ -40,6 +40,8 @@ def largest_batch(vocabulary_size: int, most: int) -> int:
 class _ScoredSequence:
     """A sequence that is being read, in one life of the host."""
 
+    number: int
+    """One more than that of the reading that began before."""
     sequence: int
     host: EngineHost
     work: Cancellable
@@ -71,6 +73,8 @@ class Scorer:
         given = {**parameters, "context": context, "batch": self._batch, "key": ""}
         self.host = HostOnDemand(lambda: EngineHost(_MODULE, f"{title} scoring", given))
         self._cells, self._free = Cells(context), list(range(self._sequences))
+        self._begun, self._live = 0, set[int]()
+        """How many readings have begun, and the numbers of those that go on."""
         self._changed = threading.Condition()
 
     def close(self) -> None:
@@ -96,8 +100,8 @@ class Scorer:
             raise ContextLengthExceeded(len(tokens), self._context, param="tokens")
         if not tokens:
             return
-        with self._place(len(tokens), work) as sequence, self.host.use(work) as host:
-            scored, targets = _ScoredSequence(sequence, host, work), [*tokens[1:], UNTOLD]
+        with self._place(len(tokens), work) as (number, sequence), self.host.use(work) as host:
+            scored, targets = _ScoredSequence(number, sequence, host, work), [*tokens[1:], UNTOLD]
             last = len(tokens) - (not further)  # the last token is read only for what comes after it
             for start in range(0, last, self._batch):
                 end = min(last, start + self._batch)
@@ -105,18 +109,22 @@ class Scorer:
                 yield from scores[max(0, after - 1 - start) :]
 
     @contextmanager
-    def _place(self, count: int, work: Cancellable) -> Iterator[int]:
-        """Cells for so many tokens, and the number of a sequence."""
+    def _place(self, count: int, work: Cancellable) -> Iterator[tuple[int, int]]:
+        """Cells for so many tokens; the number of the reading, and its sequence."""
         share = Share(count, count, stays=True)
         self._cells.enter(share, work)
         try:
             with self._changed:
                 wait_for(self._changed, lambda: bool(self._free), work)
                 sequence = self._free.pop()
+                self._begun += 1
+                number = self._begun
+                self._live.add(number)
             try:
-                yield sequence
+                yield number, sequence
             finally:
                 with self._changed:
+                    self._live.remove(number)
                     self._free.append(sequence)
                     self._changed.notify_all()
         finally:
@@ -173,6 +181,10 @@ class Scorer:
         return answer
 
     def _names(self, scored: _ScoredSequence) -> dict[str, object]:
-        """Its sequence, and those that are free: what the host still has of them it is to forget."""
+        """What is read, and which others are: of those that began before and have ended the host is to forget all.
+
+        It cannot be told which sequences are free: another may begin, and be read there, before this comes to it.
+        """
         with self._changed:
-            return {"sequence": scored.sequence, "free": list(self._free)}
+            known = {"begun": self._begun, "live": list(self._live)}
+        return {"reading": scored.number, "sequence": scored.sequence, **known}

@@ -29,7 +29,17 @@ NICE = 5
 LEAST = -9999.0
 """What stands for a probability of 0, whose logarithm no JSON can hold."""
 _BLOCK = 64
-_TRIAL = {"sequence": 0, "free": [], "past": 0, "tokens": [0], "targets": [0], "top": 1, "threads": 1}
+_TRIAL = {
+    "reading": 0,
+    "sequence": 0,
+    "begun": 0,
+    "live": [],
+    "past": 0,
+    "tokens": [0],
+    "targets": [0],
+    "top": 1,
+    "threads": 1,
+}
 _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",  # a thread that waits for others leaves its core to whoever answers
     "OPENBLAS_NUM_THREADS": "1",  # numpy multiplies nothing here
@@ -71,8 +81,9 @@ def main() -> None:
             kv_unified=True,
             swa_full=False,
         )
+        readings = dict[int, int]()
         begun = time.monotonic()
-        if answer(context, _TRIAL) == b"\0":
+        if answer(context, readings, _TRIAL) == b"\0":
             raise UnknownLibrary("what it computes are no numbers")
         step = (time.monotonic() - begun) * batch
     except UnknownLibrary as exc:
@@ -89,23 +100,26 @@ def main() -> None:
                 with connection, connection.makefile("rb") as questions:
                     question = json.loads(questions.readline())
                     if not select.select([connection], [], [], 0)[0]:  # else it has been given up
-                        connection.sendall(answer(context, question))
+                        connection.sendall(answer(context, readings, question))
             except (OSError, ValueError):
                 continue  # whoever asked has gone
 
 
-def answer(context: Context, question: dict[str, Any]) -> bytes:
+def answer(context: Context, readings: dict[int, int], question: dict[str, Any]) -> bytes:
     """How likely the target of each of the `tokens` is to come after it; the `sequence` has `past` others before them.
 
     A byte, 1 for success, and one after the other, for all the tokens: the log probabilities of their targets (64 bit
     floats), the targets' ranks (32 bit integers), the ids of the `top` likeliest tokens (32 bit integers) and their log
     probabilities (64 bit floats). Where the target is UNTOLD, its rank is whether the likeliest token ends an answer.
-    What there is of the `free` sequences is forgotten.
+    `readings` are whose tokens there are, by sequence. Those of the first `begun` that are not `live` are forgotten.
     """
     import numpy as np
 
-    for sequence in question["free"]:
-        context.forget(sequence)
+    for sequence, reading in [*readings.items()]:
+        if reading <= question["begun"] and reading not in question["live"]:
+            context.forget(sequence)
+            del readings[sequence]
+    readings[question["sequence"]] = question["reading"]
     count, top = len(question["tokens"]), question["top"]
     logprobs, ranks = np.empty(count, np.float64), np.empty(count, np.int32)
     likeliest, theirs = np.empty((count, top), np.int32), np.empty((count, top), np.float64)
@@ -121,7 +135,7 @@ def answer(context: Context, question: dict[str, Any]) -> bytes:
         if not np.isfinite(total):
             return b"\0"
         likeliest[i] = find_likeliest(row, top)
-        theirs[i] = row[likeliest[i]] - total
+        theirs[i] = row[likeliest[i]].astype(np.float64) - total  # to the last bit what the target's is, if it is one
         if target == UNTOLD:
             logprobs[i], ranks[i] = 0.0, context.ends(int(likeliest[i, 0]))
         else:

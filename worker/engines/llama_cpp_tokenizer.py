@@ -9,6 +9,7 @@ from shared.cancellation import NEVER, Cancellable
 from shared.context import Telling, most_told
 from shared.protocol import Chat, Decoded, Encoded, Encoding
 from worker.chat_formats import LARGEST_TEMPLATE
+from worker.engines.decoding import decode
 from worker.engines.llama_cpp_chat import NativeTools
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_prompt import PromptReader
@@ -60,8 +61,7 @@ class LlamaTokenizer:
     def decode(self, tokens: Sequence[int]) -> Decoded:
         self._reader.check(tokens, "tokens")
         pieces = self._pieces()
-        text = b"".join(pieces[token] for token in tokens).decode(errors="replace")
-        return Decoded(text, int(self._header.spaced and bool(tokens) and pieces[tokens[0]].startswith(b" ")))
+        return decode((pieces[token] for token in tokens), spaced=self._header.spaced)
 
     def describe(self) -> dict[str, Any]:
         header = self._header

@@ -12,12 +12,17 @@ from shared.registry import Card
 MOST_LISTED = 1000
 """Models of one page."""
 _USUALLY = 20
+_STAGE = "active"
+"""Where all models are here: none is announced to go."""
 
 
-def list_models(served: Sequence[tuple[Card, str]], query: Mapping[str, str]) -> dict[str, Any]:
+def list_models(served: Sequence[tuple[Card, str]], query: Mapping[str, list[str]]) -> dict[str, Any]:
     """One page of the models, each under one of its names. Raises InvalidRequest, naming the parameter."""
+    if (wanted := query.get("lifecycle[]")) and _STAGE not in wanted:
+        served = ()
     names = [name for _, name in served]
-    limit, after, before = _limit(query.get("limit")), query.get("after_id"), query.get("before_id")
+    given, after, before = (query.get(name, [""])[0] for name in ("limit", "after_id", "before_id"))
+    limit = _limit(given)
     if after and before:
         raise InvalidRequest("Only one of 'after_id' and 'before_id' is allowed.", param="before_id")
     if before:
@@ -44,14 +49,14 @@ def describe_model(card: Card, name: str) -> dict[str, Any]:
         "id": name,
         "display_name": name,
         "created_at": datetime.fromtimestamp(card.created, UTC).isoformat().replace("+00:00", "Z"),
-        "lifecycle": "active",
+        "lifecycle": _STAGE,
         "max_input_tokens": card.context or None,
         "max_tokens": card.context or None,
     }
 
 
-def _limit(given: str | None) -> int:
-    if given is None:
+def _limit(given: str) -> int:
+    if not given:
         return _USUALLY
     if not (given.isascii() and given.isdecimal() and len(given) <= 4 and 1 <= int(given) <= MOST_LISTED):
         raise InvalidRequest(

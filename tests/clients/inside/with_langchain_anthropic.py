@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 from checks import QUESTION, URL, WORDS, at_least, calling, check, equal, run
@@ -53,9 +55,8 @@ def answer_sent_back() -> None:
 def thinking() -> None:
     thoughtful = llm(thinking={"type": "enabled", "budget_tokens": 1024})
     said = "<think>First this. Then that.</think>Done at last."
-    whole, streamed = thoughtful.invoke(said), None
-    for chunk in thoughtful.stream(said):
-        streamed = chunk if streamed is None else streamed + chunk
+    whole = thoughtful.invoke(said)
+    streamed = reduce(add, thoughtful.stream(said))
     for answer in (whole, streamed):
         equal([block["type"] for block in answer.content], ["thinking", "text"])
         equal((answer.content[0]["thinking"], answer.text), ("First this. Then that.", "Done at last."))
@@ -95,9 +96,8 @@ def structured_output() -> None:
 def tools() -> None:
     for choice in (None, "auto", "any", "get_weather"):
         bound = chat.bind_tools([get_weather], tool_choice=choice)
-        whole, streamed = bound.invoke(CALLS), None
-        for chunk in bound.stream(CALLS):
-            streamed = chunk if streamed is None else streamed + chunk
+        whole = bound.invoke(CALLS)
+        streamed = reduce(add, bound.stream(CALLS))
         for answer in (whole, streamed):
             equal(answer.tool_calls[0]["args"], {"city": "Oslo", "days": 2})
             equal(answer.response_metadata["stop_reason"], "tool_use")

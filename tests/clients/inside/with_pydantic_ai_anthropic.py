@@ -74,7 +74,7 @@ async def answer_streamed() -> None:
 
 @check
 def thinking() -> None:
-    more = {"settings": {"anthropic_thinking": {"type": "enabled", "budget_tokens": 1024}}}
+    more: dict[str, Any] = {"settings": {"anthropic_thinking": {"type": "enabled", "budget_tokens": 1024}}}
     result = agent(**more).run_sync("<think>First this.</think>Done.")
     equal(result.output, "Done.")
     parts = [part for part in result.response.parts if isinstance(part, ThinkingPart)]
