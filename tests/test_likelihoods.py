@@ -48,7 +48,7 @@ def check(engine: LlamaCppEngine, events: Sequence[Event], prompt: Sequence[int]
     made = tokens(events)
     assert len(made) == finish(events)[1].usage.completion_tokens
     forced = [entry.logprob for entry in engine._likelihoods.ask(prompt, made, 0, NEVER)]
-    assert logprobs(events) == pytest.approx(forced, abs=1e-4)
+    assert logprobs(events) == pytest.approx(forced, abs=1e-3)
     read = scores(engine, [*prompt, *made], len(prompt))
     assert logprobs(events) == pytest.approx(read, abs=0.02)  # batches of 16 bits add up otherwise
     for entry in (entry for delta in deltas(events) for entry in delta.logprobs):
@@ -139,6 +139,18 @@ def test_parts_of_characters_that_hardly_anybody_expects(
         assert any(engine.detokenize([token])[0] >= 0xC0 for token in made)
 
 
+def test_bytes_that_begin_no_character_are_told(engine: LlamaCppEngine) -> None:
+    """llama.cpp waits for more of them. What they are read as may be a stop string, which is then found at the end."""
+    for byte in (b"\xc0", b"\xf6", b"\xff"):
+        bias = ((engine._pieces.index(byte), 100.0),)
+        made = check(engine, run(engine, task(logit_bias=bias, max_tokens=3)))
+        assert engine.detokenize(made) == byte * 3
+    partial = ((engine._pieces.index(b"\xf0"), 100.0),)
+    events = run(engine, task(logit_bias=partial, max_tokens=3, stop=("\ufffd",)))
+    check(engine, events)
+    assert (finish(events)[0], deltas(events)[-1].stop) in (("stop", "\ufffd"), ("length", ""))
+
+
 def test_what_a_stop_string_cuts_off_is_told(engine: LlamaCppEngine) -> None:
     whole = text(run(engine, task()))
     stop = whole[len(whole) // 2 :][:3]
@@ -155,7 +167,7 @@ def test_an_answer_that_goes_on_tells_the_rest(engine: LlamaCppEngine, cut: int)
     past = deltas(whole)[:cut]
     rest = run(engine, task(), past)
     check(engine, [*past, *rest])
-    assert logprobs([*past, *rest]) == pytest.approx(logprobs(whole), abs=1e-4)
+    assert logprobs([*past, *rest]) == pytest.approx(logprobs(whole), abs=1e-3)
 
 
 def test_an_answer_of_a_grammar_tells_all(engine: LlamaCppEngine) -> None:
