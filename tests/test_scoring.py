@@ -285,6 +285,9 @@ def test_a_host_that_cannot_start_is_no_fault_of_the_job(tmp_path: Path) -> None
         away = path.rename(tmp_path / "away")
         with pytest.raises(HostUnavailable, match="cannot score with this model"):
             logprobs(engine, [5, 6])
+        write_vocabulary(path)
+        with pytest.raises(HostUnavailable, match="not those any more that this worker has loaded"):
+            logprobs(engine, [5, 6])
         away.rename(path)
         assert logprobs(engine, [5, 6])
 
