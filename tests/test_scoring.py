@@ -68,6 +68,7 @@ def test_a_score_tells_the_likeliest_and_its_rank_among_them(model: Engine) -> N
         assert [one.logprob for one in score.top] == sorted((one.logprob for one in score.top), reverse=True)
         assert score.top[score.rank - 1].logprob == pytest.approx(score.logprob)
         assert sum(math.exp(one.logprob) for one in score.top) == pytest.approx(1, abs=1e-3)
+    assert b"<|endoftext|>" in [one.text for one in scores[0].top]  # its name, for it has no text
     assert further.rank == 1
     *_, further = model.scorer.score(model.tokenize(PROMPT), further=True)
     assert [further.token] == answer
