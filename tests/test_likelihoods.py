@@ -17,6 +17,7 @@ from tests.engines import ENGINES, MOST, completion, load, named
 from tests.engines import PROMPT as WORDS
 from tests.thinking_templates import write_begun
 from tests.tiny import REFERENCE, TINY, loaded, roomy
+from tests.vocabularies import IM_START, START, THINK, ids, write
 from worker.engines import Engine, llama_cpp_likelihoods
 from worker.engines.llama_cpp import LlamaCppEngine
 
@@ -110,6 +111,21 @@ def test_parts_of_characters_are_told(engine: LlamaCppEngine) -> None:
     (end, *_) = engine._ends
     made = check(engine, run(engine, task(logit_bias=((parts[0], 60.0), (end, 59.9)), ignore_eos=False)))
     assert parts[0] in made
+
+
+def test_tokens_without_a_text_have_none_wherever_they_come(tmp_path: Path) -> None:
+    """Also between parts of characters, from which on llama.cpp does not spell them."""
+    with loaded(write(tmp_path / "special.gguf")) as engine:
+        parts = engine._text.tokens(EMOJI, begins=False)
+        for name, shown in ((IM_START, False), ("<pad>", False), (THINK, True), (START, True)):
+            bias, after = tuple((token, 60.0) for token in {ids()[name], *parts}), 0
+            for seed, top in ((1, 0), (2, 0), (3, None)):
+                sampling = {"logprobs": top, "min_tokens": 2, "temperature": 1.0, "max_tokens": 16, "seed": seed}
+                events = run(engine, task(logit_bias=bias, **sampling))
+                made, said = tokens(events), text(events)
+                after += ids()[name] in made[next(i for i, token in enumerate(made) if token in parts) :]
+                assert (name in said) == (shown and ids()[name] in made)
+            assert after
 
 
 def test_parts_of_characters_that_hardly_anybody_expects(
