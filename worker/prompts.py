@@ -11,6 +11,7 @@ from shared.cancellation import Cancellable, check
 from shared.protocol import Completion, Delta, Done, Event, FineCompletion, Sampling, TextTask, TokenLogprob, Usage
 from worker.choices import AT_ONCE
 from worker.engines import Engine
+from worker.engines.stops import Letters
 
 
 class Prompt:
@@ -66,8 +67,7 @@ class Prompt:
             return None
         likely, most = self._next, self._task.sampling.logprobs
         logprobs = () if most is None else (replace(likely, top=likely.top[:most]),)
-        text = likely.text.decode(errors="replace")
-        piece = Delta(text, (likely.token,), finish_reason="length", logprobs=logprobs)
+        piece = Delta(Letters().read(likely.text), (likely.token,), finish_reason="length", logprobs=logprobs)
         return _ending(piece, Usage(len(self._tokens), 1))
 
     def _read(self, work: Cancellable) -> None:

@@ -70,7 +70,8 @@ async def more_than_may_be_told(me: Attacker) -> None:
     await me.crowd(12, once)
 
 
-@attack(least=3, latest=3 * LATEST)
+# A job keeps its slot until the last of its choices, as one with a long answer does.
+@attack(least=3, latest=5 * LATEST)
 async def the_most_that_may_be_told(me: Attacker) -> None:
     """Answers of a hundred times their text, by as many as get one, who read them."""
     whole = {"prompt": _LONG, "prompt_logprobs": 20, "max_tokens": 1}

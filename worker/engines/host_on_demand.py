@@ -39,6 +39,8 @@ class HostOnDemand:
         """
         host = self._enter(work)
         try:
+            if self._closed:  # while it was started
+                raise HostUnavailable("the engine is closed")
             yield host
         finally:
             self._leave()
@@ -63,7 +65,6 @@ class HostOnDemand:
         host: EngineHost | None = None
         try:
             host = self._start()
-            return host
         except ModelLoadError as exc:
             raise HostUnavailable(str(exc)) from exc
         finally:
@@ -71,6 +72,7 @@ class HostOnDemand:
                 self._host, self._starting = host, False
                 self._users -= host is None
                 self._changed.notify_all()
+        return host
 
     def _leave(self) -> None:
         with self._changed:
@@ -83,8 +85,8 @@ class HostOnDemand:
 
     def _end(self) -> None:
         with self._changed:
-            if (self._users or self._starting) and not self._closed:
-                return
+            if self._starting or (self._users and not self._closed):
+                return  # whoever starts it sees that it is closed
             host, self._host = self._host, None
         if host:
             host.close()

@@ -38,7 +38,7 @@ from worker.engines.llama_cpp_sampling import terms
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
-from worker.engines.llama_cpp_specials import find_specials
+from worker.engines.llama_cpp_specials import Speller, find_specials
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
 from worker.engines.llama_cpp_tokenizer import LlamaTokenizer
@@ -125,6 +125,7 @@ class LlamaCppEngine:
             batch=self._batch,
         )
         self._likelihoods = Likelihoods(self._server, self._pieces, self._batch)
+        self._speller = Speller(files, self._text, self._pieces)
         self.tokenizer = LlamaTokenizer(
             self._text,
             self._reader,
@@ -191,7 +192,7 @@ class LlamaCppEngine:
         if (top := sampling.logprobs) is not None:
             choosing |= self._likelihoods.terms(top)
         exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens or top is not None
-        spell = self.detokenize if exact else None
+        spell = functools.partial(self._speller.spell, preserved=thinking.specials) if exact else None
         generation = Generation(
             self._server,
             self._likelihoods,

@@ -151,7 +151,7 @@ class Scorer:
             if target != UNTOLD:
                 score = TokenLogprob(target, pieces[target], float(logprobs[i]), tuple(likeliest[:top]), int(ranks[i]))
                 scores.append(score)
-            elif not ranks[i]:  # it ends no answer
+            elif not ranks[i]:  # it says something
                 first = likeliest[0]
                 scores.append(TokenLogprob(first.token, first.text, first.logprob, tuple(likeliest[:top]), 1))
         return scores

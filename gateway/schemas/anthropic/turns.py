@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, groupby
+from itertools import count, groupby
 from typing import Any, Literal, NamedTuple
 
 from marshmallow import ValidationError, post_load
@@ -18,6 +18,7 @@ from shared.protocol import FineMessage, Message, ToolCall
 
 _Role = Literal["user", "assistant", "system"]
 _Calls = dict[str, tuple[int, ToolCall]]
+"""The latest by their ids, which some clients give again, each with its place among all."""
 
 _PARTS: dict[str, tuple[type, ...]] = {
     "user": (str, FineMessage),
@@ -58,17 +59,19 @@ def make_turns(system: Sequence[Part], messages: Sequence[Said]) -> tuple[Messag
     What one side says in a row is one turn. What tools have answered comes before what the user says beside it, in the
     order in which they were called: many templates know neither another order nor the ids.
     """
-    calls = _find_calls(messages)
+    _check_results(messages)
     last = max((place for place, one in enumerate(messages) if one.role == "user"), default=-1)
     told = [one for place, one in enumerate(messages) if not (one.brief and place < last)]
     spoken = [Said("system", system), *told] if system else told
-    rows = groupby(spoken, key=lambda one: one.role)
-    parts = ((role, [part for one in row for part in one.parts]) for role, row in rows)
-    turns = tuple(chain.from_iterable(_turns(role, said, calls) for role, said in parts))
+    calls, turns, number = _Calls(), list[Message](), count()
+    for role, row in groupby(spoken, key=lambda one: one.role):
+        parts = [part for one in row for part in one.parts]
+        turns += _turns(role, parts, calls)
+        calls.update((part.id, (next(number), part)) for part in parts if isinstance(part, ToolCall))
     if len(turns) > int(MAX_MESSAGES):
         problem = f"at most {MAX_MESSAGES}, and each result is one, but there are {len(turns)}"
         raise refuse("array_above_max_length", problem, name="messages")
-    return turns
+    return tuple(turns)
 
 
 def _turns(role: _Role, parts: list[Part], calls: _Calls) -> Iterator[Message]:
@@ -83,15 +86,13 @@ def _turns(role: _Role, parts: list[Part], calls: _Calls) -> Iterator[Message]:
         yield Message(role, join(parts))
 
 
-def _find_calls(messages: Iterable[Said]) -> _Calls:
-    """By their ids, each with its place among them."""
-    calls: _Calls = {}
+def _check_results(messages: Iterable[Said]) -> None:
+    called = set[str]()
     for number, message in enumerate(messages):
         for place, part in enumerate(message.parts):
             if isinstance(part, ToolCall):
-                calls[part.id] = len(calls), part
-            elif isinstance(part, FineMessage) and part.tool_call_id not in calls:
+                called.add(part.id)
+            elif isinstance(part, FineMessage) and part.tool_call_id not in called:
                 problem = f"no call before it has the id {show(part.tool_call_id)}"
                 orphan = refuse("invalid_value", problem, name="tool_use_id").messages
                 raise ValidationError({"messages": {number: {"content": {place: orphan}}}})
-    return calls
