@@ -154,6 +154,8 @@ class Delta(Record, frozen=True):
     """With the finish reason `stop`: the stop string that has ended the answer; empty where the model has."""
     prompt_text: str = ""
     """In a choice's first piece, where the task wants it told: that of its prompt, which is no part of `text`."""
+    prompt_size: int = 0
+    """In the first piece that is computed of a choice: how many tokens its prompt has; 0 where that is not told."""
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
     """In a choice's first pieces, where the task wants them: of each token of its prompt, in their order."""
 

@@ -54,6 +54,7 @@ class MessageStream:
             case Progress():
                 self._prompt = event.total
             case Delta():
+                self._prompt = event.prompt_size or self._prompt
                 yield from self._begin()
                 yield from (_PING,) if event is PAUSE else self._say(event)
             case Done():
