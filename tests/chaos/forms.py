@@ -167,7 +167,7 @@ def _count(text: str, random: Random) -> Task:
             ("/v1/tokenize", {"prompt": text, "return_token_strs": True}, listed),
             ("/v1/tokenize", {"messages": said(text), "return_token_strs": True}, listed),
             ("/v1/tokenize", {"content": text}, {"tokens": tokens}),
-            ("/v1/detokenize", {"tokens": tokens}, {"prompt": " ".join(map(str, tokens))}),
+            ("/v1/detokenize", {"tokens": tokens}, dict.fromkeys(("prompt", "content"), " ".join(map(str, tokens)))),
             ("/v1/apply-template", {"messages": said(text)}, {"prompt": text}),
             (f"{MESSAGES}/count_tokens", {"messages": said(text)}, {"input_tokens": len(words)}),
         )

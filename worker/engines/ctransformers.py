@@ -120,7 +120,7 @@ class CtransformersEngine:
             stops += chat_formats.stops(self._format)
         with self._turn, self._evaluator.open(execution) as evaluation:
             events = self._events(evaluation, tokens, task.sampling, stops, past, until)
-            yield from with_prompt(events, tokens) if task.token_ids and not past else events
+            yield from events if past else with_prompt(events, tokens, ids=task.token_ids)
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
         return self._text.tokens(text, work)

@@ -205,7 +205,7 @@ class LlamaCppEngine:
         events = generation.events(self.card.context)
         events = keep(events, sampling) if sampling.grammar else events
         events = fill(events, gap, past, generation.done, trimmed=trimmed) if gap else events
-        yield from with_prompt(events, prompt) if task.token_ids and not past else events
+        yield from events if past else with_prompt(events, prompt, ids=task.token_ids)
 
     def _read(self, task: TextTask, work: Cancellable) -> tuple[list[int], Thinking, bool]:
         """The tokens of the prompt, how to read the answer, and whether something was left out."""
