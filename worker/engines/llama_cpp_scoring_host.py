@@ -30,8 +30,8 @@ LEAST = -9999.0
 """What stands for a probability of 0, whose logarithm no JSON can hold."""
 _BLOCK = 64
 _TRIED = 8
-"""Tokens that are read at the start. The first of them takes many times as long as each of a batch does: a guess by that
-one alone would have a host that hangs go unnoticed for minutes."""
+"""Tokens that are read at the start. The first of them takes many times as long as each of a batch does: by that one
+alone, a host that hangs would go unnoticed for minutes."""
 _TRIAL = {
     "reading": 0,
     "sequence": 0,
