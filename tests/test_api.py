@@ -160,7 +160,10 @@ def test_each_chunk_tells_the_usage_where_it_is_asked_to(client: OpenAI, kind: s
     assert counts == sorted(counts)
     assert counts[0] == (0 if kind == "chat" else 1)
     assert len(set(counts)) > 2
-    assert (told[-1].prompt_tokens, told[-1].completion_tokens) == (6, 5)
+    assert {used.prompt_tokens for used in told[kind == "chat" :]} == {6}, (
+        "also of a short one, from the first token on"
+    )
+    assert told[-1].completion_tokens == 5
     assert (last.choices, last.usage.completion_tokens) == ([], 5)
     del options["include_usage"]
     chunks = list(generate(client, kind, more))

@@ -68,6 +68,10 @@ def test_an_answer_runs_to_its_end_and_counts(engine: Engine) -> None:
     assert reason == "length"
     assert [delta.finish_reason for delta in deltas(events) if delta.finish_reason] == ["length"]
     assert done.usage.prompt_tokens == len(engine.tokenize(PROMPT))
+    assert [delta.prompt_size for delta in deltas(events)] == [
+        done.usage.prompt_tokens,
+        *[0] * (len(deltas(events)) - 1),
+    ]
     assert done.usage.completion_tokens == len(tokens(events)) == MOST
     assert text(events)
 

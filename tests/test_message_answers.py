@@ -154,6 +154,7 @@ def test_tokens_of_a_cache_are_counted_apart() -> None:
     assert (used.output_tokens, used.output_tokens_details and used.output_tokens_details.thinking_tokens) == (2, 1)
     begun, *_, delta, _ = frames(events)
     assert begun["message"]["usage"]["input_tokens"] == 9, "of which it is not known yet where they come from"
+    assert frames([Delta("a", (1,), prompt_size=9)])[0] == begun, "no progress is told of a short one"
     assert delta["usage"] == {
         key: value for key, value in used.to_dict().items() if value is not None and key != "service_tier"
     }

@@ -68,6 +68,7 @@ def test_a_score_tells_the_likeliest_and_its_rank_among_them(model: Engine) -> N
         assert [one.logprob for one in score.top] == sorted((one.logprob for one in score.top), reverse=True)
         assert score.top[score.rank - 1].logprob == pytest.approx(score.logprob)
         assert sum(math.exp(one.logprob) for one in score.top) == pytest.approx(1, abs=1e-3)
+    assert b"<|endoftext|>" in [one.text for one in scores[0].top]  # its name, for it has no text
     assert further.rank == 1
     *_, further = model.scorer.score(model.tokenize(PROMPT), further=True)
     assert [further.token] == answer
@@ -284,6 +285,9 @@ def test_a_host_that_cannot_start_is_no_fault_of_the_job(tmp_path: Path) -> None
     with loaded(path) as engine:
         away = path.rename(tmp_path / "away")
         with pytest.raises(HostUnavailable, match="cannot score with this model"):
+            logprobs(engine, [5, 6])
+        write_vocabulary(path)
+        with pytest.raises(HostUnavailable, match="not those any more that this worker has loaded"):
             logprobs(engine, [5, 6])
         away.rename(path)
         assert logprobs(engine, [5, 6])

@@ -75,6 +75,11 @@ def test_its_tokens_are_counted_as_it_reads_them(client: anthropic.Anthropic, gi
     used = ask(client, max_tokens=1, **given).usage
     counted = client.messages.count_tokens(model="smollm2", **given).input_tokens
     assert counted == used.input_tokens + (used.cache_read_input_tokens or 0)
+    asked: Any = {"model": "smollm2", "max_tokens": 1, **given}
+    with client.messages.stream(**asked) as stream:
+        begun = next(iter(stream))
+    assert begun.type == "message_start"
+    assert begun.message.usage.input_tokens == counted, "also of a short one, and of one that is cached"
 
 
 def test_a_tool_that_must_be_called_is_called(client: anthropic.Anthropic) -> None:

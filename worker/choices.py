@@ -132,7 +132,7 @@ def divide(piece: Delta) -> Iterator[Delta]:
     own texts spell, and what that leaves with the last."""
     each = max(1, AT_ONCE // (1 + max((len(entry.top) for entry in piece.logprobs), default=0)))
     letters, text, at = Letters(), piece.text, 0
-    prompt_tokens = piece.prompt_tokens
+    prompt_tokens, size = piece.prompt_tokens, piece.prompt_size
     while len(piece.logprobs) - at > each:
         entries = piece.logprobs[at : at + each]
         said = letters.read(b"".join(entry.text for entry in entries))
@@ -141,12 +141,14 @@ def divide(piece: Delta) -> Iterator[Delta]:
             said,
             piece.tokens[at : at + each],
             prompt_tokens=prompt_tokens,
+            prompt_size=size,
             reasoning=piece.reasoning,
             call=piece.call,
             logprobs=entries,
         )
-        text, at, prompt_tokens = text[len(said) :], at + each, ()
-    yield replace(piece, text=text, tokens=piece.tokens[at:], logprobs=piece.logprobs[at:], prompt_tokens=prompt_tokens)
+        text, at, prompt_tokens, size = text[len(said) :], at + each, (), 0
+    tokens, logprobs = piece.tokens[at:], piece.logprobs[at:]
+    yield replace(piece, text=text, tokens=tokens, logprobs=logprobs, prompt_tokens=prompt_tokens, prompt_size=size)
 
 
 def _join(pieces: Sequence[Delta], index: int, offset: int) -> Delta:
@@ -156,6 +158,7 @@ def _join(pieces: Sequence[Delta], index: int, offset: int) -> Delta:
         tokens=tuple(token for piece in pieces for token in piece.tokens),
         index=index,
         prompt_tokens=pieces[0].prompt_tokens,
+        prompt_size=pieces[0].prompt_size,
         offset=offset,
         logprobs=tuple(entry for piece in pieces for entry in piece.logprobs),
     )

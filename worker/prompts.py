@@ -75,9 +75,9 @@ class Prompt:
             check(work)
             if self._read_before:
                 return
+            # Whatever is told of it: what cannot be read is refused before any of it is.
+            self._tokens = self._engine.scorer.read(self._task, work)
             self._text = self._spell() if self._echoes else ""
-            if self._most is not None or self._alone or self._task.token_ids:
-                self._tokens = self._engine.scorer.read(self._task, work)
             if self._most is not None:
                 top = max(self._most, (self._task.sampling.logprobs or 0) if self._goes_on else 0)
                 found = self._engine.scorer.score_prompt(self._task, self._tokens, work, top, further=self._goes_on)

@@ -14,11 +14,8 @@ from gateway.schemas.outcomes import failure, outcome
 from shared.errors import InferqError
 from shared.protocol import (
     Accepted,
-    Decoded,
     Delta,
-    Described,
     Done,
-    Encoded,
     Event,
     Failed,
     Options,
@@ -26,6 +23,7 @@ from shared.protocol import (
     StartOver,
     Task,
     TextTask,
+    TokenizerEvent,
     Usage,
 )
 
@@ -71,7 +69,7 @@ def render_frames(
             case Failed():
                 error = failure(event, wire.parameters)
                 return (Frame(encode(wire.render_failure(error, outcome(error.code).status))),)
-            case Encoded() | Decoded() | Described():
+            case TokenizerEvent():
                 raise AssertionError("these are no parts of a text")
             case StartOver():
                 raise AssertionError("nothing is taken back of what is read as it comes")
@@ -89,7 +87,8 @@ def render_failure(error: InferqError, status: int) -> dict[str, Any]:
 
 class UsageSoFar:
     """What the chunks of a stream say of the usage: nothing; null, where it comes at the end; or, with vLLM's
-    `continuous_usage_stats`, what their choice has used so far. Of the prompt that is 0 until it is told."""
+    `continuous_usage_stats`, what their choice has used so far. Of the prompt that is 0 until the first
+    piece tells it, or its progress."""
 
     def __init__(self, options: Options, prompts: int) -> None:
         self.continuous = options.continuous_usage
@@ -106,6 +105,7 @@ class UsageSoFar:
                 self._prompt = used.prompt_tokens if self._one else 0
                 self._completion[event.index] = used.completion_tokens
             case Delta():
+                self._prompt = (event.prompt_size if self._one else 0) or self._prompt
                 self._completion[event.index] += len(event.tokens)
 
     def of(self, index: int) -> dict[str, Any]:

@@ -154,6 +154,8 @@ class Delta(Record, frozen=True):
     """With the finish reason `stop`: the stop string that has ended the answer; empty where the model has."""
     prompt_text: str = ""
     """In a choice's first piece, where the task wants it told: that of its prompt, which is no part of `text`."""
+    prompt_size: int = 0
+    """In the first piece that is computed of a choice: how many tokens its prompt has; 0 where that is not told."""
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
     """In a choice's first pieces, where the task wants them: of each token of its prompt, in their order."""
 
@@ -174,7 +176,11 @@ class StartOver(Record, frozen=True):
     """The answer begins anew: what came before is void. Only where nobody has read a part of it."""
 
 
-class Encoded(Record, frozen=True):
+class TokenizerEvent(Record, frozen=True):
+    """What a task tells that asks a tokenizer."""
+
+
+class Encoded(TokenizerEvent, frozen=True):
     """What an `Encoding` asks for."""
 
     text: str
@@ -186,7 +192,7 @@ class Encoded(Record, frozen=True):
     """How many tokens the model can hold."""
 
 
-class Decoded(Record, frozen=True):
+class Decoded(TokenizerEvent, frozen=True):
     """What a `Decoding` asks for."""
 
     text: str
@@ -194,7 +200,7 @@ class Decoded(Record, frozen=True):
     """Characters at its beginning that the tokenizer puts before every text: who encodes it again leaves them out."""
 
 
-class Described(Record, frozen=True):
+class Described(TokenizerEvent, frozen=True):
     """What a `Describing` asks for."""
 
     tokenizer: str
@@ -216,8 +222,7 @@ class Failed(Record, frozen=True):
     param: str | None = None
 
 
-TokenizerEvent = Encoded | Decoded | Described
-Event = Progress | Delta | StartOver | TokenizerEvent | Done | Failed
+Event = Progress | Delta | StartOver | Encoded | Decoded | Described | Done | Failed
 
 
 def final_state(event: Event) -> State | None:

@@ -100,7 +100,8 @@ class Engine(Protocol):
         Where its sampling has `logprobs`, the pieces tell every token that the usage counts, and how likely it was: see
         `Delta.logprobs`. The last one tells which stop string has ended it, the task's or its chat format's.
 
-        Where the task wants `token_ids`, the pieces tell every token: see `Delta.tokens` and `with_prompt`.
+        Where the task wants `token_ids`, the pieces tell every token: see `Delta.tokens`. The first piece tells what
+        `with_prompt` adds to it.
         """
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
@@ -155,12 +156,12 @@ def load(model: Model, config: Config) -> Engine:
     return engine
 
 
-def with_prompt(events: Iterable[Event], tokens: Sequence[int]) -> Iterator[Event]:
-    """The events of a run without a past, the first piece with the tokens of the prompt."""
-    told = False
+def with_prompt(events: Iterable[Event], tokens: Sequence[int], *, ids: bool) -> Iterator[Event]:
+    """The events of a run without a past: the first piece tells how many tokens its prompt has, or with `ids` which."""
+    size, told = len(tokens), tuple(tokens) if ids else ()
     for event in events:
-        if isinstance(event, Delta) and not told:
-            event, told = structs.replace(event, prompt_tokens=tuple(tokens)), True
+        if isinstance(event, Delta) and size:
+            event, size = structs.replace(event, prompt_size=size, prompt_tokens=told), 0
         yield event
 
 

@@ -106,7 +106,7 @@ class EchoEngine:
         pieces = self._pieces(task, parts, read, past, execution, wakeup)
         if gap:
             pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count)), trimmed=read < len(words))
-        yield from with_prompt(pieces, numbers) if task.token_ids and not past else pieces
+        yield from pieces if past else with_prompt(pieces, numbers[:read], ids=task.token_ids)
 
     def _pieces(
         self,

@@ -56,7 +56,7 @@ def fill(
         match event:
             case Delta() if task.sampling.max_tokens == 0:
                 events.close()
-                yield Delta(finish_reason="length", prompt_tokens=event.prompt_tokens)
+                yield Delta(finish_reason="length")
                 yield _told(done(0), trimmed=trimmed)
                 return
             case Delta():

@@ -44,7 +44,7 @@ from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
 from worker.engines.llama_cpp_tokenizer import LlamaTokenizer
 from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
-from worker.formats.identity import digest, identity
+from worker.formats.identity import digest, watch
 from worker.formats.infill import find_infill
 from worker.formats.vocabulary import pieces, read_vocabulary, words
 from worker.tools import OPENER, needs_form, own_form, parse
@@ -68,7 +68,8 @@ class LlamaCppEngine:
         self._batch = max(config.batch_size, config.slots * (1 + DRAFTED if files.draft else 1))
         key = secrets.token_urlsafe()
         parameters = host_parameters(model, files, config, self._batch, key)
-        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, parameters)
+        self._identity, unchanged = files.identify(model), watch(lambda: files.identify(model))
+        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, parameters, unchanged)
         self._server = LlamaServer(self._host, key)
         self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
@@ -84,12 +85,6 @@ class LlamaCppEngine:
             self._host.close()
             raise
         infill = find_infill(files.header.metadata, [word for word, _ in words(files.path)])
-        self._identity = identity(
-            [files.path, *dict(files.lora)],
-            [scale for _, scale in files.lora],
-            model.rope_freq_base,
-            model.rope_freq_scale,
-        )
         self.card = Card(
             id=model.id,
             engine="llama.cpp",
@@ -144,6 +139,7 @@ class LlamaCppEngine:
             self._pieces,
             context=self.card.context,
             batch=config.batch_size,
+            unchanged=unchanged,
             threads=lambda: 1 if self._cells.busy else config.threads or usable(),
         )
 
@@ -209,7 +205,7 @@ class LlamaCppEngine:
         events = generation.events(self.card.context)
         events = keep(events, sampling) if sampling.grammar else events
         events = fill(events, gap, past, generation.done, trimmed=trimmed) if gap else events
-        yield from with_prompt(events, prompt) if task.token_ids and not past else events
+        yield from events if past else with_prompt(events, prompt, ids=task.token_ids)
 
     def _read(self, task: TextTask, work: Cancellable) -> tuple[list[int], Thinking, bool]:
         """The tokens of the prompt, how to read the answer, and whether something was left out."""

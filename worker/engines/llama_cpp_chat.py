@@ -13,6 +13,7 @@ from shared.cancellation import Cancellable, check
 from shared.context import Room
 from shared.errors import InvalidRequest
 from shared.protocol import Chat, Event, FineChat, Tool
+from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_chat_answer import ChatAnswer
 from worker.engines.llama_cpp_dialect import Dialect, find_dialect, try_dialect
@@ -71,7 +72,7 @@ class NativeTools:
         answer = ChatAnswer(
             self._server, self._cells, task, prompt, count, choosing, told, self._batch, execution, until
         )
-        return answer.events(self._context)
+        return with_prompt(answer.events(self._context), tokens, ids=False)
 
     def read(self, task: Chat, work: Cancellable, room: Room, *, opens: bool = True) -> tuple[str, list[int]] | None:
         """The prompt of a task that it can answer, and its tokens; None of any other. `opens`: see `Encoding`.

@@ -57,13 +57,14 @@ def parse(events: Iterable[Event], task: FineChat) -> Iterator[Event]:
             yield event
             continue
         tokens, logprobs = waiting.tokens + event.tokens, waiting.logprobs + event.logprobs
-        waiting = replace(event, text="", tokens=tokens, logprobs=logprobs, finish_reason=None, stop="")
+        size = waiting.prompt_size or event.prompt_size
+        waiting = replace(waiting, tokens=tokens, logprobs=logprobs, prompt_size=size)
         pieces = parser.add(event.text)
         if event.finish_reason:
             pieces += parser.end(cut=event.finish_reason == "length")
         for text, call in pieces:
             yield replace(waiting, text=text, call=call)
-            waiting = replace(waiting, tokens=(), logprobs=())
+            waiting = Delta()
         if event.finish_reason:
             reason = _reason(event.finish_reason, parser.calls, task)
             yield replace(waiting, finish_reason=reason, stop=event.stop if reason == "stop" else "")
