@@ -31,7 +31,7 @@ from shared.errors import JobCancelled
 from shared.protocol import Completion, Delta, Sampling
 from worker.engines.llama_cpp import LlamaCppEngine
 
-MODEL, SLOTS, ANSWER = "smollm2", 4, 48
+MODEL, SLOTS, ANSWER = "smollm2", 4, 24
 
 
 class Course(NamedTuple):
@@ -105,23 +105,24 @@ def main() -> None:
 
 def compare(engine: LlamaCppEngine, count: int, runs: int) -> None:
     speeds: dict[str, list[float]] = {"read": [], "scored": []}
-    courses: dict[str, list[Course]] = {"alone": [], "beside a reading": [], "beside a scoring": []}
     for run in range(runs + 1):
-        measured = read(engine, count), score(engine, count)
-        came = (
-            answer(engine),
-            answer(engine, lambda over: list(engine.run(completion(prompt(count), 1), over))),
-            answer(engine, lambda over: list(engine.scorer.score(prompt(count), 1, over, top=1))),
-        )
-        if run:  # the first warms up
-            for name, speed in zip(speeds, measured, strict=True):
+        for name, measure in (("read", read), ("scored", score)):
+            speed = measure(engine, count)
+            if run:  # the first warms up
                 speeds[name].append(speed)
-            for name, course in zip(courses, came, strict=True):
-                courses[name].append(course)
     for name, values in speeds.items():
         print(f"  {name:18} {spread(values, ' tokens/s', 0)}")
-    ratios = [scored / read for read, scored in zip(*speeds.values(), strict=True)]
-    print(f"  {'scored to read':18} {spread(ratios)}")
+    ratios = [scored / read for read, scored in zip(speeds["read"], speeds["scored"], strict=True)]
+    print(f"  {'scored to read':18} {spread(ratios)}", flush=True)
+    besides: dict[str, Callable[[Cancellation], object] | None] = {
+        "alone": None,
+        "beside a reading": lambda over: list(engine.run(completion(prompt(count), 1), over)),
+        "beside a scoring": lambda over: list(engine.scorer.score(prompt(count), 1, over, top=1)),
+    }
+    courses: dict[str, list[Course]] = {name: [] for name in besides}
+    for _ in range(runs):
+        for name, beside in besides.items():
+            courses[name].append(answer(engine, beside))
     for name, each in courses.items():
         rate, gap = spread([one.rate for one in each], " tokens/s", 0), spread([one.gap for one in each], " ms", 0)
         share = statistics.median(one.rate / alone.rate for one, alone in zip(each, courses["alone"], strict=True))

@@ -197,14 +197,14 @@ async def ask(client: AsyncOpenAI, request: Request) -> Answer:
     try:
         if request.kind is Kind.STREAM:
             async for chunk in await client.completions.create(
-                model=MODEL, prompt=request.prompt, max_tokens=TOKENS, temperature=0, stream=True
+                model=MODEL, prompt=request.body["prompt"], max_tokens=TOKENS, temperature=0, stream=True
             ):
                 text += chunk.choices[0].text
                 finish = finish or chunk.choices[0].finish_reason
             error = "" if finish else "the stream ended early"
         else:
             answer = await client.completions.create(
-                model=MODEL, prompt=request.prompt, max_tokens=TOKENS, temperature=0
+                model=MODEL, prompt=request.body["prompt"], max_tokens=TOKENS, temperature=0
             )
             text = answer.choices[0].text
     except (OpenAIError, httpx.HTTPError) as exc:

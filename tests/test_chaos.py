@@ -17,6 +17,7 @@ import redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from tests.calls import CHATS
 from tests.chaos.failures import Failure
 from tests.chaos.forms import Form, draw
 from tests.chaos.judgement import Fate, judge
@@ -26,7 +27,7 @@ from tests.chaos.reading import Reading
 from tests.chaos.relay import Relay
 from tests.stack import Stack, running
 
-ASKED = Request(7, Kind.STREAM, "echo", "", "7.0; 7.1; 7.2; 7.3;", None, "", None)
+ASKED = Request(7, Kind.STREAM, CHATS, {}, "7.0; 7.1; 7.2; 7.3;", "", None)
 
 
 @pytest.mark.parametrize(
@@ -85,12 +86,44 @@ def test_an_end_is_judged_by_what_is_known_of_it(form: Form) -> None:
     asked = replace(ASKED, expected=task.answer.text, answer=task.answer)
     details = {"reasoning_tokens": task.answer.thoughts}
     usage = {"completion_tokens": task.answer.tokens, "completion_tokens_details": details}
-    calls = {0: "a", 1: "b"} if form is Form.CALLS else {}
-    end = Reading(task.answer.text, finish=task.answer.finish, usage=usage, calls=calls)
+    calls = {0: "a", 1: "b"} if "[call 1" in task.answer.text else {}
+    likely, scores = list(task.answer.likely), list(task.answer.scores)
+    end = Reading(task.answer.text, finish=task.answer.finish, usage=usage, calls=calls, likely=likely, scores=scores)
     assert not end.wrong(asked)
     assert "usage" in replace(end, usage={**usage, "completion_tokens": 99}).wrong(asked)
-    assert "finish" in replace(end, finish="length").wrong(asked)
+    assert "finish" in replace(end, finish="tool_calls" if end.finish == "length" else "length").wrong(asked)
     assert "ids" in replace(end, calls={0: "a", 1: "a"} if calls else {0: "a"}).wrong(asked)
+    if likely:
+        assert "tokens" in replace(end, likely=likely[1:]).wrong(asked)
+        assert "number 0" in replace(end, likely=[("else", *likely[0][1:]), *likely[1:]]).wrong(asked)
+    if scores:
+        assert "prompt" in replace(end, scores=[*scores, scores[-1]]).wrong(asked)
+
+
+def test_anthropics_events_are_read_as_a_whole_message_is() -> None:
+    blocks: list[tuple[dict[str, Any], dict[str, str]]] = [
+        ({"type": "thinking", "thinking": ""}, {"thinking": "7.0;"}),
+        ({"type": "text", "text": ""}, {"text": "7.1;"}),
+        ({"type": "tool_use", "id": "a", "name": "t", "input": {}}, {"partial_json": '{"words": "7.2;"}'}),
+    ]
+    usage = {"output_tokens": 3, "output_tokens_details": {"thinking_tokens": 1}}
+    stream, whole = Reading(), Reading()
+    stream.take("1", json.dumps({"type": "message_start", "message": {"id": "one"}}))
+    content = list[dict[str, Any]]()
+    for index, (block, delta) in enumerate(blocks):
+        stream.take("", json.dumps({"type": "content_block_start", "index": index, "content_block": block}))
+        assert stream.take("", json.dumps({"type": "content_block_delta", "index": index, "delta": delta}))
+        with pytest.raises(Failure, match="begins within"):
+            stream.take("", json.dumps({"type": "content_block_start", "index": index + 1, "content_block": block}))
+        stream.take("", json.dumps({"type": "content_block_stop", "index": index}))
+        content.append({**block, **delta})
+    content[-1]["input"] = {"words": "7.2;"}
+    ending = {"stop_reason": "tool_use"}
+    stream.take("", json.dumps({"type": "message_delta", "delta": ending, "usage": usage}))
+    stream.take("", json.dumps({"type": "message_stop"}))
+    whole.take_whole({"type": "message", "id": "one", "content": content, **ending, "usage": usage})
+    assert replace(stream, last_id="") == replace(whole, _open=None)
+    assert (stream.over, stream.finish, stream.calls) == (True, "tool_calls", {0: "a"})
 
 
 def test_valkey_comes_back_with_what_it_had_a_moment_ago(tmp_path: Path) -> None:

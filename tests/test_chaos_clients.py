@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
+from tests.calls import CHATS
 from tests.chaos.clients import Client
 from tests.chaos.judgement import Fate
 from tests.chaos.plan import Kind, Request
 from tests.chaos.wire import Wire
 
 WORDS = ["7.0;", " 7.1;", " 7.2;", " 7.3;"]
-ASKED = Request(7, Kind.FOLLOW, "echo", "", "".join(WORDS), None, "key", None)
+ASKED = Request(7, Kind.FOLLOW, CHATS, {}, "".join(WORDS), "key", None)
 NEVER: tuple[tuple[float, float], ...] = ()
 JUST_NOW = ((0.0, math.inf),)
 

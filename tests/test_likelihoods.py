@@ -17,6 +17,7 @@ from tests.engines import ENGINES, MOST, completion, load, named
 from tests.engines import PROMPT as WORDS
 from tests.thinking_templates import write_begun
 from tests.tiny import REFERENCE, TINY, loaded, roomy
+from tests.vocabularies import IM_START, START, THINK, ids, write
 from worker.engines import Engine, llama_cpp_likelihoods
 from worker.engines.llama_cpp import LlamaCppEngine
 
@@ -47,7 +48,7 @@ def check(engine: LlamaCppEngine, events: Sequence[Event], prompt: Sequence[int]
     made = tokens(events)
     assert len(made) == finish(events)[1].usage.completion_tokens
     forced = [entry.logprob for entry in engine._likelihoods.ask(prompt, made, 0, NEVER)]
-    assert logprobs(events) == pytest.approx(forced, abs=1e-4)
+    assert logprobs(events) == pytest.approx(forced, abs=1e-3)
     read = scores(engine, [*prompt, *made], len(prompt))
     assert logprobs(events) == pytest.approx(read, abs=0.02)  # batches of 16 bits add up otherwise
     for entry in (entry for delta in deltas(events) for entry in delta.logprobs):
@@ -112,6 +113,21 @@ def test_parts_of_characters_are_told(engine: LlamaCppEngine) -> None:
     assert parts[0] in made
 
 
+def test_tokens_without_a_text_have_none_wherever_they_come(tmp_path: Path) -> None:
+    """Also between parts of characters, from which on llama.cpp does not spell them."""
+    with loaded(write(tmp_path / "special.gguf")) as engine:
+        parts = engine._text.tokens(EMOJI, begins=False)
+        for name, shown in ((IM_START, False), ("<pad>", False), (THINK, True), (START, True)):
+            bias, after = tuple((token, 60.0) for token in {ids()[name], *parts}), 0
+            for seed, top in ((1, 0), (2, 0), (3, None)):
+                sampling = {"logprobs": top, "min_tokens": 2, "temperature": 1.0, "max_tokens": 16, "seed": seed}
+                events = run(engine, task(logit_bias=bias, **sampling))
+                made, said = tokens(events), text(events)
+                after += ids()[name] in made[next(i for i, token in enumerate(made) if token in parts) :]
+                assert (name in said) == (shown and ids()[name] in made)
+            assert after
+
+
 def test_parts_of_characters_that_hardly_anybody_expects(
     engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +137,18 @@ def test_parts_of_characters_that_hardly_anybody_expects(
         monkeypatch.setattr(llama_cpp_likelihoods, "_LEADS", (lead, 10.0))
         made = check(engine, run(engine, task(temperature=2.0, seed=5)))
         assert any(engine.detokenize([token])[0] >= 0xC0 for token in made)
+
+
+def test_bytes_that_begin_no_character_are_told(engine: LlamaCppEngine) -> None:
+    """llama.cpp waits for more of them. What they are read as may be a stop string, which is then found at the end."""
+    for byte in (b"\xc0", b"\xf6", b"\xff"):
+        bias = ((engine._pieces.index(byte), 100.0),)
+        made = check(engine, run(engine, task(logit_bias=bias, max_tokens=3)))
+        assert engine.detokenize(made) == byte * 3
+    partial = ((engine._pieces.index(b"\xf0"), 100.0),)
+    events = run(engine, task(logit_bias=partial, max_tokens=3, stop=("\ufffd",)))
+    check(engine, events)
+    assert (finish(events)[0], deltas(events)[-1].stop) in (("stop", "\ufffd"), ("length", ""))
 
 
 def test_what_a_stop_string_cuts_off_is_told(engine: LlamaCppEngine) -> None:
@@ -139,7 +167,7 @@ def test_an_answer_that_goes_on_tells_the_rest(engine: LlamaCppEngine, cut: int)
     past = deltas(whole)[:cut]
     rest = run(engine, task(), past)
     check(engine, [*past, *rest])
-    assert logprobs([*past, *rest]) == pytest.approx(logprobs(whole), abs=1e-4)
+    assert logprobs([*past, *rest]) == pytest.approx(logprobs(whole), abs=1e-3)
 
 
 def test_an_answer_of_a_grammar_tells_all(engine: LlamaCppEngine) -> None:

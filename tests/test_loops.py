@@ -152,6 +152,7 @@ def test_an_event_that_cannot_be_written_fails_its_job_alone(empty: Stack) -> No
     publisher.publish(good, Delta("fine"))
     publisher.publish(good, Done(Usage(1, 1)))
     wait_for(lambda: empty.state("good") == "completed" and empty.state("bad") == "failed", "both ends")
+    wait_for(lambda: not publisher._running, "that it holds none of their events")
     publisher.publish(bad, Delta("too late"))
     assert bad.cancelled
     publisher.stop()

@@ -61,6 +61,15 @@ def test_results_come_first_and_in_the_order_of_their_calls() -> None:
     ]
 
 
+def test_an_id_that_is_given_again_is_that_of_the_latest_call() -> None:
+    results = user(result("2", "b"), result("1", "a"))
+    found = turns(
+        USER, assistant(use("a", "f"), use("b", "g")), results, assistant(use("b", "f"), use("a", "g")), results
+    )
+    told = [(turn.name, turn.content) for turn in found if isinstance(turn, FineMessage) and turn.role == "tool"]
+    assert told == [("f", "1"), ("g", "2"), ("f", "2"), ("g", "1")]
+
+
 def test_each_turn_may_number_its_calls_anew() -> None:
     first, second = assistant(use("call_0", "f"), use("call_1", "g")), assistant(use("call_0", "g"))
     found = turns(USER, first, user(result("b", "call_1"), result("a", "call_0")), second, user(result("c", "call_0")))

@@ -29,11 +29,13 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
         yield stack.client()
 
 
+def create(client: OpenAI, prompt: Any, **more: Any) -> Any:
+    asked: Any = client.completions.create
+    return asked(model="tiny", prompt=prompt, **{"temperature": 0, "logprobs": TOP, **more})
+
+
 def ask(client: OpenAI, prompt: Any, **more: Any) -> list[CompletionChoice]:
-    create: Any = client.completions.create
-    choices: list[CompletionChoice] = create(
-        model="tiny", prompt=prompt, **{"temperature": 0, "logprobs": TOP, **more}
-    ).choices
+    choices: list[CompletionChoice] = create(client, prompt, **more).choices
     return choices
 
 
@@ -77,9 +79,29 @@ def test_prompts_in_a_batch(client: OpenAI) -> None:
     """Texts, and then ids; each has its own choice."""
     for kind in (str, list):
         batch = [wanted for wanted in PROMPTS if isinstance(wanted["prompt"], kind)]
-        choices = ask(client, [wanted["prompt"] for wanted in batch], echo=True, max_tokens=1)
-        for choice, wanted in zip(sorted(choices, key=lambda choice: choice.index), batch, strict=True):
+        answer = create(client, [wanted["prompt"] for wanted in batch], echo=True, max_tokens=1)
+        for choice, wanted in zip(sorted(answer.choices, key=lambda choice: choice.index), batch, strict=True):
             compare(told(choice), wanted, 1)
+        used = (sum(len(wanted["ids"]) for wanted in batch), len(batch))
+        assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == used
+
+
+def test_prompts_in_a_stream(client: OpenAI) -> None:
+    """They are told as in a whole answer."""
+    wanted = max(PROMPTS, key=lambda wanted: isinstance(wanted["prompt"], str) and len(wanted["ids"]))
+    [choice] = ask(client, wanted["prompt"], echo=True, max_tokens=2)
+    chunks = create(client, wanted["prompt"], echo=True, max_tokens=2, stream=True)
+    pieces = [chunk.choices[0] for chunk in chunks if chunk.choices]
+    assert "".join(piece.text for piece in pieces) == choice.text
+    parts = [piece.logprobs for piece in pieces if piece.logprobs]
+    streamed = Logprobs.model_construct(  # the first token has none
+        text_offset=[offset for part in parts for offset in part.text_offset],
+        token_logprobs=[value for part in parts for value in part.token_logprobs],
+        tokens=[token for part in parts for token in part.tokens],
+        top_logprobs=[top for part in parts for top in part.top_logprobs],
+    )
+    compare(streamed, wanted, 2)
+    assert (streamed.tokens, streamed.text_offset) == (told(choice).tokens, told(choice).text_offset)
 
 
 @pytest.mark.parametrize("wanted", GENERATED, ids=lambda wanted: repr(wanted["prompt"])[:20])
@@ -89,9 +111,7 @@ def test_what_is_generated(client: OpenAI, wanted: dict[str, Any]) -> None:
     [choice] = ask(client, wanted["prompt"], max_tokens=count, extra_body={"return_token_ids": True})
     assert choice.token_ids == wanted["ids"]  # type: ignore[attr-defined]
     near(told(choice).token_logprobs or [], wanted["logprobs"])
-    stream = client.completions.create(
-        model="tiny", prompt=wanted["prompt"], temperature=0, logprobs=TOP, max_tokens=count, stream=True
-    )
+    stream = create(client, wanted["prompt"], max_tokens=count, stream=True)
     parts = [told(part.choices[0]) for part in stream if part.choices and part.choices[0].logprobs]
     streamed = list(itertools.chain.from_iterable(part.token_logprobs or [] for part in parts))
     near(streamed, wanted["logprobs"])

@@ -11,7 +11,7 @@ from schemathesis import GenerationMode
 
 from gateway.schemas import FORMATS
 from tests.calls import CHATS, chat
-from tests.fuzz.openapi import BODIES, QUERIES, describe
+from tests.fuzz.openapi import ALIKE, BODIES, QUERIES, describe
 from tests.fuzz.requests import BATCH, verdicts, weigh
 from tests.stack import Stack
 
@@ -40,13 +40,13 @@ def test_every_format_and_parameter_is_described() -> None:
 
 
 def test_each_is_answered_or_refused_in_words(stack: Stack) -> None:
-    told = list(verdicts(stack, SEED, seconds=0))
+    told = list(verdicts(stack, SEED, seconds=0, without=ALIKE))
     assert [verdict for verdict in told if verdict.fault] == []
     answered = [verdict for verdict in told if verdict.status == 200]
     refused = [verdict for verdict in told if verdict.status == 400 and verdict.mode is GenerationMode.NEGATIVE]
     assert min(len(answered), len(refused)) > BATCH
     assert len({verdict.code for verdict in refused}) > 4
-    assert len({verdict.operation for verdict in answered}) == len(QUERIES) + len(BODIES)
+    assert len({verdict.operation for verdict in answered}) == len(QUERIES) + len(BODIES) - len(ALIKE)
 
 
 @pytest.mark.parametrize(

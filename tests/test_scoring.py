@@ -26,9 +26,11 @@ from tests.fixtures.forward import true_logprobs
 from tests.fixtures.make_legacy import MODELS
 from tests.stack import wait_for
 from tests.tiny import TINY, loaded, roomy, tiny
+from tests.vocabularies import write as write_vocabulary
 from worker.engines import Engine, host_on_demand, libllama, llama_cpp_score
 from worker.engines.llama_cpp import LlamaCppEngine
 from worker.engines.llama_cpp_scoring_host import find_likeliest
+from worker.formats.vocabulary import TokenKind
 from worker.prompts import Prompt
 
 LONG = [5 + i % 400 for i in range(200)]
@@ -66,6 +68,7 @@ def test_a_score_tells_the_likeliest_and_its_rank_among_them(model: Engine) -> N
         assert [one.logprob for one in score.top] == sorted((one.logprob for one in score.top), reverse=True)
         assert score.top[score.rank - 1].logprob == pytest.approx(score.logprob)
         assert sum(math.exp(one.logprob) for one in score.top) == pytest.approx(1, abs=1e-3)
+    assert b"<|endoftext|>" in [one.text for one in scores[0].top]  # its name, for it has no text
     assert further.rank == 1
     *_, further = model.scorer.score(model.tokenize(PROMPT), further=True)
     assert [further.token] == answer
@@ -126,6 +129,23 @@ def test_a_prompt_is_told_once_for_all_and_a_lone_token_is_not_computed_twice(
         [one], [other] = ([e for d in deltas(events) for e in d.logprobs] for events in (quick, slow))
         assert [each.token for each in one.top] == [each.token for each in other.top]
         assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
+
+
+def test_a_lone_token_that_is_no_character_has_the_same_text(tmp_path: Path) -> None:
+    """It has none: parts of characters, and what controls a conversation, as half of this vocabulary does."""
+    special = dict.fromkeys(["<s>", "</s>", *(f"<|{i}|>" for i in range(248))], TokenKind.CONTROL)
+    sampling = Sampling(1, max_tokens=1, temperature=0.0, prompt_logprobs=0)
+    found = set()
+    with loaded(write_vocabulary(tmp_path / "special.gguf", special=special)) as engine:
+        for first in range(40):
+            task = FineCompletion("tiny", ((first, 72),), sampling, token_ids=True, echo=True)
+            slow = run(engine, task)
+            answer = Prompt(engine, task).answer(NEVER)
+            if answer is not None:
+                quick = [*answer]
+                assert (text(quick), tokens(quick)) == (text(slow), tokens(slow))
+            found.add(("control" if tokens(slow)[0] >= 262 else "part" if not text(slow) else "text", answer is None))
+    assert found == {("control", True), ("part", False), ("text", False)}
 
 
 def test_what_may_choose_otherwise_is_left_to_who_generates(exact: LlamaCppEngine) -> None:
@@ -265,6 +285,9 @@ def test_a_host_that_cannot_start_is_no_fault_of_the_job(tmp_path: Path) -> None
     with loaded(path) as engine:
         away = path.rename(tmp_path / "away")
         with pytest.raises(HostUnavailable, match="cannot score with this model"):
+            logprobs(engine, [5, 6])
+        write_vocabulary(path)
+        with pytest.raises(HostUnavailable, match="not those any more that this worker has loaded"):
             logprobs(engine, [5, 6])
         away.rename(path)
         assert logprobs(engine, [5, 6])

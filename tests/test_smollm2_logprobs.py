@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.calls import CHATS, COMPLETIONS, data, said, submit
 from tests.stack import Stack, wait_for
 
 EMOJI = "Repeat: 😀😂🤣😃 日本語 😀😂🤣😃 日本語 😀😂🤣😃 日本語"
+USED = {"stream_options": {"include_usage": True}}
 BODY: dict[str, Any] = {"model": "smollm2", "temperature": 0, "max_tokens": 24}
 PARIS = {**BODY, "messages": said("What is the capital city of France? Answer in one word.")}
 WORD = {"type": "object", "properties": {"w": {"type": "string", "pattern": "^[🙂😀]{2}$"}}, "required": ["w"]}
@@ -79,3 +81,22 @@ def test_completions_tell_every_token_of_the_best(smollm2: Stack) -> None:
     assert {len(column) for column in logprobs.values()} == {len(logprobs["tokens"])}
     best = http.post(COMPLETIONS, json={**body, "logprobs": None}).json()
     assert best["choices"][0]["logprobs"] is None
+
+
+def test_a_killed_worker_costs_none(empty: Stack, smollm2_path: Path) -> None:
+    """Those of the past are in the record; the next worker tells the rest."""
+    empty.start_gateway()
+    victim = empty.start_worker(str(smollm2_path), slots=1)
+    [model] = empty.http().get("/v1/models").json()["data"]
+    body = {**PARIS, "model": model["id"], "messages": said(EMOJI), "max_tokens": 60, "logprobs": True}
+    with empty.http().stream("POST", CHATS, json={**body, "stream": True, **USED}) as response:
+        lines = data(response.iter_lines())
+        chunks = [next(lines) for _ in range(6)]
+        victim.kill()
+        empty.start_worker(str(smollm2_path), slots=1)
+        chunks += [chunk for chunk in lines if chunk != "[DONE]"]
+    choices = [choice for chunk in chunks for choice in chunk["choices"]]
+    told = [entry for choice in choices for entry in (choice["logprobs"] or {"content": []})["content"]]
+    spelled = check(told, chunks[-1]["usage"]["completion_tokens"], 0).decode(errors="replace")
+    assert spelled.startswith("".join(choice["delta"].get("content") or "" for choice in choices).removesuffix("�"))
+    assert len(told) == 60 or choices[-1]["finish_reason"] == "stop"

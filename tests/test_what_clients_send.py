@@ -117,16 +117,19 @@ def check_usage(usage: Usage | UsageSoFar, texts: list[str]) -> None:
 
 def check_whole(case: Case, answer: Answer) -> None:
     assert answer.headers["content-type"] == "application/json"
-    choices = answer.json["choices"]
+    whole = answer.json
+    choices = whole["choices"]
     texts = [choice["text"] if "text" in choice else choice["message"]["content"] for choice in choices]
     if "calls" in case:
         assert texts == [None]
         assert [choice["finish_reason"] for choice in choices] == [case.get("ends", "tool_calls")]
         texts = called([choices[0]["message"]])
     check_texts(case, texts)
-    check_usage(convert(answer.json, Whole).usage, texts)
-    kind = Completion if "text" in answer.json["choices"][0] else ChatCompletion
-    kind.model_validate_json(answer.body, strict=True)
+    check_usage(convert(whole, Whole).usage, [text.removeprefix(case.get("echoed", "")) for text in texts])
+    kind = Completion if "text" in choices[0] else ChatCompletion
+    for likely in (choice["logprobs"] for choice in choices if "echoed" in case):  # OpenAI's own are refused too
+        likely["token_logprobs"][0], likely["top_logprobs"][0] = 0.0, {}
+    kind.model_validate(whole, strict=True)
 
 
 def check_stream(case: Case, answer: Answer, *, usage_wanted: bool, usage_always: bool) -> None:

@@ -11,6 +11,7 @@ from shared.cancellation import Cancellable, check
 from shared.protocol import Completion, Delta, Done, Event, FineCompletion, Sampling, TextTask, TokenLogprob, Usage
 from worker.choices import AT_ONCE
 from worker.engines import Engine
+from worker.engines.stops import Letters
 
 
 class Prompt:
@@ -66,8 +67,7 @@ class Prompt:
             return None
         likely, most = self._next, self._task.sampling.logprobs
         logprobs = () if most is None else (replace(likely, top=likely.top[:most]),)
-        text = likely.text.decode(errors="replace")
-        piece = Delta(text, (likely.token,), finish_reason="length", logprobs=logprobs)
+        piece = Delta(Letters().read(likely.text), (likely.token,), finish_reason="length", logprobs=logprobs)
         return _ending(piece, Usage(len(self._tokens), 1))
 
     def _read(self, work: Cancellable) -> None:
@@ -75,9 +75,9 @@ class Prompt:
             check(work)
             if self._read_before:
                 return
+            # Whatever is told of it: what cannot be read is refused before any of it is.
+            self._tokens = self._engine.scorer.read(self._task, work)
             self._text = self._spell() if self._echoes else ""
-            if self._most is not None or self._alone or self._task.token_ids:
-                self._tokens = self._engine.scorer.read(self._task, work)
             if self._most is not None:
                 top = max(self._most, (self._task.sampling.logprobs or 0) if self._goes_on else 0)
                 found = self._engine.scorer.score_prompt(self._task, self._tokens, work, top, further=self._goes_on)

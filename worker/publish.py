@@ -83,7 +83,6 @@ class Publisher:
             self._wait(gathered, lambda: self._urgent or self._complete())
             self._gathering = False
             batch, self._waiting, self._urgent = list(self._waiting.values()), {}, False
-            self._running = {e.id: e for e in self._running.values() if not e.over}
         self._sent = time.monotonic()
         # What was added while it was sent may be stored already.
         batch = [e for e in batch if e.pending and not (e.fenced or e.handed_back)]
@@ -101,9 +100,11 @@ class Publisher:
         return len(self._waiting) >= len(self._running)
 
     def _take_back(self, unsent: list[Execution]) -> None:
-        """These have not arrived; they are sent again with what has come meanwhile."""
+        """These have not arrived; they are sent again with what has come meanwhile. Those that are over are let go of:
+        each has all its events, and the next round may be hours away."""
         with self._changed:
             self._waiting = {e.id: e for e in unsent} | self._waiting
+            self._running = {e.id: e for e in self._running.values() if not e.over}
 
     def _send(self, batch: list[Execution]) -> list[Execution]:
         """Send what is unsent; the executions of which something is left to be sent."""

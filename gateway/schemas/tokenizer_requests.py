@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, post_load, validates_schema
+from marshmallow import post_load, validates_schema
 
 from gateway.schemas.chat_request import ChatSchema
 from gateway.schemas.objects import Object, Strict
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Only, Prose, Text
-from gateway.schemas.problem import first, refuse
+from gateway.schemas.problem import refuse
 from shared.context import MOST_TOLD_TOKENS
 
 
@@ -78,12 +78,3 @@ class ConversationSchema(ChatBodySchema):
     chat_template = Only(hint="it is the model's; see --chat-format")
     media_io_kwargs = Only({})
     mm_processor_kwargs = Only({})
-
-
-def read(schema: Schema, body: object) -> dict[str, Any]:
-    """The given parameters by name. Raises InvalidRequest."""
-    try:
-        given: dict[str, Any] = schema.load(body)  # type: ignore[arg-type]  # whatever JSON gave: `given` looks
-    except ValidationError as exc:
-        raise first(exc) from exc
-    return given

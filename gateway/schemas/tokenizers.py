@@ -19,7 +19,6 @@ from gateway.schemas.tokenizer_requests import (
     EncodeSchema,
     NameSchema,
     TokensSchema,
-    read,
 )
 from shared.config import Config
 from shared.errors import InferqError
@@ -86,7 +85,7 @@ class EncodeFormat(TokenizerFormat):
         return MESSAGES if "messages" in asked else CONTENT if "content" in asked else self
 
     def parse(self, body: object, seed: int, config: Config) -> tuple[Task, Options]:
-        given = read(self.schema, body)
+        given = self.schema.read(body, config)
         special, pieces = given["add_special_tokens"], given["return_token_strs"]
         return Encoding(given["model"], given["prompt"], special, pieces=pieces), _NO_OPTIONS
 
@@ -103,7 +102,7 @@ class ContentFormat(TokenizerFormat):
     schema = ContentSchema()
 
     def parse(self, body: object, seed: int, config: Config) -> tuple[Task, Options]:
-        given = read(self.schema, body)
+        given = self.schema.read(body, config)
         special, parse, pieces = given["add_special"], given["parse_special"], given["with_pieces"]
         return Encoding(given["model"], given["content"], special, parse, pieces), _NO_OPTIONS
 
@@ -167,7 +166,7 @@ class TokensFormat(TokenizerFormat):
     schema = TokensSchema()
 
     def parse(self, body: object, seed: int, config: Config) -> tuple[Task, Options]:
-        given = read(self.schema, body)
+        given = self.schema.read(body, config)
         return Decoding(given["model"], tuple(given["tokens"])), _NO_OPTIONS
 
     def tell(self, event: TokenizerEvent) -> dict[str, Any]:
@@ -183,7 +182,7 @@ class NameFormat(TokenizerFormat):
     schema = NameSchema()
 
     def parse(self, body: object, seed: int, config: Config) -> tuple[Task, Options]:
-        return Describing(read(self.schema, body)["model"]), _NO_OPTIONS
+        return Describing(self.schema.read(body, config)["model"]), _NO_OPTIONS
 
     def tell(self, event: TokenizerEvent) -> dict[str, Any]:
         assert isinstance(event, Described), "what `parse` asks for"

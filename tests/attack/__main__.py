@@ -14,12 +14,24 @@ from collections.abc import Sequence
 
 import click
 
-from tests.attack import bodies, connections, engines, grammars, jobs, readers, records, strangers, tools
+from tests.attack import (
+    bodies,
+    connections,
+    engines,
+    grammars,
+    jobs,
+    readers,
+    records,
+    scores,
+    strangers,
+    tokenizers,
+    tools,
+)
 from tests.attack.judgement import HEAD, row
 from tests.attack.plan import ATTACKS
 from tests.attack.run import play
 
-KINDS = (connections, readers, records, bodies, jobs, engines, grammars, tools, strangers)
+KINDS = (connections, readers, records, bodies, jobs, engines, grammars, tools, scores, tokenizers, strangers)
 SHORT = 3.0
 """Seconds of an attack in short form."""
 

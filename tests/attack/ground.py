@@ -58,7 +58,8 @@ class Ground(Stack):
         for child in self.children:
             name = "valkey" if child is self.valkey else "gateway" if child is self.gateway else "worker"
             found[child.pid] = name
-            found |= dict.fromkeys(children(child), f"child of {name}")
+            if child is not self.valkey:  # its children write its file anew, and end
+                found |= dict.fromkeys(children(child), f"child of {name}")
         return found
 
     def close(self) -> None:

@@ -17,6 +17,10 @@ MOST_MEMORY = 300_000_000
 """Bytes that a gateway may take beyond what it has idle."""
 MOST_KEPT = 100_000_000
 """The same once the attack is over: Python keeps what lies beside something that lives, and uses it again."""
+MOST_WORKER = 500_000_000
+"""Bytes that a worker may take beyond what it has before an attack."""
+MOST_HOST = 600_000_000
+"""The same of an engine host, of which one that scores has the weights and cells of the other anew."""
 MINUTE = 60.0
 """Seconds until then."""
 
@@ -72,6 +76,9 @@ class Outcome:
         above = self.seen.worst - self.seen.idle
         if above > MOST_MEMORY:
             yield f"a gateway took {above / 1e6:.0f} MB above idle"
+        for what, took, most in (("worker", self.seen.worker, MOST_WORKER), ("host", self.seen.host, MOST_HOST)):
+            if took > most:
+                yield f"a {what} took {took / 1e6:.0f} MB more than before"
         if self.kept > MOST_KEPT:
             yield f"it keeps {self.kept / 1e6:.0f} MB after a minute"
         for name in self.leaked:
@@ -85,6 +92,7 @@ def row(outcome: Outcome) -> str:
     told = (
         f"{outcome.attack.name:26} {outcome.latest:7.2f} {outcome.baseline:7.3f} {above / 1e6:7.0f} "
         f"{outcome.kept / 1e6:7.0f} {outcome.back:6.1f} {seen.redis / 1e6:6.0f} "
+        f"{seen.worker / 1e6:6.0f} {seen.host / 1e6:6.0f} "
         f"{'all live' if not seen.ended else f'{len(seen.ended)} ended':9}"
     )
     return f"{told} {'FAILED' if any(outcome.faults()) else 'stood':7} {outcome.hits.told()}"
@@ -92,6 +100,6 @@ def row(outcome: Outcome) -> str:
 
 HEAD = (
     f"{'attack':26} {'latest':>7} {'at rest':>7} {'memory':>7} {'kept':>7} {'after':>6} {'redis':>6} "
-    f"{'processes':9} {'verdict':7} hit\n"
-    f"{'':26} {'s':>7} {'s':>7} {'MB':>7} {'MB':>7} {'s':>6} {'MB':>6}"
+    f"{'worker':>6} {'host':>6} {'processes':9} {'verdict':7} hit\n"
+    f"{'':26} {'s':>7} {'s':>7} {'MB':>7} {'MB':>7} {'s':>6} {'MB':>6} {'MB':>6} {'MB':>6}"
 )

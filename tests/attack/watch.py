@@ -27,6 +27,10 @@ class Seen:
     """Of the gateway before the attack."""
     worst: int = 0
     now: int = 0
+    worker: int = 0
+    """The most that a worker had beyond what it had before the attack."""
+    host: int = 0
+    """The most that a child of a worker had, beyond what the largest of them had before: some are started on demand."""
     redis: int = 0
     """The most that Redis used."""
     lapsed: int = 0
@@ -45,6 +49,8 @@ class Watch:
         self._processes = ground.processes()
         self._gateways = sorted(children(ground.gateway))
         self._workers = len(ground.workers())
+        self._homes = [child for child in ground.children if child not in (ground.valkey, ground.gateway)]
+        self._before = self._of_workers()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -83,11 +89,18 @@ class Watch:
             seen.ended.append(f"{self._processes.pop(pid)} {pid}")
         seen.now = max(map(_memory, self._gateways))
         seen.worst = max(seen.worst, *map(_peak, self._gateways))
+        worker, host = self._of_workers()
+        seen.worker, seen.host = max(seen.worker, worker - self._before[0]), max(seen.host, host - self._before[1])
         with suppress(redis.RedisError):
             memory: Any = self._redis.info("memory")
             seen.redis = max(seen.redis, int(memory["used_memory"]))
             serving = sum(worker.card is not None for worker in registry.workers(self._redis))
             seen.lapsed = max(seen.lapsed, self._workers - serving)
+
+    def _of_workers(self) -> tuple[int, int]:
+        """The most memory of a worker, and of a child of one, in bytes."""
+        hosts = (pid for worker in self._homes for pid in children(worker))
+        return max((_memory(worker.pid) for worker in self._homes), default=0), max(map(_memory, hosts), default=0)
 
 
 def _memory(pid: int) -> int:

@@ -80,9 +80,9 @@ def echo(count: int, seed: int, lease: float, menu: Sequence[str]) -> tuple[Outc
 def smollm2(count: int, seed: int, lease: float) -> tuple[Outcome, list[str]]:
     """With a real model, which first says undisturbed what its answers are."""
     scene = scenes.smollm2(lease)
-    asked = plan.rhymes(Random(seed), count, "smollm2")
+    asked = plan.rhymes(Random(seed), count, "smollm2", plan.RHYMED)
     calm = run(replace(scene, course=scenes.calm), asked, Random(seed), patient=False)
-    known = [replace(client.request, expected=client.text) for client in calm.clients]
+    known = [replace(client.request, expected=client.end.text, answer=client.end.known()) for client in calm.clients]
     outcome = run(scene, known, Random(seed), patient=False)
     return outcome, list(report.broken_promises(outcome, count // 10, scenes.HOSTS))
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tests.chaos.failures import Ended, Failure, Forgotten, Gap, Refused, UnknownEvent
+from tests.chaos.failures import Ended, Failure, Forgotten, Gap, Refused, UnknownEvent, refusal
+from tests.chaos.forms import EXACT
 from tests.chaos.judgement import Fate, difference, judge
 from tests.chaos.plan import Kind, Request
-from tests.chaos.reading import Reading
+from tests.chaos.reading import Reading, code_of
 from tests.chaos.wire import SILENCE, Answer, Broken, Wire
 
 PATIENCE = 120.0
@@ -52,11 +53,12 @@ class Client:
     """How often it had to submit anew because Redis had forgotten its job."""
     read_anew: int = 0
     """How often it had to read from the start because Redis had forgotten where it was."""
+    given_up: int = 0
+    """How often its stream ended because Redis had forgotten a part of it, of which nobody knew what it had told."""
     seen: str = ""
     """The longest part of its answer that it has read."""
-    text: str = ""
     end: Reading = field(default_factory=Reading)
-    """What has read the end of its answer."""
+    """What reads its answer now, or has read the end of it."""
     calls: dict[tuple[str, int], str] = field(default_factory=dict)
     """The ids of the calls of each job that it has read."""
 
@@ -70,7 +72,7 @@ class Client:
         self.note("asks")
         try:
             async with asyncio.timeout(PATIENCE if leaves is None else leaves):
-                self.text = await self._ask()
+                await self._ask()
         except TimeoutError:
             if leaves is None:
                 self._end(Fate.LOST, f"no answer within {PATIENCE:.0f} s")
@@ -88,93 +90,88 @@ class Client:
     def note(self, what: object) -> None:
         self.story.append((time.monotonic(), str(what)))
 
-    async def _ask(self) -> str:
+    async def _ask(self) -> None:
         while True:
             try:
                 return await self._ask_once()
             except (Forgotten, Ended) as exc:
-                if isinstance(exc, Ended) and exc.code not in self.excuses:
+                if isinstance(exc, Ended) and not self._excused(exc):
                     raise
                 self.note(f"{self.job} is gone: {exc!r}")
-                self.forgotten += 1
+                self.forgotten += isinstance(exc, Forgotten)
                 self.job = ""
 
-    async def _ask_once(self) -> str:
+    def _excused(self, ended: Ended) -> bool:
+        if ended.code != "worker_lost" or self.request.form not in EXACT:
+            return ended.code in self.excuses
+        self.given_up += 1
+        return self._may_have_forgotten(self.accepted[0], time.monotonic())
+
+    async def _ask_once(self) -> None:
         """Raises Forgotten."""
         match self.request.kind:
             case Kind.STREAM:
-                return (await self._stream()).text
+                await self._stream()
             case Kind.WHOLE:
-                return await self._whole()
+                await self._whole()
             case Kind.POLL:
                 await self._submit()
-                return await self._poll()
+                await self._poll()
             case Kind.FOLLOW:
                 await self._submit()
-                return (await self._follow()).text
+                await self._follow()
 
-    async def _stream(self) -> Reading:
+    async def _stream(self) -> None:
         while True:
-            reading = Reading()
+            reading = self.end = Reading()
             try:
                 async with self._post() as answer:
                     await self._accepted(answer, 200)
                     await self._read(answer, reading)
-                    return reading
+                    return
             except Broken as exc:
                 self.note(f"stream: {exc}")
                 self._compare(reading)
                 if self.job and not (self.request.key and self.random.random() < 0.5):
-                    return await self._follow()
+                    await self._follow()
+                    return
                 await self._pause()
             except Refused as exc:
                 await asyncio.sleep(exc.pause)
 
-    async def _whole(self) -> str:
+    async def _whole(self) -> None:
         while True:
-            try:
-                async with self._post() as answer:
-                    await self._accepted(answer, 200)
-                    return self._whole_text(await answer.json())
-            except Broken as exc:
-                self.note(f"waiting: {exc}")
-                await self._pause()
-            except Refused as exc:
-                await asyncio.sleep(exc.pause)
+            async with self._patiently("waiting"), self._post() as answer:
+                await self._accepted(answer, 200)
+                return self._take_whole(await answer.json())
 
     async def _submit(self) -> None:
         while True:
-            try:
-                async with self._post() as answer:
-                    await self._accepted(answer, 202)
-                    self.job = (await answer.json())["id"]
-                    return
-            except Broken as exc:
-                self.note(f"submitting: {exc}")
-                await self._pause()
-            except Refused as exc:
-                await asyncio.sleep(exc.pause)
+            async with self._patiently("submitting"), self._post() as answer:
+                await self._accepted(answer, 202)
+                self.job = (await answer.json())["id"]
+                return
 
-    async def _poll(self) -> str:
+    async def _poll(self) -> None:
         while True:
             job = await self._call("GET", f"/v1/jobs/{self.job}")
             if job["status"] == "completed":
-                return self._whole_text(job["result"])
+                return self._take_whole(job["result"])
             if job["status"] not in ("queued", "in_progress"):
                 raise Ended(job["error"]["code"], job["error"]["message"])
             await asyncio.sleep(0.5)
 
-    async def _follow(self) -> Reading:
-        reading = Reading()
+    async def _follow(self) -> None:
+        reading, path = Reading(), f"/v1/jobs/{self.job}/events"
         while True:
+            self.end = reading
             headers = {"Last-Event-ID": reading.last_id} if reading.last_id else {}
-            path = f"/v1/jobs/{self.job}/events"
             try:
                 async with self.wire.request("GET", path, None, headers, whose=self.name, resumable=True) as answer:
                     if answer.status != 204:  # which says that all was read
                         await self._accepted(answer, 200)
                         await self._read(answer, reading)
-                    return reading
+                    return
             except UnknownEvent:
                 self.note(f"{reading.last_id!r} is no event any more")
                 self.read_anew += 1
@@ -218,31 +215,37 @@ class Client:
 
     async def _call(self, method: str, path: str) -> Any:
         while True:
-            try:
-                async with self.wire.request(method, path, whose=self.name) as answer:
-                    await self._accepted(answer, 200)
-                    return await answer.json()
-            except Broken as exc:
-                self.note(f"{method}: {exc}")
-                await self._pause()
-            except Refused as exc:
-                await asyncio.sleep(exc.pause)
+            async with self._patiently(method), self.wire.request(method, path, whose=self.name) as answer:
+                await self._accepted(answer, 200)
+                return await answer.json()
+
+    @asynccontextmanager
+    async def _patiently(self, doing: str) -> AsyncIterator[None]:
+        """What is to be done again unless it comes to its end, after a while."""
+        try:
+            yield
+        except Broken as exc:
+            self.note(f"{doing}: {exc}")
+            await self._pause()
+        except Refused as exc:
+            await asyncio.sleep(exc.pause)
 
     def _post(self) -> AbstractAsyncContextManager[Answer]:
         request = self.request
-        path, body = request.written()
+        body = request.written()
         headers = {"Prefer": "respond-async"} if request.kind in (Kind.POLL, Kind.FOLLOW) else {}
         if request.key:
             headers["Idempotency-Key"] = request.key
         else:
             headers |= {"x-stainless-retry-count": str(self.attempts), "x-stainless-read-timeout": "600"}
-        self.attempts += 1
-        self.sent = time.monotonic()
+        self.attempts, self.sent = self.attempts + 1, time.monotonic()
         # A stream that has begun is cancelled when its client goes, unless it has a key to come again with.
         resumable = bool(request.key) or request.kind is Kind.WHOLE
         # Who waits for a whole answer hears nothing before, and does not come again unless the connection breaks.
         silence = PATIENCE if request.kind is Kind.WHOLE else SILENCE
-        return self.wire.request("POST", path, body, headers, whose=self.name, resumable=resumable, silence=silence)
+        return self.wire.request(
+            "POST", request.path, body, headers, whose=self.name, resumable=resumable, silence=silence
+        )
 
     async def _accepted(self, answer: Answer, status: int) -> None:
         """Note the job. Raises Refused, Forgotten, UnknownEvent, or Failure where clients do not repeat it."""
@@ -254,19 +257,19 @@ class Client:
                     self.job, self.accepted = job, (self.sent, time.monotonic())
             return
         error = (await answer.json())["error"]
-        told = f"{answer.status} {error['code']}"
+        code = code_of(error)
+        told = f"{answer.status} {code}"
         self.note(told)
-        if error["code"] == "job_not_found" and self._may_have_forgotten(*self.accepted):
+        if code == "job_not_found" and self._may_have_forgotten(*self.accepted):
             raise Forgotten
-        if error["code"] == "unknown_event" and error["param"] == "Last-Event-ID":
+        if code == "unknown_event" and error["param"] == "Last-Event-ID":
             raise UnknownEvent
-        if error["code"] in self.excuses:
-            raise Refused(answer.status, error["code"], 0.5)
-        again = answer.status in (408, 409, 429) or answer.status >= 500
-        if not again or answer.headers.get("x-should-retry") == "false" or error["code"] == "worker_lost":
-            raise Failure(f"{told}: {error['message']}")
-        self.refusals.append(told)
-        raise Refused(answer.status, error["code"], float(answer.headers.get("retry-after", 0.5)))
+        if code in self.excuses:
+            raise Refused(answer.status, code, 0.5)
+        refused = refusal(answer.status, answer.headers, code, error["message"])
+        if isinstance(refused, Refused):
+            self.refusals.append(told)
+        raise refused
 
     def _may_have_forgotten(self, asked: float, answered: float) -> bool:
         """Whether Redis may have forgotten what it was asked to write then."""
@@ -275,16 +278,15 @@ class Client:
     async def _read(self, answer: Answer, reading: Reading) -> None:
         """To the end of the stream. Raises Broken where it has none."""
         async for event_id, data in answer.events():
-            if data == "[DONE]":
-                reading.end()
-                self._compare(reading)
-                self.end = reading
-                return
             if reading.take(event_id, data) and self.fault_at is not None:
                 now = time.monotonic()
                 if now - self.fault_at > IN_FLIGHT:
                     self.recoveries.append((self.fault_at, now))
                     self.fault_at = None
+            if reading.over:
+                reading.end()
+                self._compare(reading)
+                return
         raise Broken("the stream has no end")
 
     async def _pause(self) -> None:
@@ -298,16 +300,15 @@ class Client:
         self.seen = max(self.seen, reading.text, key=len)
         reading.check_calls(self.calls)
 
-    def _whole_text(self, answer: dict[str, Any]) -> str:
+    def _take_whole(self, answer: dict[str, Any]) -> None:
         self.end = Reading()
         self.end.take_whole(answer)
         self._compare(self.end)
-        return self.end.text
 
     def _judge(self) -> None:
-        fate = judge(self.request, self.text)
+        fate = judge(self.request, self.end.text)
         if fate is not Fate.ANSWERED:
-            self._end(fate, difference(self.text, self.request.expected))
+            self._end(fate, difference(self.end.text, self.request.expected))
         elif wrong := self.end.wrong(self.request):
             self._end(Fate.LOST, wrong)
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tests.chaos.judgement import Fate
 
 
@@ -39,3 +41,11 @@ class Forgotten(Exception):
 
 class UnknownEvent(Exception):
     """The same happened to the event after which its client wanted to read on."""
+
+
+def refusal(status: int, headers: Mapping[str, str], code: str, message: str) -> Failure | Refused:
+    """What a client makes of an answer that refuses it: Refused where clients repeat the request."""
+    again = status in (408, 409, 429) or status >= 500
+    if not again or headers.get("x-should-retry") == "false" or code == "worker_lost":
+        return Failure(f"{status} {code}: {message}")
+    return Refused(status, code, float(headers.get("retry-after", 0.5)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.chaos.clients import Client
-from tests.chaos.forms import Form
+from tests.chaos.forms import LASTING, Form
 from tests.chaos.house import Child, House
 from tests.chaos.wire import Wire
 
@@ -61,10 +61,10 @@ class Ground:
     async def pick_needed(self, workers: Collection[Child]) -> Child | None:
         """A worker that is up, of those who compute the most of what was hit the least so far."""
         forms = {client.job: client.request.form for client in self.clients if client.job}
-        hit = Counter(dict.fromkeys(Form, 0))
-        hit.update(forms[job] for job in self.struck.elements() if job in forms)
+        hit = Counter[Form](dict.fromkeys(LASTING, 0))
+        hit.update(forms[job] for job in self.struck.elements() if forms.get(job) in LASTING)
         least = min(hit.values())
-        needed = {job for job, form in forms.items() if hit[form] == least}
+        needed = {job for job, form in forms.items() if form in LASTING and hit[form] == least}
         able = [worker for worker in workers if worker.up.is_set()]
         counts = [len(needed & await self.house.running_on(worker)) for worker in able]
         return self.pick([worker for worker, count in zip(able, counts, strict=True) if count == max(counts)])

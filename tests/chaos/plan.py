@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 from typing import Any
 
-from tests.calls import CHATS, COMPLETIONS, said
-from tests.chaos.forms import FORMS, Answer, Form, draw
+from tests.calls import CHATS, COMPLETIONS
+from tests.chaos.forms import FORMS, WHOLE, Answer, Form, draw
 
 
 class Kind(StrEnum):
@@ -29,12 +29,11 @@ class Request:
 
     number: int
     kind: Kind
-    model: str
-    prompt: str
+    path: str
+    body: Mapping[str, Any]
+    """Without how it is to come."""
     expected: str
     """The transcript of its answer."""
-    most: int | None
-    """Its `max_tokens`; None asks an echo engine in a chat, a number a real model for a completion."""
     key: str
     """Its Idempotency-Key; without one it counts its attempts, as the `openai` client does."""
     leaves_after: float | None
@@ -42,17 +41,15 @@ class Request:
     form: Form = Form.TEXT
     answer: Answer | None = None
     """The same with what else is known of it; None where it is not."""
-    more: Mapping[str, Any] = field(default_factory=dict)
-    """What it has beside its prompt."""
 
-    def written(self) -> tuple[str, dict[str, Any]]:
-        """The path and the body of it."""
-        body: dict[str, Any] = {"model": self.model, **self.more}
+    def written(self) -> dict[str, Any]:
+        """The body of it."""
+        more: dict[str, Any] = {}
         if self.kind is Kind.STREAM:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        if self.most:
-            return COMPLETIONS, {**body, "prompt": self.prompt, "max_tokens": self.most, "temperature": 0}
-        return CHATS, {**body, "messages": said(self.prompt)}
+            more["stream"] = True
+            if self.path in (CHATS, COMPLETIONS):
+                more["stream_options"] = {"include_usage": True}
+        return {**self.body, **more}
 
 
 def echoes(
@@ -65,21 +62,21 @@ def echoes(
     kinds = [Kind.STREAM] * 4 + [Kind.WHOLE] * 2 + [Kind.POLL, Kind.FOLLOW]
     requests = []
     for number in range(first, first + count):
-        kind = random.choice(kinds)
+        kind, form = random.choice(kinds), random.choice(forms)
+        if kind is Kind.STREAM and form in WHOLE:
+            kind = Kind.WHOLE
         leaves = random.uniform(0.1, 3.0) if random.random() < 0.1 else None
         words = [f"{number}.{word};" for word in range(random.randint(30, 130) if leaves is None else 400)]
         keyed = kind in (Kind.POLL, Kind.FOLLOW) or (leaves is None and random.random() < 0.5)
         model = models[-1] if random.random() < 0.1 else random.choice(models[:-1])
         key = f"{random.getrandbits(64):x}" if keyed else ""
-        form = random.choice(forms)
         task = draw(form, words, random)
-        known = task.answer
-        asked = Request(number, kind, model, task.prompt, known.text, None, key, leaves, form, known, task.more)
-        requests.append(asked)
+        body, known = {"model": model, **task.body}, task.answer
+        requests.append(Request(number, kind, task.path, body, known.text, key, leaves, form, known))
     return requests
 
 
-def rhymes(random: Random, count: int, model: str) -> list[Request]:
+def rhymes(random: Random, count: int, model: str, forms: Sequence[Form] = (Form.TEXT,)) -> list[Request]:
     """Completions by a real model, of a sentence that it has read ten times. What it says has to be found out first.
 
     It goes on with that sentence by a wide margin. Where two words are nearly as likely, a continued answer may take
@@ -91,9 +88,28 @@ def rhymes(random: Random, count: int, model: str) -> list[Request]:
         one, two, three = random.sample(_NOUNS, 3)
         prompt = f"The {random.choice(_LOOKS)} {one} and the {random.choice(_LOOKS)} {two} like the {three}.\n" * 10
         kind = random.choice((Kind.STREAM, Kind.STREAM, Kind.WHOLE, Kind.FOLLOW))
-        requests.append(Request(number, kind, model, prompt, "", random.randint(20, 60), key, None))
+        form = random.choice(forms)
+        if kind is Kind.STREAM and form in WHOLE:
+            kind = Kind.FOLLOW
+        body = {"model": model, "prompt": prompt, "max_tokens": random.randint(20, 60), "temperature": 0}
+        body |= _scored(form, random)
+        requests.append(Request(number, kind, COMPLETIONS, body, "", key, None, form))
     return requests
 
 
+def _scored(form: Form, random: Random) -> dict[str, Any]:
+    """What a completion of that form has beside its prompt."""
+    match form:
+        case Form.LIKELY:
+            return {"logprobs": random.randint(0, 5)}
+        case Form.ECHO:
+            return {"echo": True, "logprobs": 1, **random.choice(({"max_tokens": 0}, {"max_tokens": 1}, {}))}
+        case Form.SCORES:
+            return {"prompt_logprobs": random.choice((0, 20))}
+    return {}
+
+
+RHYMED = (*[Form.TEXT] * 2, Form.LIKELY, *[Form.ECHO, Form.SCORES] * 2)
+"""Forms that a real model is asked for, as often as that."""
 _NOUNS = ("dog", "horse", "king", "queen", "fish", "moon", "house", "tree", "bird", "clock", "river", "child")
 _LOOKS = ("old", "big", "small", "red", "green", "white", "young", "happy")

@@ -7,9 +7,12 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from functools import partial
 from os import kill
+from pathlib import Path
 
 from tests.chaos.faults import Fault, Ground, Makers
+from tests.chaos.forms import SCORED
 from tests.chaos.house import Child
 from tests.stack import Process, children
 
@@ -58,31 +61,36 @@ class WorkerFaults:
         return self._ground.watch(fault, worker, worker.thaw_after(3 * self._ground.lease))
 
 
+_HOSTS = {"engine host": "llama_cpp_host", "scoring host": "llama_cpp_scoring_host"}
+"""What each runs."""
+
+
 class HostFaults:
-    """Of engine hosts. A second death under a job is taken for the job's fault, so none gets two."""
+    """Of engine hosts, and of those that score. A second death under a job is taken for the job's fault, so none gets
+    two."""
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._hurt: dict[Child, float] = {}
         self._struck: set[str] = set()
-        self.makers: Makers = {"SIGKILL engine host": self._kill, "SIGSTOP engine host": self._freeze}
+        self.makers: Makers = {
+            f"{number.name} {kind}": partial(self._hurt_one, number, kind)
+            for number in (signal.SIGKILL, signal.SIGSTOP)
+            for kind in _HOSTS
+        }
 
-    async def _kill(self) -> Fault | None:
-        return await self._hurt_one(signal.SIGKILL)
-
-    async def _freeze(self) -> Fault | None:
-        return await self._hurt_one(signal.SIGSTOP)
-
-    async def _hurt_one(self, number: signal.Signals) -> Fault | None:
+    async def _hurt_one(self, number: signal.Signals, kind: str) -> Fault | None:
         now = time.monotonic()
         worker = self._ground.pick([w for w in self._ground.house.workers if now - self._hurt.get(w, 0) > _APART])
-        if worker is None or not (hosts := children(worker.process)):
+        if worker is None or not (hosts := [pid for pid in children(worker.process) if _runs(pid, _HOSTS[kind])]):
             return None
         jobs = await self._ground.house.running_on(worker)
-        if jobs & self._struck:
+        if kind == "scoring host":
+            jobs &= {client.job for client in self._ground.clients if client.request.form in SCORED}
+        if jobs & self._struck or (kind == "scoring host" and not jobs):
             return None
         host = hosts.pop()
-        fault = Fault(f"{number.name} engine host", time.monotonic(), len(jobs))
+        fault = Fault(f"{number.name} {kind}", time.monotonic(), len(jobs))
         with suppress(ProcessLookupError):
             kill(host, number)
         self._hurt[worker] = fault.at
@@ -95,12 +103,20 @@ class HostFaults:
         """Wait until the worker has killed its frozen host, or has ended itself; else let the host go on."""
         while process.poll() is None and host in await asyncio.to_thread(children, process):
             if time.monotonic() - fault.at > HOST_PATIENCE:
-                fault.unnoticed = f"no worker noticed within {HOST_PATIENCE:.0f} s that its engine host was frozen"
+                fault.unnoticed = f"no worker noticed within {HOST_PATIENCE:.0f} s: {fault.kind}"
                 break
             await asyncio.sleep(0.5)
         self._hurt[worker] = time.monotonic()
         with suppress(ProcessLookupError):
             kill(host, signal.SIGCONT)  # it also outlives a killed worker until it wakes
+
+
+def _runs(pid: int, module: str) -> bool:
+    """Whether a process runs this module of engines."""
+    try:
+        return f"worker.engines.{module}\0".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 class GatewayFaults:

@@ -11,7 +11,7 @@ from typing import Any
 from inferq.table import align
 from tests.chaos.clients import Client
 from tests.chaos.faults import Fault
-from tests.chaos.forms import Form
+from tests.chaos.forms import LASTING, Form
 from tests.chaos.judgement import Fate
 from tests.chaos.plan import Kind
 from tests.chaos.run import SLACK, Outcome
@@ -31,10 +31,11 @@ def table(outcome: Outcome, lease: float) -> str:
         "a worker was hurt that computed "
         + (_list({" ".join(what): count for what, count in sorted(within(outcome).items())}) or "nothing")
     )
-    forgotten, read_anew = (
-        sum(getattr(client, what) for client in outcome.clients) for what in ("forgotten", "read_anew")
+    forgotten, read_anew, given_up = (
+        sum(getattr(client, what) for client in outcome.clients) for what in ("forgotten", "read_anew", "given_up")
     )
     lines.append(f"forgotten by Redis with its last second, and submitted anew: {forgotten}; read anew: {read_anew}")
+    lines.append(f"streams of log probabilities that ended, for Redis had forgotten a part of them: {given_up}")
     rows: list[tuple[str, ...]] = [("FAULT", "MADE", "HIT A RUNNING JOB", "RUNNING JOBS HIT", "UP AGAIN AFTER")]
     for kind in sorted({fault.kind for fault in outcome.faults}):
         faults = [fault for fault in outcome.faults if fault.kind == kind]
@@ -106,7 +107,7 @@ def unhurt_forms(outcome: Outcome, least: int) -> Iterator[str]:
     counts = Counter[str]()
     for (form, _), count in within(outcome).items():
         counts[form] += count
-    for form in Form:
+    for form in LASTING:
         if counts[form] < least:
             yield f"workers that computed {form} were hurt {counts[form]} times, which proves too little; {least} must"
 

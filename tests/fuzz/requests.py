@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,9 @@ BEYOND: set[tuple[str | None, str]] = {
     *((f"messages[].{name}", "invalid_value") for name in ("role", "name", "tool_call_id")),  # not of no call
     *((f"messages[].{name}", "invalid_value") for name in ("tool_calls", "function_call")),  # only of the assistant
     ("n_probs", "invalid_value"),  # not another number than `logprobs`
-    ("top_logprobs", "invalid_value"),  # only with `logprobs`
-    *(
-        (name, "unsupported_value") for name in ("logprobs", "n_probs", "prompt_logprobs")
-    ),  # not with calls, or `stream`
-    *((name, "integer_below_min_value") for name in ("max_tokens", "max_completion_tokens", "n_predict")),  # 0 alone
-    *((name, "unsupported_value") for name in ("echo", "logprobs")),  # not with `suffix`
+    *((name, "unsupported_value") for name in ("logprobs", "n_probs")),  # not in streams with tools
+    *((name, "unsupported_value") for name in ("prompt_logprobs", "echo")),  # not in streams, or with `suffix`
+    *((name, "integer_below_min_value") for name in ("max_completion_tokens", "max_tokens", *ALIASES)),  # 0, with them
     *messages.BEYOND,
 }
 """(parameter, code) of refusals that a description by JSON Schema does not foresee; `[]` stands for any place."""
@@ -125,13 +122,13 @@ def main(seconds: float, chosen: int | None) -> None:
     sys.exit(1 if faults else 0)
 
 
-def verdicts(stack: Stack, chosen: int, seconds: float) -> Iterator[Verdict]:
-    """Draw and send until the time is over: each operation and mode in turn, and each at least once."""
+def verdicts(stack: Stack, chosen: int, seconds: float, without: Collection[str] = ()) -> Iterator[Verdict]:
+    """Draw and send until the time is over: each operation, but those of some paths, and each mode in turn, and each at
+    least once."""
     schema = schemathesis.openapi.from_dict(describe())
     schema.config.max_stream_events = sys.maxsize  # it would read the beginning of a stream only
-    turns = [
-        (each.ok(), mode) for each in schema.get_all_operations() if isinstance(each, Ok) for mode in GenerationMode
-    ]
+    operations = [each.ok() for each in schema.get_all_operations() if isinstance(each, Ok)]
+    turns = [(each, mode) for each in operations if each.path not in without for mode in GenerationMode]
     end, batch = time.monotonic() + seconds, 0
     with Session() as session:
         while batch < len(turns) or time.monotonic() < end:

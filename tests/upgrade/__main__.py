@@ -5,8 +5,9 @@
 The older side is the last tagged release of another version, and the newer one this tree. With `--against made-up`, or
 in a clone that lacks the release, the older side is this tree, and the newer one is made up, see newer.py. Whatever was
 accepted, and not cancelled by its client, must be answered exactly once with exactly its text. Some ask the newer one's
-gateways for calls of tools and for JSON, which the older one does not know: it must not compute them, and tells of no
-calls. Each release must find the other one in order, and the newer one clear in the end what the older one has left.
+gateways for what the older one does not know: calls of tools and JSON, log probabilities, messages, gaps and tokens. It
+must not compute them, and tells nothing of them. Each release must find the other one in order, and the newer one clear
+in the end what the older one has left.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ CLIENTS = 28
 """More than there are slots, so that jobs wait."""
 CLIENTS_OF_NEWER = 6
 """Those besides that ask for what the older release does not know."""
-NEW_FORMS = (Form.CALLS, Form.JSON)
-"""Of a model that cannot tell its thoughts, nobody asks for them: there is nothing to wait for."""
+NEW_FORMS = tuple(form for form in Form if form not in (Form.TEXT, Form.THOUGHTS))
+"""Of a model that cannot tell its thoughts, nobody asks for them alone: there is nothing to wait for."""
 EXCUSES = ("unsupported_value", "unsupported_parameter", "other_version")
 """Said while all workers of the model are of the older release, the last of jobs that were accepted before."""
 TIDY = 180

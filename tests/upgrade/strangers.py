@@ -1,4 +1,4 @@
-"""Somebody asks the older release for answers that only the newer one knows how to tell: calls. JSON is just a text."""
+"""Somebody asks the older release for answers that only the newer one knows how to tell. JSON is just a text."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.upgrade.fleet import Fleet
 from tests.upgrade.sides import THIS, Side
 
 PAUSE = 0.3
+_KNOWN = (Form.TEXT, Form.THOUGHTS, Form.JSON)
 _EXCUSES = ("other_version", "job_not_found")
 """Jobs are forgotten too, and not everybody may see them."""
 
@@ -43,7 +44,7 @@ class Strangers:
             await asyncio.sleep(PAUSE)
 
     async def _look(self) -> None:
-        jobs = [client.job for client in self._clients if client.job and client.request.form is Form.CALLS]
+        jobs = [client.job for client in self._clients if client.job and client.request.form not in _KNOWN]
         gateways = [each for each in self._fleet.gateways_of(self._older) if each.child.up.is_set()]
         if not jobs or not gateways:
             return

@@ -57,7 +57,7 @@ class PromptScorer(Protocol):
         """How likely each of `tokens[after:]` is, given all the tokens before it; `after` is 1 or more.
 
         With the `top` likeliest in its place. `further`: at last the one that is the likeliest to come after them all,
-        unless it would end the answer. Raises ContextLengthExceeded.
+        unless it would end the answer or has no text in it. Raises ContextLengthExceeded.
         """
 
 

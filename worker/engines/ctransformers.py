@@ -40,7 +40,7 @@ from worker.engines.host import EngineHost
 from worker.engines.sampler import Sampler, price
 from worker.engines.special_texts import Specials
 from worker.engines.stops import Spelling, Token, go_on, stop_strings
-from worker.formats.identity import digest, identity
+from worker.formats.identity import digest, identity, watch
 
 HONOURED = ("logprobs", "min_tokens", "prompt_logprobs", "repeat_last_n", "stop_token_ids")
 """What of `shared.protocol.FINE` the sampler knows."""
@@ -70,7 +70,9 @@ class CtransformersEngine:
             "context": config.context or legacy.hyper.context,
             "threads": config.threads or max(1, usable() - 1),
         }
-        self._host = EngineHost("worker.engines.ctransformers_host", model.id, parameters)
+        path, architecture = model.path, legacy.architecture
+        unchanged = watch(lambda: identity([path], architecture))
+        self._host = EngineHost("worker.engines.ctransformers_host", model.id, parameters, unchanged)
         self._evaluator = Evaluator(self._host, len(legacy.vocabulary))
         self._turn = threading.Lock()
         self._seconds = config.max_seconds
@@ -89,7 +91,7 @@ class CtransformersEngine:
             slots=1,
             created=int(model.path.stat().st_mtime),
             capabilities=(Ability.COMPLETION, *((Ability.CHAT,) if model.chat_format else ())),
-            digest=digest(identity([model.path], legacy.architecture), b"".join(legacy.vocabulary)),
+            digest=digest(identity([path], architecture), b"".join(legacy.vocabulary)),
             longest_piece=self._text.longest,
             honours=HONOURED,
             sampling=recommended(model),

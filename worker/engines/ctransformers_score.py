@@ -34,7 +34,7 @@ class LegacyScorer:
     def score_prompt(
         self, task: TextTask, tokens: Sequence[int], work: Cancellable, top: int, *, further: bool
     ) -> Iterator[TokenLogprob]:
-        yield TokenLogprob(tokens[0], self._text.bytes_of(tokens[0]), None)
+        yield TokenLogprob(tokens[0], self._text.spell(tokens[0]), None)
         yield from self.score(tokens, 1, work, top, further=further)
 
     def score(
@@ -52,7 +52,7 @@ class LegacyScorer:
                 likeliest = [int(token) for token in np.argsort(-likely, kind="stable")[: max(top, 1)]]
                 token = tokens[i] if i < len(tokens) else likeliest[0]
                 if i < len(tokens) or token not in self._text.ends:
-                    bytes_of = self._text.bytes_of
-                    others = tuple(TopLogprob(each, bytes_of(each), float(likely[each])) for each in likeliest[:top])
+                    spell = self._text.spell
+                    others = tuple(TopLogprob(each, spell(each), float(likely[each])) for each in likeliest[:top])
                     rank = int(np.count_nonzero(likely > likely[token])) + 1
-                    yield TokenLogprob(token, bytes_of(token), float(likely[token]), others, rank)
+                    yield TokenLogprob(token, spell(token), float(likely[token]), others, rank)

@@ -11,7 +11,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,15 @@ class EngineHost:
     """Runs a host and starts it again whenever it dies, after a pause when that happens repeatedly.
 
     One that gives no sign of life to those who wait for it, for much longer than it ever did, is killed: see `pulse`.
-    `parameters` are handed to the child as JSON. Raises ModelLoadError, with the tail of the log, when the first start
-    fails.
+    `parameters` are handed to the child as JSON. `check` raises ModelLoadError where it is not to be started. Raises
+    that, with the tail of the log, when the first start fails.
     """
 
-    def __init__(self, module: str, title: str, parameters: Mapping[str, Any]) -> None:
+    def __init__(
+        self, module: str, title: str, parameters: Mapping[str, Any], check: Callable[[], None] = lambda: None
+    ) -> None:
         self.pulse = Pulse()
-        self._module, self._parameters = module, {**parameters, "title": title}
+        self._module, self._parameters, self._check = module, {**parameters, "title": title}, check
         self._closing = threading.Event()
         self._changed = threading.Condition()
         self._process: HostProcess  # of the present life, or of the last one
@@ -182,6 +184,7 @@ class EngineHost:
             raise  # for the loop to log and count
 
     def _start(self) -> None:
+        self._check()
         self._process, self._born = HostProcess(self._module), time.monotonic()
         if self._closing.is_set():
             self._process.kill()

@@ -22,6 +22,8 @@ class HostOnDemand:
         self._changed = threading.Condition()
         self._host: EngineHost | None = None
         self._starting = self._closed = False
+        self._failure = ""
+        """Why the last start failed."""
         self._users = 0
         self._timer: threading.Timer | None = None
 
@@ -39,6 +41,8 @@ class HostOnDemand:
         """
         host = self._enter(work)
         try:
+            if self._closed:  # while it was started
+                raise HostUnavailable("the engine is closed")
             yield host
         finally:
             self._leave()
@@ -51,40 +55,51 @@ class HostOnDemand:
 
     def _enter(self, work: Cancellable) -> EngineHost:
         with self._changed:
-            wait_for(self._changed, lambda: not self._starting, work)
-            if self._closed:
-                raise HostUnavailable("the engine is closed")
             if self._timer:
                 self._timer.cancel()
             self._users += 1
-            if self._host:
-                return self._host
-            self._starting = True
+            try:
+                if not (self._host or self._starting or self._closed):
+                    self._starting, self._failure = True, ""
+                    threading.Thread(target=self._launch, daemon=True).start()
+                wait_for(self._changed, lambda: not self._starting, work)
+                if self._host and not self._closed:
+                    return self._host
+                raise HostUnavailable(self._failure or "the engine is closed")
+            except BaseException:
+                self._leave()
+                raise
+
+    def _launch(self) -> None:
+        """In a thread of its own, for it takes a while, in which who waits for it may be cancelled."""
         host: EngineHost | None = None
+        failure = "the host cannot be started"
         try:
             host = self._start()
-            return host
         except ModelLoadError as exc:
-            raise HostUnavailable(str(exc)) from exc
+            failure = str(exc)
         finally:
             with self._changed:
-                self._host, self._starting = host, False
-                self._users -= host is None
+                self._host, self._starting, self._failure = host, False, "" if host else failure
+                self._rest()
                 self._changed.notify_all()
 
     def _leave(self) -> None:
         with self._changed:
             self._users -= 1
-            if self._users:
-                return
+            self._rest()
+
+    def _rest(self) -> None:
+        """Have the host ended after a while, if nobody needs it."""
+        if self._host and not self._users:
             self._timer = threading.Timer(0.0 if self._closed else IDLE, self._end)
             self._timer.daemon = True
             self._timer.start()
 
     def _end(self) -> None:
         with self._changed:
-            if (self._users or self._starting) and not self._closed:
-                return
+            if self._starting or (self._users and not self._closed):
+                return  # whoever starts it sees that it is closed
             host, self._host = self._host, None
         if host:
             host.close()

@@ -109,6 +109,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "llama_model_get_vocab": (c_void_p, [c_void_p]),
     "llama_vocab_n_tokens": (c_int32, [c_void_p]),
     "llama_vocab_is_eog": (c_bool, [c_void_p, c_int32]),
+    "llama_vocab_get_attr": (c_int32, [c_void_p, c_int32]),
     "llama_init_from_model": (c_void_p, [c_void_p, _ContextParams]),
     "llama_adapter_lora_init": (c_void_p, [c_void_p, c_char_p]),
     "llama_set_adapters_lora": (c_int32, [c_void_p, ctypes.POINTER(c_void_p), c_size_t, ctypes.POINTER(c_float)]),
@@ -128,6 +129,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 _ERROR = 4
 _READ_BACK = ("n_batch", "n_ubatch", "n_seq_max", "n_threads", "n_threads_batch")
 _MMAP = 1
+_SILENT = 1 | 2 | 8
+"""Attributes of tokens without a text: unknown, unused, control."""
 F32, F16 = 0, 1
 """Types of a context's cache."""
 ATTENTION_AUTO, ATTENTION_PLAIN = -1, 0
@@ -221,9 +224,10 @@ class Context:
         rows = (self._library.llama_get_logits_ith(self._context, i) for i in range(len(tokens)))
         return [ctypes.cast(row, ctypes.POINTER(c_float * self._size)).contents for row in rows]
 
-    def ends(self, token: int) -> bool:
-        """Whether it ends answers."""
-        return bool(self._library.llama_vocab_is_eog(self._vocabulary, token))
+    def says(self, token: int) -> bool:
+        """Whether it has a text in answers, and does not end them."""
+        ends = self._library.llama_vocab_is_eog(self._vocabulary, token)
+        return not ends and not self._library.llama_vocab_get_attr(self._vocabulary, token) & _SILENT
 
     def forget(self, sequence: int) -> None:
         """Free the cells of a sequence."""

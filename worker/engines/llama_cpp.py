@@ -38,13 +38,13 @@ from worker.engines.llama_cpp_sampling import terms
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
-from worker.engines.llama_cpp_specials import find_specials
+from worker.engines.llama_cpp_specials import Speller, find_specials
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
 from worker.engines.llama_cpp_tokenizer import LlamaTokenizer
 from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
-from worker.formats.identity import digest, identity
+from worker.formats.identity import digest, watch
 from worker.formats.infill import find_infill
 from worker.formats.vocabulary import pieces, read_vocabulary, words
 from worker.tools import OPENER, needs_form, own_form, parse
@@ -68,7 +68,8 @@ class LlamaCppEngine:
         self._batch = max(config.batch_size, config.slots * (1 + DRAFTED if files.draft else 1))
         key = secrets.token_urlsafe()
         parameters = host_parameters(model, files, config, self._batch, key)
-        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, parameters)
+        self._identity, unchanged = files.identify(model), watch(lambda: files.identify(model))
+        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, parameters, unchanged)
         self._server = LlamaServer(self._host, key)
         self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
@@ -84,12 +85,6 @@ class LlamaCppEngine:
             self._host.close()
             raise
         infill = find_infill(files.header.metadata, [word for word, _ in words(files.path)])
-        self._identity = identity(
-            [files.path, *dict(files.lora)],
-            [scale for _, scale in files.lora],
-            model.rope_freq_base,
-            model.rope_freq_scale,
-        )
         self.card = Card(
             id=model.id,
             engine="llama.cpp",
@@ -125,6 +120,7 @@ class LlamaCppEngine:
             batch=self._batch,
         )
         self._likelihoods = Likelihoods(self._server, self._pieces, self._batch)
+        self._speller = Speller(files, self._text, self._pieces)
         self.tokenizer = LlamaTokenizer(
             self._text,
             self._reader,
@@ -143,6 +139,7 @@ class LlamaCppEngine:
             self._pieces,
             context=self.card.context,
             batch=config.batch_size,
+            unchanged=unchanged,
             threads=lambda: 1 if self._cells.busy else config.threads or usable(),
         )
 
@@ -191,7 +188,7 @@ class LlamaCppEngine:
         if (top := sampling.logprobs) is not None:
             choosing |= self._likelihoods.terms(top)
         exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens or top is not None
-        spell = self.detokenize if exact else None
+        spell = functools.partial(self._speller.spell, preserved=thinking.specials) if exact else None
         generation = Generation(
             self._server,
             self._likelihoods,

@@ -111,7 +111,7 @@ class GrowingAnswer:
         """The last pieces."""
         *pieces, last = splitter.rest() or [Piece("", ())]
         yield from map(self.add, pieces)
-        yield self.add(last, reason, splitter.stop)
+        yield self.add(last, "stop" if splitter.stop else reason, splitter.stop)
 
     def add(self, piece: Piece, finish_reason: FinishReason | None = None, stop: str = "") -> Delta:
         delta = piece.tell(finish_reason, stop)

@@ -12,6 +12,7 @@ from shared.cores import usable
 from shared.errors import EngineError, ModelFileError
 from worker.chat_formats import template
 from worker.formats.gguf import Header, read_header
+from worker.formats.identity import identity
 
 _F32 = 0
 _EXACT = 8192
@@ -32,6 +33,11 @@ class Files:
         """
         whole = all(tensor.kind == _F32 for tensor in self.header.tensors)
         return whole and (context or self.header.context_length or _EXACT + 1) <= _EXACT
+
+    def identify(self, model: Model) -> str:
+        """What tells apart whatever comes of these files from what comes of others. Raises OSError."""
+        adapters, ropes = dict(self.lora), (model.rope_freq_base, model.rope_freq_scale)
+        return identity([self.path, *adapters], [scale for _, scale in self.lora], *ropes)
 
 
 def check_files(model: Model) -> Files:

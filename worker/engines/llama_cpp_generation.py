@@ -49,8 +49,8 @@ class Generation:
 
     It ends as too long at `until` (monotonic), wherever it waits.
 
-    With `spell`, which gives the bytes of tokens, every token is told. Stop strings are looked for here: llama.cpp does
-    so between the steps of all answers, in a time that grows with the square of their length.
+    With `spell`, which gives a token's bytes, every token is told. Stop strings are looked for here: llama.cpp does so
+    between the steps of all answers, in a time that grows with the square of their length.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Generation:
         batch: int,
         execution: Cancellable,
         until: float,
-        spell: Callable[[Sequence[int]], bytes] | None = None,
+        spell: Callable[[int], bytes] | None = None,
     ) -> None:
         self._spell, self._answer, self._likelihoods = spell, answer, likelihoods
         self._server, self._reader, self._cells, self._execution = server, reader, cells, execution
@@ -195,7 +195,7 @@ class Generation:
             computed += made
             ended = reply["stop_type"] == "eos" or not self._ends.isdisjoint(made)
             for id, token in list(zip(made, tokens, strict=True))[: len(made) - ended]:
-                yield from self._answer.tell(splitter.add(self._spell([id]), token), splitter, stage, grows)
+                yield from self._answer.tell(splitter.add(self._spell(id), token), splitter, stage, grows)
                 if splitter.stopped:
                     break
             if ended and not splitter.stopped:

@@ -130,10 +130,9 @@ class Likelihoods:
     def _ask(self, before: Sequence[int], token: int, count: int, work: Cancellable) -> TokenLogprob:
         letters = Letters()
         letters.read(self._vocabulary[token])
-        if letters.whole:
-            forced = self._force(before, [(token, _FORCING)], self.terms(count), work)
+        if letters.whole and (forced := self._force(before, [(token, _FORCING)], self.terms(count), work)):
             return self._read(forced, token, forced["logprob"], count)
-        # The beginning of a character is found among others, by the side of a letter, or compared with that.
+        # What llama.cpp takes for the beginning of a character is found beside a letter, or compared with it.
         forced = self._force(before, [(self._letter, _FORCING)], self.terms(max(count, _LIKELY)), work)
         found = next((other["logprob"] for other in forced["top_logprobs"] if other["id"] == token), None)
         if found is None:

@@ -52,8 +52,9 @@ class Scorer:
     """See `worker.engines.PromptScorer`. May be used from several threads: as many sequences as the engine has slots
     are read in turns, and share the cells of one context; others wait.
 
-    `parameters` are those of the host that answers, of which this one is a double, `pieces` are the bytes of all
-    tokens, `batch` is how many tokens are read at once at most, and `threads` says how many a step may use now.
+    `parameters` are those of the host that answers, of which this is a double, and `pieces` the bytes of all tokens.
+    `batch` is how many are read at once at most, `unchanged` looks whether the files are, and `threads` says how many a
+    step may use now.
     """
 
     def __init__(
@@ -65,13 +66,14 @@ class Scorer:
         *,
         context: int,
         batch: int,
+        unchanged: Callable[[], None],
         threads: Callable[[], int],
     ) -> None:
         self._read, self._pieces, self._context, self._threads = read, pieces, context, threads
         self._batch = largest_batch(len(pieces), batch)
         self._sequences: int = parameters["slots"]
         given = {**parameters, "context": context, "batch": self._batch, "key": ""}
-        self.host = HostOnDemand(lambda: EngineHost(_MODULE, f"{title} scoring", given))
+        self.host = HostOnDemand(lambda: EngineHost(_MODULE, f"{title} scoring", given, unchanged))
         self._cells, self._free = Cells(context), list(range(self._sequences))
         self._begun, self._live = 0, set[int]()
         """How many readings have begun, and the numbers of those that go on."""
@@ -151,7 +153,7 @@ class Scorer:
             if target != UNTOLD:
                 score = TokenLogprob(target, pieces[target], float(logprobs[i]), tuple(likeliest[:top]), int(ranks[i]))
                 scores.append(score)
-            elif not ranks[i]:  # it ends no answer
+            elif not ranks[i]:  # it says something
                 first = likeliest[0]
                 scores.append(TokenLogprob(first.token, first.text, first.logprob, tuple(likeliest[:top]), 1))
         return scores

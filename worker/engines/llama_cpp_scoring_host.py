@@ -110,7 +110,7 @@ def answer(context: Context, readings: dict[int, int], question: dict[str, Any])
 
     A byte, 1 for success, and one after the other, for all the tokens: the log probabilities of their targets (64 bit
     floats), the targets' ranks (32 bit integers), the ids of the `top` likeliest tokens (32 bit integers) and their log
-    probabilities (64 bit floats). Where the target is UNTOLD, its rank is whether the likeliest token ends an answer.
+    probabilities (64 bit floats). Where the target is UNTOLD, its rank is whether the likeliest token says nothing.
     `readings` are whose tokens there are, by sequence. Those of the first `begun` that are not `live` are forgotten.
     """
     import numpy as np
@@ -137,7 +137,7 @@ def answer(context: Context, readings: dict[int, int], question: dict[str, Any])
         likeliest[i] = find_likeliest(row, top)
         theirs[i] = row[likeliest[i]].astype(np.float64) - total  # to the last bit what the target's is, if it is one
         if target == UNTOLD:
-            logprobs[i], ranks[i] = 0.0, context.ends(int(likeliest[i, 0]))
+            logprobs[i], ranks[i] = 0.0, not context.says(int(likeliest[i, 0]))
         else:
             logprobs[i], ranks[i] = float(row[target]) - total, np.count_nonzero(row > row[target]) + 1
     told = (np.maximum(logprobs, LEAST), ranks, likeliest, np.maximum(theirs, LEAST))

@@ -1,8 +1,10 @@
-"""Which texts llama.cpp takes for special tokens."""
+"""Which texts llama.cpp takes for special tokens, and which tokens it gives no text."""
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Collection, Sequence
 
 from shared.catalogue import Model
 from worker.chat_formats import template
@@ -15,6 +17,32 @@ from worker.formats.vocabulary import TokenKind, words
 _LIKE_MARKUP = re.compile(r"[<\[_▁].*[>\]\[]")
 _CONTROL = (TokenKind.CONTROL, TokenKind.UNKNOWN)
 _PLAIN = (TokenKind.NORMAL, TokenKind.USER_DEFINED)
+
+
+class Speller:
+    """Spells the tokens of answers as llama.cpp does: those that control the conversation have no text in them.
+
+    `pieces` are the bytes of all tokens.
+    """
+
+    def __init__(self, files: Files, text: LlamaText, pieces: Sequence[bytes]) -> None:
+        self._files, self._text, self._pieces = files, text, pieces
+
+    def spell(self, token: int, preserved: Collection[str] = ()) -> bytes:
+        """Those tokens are `preserved` that have a text all the same."""
+        piece = self._pieces[token]
+        return b"" if token in self._silent and piece.decode(errors="replace") not in preserved else piece
+
+    @functools.cached_property
+    def _silent(self) -> frozenset[int]:
+        """Found when it is needed, for a vocabulary may have thousands. What the file says of them is not the last
+        word: of `<|im_end|>` llama.cpp knows that it is one, and of `<|start|>` that it is none."""
+        found = [(word.decode(errors="replace"), kind) for word, kind in words(self._files.path)]
+        asked = [word for word, kind in found if kind in _CONTROL or (kind in _PLAIN and _LIKE_MARKUP.fullmatch(word))]
+        control = set(self._text.find_specials(asked))
+        return frozenset(
+            token for token, (word, kind) in enumerate(found) if kind == TokenKind.UNUSED or word in control
+        )
 
 
 def find_specials(model: Model, files: Files, text: LlamaText) -> Specials:

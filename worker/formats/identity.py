@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from shared.errors import ModelLoadError
 from shared.regular_file import open_regular
 
 _SAMPLES, _SAMPLE_BYTES = 256, 4096
@@ -28,3 +30,16 @@ def identity(files: Iterable[Path], *settings: object) -> str:
 def digest(identity: str, vocabulary: bytes) -> str:
     """A card's: eight hex digits over a model's identity and the whole of its vocabulary, as its file has it."""
     return hashlib.sha256(identity.encode() + vocabulary).hexdigest()[:_DIGITS]
+
+
+def watch(identify: Callable[[], str]) -> Callable[[], None]:
+    """What raises ModelLoadError once others have taken the place of the files that there are now: a host that is
+    started later would compute with another model than the card tells of."""
+    before = identify()
+
+    def check() -> None:
+        with suppress(OSError):  # who is to read them says what is wrong
+            if identify() != before:
+                raise ModelLoadError("the model's files are not those any more that this worker has loaded")
+
+    return check

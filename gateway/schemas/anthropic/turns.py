@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, groupby
 from typing import Any, Literal, NamedTuple
 
 from marshmallow import ValidationError, post_load
@@ -14,10 +14,11 @@ from gateway.schemas.caps import MAX_MESSAGES
 from gateway.schemas.objects import Lenient
 from gateway.schemas.parameters import Only, Word
 from gateway.schemas.problem import refuse, show
-from gateway.schemas.tool_calls import OpenCalls
 from shared.protocol import FineMessage, Message, ToolCall
 
 _Role = Literal["user", "assistant", "system"]
+_Calls = dict[str, tuple[int, ToolCall]]
+"""The latest by their ids, which some clients give again, each with its place among all."""
 
 _PARTS: dict[str, tuple[type, ...]] = {
     "user": (str, FineMessage),
@@ -52,54 +53,46 @@ class SaidSchema(Lenient):
         return Said(role, data["content"], role == "system" and data.get("clear_at") == "next_user_message")
 
 
-def make_turns(system: Sequence[Part], messages: Iterable[Said]) -> tuple[Message, ...]:
+def make_turns(system: Sequence[Part], messages: Sequence[Said]) -> tuple[Message, ...]:
     """What a template knows of them. Raises ValidationError for a result of no call, and for too many.
 
     What one side says in a row is one turn. What tools have answered comes before what the user says beside it, in the
     order in which they were called: many templates know neither another order nor the ids.
     """
-    messages = list(_name_results(messages))
+    _check_results(messages)
     last = max((place for place, one in enumerate(messages) if one.role == "user"), default=-1)
     told = [one for place, one in enumerate(messages) if not (one.brief and place < last)]
     spoken = [Said("system", system), *told] if system else told
-    turns, order = list[Message](), dict[str, int]()
+    calls, turns, number = _Calls(), list[Message](), count()
     for role, row in groupby(spoken, key=lambda one: one.role):
         parts = [part for one in row for part in one.parts]
-        if role == "assistant":
-            order = {part.id: place for place, part in enumerate(parts) if isinstance(part, ToolCall)}
-        turns.extend(_turns(role, parts, order))
+        turns += _turns(role, parts, calls)
+        calls.update((part.id, (next(number), part)) for part in parts if isinstance(part, ToolCall))
     if len(turns) > int(MAX_MESSAGES):
         problem = f"at most {MAX_MESSAGES}, and each result is one, but there are {len(turns)}"
         raise refuse("array_above_max_length", problem, name="messages")
     return tuple(turns)
 
 
-def _name_results(messages: Iterable[Said]) -> Iterator[Said]:
-    """Each result with the name of its tool. Some servers number their calls anew in each turn."""
-    waiting, before = OpenCalls(), ""
-    for number, message in enumerate(messages):
-        if message.role == "assistant" and before != "assistant":
-            waiting.begin()
-        before, parts = message.role, list(message.parts)
-        for place, part in enumerate(parts):
-            if isinstance(part, ToolCall):
-                waiting.add(part)
-            elif isinstance(part, FineMessage):
-                if (call := waiting.take(part)) is None:
-                    problem = f"no call before it has the id {show(part.tool_call_id)}"
-                    orphan = refuse("invalid_value", problem, name="tool_use_id").messages
-                    raise ValidationError({"messages": {number: {"content": {place: orphan}}}})
-                parts[place] = replace(part, name=call.name)
-        yield message._replace(parts=parts)
-
-
-def _turns(role: _Role, parts: Sequence[Part], order: Mapping[str, int]) -> Iterator[Message]:
-    """`order` is that of the last calls, by their ids."""
+def _turns(role: _Role, parts: list[Part], calls: _Calls) -> Iterator[Message]:
     results = [part for part in parts if isinstance(part, FineMessage)]
-    yield from sorted(results, key=lambda result: order.get(result.tool_call_id, -1))
+    for result in sorted(results, key=lambda result: calls[result.tool_call_id][0]):
+        yield replace(result, name=calls[result.tool_call_id][1].name)
     made = tuple(part for part in parts if isinstance(part, ToolCall))
     thoughts = "\n".join(part.text for part in parts if isinstance(part, Thought) and part.text)
     if made or thoughts:
         yield FineMessage(role, join(parts), made, reasoning=thoughts)
     elif not results or any(isinstance(part, str) for part in parts):
         yield Message(role, join(parts))
+
+
+def _check_results(messages: Iterable[Said]) -> None:
+    called = set[str]()
+    for number, message in enumerate(messages):
+        for place, part in enumerate(message.parts):
+            if isinstance(part, ToolCall):
+                called.add(part.id)
+            elif isinstance(part, FineMessage) and part.tool_call_id not in called:
+                problem = f"no call before it has the id {show(part.tool_call_id)}"
+                orphan = refuse("invalid_value", problem, name="tool_use_id").messages
+                raise ValidationError({"messages": {number: {"content": {place: orphan}}}})

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { URL, WORDS, atLeast, calling, check, run } from "./checks.mjs";
+import { QUESTION, URL, WORDS, atLeast, calling, check, run } from "./checks.mjs";
 
 const COMMAND = createRequire(import.meta.url).resolve("@anthropic-ai/claude-code/cli-wrapper.cjs");
 const SETTINGS = { attribution: { commit: "", pr: "" } }; // else a reminder of it stands before what is said
@@ -85,6 +85,14 @@ check("conversation continued", async () => {
   const second = await claude(folder, "second", "--continue");
   assert.deepEqual([second.result, second.session_id], ["second", first.session_id]);
   atLeast(second.usage.input_tokens, first.usage.input_tokens + 2);
+});
+
+check("a real model", async () => {
+  // Without tools and instructions of its own: those take a small model on one core minutes to read.
+  const { result, usage } = await claude(begin(), QUESTION, "--bare", "--model", "smollm2", "--tools", "", "--system-prompt", "Be brief.");
+  assert.match(result, /\w/);
+  atLeast(usage.input_tokens, 20);
+  atLeast(usage.output_tokens, 1);
 });
 
 await run();

@@ -51,6 +51,15 @@ def answer_sent_back() -> None:
 
 
 @check
+def log_probabilities() -> None:
+    bound = chat.bind(logprobs=True, top_logprobs=2)
+    whole = bound.invoke("one two").response_metadata["logprobs"]["content"]
+    equal([(token["token"], len(token["top_logprobs"])) for token in whole], [("one", 2), (" two", 2)])
+    pieces = [chunk.response_metadata.get("logprobs") for chunk in bound.stream("one two")]
+    equal([token for piece in pieces if piece for token in piece["content"]], whole)
+
+
+@check
 def completions() -> None:
     equal(OpenAI(base_url=f"{URL}/v1", api_key="none", model="echo", max_retries=0).invoke(WORDS), WORDS)
 

@@ -82,6 +82,22 @@ def completions() -> None:
 
 
 @check
+def log_probabilities() -> None:
+    """Whole as in a stream, by its helper too; and of a prompt."""
+    body = asked("one two three", logprobs=True, top_logprobs=2)
+    whole = create(**body).choices[0].logprobs.content
+    equal([(token.token, len(token.top_logprobs)) for token in whole], [("one", 2), (" two", 2), (" three", 2)])
+    pieces = [chunk.choices[0].logprobs for chunk in create(**body, stream=True)]
+    equal([token for piece in pieces if piece for token in piece.content], whole)
+    with client.chat.completions.stream(**body) as stream:
+        final: Any = stream.get_final_completion().choices[0].logprobs
+        equal(final.content, whole)
+    echoed: Any = client.completions.create(model="echo", prompt="one two", echo=True, logprobs=1, max_tokens=0)
+    told = echoed.choices[0].logprobs
+    equal((told.tokens, told.text_offset, told.token_logprobs[0]), (["one", " two"], [0, 3], None))
+
+
+@check
 def raw_headers() -> None:
     raw = client.chat.completions.with_raw_response.create(**asked("hello"))
     equal(raw.headers["x-request-id"][:4], "req_")

@@ -54,6 +54,19 @@ def completions() -> None:
 
 
 @check
+def log_probabilities() -> None:
+    """What is told of tokens changes neither their texts nor their number."""
+    chat = {"logprobs": True, "top_logprobs": 5}
+    for backend, path, more in (
+        ("openai", "/v1/completions", ["--logprobs", "5"]),
+        ("openai-chat", "/v1/chat/completions", ["--extra-body", json.dumps(chat)]),
+    ):
+        result = bench(backend, path, TOLD[:12], *more)
+        equal(sorted(result["generated_texts"]), sorted(TOLD[:12]))
+        equal(result["output_lens"], [21] * 12)
+
+
+@check
 def line_separators() -> None:
     equal(bench("openai-chat", "/v1/chat/completions", [SEPARATORS])["generated_texts"], [SEPARATORS])
 
