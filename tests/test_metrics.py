@@ -227,13 +227,16 @@ def test_a_killed_gateway_leaves_no_counts_to_the_next(
     monkeypatch.setenv("TMPDIR", str(private))
     gateway = empty.start_gateway()
     family = children(gateway)
-    assert Numbers(empty.url).requests("completed", model="", endpoint="/healthz") == 1
+    for _ in range(3):
+        assert empty.http().get("/version").is_success
+    assert Numbers(empty.url).requests("completed", model="", endpoint="/version") == 3
     [folder] = private.glob("inferq-*")
     gateway.kill()
     gateway.wait()
     wait_for(lambda: not [pid for pid in family if Path(f"/proc/{pid}").exists()], "the end of its process")
     gateway = empty.start_gateway()
-    assert Numbers(empty.url).requests("completed", model="", endpoint="/healthz") == 1
+    assert empty.http().get("/version").is_success
+    assert Numbers(empty.url).requests("completed", model="", endpoint="/version") == 1
     [other] = private.glob("inferq-*")
     assert other != folder
     gateway.terminate()

@@ -151,7 +151,7 @@ class TestKilledEngineHost:
     def kill(self, smollm2: Stack, job: str) -> int:
         """Kill the host once the job has sent some more text; the worker's pid."""
         before = smollm2.events(job)
-        wait_for(lambda: smollm2.events(job) > before + 3, "some text")
+        wait_for(lambda: smollm2.events(job) > before + 3, "some text", 60)
         [worker] = [child for child in smollm2.children if b"smollm2" in _title(child.pid)]
         [host] = wait_for(lambda: _children(worker.pid), "the engine host")
         os.kill(host, signal.SIGKILL)
