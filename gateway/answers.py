@@ -12,7 +12,7 @@ from flask import Flask, Response, g
 
 from gateway.schemas.openai import encode
 from shared.errors import GatewayBusy
-from shared.protocol import Decoded, Delta, Described, Encoded, Event, TokenizerEvent
+from shared.protocol import Decoded, Delta, Described, Encoded, Event
 
 MOST_ANSWER_BYTES = 67_108_864
 """Bytes of whole answers that are made, or wait to be read, at one time, by a process. One of each owner always may."""
@@ -38,13 +38,13 @@ def counted(events: Iterable[Event]) -> Iterator[Event]:
     """
     size = 0
     for event in events:
-        if isinstance(event, Delta | TokenizerEvent):
-            size += _size(event)
+        if more := _size(event):
+            size += more
             _hold(size)
         yield event
 
 
-def _size(event: Delta | TokenizerEvent) -> int:
+def _size(event: Event) -> int:
     """Bytes of memory that an answer takes which is made of it, about."""
     match event:
         case Encoded():
@@ -55,6 +55,8 @@ def _size(event: Delta | TokenizerEvent) -> int:
             return sys.getsizeof(event.text) + len(event.prompt_text) + _LOGPROB * event.likelihoods
         case Decoded():
             return sys.getsizeof(event.text)
+        case _:
+            return 0
 
 
 def as_json(value: Any) -> Response:

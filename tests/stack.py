@@ -160,6 +160,17 @@ def children(process: Process) -> set[int]:
     return set(map(int, listed.stdout.split()))
 
 
+def scoring_hosts(process: Process) -> set[int]:
+    """The pids of those children of a worker that score, and are there only while somebody needs them."""
+    return {pid for pid in children(process) if _title(pid).endswith(" scoring")}
+
+
+def _title(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0 ")
+    return ""
+
+
 def gone(pid: int, within: float) -> bool:
     """Whether a process ends so soon, in seconds."""
     deadline = time.monotonic() + within

@@ -10,18 +10,7 @@ from msgspec.structs import replace
 from shared import streams
 from shared.cancellation import check
 from shared.parameters import check_parameters
-from shared.protocol import (
-    Decoded,
-    Delta,
-    Described,
-    Done,
-    Encoded,
-    Event,
-    Failed,
-    Progress,
-    StartOver,
-    TextTask,
-)
+from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, TextTask, TokenizerEvent
 from shared.tickets import Tickets
 from worker.choices import Candidate, Diverged, best, chooses_best, divide, pass_over, restore, retell, split, sum_up
 from worker.engines import UNTOLD, Engine
@@ -124,7 +113,7 @@ class GenerationRunner(Runner[Candidate]):
                         # Others are of a chat's format.
                         stop = last.stop if last.stop in self._task.sampling.stop else ""
                         self._send(candidate, replace(last, usage=usage, stop=stop))
-                case Encoded() | Decoded() | Described():
+                case TokenizerEvent():
                     raise AssertionError("these are no parts of a text")
                 case StartOver() | Failed():
                     raise AssertionError("engines raise their errors")

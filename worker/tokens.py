@@ -62,7 +62,7 @@ class TokenizerRunner(Runner[TokenizerTask]):
     def _compute(self, task: TokenizerTask) -> None:
         self._tell(self._answer_to(task))
 
-    def _answer_to(self, task: TokenizerTask) -> TokenizerEvent:
+    def _answer_to(self, task: TokenizerTask) -> Event:
         tokenizer = self._engine.tokenizer
         match task:
             case Encoding():

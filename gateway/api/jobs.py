@@ -24,8 +24,8 @@ from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import failure, outcome
 from gateway.state import this_gateway
 from shared import streams
-from shared.errors import EventNotFound
-from shared.protocol import Event, Failed, State
+from shared.errors import EventNotFound, StoreUnavailable
+from shared.protocol import Done, Event, Failed, State
 from shared.store import translated
 from shared.ticket import Ticket
 
@@ -81,11 +81,24 @@ def job_object(job_id: str) -> dict[str, Any]:
     with translated():
         if ticket.state is State.COMPLETED:
             accepted = streams.accepted(gateway.client, job_id)
-            result = format_of(accepted).render(job_id, accepted, answers.counted(_events(job_id)))
+            result = format_of(accepted).render(job_id, accepted, answers.counted(_whole(job_id)))
         elif ticket.state.final:
             last = [event for event in _events(job_id, ticket.events - 1) if isinstance(event, Failed)]
             error = _error(job_id, last[-1]) if last else None
     return render_job(ticket, turn, result, error)
+
+
+def _whole(job_id: str) -> Iterator[Event]:
+    """The record of a job that was completed when it was seen, to its end.
+
+    Raises JobNotFound or StoreUnavailable where that is gone: its time is over, or Redis has lost its last second.
+    """
+    last: Event | None = None
+    for last in _events(job_id):
+        yield last
+    if not isinstance(last, Done):
+        own_ticket(job_id)
+        raise StoreUnavailable("The end of the answer is not there at the moment. Please try again.")
 
 
 def _error(job_id: str, event: Failed) -> Any:

@@ -7,20 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from shared.protocol import (
-    Call,
-    Decoded,
-    Delta,
-    Described,
-    Done,
-    Encoded,
-    Event,
-    Failed,
-    FinishReason,
-    Progress,
-    StartOver,
-    Usage,
-)
+from shared.protocol import Call, Delta, Done, Event, Failed, FinishReason, Progress, StartOver, TokenizerEvent, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +74,7 @@ def fold(events: Iterable[Event]) -> tuple[list[Choice], Usage]:
                 used = event.usage
             case Progress():
                 pass
-            case Encoded() | Decoded() | Described():
+            case TokenizerEvent():
                 raise AssertionError("these are no parts of a text")
             case Failed():
                 raise AssertionError(f"a failed job has no answer: {event.code}")

@@ -23,11 +23,8 @@ from shared.errors import InferqError
 from shared.protocol import (
     SAMPLERS,
     Accepted,
-    Decoded,
     Delta,
-    Described,
     Done,
-    Encoded,
     Event,
     Failed,
     FineCompletion,
@@ -35,6 +32,7 @@ from shared.protocol import (
     Passage,
     Progress,
     StartOver,
+    TokenizerEvent,
 )
 
 MOST_PASSAGES = 256
@@ -134,7 +132,7 @@ class InfillFormat(Format):
                 case Failed():
                     error = failure(event, self.parameters)
                     return (Frame(encode(self.render_failure(error, outcome(error.code).status))),)
-                case Encoded() | Decoded() | Described():
+                case TokenizerEvent():
                     raise AssertionError("these are no parts of a text")
                 case StartOver():
                     raise AssertionError("nothing is taken back of what is read as it comes")

@@ -14,11 +14,8 @@ from gateway.schemas.outcomes import failure, outcome
 from shared.errors import InferqError
 from shared.protocol import (
     Accepted,
-    Decoded,
     Delta,
-    Described,
     Done,
-    Encoded,
     Event,
     Failed,
     Options,
@@ -26,6 +23,7 @@ from shared.protocol import (
     StartOver,
     Task,
     TextTask,
+    TokenizerEvent,
     Usage,
 )
 
@@ -71,7 +69,7 @@ def render_frames(
             case Failed():
                 error = failure(event, wire.parameters)
                 return (Frame(encode(wire.render_failure(error, outcome(error.code).status))),)
-            case Encoded() | Decoded() | Described():
+            case TokenizerEvent():
                 raise AssertionError("these are no parts of a text")
             case StartOver():
                 raise AssertionError("nothing is taken back of what is read as it comes")

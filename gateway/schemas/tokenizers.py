@@ -58,7 +58,7 @@ class TokenizerFormat(Format):
         def frames(event: Event) -> Iterator[Frame]:
             nonlocal told
             match event:
-                case Encoded() | Decoded() | Described():
+                case TokenizerEvent():
                     told = event  # another execution may tell it once more
                 case Done() if told:
                     yield Frame(encode(self.tell(told)))

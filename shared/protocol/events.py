@@ -176,7 +176,11 @@ class StartOver(Record, frozen=True):
     """The answer begins anew: what came before is void. Only where nobody has read a part of it."""
 
 
-class Encoded(Record, frozen=True):
+class TokenizerEvent(Record, frozen=True):
+    """What a task tells that asks a tokenizer."""
+
+
+class Encoded(TokenizerEvent, frozen=True):
     """What an `Encoding` asks for."""
 
     text: str
@@ -188,7 +192,7 @@ class Encoded(Record, frozen=True):
     """How many tokens the model can hold."""
 
 
-class Decoded(Record, frozen=True):
+class Decoded(TokenizerEvent, frozen=True):
     """What a `Decoding` asks for."""
 
     text: str
@@ -196,7 +200,7 @@ class Decoded(Record, frozen=True):
     """Characters at its beginning that the tokenizer puts before every text: who encodes it again leaves them out."""
 
 
-class Described(Record, frozen=True):
+class Described(TokenizerEvent, frozen=True):
     """What a `Describing` asks for."""
 
     tokenizer: str
@@ -218,8 +222,7 @@ class Failed(Record, frozen=True):
     param: str | None = None
 
 
-TokenizerEvent = Encoded | Decoded | Described
-Event = Progress | Delta | StartOver | TokenizerEvent | Done | Failed
+Event = Progress | Delta | StartOver | Encoded | Decoded | Described | Done | Failed
 
 
 def final_state(event: Event) -> State | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.attack.attacker import Target
 from tests.attack.plan import Scene
-from tests.stack import Process, Stack, children
+from tests.stack import Process, Stack, children, scoring_hosts
 
 _MODELS = {Scene.ECHO: "echo", Scene.SLOW: "echo", Scene.REAL: "smollm2", Scene.OPEN: "echo"}
 
@@ -59,7 +59,7 @@ class Ground(Stack):
             name = "valkey" if child is self.valkey else "gateway" if child is self.gateway else "worker"
             found[child.pid] = name
             if child is not self.valkey:  # its children write its file anew, and end
-                found |= dict.fromkeys(children(child), f"child of {name}")
+                found |= dict.fromkeys(children(child) - scoring_hosts(child), f"child of {name}")
         return found
 
     def close(self) -> None:

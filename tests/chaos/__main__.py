@@ -71,7 +71,7 @@ def echo(count: int, seed: int, lease: float, menu: Sequence[str]) -> tuple[Outc
         outcome = run(scene, asked, Random(seed), patient=menu is scenes.EVERYTHING)
     broken = [
         *report.broken_promises(outcome, count // 100, menu),
-        *report.unhurt_forms(outcome, count // 300),  # in a short run chance may pass one by
+        *report.unhurt_forms(outcome, count // 500),  # in a short run chance may pass one by
         *report.slow_recoveries(outcome, lease),
     ]
     return outcome, broken

@@ -109,7 +109,7 @@ def _scored(form: Form, random: Random) -> dict[str, Any]:
     return {}
 
 
-RHYMED = (*[Form.TEXT] * 2, Form.LIKELY, *[Form.ECHO, Form.SCORES] * 2)
+RHYMED = (*[Form.TEXT] * 4, Form.LIKELY, Form.LIKELY, Form.ECHO, Form.SCORES)
 """Forms that a real model is asked for, as often as that."""
 _NOUNS = ("dog", "horse", "king", "queen", "fish", "moon", "house", "tree", "bird", "clock", "river", "child")
 _LOOKS = ("old", "big", "small", "red", "green", "white", "young", "happy")

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.chaos.faults import Fault, Ground, Makers
 from tests.chaos.forms import SCORED
 from tests.chaos.house import Child
-from tests.stack import Process, children
+from tests.stack import Process, children, scoring_hosts
 
 HOST_PATIENCE = 60.0
 """Seconds within which a worker has to notice that its engine host is frozen."""
@@ -61,10 +61,6 @@ class WorkerFaults:
         return self._ground.watch(fault, worker, worker.thaw_after(3 * self._ground.lease))
 
 
-_HOSTS = {"engine host": "llama_cpp_host", "scoring host": "llama_cpp_scoring_host"}
-"""What each runs."""
-
-
 class HostFaults:
     """Of engine hosts, and of those that score. A second death under a job is taken for the job's fault, so none gets
     two."""
@@ -76,13 +72,13 @@ class HostFaults:
         self.makers: Makers = {
             f"{number.name} {kind}": partial(self._hurt_one, number, kind)
             for number in (signal.SIGKILL, signal.SIGSTOP)
-            for kind in _HOSTS
+            for kind in ("engine host", "scoring host")
         }
 
     async def _hurt_one(self, number: signal.Signals, kind: str) -> Fault | None:
         now = time.monotonic()
         worker = self._ground.pick([w for w in self._ground.house.workers if now - self._hurt.get(w, 0) > _APART])
-        if worker is None or not (hosts := [pid for pid in children(worker.process) if _runs(pid, _HOSTS[kind])]):
+        if worker is None or not (hosts := _hosts(worker.process, scoring=kind == "scoring host")):
             return None
         jobs = await self._ground.house.running_on(worker)
         if kind == "scoring host":
@@ -111,10 +107,15 @@ class HostFaults:
             kill(host, signal.SIGCONT)  # it also outlives a killed worker until it wakes
 
 
-def _runs(pid: int, module: str) -> bool:
-    """Whether a process runs this module of engines."""
+def _hosts(worker: Process, *, scoring: bool) -> set[int]:
+    """Those that score, or the others; none that is still being started, which may take long."""
+    scorers = scoring_hosts(worker)
+    return set(filter(_listens, scorers)) if scoring else children(worker) - scorers
+
+
+def _listens(pid: int) -> bool:
     try:
-        return f"worker.engines.{module}\0".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return any(str(file.readlink()).startswith("socket:") for file in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return False
 

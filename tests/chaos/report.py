@@ -18,6 +18,8 @@ from tests.chaos.run import SLACK, Outcome
 
 REQUESTS_A_KIND = 25
 """Requests during which one more kind of fault has to hit a running job."""
+MOST_GIVEN_UP = 4
+"""Streams of log probabilities that may end with a death of Redis: of some the last events were not in its file."""
 BAD = (Fate.LOST, Fate.DOUBLED, Fate.CROSSED, Fate.GAP)
 
 
@@ -77,6 +79,10 @@ def broken_promises(outcome: Outcome, least_hits: int, kinds: Collection[str] = 
         if client.fate in BAD or client.fate is None:
             told = "\n  ".join(_story(client, outcome.faults))
             yield f"request {client.name} ({client.request.kind}) is {client.fate}:\n  {told}"
+    given_up = sum(client.given_up for client in outcome.clients)
+    deaths = sum("valkey" in fault.kind for fault in outcome.faults)
+    if given_up > MOST_GIVEN_UP * deaths:
+        yield f"{given_up} streams of log probabilities were given up, but Redis has died {deaths} times only"
     yield from (fault.unnoticed for fault in outcome.faults if fault.unnoticed)
     for told, count in Counter(outcome.refusals).items():
         if not told.startswith(("429 ", "503 ")):

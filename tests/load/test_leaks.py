@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.calls import CHATS, chat, raw_post
-from tests.stack import Stack, children, running, wait_for
+from tests.calls import CHATS, COMPLETIONS, chat, raw_post
+from tests.stack import Stack, children, gone, running, scoring_hosts, wait_for
 from tests.tiny import TINY
 
 ROUNDS = 5
@@ -68,6 +68,41 @@ def test_what_was_killed_is_forgotten(tmp_path: Path, folder: Path) -> None:
         wait_for(lambda: not stack.redis.exists("rq:queues", "iq:counts:echo", "iq:live:models"), "the models' end")
         left = {key for key in stack.redis.scan_iter() if stack.redis.ttl(key) == -1 and b"gateways" not in key}
         assert left <= KEPT, left
+
+
+IMPATIENT = "from worker.engines import host_on_demand as h; h.IDLE = 1.0; from inferq.cli import main; main()"
+"""A worker whose scoring host ends a second after it was needed."""
+
+
+def test_nothing_is_left_of_what_scored(tmp_path: Path, folder: Path) -> None:
+    """Neither of a host that nobody needs any more, nor of one whose worker is killed while it reads."""
+    with running(tmp_path, lease=2, log_level="error", slots=1) as stack:
+        stack.start_gateway(processes=1)
+        environ = {**os.environ, **{f"INFERQ_{name.upper()}": str(value) for name, value in stack.settings.items()}}
+        command = [sys.executable, "-P", "-c", IMPATIENT, "worker", str(TINY)]
+        worker = stack._start(command, env=environ)
+        wait_for(stack.workers, "the worker's card", 60)
+        resting, folders = children(worker), folders_of(folder)
+        body = {"model": TINY.stem, "prompt": "a b c", "prompt_logprobs": 1, "max_tokens": 1}
+        for _ in range(ROUNDS):
+            stack.http().post(COMPLETIONS, json=body).raise_for_status()
+            assert scoring_hosts(worker)
+            wait_for(lambda: children(worker) == resting, "the end of the scoring host", 30)
+            assert folders_of(folder) == folders
+        connection = raw_post(stack, COMPLETIONS, {**body, "prompt": ["a b c " * 20] * 500})
+        wait_for(lambda: scoring_hosts(worker), "a scoring host", 30)
+        hosts = children(worker)
+        worker.kill()
+        worker.wait()
+        assert all(gone(pid, 20) for pid in hosts)
+        connection.close()
+        stack.start_worker(str(TINY))
+        wait_for(lambda: len(folders_of(folder)) <= len(folders), "the end of their folders", 30)
+
+
+def folders_of(folder: Path) -> set[Path]:
+    """What hosts and gateways that live have, or those that were killed have left."""
+    return set(folder.glob("inferq-*"))
 
 
 def lapse(stack: Stack, index: str) -> None:

@@ -29,14 +29,15 @@ NICE = 5
 LEAST = -9999.0
 """What stands for a probability of 0, whose logarithm no JSON can hold."""
 _BLOCK = 64
+_TRIED = 8
+"""Tokens that are read at the start. The first of them takes many times as long as each of a batch does: by that one
+alone, a host that hangs would go unnoticed for minutes."""
 _TRIAL = {
     "reading": 0,
     "sequence": 0,
     "begun": 0,
     "live": [],
     "past": 0,
-    "tokens": [0],
-    "targets": [0],
     "top": 1,
     "threads": 1,
 }
@@ -82,10 +83,10 @@ def main() -> None:
             swa_full=False,
         )
         readings = dict[int, int]()
-        begun = time.monotonic()
-        if answer(context, readings, _TRIAL) == b"\0":
+        tried, begun = [0] * min(_TRIED, batch), time.monotonic()
+        if answer(context, readings, {**_TRIAL, "tokens": tried, "targets": tried}) == b"\0":
             raise UnknownLibrary("what it computes are no numbers")
-        step = (time.monotonic() - begun) * batch
+        step = (time.monotonic() - begun) * batch / len(tried)
     except UnknownLibrary as exc:
         sys.exit(f"this version of xllamacpp has another llama.cpp than scoring knows: {exc}")
     except RuntimeError as exc:

@@ -8,6 +8,7 @@ from pathlib import Path
 from checks import URL, check, equal, run, run_command
 
 os.environ |= {"OPENAI_API_BASE": f"{URL}/v1", "OPENAI_API_KEY": "none", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+os.environ |= {"ANTHROPIC_API_BASE": URL, "ANTHROPIC_API_KEY": "none"}
 COMMIT = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "begin")
 QUIET = ("--no-check-update", "--analytics-disable", "--no-show-model-warnings", "--no-gitignore", "--yes-always")
 EDIT = """hello.py
@@ -17,8 +18,8 @@ print("edited")
 """
 
 
-def aider(*words: str) -> str:
-    return run_command("aider", "--model", "openai/echo", *QUIET, *words)
+def aider(*words: str, model: str = "openai/echo") -> str:
+    return run_command("aider", "--model", model, *QUIET, *words)
 
 
 def begin(folder: str) -> Path:
@@ -46,6 +47,15 @@ def whole_edit_without_stream() -> None:
     file = begin("at-once")
     aider("--edit-format", "whole", "--no-stream", "--no-auto-commits", "--message", EDIT, "hello.py")
     equal(file.read_text(), 'print("edited")\n')
+
+
+@check
+def whole_edit_by_messages_of_anthropic() -> None:
+    for stream in ("--stream", "--no-stream"):
+        file = begin(f"anthropic{stream}")
+        words = ("--edit-format", "whole", stream, "--no-auto-commits", "--message", EDIT, "hello.py")
+        aider(*words, model="anthropic/echo")
+        equal(file.read_text(), 'print("edited")\n')
 
 
 @check
