@@ -139,6 +139,7 @@ def test_a_stream_is_the_same_in_pieces(http: httpx.Client, n: int) -> None:
         parts = list(data(answer.iter_lines()))
         job_id = answer.headers["location"].rpartition("/")[2]
     pieces = [part for part in parts if not part["stop"]]
+    assert {piece["tokens_evaluated"] for piece in pieces} == {whole[0]["tokens_evaluated"] if n == 1 else 0}
     assert parts[-n:] == [{"stop": True, "model": "echo"}] * n
     for each in whole:
         own = [piece for piece in pieces if piece["index"] == each["index"]]

@@ -32,6 +32,7 @@ class Ends:
     def note(self, event: Event) -> None:
         match event:
             case Delta():
+                self._read = self._read or event.prompt_size
                 self._made[event.index] += len(event.tokens)
                 if "\n" in event.text:
                     self._lines.add(event.index)
