@@ -114,7 +114,7 @@ def test_a_prompt_is_told_once_for_all_and_a_lone_token_is_not_computed_twice(
         assert piece.prompt_text == (
             given if isinstance(given, str) else exact.detokenize(ids).decode(errors="replace")
         )
-        assert piece.prompt_tokens == tuple(ids)
+        assert (piece.prompt_tokens, piece.prompt_size) == (tuple(ids), len(ids))
         assert [each.token for each in piece.prompt_logprobs] == ids
         assert [len(each.top) for each in piece.prompt_logprobs] == [0, *[1] * (len(ids) - 1)]
         with monkeypatch.context() as patch:

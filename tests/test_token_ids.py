@@ -137,6 +137,15 @@ def test_bad_biases(echo: Stack, bias: object, param: str, code: str) -> None:
         assert (error["param"], error["code"]) == (param, code)
 
 
+def test_what_cannot_be_read_is_refused_before_it_is_repeated(tiny: httpx.Client) -> None:
+    """Nobody knows before it is tokenised that it is too long."""
+    for prompt, code in (([5, 512], "invalid_value"), ("🙂" * 64, "context_length_exceeded")):
+        body = {"model": "tiny-llama", "prompt": prompt, "max_tokens": 1, "echo": True}
+        for stream in (False, True):
+            told = problem(tiny.post(COMPLETIONS, json={**body, "stream": stream}), 400)
+            assert (told["param"], told["code"]) == ("prompt", code)
+
+
 @pytest.mark.parametrize("continues", [1, 0], ids=["continued", "computed again"])
 def test_a_killed_worker_costs_no_token(empty: Stack, continues: int) -> None:
     empty.start_gateway()

@@ -15,6 +15,8 @@ from worker.engines.stops import Letters
 
 AT_ONCE = 1024
 """Log probabilities that a piece tells of, about 40 kB: whoever reads it decodes it in one go."""
+_REST = 3
+"""Tokens at most that end the character in which a piece would be cut."""
 _SEEDS = 2**32 - 1
 
 
@@ -130,23 +132,27 @@ def retell(deltas: Sequence[Delta], index: int, *, likelihoods: bool) -> Iterato
 def divide(piece: Delta) -> Iterator[Delta]:
     """A piece that tells of so many tokens that it is better told in several: as much of its text with each as their
     own texts spell, and what that leaves with the last."""
-    each = max(1, AT_ONCE // (1 + max((len(entry.top) for entry in piece.logprobs), default=0)))
+    most = AT_ONCE // (1 + max((len(entry.top) for entry in piece.logprobs), default=0))
+    each = max(1, most - _REST)
     letters, text, at = Letters(), piece.text, 0
     prompt_tokens, size = piece.prompt_tokens, piece.prompt_size
     while len(piece.logprobs) - at > each:
-        entries = piece.logprobs[at : at + each]
-        said = letters.read(b"".join(entry.text for entry in entries))
+        end = at + each
+        said = letters.read(b"".join(entry.text for entry in piece.logprobs[at:end]))
+        while not letters.whole and end < len(piece.logprobs):  # who tells where tokens begin needs all of a character
+            said, end = said + letters.read(piece.logprobs[end].text), end + 1
+        entries = piece.logprobs[at:end]
         said = said if text.startswith(said) else ""
         yield Delta(
             said,
-            piece.tokens[at : at + each],
+            piece.tokens[at:end],
             prompt_tokens=prompt_tokens,
             prompt_size=size,
             reasoning=piece.reasoning,
             call=piece.call,
             logprobs=entries,
         )
-        text, at, prompt_tokens, size = text[len(said) :], at + each, (), 0
+        text, at, prompt_tokens, size = text[len(said) :], end, (), 0
     tokens, logprobs = piece.tokens[at:], piece.logprobs[at:]
     yield replace(piece, text=text, tokens=tokens, logprobs=logprobs, prompt_tokens=prompt_tokens, prompt_size=size)
 

@@ -43,7 +43,8 @@ class Prompt:
         Raises what the engine raises.
         """
         self._read(work)
-        first = Delta(prompt_text=self._text, prompt_tokens=self._ids) if told < 0 else Delta()
+        size = len(self._tokens)
+        first = Delta(prompt_text=self._text, prompt_tokens=self._ids, prompt_size=size) if told < 0 else Delta()
         if told < 0 and not self._scores:
             yield first
         each = max(1, AT_ONCE // (1 + (self._most or 0)))

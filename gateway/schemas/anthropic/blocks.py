@@ -43,7 +43,7 @@ class BlockContent(fields.Field[list[Part]]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return _describe({kind: BLOCKS[kind] for kind in self.types})
+        return _describe({kind: _BLOCKS[kind] for kind in self.types})
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Part]:
         return read_content(value, self.types)
@@ -87,7 +87,7 @@ def _read_block(block: object, types: tuple[str, ...]) -> Part:
         raise refuse("missing_required_parameter", name="type")
     if (kind := text(block["type"], name="type")) not in types:
         raise refuse("unsupported_value", f"{show(kind)} is none of {', '.join(types)}; {_TEXT_ONLY}", name="type")
-    return BLOCKS[kind].read(block)
+    return _BLOCKS[kind].read(block)
 
 
 def _member(block: Mapping[str, Any], name: str) -> Any:
@@ -161,6 +161,11 @@ def _search_result(block: Mapping[str, Any]) -> str:
     return "\n".join(filter(None, (_prose(block, "title"), _prose(block, "source"), said)))
 
 
+def _reference(block: Mapping[str, Any]) -> str:
+    """A tool that a search of the client's has found. It is there from the beginning, so its name says enough."""
+    return _name(block, "tool_name", LONGEST_TEXT)
+
+
 def _describe(blocks: Mapping[str, _Block]) -> dict[str, Any]:
     """The `json_schema` of a content with these."""
     items = {"anyOf": [block.json_schema(kind) for kind, block in blocks.items()]}
@@ -169,6 +174,7 @@ def _describe(blocks: Mapping[str, _Block]) -> dict[str, Any]:
 
 _STRING: dict[str, Any] = {"type": "string"}
 _IDENTIFIER = {**_STRING, "minLength": 1, "maxLength": LONGEST_CALL_ID}
+_NAME = {**_STRING, "minLength": 1, "maxLength": LONGEST_TEXT}
 _TEXT = {"text": _Block(_text, {"text": _STRING})}
 _SOURCE = {
     "anyOf": [
@@ -181,18 +187,17 @@ _TOLD = {
     "document": _Block(_document, {"source": _SOURCE}, {"title": _STRING, "context": _STRING}),
     "search_result": _Block(_search_result, {"content": _describe(_TEXT)}, {"title": _STRING, "source": _STRING}),
 }
-BLOCKS: dict[str, _Block] = {
+_OF_RESULTS = {**_TOLD, "tool_reference": _Block(_reference, {"tool_name": _NAME})}
+_OF_MESSAGES = {
     **_TOLD,
     "thinking": _Block(_thinking, {}, {"thinking": _STRING}),
     "redacted_thinking": _Block(lambda block: Thought(""), {}),
-    "tool_use": _Block(
-        _call,
-        {"id": _IDENTIFIER, "name": {**_STRING, "minLength": 1, "maxLength": LONGEST_TEXT}, "input": EMPTY},
-    ),
+    "tool_use": _Block(_call, {"id": _IDENTIFIER, "name": _NAME, "input": EMPTY}),
     "tool_result": _Block(
-        _result, {"tool_use_id": _IDENTIFIER}, {"content": _describe(_TOLD), "is_error": {"type": "boolean"}}
+        _result, {"tool_use_id": _IDENTIFIER}, {"content": _describe(_OF_RESULTS), "is_error": {"type": "boolean"}}
     ),
 }
+_BLOCKS: dict[str, _Block] = {**_OF_RESULTS, **_OF_MESSAGES}
 """By their type."""
-RESULT = tuple(_TOLD)
-"""Types of blocks in the result of a tool."""
+MESSAGE, RESULT = tuple(_OF_MESSAGES), tuple(_OF_RESULTS)
+"""Types of blocks in a message, and in the result of a tool."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from marshmallow import ValidationError, post_load
 from msgspec.structs import replace
 
-from gateway.schemas.anthropic.blocks import BLOCKS, BlockContent, Part, Thought, join
+from gateway.schemas.anthropic.blocks import MESSAGE, BlockContent, Part, Thought, join
 from gateway.schemas.caps import MAX_MESSAGES
 from gateway.schemas.objects import Lenient
 from gateway.schemas.parameters import Only, Word
@@ -39,7 +39,7 @@ class Said(NamedTuple):
 
 class SaidSchema(Lenient):
     role = Word(*_PARTS, required=True)
-    content = BlockContent(*BLOCKS, required=True)
+    content = BlockContent(*MESSAGE, required=True)
     clear_at = Word("never", "next_user_message")
     output_config = Only({}, hint="the request's own holds for all of its messages")
 

@@ -69,6 +69,11 @@ check("several tools at once, and an edit of what was read", async () => {
   assert.equal(readFileSync(file, "utf-8"), 'print("edited")\n');
 });
 
+check("tool that is searched for", async () => {
+  const { result, num_turns } = await claude(begin(), calling(["ToolSearch", { query: "select:WebFetch", max_results: 5 }]));
+  assert.deepEqual([result, num_turns], ["WebFetch", 2]);
+});
+
 check("tool that fails", async () => {
   const { result } = await claude(begin(), calling(["Bash", { command: "echo broken >&2; exit 3" }]));
   assert.match(result, /broken/);
