@@ -19,7 +19,7 @@ GATEWAY = (
     *("SIGKILL gateway process", "SIGSTOP gateway process", "cut connections") * 2,
     *("SIGKILL gateway arbiter", "SIGTERM gateway", "partition gateway"),
 )
-HOSTS = ("SIGKILL engine host", "SIGSTOP engine host", "SIGKILL scoring host", "SIGSTOP scoring host") * 2
+HOSTS = (*("SIGKILL engine host", "SIGSTOP engine host") * 2, "SIGKILL scoring host", "SIGSTOP scoring host")
 EVERYTHING, BEHIND_THE_GATEWAY = WORKERS + REDIS + GATEWAY, WORKERS + REDIS
 
 
