@@ -17,6 +17,7 @@ class Up:
 
     def __init__(self, data_dir: Path, *arguments: str, **environ: str) -> None:
         self.data_dir = data_dir
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as in a terminal, also where ours ignores it
         self.log_file = data_dir.with_suffix(".log")
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(

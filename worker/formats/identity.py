@@ -40,6 +40,8 @@ def watch(identify: Callable[[], str]) -> Callable[[], None]:
     def check() -> None:
         with suppress(OSError):  # who is to read them says what is wrong
             if identify() != before:
-                raise ModelLoadError("the model's files are not those any more that this worker has loaded")
+                raise ModelLoadError(
+                    "the model's files are not those any more that this worker has loaded: start it again for others"
+                )
 
     return check
