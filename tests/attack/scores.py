@@ -24,7 +24,7 @@ def _ids(count: int) -> list[int]:
 async def scored_contexts(me: Attacker) -> None:
     """Prompts that fill the context are scored, with 20 alternatives of each token, on all slots but one."""
     asked = {"model": me.target.model, "prompt_logprobs": 20, "max_tokens": 1}
-    await me.crowd(3, lambda number: me.leave_at(me.post(_COMPLETIONS, {**asked, "prompt": _ids(_CONTEXT)}), 5, number))
+    await me.crowd(3, lambda number: me.leave_at(me.post(_COMPLETIONS, {**asked, "prompt": _ids(_CONTEXT)}), 2, number))
 
 
 @attack(least=2, scene=Scene.REAL)
@@ -45,7 +45,7 @@ async def lists_of_scores(me: Attacker) -> None:
     deep = {"prompt": ["one two"] * 4, "n": 20, "max_tokens": 4}
     bodies = [{"model": me.target.model, "echo": True, "logprobs": 5, **each} for each in (deep, many)]
     requests = itertools.cycle([me.post(_COMPLETIONS, body) for body in bodies])
-    await me.crowd(1, lambda number: me.leave_at(next(requests), 5, number))
+    await me.crowd(1, lambda number: me.leave_at(next(requests), 2, number))
 
 
 @attack(least=10)
