@@ -16,8 +16,9 @@ from tests.chaos.forms import SCORED
 from tests.chaos.house import Child
 from tests.stack import Process, children, scoring_hosts
 
-HOST_PATIENCE = 60.0
-"""Seconds within which a worker has to notice that its engine host is frozen."""
+HOST_PATIENCE = 120.0
+"""Seconds within which a worker has to notice that its engine host is frozen: ten of its longest gaps, for each of the
+steps that it was asked for, which while tokens are told one by one may be a dozen."""
 _APART = 15.0
 """Seconds between two faults of one worker's engine host: it has to be sound before it dies again."""
 _FRESH, _COUNTED_AFTER = 0.5, 0.9
