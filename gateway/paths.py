@@ -27,7 +27,19 @@ _UNSERVED = {
 }
 """Endpoints that clients look for, without the `/v1` before them, by whose they are."""
 _VERSIONED = frozenset(
-    "apply-template chat completions detokenize infill jobs messages models props tokenize tokenizer_info".split()  # noqa: SIM905
+    {
+        "apply-template",
+        "chat",
+        "completions",
+        "detokenize",
+        "infill",
+        "jobs",
+        "messages",
+        "models",
+        "props",
+        "tokenize",
+        "tokenizer_info",
+    }
 )
 """What paths begin with that belong behind `/v1`."""
 _OWNERS = {name: whose for whose, names in _UNSERVED.items() for name in names.split()}

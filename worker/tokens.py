@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import cached_property
 from typing import assert_never
 
 from shared import streams
@@ -20,10 +21,6 @@ from shared.protocol import (
     TokenizerTask,
     Usage,
 )
-from shared.tickets import Tickets
-from worker.engines import Engine
-from worker.execution import Execution
-from worker.quarantine import Quarantine
 from worker.run import Runner
 
 _NOTHING = Usage(0, 0)
@@ -33,18 +30,12 @@ _NOTHING = Usage(0, 0)
 class TokenizerRunner(Runner[TokenizerTask]):
     """The computation of an `Encoding`, a `Decoding` or a `Describing`: one part, told in one event."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        quarantine: Quarantine,
-        execution: Execution,
-        publish: Callable[[Execution, Event], None],
-        tickets: Tickets,
-    ) -> None:
-        super().__init__(engine, quarantine, execution, publish, tickets)
-        task = execution.accepted.task
+    @cached_property
+    def _left(self) -> Iterator[TokenizerTask]:
+        """What is to be answered."""
+        task = self.execution.accepted.task
         assert isinstance(task, TokenizerTask), "see runners.py"
-        self._left = iter([task])
+        return iter([task])
 
     @property
     def width(self) -> int:

@@ -68,14 +68,14 @@ class InfillSchema(SamplingSchema):
     response_fields = Array(Text(), 0, MOST_FIELDS)
 
     # Slots are the engine's; the time for the prompt is bounded by llama.cpp's own server neither.
-    id_slot = Ignored(Integer(-1, INT32_MAX))  # type: ignore[assignment]
+    id_slot = Ignored(Integer(-1, INT32_MAX))  # type: ignore[assignment]  # elsewhere it has one value
     n_cache_reuse = Ignored(Integer(0, INT32_MAX))
     t_max_prompt_ms = Ignored(Number(-1, INT32_MAX))
     sse_ping_interval = Ignored(Integer(-1, INT32_MAX))
 
     # Not supported here: at these values they ask for nothing.
-    n_probs = Only(0)  # type: ignore[assignment]
-    prompt_logprobs = Only()  # type: ignore[assignment]
+    n_probs = Only(0)  # type: ignore[assignment]  # elsewhere it is supported
+    prompt_logprobs = Only()  # type: ignore[assignment]  # and so is this
 
     @validates_schema
     def scores(self, data: dict[str, Any], **kwargs: Any) -> None:

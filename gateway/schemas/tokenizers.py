@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 from typing import Any
@@ -44,9 +45,9 @@ _NO_OPTIONS = Options()
 class TokenizerFormat(Format):
     """One answer, made of one event."""
 
+    @abstractmethod
     def tell(self, event: TokenizerEvent) -> dict[str, Any]:
         """The answer."""
-        raise NotImplementedError
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
         *_, told = (event for event in events if isinstance(event, TokenizerEvent))
