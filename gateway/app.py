@@ -8,6 +8,7 @@ from flask import Flask
 from redis import Redis
 
 from gateway import access, answers, api, auth, cors, errors, front, health, paths
+from gateway.archive.archive import Archive
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
@@ -54,8 +55,21 @@ def create_app(config: Config, keys: Keys) -> Flask:
     dispatcher = Dispatcher(tickets, replies, reconciler, directory, memory, config)
     confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
     workers = SingleFlight(lambda: _workers(client))
-    gateway = (config, client, tickets, directory, dispatcher, confirmer, numbers, loops, workers, replies.stream)
-    set_gateway(app, Gateway(*gateway))
+    archive = Archive.open(config)
+    parts = (
+        config,
+        client,
+        tickets,
+        directory,
+        dispatcher,
+        confirmer,
+        numbers,
+        loops,
+        archive,
+        workers,
+        replies.stream,
+    )
+    set_gateway(app, Gateway(*parts))
     for part in (replies, reconciler, directory, memory, confirmer):
         part.start()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import Flask, current_app
 from redis import Redis
 
+from gateway.archive.archive import Archive
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
@@ -30,6 +31,7 @@ class Gateway:
     confirmer: Confirmer
     metrics: Metrics
     loops: Loops
+    archive: Archive
     workers: SingleFlight[list[Worker] | None]
     """Those there are; None where Redis is away."""
     name: str

@@ -81,7 +81,8 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
     _check_names(models)
     with data_dir.hold(folder) as killed:
         # What was killed may hold the port until it notices.
-        config = replace(config, port=port.find(config.host, config.port, patience=3.0 if killed else 0.0))
+        found = port.find(config.host, config.port, patience=3.0 if killed else 0.0)
+        config = replace(config, port=found, archive=config.archive or str((folder / "archive").resolve()))
         models = [_provide(model) for model in models]
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
         Supervisor(choice, models, config, workers, server).run()

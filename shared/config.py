@@ -130,6 +130,18 @@ class Config:
     headers_after: float = _option(2.0, "seconds after which a stream's headers are sent, answer or not", low=0)
     retention: int = _option(600, "seconds that a finished job can still be read", low=1)
 
+    archive: str = _option(
+        "", "folder of what is stored for days: answers, conversations, files; else that of `~/.local/share/inferq`"
+    )
+    archive_days: int = _option(30, "days after which an answer or a conversation goes; 0 keeps them", low=0)
+    archive_bytes: int = _option(10_737_418_240, "bytes that may be stored in all", low=1)
+    archive_key_bytes: int = _option(
+        0, "bytes that may be stored of one API key; 0 takes a quarter of those in all", low=0
+    )
+    archive_key_things: int = _option(
+        100_000, "answers, items and files that may be stored of one API key; the oldest answers make room", low=1
+    )
+
     models: str = _option("", "models.toml to read; else that of `~/.config/inferq`")
     context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
     slots: int = _option(4, "requests that a worker computes at once", low=1, high=256)

@@ -21,6 +21,9 @@ InferqError
 ├── MemoryFull                the queue's memory has no room for further jobs
 ├── TooManyFollowers          a job, or the request's API key, is followed on as many connections as may be
 ├── StoreUnavailable          Redis does not answer, or is out of memory
+├── NotStored                 nothing is stored under this id, or it belongs to another API key
+├── ArchiveFull               what is stored, by an API key or by all, has reached its bound
+├── ArchiveUnavailable        what is stored can be neither read nor written at the moment
 ├── NotUnderstood             another version of inferq wrote it
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
 ├── EngineError               the engine failed
@@ -168,6 +171,22 @@ class TooManyFollowers(InferqError):
 
 class StoreUnavailable(InferqError):
     code = "store_unavailable"
+
+
+class NotStored(InferqError):
+    code = "not_stored"
+
+    def __init__(self, thing_id: str, *, param: str | None = None) -> None:
+        super().__init__(f"There is nothing stored under {thing_id!r}.", param=param)
+
+
+class ArchiveFull(InferqError):
+    code = "archive_full"
+
+
+class ArchiveUnavailable(InferqError):
+    code = "archive_unavailable"
+    words = "What is stored is out of reach at the moment. Please try again."
 
 
 class NotUnderstood(InferqError):

@@ -30,6 +30,10 @@ class Key(StrEnum):
     """
     TASK = "iq:task:"
     """The encoded `Accepted` of a job that waits or runs."""
+    GIVEN = "iq:given:"
+    """What a job whose answer is to be stored was given, see `Kept`; until it is."""
+    UNARCHIVED = "iq:unarchived"
+    """Jobs whose answers are to be stored and are not yet, by when they were accepted: their records do not end."""
     EVENTS = "iq:events:"
     """A job's stream. An entry's id is the number of its last event, `f` that of its first, `x` its execution, `e` its
     events; entry 0-1 is `Accepted`, without what is to be computed: the ticket's `head`.

@@ -55,7 +55,8 @@ class Stack:
     def __init__(self, directory: Path, **settings: Any) -> None:
         self.directory = directory
         self.redis_port, self.port = free_port(), free_port()
-        self.settings = {"redis_url": f"redis://{self.host}:{self.redis_port}/0", "port": self.port, **settings}
+        usual = {"redis_url": f"redis://{self.host}:{self.redis_port}/0", "archive": directory / "archive"}
+        self.settings = {**usual, "port": self.port, **settings}
         self.children: list[Process] = []
         self._closing = ExitStack()
         self.start_valkey()

@@ -189,7 +189,8 @@ def test_whoever_waits_is_told_when_it_cannot_be_loaded(stack: Stack, pool: Thre
     assert asked.result().headers["retry-after"]
     wait_for(lambda: list(stack.jobs().values()).count("queued") == 2, "the end of the jobs that nobody waits for")
     file.write_bytes(TINY.read_bytes())
-    assert begun.result(timeout=60)
+    begun.result(timeout=60)  # two tokens of a model of noise may be half a character, and no text
+    wait_for(lambda: list(stack.jobs().values()).count("queued") == 0, "the stream's job", 60)
     wait_for(lambda: stack.state(later) == "completed", "the job that was promised", 60)
 
 

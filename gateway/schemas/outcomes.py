@@ -46,6 +46,10 @@ _OUTCOMES: dict[str, Outcome] = {
     "memory_full": Outcome(503, retry=True, retry_after=5),
     "too_many_followers": Outcome(429, retry=True, retry_after=5),
     "store_unavailable": Outcome(503, retry=True, retry_after=1),
+    "not_stored": Outcome(404, retry=False),
+    # Repeating it frees nothing.
+    "archive_full": Outcome(403, retry=False),
+    "archive_unavailable": Outcome(503, retry=True, retry_after=1),
     "model_file_error": Outcome(500, retry=False),
     # Another worker may be able to.
     "model_load_error": Outcome(500, retry=True),

@@ -6,8 +6,8 @@ carry the names of the OpenAI API. How they travel through Redis is in shared/co
 
 from __future__ import annotations
 
+from shared.protocol.accepted import Accepted, Kept, Options
 from shared.protocol.events import (
-    Accepted,
     Call,
     Decoded,
     Delta,
@@ -17,7 +17,6 @@ from shared.protocol.events import (
     Event,
     Failed,
     FinishReason,
-    Options,
     Progress,
     StartOver,
     State,
@@ -72,6 +71,7 @@ __all__ = [
     "FineSampling",
     "FinishReason",
     "Grammar",
+    "Kept",
     "Message",
     "Options",
     "Passage",

@@ -5,12 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from msgspec.structs import replace
-
 from shared.errors import JobCancelled
 from shared.protocol.logprobs import TokenLogprob
 from shared.protocol.record import Record
-from shared.protocol.tasks import Task, TextTask
 
 
 class State(StrEnum):
@@ -53,57 +50,6 @@ class Timings(Record, frozen=True):
 
     prompt_ms: float
     completion_ms: float
-
-
-class Options(Record, frozen=True):
-    """What of a request concerns only how its answer is sent, and how soon."""
-
-    stream: bool = False
-    include_usage: bool = False
-    """A stream tells the usage before it ends."""
-    tier: str = "default"
-    """OpenAI's `service_tier`, by which the job's turn is decided."""
-    continuous_usage: bool = False
-    """Each chunk of a stream that tells the usage says what its choice has used so far."""
-    legacy_functions: bool = False
-    """A call is told as OpenAI's `function_call`, as it was before there were tools."""
-    hides_reasoning: bool = False
-    """Thoughts are not told; their tokens are counted all the same."""
-    inlines_reasoning: bool = False
-    """Thoughts are told within the content, between tags."""
-    tokens_as_ids: bool = False
-    """With their log probabilities tokens are told by their ids, and not as texts."""
-    prompt_logprobs: int | None = None
-    """Those of the prompt are told apart from the answer's, with so many of the likeliest; None: not told there."""
-    fields: tuple[str, ...] = ()
-    """llama.cpp's `response_fields`: what of the answer is told, by paths such as `timings/prompt_n`; none: all."""
-
-
-class Accepted(Record, frozen=True):
-    """The first entry of every job's stream: everything needed to run the job again, and to answer it."""
-
-    task: Task
-    created: int
-    """Unix time in seconds, as the answer's `created`."""
-    owner: str = ""
-    """The API key's name; empty where the gateway knows no keys."""
-    request_id: str = ""
-    """The HTTP request's `x-request-id`, for the logs."""
-    format: str = ""
-    """The name of the format in which it is answered; empty in what release 0.1.0 wrote."""
-    options: Options = Options()
-    fingerprint: str = ""
-    """OpenAI's `system_fingerprint`: of what is served when the job is accepted. Empty in what release 0.2.0 wrote."""
-
-    def head(self) -> Accepted:
-        """What an answer needs of it, which is small: all but what is to be computed. Its own head is the same."""
-        return replace(self, task=self.task.head())
-
-    def restore(self, task: Task) -> Accepted:
-        """What was accepted, of its head and of the same request, which came again: only a seed may be drawn anew."""
-        if isinstance(task, TextTask) and isinstance(self.task, TextTask):
-            task = replace(task, sampling=replace(task.sampling, seed=self.task.sampling.seed))
-        return replace(self, task=task)
 
 
 class Progress(Record, frozen=True):

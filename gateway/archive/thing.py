@@ -1,0 +1,63 @@
+"""A thing that is stored, as the index knows it. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from msgspec import Struct, field
+
+
+class ThingKind(StrEnum):
+    """What is stored. Lists are of one kind."""
+
+    RESPONSE = "response"
+    CHAT = "chat.completion"
+    CONVERSATION = "conversation"
+    ITEM = "conversation.item"
+    """Of the conversation that is its parent."""
+    FILE = "file"
+    UPLOAD = "upload"
+    PART = "upload.part"
+    """Of the upload that is its parent."""
+
+
+class Thing(Struct, frozen=True, omit_defaults=True):
+    """A thing that is stored. All but `facts`, `expires` and `version` stays as it was."""
+
+    id: str
+    """Of its own among all kinds, with its kind's prefix."""
+    kind: ThingKind
+    owner: str
+    """The API key's name; empty where the gateway knows no keys. To another owner it does not exist."""
+    created: int
+    """Unix time in seconds. Lists are in the order in which things were added."""
+    expires: int = 0
+    """Unix time in seconds from which on it is gone; 0 for never."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What lists tell of it, and filter by: little JSON."""
+    blob: str = ""
+    """The name of what is in it; empty where the facts are all."""
+    size: int = 0
+    """Bytes of that, as they lie there."""
+    parent: str = ""
+    """The id of what it is a part of, with which it goes."""
+    version: int = 1
+    """Higher with each change."""
+
+
+class Page(NamedTuple):
+    """A part of a list."""
+
+    things: Sequence[Thing]
+    more: bool
+    """There are others after these."""
+
+
+class Held(NamedTuple):
+    """What is stored of an owner, or of all."""
+
+    things: int
+    size: int
+    """Bytes."""
