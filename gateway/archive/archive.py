@@ -6,7 +6,7 @@ So what the index names is there, and what is left of a death in between is a bl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,16 @@ class Archive:
         """When an answer or a conversation of that time is to go."""
         return created + self._config.archive_days * DAY if self._config.archive_days else 0
 
-    def keep(self, thing: Thing, content: Iterable[bytes] | None = None) -> Thing | None:
+    def keep(self, thing: Thing, content: Iterable[bytes] | None = None, *, also: Sequence[Thing] = ()) -> Thing | None:
         """Store a thing with what is in it. None where its id was there before: nothing is changed."""
         if content is not None:
-            name = blob_name(thing)
-            thing = replace(thing, blob=name, size=self.blobs.write(name, content))
-        return thing if self.index.add([thing]) else None
+            thing = self.write(thing, content)
+        return thing if self.index.add([thing, *also]) else None
+
+    def write(self, thing: Thing, content: Iterable[bytes]) -> Thing:
+        name, blob = blob_name(thing), b"".join(content)
+        self.blobs.write(name, [blob])
+        return replace(thing, blob=name, size=len(blob))
 
     def find(self, owner: str, kind: ThingKind, thing_id: str) -> Thing:
         """Raises NotStored."""

@@ -99,6 +99,10 @@ class SqliteIndex:
 
         return self._do(work)
 
+    def count(self, parent: str) -> int:
+        query = "SELECT count(*) FROM things WHERE parent = ?"
+        return self._do(lambda db: int(db.execute(query, (parent,)).fetchone()[0]))
+
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> list[Thing]:
         def work(db: sqlite3.Connection) -> list[Thing]:
             _, thing = self._find(db, owner, kind, thing_id, expired=True)
