@@ -9,7 +9,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from gateway.archive.sqlite_index import SqliteIndex
 from gateway.archive.thing import Page, Thing, ThingKind
 from shared import folders
 from shared.config import Config
-from shared.errors import ArchiveFull, ArchiveUnavailable, NotStored
+from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ class Archive:
         self.blobs = blobs
         self.on_removal: Callable[[str, int], None] = lambda reason, count: None
         """Called with why so many things went, whom nobody has asked to remove them: `expired`, `made_room`."""
+        self.on_error: Callable[[str], None] = lambda work: None
+        """Called with what could not be done: `write`, `read`, `remove`, `housekeeping`."""
         self._config = config
         self._room = Room(index, config)
 
@@ -54,24 +56,52 @@ class Archive:
         """When an answer or a conversation of that time is to go."""
         return created + self._config.archive_days * DAY if self._config.archive_days else 0
 
-    def keep(self, thing: Thing, content: Iterable[bytes] | None = None, *, also: Sequence[Thing] = ()) -> Thing | None:
+    def keep(
+        self,
+        thing: Thing,
+        content: Iterable[bytes] | None = None,
+        *,
+        also: Sequence[Thing] = (),
+        finish: Callable[[Thing], Thing] = lambda thing: thing,
+    ) -> Thing | None:
         """Store a thing with what is in it. None where its id was there before: nothing is changed.
 
-        `content` is taken as it comes, and what it raises leaves nothing behind. `also` are things of the same owner
-        that are added in the same step, those of them that are not there yet. Where that is more than may be, the
-        oldest answers make room. Raises NotStored where a parent is not there.
+        `content` is taken as it comes; what it raises, or `finish`, leaves nothing behind. `finish` makes what is
+        stored of the thing whose size is known. `also` are things of the same owner that are added in the same step,
+        those of them that are not there yet. Where there is no room, the oldest answers make some. Raises NotStored
+        where a parent is not there.
         """
         if content is not None:
-            thing = self._write(thing, content)
+            thing = self.write(thing, content)
+        things = [thing, *also]
         try:
-            added = self._add([thing, *also])
-        except (ArchiveFull, NotStored):
-            self._drop([thing])
+            things[0] = finish(thing)
+            added = self._add(things)
+        except ArchiveUnavailable:
+            raise  # it may be there all the same
+        except Exception:
+            self._drop(things)
             raise
         if not added:
-            self._drop([thing])
+            self._drop(things)
             return None
-        return thing
+        return things[0]
+
+    def write(self, thing: Thing, content: Iterable[bytes]) -> Thing:
+        """The thing with what is in it, for `keep`; what is not kept within an hour goes."""
+        # Of a name of its own: who stores the same twice harms nothing.
+        name, size = f"{thing.kind}/{thing.id[-2:]}/{thing.id}.{secrets.token_hex(4)}", 0
+
+        def count() -> Generator[bytes]:
+            nonlocal size
+            with closing(self._room.measure(thing.owner, content)) as pieces:
+                for piece in pieces:
+                    size += len(piece)
+                    yield piece
+
+        with self._watched("write"), closing(count()) as pieces:
+            self.blobs.write(name, seal(name, pieces))
+        return replace(thing, blob=name, size=size)
 
     def find(self, owner: str, kind: ThingKind, thing_id: str) -> Thing:
         """Raises NotStored."""
@@ -79,7 +109,7 @@ class Archive:
 
     def read(self, thing: Thing, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """What is in it, in pieces. Raises NotStored where it went meanwhile, ArchiveDamaged for a false byte."""
-        pieces = unseal(thing.blob, thing.size, partial(self.blobs.read, thing.blob), start, end)
+        pieces = self._pieces(thing, start, end)
         return chain([next(pieces, b"")], pieces)  # the first one now, so that what is wrong is told before an answer
 
     def change(
@@ -119,25 +149,24 @@ class Archive:
         """Raises ArchiveFull where a thing of so many bytes would be refused, whatever makes room."""
         self._room.check(owner, size)
 
-    def _write(self, thing: Thing, content: Iterable[bytes]) -> Thing:
-        """The thing with its blob, which has a name of its own: who stores the same twice harms nothing."""
-        name, size = f"{thing.kind}/{thing.id[-2:]}/{thing.id}.{secrets.token_hex(4)}", 0
+    def _pieces(self, thing: Thing, start: int, end: int | None) -> Iterator[bytes]:
+        with self._watched("read"):
+            yield from unseal(thing.blob, thing.size, partial(self.blobs.read, thing.blob), start, end)
 
-        def count() -> Generator[bytes]:
-            nonlocal size
-            with closing(self._room.measure(thing.owner, content)) as pieces:
-                for piece in pieces:
-                    size += len(piece)
-                    yield piece
-
-        with closing(count()) as pieces:
-            self.blobs.write(name, seal(name, pieces))
-        return replace(thing, blob=name, size=size)
+    @contextmanager
+    def _watched(self, work: str) -> Iterator[None]:
+        try:
+            yield
+        except (ArchiveUnavailable, ArchiveDamaged) as exc:
+            self.on_error(work)
+            log.warning("what is stored: %s", exc)
+            raise
 
     def _add(self, things: Sequence[Thing]) -> bool:
         while True:
             try:
-                return self.index.add(things, self._room.bounds)
+                with self._watched("write"):
+                    return self.index.add(things, self._room.bounds)
             except NoRoom as lack:
                 gone = self._room.make(lack)
                 self._drop(gone)
@@ -150,4 +179,5 @@ class Archive:
                 try:
                     self.blobs.remove(thing.blob)
                 except ArchiveUnavailable as exc:
+                    self.on_error("remove")
                     log.warning("a blob stays for the sweep: %s", exc)

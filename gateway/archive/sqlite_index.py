@@ -98,6 +98,10 @@ class SqliteIndex:
 
         return self._file.read(work)
 
+    def count(self, parent: str) -> int:
+        query = "SELECT count(*) FROM things WHERE parent = ?"
+        return self._file.read(lambda db: int(db.execute(query, (parent,)).fetchone()[0]))
+
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> list[Thing]:
         def work(db: sqlite3.Connection) -> list[Thing]:
             return _delete(db, *self._find(db, owner, kind, thing_id, expired=True))
