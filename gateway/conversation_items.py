@@ -21,8 +21,8 @@ from shared.protocol import Accepted
 
 SMALL = 512
 """Bytes of an item that lies in the index, which may be in Redis's memory; larger ones are blobs."""
-_READERS = 8
-"""Blobs that are read at one time."""
+_AT_ONCE = 8
+"""Blobs that are read, or written, at one time."""
 
 Part = tuple[Thing, bytes | None]
 """An item that is to be stored, and what is in it where that is a blob."""
@@ -58,7 +58,12 @@ def place_of(conversation_id: str, item_id: str) -> str:
 
 def write_all(archive: Archive, parts: Iterable[Part]) -> list[Thing]:
     """Items whose blobs are there, to be added in one step."""
-    return [thing if content is None else archive.write(thing, [content]) for thing, content in parts]
+
+    def written(part: Part) -> Thing:
+        thing, content = part
+        return thing if content is None else archive.write(thing, [content])
+
+    return list(Pool(_AT_ONCE).map(written, parts))
 
 
 def read_all(archive: Archive, things: Sequence[Thing]) -> list[Item]:
@@ -70,7 +75,7 @@ def read_all(archive: Archive, things: Sequence[Thing]) -> list[Item]:
         except NotStored:
             return None
 
-    return [found for found in Pool(_READERS).map(content, things) if found is not None]
+    return [found for found in Pool(_AT_ONCE).map(content, things) if found is not None]
 
 
 def read_one(archive: Archive, thing: Thing) -> Item:
