@@ -22,7 +22,7 @@ class Key(StrEnum):
       events;
     - `reply` the reply streams that get its events; `parts` somebody reads the answer as it comes, so that nothing of
       it can be taken back;
-    - `removed` its answer is not to be stored any more;
+    - `conversation` that gets the answer when it is stored; `removed` it is not to be stored any more;
     - `waiting` whose client waits for the answer: `<visitor>@<reply>` each, where a visitor is the id with which its
       request came; `kept` somebody was promised it (202): it runs, whoever leaves; `deserted` it was cancelled because
       nobody waited any more;

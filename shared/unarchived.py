@@ -39,11 +39,16 @@ class Unarchived:
         self._due = script(client, "unarchived")
         self._archived = script(client, "archived")
         self._remove = script(client, "remove")
+        self._of_conversation = script(client, "conversation")
 
     def due(self, most: int, patience: float, cursor: int = 0) -> Due:
         """Up to so many of each; in `patience` seconds those that were not stored are due again."""
         ended, others, following = self._due(keys=[], args=[most, int(patience * 1000), cursor])
         return Due([job.decode() for job in ended], [job.decode() for job in others], int(following))
+
+    def of_conversation(self, conversation_id: str) -> list[str]:
+        """Those jobs that have ended, and whose answers a conversation gets; the first that ended first."""
+        return [job.decode() for job in self._of_conversation(keys=[], args=[conversation_id])]
 
     def given(self, job_id: str) -> tuple[Any, ...]:
         """What is to be stored with an answer, see `Kept`.
