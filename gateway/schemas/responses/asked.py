@@ -54,11 +54,10 @@ def repeat(body: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _form(body: Mapping[str, Any], grammar: Grammar | None) -> dict[str, Any]:
     asked = (body.get("text") or {}).get("format") or {}
-    named = asked.get("json_schema") or asked
     if grammar is None or asked["type"] != "json_schema":
         return {"type": asked.get("type", "text")}
-    told = {"type": "json_schema", "name": named.get("name") or "schema", "schema": decode(grammar.source)}
-    described = {"description": named["description"]} if named.get("description") else {}
+    told = {"type": "json_schema", "name": asked.get("name") or "schema", "schema": decode(grammar.source)}
+    described = {"description": asked["description"]} if asked.get("description") else {}
     return {**told, **described, "strict": grammar.strict}
 
 
