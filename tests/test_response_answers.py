@@ -198,18 +198,18 @@ def test_the_object() -> None:
     assert len({*call_ids}) == 2
     assert all(each.startswith("call_") for each in call_ids)
     part = {"type": "output_text", "text": "Hi.", "annotations": [], "logprobs": []}
-    hexes, done = JOB.removeprefix("resp_"), {"status": "completed"}
+    hexes, ended = JOB.removeprefix("resp_"), {"status": "completed"}
     assert reasoning == {
         "type": "reasoning",
         "id": f"rs_{hexes}0000",
         "content": [{"type": "reasoning_text", "text": "Hm."}],
         "summary": [],
         "encrypted_content": None,
-        **done,
+        **ended,
     }
-    assert message == {"type": "message", "id": f"msg_{hexes}0001", "role": "assistant", "content": [part], **done}
-    assert function == {"type": "function_call", "id": f"fc_{hexes}0002", "name": "look", "arguments": "{}", **done}
-    assert custom == {"type": "custom_tool_call", "id": f"ctc_{hexes}0003", "name": "write", "input": "x", **done}
+    assert message == {"type": "message", "id": f"msg_{hexes}0001", "role": "assistant", "content": [part], **ended}
+    assert function == {"type": "function_call", "id": f"fc_{hexes}0002", "name": "look", "arguments": "{}", **ended}
+    assert custom == {"type": "custom_tool_call", "id": f"ctc_{hexes}0003", "name": "write", "input": "x", **ended}
     assert answer["usage"] == {
         "input_tokens": 5,
         "input_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 0},

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from gateway import answers, recordings, sse
+from gateway import answers, sse
 from gateway.answers import as_json
 from gateway.api import streaming
 from gateway.api.generation import generate, location
@@ -68,7 +68,7 @@ def cancel(response_id: str) -> ResponseReturnValue:
 
 @views.delete("/responses/<response_id>")
 def delete(response_id: str) -> ResponseReturnValue:
-    recordings.remove(ThingKind.RESPONSE, response_id, owner().name)
+    this_gateway().recordings.remove(ThingKind.RESPONSE, response_id, owner().name)
     return as_json({"id": response_id, "object": "response", "deleted": True})
 
 
@@ -94,7 +94,7 @@ def _follow(job_id: str, waiting: ExitStack, after: int = -1) -> Response:
 
 
 def _find(response_id: str) -> Recording:
-    return recordings.find(ThingKind.RESPONSE, response_id, owner().name)
+    return this_gateway().recordings.find(ThingKind.RESPONSE, response_id, owner().name)
 
 
 def _tell(found: Recording) -> ResponseReturnValue:
