@@ -19,7 +19,7 @@ from shared.nearest import nearest
 
 _UNSERVED = {
     "OpenAI's": "assistants audio batches containers embeddings evals files fine_tuning images"
-    " moderations organization realtime responses threads uploads vector_stores videos",
+    " moderations organization realtime threads uploads vector_stores videos",
     "Anthropic's": "complete messages/batches",
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
     " api/tags api/version",
@@ -38,6 +38,7 @@ _VERSIONED = frozenset(
         "messages",
         "models",
         "props",
+        "responses",
         "tokenize",
         "tokenizer_info",
     }
