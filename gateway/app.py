@@ -76,6 +76,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
         loops,
         archive,
         recordings,
+        archiver,
         workers,
         replies.stream,
     )

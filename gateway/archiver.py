@@ -27,7 +27,7 @@ from shared.errors import ArchiveFull, ArchiveUnavailable, InferqError, JobNotFo
 from shared.loops import Loops
 from shared.protocol import Accepted, State
 from shared.protocol import Event as ProtocolEvent
-from shared.store import Outage
+from shared.store import Outage, translated
 from shared.tickets import Tickets
 from shared.unarchived import Unarchived
 
@@ -82,6 +82,15 @@ class Archiver:
         """Have it stored before its end is told. Nobody waits long for that."""
         if not self._trouble:
             self.note(job_id).wait(_AT_ONCE)
+
+    def catch_up(self, conversation_id: str) -> None:
+        """Store what a conversation is to get of answers that have ended: who asks for it may know that they have.
+
+        Raises StoreUnavailable, ArchiveUnavailable, NotUnderstood.
+        """
+        with translated():
+            for job_id in self._unarchived.of_conversation(conversation_id):
+                self._store(job_id)
 
     def told(self, job_id: str, accepted: Accepted) -> Sequence[ProtocolEvent]:
         """The events of an answer that Redis has lost and the archive has; none where it has not.
