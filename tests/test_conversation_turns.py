@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ import pytest
 from openai import NotFoundError, OpenAI
 from openai.types.responses import Response
 
-from tests.stack import Process, Stack, free_port, stop, wait_for
+from tests.stack import Process, Stack, children, free_port, wait_for
 
 ALICE, BOB = "sk-alice-0123456789", "sk-bob-0123456789"
 TURNS = 20
@@ -31,6 +33,16 @@ class Pair(Stack):
     def begin(self) -> None:
         self.gateways = [self.start_one(port) for port in self.ports]
         self.start_worker(echo_rate=200)
+
+    def end(self) -> None:
+        """Every process is killed."""
+        family = [pid for gateway in self.gateways for pid in children(gateway)]
+        for child in (*self.gateways, self.worker, self.valkey):
+            child.kill()
+            child.wait()
+        for pid in family:
+            os.kill(pid, signal.SIGKILL)
+        self.start_valkey()
 
     def start_one(self, port: int) -> Process:
         gateway = self._inferq("gateway", port=port)
@@ -135,13 +147,13 @@ def test_the_answer_of_a_gateway_that_died_before_it_was_stored(stack: Pair, cli
     with stack.locked():
         first = streamed(clients[0], asked(conversation, "first"))
         assert stack.unarchived(first.id)
-        stack.gateways[0].kill()
+        [pid] = children(stack.gateways[0])
+        os.kill(pid, signal.SIGKILL)
     second = clients[1].responses.create(**asked(conversation, "second"))
     given = clients[1].responses.input_items.list(second.id, order="asc")
     assert [item.to_dict()["content"][0]["text"] for item in given] == ["first", "first", "second"]  # type: ignore[index]
     assert texts(clients[1], conversation) == ["first", "first", "second", "second"]
-    stop(stack.gateways[0])
-    stack.gateways[0] = stack.start_one(stack.ports[0])
+    wait_for(lambda: _lives(f"http://{stack.host}:{stack.ports[0]}/healthz"), "another process")
 
 
 def test_removing_a_response_takes_nothing_from_its_conversation(stack: Pair, clients: tuple[OpenAI, OpenAI]) -> None:
@@ -196,10 +208,7 @@ def test_to_another_key_it_does_not_exist(stack: Pair, clients: tuple[OpenAI, Op
 def test_it_outlives_all_processes(stack: Pair, clients: tuple[OpenAI, OpenAI]) -> None:
     conversation = clients[0].conversations.create(metadata={"topic": "deaths"}).id
     clients[0].responses.create(**asked(conversation, "before"))
-    for child in (*stack.gateways, stack.worker, stack.valkey):
-        child.kill()
-        child.wait()
-    stack.start_valkey()
+    stack.end()
     stack.begin()
     assert clients[1].conversations.retrieve(conversation).metadata == {"topic": "deaths"}
     assert texts(clients[1], conversation) == ["before", "before"]
