@@ -106,10 +106,11 @@ def main() -> None:
             if store:
                 blob = store.work(ask)
                 said.bytes = len(blob)
-        except FileNotFoundError:
-            said.missing = True
         except Exception as exc:  # noqa: BLE001 - whatever a store raises, whoever asked is told
-            said.error = _words(exc)
+            if isinstance(exc, FileNotFoundError) and ask.work != "write":
+                said.missing = True
+            else:
+                said.error = _words(exc)
         with speaking:
             sys.stdout.buffer.write(encode(said) + b"\n" + blob)
             sys.stdout.buffer.flush()

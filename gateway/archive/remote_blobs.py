@@ -35,16 +35,15 @@ class RemoteBlobs:
         self._url = url
         self._host: _Host | None = None
         self._starting = Lock()
-        self._spool: tuple[Path, FolderBlobs] | None = None
+        self._scratch: Scratch | None = None
         self._turns = BoundedSemaphore(MOST_REQUESTS)
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
-        folder, spool = self._spooled()
-        local = f"spool/00/{secrets.token_hex(8)}"
+        spool, local = FolderBlobs(self.spool), f"spool/00/{secrets.token_hex(8)}"
         spool.write(local, pieces)
         try:
             size = spool.size(local) or 0
-            self._ask(Ask(0, "write", name, path=str(folder / local)), LONGEST_REQUEST + size / _MIB)
+            self._ask(Ask(0, "write", name, path=str(spool.folder / local)), LONGEST_REQUEST + size / _MIB)
         finally:
             spool.remove(local)
 
@@ -73,6 +72,28 @@ class RemoteBlobs:
             for shard, *_ in self._list(kind, folders=True):
                 yield from self._list(shard, folders=False)
 
+    @property
+    def spool(self) -> Path:
+        """The folder of what is being written."""
+        with self._starting:
+            self._scratch = self._scratch or Scratch("inferq-blobs-")
+            return self._scratch.path
+
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return self._living().pid
+
+    def close(self) -> None:
+        """End the child; what is asked of it afterwards starts another one."""
+        with self._starting:
+            if self._host:
+                self._host.close()
+                self._host = None
+            if self._scratch:
+                self._scratch.remove()
+                self._scratch = None
+
     def _list(self, folder: str, *, folders: bool) -> list[tuple[str, int, float]]:
         try:
             found: list[Any] = decode(self._ask(Ask(0, "list", folder)))
@@ -99,14 +120,6 @@ class RemoteBlobs:
                 self._host = _Host(self._url)
             return self._host
 
-    def _spooled(self) -> tuple[Path, FolderBlobs]:
-        with self._starting:
-            if self._spool is None:
-                folder = Scratch("inferq-blobs-")
-                self._scratch = folder  # which goes with this process
-                self._spool = folder.path, FolderBlobs(folder.path)
-            return self._spool
-
 
 class _HostGone(Exception):
     """The child ended before it has answered."""
@@ -122,9 +135,20 @@ class _Host:
         self._speaking = Lock()
         self._waiting: dict[int, _Answer] = {}
         self._heard = time.monotonic()
+        self._ended = Event()
         self.gone = False
-        self._say(url.encode())
+        with suppress(_HostGone):  # whoever asks finds out
+            self._say(url.encode())
         Thread(target=self._listen, name="blobs", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def close(self) -> None:
+        """It ends, and whoever waits for it is told."""
+        self._child.kill()
+        self._ended.wait()
 
     def ask(self, ask: Ask, timeout: float) -> bytes:
         """What it answers. Raises ArchiveUnavailable, NotStored, _HostGone."""
@@ -158,7 +182,8 @@ class _Host:
             raise _HostGone from exc
 
     def _listen(self) -> None:
-        out = self._child.stdout
+        into, out = self._child.stdin, self._child.stdout
+        assert into is not None
         assert out is not None
         try:
             while line := out.readline():
@@ -174,8 +199,12 @@ class _Host:
             self.gone = True
             self._child.kill()
             self._child.wait()
+            for pipe in (into, out):
+                with suppress(OSError):  # with what it has not read any more
+                    pipe.close()
             for answer in list(self._waiting.values()):
                 answer.there.set()
+            self._ended.set()
 
 
 class _Answer:
