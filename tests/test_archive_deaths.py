@@ -156,7 +156,11 @@ def test_an_index_that_is_none_is_refused_until_it_is_mended(
 ) -> None:
     (tmp_path / "a").mkdir()
     spoil(tmp_path / "a" / "index.db")
-    for attempt in (lambda: archive.keep(answer(5)), lambda: archive.find("o", ThingKind.RESPONSE, answer(1).id)):
+    attempts: list[Callable[[], object]] = [
+        lambda: archive.keep(answer(5)),
+        lambda: archive.find("o", ThingKind.RESPONSE, answer(1).id),
+    ]
+    for attempt in attempts:
         with pytest.raises(ArchiveUnavailable, match=words):
             attempt()
     Housekeeping(archive, Loops()).look()  # it tells, and raises nothing
