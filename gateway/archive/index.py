@@ -69,6 +69,9 @@ class Index(Protocol):
         Raises NotStored where there is no such `after`.
         """
 
+    def count(self, parent: str) -> int:
+        """How many parts a thing has."""
+
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> list[Thing]:
         """It, and first its parts: all that went. Raises NotStored."""
 
