@@ -77,9 +77,7 @@ def _misplaced(client: Redis) -> Iterator[Finding]:
 
 def _counts_of(thing: Thing) -> Counter[str]:
     places = [place for kind in ("*", thing.kind) for place in (kind, f"{kind}:{thing.owner}")]
-    return Counter(
-        {f"{what}:{place}": by for place in places for what, by in (("things", 1), ("bytes", thing.weight))}
-    )
+    return Counter({f"{what}:{place}": by for place in places for what, by in (("things", 1), ("bytes", thing.weight))})
 
 
 def _chunks(items: dict[str, bytes]) -> Iterator[Sequence[tuple[str, bytes]]]:

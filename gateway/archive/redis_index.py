@@ -1,7 +1,7 @@
 """The index in Redis, where gateways of several machines share an archive.
 
-What it promises is what Redis does: the jobs whose answers are to be stored are in the same append-only file, so a Redis
-that has lost its last second has lost an answer's place here and its leave from the queue alike, and it is stored again.
+It is as safe as all that Redis holds. Jobs whose answers are to be stored are in the same append-only file: a Redis that
+lost its last second lost an answer's place here and its leave from the queue alike, so the answer is stored again.
 """
 
 from __future__ import annotations
@@ -84,19 +84,22 @@ class RedisIndex:
         where: Mapping[str, str] | None = None,
     ) -> Page:
         place: Any = place_of(self._find(owner, kind, after)) if after else ""
-        listed = f"{Key.ARCHIVE_PARTS}{parent}" if parent else f"{Key.ARCHIVE_LIST}{kind}:{owner}"
+        list_key = f"{Key.ARCHIVE_PARTS}{parent}" if parent else f"{Key.ARCHIVE_LIST}{kind}:{owner}"
         found, now, order = list[Thing](), self._now(), "desc" if descending else "asc"
         texts = [encode(value) for value in (where or {}).values()]  # what cannot match does not come here
         while len(found) <= limit:
             wanted = limit + 1 - len(found)
-            place, *words = self._call("page", listed, place, order, wanted, *texts, known_by="")
+            place, *words = self._call("page", list_key, place, order, wanted, *texts, known_by="")
             for thing in unpack_all(words):
-                if (thing.owner, thing.kind) == (owner, kind) and not 0 < thing.expires <= now:
-                    if all(_fact(thing, name) == value for name, value in (where or {}).items()):
-                        found.append(thing)
+                listed = (thing.owner, thing.kind) == (owner, kind) and not 0 < thing.expires <= now
+                if listed and thing.has(where or {}):
+                    found.append(thing)
             if not place:
                 break
         return Page(found[:limit], len(found) > limit)
+
+    def count(self, parent: str) -> int:
+        return int(self._call("parts", parent, known_by=""))
 
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> list[Thing]:
         gone = unpack_all(self._call("remove", thing_id, owner, kind))
@@ -168,11 +171,11 @@ class RedisIndex:
         """Bytes that Redis may take; 0 where it does not tell."""
         now = time.monotonic()
         if self._limit is None or now - self._limit[0] > _ASKED:
-            try:
-                with _translated():
+            with _translated():
+                try:
                     limit = limit_of(self._client.info("memory"), self._max_memory)
-            except NoPermissionError:
-                limit = self._max_memory
+                except NoPermissionError:
+                    limit = self._max_memory
             self._limit = now, limit
         return self._limit[1]
 
@@ -181,19 +184,9 @@ class RedisIndex:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except NoPermissionError:
-        raise
     except Outage as exc:
         raise ArchiveUnavailable(f"the archive's index in Redis: {exc}") from exc
 
 
 def _text(answer: Any) -> str:
     return answer.decode() if answer else ""
-
-
-def _fact(thing: Thing, name: str) -> Any:
-    """What a thing's facts have by a name: what stands before its first dot, and in that what stands after it."""
-    fact: Any = thing.facts
-    for part in name.split(".", 1):
-        fact = fact.get(part) if isinstance(fact, Mapping) else None
-    return fact

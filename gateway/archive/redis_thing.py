@@ -1,4 +1,4 @@
-"""A thing as a list in MessagePack, which the scripts in Lua read and write too: without its id, with its place. Pure."""
+"""A thing as a list in MessagePack, which the scripts read and write too: without its id, with its place. Pure."""
 
 from __future__ import annotations
 
