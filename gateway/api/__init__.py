@@ -4,9 +4,32 @@ from __future__ import annotations
 
 from flask import Flask
 
-from gateway.api import chat, completions, infill, jobs, llm_ui, messages, models, props, tokenizers
+from gateway.api import (
+    chat,
+    completions,
+    conversations,
+    infill,
+    jobs,
+    llm_ui,
+    messages,
+    models,
+    props,
+    responses,
+    tokenizers,
+)
 
-FAMILIES = (chat, completions, messages, infill, tokenizers, models, jobs, props)
+FAMILIES = (
+    chat,
+    completions,
+    responses,
+    conversations,
+    messages,
+    infill,
+    tokenizers,
+    models,
+    jobs,
+    props,
+)
 
 
 def init_app(app: Flask) -> None:
