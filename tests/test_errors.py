@@ -45,7 +45,8 @@ def unharmed(echo: Stack) -> Iterator[None]:
         ({"tools": [{"type": "web_search"}]}, "tools[0].type", "unsupported_value"),
         ({"response_format": {"type": "structural_tag"}}, "response_format.type", "unsupported_value"),
         ({"logprobs": 1}, "logprobs", "invalid_type"),
-        ({"store": True}, "store", "unsupported_value"),
+        ({"store": "yes"}, "store", "invalid_type"),
+        ({"store": True, "metadata": {"key": 1}}, "metadata.key", "invalid_type"),
         ({"temprature": 1}, "temprature", "unknown_parameter"),
     ],
 )
