@@ -17,6 +17,7 @@ from gateway.memory import Memory
 from gateway.metrics import Metrics
 from gateway.peers import Proxies
 from gateway.reconcile import Reconciler
+from gateway.recordings import Recordings
 from gateway.replies import Replies
 from gateway.single_flight import SingleFlight
 from gateway.state import Gateway, set_gateway
@@ -66,6 +67,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
         numbers,
         loops,
         archive,
+        Recordings(client, archive),
         workers,
         replies.stream,
     )
