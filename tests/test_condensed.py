@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +27,8 @@ from shared.protocol import (
 
 _LOGPROBS = st.builds(TokenLogprob, st.integers(0, 9), st.just(b"x"), st.floats(-9, 0))
 _TOLD = st.lists(_LOGPROBS, max_size=2).map(tuple)
-_PARTS = st.sampled_from([{}, {"reasoning": True}, {"call": Call(0, "look")}])
+_EACH: list[dict[str, Any]] = [{}, {"reasoning": True}, {"call": Call(0, "look")}]
+_PARTS = st.sampled_from(_EACH)
 _CHOICES = 2
 
 
@@ -43,9 +46,7 @@ def _pieces(draw: st.DrawFn) -> list[Event]:
         choices.append([*choice, Delta(draw(st.text("z", max_size=2)), index=index, finish_reason="stop")])
     order = draw(st.permutations([index for index, choice in enumerate(choices) for _ in choice]))
     waiting = [iter(choice) for choice in choices]
-    return [draw(st.sampled_from([Progress(1, 2)]))] * draw(st.integers(0, 1)) + [
-        next(waiting[index]) for index in order
-    ]
+    return [Progress(1, 2), *(next(waiting[index]) for index in order)]
 
 
 @settings(max_examples=50)

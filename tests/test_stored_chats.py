@@ -231,18 +231,18 @@ def test_removed_it_is_nowhere(alice: OpenAI, http: httpx.Client) -> None:
 def test_anothers_is_not_there(alice: OpenAI, bob: OpenAI) -> None:
     answer = keep(alice, metadata={"whose": "alice"})
     mine = keep(bob)
-    messages = []
+    messages, completions = list[str](), bob.chat.completions
     for chat_id in (answer.id, "chatcmpl-" + "0" * 32):
-        completions = bob.chat.completions
-        for ask in (
+        asks: tuple[Any, ...] = (
             completions.retrieve,
             completions.delete,
             completions.messages.list,
             lambda chat_id: completions.update(chat_id, metadata={}),
             lambda chat_id: completions.list(after=chat_id),
-        ):
+        )
+        for ask in asks:
             with pytest.raises(openai.NotFoundError) as caught:
-                ask(chat_id)  # type: ignore[operator]
+                ask(chat_id)
             messages.append(caught.value.message.replace(chat_id, "ID"))
     assert messages[:5] == messages[5:]
     assert [each.id for each in bob.chat.completions.list()] == [mine.id]

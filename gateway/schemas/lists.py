@@ -45,8 +45,19 @@ def take_page(things: Sequence[dict[str, Any]], paging: Paging) -> dict[str, Any
 
 def render_list(things: Sequence[dict[str, Any]], *, more: bool) -> dict[str, Any]:
     """A page of objects, each with its `id`."""
-    first, last = (things[0]["id"], things[-1]["id"]) if things else (None, None)
-    return {"object": "list", "data": list(things), "first_id": first, "last_id": last, "has_more": more}
+    return render_page([(thing["id"], thing) for thing in things], more=more)
+
+
+def render_page(things: Sequence[tuple[str, Any]], *, more: bool) -> dict[str, Any]:
+    """The same, of objects that are JSON already, each beside its id."""
+    first, last = (things[0][0], things[-1][0]) if things else (None, None)
+    return {
+        "object": "list",
+        "data": [thing for _, thing in things],
+        "first_id": first,
+        "last_id": last,
+        "has_more": more,
+    }
 
 
 def _refuse(name: str, expected: str, given: str) -> InvalidRequest:
