@@ -37,7 +37,7 @@ class Packed(NamedTuple):
     events: list[Event]
 
 
-class _Blob(Struct, omit_defaults=True):
+class _Layout(Struct, omit_defaults=True):
     """Its names are what files have for years: a further one may only say what can be passed over."""
 
     accepted: Raw
@@ -50,7 +50,7 @@ class _Blob(Struct, omit_defaults=True):
 def pack(accepted: Accepted, state: State, given: Sequence[Any], events: Iterable[bytes]) -> Iterator[bytes]:
     """The blob, in pieces. `events` are encoded ones, some each."""
     head = Raw(encode_events([accepted.head()]))
-    blob = encode(_Blob(head, state, Raw(encode_given(given)), [Raw(each) for each in events]))
+    blob = encode(_Layout(head, state, Raw(encode_given(given)), [Raw(each) for each in events]))
     packer = zlib.compressobj()
     for start in range(0, len(blob), _PIECE):
         yield apart(partial(packer.compress, blob[start : start + _PIECE]))
@@ -61,7 +61,7 @@ def unpack(pieces: Iterable[bytes]) -> Packed:
     """The inverse of `pack`; others have their turn meanwhile. Raises ArchiveUnavailable where it is none."""
     packed = b"".join(pieces)
     try:
-        blob = decode(apart(partial(zlib.decompress, packed)), type=_Blob)
+        blob = decode(apart(partial(zlib.decompress, packed)), type=_Layout)
     except (zlib.error, ValidationError, ValueError) as exc:
         raise ArchiveUnavailable(f"a stored answer is damaged: {exc}") from exc
     accepted, given = decode_accepted(bytes(blob.accepted)), decode_given(bytes(blob.given))

@@ -1,4 +1,4 @@
-"""An answer that is to be stored is found from the moment it is accepted, in Redis or in the archive, and told alike."""
+"""An answer that is to be stored is found from when it is accepted, in Redis or in the archive, and told alike."""
 
 from __future__ import annotations
 

@@ -4,9 +4,34 @@ from __future__ import annotations
 
 from flask import Flask
 
-from gateway.api import chat, completions, infill, jobs, llm_ui, messages, models, props, stored_chats, tokenizers
+from gateway.api import (
+    chat,
+    completions,
+    conversations,
+    infill,
+    jobs,
+    llm_ui,
+    messages,
+    models,
+    props,
+    responses,
+    stored_chats,
+    tokenizers,
+)
 
-FAMILIES = (chat, stored_chats, completions, messages, infill, tokenizers, models, jobs, props)
+FAMILIES = (
+    chat,
+    stored_chats,
+    completions,
+    responses,
+    conversations,
+    messages,
+    infill,
+    tokenizers,
+    models,
+    jobs,
+    props,
+)
 
 
 def init_app(app: Flask) -> None:
