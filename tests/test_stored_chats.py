@@ -19,9 +19,10 @@ from tests.calls import CHATS, COMPLETIONS, chat, completion, job, problem, said
 from tests.parsing import CHAT, refused_chat
 from tests.parsing import chat as parse
 from tests.stack import Stack, running, stop, wait_for
-from tests.test_tool_answers import LOOK, TWO
 
 KEYS = {"alice": "sk-alice-0123456789", "bob": "sk-bob-0123456789"}
+LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+CALLS = '[{"content": "Let me see. "}, {"name": "look", "arguments": {}}]'
 PARTS = [{"type": "text", "text": "What is"}, {"type": "text", "text": "this?"}]
 
 
@@ -132,7 +133,7 @@ def test_it_is_told_again_as_it_was_answered(alice: OpenAI) -> None:
         {"extra_body": {"return_token_ids": True}},
     ]
     for each in more:
-        answer = keep(alice, "<think>so</think>yes" if "reasoning_effort" in each else TWO, **each)
+        answer = keep(alice, "<think>so</think>yes" if "reasoning_effort" in each else CALLS, **each)
         for _ in range(3):  # by either process, and before it is archived and after it
             assert alice.chat.completions.retrieve(answer.id) == answer
     told: Any = keep(alice, **more[0])
