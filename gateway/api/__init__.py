@@ -15,11 +15,13 @@ from gateway.api import (
     models,
     props,
     responses,
+    stored_chats,
     tokenizers,
 )
 
 FAMILIES = (
     chat,
+    stored_chats,
     completions,
     responses,
     conversations,
