@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, NotStored
 
 USUAL_PAGE = 20
 
@@ -28,6 +28,20 @@ def read_paging(
     if order not in ("asc", "desc"):
         raise _refuse("order", "asc or desc", order)
     return Paging(int(text), given.get("after") or "", order == "desc")
+
+
+def part_of(things: Sequence[dict[str, Any]], paging: Paging) -> tuple[Sequence[dict[str, Any]], bool]:
+    """The page of objects that are all at hand, each with its `id`, and whether there are others after it.
+
+    Raises NotStored where there is nothing to go on after.
+    """
+    things = things[::-1] if paging.descending else things
+    start = 0
+    if paging.after:
+        start = next((place for place, one in enumerate(things, 1) if one["id"] == paging.after), 0)
+        if not start:
+            raise NotStored(paging.after, param="after")
+    return things[start : start + paging.limit], start + paging.limit < len(things)
 
 
 def render_list(things: Sequence[dict[str, Any]], *, more: bool) -> dict[str, Any]:
