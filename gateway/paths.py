@@ -18,8 +18,8 @@ from werkzeug.exceptions import HTTPException, NotFound
 from shared.nearest import nearest
 
 _UNSERVED = {
-    "OpenAI's": "assistants audio batches containers conversations embeddings evals files fine_tuning images"
-    " moderations organization realtime responses threads uploads vector_stores videos",
+    "OpenAI's": "assistants audio batches containers embeddings evals files fine_tuning images"
+    " moderations organization realtime threads uploads vector_stores videos",
     "Anthropic's": "complete messages/batches",
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
     " api/tags api/version",
@@ -31,12 +31,14 @@ _VERSIONED = frozenset(
         "apply-template",
         "chat",
         "completions",
+        "conversations",
         "detokenize",
         "infill",
         "jobs",
         "messages",
         "models",
         "props",
+        "responses",
         "tokenize",
         "tokenizer_info",
     }

@@ -4,9 +4,34 @@ from __future__ import annotations
 
 from flask import Flask
 
-from gateway.api import chat, completions, infill, jobs, llm_ui, messages, models, props, response_input, tokenizers
+from gateway.api import (
+    chat,
+    completions,
+    conversations,
+    infill,
+    jobs,
+    llm_ui,
+    messages,
+    models,
+    props,
+    response_input,
+    responses,
+    tokenizers,
+)
 
-FAMILIES = (chat, completions, messages, response_input, infill, tokenizers, models, jobs, props)
+FAMILIES = (
+    chat,
+    completions,
+    response_input,
+    responses,
+    conversations,
+    messages,
+    infill,
+    tokenizers,
+    models,
+    jobs,
+    props,
+)
 
 
 def init_app(app: Flask) -> None:

@@ -11,6 +11,7 @@ from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
 from gateway.schemas.infill import InfillFormat
+from gateway.schemas.responses.format import ResponsesFormat
 from gateway.schemas.responses.input_tokens import ResponseTokensFormat
 from gateway.schemas.tokenizers import TOKENIZER_FORMATS
 from shared.errors import NotUnderstood
@@ -24,6 +25,7 @@ _FORMATS = (
     InfillFormat(),
     MessagesFormat(),
     CountTokensFormat(),
+    ResponsesFormat(),
     ResponseTokensFormat(),
     *TOKENIZER_FORMATS,
 )

@@ -97,7 +97,8 @@ def _message(item: Mapping[str, Any]) -> Item:
     role = text(_member(item, "role"), name="role")
     if role not in ROLES:
         raise refuse("invalid_value", f"{show(role)} is none of {', '.join(ROLES)}", name="role")
-    content = _within("content", lambda: read_parts(_member(item, "content"), spoken=role == "assistant"))
+    said = _member(item, "content")
+    content = _within("content", lambda: read_parts(said, spoken=role == "assistant"))
     phase = {"phase": item["phase"]} if role == "assistant" and item.get("phase") in _PHASES else {}
     return {"role": role, "content": content, "status": _status(item), **phase}
 
