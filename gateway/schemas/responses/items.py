@@ -65,7 +65,7 @@ def name_items(items: Iterable[Item], taken: Iterable[str], seed: int, place: st
         identifier = item.get("id", "")
         if not identifier or identifier in known:
             said = encode([seed, place, number, item])
-            identifier = f"{_KINDS[item['type']].prefix}_{hashlib.blake2b(said, digest_size=18).hexdigest()}"
+            identifier = f"{_KINDS[item['type']].prefix}_{hashlib.blake2b(said, digest_size=20).hexdigest()}"
         known.add(identifier)
         named.append({"id": identifier, **{key: part for key, part in item.items() if key != "id"}})
     return named
