@@ -16,11 +16,13 @@ from gateway.api import (
     props,
     response_input,
     responses,
+    stored_chats,
     tokenizers,
 )
 
 FAMILIES = (
     chat,
+    stored_chats,
     completions,
     response_input,
     responses,
