@@ -10,7 +10,7 @@ from gateway.api.generation import generate
 from gateway.archive.thing import ThingKind
 from gateway.auth import owner
 from gateway.schemas import FORMATS
-from gateway.schemas.lists import part_of, read_paging, render_list
+from gateway.schemas.lists import read_paging, take_page
 from gateway.state import this_gateway
 
 views = Blueprint("response_input", __name__)
@@ -25,5 +25,4 @@ def count() -> ResponseReturnValue:
 def page(response_id: str) -> ResponseReturnValue:
     paging = read_paging(request.args)
     found = this_gateway().recordings.find(ThingKind.RESPONSE, response_id, owner().name)
-    items, more = part_of(found.given, paging)
-    return as_json(render_list(items, more=more))
+    return as_json(take_page(found.given, paging))
