@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,26 +214,6 @@ def test_a_disk_keeps_nobody_else_waiting(archive: Archive) -> None:
     archive.keep(answer(2))
     ticking.get()
     assert ticks == ["tick"] * 5 + [answer(1).id]
-
-
-@pytest.mark.parametrize("place", ["{}/store", "file://{}/store"])
-def test_it_works_where_gevent_has_patched_the_library(tmp_path: Path, place: str) -> None:
-    program = f"""
-from gevent import monkey
-monkey.patch_all()
-import gevent
-from gateway.archive.archive import Archive
-from shared.config import Config
-from tests.archives import answer, problems
-archive = Archive.open(Config(archive="{place.format(tmp_path)}", archive_index="{tmp_path}/index.db"))
-def keep(number):
-    kept = archive.keep(answer(number), [bytes(10_000)])
-    assert b"".join(archive.read(kept)) == bytes(10_000)
-gevent.joinall([gevent.spawn(keep, number) for number in range(40)], raise_error=True)
-print(len(list(archive.blobs.walk())), problems(archive))
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("40 []\n", "")
 
 
 def test_what_has_expired_and_what_nothing_names_goes(archive: Archive) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -102,6 +104,26 @@ def test_a_store_that_cannot_be_used_is_told(tmp_path: Path, url: str, words: st
         archive.keep(answer(1), [b"x"])
     assert archive.keep(answer(2))
     remote(archive).close()
+
+
+@pytest.mark.parametrize("place", ["{}/store", "file://{}/store"])
+def test_it_works_where_gevent_has_patched_the_library(tmp_path: Path, place: str) -> None:
+    program = f"""
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from gateway.archive.archive import Archive
+from shared.config import Config
+from tests.archives import answer, problems
+archive = Archive.open(Config(archive="{place.format(tmp_path)}", archive_index="{tmp_path}/index.db"))
+def keep(number):
+    kept = archive.keep(answer(number), [bytes(10_000)])
+    assert b"".join(archive.read(kept)) == bytes(10_000)
+gevent.joinall([gevent.spawn(keep, number) for number in range(40)], raise_error=True)
+print(len(list(archive.blobs.walk())), problems(archive))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("40 []\n", "")
 
 
 def test_a_url_needs_an_index_elsewhere() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec.json import decode, encode
 
-from gateway.archive.blob_wire import MOST_REQUESTS, Ask, Said
+from gateway.archive.blob_wire import MOST_REQUESTS, BlobReply, BlobRequest
 from gateway.archive.folder_blobs import FolderBlobs
 from shared.errors import ArchiveUnavailable, NotStored
 from shared.scratch import Scratch
@@ -33,7 +33,7 @@ class RemoteBlobs:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._host: _Host | None = None
+        self._host: _BlobHost | None = None
         self._starting = Lock()
         self._scratch: Scratch | None = None
         self._turns = BoundedSemaphore(MOST_REQUESTS)
@@ -43,14 +43,14 @@ class RemoteBlobs:
         spool.write(local, pieces)
         try:
             size = spool.size(local) or 0
-            self._ask(Ask(0, "write", name, path=str(spool.folder / local)), LONGEST_REQUEST + size / _MIB)
+            self._ask(BlobRequest(0, "write", name, path=str(spool.folder / local)), LONGEST_REQUEST + size / _MIB)
         finally:
             spool.remove(local)
 
     def read(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         while end is None or start < end:
             asked = start + LARGEST_READ if end is None else min(start + LARGEST_READ, end)
-            piece = self._ask(Ask(0, "read", name, start=start, end=asked))
+            piece = self._ask(BlobRequest(0, "read", name, start=start, end=asked))
             if piece:
                 yield piece
             if len(piece) < asked - start:
@@ -59,13 +59,13 @@ class RemoteBlobs:
 
     def size(self, name: str) -> int | None:
         try:
-            return int(decode(self._ask(Ask(0, "size", name))))
+            return int(decode(self._ask(BlobRequest(0, "size", name))))
         except NotStored:
             return None
 
     def remove(self, name: str) -> None:
         with suppress(NotStored):
-            self._ask(Ask(0, "remove", name))
+            self._ask(BlobRequest(0, "remove", name))
 
     def walk(self) -> Iterator[tuple[str, int, float]]:
         for kind, *_ in self._list("", folders=True):
@@ -96,13 +96,13 @@ class RemoteBlobs:
 
     def _list(self, folder: str, *, folders: bool) -> list[tuple[str, int, float]]:
         try:
-            found: list[Any] = decode(self._ask(Ask(0, "list", folder)))
+            found: list[Any] = decode(self._ask(BlobRequest(0, "list", folder)))
         except NotStored:
             return []
         below = f"{folder}/" if folder else ""
         return sorted((below + name, size, written) for name, is_folder, size, written in found if is_folder == folders)
 
-    def _ask(self, ask: Ask, timeout: float = LONGEST_REQUEST) -> bytes:
+    def _ask(self, ask: BlobRequest, timeout: float = LONGEST_REQUEST) -> bytes:
         """Once more where the child has died: each request may be repeated. Raises ArchiveUnavailable, NotStored."""
         with self._turns:
             for last in (False, True):
@@ -114,10 +114,10 @@ class RemoteBlobs:
                         raise ArchiveUnavailable(f"the blob {ask.name}: its store's process has died") from exc
         raise AssertionError("returned or raised above")
 
-    def _living(self) -> _Host:
+    def _living(self) -> _BlobHost:
         with self._starting:
             if self._host is None or self._host.gone:
-                self._host = _Host(self._url)
+                self._host = _BlobHost(self._url)
             return self._host
 
 
@@ -125,7 +125,7 @@ class _HostGone(Exception):
     """The child ended before it has answered."""
 
 
-class _Host:
+class _BlobHost:
     """One life of the child."""
 
     def __init__(self, url: str) -> None:
@@ -133,7 +133,7 @@ class _Host:
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._numbers = count(1)
         self._speaking = Lock()
-        self._waiting: dict[int, _Answer] = {}
+        self._waiting: dict[int, _BlobWait] = {}
         self._heard = time.monotonic()
         self._ended = Event()
         self.gone = False
@@ -150,14 +150,14 @@ class _Host:
         self._child.kill()
         self._ended.wait()
 
-    def ask(self, ask: Ask, timeout: float) -> bytes:
+    def ask(self, ask: BlobRequest, timeout: float) -> bytes:
         """What it answers. Raises ArchiveUnavailable, NotStored, _HostGone."""
-        number, answer, begun = next(self._numbers), _Answer(), time.monotonic()
+        number, answer, begun = next(self._numbers), _BlobWait(), time.monotonic()
         self._waiting[number] = answer
         try:
             if self.gone:
                 raise _HostGone
-            self._say(encode(Ask(number, ask.work, ask.name, ask.path, ask.start, ask.end)))
+            self._say(encode(BlobRequest(number, ask.work, ask.name, ask.path, ask.start, ask.end)))
             if not answer.there.wait(timeout):
                 if self._heard < begun:  # it has answered nobody
                     self._child.kill()
@@ -187,7 +187,7 @@ class _Host:
         assert out is not None
         try:
             while line := out.readline():
-                said = decode(line, type=Said)
+                said = decode(line, type=BlobReply)
                 blob = out.read(said.bytes) if said.bytes else b""
                 if len(blob) < said.bytes:
                     break
@@ -207,10 +207,10 @@ class _Host:
             self._ended.set()
 
 
-class _Answer:
+class _BlobWait:
     """Where a request waits for what comes back."""
 
     def __init__(self) -> None:
         self.there = Event()
-        self.said: Said | None = None
+        self.said: BlobReply | None = None
         self.blob = b""
