@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
+from openai.types.responses import Response
 
 from gateway.archive.thing import ThingKind
 from tests.losses import copy_of, go_back
@@ -28,7 +29,8 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def ask(client: OpenAI, text: str = "Hello there", **more: Any) -> str:
-    return client.responses.create(model="echo", input=text, **more).id
+    response: Response = client.responses.create(model="echo", input=text, **more)
+    return response.id
 
 
 def told(stack: Stack, response_id: str) -> dict[str, Any]:
@@ -36,7 +38,8 @@ def told(stack: Stack, response_id: str) -> dict[str, Any]:
 
 
 def waiting(stack: Stack) -> int:
-    return stack.redis.zcard("iq:unarchived")
+    count: Any = stack.redis.zcard("iq:unarchived")
+    return int(count)
 
 
 def stored(stack: Stack) -> None:

@@ -181,7 +181,5 @@ MUTANTS = (
     Mutant("what is removed runs on", "remove", "\ncancel(id)", ""),
     Mutant("what is removed is put back", "remove", "redis.call('HDEL', ticket(id), 'deserted')", ""),
     Mutant("what is removed is found", "remove", "redis.call('DEL', KEY.given .. id)", ""),
-    Mutant(
-        "what is put back is still waiting to be stored", "submit", "  let_go(id) -- of what waits to be stored\n", ""
-    ),
+    Mutant("what is put back waits to be stored, too", "submit", "  let_go(id) -- of what waits to be stored\n", ""),
 )

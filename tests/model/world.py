@@ -1,7 +1,7 @@
 """The model: what the heads of shared/scripts/*.lua promise, in plain Python.
 
-Its methods are those of `shared.tickets.Tickets`, with the same answers and errors: clients' are in requests.py and storing.py,
-workers' in executions.py, what both rest on in course.py. Who lives is in living.py.
+Its methods are those of `shared.tickets.Tickets`, with the same answers and errors: clients' are in requests.py,
+gateways' in storing.py, workers' in executions.py, what both rest on in course.py. Who lives is in living.py.
 """
 
 from __future__ import annotations
