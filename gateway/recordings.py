@@ -14,7 +14,7 @@ from typing import Any
 from redis import Redis
 
 from gateway.archive.archive import Archive
-from gateway.archive.thing import ThingKind
+from gateway.archive.thing import Thing, ThingKind
 from gateway.packing import unpack
 from gateway.schemas import format_of
 from shared import streams
@@ -75,9 +75,12 @@ class Recordings:
 
     def stored(self, kind: ThingKind, thing_id: str, owner: str) -> Recording:
         """One in the archive. Raises NotStored, ArchiveUnavailable, ArchiveDamaged."""
-        thing = self._archive.find(owner, kind, thing_id)
+        return self.load(self._archive.find(owner, kind, thing_id))
+
+    def load(self, thing: Thing) -> Recording:
+        """One in the archive. Raises NotStored where it went meanwhile, ArchiveUnavailable, ArchiveDamaged."""
         accepted, state, given, events = unpack(self._archive.read(thing))
-        return Recording(thing_id, accepted, state, given, events, dict(thing.facts))
+        return Recording(thing.id, accepted, state, given, events, dict(thing.facts))
 
     def read(self, job_id: str) -> tuple[Recording, list[bytes]]:
         """One in Redis, and its events as they are there, some each; others have their turn meanwhile.
