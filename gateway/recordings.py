@@ -78,7 +78,7 @@ class Recordings:
         return self.load(self._archive.find(owner, kind, thing_id))
 
     def load(self, thing: Thing) -> Recording:
-        """An answer in the archive. Raises NotStored where it went meanwhile, ArchiveUnavailable, ArchiveDamaged."""
+        """One in the archive. Raises NotStored where it went meanwhile, ArchiveUnavailable, ArchiveDamaged."""
         accepted, state, given, events = unpack(self._archive.read(thing))
         return Recording(thing.id, accepted, state, given, events, dict(thing.facts))
 

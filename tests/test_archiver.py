@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openai import OpenAI
+from openai.types.responses import Response
 
-from gateway.archive.thing import ThingKind
-from tests.losses import copy_of, go_back
+from gateway.archive.archive import Archive
+from gateway.archive.thing import Thing, ThingKind
+from gateway.packing import pack
+from shared import streams
+from shared.codec import encode
+from shared.config import Config
+from shared.protocol import Delta, Done, State, Usage
+from tests.losses import copy_of, go_back, lose_job
 from tests.stack import Stack, children, running, stop, wait_for
 
 RESPONSE = ThingKind.RESPONSE
@@ -28,7 +36,8 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def ask(client: OpenAI, text: str = "Hello there", **more: Any) -> str:
-    return client.responses.create(model="echo", input=text, **more).id
+    response: Response = client.responses.create(model="echo", input=text, **more)
+    return response.id
 
 
 def told(stack: Stack, response_id: str) -> dict[str, Any]:
@@ -36,7 +45,8 @@ def told(stack: Stack, response_id: str) -> dict[str, Any]:
 
 
 def waiting(stack: Stack) -> int:
-    return stack.redis.zcard("iq:unarchived")
+    count: Any = stack.redis.zcard("iq:unarchived")
+    return int(count)
 
 
 def stored(stack: Stack) -> None:
@@ -90,3 +100,41 @@ def test_what_was_stored_stays_when_redis_forgets_the_end(stack: Stack) -> None:
     wait_for(lambda: stack.state(response_id) == "cancelled", "the end of what nobody waits for")
     assert told(stack, response_id) == before
     assert not waiting(stack)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_who_waits_for_a_lost_job_is_told_what_is_stored(stack: Stack, pool: ThreadPoolExecutor, stream: bool) -> None:
+    stack.start_gateway()
+    answer = pool.submit(said, stack.client(), stream)
+    job_id = wait_for(lambda: next(iter(stack.jobs()), None), "the job")
+    wait_for(lambda: stack.events(job_id) > 3, "a part of the answer")
+    accepted = streams.accepted(stack.redis, job_id)
+    ending = Delta(offset=len(SLOW), finish_reason="stop"), Done(Usage(1, 100))
+    events = [encode([Delta("word ", (1,), offset=5 * index)]) for index in range(100)] + [encode(ending)]
+    archive = Archive.open(Config(archive=str(stack.settings["archive"])))
+    thing = Thing(job_id, RESPONSE, "", accepted.created)
+    assert archive.keep(thing, pack(accepted, State.COMPLETED, ("Hello",), events))
+    lose_job(stack, job_id)
+    assert answer.result(60) == SLOW
+    assert stack.jobs() == {}
+
+
+def said(client: OpenAI, stream: bool) -> str:
+    if not stream:
+        whole: Response = client.responses.create(model="echo", input=SLOW)
+        return whole.output_text
+    events = client.responses.create(model="echo", input=SLOW, stream=True)
+    return "".join(event.delta for event in events if event.type == "response.output_text.delta")
+
+
+def test_a_conversation_has_what_was_said_before_its_end_is_told(stack: Stack) -> None:
+    stack.start_gateway(processes=2)
+    client = stack.client()
+    conversation = client.conversations.create().id
+    for text in ("one", "two"):
+        ask(client, text, conversation=conversation)
+    ask(client, "three", conversation=conversation, background=True)
+    wait_for(lambda: len(list(client.conversations.items.list(conversation))) == 6, "the last one")
+    items = client.conversations.items.list(conversation, order="asc")
+    assert [item.content[0].text for item in items if item.type == "message"] == ["one", "one", "two", "two"]
+    client.conversations.delete(conversation)
