@@ -21,6 +21,7 @@ class ResponsesFormat(Format):
     name = "openai.responses"
     id_prefix = "resp_"
     parameters = answer.PARAMETERS
+    gathers = True
     schema = ResponsesSchema()
 
     def parse(self, body: object, seed: int, config: Config) -> tuple[Chat, Options]:
