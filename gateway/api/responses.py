@@ -79,6 +79,8 @@ def _begin(job: Job, options: Options) -> ResponseReturnValue:
             response = _follow(job.id, waiting)
             response.headers.update(location(job))
             return response
+    if job.id != job.mailbox.job_id:  # of its client's attempt before
+        return _tell(_find(job.id)), 200, location(job)
     return as_json(respond(job.id, job.accepted, [], begun(job.accepted, waits=True))), 200, location(job)
 
 
@@ -102,6 +104,6 @@ def _find(response_id: str) -> Recording:
     return this_gateway().recordings.find(ThingKind.RESPONSE, response_id, owner().name)
 
 
-def _tell(found: Recording) -> ResponseReturnValue:
+def _tell(found: Recording) -> Response:
     told: dict[str, Any] = render(found.id, found.accepted, answers.counted(found.events), found.state)
     return as_json(told)
