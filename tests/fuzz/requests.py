@@ -33,7 +33,7 @@ from gateway.schemas.parameters import LONGEST_TEXT
 from gateway.schemas.problem import CODES
 from gateway.schemas.reasoning import ReasoningSchema
 from gateway.schemas.structured import StructuredOutputs, StructuredSchema
-from tests.fuzz import messages
+from tests.fuzz import messages, responses
 from tests.fuzz.messages import read_error
 from tests.fuzz.openapi import describe
 from tests.stack import Stack, running
@@ -83,6 +83,7 @@ BEYOND: set[tuple[str | None, str]] = {
     *((name, "unsupported_value") for name in ("prompt_logprobs", "echo")),  # not in streams, or with `suffix`
     *((name, "integer_below_min_value") for name in ("max_completion_tokens", "max_tokens", *ALIASES)),  # 0, with them
     *messages.BEYOND,
+    *responses.BEYOND,
 }
 """(parameter, code) of refusals that a description by JSON Schema does not foresee; `[]` stands for any place."""
 _ENDS = ("data: [DONE]\n\n", 'data: {"type":"message_stop"}\n\n')
@@ -192,7 +193,7 @@ def vanishes(value: Any) -> bool:
 
 def weigh(answer: schemathesis.Response, mode: GenerationMode) -> tuple[str, str]:
     """The code of an answer, and its fault."""
-    if "event-stream" in str(answer.headers.get("content-type")) and not answer.text.endswith(_ENDS):
+    if "event-stream" in str(answer.headers.get("content-type")) and not _ends(answer.text):
         return "", f"the stream has no end: {answer.text[-500:]}"
     if answer.status_code < 300:
         return "", "" if mode is GenerationMode.POSITIVE else "it is not as described, and was answered"
@@ -206,6 +207,10 @@ def weigh(answer: schemathesis.Response, mode: GenerationMode) -> tuple[str, str
     if mode is GenerationMode.POSITIVE and (param and re.sub(r"\[\d+\]", "[]", param), code) not in BEYOND:
         return code, f"it is as described, and was refused: {answer.text}"
     return code, ""
+
+
+def _ends(stream: str) -> bool:
+    return stream.endswith(_ENDS) or stream.removesuffix("\n\n").rpartition("\n\n")[2].startswith(responses.ENDS)
 
 
 if __name__ == "__main__":
