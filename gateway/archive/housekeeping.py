@@ -1,6 +1,6 @@
 """What the archive does by itself: what has expired goes, and so do blobs that nothing names.
 
-Every gateway process looks, and one of them at a time works. It is no fault of a process where the archive cannot be
+Every gateway process looks for what has expired, and one of them at a time sweeps. It is no fault of a process where the archive cannot be
 used: whoever asks for what is stored is told so, and everything else is served.
 """
 
@@ -63,9 +63,8 @@ class Housekeeping:
         index = self._archive.index
         if not index.held(None).things:
             return
-        if index.take_turn("expire", PERIOD):
-            while self._archive.expire(int(self._now()), STEP) >= STEP:
-                time.sleep(0.01)  # others have their turn
+        while self._archive.expire(int(self._now()), STEP) >= STEP:  # each goes once, whoever looks at the same time
+            time.sleep(0.01)  # others have their turn
         if index.take_turn("sweep", SWEEP_PERIOD):
             self.sweep()
 
