@@ -77,6 +77,7 @@ bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.cost
 	$(BIN)/python -m bench.model
 	$(BIN)/python -m bench.depth
+	$(BIN)/python -m bench.archive
 	$(BIN)/python -m bench.scoring
 
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes

@@ -14,13 +14,17 @@ from gateway.api import (
     messages,
     models,
     props,
+    response_input,
     responses,
+    stored_chats,
     tokenizers,
 )
 
 FAMILIES = (
     chat,
+    stored_chats,
     completions,
+    response_input,
     responses,
     conversations,
     messages,

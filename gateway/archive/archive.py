@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from gateway.archive.blobs import Blobs
 from gateway.archive.index import Index, NoRoom
 from gateway.archive.places import open_blobs, open_index
-from gateway.archive.room import Room
+from gateway.archive.room import Allowance
 from gateway.archive.seals import seal, unseal
 from gateway.archive.thing import Page, Thing, ThingKind
 from shared.config import Config
@@ -40,7 +40,7 @@ class Archive:
         self.on_error: Callable[[str], None] = lambda work: None
         """Called with what could not be done: `write`, `read`, `remove`, `housekeeping`."""
         self._config = config
-        self._room = Room(index, config)
+        self._room = Allowance(index, config)
 
     @classmethod
     def open(cls, config: Config) -> Archive:

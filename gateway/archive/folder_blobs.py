@@ -30,22 +30,22 @@ class FolderBlobs:
     """See `Blobs`. What is being written lies in a part of the folder of its own, and is a blob that nothing names."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
         token = secrets.token_hex(16)
-        part = self._folder / _PARTS / token
+        part = self.folder / _PARTS / token
         file = _do(name, partial(_begin, part))
         try:
             for piece in pieces:
                 _do(name, partial(file.write, piece))
-            _do(name, partial(_finish, file, part, self._folder / name))
+            _do(name, partial(_finish, file, part, self.folder / name))
         except BaseException:
             _do(name, partial(_abandon, file, part))
             raise
 
     def read(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        file = _do(name, partial(open_regular, self._folder / name))
+        file = _do(name, partial(open_regular, self.folder / name))
         try:
             _do(name, partial(file.seek, start))
             left = None if end is None else end - start
@@ -57,23 +57,23 @@ class FolderBlobs:
 
     def size(self, name: str) -> int | None:
         try:
-            return _do(name, lambda: (self._folder / name).stat().st_size)
+            return _do(name, lambda: (self.folder / name).stat().st_size)
         except NotStored:
             return None
 
     def remove(self, name: str) -> None:
-        _do(name, lambda: (self._folder / name).unlink(missing_ok=True))
+        _do(name, lambda: (self.folder / name).unlink(missing_ok=True))
 
     def walk(self) -> Iterator[tuple[str, int, float]]:
         for kind in self._names(""):
             for shard in self._names(kind):
-                files = _files(self._folder / kind / shard)
+                files = _files(self.folder / kind / shard)
                 while found := _do(shard, partial(_look, files)):
                     yield from ((f"{kind}/{shard}/{name}", size, written) for name, size, written in found)
 
     def _names(self, folder: str) -> list[str]:
         try:
-            return _do(folder, lambda: sorted(path.name for path in (self._folder / folder).iterdir()))
+            return _do(folder, lambda: sorted(path.name for path in (self.folder / folder).iterdir()))
         except NotStored:
             return []
 
