@@ -6,7 +6,6 @@ stores one does so before he takes it from there, so that a death in between has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -55,12 +54,13 @@ class Unarchived:
             raise JobNotFound(job_id)
         return decode_given(blob)
 
-    def release(self, job_ids: Sequence[str]) -> list[str]:
-        """Jobs are stored, or are not to be: from here on their records end. Returns those that were removed.
+    def release(self, job_id: str, *, dropped: bool = False) -> bool:
+        """The answer is stored, or is not to be: from here on its record ends.
 
-        One that waits or runs is put back from before its end: it is cancelled, as if nobody waited for it.
+        True, and nothing is changed, where it was removed meanwhile: then what is stored of it has to be `dropped`
+        first. One that waits or runs was put back from before its end: it is cancelled, as if nobody waited for it.
         """
-        return [job.decode() for job in self._archived(keys=[], args=list(job_ids))] if job_ids else []
+        return bool(self._archived(keys=[], args=[job_id, int(dropped)]))
 
     def remove(self, job_id: str) -> bool:
         """The answer is not to be stored, and not to be found any more. One that runs is cancelled.
