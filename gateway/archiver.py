@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from gevent import wait
 from gevent.event import Event
 from gevent.queue import Empty, Full, Queue
 
@@ -80,10 +81,10 @@ class Archiver:
             done.set()
         return done
 
-    def settle(self, job_id: str) -> None:
-        """Have it stored before its end is told. Nobody waits long for that."""
+    def settle(self, *job_ids: str) -> None:
+        """Have them stored before their ends are told. Nobody waits long for that."""
         if not self._trouble:
-            self.note(job_id).wait(_AT_ONCE)
+            wait([self.note(job_id) for job_id in job_ids], timeout=_AT_ONCE)
 
     def told(self, job_id: str, accepted: Accepted) -> Sequence[ProtocolEvent]:
         """The events of an answer that Redis has lost and the archive has; none where it has not.

@@ -18,6 +18,9 @@ from shared.scripts import script
 MOST_UNARCHIVED = 10_000
 """Answers that may wait in Redis to be stored. While there are as many, no request is accepted that asks for it."""
 
+MOST_LOOKED = 500
+"""Answers that wait to be stored among which a list looks for its owner's."""
+
 
 class Due(NamedTuple):
     """What of it there is to do."""
@@ -43,6 +46,17 @@ class Unarchived:
         """Up to so many of each; in `patience` seconds those that were not stored are due again."""
         ended, others, following = self._due(keys=[], args=[most, int(patience * 1000), cursor])
         return Due([job.decode() for job in ended], [job.decode() for job in others], int(following))
+
+    def ended(self, owner: str, most: int = MOST_LOOKED) -> list[str]:
+        """Jobs of an owner that have ended, of the first so many that are to be stored."""
+        ids: Any = self._client.zrangebyscore(Key.UNARCHIVED, "(0", "+inf", 0, most)
+        if not ids:
+            return []
+        with self._client.pipeline(transaction=False) as pipeline:
+            for job_id in ids:
+                pipeline.hget(f"{Key.JOB}{job_id.decode()}", "owner")
+            owners = pipeline.execute()
+        return [job_id.decode() for job_id, whose in zip(ids, owners, strict=True) if whose == owner.encode()]
 
     def given(self, job_id: str) -> tuple[Any, ...]:
         """What is to be stored with an answer, see `Kept`.
