@@ -14,7 +14,7 @@ from gateway.schemas.chat import ChatFormat
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import failure, outcome
 from gateway.schemas.problem import CODES
-from shared.errors import InferqError
+from shared.errors import ArchiveUnavailable, InferqError
 from shared.protocol import (
     Failed,
 )
@@ -47,6 +47,10 @@ def app() -> Flask:
     @app.post("/bug")
     def bug() -> str:
         raise ZeroDivisionError("secret")
+
+    @app.post("/place")
+    def place() -> str:
+        raise ArchiveUnavailable("/secret/place: no space left")
 
     @app.post("/read")
     def read() -> str:
@@ -159,3 +163,10 @@ def test_docs_name_every_code() -> None:
     told = {code: int(status) for cell, status in rows for code in re.findall(r"`(\w+)`", cell)}
     flasks_own = {"forbidden": 403}
     assert told == {code: STATUS.get(code, 500) for code in codes()} | flasks_own
+
+
+def test_where_things_lie_is_told_to_the_log_alone(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    answer = app.test_client().post("/place")
+    assert (answer.status_code, answer.json["error"]["code"]) == (503, "archive_unavailable")  # type: ignore[index]
+    assert answer.json["error"]["message"] == ArchiveUnavailable.words  # type: ignore[index]
+    assert "/secret/place" in caplog.text
