@@ -183,7 +183,7 @@ def small_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_both_are_as_a_dictionary(valkey: Stack, small_leaves: None) -> None:
     Machine.valkey, Machine.done = valkey, {}
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=12, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
