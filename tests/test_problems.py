@@ -92,6 +92,10 @@ STATUS: dict[str, int] = {
     "tier_refused": 403,
     "gateway_busy": 503,
     "store_unavailable": 503,
+    "not_stored": 404,
+    "archive_full": 403,
+    "archive_unavailable": 503,
+    "archive_damaged": 500,
     "other_version": 503,
     "deadline_exceeded": 504,
 }
@@ -99,7 +103,7 @@ REPEATABLE = {"model_load_error", "worker_lost", "internal_error", "unheard_of"}
 SOON = {"queue_full": "5", "key_queue_full": "5", "key_memory_full": "5", "memory_full": "5"}
 SOON |= {"too_many_connections": "5", "too_many_followers": "5", "too_many_wrong_keys": "1"}
 SOON |= {"model_unavailable": "10", "no_worker": "5"}
-SOON |= {"gateway_busy": "1", "store_unavailable": "1", "other_version": "1"}
+SOON |= {"gateway_busy": "1", "store_unavailable": "1", "archive_unavailable": "1", "other_version": "1"}
 """Codes that say when to come again."""
 
 
