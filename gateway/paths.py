@@ -18,8 +18,8 @@ from werkzeug.exceptions import HTTPException, NotFound
 from shared.nearest import nearest
 
 _UNSERVED = {
-    "OpenAI's": "assistants audio batches containers conversations embeddings evals files fine_tuning images"
-    " moderations organization realtime responses threads uploads vector_stores videos",
+    "OpenAI's": "assistants audio batches containers conversations embeddings evals fine_tuning images"
+    " moderations organization realtime responses threads vector_stores videos",
     "Anthropic's": "complete messages/batches",
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
     " api/tags api/version",
@@ -32,6 +32,7 @@ _VERSIONED = frozenset(
         "chat",
         "completions",
         "detokenize",
+        "files",
         "infill",
         "jobs",
         "messages",
@@ -39,6 +40,7 @@ _VERSIONED = frozenset(
         "props",
         "tokenize",
         "tokenizer_info",
+        "uploads",
     }
 )
 """What paths begin with that belong behind `/v1`."""

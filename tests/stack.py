@@ -68,7 +68,7 @@ class Stack:
 
     def client(self, **options: Any) -> OpenAI:
         """The unmodified client; no retries of its own, unless a test is about them."""
-        client = OpenAI(base_url=f"{self.url}/v1", api_key="test", **{"max_retries": 0, "timeout": 60, **options})
+        client = OpenAI(base_url=f"{self.url}/v1", **{"api_key": "test", "max_retries": 0, "timeout": 60, **options})
         self._closing.callback(client.close)
         return client
 

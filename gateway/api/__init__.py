@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Flask
 
-from gateway.api import chat, completions, infill, jobs, llm_ui, messages, models, props, tokenizers
+from gateway.api import chat, completions, files, infill, jobs, llm_ui, messages, models, props, tokenizers, uploads
 
-FAMILIES = (chat, completions, messages, infill, tokenizers, models, jobs, props)
+FAMILIES = (chat, completions, messages, infill, tokenizers, models, jobs, props, files, uploads)
 
 
 def init_app(app: Flask) -> None:

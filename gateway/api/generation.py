@@ -10,10 +10,10 @@ from typing import Any
 
 from flask import Response, after_this_request, g, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import UnsupportedMediaType
 
 from gateway import access, answers, bodies, sse
 from gateway.answers import as_json
+from gateway.api.body import check_is_json
 from gateway.api.jobs import job_object
 from gateway.api.streaming import events, events_as, first_events, stream, wants_progress
 from gateway.attempts import fingerprint, read_visit
@@ -38,10 +38,7 @@ _NONE: Mapping[str, Ability] = {}
 def generate(wire: Format) -> ResponseReturnValue:
     """Answer the current request in a format, also where it fails."""
     g.format = wire
-    if request.mimetype != "application/json":
-        raise UnsupportedMediaType(_not_json(request.mimetype[:64]))
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
+    check_is_json()
     wire, task, options, mark, ignored, needs = _read(wire)
     return answer(wire, task, options, mark, ignored, needs)
 
@@ -71,12 +68,6 @@ def _tell(ignored: list[str], response: Response) -> Response:
     if ignored:
         response.headers["x-inferq-ignored"] = ", ".join(dict.fromkeys(ignored))
     return response
-
-
-def _not_json(kind: str) -> str:
-    """A browser sends JSON with its name only to whom it may: so nothing else is taken for it."""
-    told = f"not {kind!r}" if kind else "and this request names none"
-    return f"The request body must be JSON, and say so, {told}: add the header -H 'Content-Type: application/json'."
 
 
 def _read(wire: Format) -> tuple[Format, Task, Options, str, list[str], Mapping[str, Ability]]:

@@ -19,7 +19,7 @@ from gateway.archive.sqlite_index import SqliteIndex
 from gateway.archive.thing import Page, Thing, ThingKind
 from shared import folders
 from shared.config import Config
-from shared.errors import NotStored
+from shared.errors import ArchiveFull, NotStored
 
 DAY = 86_400
 
@@ -42,12 +42,36 @@ class Archive:
         """When an answer or a conversation of that time is to go."""
         return created + self._config.archive_days * DAY if self._config.archive_days else 0
 
-    def keep(self, thing: Thing, content: Iterable[bytes] | None = None) -> Thing | None:
-        """Store a thing with what is in it. None where its id was there before: nothing is changed."""
+    def keep(
+        self, thing: Thing, content: Iterable[bytes] | None = None, *, finish: Callable[[Thing], Thing] | None = None
+    ) -> Thing | None:
+        """Store a thing with what is in it. None where its id was there before: nothing is changed.
+
+        `finish` gives it what is known only once `content` has been taken to its end.
+        """
         if content is not None:
             name = blob_name(thing)
-            thing = replace(thing, blob=name, size=self.blobs.write(name, content))
+            thing = replace(thing, blob=name, size=self.blobs.write(name, self._within(thing.owner, content)))
+        if finish is not None:
+            thing = finish(thing)
         return thing if self.index.add([thing]) else None
+
+    def check_room(self, owner: str, size: int = 0) -> None:
+        """Raises ArchiveFull where so many bytes more of an owner would be refused."""
+        config = self._config
+        most = config.archive_key_bytes or config.archive_bytes // 4
+        mine = self.index.held(owner)
+        if mine.things >= config.archive_key_things or size > min(
+            most - mine.size, config.archive_bytes - self.index.held(None).size
+        ):
+            raise ArchiveFull("What is stored has reached its bound. Please delete something.")
+
+    def _within(self, owner: str, content: Iterable[bytes]) -> Iterator[bytes]:
+        size = 0
+        for piece in content:
+            size += len(piece)
+            self.check_room(owner, size)
+            yield piece
 
     def find(self, owner: str, kind: ThingKind, thing_id: str) -> Thing:
         """Raises NotStored."""

@@ -1,0 +1,33 @@
+"""The body of a request that has nothing computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from gateway import bodies
+from gateway.auth import owner
+from gateway.schemas.body import load_json
+from gateway.schemas.objects import Strict
+from gateway.state import this_gateway
+
+
+def read_body(schema: Strict) -> dict[str, Any]:
+    """What the current request asks for, by name. Raises InvalidRequest, and what `received` does."""
+    check_is_json()
+    config, who = this_gateway().config, owner().name
+    with bodies.received(request, who) as body:
+        return bodies.apart(who, len(body), lambda: schema.read(load_json(body), config))
+
+
+def check_is_json() -> None:
+    """A browser sends JSON with its name only to whom it may: so nothing else is taken for it."""
+    if request.mimetype != "application/json":
+        told = f"not {request.mimetype[:64]!r}" if request.mimetype else "and this request names none"
+        raise UnsupportedMediaType(
+            f"The request body must be JSON, and say so, {told}: add the header -H 'Content-Type: application/json'."
+        )
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
