@@ -9,6 +9,8 @@ from redis import Redis
 
 from gateway import access, answers, api, auth, cors, errors, front, health, paths
 from gateway.archive.archive import Archive
+from gateway.archive.housekeeping import Housekeeping
+from gateway.archive.numbers import ArchiveNumbers
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
@@ -17,6 +19,7 @@ from gateway.memory import Memory
 from gateway.metrics import Metrics
 from gateway.peers import Proxies
 from gateway.reconcile import Reconciler
+from gateway.recordings import Recordings
 from gateway.replies import Replies
 from gateway.single_flight import SingleFlight
 from gateway.state import Gateway, set_gateway
@@ -56,6 +59,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
     confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
     workers = SingleFlight(lambda: _workers(client))
     archive = Archive.open(config)
+    numbers.add(ArchiveNumbers(archive))
     parts = (
         config,
         client,
@@ -66,11 +70,12 @@ def create_app(config: Config, keys: Keys) -> Flask:
         numbers,
         loops,
         archive,
+        Recordings(client, archive),
         workers,
         replies.stream,
     )
     set_gateway(app, Gateway(*parts))
-    for part in (replies, reconciler, directory, memory, confirmer):
+    for part in (replies, reconciler, directory, memory, confirmer, Housekeeping(archive, loops)):
         part.start()
 
     answers.init_app(app)

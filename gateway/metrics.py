@@ -69,10 +69,14 @@ class Metrics:
         )
         self._there: WeakSet[Greenlet] = WeakSet()
         Greenlet.add_spawn_callback(self._there.add)
-        self._jobs = _Jobs(client)
+        self._collectors: list[Collector] = [_Jobs(client)]
         self._renderings = {
             is_open: SingleFlight(partial(self._render, _OPEN_METRICS if is_open else "")) for is_open in (False, True)
         }
+
+    def add(self, collector: Collector) -> None:
+        """Of what is known elsewhere, and the same in all processes."""
+        self._collectors.append(collector)
 
     def look(self) -> None:
         """Note what there is in this process now."""
@@ -103,7 +107,8 @@ class Metrics:
     def _render(self, accept: str) -> tuple[bytes, str]:
         everything = CollectorRegistry()
         MultiProcessCollector(everything)  # type: ignore[no-untyped-call]  # it has no annotations
-        everything.register(self._jobs)
+        for collector in self._collectors:
+            everything.register(collector)
         # The library fails on odd versions there, and repeats them in its answer.
         encode, content_type = choose_encoder(accept)
         return encode(everything), content_type

@@ -18,8 +18,8 @@ from werkzeug.exceptions import HTTPException, NotFound
 from shared.nearest import nearest
 
 _UNSERVED = {
-    "OpenAI's": "assistants audio batches containers conversations embeddings evals fine_tuning images"
-    " moderations organization realtime responses threads vector_stores videos",
+    "OpenAI's": "assistants audio batches containers embeddings evals fine_tuning images"
+    " moderations organization realtime threads vector_stores videos",
     "Anthropic's": "complete messages/batches",
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
     " api/tags api/version",
@@ -31,6 +31,7 @@ _VERSIONED = frozenset(
         "apply-template",
         "chat",
         "completions",
+        "conversations",
         "detokenize",
         "files",
         "infill",
@@ -38,6 +39,7 @@ _VERSIONED = frozenset(
         "messages",
         "models",
         "props",
+        "responses",
         "tokenize",
         "tokenizer_info",
         "uploads",

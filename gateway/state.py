@@ -12,6 +12,7 @@ from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
 from gateway.metrics import Metrics
+from gateway.recordings import Recordings
 from gateway.single_flight import SingleFlight
 from shared.config import Config
 from shared.loops import Loops
@@ -32,6 +33,7 @@ class Gateway:
     metrics: Metrics
     loops: Loops
     archive: Archive
+    recordings: Recordings
     workers: SingleFlight[list[Worker] | None]
     """Those there are; None where Redis is away."""
     name: str

@@ -202,17 +202,23 @@ def status_command(data_dir: Path | None, as_json: bool, watch: bool) -> None:
 
 @cli.command("check")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="D", help="folder of the queue, as of `inferq up`")
+@click.option("--contents", is_flag=True, help="read all that is stored, and compare it with its checksums")
 @click.option("--json", "as_json", is_flag=True, help="print a JSON object")
-def check_command(data_dir: Path | None, as_json: bool) -> None:
-    """Check that the books in Redis balance.
+def check_command(data_dir: Path | None, contents: bool, as_json: bool) -> None:
+    """Check that the books balance: of Redis and of the archive.
 
-    Every job is in one state, every key has an owner or an end.
+    Every job is in one state, every key has an owner or an end; what is stored is whole, and all of it is named.
 
-    It asks the same Redis as `inferq status`, and ends with status 1 when something does not.
+    It asks the same Redis as `inferq status`, and the archive beside it, or that of INFERQ_ARCHIVE. It ends with
+    status 1 when something does not balance.
     """
     from inferq import check, status
+    from shared import folders
 
-    sys.exit(0 if check.show(status.place(data_dir, Config.from_env()), as_json=as_json) else 1)
+    config = Config.from_env()
+    archive = config.archive or str((data_dir or folders.data()) / "archive")
+    config = dataclasses.replace(config, redis_url=status.place(data_dir, config), archive=archive)
+    sys.exit(0 if check.show(config, as_json=as_json, contents=contents) else 1)
 
 
 def _begin(title: str, config: Config, parent: int | None = None) -> None:

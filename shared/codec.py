@@ -7,6 +7,7 @@ a task may only say what can be passed over; what changes the answer is a task, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Raw
 from msgspec.json import Decoder, Encoder
@@ -18,6 +19,7 @@ _ENCODER = Encoder()
 _ACCEPTED = Decoder(tuple[Accepted])
 _EVENTS = Decoder(list[Event | None])
 _EVENT = Decoder(Event | None)
+_GIVEN = Decoder(tuple[Any, ...])
 _PARTS = Decoder(list[Raw])
 _FAULTS = (ValueError, RecursionError)
 """No JSON, no UTF-8, not what this version knows, or too deep."""
@@ -26,6 +28,19 @@ _FAULTS = (ValueError, RecursionError)
 def encode(events: Sequence[Accepted | Event]) -> bytes:
     """Events as one JSON array."""
     return _ENCODER.encode(events)
+
+
+def encode_given(given: Sequence[Any]) -> bytes:
+    """What is stored with an answer, see `Kept`, as one JSON array."""
+    return _ENCODER.encode(given)
+
+
+def decode_given(blob: bytes | str) -> tuple[Any, ...]:
+    """The inverse of `encode_given`. Raises NotUnderstood for what is no list."""
+    try:
+        return _GIVEN.decode(blob)
+    except _FAULTS as exc:
+        raise NotUnderstood(f"This version of inferq does not understand what is stored: {exc}.") from exc
 
 
 def decode(blob: bytes | str) -> list[Event | None]:

@@ -25,6 +25,7 @@ InferqError
 ├── NotStored                 nothing is stored under this id, or it belongs to another API key
 ├── ArchiveFull               what is stored, by an API key or by all, has reached its bound
 ├── ArchiveUnavailable        what is stored can be neither read nor written at the moment
+├── ArchiveDamaged            what is stored under this id is not what was written
 ├── NotUnderstood             another version of inferq wrote it
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
 ├── EngineError               the engine failed
@@ -192,6 +193,11 @@ class ArchiveFull(InferqError):
 class ArchiveUnavailable(InferqError):
     code = "archive_unavailable"
     words = "What is stored is out of reach at the moment. Please try again."
+
+
+class ArchiveDamaged(InferqError):
+    code = "archive_damaged"
+    words = "What is stored under this id was damaged on its disk, and cannot be read."
 
 
 class NotUnderstood(InferqError):

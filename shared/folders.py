@@ -1,6 +1,6 @@
 """The user's folders for inferq, where the XDG Base Directory Specification puts them.
 
-All raise ConfigError where the user has no home.
+Those that find them raise ConfigError where the user has no home.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from shared.config import ConfigError
+from shared.whole_file import flush
 
 
 def cache() -> Path:
@@ -24,6 +25,14 @@ def config() -> Path:
 def data() -> Path:
     """Of what must not be lost."""
     return _folder("XDG_DATA_HOME", ".local/share")
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those in which it lies, for this user alone, as far as they are not there. Raises OSError."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        flush(folder.parent)
 
 
 def _folder(variable: str, usual: str) -> Path:

@@ -16,12 +16,13 @@ class Key(StrEnum):
     """A job's ticket, a hash: state model owner tier created wait deadline keep tries returned cancel exec worker
     started ended idempotency joined, and
 
-    - `head` what an answer needs of the encoded `Accepted`; `bytes` that it holds until it ends; `orphan` where in
-      `iq:orphans:` it stands;
+    - `head` what an answer needs of the encoded `Accepted`; `bytes` that it holds until it ends, or is stored;
+      `orphan` where in `iq:orphans:` it stands;
     - `seq` number of the last event; `by` the execution that wrote it, `0` for one of the scripts; `tokens` of its
       events;
     - `reply` the reply streams that get its events; `parts` somebody reads the answer as it comes, so that nothing of
       it can be taken back;
+    - `removed` its answer is not to be stored any more;
     - `waiting` whose client waits for the answer: `<visitor>@<reply>` each, where a visitor is the id with which its
       request came; `kept` somebody was promised it (202): it runs, whoever leaves; `deserted` it was cancelled because
       nobody waited any more;
@@ -33,7 +34,8 @@ class Key(StrEnum):
     GIVEN = "iq:given:"
     """What a job whose answer is to be stored was given, see `Kept`; until it is."""
     UNARCHIVED = "iq:unarchived"
-    """Jobs whose answers are to be stored and are not yet, by when they were accepted: their records do not end."""
+    """Jobs whose answers are to be stored and are not yet, by when a gateway is to see to it; 0 until they have ended.
+    Their records do not end."""
     EVENTS = "iq:events:"
     """A job's stream. An entry's id is the number of its last event, `f` that of its first, `x` its execution, `e` its
     events; entry 0-1 is `Accepted`, without what is to be computed: the ticket's `head`.
@@ -92,7 +94,8 @@ class Key(StrEnum):
     LEASE = "iq:lease"
     """In force for all who live."""
     BYTES = "iq:bytes"
-    """What the jobs of an owner that wait or run hold, by owner; `*` those of all. See scripts/_memory.lua."""
+    """What the jobs of an owner that wait or run hold, by owner; `*` those of all, `*unarchived` of these the ones
+    that have ended and wait to be stored. See scripts/_memory.lua."""
     RETAINED = "iq:retained"
     """Jobs that have ended, by when they can be read no longer."""
     EVICTING = "iq:evicting"

@@ -33,6 +33,8 @@ class Entry:
     """The execution; `0` where it was one of the scripts."""
     events: list[Event | None]
     """None for those that this version does not know."""
+    blob: bytes
+    """The same as it is in Redis: all of them, as one JSON array."""
 
     @property
     def last(self) -> int:
@@ -71,7 +73,7 @@ def entries(client: Redis, job_id: str, after: int = 0, pause: Callable[[], obje
         fetched = 1
         for _, fields in page:
             blob = fields[b"e"]
-            entry = Entry(int(fields[b"f"]), fields.get(b"x", b"").decode(), decode(blob))
+            entry = Entry(int(fields[b"f"]), fields.get(b"x", b"").decode(), decode(blob), blob)
             after = entry.last
             yield entry
             fetched += len(blob)

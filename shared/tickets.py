@@ -13,10 +13,19 @@ from typing import Any
 from msgspec.msgpack import Encoder
 from redis import Redis, ResponseError
 
-from shared import rq_job
+from shared import rq_job, unarchived
 from shared.addition import Addition
-from shared.codec import encode
-from shared.errors import IdempotencyKeyReused, InferqError, JobNotFound, KeyFull, KeyMemoryFull, MemoryFull, QueueFull
+from shared.codec import encode, encode_given
+from shared.errors import (
+    ArchiveUnavailable,
+    IdempotencyKeyReused,
+    InferqError,
+    JobNotFound,
+    KeyFull,
+    KeyMemoryFull,
+    MemoryFull,
+    QueueFull,
+)
 from shared.keys import Key
 from shared.protocol import Accepted, State
 from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL
@@ -74,22 +83,26 @@ class Tickets:
         again: bool = False,
         standing: Standing = ORDINARY,
         most_bytes: int | None = None,
+        most_unarchived_bytes: int | None = None,
     ) -> str:
         """Accept a job. Returns its id, or that of the job which the client's `attempt` joins instead.
 
         `wait` is how long it may wait, `keep` how long it can be read once final, both in seconds; `visitor` is the id
         with which the client's request came, where that is not the job's. `again` puts back a job that was accepted
         before and that Redis has lost: it joins no other, and no queue is too full for it. `most_bytes` is what the
-        jobs of all may hold; at 0 there are no new ones, None is any.
+        jobs of all may hold; at 0 there are no new ones, None is any. `most_unarchived_bytes` is what those may that
+        have ended and wait to be stored, before no further one is accepted that would be.
 
-        Raises QueueFull, KeyFull, KeyMemoryFull, MemoryFull, IdempotencyKeyReused.
+        Raises QueueFull, KeyFull, KeyMemoryFull, MemoryFull, ArchiveUnavailable, IdempotencyKeyReused.
         """
         model = accepted.task.model
         visitor = job_id if visitor is None else visitor
         head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, visitor]
         head += [int(attempt.waits), int(attempt.parts), attempt.fingerprint, attempt.number, attempt.idempotency]
-        head += [int(again), encode([accepted]), encode([accepted.head()]), standing.tier, f"{standing.weight:g}"]
-        head += [standing.most, standing.most_bytes, -1 if most_bytes is None else most_bytes]
+        head += [int(again), encode([accepted.alone()]), encode([accepted.head()]), standing.tier]
+        head += [f"{standing.weight:g}", standing.most, standing.most_bytes, -1 if most_bytes is None else most_bytes]
+        given = encode_given(kept.given) if (kept := accepted.options.kept) else ""
+        head += [given, unarchived.MOST_UNARCHIVED, -1 if most_unarchived_bytes is None else most_unarchived_bytes]
         outcome, value = self._submit(keys=[], args=head + rq_job.fields(model, job_id))
         match outcome:
             case 0:
@@ -107,13 +120,13 @@ class Tickets:
                 )
             case 6:
                 raise MemoryFull("The queue's memory is full at the moment. Please try again later.")
+            case 7:
+                raise ArchiveUnavailable(f"{value} answers wait to be stored already")
         return job_id
 
     def evict(self, name: str, wanted: int, most: int = MOST_EVICTED) -> tuple[int, int]:
         """Have records of ended jobs go, up to `most`, until `wanted` bytes are freed; how many went, and their bytes.
-
-        `name` is who asks: one makes room at a time.
-        """
+        `name` is who asks: one makes room at a time."""
         gone, freed = self._evict(keys=[], args=[name, wanted, most])
         return int(gone), int(freed)
 

@@ -24,11 +24,29 @@ def write_whole(target: Path, *, mode: int = 0o666) -> Iterator[Path]:
     part, lock = _begin(target, mode)
     try:
         yield part
-        _flush(part)
-        part.replace(target)
+        settle(part, target)
     finally:
         part.unlink(missing_ok=True)
         lock.close()
+
+
+def settle(part: Path, target: Path) -> None:
+    """Have a file that is written become `target`, of the same file system, to stay so after a loss of power.
+
+    Raises OSError.
+    """
+    flush(part)
+    part.replace(target)
+    flush(target.parent)
+
+
+def flush(path: Path) -> None:
+    """A file's content, or a folder's names, to the disk: either may be there before the other. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _begin(target: Path, mode: int) -> tuple[Path, FileLock]:
@@ -40,15 +58,6 @@ def _begin(target: Path, mode: int) -> tuple[Path, FileLock]:
         if part.exists():
             return part, lock
         lock.close()  # somebody removed it before it was locked
-
-
-def _flush(path: Path) -> None:
-    """To the disk: after a loss of power a name may be there before its content."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _prefix(target: Path) -> str:

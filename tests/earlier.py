@@ -45,6 +45,7 @@ class Earlier(Tickets):
         again: bool = False,
         standing: Standing = ORDINARY,
         most_bytes: int | None = None,
+        most_unarchived_bytes: int | None = None,
     ) -> str:
         model = accepted.task.model
         head: list[Any] = [model, job_id, accepted.owner, max_queue, int(wait * 1000), keep, reply, visitor or job_id]

@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from msgspec.structs import replace
+
 from shared import abilities, logs
 from shared.errors import HostDied, HostUnavailable, InferqError
 from shared.protocol import Done, Event, Failed
@@ -138,7 +140,7 @@ class Runner(ABC, Generic[Part]):
         try:
             if self._error:
                 raise self._error
-            self._tell(self._finish())
+            self._tell(replace(self._finish(), ended=int(time.time())))
         except HostUnavailable as error:  # nothing is wrong with the job; another worker may do better
             give_back(self._tickets, execution, error)
         except Diverged as error:

@@ -4,9 +4,36 @@ from __future__ import annotations
 
 from flask import Flask
 
-from gateway.api import chat, completions, files, infill, jobs, llm_ui, messages, models, props, tokenizers, uploads
+from gateway.api import (
+    chat,
+    completions,
+    conversations,
+    files,
+    infill,
+    jobs,
+    llm_ui,
+    messages,
+    models,
+    props,
+    responses,
+    tokenizers,
+    uploads,
+)
 
-FAMILIES = (chat, completions, messages, infill, tokenizers, models, jobs, props, files, uploads)
+FAMILIES = (
+    chat,
+    completions,
+    responses,
+    conversations,
+    files,
+    uploads,
+    messages,
+    infill,
+    tokenizers,
+    models,
+    jobs,
+    props,
+)
 
 
 def init_app(app: Flask) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -28,33 +28,46 @@ from gateway.schemas.body import load_json
 from gateway.schemas.caps import capped
 from gateway.schemas.outcomes import failure
 from gateway.state import this_gateway
+from shared.errors import InvalidRequest
 from shared.protocol import Event, Failed, Options, Task
 from shared.registry import Ability
 from shared.store import translate_loss
 
 _NONE: Mapping[str, Ability] = {}
+Begin = Callable[[Job, Options], ResponseReturnValue]
+"""Answers a request for what is to run in the background."""
 
 
-def generate(wire: Format) -> ResponseReturnValue:
-    """Answer the current request in a format, also where it fails."""
+def generate(wire: Format, begin: Begin | None = None) -> ResponseReturnValue:
+    """Answer the current request in a format, also where it fails; `begin` where the format knows a background."""
     g.format = wire
     check_is_json()
     wire, task, options, mark, ignored, needs = _read(wire)
-    return answer(wire, task, options, mark, ignored, needs)
+    return answer(wire, task, options, mark, ignored, needs, begin)
 
 
 def answer(
-    wire: Format, task: Task, options: Options, mark: str, ignored: list[str], needs: Mapping[str, Ability] = _NONE
+    wire: Format,
+    task: Task,
+    options: Options,
+    mark: str,
+    ignored: list[str],
+    needs: Mapping[str, Ability] = _NONE,
+    begin: Begin | None = None,
 ) -> ResponseReturnValue:
     """Answer the current request, of which nothing else is to be read; see `_read`."""
     g.format = wire
     after_this_request(partial(_tell, ignored))
     preferences = request.headers.get("Prefer", "").lower().split(",")
-    waits, progress = "respond-async" not in map(str.strip, preferences), wants_progress()
-    job = submit(task, wire, options, mark, waits=waits)
+    later, progress = "respond-async" in map(str.strip, preferences), wants_progress()
+    job = submit(task, wire, options, mark, waits=not (later or options.background))
     ignored += this_gateway().directory.ignored(job.accepted.task.model, needs)
-    if not waits:
+    if later:
         return _later(job)
+    if options.background:
+        assert begin, "of a format that knows no background"
+        _promise(job)
+        return begin(job, options)
     with wait_for(job) as waiting:
         try:
             if not options.stream:
@@ -105,7 +118,11 @@ def submit(task: Task, wire: Format, options: Options, mark: str, *, waits: bool
     usual = this_gateway().config.request_timeout
     parts = waits and options.stream
     client = read_visit(request.headers, who.name, mark, waits=waits, parts=parts, usual=usual)
-    job = this_gateway().dispatcher.submit(task, wire, options, who, g.request_id, client)
+    try:
+        job = this_gateway().dispatcher.submit(task, wire, options, who, g.request_id, client)
+    except InvalidRequest as exc:
+        exc.param = wire.parameters.get(exc.param, exc.param) if exc.param else None
+        raise
     access.note(job)
     return job
 
@@ -120,8 +137,8 @@ def wait_for(job: Job) -> Iterator[ExitStack]:
         yield waiting
 
 
-def _later(job: Job) -> ResponseReturnValue:
-    """Promise the answer: from here on nothing that is killed loses the job."""
+def _promise(job: Job) -> None:
+    """Make sure of a job whose client leaves: from here on nothing that is killed loses it."""
     gateway = this_gateway()
     try:
         with aside(request.environ):
@@ -129,6 +146,11 @@ def _later(job: Job) -> ResponseReturnValue:
     except BaseException:
         gateway.dispatcher.withdraw(job)
         raise
+
+
+def _later(job: Job) -> ResponseReturnValue:
+    """Promise the answer."""
+    _promise(job)
     with translate_loss():
         return as_json(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
 

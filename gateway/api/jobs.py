@@ -12,12 +12,12 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from msgspec.structs import replace
 
-from gateway import access, answers, sse
+from gateway import answers, sse
 from gateway.answers import as_json
+from gateway.api import streaming
 from gateway.api.streaming import events_as, stream, wants_progress
-from gateway.auth import own_ticket, owner
+from gateway.auth import own_ticket
 from gateway.client import aside, step_aside
-from gateway.disconnect import watch
 from gateway.schemas import format_of
 from gateway.schemas.job import render_job
 from gateway.schemas.openai import render_failure
@@ -54,10 +54,7 @@ def follow(job_id: str) -> ResponseReturnValue:
             return "", 204  # which tells an EventSource not to come again
     with ExitStack() as waiting:
         waiting.enter_context(this_gateway().dispatcher.followers.admitted(job_id, ticket.owner))
-        job = this_gateway().dispatcher.follow(ticket, owner())
-        waiting.callback(this_gateway().dispatcher.detach, job)
-        access.note(job)
-        waiting.callback(watch(job.mailbox.leave))
+        job = streaming.follow(ticket, waiting)
         options = replace(job.accepted.options, include_usage=True)
         frames = format_of(job.accepted).render_frames(job_id, job.accepted, options)
         step_aside(request.environ)

@@ -9,12 +9,15 @@ from functools import partial
 
 from flask import Response, request
 
-from gateway import sse
+from gateway import access, sse
+from gateway.auth import owner
+from gateway.disconnect import watch
 from gateway.dispatch import Job
 from gateway.mailbox import ClientGone, Mailbox
 from gateway.state import this_gateway
 from shared.errors import InvalidRequest
 from shared.protocol import Delta, Done, Event, Failed
+from shared.ticket import Ticket
 
 _PROGRESS = "x-inferq-progress"
 
@@ -29,10 +32,28 @@ def stream(job: Job, pieces: Iterator[bytes], waiting: ExitStack, mimetype: str 
         with suppress(ClientGone):
             yield from pieces
 
-    response = Response(body(), mimetype=mimetype)
-    response.headers.update({"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+    response = as_it_comes(body(), mimetype)
     response.call_on_close(waiting.pop_all().close)
     return response
+
+
+def as_it_comes(pieces: Iterator[bytes], mimetype: str = "text/event-stream") -> Response:
+    """A response that nobody on the way should hold back."""
+    response = Response(pieces, mimetype=mimetype)
+    response.headers.update({"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+    return response
+
+
+def follow(ticket: Ticket, waiting: ExitStack) -> Job:
+    """Follow a job of ours for the client of the current request, which may leave without harm.
+
+    `waiting` gets what is to be done then. Raises what the dispatcher does.
+    """
+    job = this_gateway().dispatcher.follow(ticket, owner())
+    waiting.callback(this_gateway().dispatcher.detach, job)
+    access.note(job)
+    waiting.callback(watch(job.mailbox.leave))
+    return job
 
 
 def wants_progress() -> bool:

@@ -5,8 +5,13 @@ So what the index names is there, and what is left of a death in between is a bl
 
 from __future__ import annotations
 
+import logging
+import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +19,16 @@ from msgspec.structs import replace
 
 from gateway.archive.blobs import Blobs
 from gateway.archive.folder_blobs import FolderBlobs
-from gateway.archive.index import Index
+from gateway.archive.index import Index, NoRoom
+from gateway.archive.room import Room
+from gateway.archive.seals import seal, unseal
 from gateway.archive.sqlite_index import SqliteIndex
 from gateway.archive.thing import Page, Thing, ThingKind
 from shared import folders
 from shared.config import Config
-from shared.errors import ArchiveFull, NotStored
+from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
+
+log = logging.getLogger(__name__)
 
 DAY = 86_400
 
@@ -30,7 +39,12 @@ class Archive:
     def __init__(self, index: Index, blobs: Blobs, config: Config) -> None:
         self.index = index
         self.blobs = blobs
+        self.on_removal: Callable[[str, int], None] = lambda reason, count: None
+        """Called with why so many things went, whom nobody has asked to remove them: `expired`, `made_room`."""
+        self.on_error: Callable[[str], None] = lambda work: None
+        """Called with what could not be done: `write`, `read`, `remove`, `housekeeping`."""
         self._config = config
+        self._room = Room(index, config)
 
     @classmethod
     def open(cls, config: Config) -> Archive:
@@ -43,43 +57,60 @@ class Archive:
         return created + self._config.archive_days * DAY if self._config.archive_days else 0
 
     def keep(
-        self, thing: Thing, content: Iterable[bytes] | None = None, *, finish: Callable[[Thing], Thing] | None = None
+        self,
+        thing: Thing,
+        content: Iterable[bytes] | None = None,
+        *,
+        also: Sequence[Thing] = (),
+        finish: Callable[[Thing], Thing] = lambda thing: thing,
     ) -> Thing | None:
         """Store a thing with what is in it. None where its id was there before: nothing is changed.
 
-        `finish` gives it what is known only once `content` has been taken to its end.
+        `content` is taken as it comes; what it raises, or `finish`, leaves nothing behind. `finish` makes what is
+        stored of the thing whose size is known. `also` are things of the same owner that are added in the same step,
+        those of them that are not there yet. Where there is no room, the oldest answers make some. Raises NotStored
+        where a parent is not there.
         """
         if content is not None:
-            name = blob_name(thing)
-            thing = replace(thing, blob=name, size=self.blobs.write(name, self._within(thing.owner, content)))
-        if finish is not None:
-            thing = finish(thing)
-        return thing if self.index.add([thing]) else None
+            thing = self.write(thing, content)
+        things = [thing, *also]
+        try:
+            things[0] = finish(thing)
+            added = self._add(things)
+        except ArchiveUnavailable:
+            raise  # it may be there all the same
+        except Exception:
+            self._drop(things)
+            raise
+        if not added:
+            self._drop(things)
+            return None
+        return things[0]
 
-    def check_room(self, owner: str, size: int = 0) -> None:
-        """Raises ArchiveFull where so many bytes more of an owner would be refused."""
-        config = self._config
-        most = config.archive_key_bytes or config.archive_bytes // 4
-        mine = self.index.held(owner)
-        if mine.things >= config.archive_key_things or size > min(
-            most - mine.size, config.archive_bytes - self.index.held(None).size
-        ):
-            raise ArchiveFull("What is stored has reached its bound. Please delete something.")
+    def write(self, thing: Thing, content: Iterable[bytes]) -> Thing:
+        """The thing with what is in it, for `keep`; what is not kept within an hour goes."""
+        # Of a name of its own: who stores the same twice harms nothing.
+        name, size = f"{thing.kind}/{thing.id[-2:]}/{thing.id}.{secrets.token_hex(4)}", 0
 
-    def _within(self, owner: str, content: Iterable[bytes]) -> Iterator[bytes]:
-        size = 0
-        for piece in content:
-            size += len(piece)
-            self.check_room(owner, size)
-            yield piece
+        def count() -> Generator[bytes]:
+            nonlocal size
+            with closing(self._room.measure(thing.owner, content)) as pieces:
+                for piece in pieces:
+                    size += len(piece)
+                    yield piece
+
+        with self._watched("write"), closing(count()) as pieces:
+            self.blobs.write(name, seal(name, pieces))
+        return replace(thing, blob=name, size=size)
 
     def find(self, owner: str, kind: ThingKind, thing_id: str) -> Thing:
         """Raises NotStored."""
         return self.index.get(owner, kind, thing_id)
 
     def read(self, thing: Thing, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """What is in it, in pieces. Raises NotStored where it went meanwhile."""
-        return self.blobs.read(thing.blob, start, end)
+        """What is in it, in pieces. Raises NotStored where it went meanwhile, ArchiveDamaged for a false byte."""
+        pieces = self._pieces(thing, start, end)
+        return chain([next(pieces, b"")], pieces)  # the first one now, so that what is wrong is told before an answer
 
     def change(
         self, owner: str, kind: ThingKind, thing_id: str, how: Callable[[dict[str, Any]], Mapping[str, Any]]
@@ -96,9 +127,15 @@ class Archive:
 
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> None:
         """It and its parts. Raises NotStored."""
-        for gone in self.index.remove(owner, kind, thing_id):
-            if gone.blob:
-                self.blobs.remove(gone.blob)
+        self._drop(self.index.remove(owner, kind, thing_id))
+
+    def expire(self, now: int, most: int) -> int:
+        """Remove what is to go by then, up to so many things; how many went, with their parts."""
+        gone = self.index.expire(now, most)
+        self._drop(gone)
+        if gone:
+            self.on_removal("expired", len(gone))
+        return len(gone)
 
     def holds(self, owner: str, kind: ThingKind, thing_id: str) -> bool:
         """Whether it is there."""
@@ -108,7 +145,39 @@ class Archive:
             return False
         return True
 
+    def check_room(self, owner: str, size: int = 0) -> None:
+        """Raises ArchiveFull where a thing of so many bytes would be refused, whatever makes room."""
+        self._room.check(owner, size)
 
-def blob_name(thing: Thing) -> str:
-    """Of what is in a thing: by its id, so that who stores it twice writes the same."""
-    return f"{thing.kind}/{thing.id[-2:]}/{thing.id}"
+    def _pieces(self, thing: Thing, start: int, end: int | None) -> Iterator[bytes]:
+        with self._watched("read"):
+            yield from unseal(thing.blob, thing.size, partial(self.blobs.read, thing.blob), start, end)
+
+    @contextmanager
+    def _watched(self, work: str) -> Iterator[None]:
+        try:
+            yield
+        except (ArchiveUnavailable, ArchiveDamaged) as exc:
+            self.on_error(work)
+            log.warning("what is stored: %s", exc)
+            raise
+
+    def _add(self, things: Sequence[Thing]) -> bool:
+        while True:
+            try:
+                with self._watched("write"):
+                    return self.index.add(things, self._room.bounds)
+            except NoRoom as lack:
+                gone = self._room.make(lack)
+                self._drop(gone)
+                self.on_removal("made_room", len(gone))
+
+    def _drop(self, things: Iterable[Thing]) -> None:
+        """The blobs of things that no index names. One that cannot be removed now is found by the sweep."""
+        for thing in things:
+            if thing.blob:
+                try:
+                    self.blobs.remove(thing.blob)
+                except ArchiveUnavailable as exc:
+                    self.on_error("remove")
+                    log.warning("a blob stays for the sweep: %s", exc)

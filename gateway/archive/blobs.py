@@ -7,19 +7,25 @@ from typing import Protocol
 
 
 class Blobs(Protocol):
-    """Every gateway process uses the same. Names are made here, of ids, and are safe as paths: `<kind>/<nn>/<id>`.
+    """Every gateway process uses the same. Names are made here, and are safe as paths: `<kind>/<nn>/<id>.<random>`.
 
     Its methods wait without keeping the process's other requests waiting. They raise ArchiveUnavailable.
     """
 
-    def write(self, name: str, pieces: Iterable[bytes]) -> int:
-        """How many bytes there were. Once this returns, a loss of power loses nothing of them."""
+    def write(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Once this returns, a loss of power loses nothing of them. What `pieces` raises leaves nothing behind."""
 
     def read(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes from `start` up to `end`, in pieces. Raises NotStored."""
+        """The bytes from `start` up to `end`, in pieces, or as many as there are. Raises NotStored."""
+
+    def size(self, name: str) -> int | None:
+        """How many bytes there are; None where there is no such blob."""
 
     def remove(self, name: str) -> None:
         """Also where there is none."""
 
     def walk(self) -> Iterator[tuple[str, int, float]]:
-        """All there are: name, bytes, and when it was written (Unix time in seconds)."""
+        """All there are: name, bytes, and when it was written (Unix time in seconds).
+
+        Also what writers have left that were killed, under names that nothing has.
+        """

@@ -1,57 +1,120 @@
-"""Blobs as files of a folder."""
+"""Blobs as files of a folder, which several machines may share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from io import BufferedWriter, FileIO
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from gateway.archive.threads import apart
 from shared.errors import ArchiveUnavailable, NotStored
-from shared.whole_file import write_whole
+from shared.folders import make_private
+from shared.regular_file import open_regular
+from shared.whole_file import settle
+
+T = TypeVar("T")
 
 _PIECE = 262_144
 """Bytes that are read at once."""
+_PARTS = "parts/00"
+_LISTED = 500
+"""Files that are looked at at once."""
 
 
 class FolderBlobs:
-    """See `Blobs`."""
+    """See `Blobs`. What is being written lies in a part of the folder of its own, and is a blob that nothing names."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def write(self, name: str, pieces: Iterable[bytes]) -> int:
-        path, size = self._folder / name, 0
+    def write(self, name: str, pieces: Iterable[bytes]) -> None:
+        token = secrets.token_hex(16)
+        part = self._folder / _PARTS / token
+        file = _do(name, partial(_begin, part))
         try:
-            apart(lambda: path.parent.mkdir(mode=0o700, parents=True, exist_ok=True))
-            with write_whole(path, mode=0o600) as part, part.open("wb") as file:
-                for piece in pieces:
-                    size += apart(partial(file.write, piece))
-        except OSError as exc:
-            raise ArchiveUnavailable(f"{name} cannot be written: {exc}") from exc
-        return size
+            for piece in pieces:
+                _do(name, partial(file.write, piece))
+            _do(name, partial(_finish, file, part, self._folder / name))
+        except BaseException:
+            _do(name, partial(_abandon, file, part))
+            raise
 
     def read(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        file = _do(name, partial(open_regular, self._folder / name))
         try:
-            with (self._folder / name).open("rb") as file:
-                file.seek(start)
-                left = None if end is None else end - start
-                while piece := apart(partial(file.read, _PIECE if left is None else min(_PIECE, left))):
-                    left = None if left is None else left - len(piece)
-                    yield piece
-        except FileNotFoundError as exc:
-            raise NotStored(name) from exc
-        except OSError as exc:
-            raise ArchiveUnavailable(f"{name} cannot be read: {exc}") from exc
+            _do(name, partial(file.seek, start))
+            left = None if end is None else end - start
+            while piece := _do(name, partial(file.read, _PIECE if left is None else min(_PIECE, left))):
+                left = None if left is None else left - len(piece)
+                yield piece
+        finally:
+            _do(name, file.close)
+
+    def size(self, name: str) -> int | None:
+        try:
+            return _do(name, lambda: (self._folder / name).stat().st_size)
+        except NotStored:
+            return None
 
     def remove(self, name: str) -> None:
-        try:
-            apart(lambda: (self._folder / name).unlink(missing_ok=True))
-        except OSError as exc:
-            raise ArchiveUnavailable(f"{name} cannot be removed: {exc}") from exc
+        _do(name, lambda: (self._folder / name).unlink(missing_ok=True))
 
     def walk(self) -> Iterator[tuple[str, int, float]]:
-        for path in sorted(self._folder.glob("*/*/*")):
-            if not path.name.startswith("."):
-                told = path.stat()
-                yield str(path.relative_to(self._folder)), told.st_size, told.st_mtime
+        for kind in self._names(""):
+            for shard in self._names(kind):
+                files = _files(self._folder / kind / shard)
+                while found := _do(shard, partial(_look, files)):
+                    yield from ((f"{kind}/{shard}/{name}", size, written) for name, size, written in found)
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            return _do(folder, lambda: sorted(path.name for path in (self._folder / folder).iterdir()))
+        except NotStored:
+            return []
+
+
+def _do(name: str, work: Callable[[], T]) -> T:
+    """In a thread. Raises ArchiveUnavailable, and NotStored where there is no such file."""
+    try:
+        return apart(work)
+    except FileNotFoundError as exc:
+        raise NotStored(name) from exc
+    except OSError as exc:
+        raise ArchiveUnavailable(f"the blob {name}: {exc}") from exc
+
+
+def _begin(part: Path) -> BufferedWriter:
+    make_private(part.parent)
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    return BufferedWriter(FileIO(fd, "wb"), _PIECE)
+
+
+def _finish(file: BufferedWriter, part: Path, target: Path) -> None:
+    file.close()
+    make_private(target.parent)
+    settle(part, target)
+
+
+def _abandon(file: BufferedWriter, part: Path) -> None:
+    part.unlink(missing_ok=True)
+    file.raw.close()  # what it has yet to write is not wanted
+
+
+def _files(folder: Path) -> Iterator[tuple[str, int, float]]:
+    """Opened when the first one is asked for."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                told = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # it went meanwhile
+            yield entry.name, told.st_size, told.st_mtime
+
+
+def _look(files: Iterator[tuple[str, int, float]]) -> list[tuple[str, int, float]]:
+    return list(islice(files, _LISTED))

@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway.archive.thing import Held, Page, Thing, ThingKind
+from shared.audit import Finding
 
 MOST_PAGE = 100
 """Things of one page."""
 
 
-class Index(Protocol):
-    """Every gateway process uses the same. Its methods wait without keeping the process's other requests waiting."""
+class Bounds(NamedTuple):
+    """How much may be held once things were added."""
 
-    def add(self, things: Sequence[Thing]) -> bool:
+    things: int
+    """Of their owner."""
+    size: int
+    """Bytes, of their owner: see `Thing.weight`."""
+    total: int
+    """Bytes, of all owners."""
+
+
+class NoRoom(Exception):
+    """More would be held than may be, so nothing was added. It is for `Archive` alone, which makes room."""
+
+    def __init__(self, owner: str | None, things: int, size: int) -> None:
+        """`owner` is None where it is too much of all owners; `things` and `size` say by how much, or are 0."""
+        super().__init__(f"{things} things and {size} bytes too many")
+        self.owner = owner
+        self.things = things
+        self.size = size
+
+
+class Index(Protocol):
+    """Every gateway process uses the same. Its methods wait without keeping the process's other requests waiting.
+
+    They raise ArchiveUnavailable.
+    """
+
+    def add(self, things: Sequence[Thing], bounds: Bounds | None = None) -> bool:
         """All of them in one step, in this order. False, and nothing is added, where the first one's id is there.
 
-        Raises NotStored where a parent is not there (and not among them before), of the same owner.
+        All are one owner's. Raises NotStored where a parent is not there (and not among them before), of the same
+        owner; NoRoom where they would take it beyond the bounds, the owner's own first.
         """
 
     def get(self, owner: str, kind: ThingKind, thing_id: str) -> Thing:
@@ -42,20 +69,39 @@ class Index(Protocol):
         Raises NotStored where there is no such `after`.
         """
 
+    def count(self, parent: str) -> int:
+        """How many parts a thing has."""
+
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> list[Thing]:
         """It, and first its parts: all that went. Raises NotStored."""
 
-    def expired(self, now: int, most: int) -> list[Thing]:
-        """Those that are to go, some of them."""
+    def expire(self, now: int, most: int) -> list[Thing]:
+        """Remove those that are to go by then, up to so many of them, with their parts: all that went."""
 
-    def oldest(self, owner: str, kinds: Sequence[ThingKind], most: int) -> list[Thing]:
-        """An owner's first ones of these kinds."""
+    def evict(self, owner: str | None, kinds: Sequence[ThingKind], *, things: int, size: int, most: int) -> list[Thing]:
+        """Remove the owner's first ones of these kinds until so many things and so many bytes went, or `most` things.
 
-    def held(self, owner: str | None) -> Held:
-        """By an owner, or by all."""
+        None is the owner who holds the most bytes, among those who have any of these kinds. All that went; empty
+        where nothing is left to go. One is removed at least, where there is one.
+        """
+
+    def held(self, owner: str | None, kind: ThingKind | None = None) -> Held:
+        """By an owner, or by all; of all kinds, or of one. It costs the same however much there is."""
+
+    def blobs(self, ids: Sequence[str]) -> set[str]:
+        """The names of the blobs of those things that are there, whoever's, also of those that have expired."""
+
+    def identity(self) -> str:
+        """What tells this index from any other: made with it, and the same as long as it is."""
+
+    def take_turn(self, work: str, seconds: float) -> bool:
+        """Whether it is the caller's turn to do what is done once in so many seconds, by one process of all."""
 
     def walk(self) -> Iterator[Thing]:
-        """All of them, for an audit."""
+        """All of them, for an audit: also those that have expired."""
+
+    def audit(self) -> Iterator[Finding]:
+        """What is wrong within: counts, and parts whose whole is not there. It works while others write."""
 
     def close(self) -> None:
         """Let go of what is open."""

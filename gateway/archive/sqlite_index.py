@@ -4,73 +4,61 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from gevent.threadpool import ThreadPool
-from msgspec.json import decode, encode
+from msgspec.json import encode
 
+from gateway.archive.index import Bounds, NoRoom
+from gateway.archive.sqlite_audit import find
+from gateway.archive.sqlite_file import SqliteFile
+from gateway.archive.sqlite_schema import ALL, LONGEST_LABEL, STEPS, mark_of, marks_of, row_of, thing_of
 from gateway.archive.thing import Held, Page, Thing, ThingKind
-from shared.errors import ArchiveUnavailable, NotStored
+from shared.audit import Finding
+from shared.errors import NotStored
 
-T = TypeVar("T")
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS things (
-    place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, owner TEXT NOT NULL,
-    created INTEGER NOT NULL, expires INTEGER NOT NULL, facts TEXT NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL,
-    parent TEXT NOT NULL, version INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS listed ON things (owner, kind, parent, place);
-CREATE INDEX IF NOT EXISTS expiring ON things (expires) WHERE expires > 0;
-CREATE INDEX IF NOT EXISTS parts ON things (parent) WHERE parent <> '';
-"""
-_BUSY = 30.0
-"""Seconds to wait for another process that writes."""
+_WALKED = 500
+"""Things that a walk reads at once."""
 
 
 class SqliteIndex:
-    """See `Index`. One thread a process has the one connection."""
+    """See `Index`."""
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
-        self._path = path
+        self._file = SqliteFile(path, STEPS)
         self._now = now
-        self._thread = ThreadPool(1)
-        self._connection: sqlite3.Connection | None = None
 
-    def add(self, things: Sequence[Thing]) -> bool:
+    def add(self, things: Sequence[Thing], bounds: Bounds | None = None) -> bool:
         def work(db: sqlite3.Connection) -> bool:
-            if db.execute("SELECT 1 FROM things WHERE id = ?", (things[0].id,)).fetchone():
+            if _has(db, things[0].id):
                 return False
             for thing in things:
-                if (
-                    thing.parent
-                    and not db.execute(
-                        "SELECT 1 FROM things WHERE id = ? AND owner = ?", (thing.parent, thing.owner)
-                    ).fetchone()
-                ):
-                    raise NotStored(thing.parent)
-                db.execute("INSERT INTO things VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(thing))
+                if not _has(db, thing.id):
+                    _insert(db, thing)
+            if bounds:
+                _keep_within(db, things[0].owner, bounds)
             return True
 
-        return self._do(work)
+        return self._file.write(work)
 
     def get(self, owner: str, kind: ThingKind, thing_id: str) -> Thing:
-        return self._do(lambda db: self._find(db, owner, kind, thing_id)[1])
+        return self._file.read(lambda db: self._find(db, owner, kind, thing_id)[1])
 
     def change(self, old: Thing, facts: Mapping[str, Any], expires: int) -> Thing | None:
         def work(db: sqlite3.Connection) -> Thing | None:
             changed = db.execute(
-                "UPDATE things SET facts = ?, expires = ?, version = version + 1 WHERE id = ? AND version = ?",
-                (encode(facts).decode(), expires, old.id, old.version),
-            )
-            if not changed.rowcount:
+                "UPDATE things SET facts = ?, expires = ?, version = version + 1"
+                " WHERE id = ? AND owner = ? AND version = ? RETURNING *",
+                (encode(facts).decode(), expires, old.id, old.owner, old.version),
+            ).fetchall()
+            if not changed:
                 return None
-            return _thing(db.execute("SELECT * FROM things WHERE id = ?", (old.id,)).fetchone())
+            _unlabel(db, changed[0][0], old)
+            _label(db, changed[0][0], new := thing_of(changed[0]))
+            return new
 
-        return self._do(work)
+        return self._file.write(work)
 
     def page(
         self,
@@ -84,59 +72,101 @@ class SqliteIndex:
         where: Mapping[str, str] | None = None,
     ) -> Page:
         def work(db: sqlite3.Connection) -> Page:
-            query = "SELECT * FROM things WHERE owner = ? AND kind = ? AND parent = ?"
-            query += " AND (expires = 0 OR expires > ?)"
+            conditions = ["things.owner = ?", "kind = ?", "parent = ?", "(expires = 0 OR expires > ?)"]
             values: list[Any] = [owner, kind, parent, self._now()]
-            if after:
-                query += " AND place < ?" if descending else " AND place > ?"
-                values.append(self._find(db, owner, kind, after)[0])
+            labels = []
             for name, value in (where or {}).items():
-                query += " AND json_extract(facts, ?) = ?"
+                conditions.append("json_extract(facts, ?) = ?")
                 values += ["$." + ".".join(encode(part).decode() for part in name.split(".", 1)), value]
-            query += " ORDER BY place DESC LIMIT ?" if descending else " ORDER BY place LIMIT ?"
+                if not parent and len(value) <= LONGEST_LABEL:
+                    labels.append(mark_of(owner, kind, name, value))
+            source, place = "things", "things.place"
+            if labels:
+                source, place = "labels CROSS JOIN things ON things.place = labels.place", "labels.place"
+                conditions.append("labels.mark = ?")
+                conditions += ["EXISTS (SELECT 1 FROM labels l WHERE l.mark = ? AND l.place = things.place)"] * (
+                    len(labels) - 1
+                )
+                values += labels
+            if after:
+                conditions.append(f"{place} {'<' if descending else '>'} ?")
+                values.append(self._find(db, owner, kind, after)[0])
+            order = f"ORDER BY {place} {'DESC' if descending else 'ASC'} LIMIT ?"
+            query = f"SELECT things.* FROM {source} WHERE {' AND '.join(conditions)} {order}"  # noqa: S608  # our words
             rows = db.execute(query, [*values, limit + 1]).fetchall()
-            return Page([_thing(row) for row in rows[:limit]], len(rows) > limit)
+            return Page([thing_of(row) for row in rows[:limit]], len(rows) > limit)
 
-        return self._do(work)
+        return self._file.read(work)
+
+    def count(self, parent: str) -> int:
+        query = "SELECT count(*) FROM things WHERE parent = ?"
+        return self._file.read(lambda db: int(db.execute(query, (parent,)).fetchone()[0]))
 
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> list[Thing]:
         def work(db: sqlite3.Connection) -> list[Thing]:
-            _, thing = self._find(db, owner, kind, thing_id, expired=True)
-            parts = db.execute("DELETE FROM things WHERE parent = ? RETURNING *", (thing_id,)).fetchall()
-            db.execute("DELETE FROM things WHERE id = ?", (thing_id,))
-            return [*map(_thing, parts), thing]
+            return _delete(db, *self._find(db, owner, kind, thing_id, expired=True))
 
-        return self._do(work)
+        return self._file.write(work)
 
-    def expired(self, now: int, most: int) -> list[Thing]:
+    def expire(self, now: int, most: int) -> list[Thing]:
         query = "SELECT * FROM things WHERE expires > 0 AND expires <= ? ORDER BY expires LIMIT ?"
-        return self._do(lambda db: [_thing(row) for row in db.execute(query, (now, most))])
+        if not self._file.read(lambda db: db.execute(query, (now, 1)).fetchone()):
+            return []  # as a rule, and then nothing is written
 
-    def oldest(self, owner: str, kinds: Sequence[ThingKind], most: int) -> list[Thing]:
-        query = (
-            "SELECT * FROM things WHERE owner = ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY place LIMIT ?"
-        )
-        return self._do(lambda db: [_thing(row) for row in db.execute(query, (owner, encode(kinds), most))])
+        def work(db: sqlite3.Connection) -> list[Thing]:
+            return _delete_all(db, db.execute(query, (now, most)).fetchall())
 
-    def held(self, owner: str | None) -> Held:
-        query, values = "SELECT count(*), coalesce(sum(size), 0) FROM things", list[str]()
-        if owner is not None:
-            query, values = query + " WHERE owner = ?", [owner]
-        return self._do(lambda db: Held(*db.execute(query, values).fetchone()))
+        return self._file.write(work)
+
+    def evict(self, owner: str | None, kinds: Sequence[ThingKind], *, things: int, size: int, most: int) -> list[Thing]:
+        query = "SELECT * FROM things WHERE owner = ? AND kind = ? AND parent = '' ORDER BY place LIMIT ?"
+
+        def work(db: sqlite3.Connection) -> list[Thing]:
+            whose = _largest(db, kinds) if owner is None else owner
+            rows = sorted(row for kind in kinds for row in db.execute(query, (whose, kind, most)))
+            wanted, freed = 0, 0
+            while wanted < min(len(rows), most) and (not wanted or wanted < things or freed < size):
+                freed += thing_of(rows[wanted]).weight
+                wanted += 1
+            return _delete_all(db, rows[:wanted])
+
+        return self._file.write(work)
+
+    def held(self, owner: str | None, kind: ThingKind | None = None) -> Held:
+        return self._file.read(lambda db: _held(db, ALL if owner is None else owner, kind))
+
+    def blobs(self, ids: Sequence[str]) -> set[str]:
+        query = "SELECT blob FROM things WHERE id IN (SELECT value FROM json_each(?)) AND blob <> ''"
+        return self._file.read(lambda db: {blob for (blob,) in db.execute(query, (encode(ids).decode(),))})
+
+    def identity(self) -> str:
+        return str(self._file.read(lambda db: db.execute("SELECT id FROM identity").fetchone()[0]))
+
+    def take_turn(self, work: str, seconds: float) -> bool:
+        now = self._now()
+        query = "SELECT 1 FROM turns WHERE work = ? AND next BETWEEN ? AND ?"
+        if self._file.read(lambda db: db.execute(query, (work, now, now + seconds)).fetchone()):
+            return False  # as a rule, and then nothing is written
+
+        def take(db: sqlite3.Connection) -> bool:
+            if db.execute(query, (work, now, now + seconds)).fetchone():
+                return False
+            db.execute("REPLACE INTO turns VALUES (?, ?)", (work, now + seconds))
+            return True
+
+        return self._file.write(take)
 
     def walk(self) -> Iterator[Thing]:
         place = 0
-        while True:
-            rows = self._do(partial(_after, place))
-            if not rows:
-                return
-            yield from map(_thing, rows)
+        while rows := self._file.read(partial(_after, place)):
+            yield from map(thing_of, rows)
             place = rows[-1][0]
 
+    def audit(self) -> Iterator[Finding]:
+        yield from self._file.read(find)
+
     def close(self) -> None:
-        if self._connection is not None:
-            self._do(lambda db: db.close())
-            self._connection = None
+        self._file.close()
 
     def _find(
         self, db: sqlite3.Connection, owner: str, kind: ThingKind, thing_id: str, *, expired: bool = False
@@ -145,45 +175,67 @@ class SqliteIndex:
         row = db.execute(query, (thing_id, owner, kind)).fetchone()
         if row is None or (not expired and 0 < row[5] <= self._now()):
             raise NotStored(thing_id)
-        return row[0], _thing(row)
+        return row[0], thing_of(row)
 
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """In one transaction."""
 
-        def run() -> T:
-            db = self._open()
-            with db:
-                return work(db)
+def _has(db: sqlite3.Connection, thing_id: str) -> bool:
+    return db.execute("SELECT 1 FROM things WHERE id = ?", (thing_id,)).fetchone() is not None
 
-        try:
-            found: T = self._thread.apply(run)
-        except sqlite3.Error as exc:
-            raise ArchiveUnavailable(f"{self._path.name}: {exc}") from exc
-        return found
 
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            db = sqlite3.connect(self._path, timeout=_BUSY, check_same_thread=False)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            with closing(db.cursor()) as cursor:
-                cursor.executescript(_SCHEMA)
-            self._connection = db
-        return self._connection
+def _insert(db: sqlite3.Connection, thing: Thing) -> None:
+    query = "SELECT 1 FROM things WHERE id = ? AND owner = ?"
+    if thing.parent and not db.execute(query, (thing.parent, thing.owner)).fetchone():
+        raise NotStored(thing.parent)
+    place = db.execute("INSERT INTO things VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row_of(thing)).lastrowid
+    assert place is not None
+    _label(db, place, thing)
+
+
+def _label(db: sqlite3.Connection, place: int, thing: Thing) -> None:
+    db.executemany("INSERT INTO labels VALUES (?, ?)", [(mark, place) for mark in marks_of(thing)])
+
+
+def _unlabel(db: sqlite3.Connection, place: int, thing: Thing) -> None:
+    db.executemany("DELETE FROM labels WHERE mark = ? AND place = ?", [(mark, place) for mark in marks_of(thing)])
+
+
+def _delete(db: sqlite3.Connection, place: int, thing: Thing) -> list[Thing]:
+    parts = db.execute("DELETE FROM things WHERE parent = ? RETURNING *", (thing.id,)).fetchall()
+    db.execute("DELETE FROM things WHERE place = ?", (place,))
+    _unlabel(db, place, thing)
+    return [*map(thing_of, parts), thing]
+
+
+def _delete_all(db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> list[Thing]:
+    gone: dict[str, Thing] = {}
+    for row in rows:  # a part may have gone with its whole
+        gone.update((thing.id, thing) for thing in _delete(db, row[0], thing_of(row)))
+    return list(gone.values())
+
+
+def _held(db: sqlite3.Connection, owner: str, kind: ThingKind | None) -> Held:
+    query = "SELECT coalesce(sum(things), 0), coalesce(sum(size), 0) FROM counts WHERE owner = ?"
+    query, values = (query, [owner]) if kind is None else (query + " AND kind = ?", [owner, kind])
+    return Held(*db.execute(query, values).fetchone())
+
+
+def _keep_within(db: sqlite3.Connection, owner: str, bounds: Bounds) -> None:
+    mine, total = _held(db, owner, None), _held(db, ALL, None).size
+    if mine.things > bounds.things or mine.size > bounds.size:
+        raise NoRoom(owner, max(0, mine.things - bounds.things), max(0, mine.size - bounds.size))
+    if total > bounds.total:
+        raise NoRoom(None, 0, total - bounds.total)
+
+
+def _largest(db: sqlite3.Connection, kinds: Sequence[ThingKind]) -> str:
+    """Who holds the most bytes of all who have any of these kinds."""
+    query = (
+        "SELECT owner FROM counts WHERE owner <> ? GROUP BY owner HAVING"
+        " sum(things * (kind IN (SELECT value FROM json_each(?)))) > 0 ORDER BY sum(size) DESC LIMIT 1"
+    )
+    found = db.execute(query, (ALL, encode(kinds).decode())).fetchone()
+    return str(found[0]) if found else ALL
 
 
 def _after(place: int, db: sqlite3.Connection) -> list[Any]:
-    query = "SELECT * FROM things WHERE place > ? ORDER BY place LIMIT 500"
-    return db.execute(query, (place,)).fetchall()
-
-
-def _row(thing: Thing) -> tuple[Any, ...]:
-    facts = encode(thing.facts).decode()
-    head = (thing.id, thing.kind, thing.owner, thing.created, thing.expires, facts)
-    return (*head, thing.blob, thing.size, thing.parent, thing.version)
-
-
-def _thing(row: Sequence[Any]) -> Thing:
-    _, identity, kind, owner, created, expires, facts, blob, size, parent, version = row
-    return Thing(identity, ThingKind(kind), owner, created, expires, decode(facts), blob, size, parent, version)
+    return db.execute("SELECT * FROM things WHERE place > ? ORDER BY place LIMIT ?", (place, _WALKED)).fetchall()

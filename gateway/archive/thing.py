@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from msgspec import Struct, field
+from msgspec.json import encode
 
 
 class ThingKind(StrEnum):
@@ -21,6 +22,10 @@ class ThingKind(StrEnum):
     UPLOAD = "upload"
     PART = "upload.part"
     """Of the upload that is its parent."""
+
+
+ANSWERS = (ThingKind.RESPONSE, ThingKind.CHAT)
+"""What makes room for others, the oldest first. All else stays until it expires or is removed."""
 
 
 class Thing(Struct, frozen=True, omit_defaults=True):
@@ -40,11 +45,16 @@ class Thing(Struct, frozen=True, omit_defaults=True):
     blob: str = ""
     """The name of what is in it; empty where the facts are all."""
     size: int = 0
-    """Bytes of that, as they lie there."""
+    """Bytes of that."""
     parent: str = ""
     """The id of what it is a part of, with which it goes."""
     version: int = 1
     """Higher with each change."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes that count for its owner: of what is in it, and of its facts."""
+        return self.size + len(encode(self.facts))
 
 
 class Page(NamedTuple):
@@ -60,4 +70,4 @@ class Held(NamedTuple):
 
     things: int
     size: int
-    """Bytes."""
+    """Bytes: their weights together."""

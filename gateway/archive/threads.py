@@ -7,6 +7,7 @@ from functools import cache
 from typing import TypeVar
 
 from gevent.threadpool import ThreadPool
+from gevent.util import wrap_errors
 
 T = TypeVar("T")
 
@@ -14,10 +15,15 @@ MOST_THREADS = 4
 """Of a process, for the archive's files."""
 
 
-def apart(work: Callable[[], T]) -> T:
-    """What `work` returns or raises, done in one of them."""
-    found: T = _pool().apply(work)
-    return found
+def apart(work: Callable[[], T], pool: ThreadPool | None = None) -> T:
+    """What `work` returns or raises, done in one of them, or of those of another pool."""
+    found: T | Exception = (pool or _pool()).apply(wrap_errors(Exception, work))  # what left a thread would be printed
+    if not isinstance(found, Exception):
+        return found
+    try:
+        raise found
+    finally:
+        del found  # it knows this frame, which would keep it until a full garbage collection
 
 
 @cache

@@ -11,6 +11,7 @@ from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
 from gateway.schemas.infill import InfillFormat
+from gateway.schemas.responses.format import ResponsesFormat
 from gateway.schemas.tokenizers import TOKENIZER_FORMATS
 from shared.errors import NotUnderstood
 from shared.protocol import Accepted, Chat, Completion, FineChat, FineCompletion, TextTask
@@ -23,6 +24,7 @@ _FORMATS = (
     InfillFormat(),
     MessagesFormat(),
     CountTokensFormat(),
+    ResponsesFormat(),
     *TOKENIZER_FORMATS,
 )
 FORMATS: dict[str, Format] = {each.name: each for each in _FORMATS}

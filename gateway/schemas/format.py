@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from gateway.schemas.objects import Strict
 from shared.config import Config
 from shared.errors import InferqError
-from shared.protocol import Accepted, Delta, Event, Options, Task
+from shared.protocol import Accepted, Delta, Event, Options, State, Task
 
 
 class Frame(NamedTuple):
@@ -64,6 +64,11 @@ class Format(Protocol):
 
         Every job can be followed: what cannot be answered in pieces is one frame at its end.
         """
+
+    def facts(self, job_id: str, accepted: Accepted, state: State, events: Sequence[Event]) -> dict[str, Any]:
+        """What lists tell of an answer that is stored, and filter by: little JSON."""
+        metadata = accepted.options.asked.get("metadata") or {}
+        return {"model": accepted.task.model, "created": accepted.created, "status": str(state), "metadata": metadata}
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
         """The body of the answer to a request that failed, which has this HTTP status."""

@@ -110,9 +110,8 @@ class ChatLedger:
             self.prompt.add(piece)
         if piece.logprobs and not (piece.reasoning and self._hides):
             told = self._thoughts if piece.reasoning else self._content
-            for each in piece.logprobs:
-                alternatives = [self._entry(one.token, one.text, one.logprob) for one in each.top]
-                told.add({**self._entry(each.token, each.text, each.logprob), "top_logprobs": alternatives})
+            for each in tell_tokens(piece.logprobs, as_ids=self._as_ids):
+                told.add(each)
 
     def take(self) -> dict[str, Any] | None:
         """The choice's `logprobs`."""
@@ -121,9 +120,17 @@ class ChatLedger:
         told: dict[str, Any] = {"content": self._content.take(), "refusal": None}
         return {**told, "reasoning_content": self._thoughts.take()} if self._thoughts else told
 
-    def _entry(self, token: int, text: bytes, logprob: float | None) -> dict[str, Any]:
-        name = _as_id(token) if self._as_ids else text.decode("utf-8", "backslashreplace")
+
+def tell_tokens(entries: Iterable[TokenLogprob], *, as_ids: bool) -> Iterator[dict[str, Any]]:
+    """Each as OpenAI's chats and responses tell it, with what might have come in its place."""
+
+    def entry(token: int, text: bytes, logprob: float | None) -> dict[str, Any]:
+        name = _as_id(token) if as_ids else text.decode("utf-8", "backslashreplace")
         return {"token": name, "logprob": _told(logprob), "bytes": [*text]}
+
+    for each in entries:
+        alternatives = [entry(one.token, one.text, one.logprob) for one in each.top]
+        yield {**entry(each.token, each.text, each.logprob), "top_logprobs": alternatives}
 
 
 class CompletionLedger:

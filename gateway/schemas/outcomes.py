@@ -51,6 +51,7 @@ _OUTCOMES: dict[str, Outcome] = {
     # Repeating it frees nothing.
     "archive_full": Outcome(403, retry=False),
     "archive_unavailable": Outcome(503, retry=True, retry_after=1),
+    "archive_damaged": Outcome(500, retry=False),
     "model_file_error": Outcome(500, retry=False),
     # Another worker may be able to.
     "model_load_error": Outcome(500, retry=True),

@@ -19,7 +19,7 @@ from gateway.schemas.problem import refuse, show, show_key, wrong_type
 from gateway.schemas.reasoning import telling
 from gateway.schemas.structured import StructuredSchema, grammar
 from shared.errors import InvalidRequest
-from shared.protocol import Options, Sampling
+from shared.protocol import Grammar, Options, Sampling
 from shared.ticket import Tier
 
 _SEEDS = 2**32 - 1
@@ -153,15 +153,16 @@ def refuse_choices(prompts: int, each: int, name: str) -> None:
         raise refuse("invalid_value", f"at most {MAX_CHOICES} choices in all, but these are {choices}", name=name)
 
 
-def sampling(given: dict[str, Any], seed: int, max_tokens: int) -> Sampling:
-    """What `read` returned, as the task's part. `seed` is taken where it gives none or -1. Raises InvalidRequest."""
+def sampling(given: dict[str, Any], seed: int, max_tokens: int, form: Grammar | None = None) -> Sampling:
+    """What `read` returned, as the task's part. `seed` is taken where it gives none or -1; `form` is what else it says
+    of the form of the answer. Raises InvalidRequest."""
     chosen = {name: value for name, value in given.items() if name in _SAMPLING}
     asked = chosen.get("seed", -1)
     chosen["seed"] = (seed if asked == -1 else asked) % _SEEDS
     chosen["stop"] = tuple(chosen.get("stop", ()))
     chosen["top_k"] = max(0, top_k) if (top_k := chosen.get("top_k")) is not None else None
     chosen["max_tokens"] = max_tokens
-    chosen["grammar"] = grammar(given)
+    chosen["grammar"] = form or grammar(given)
     chosen |= told(given)
     if (least := chosen.get("min_tokens", 0)) > max_tokens:
         problem = f"Invalid 'min_tokens': must be at most {max_tokens}, the most that there may be, but is {least}."

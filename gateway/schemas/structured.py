@@ -25,7 +25,7 @@ MOST_LEVELS = 64
 MOST_CHOICES = 1_000
 """Strings in `guided_choice`."""
 
-_ANY_OBJECT = '{"type":"object"}'
+ANY_OBJECT = '{"type":"object"}'
 _TAGS = "tags within a text cannot be kept; use 'tools', or 'json_schema'"
 _UNFIT = ("ignore_eos", "min_tokens", "stop_token_ids", "return_token_ids")
 """Parameters with which a grammar cannot be kept: nothing may come after its end, and nothing be computed again."""
@@ -136,7 +136,7 @@ class ResponseFormat(NamedSchema):
             case "text", _:
                 return None
             case "json_object", None:
-                return Grammar("json", _ANY_OBJECT)
+                return Grammar("json", ANY_OBJECT)
             case "json_schema", None:
                 missing = "json_schema" if named is data else "json_schema.schema"
                 raise refuse("missing_required_parameter", name=missing)
@@ -163,7 +163,7 @@ class StructuredOutputs(Strict):
         wanted = data.pop("json_object", False)
         found = {name: part for name, part in data.items() if isinstance(part, Grammar)}
         if wanted:
-            found["json_object"] = Grammar("json", _ANY_OBJECT)
+            found["json_object"] = Grammar("json", ANY_OBJECT)
         if len(found) > 1:
             raise refuse("invalid_value", f"only one of {', '.join(found)} can be kept")
         return next((replace(part, param=f"structured_outputs.{name}") for name, part in found.items()), None)

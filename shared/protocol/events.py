@@ -158,6 +158,8 @@ class Done(Record, frozen=True):
 
     usage: Usage
     timings: Timings | None = None
+    ended: int = 0
+    """Unix time in seconds, by the worker's clock. 0 in what release 0.2.0 wrote."""
 
 
 class Failed(Record, frozen=True):

@@ -138,7 +138,8 @@ local function reclaim(id)
   redis.call('HDEL', ticket(id), 'orphan')
 end
 
--- The final state, come with the event `last`. From here on the ticket and the stream have a time to live.
+-- The final state, come with the event `last`. From here on the ticket and the stream have a time to live, unless the answer is to be
+-- stored: then from when it is.
 local function finish(model, id, exec, state, last)
   unlist(model, id, exec)
   redis.call('ZREM', KEY.lingering .. model, id)
@@ -147,15 +148,15 @@ local function finish(model, id, exec, state, last)
   redis.call('HSET', ticket(id), 'state', state, 'ended', now)
   redis.call('DEL', KEY.rq_job .. id)
   for reply in replies(id) do redis.call('SREM', reply .. ':jobs', id) end
-  local t = redis.call('HMGET', ticket(id), 'keep', 'owner')
-  local keep = t[1]
-  redis.call('SREM', KEY.owned .. (t[2] or ''), id)
-  give_back(id, t[2] or '', keep)
+  local owner, unarchived = redis.call('HGET', ticket(id), 'owner') or '', redis.call('ZSCORE', KEY.unarchived, id)
+  redis.call('SREM', KEY.owned .. owner, id)
+  give_back(id, owner, unarchived)
   if state ~= 'completed' then reclaim(id) end
-  redis.call('EXPIRE', ticket(id), keep)
-  redis.call('EXPIRE', KEY.events .. id, keep)
-  local key = redis.call('HGET', ticket(id), 'idempotency')
-  if key and redis.call('HGET', key, 'job') == id then redis.call('EXPIRE', key, keep) end -- without its job it is of no use
+  if unarchived then
+    retain(id)
+  else
+    retire(id)
+  end
 end
 
 -- The end by somebody else than the job's worker, told to the client by a `Failed` event.

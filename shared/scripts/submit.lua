@@ -9,19 +9,23 @@
 --       and its head, which is all that an answer needs of it,
 --       tier, weight of the owner, jobs that the owner may have waiting and running, or 0 for any number (nobody has no bound),
 --       bytes that those may hold, or 0 for any; bytes that the jobs of all may, 0 when none is to be accepted, or -1 for any,
---       then the fields and values of RQ's job hash
+--       what is to be stored with the answer, or '' where that is not stored; answers that may wait to be stored, and bytes that they may
+--       hold, or -1 for any, then the fields and values of RQ's job hash
 -- Returns {1, jobs that wait} when accepted, also when the same id was accepted before (a resent command);
 --         {0, jobs waiting} when the queue is full, which is no reason not to put one back; {2, id} when it joined that job;
 --         {3, id} when the Idempotency-Key belongs to another request; {4, jobs that the owner has} when those are too many;
---         {5, bytes that they hold} when that is too much; {6, bytes that the jobs of all hold} when that is. Of several reasons
---         the first one in this order: 0, 4, 5, 6.
+--         {5, bytes that they hold} when that is too much; {6, bytes that the jobs of all hold} when that is;
+--         {7, answers that wait to be stored} when those are too many, or hold too much, and this one would be stored, too.
+--         Of several reasons the first one in this order: 0, 4, 5, 6, 7.
 local model, id, owner, most, wait, keep, reply, visitor = unpack(ARGV, 1, 8)
 local waits, parts, fingerprint, attempt, idempotency, again, task, head, tier, weight = unpack(ARGV, 9, 18)
 local own_most, own_bytes, all_bytes = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
+local given, most_unarchived, unarchived_bytes = ARGV[22], tonumber(ARGV[23]), tonumber(ARGV[24])
 waits, parts, again = waits == '1', parts == '1', again == '1'
 local queue = KEY.rq_queue .. model
 local known = redis.call('HGET', ticket(id), 'state')
 if again and known == 'cancelled' and redis.call('HGET', ticket(id), 'deserted') then
+  let_go(id) -- of what waits to be stored
   redis.call('DEL', ticket(id), KEY.events .. id)
   known = nil
 end
@@ -30,7 +34,7 @@ if known then
   return { 1, redis.call('ZCARD', waiting(model)) }
 end
 local function join(other)
-  if redis.call('TTL', ticket(other)) == -1 then admit(other, visitor, reply, waits, parts) end
+  if not redis.call('HGET', ticket(other), 'ended') then admit(other, visitor, reply, waits, parts) end
   redis.call('HSET', ticket(other), 'joined', 1)
   return { 2, other }
 end
@@ -56,17 +60,23 @@ if tonumber(attempt) > 0 and not again then
   end
 end
 local others = redis.call('ZCARD', KEY.deadlines .. model)
-local bytes, counted = #task + #head + FRAME, not former()
+local bytes, counted = #task + #head + #given + FRAME, not former()
 if not again then
   if others >= tonumber(most) then return { 0, others } end
   if own_most > 0 and owned(owner, own_most) >= own_most then return { 4, redis.call('SCARD', KEY.owned .. owner) } end
   if counted and own_bytes > 0 and owner ~= '' and bytes_of(owner) + bytes > own_bytes then return { 5, bytes_of(owner) } end
   if all_bytes == 0 or counted and all_bytes > 0 and bytes_of(ALL) + bytes > all_bytes then return { 6, bytes_of(ALL) } end
+  local ended = given ~= '' and redis.call('ZCOUNT', KEY.unarchived, '(0', '+inf') or 0
+  if ended > 0 and (ended >= most_unarchived or unarchived_bytes >= 0 and bytes_of(UNARCHIVED) > unarchived_bytes) then return { 7, ended } end
 end
 redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner, 'tier', tier,
   'created', now, 'wait', wait, 'deadline', now + wait,
   'keep', keep, 'seq', 0, 'by', '', 'tokens', 0, 'tries', 0, 'cancel', 0, 'exec', '', 'reply', '', 'waiting', '', 'head', head)
 if counted then hold(id, owner, bytes) end
+if given ~= '' then
+  redis.call('SET', KEY.given .. id, given)
+  redis.call('ZADD', KEY.unarchived, 0, id)
+end
 redis.call('ZREM', KEY.retained, id) -- what is put back
 if idempotency ~= '' and not (again and holder[1]) then
   redis.call('HSET', ticket(id), 'idempotency', key)
@@ -75,7 +85,7 @@ if idempotency ~= '' and not (again and holder[1]) then
 end
 redis.call('SET', KEY.task .. id, task)
 if older() then begin(id) end
-redis.call('HSET', KEY.rq_job .. id, unpack(ARGV, 22))
+redis.call('HSET', KEY.rq_job .. id, unpack(ARGV, 25))
 redis.call('SADD', KEY.rq_queues, queue)
 redis.call('ZADD', KEY.deadlines .. model, now + wait, id)
 if owner ~= '' then redis.call('SADD', KEY.owned .. owner, id) end

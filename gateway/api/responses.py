@@ -1,0 +1,102 @@
+"""/v1/responses: have one made, look at it, follow it, cancel it, delete it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from flask import Blueprint, Response, request
+from flask.typing import ResponseReturnValue
+
+from gateway import answers, sse
+from gateway.answers import as_json
+from gateway.api import streaming
+from gateway.api.generation import generate, location
+from gateway.archive.thing import ThingKind
+from gateway.auth import own_ticket, owner
+from gateway.client import aside, step_aside
+from gateway.dispatch import Job
+from gateway.recordings import Recording
+from gateway.schemas import FORMATS, PAUSE
+from gateway.schemas.responses.answer import begun, render, respond
+from gateway.schemas.responses.queries import read_retrieval
+from gateway.schemas.responses.stream import ResponseStream, frames_after
+from gateway.state import this_gateway
+from shared.errors import InvalidRequest, JobNotFound
+from shared.protocol import Options
+
+views = Blueprint("responses", __name__)
+
+_FORMAT = FORMATS["openai.responses"]
+
+
+@views.post("/responses")
+def create() -> ResponseReturnValue:
+    return generate(_FORMAT, _begin)
+
+
+@views.get("/responses/<response_id>")
+def retrieve(response_id: str) -> ResponseReturnValue:
+    asked = read_retrieval(request.args)
+    found = _find(response_id)
+    if not asked.stream:
+        return _tell(found)
+    if not found.state.final:
+        try:
+            with ExitStack() as waiting:
+                waiting.enter_context(this_gateway().dispatcher.followers.admitted(found.id, owner().name))
+                return _follow(found.id, waiting, asked.after)
+        except JobNotFound:  # it has ended, and is stored where nobody follows it
+            found = _find(response_id)
+    frames = frames_after(ResponseStream(found.id, found.accepted).frames, asked.after)
+    return streaming.as_it_comes(sse.replay(found.events, sse.plain_lines(frames)))
+
+
+@views.post("/responses/<response_id>/cancel")
+def cancel(response_id: str) -> ResponseReturnValue:
+    found = _find(response_id)
+    if not found.accepted.options.background:
+        raise InvalidRequest(
+            "Only a response that was created with 'background' can be cancelled.", param="response_id"
+        )
+    if not found.state.final:
+        with suppress(JobNotFound):  # as above
+            this_gateway().dispatcher.cancel(found.id, aside(request.environ))
+        found = _find(response_id)
+    return _tell(found)
+
+
+@views.delete("/responses/<response_id>")
+def delete(response_id: str) -> ResponseReturnValue:
+    this_gateway().recordings.remove(ThingKind.RESPONSE, response_id, owner().name)
+    return as_json({"id": response_id, "object": "response", "deleted": True})
+
+
+def _begin(job: Job, options: Options) -> ResponseReturnValue:
+    """Answer a request for a response in the background, whose job is sure to run."""
+    if options.stream:
+        with ExitStack() as waiting:
+            response = _follow(job.id, waiting)
+            response.headers.update(location(job))
+            return response
+    return as_json(respond(job.id, job.accepted, [], begun(job.accepted, waits=True))), 200, location(job)
+
+
+def _follow(job_id: str, waiting: ExitStack, after: int = -1) -> Response:
+    """The stream of a job that goes on without who reads it."""
+    progress = streaming.wants_progress()
+    job = streaming.follow(own_ticket(job_id), waiting)
+    step_aside(request.environ)
+    frames = frames_after(ResponseStream(job_id, job.accepted).frames, after)
+    # Its id is told before anything comes of the job, so that who is cut off can come again.
+    pieces = streaming.events_as(sse.plain_lines(frames), job, (PAUSE,), sse.BLANK, progress=progress)
+    return streaming.stream(job, pieces, waiting)
+
+
+def _find(response_id: str) -> Recording:
+    return this_gateway().recordings.find(ThingKind.RESPONSE, response_id, owner().name)
+
+
+def _tell(found: Recording) -> ResponseReturnValue:
+    told: dict[str, Any] = render(found.id, found.accepted, answers.counted(found.events), found.state)
+    return as_json(told)

@@ -1,0 +1,120 @@
+"""What the archive does by itself: what has expired goes, and so do blobs that nothing names.
+
+Every gateway process looks, and one of them at a time works. It is no fault of a process where the archive cannot be
+used: whoever asks for what is stored is told so, and everything else is served.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from gateway.archive.archive import Archive
+from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
+from shared.loops import Loops
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PERIOD = 10.0
+"""Seconds between two looks for what has expired."""
+SWEEP_PERIOD = 3600.0
+"""Seconds between two sweeps of the blobs."""
+SPARED = 3600.0
+"""Seconds for which a blob that nothing names may yet get its name."""
+STEP = 100
+"""Things, or blobs, that are dealt with at once."""
+
+_MARK = "index/00/identity"
+"""The blob that says whose blobs those around it are."""
+
+
+class Housekeeping:
+    """Of one process."""
+
+    def __init__(self, archive: Archive, loops: Loops, now: Callable[[], float] = time.time) -> None:
+        self._archive = archive
+        self._loops = loops
+        self._now = now
+        self._trouble = ""
+
+    def start(self) -> None:
+        self._loops.start("archive", self.look, pause=PERIOD)
+
+    def look(self) -> None:
+        """Do what is due."""
+        try:
+            self._work()
+        except (ArchiveUnavailable, ArchiveDamaged) as exc:
+            self._archive.on_error("housekeeping")
+            if exc.message != self._trouble:
+                log.error("what is stored cannot be used: %s", exc)
+            self._trouble = exc.message
+        else:
+            if self._trouble:
+                log.info("what is stored can be used again")
+            self._trouble = ""
+
+    def _work(self) -> None:
+        index = self._archive.index
+        if not index.held(None).things:
+            return
+        if index.take_turn("expire", PERIOD):
+            while self._archive.expire(int(self._now()), STEP) >= STEP:
+                time.sleep(0.01)  # others have their turn
+        if index.take_turn("sweep", SWEEP_PERIOD):
+            self.sweep()
+
+    def sweep(self) -> int:
+        """Remove the blobs that nothing names; how many there were. None goes where they are another index's."""
+        if not self._are_ours():
+            log.error("the blobs belong to another index, which may have been lost: none is removed (docs/storage.md)")
+            return 0
+        count = 0
+        for names in unnamed(self._archive, self._now() - SPARED):
+            for name in names:
+                self._archive.blobs.remove(name)
+            count += len(names)
+        if count:
+            log.info("%d blobs went that nothing named", count)
+            self._archive.on_removal("swept", count)
+        return count
+
+    def _are_ours(self) -> bool:
+        ours = self._archive.index.identity()
+        if (found := owner_of(self._archive)) is None:
+            self._archive.blobs.write(_MARK, [ours.encode()])
+            return True
+        return found == ours
+
+
+def owner_of(archive: Archive) -> str | None:
+    """The identity of the index that the blobs belong to; None where they do not tell."""
+    try:
+        return b"".join(archive.blobs.read(_MARK)).decode()
+    except NotStored:
+        return None
+
+
+def unnamed(archive: Archive, before: float) -> Iterator[list[str]]:
+    """The names of the blobs that no thing has, of those that were written before then."""
+    old = (name for name, _, written in archive.blobs.walk() if written < before and name != _MARK)
+    for names in chunks(old, STEP):
+        named = archive.index.blobs([id_of(name) for name in names])
+        yield [name for name in names if name not in named]
+
+
+def id_of(blob: str) -> str:
+    """Of the thing that may have such a blob."""
+    return blob.rpartition("/")[2].partition(".")[0]
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of so many, the last one of fewer."""
+    left = iter(items)
+    while chunk := list(islice(left, size)):
+        yield chunk

@@ -1,0 +1,155 @@
+"""A file of SQLite: how it is opened, by several processes at once, and worked on in threads.
+
+What is committed is on the disk: no death of a process loses it, nor a loss of power.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from gevent.threadpool import ThreadPool
+
+from gateway.archive.mounts import network_type
+from gateway.archive.threads import apart
+from shared.errors import ArchiveUnavailable
+from shared.file_lock import FileLock
+from shared.folders import make_private
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_APPLICATION = 0x69_6E_66_71
+"""By which SQLite knows whose file it is: `infq`."""
+_BUSY = 30.0
+"""Seconds to wait for another process that writes."""
+_CACHE = 16_384
+"""KiB of the file that each of the two connections keeps."""
+_LARGEST_LOG = 67_108_864
+"""Bytes that are kept of the log of changes when it is empty."""
+
+
+class SqliteFile:
+    """Two connections a process, each with a thread: readers do not wait for writers.
+
+    `steps` are the statements that lead from each version of the schema to the next one, from an empty file on.
+    """
+
+    def __init__(self, path: Path, steps: Sequence[Sequence[str]]) -> None:
+        self._path = path
+        self._steps = steps
+        self._pools = {writes: ThreadPool(1) for writes in (False, True)}
+        self._open: dict[bool, tuple[sqlite3.Connection, tuple[int, int]]] = {}
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """On one state of it, whatever others write; where there is no file, on an empty one."""
+        return self._do(work, writes=False)
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """In one step, which is undone where it raises. One process writes at a time, the others wait."""
+        return self._do(work, writes=True)
+
+    def close(self) -> None:
+        for writes, pool in self._pools.items():
+            apart(partial(self._leave, writes), pool)
+
+    def _do(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> T:
+        try:
+            return apart(lambda: self._run(work, writes), self._pools[writes])
+        except (sqlite3.Error, OSError) as exc:
+            raise ArchiveUnavailable(f"{self._path}: {exc}") from exc
+
+    def _run(self, work: Callable[[sqlite3.Connection], T], writes: bool) -> T:
+        if not writes and not self._path.exists():
+            with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+                _upgrade(empty, self._steps)
+                return work(empty)
+        db = self._connection(writes)
+        try:
+            db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+            self._check(db)
+            found = work(db)
+            db.execute("COMMIT")
+        except BaseException as exc:
+            with suppress(sqlite3.Error):
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+            if isinstance(exc, (sqlite3.DatabaseError, ArchiveUnavailable)):
+                self._leave(writes)  # the next one looks at it anew: it may be mended by then
+            raise
+        return found
+
+    def _connection(self, writes: bool) -> sqlite3.Connection:
+        """That to the file which is there now: somebody may have put another in its place."""
+        with suppress(FileNotFoundError):
+            told = self._path.stat()
+            if writes in self._open and self._open[writes][1] == (told.st_dev, told.st_ino):
+                return self._open[writes][0]
+        self._leave(writes)
+        db = self._connect()
+        told = self._path.stat()
+        self._open[writes] = db, (told.st_dev, told.st_ino)
+        return db
+
+    def _connect(self) -> sqlite3.Connection:
+        make_private(self._path.parent)
+        if not self._path.exists() and (kind := network_type(self._path.parent)):
+            log.warning("%s lies on a network (%s): only gateways of one machine may use it", self._path, kind)
+        # SQLite gives the files that it makes beside it the same mode.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        db = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            for setting in ("synchronous = FULL", f"cache_size = -{_CACHE}", f"journal_size_limit = {_LARGEST_LOG}"):
+                db.execute(f"PRAGMA {setting}")
+            if _version(db) < len(self._steps):
+                with FileLock(self._path.with_suffix(".lock")):
+                    self._make(db)
+            self._check(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _make(self, db: sqlite3.Connection) -> None:
+        if _application(db) != _APPLICATION and db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            return  # `_check` says so
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("BEGIN IMMEDIATE")
+        _upgrade(db, self._steps)
+        db.execute("COMMIT")
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        """Raises ArchiveUnavailable for what is none of ours, or of a release that is newer than this one."""
+        if _application(db) != _APPLICATION:
+            raise ArchiveUnavailable(f"{self._path} is no index of inferq: give it another folder")
+        if (version := _version(db)) != len(self._steps):
+            raise ArchiveUnavailable(
+                f"{self._path} has version {version}, and this release knows {len(self._steps)}: use the newer release"
+            )
+
+    def _leave(self, writes: bool) -> None:
+        if left := self._open.pop(writes, None):
+            left[0].close()
+
+
+def _upgrade(db: sqlite3.Connection, steps: Sequence[Sequence[str]]) -> None:
+    for step in steps[_version(db) :]:
+        for statement in step:
+            db.execute(statement)
+    db.execute(f"PRAGMA application_id = {_APPLICATION}")
+    db.execute(f"PRAGMA user_version = {len(steps)}")
+
+
+def _application(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA application_id").fetchone()[0])
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])

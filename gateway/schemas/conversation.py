@@ -1,0 +1,111 @@
+"""Conversations: what may be asked of them, and how they and their items are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from marshmallow import fields
+
+from gateway.schemas.metadata import Metadata
+from gateway.schemas.objects import Strict
+from gateway.schemas.parameters import each
+from gateway.schemas.problem import refuse, wrong_type
+from gateway.schemas.responses.items import REFERENCE, Item, read_item
+from shared.errors import InvalidRequest
+
+MOST_ITEMS_AT_ONCE = 20
+"""Items that one request may add to a conversation, as OpenAI's."""
+
+_LOGPROBS = "message.output_text.logprobs"
+_INCLUDABLE = (
+    _LOGPROBS,
+    "reasoning.encrypted_content",
+    "message.input_image.image_url",
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+)
+"""What OpenAI leaves out of items unless it is asked for; of most there is nothing here."""
+
+
+class Items(fields.Field[list[Item]]):
+    """Items as the input of a response has them. None refers to another one: here they are what is referred to."""
+
+    def __init__(self, low: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.low = low
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "array", "minItems": self.low, "maxItems": MOST_ITEMS_AT_ONCE, "items": {"type": "object"}}
+
+    def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Item]:
+        if not isinstance(value, list):
+            raise wrong_type("an array", value)
+        if len(value) < self.low:
+            raise refuse("empty_array", "the array must not be empty")
+        if len(value) > MOST_ITEMS_AT_ONCE:
+            reason = f"at most {MOST_ITEMS_AT_ONCE} items, but there are {len(value)}"
+            raise refuse("array_above_max_length", reason)
+        return each(value, _read)
+
+
+def _read(value: object) -> Item:
+    if (item := read_item(value))["type"] == REFERENCE:
+        raise refuse("unsupported_value", "a conversation has items themselves", name="type")
+    return item
+
+
+class ConversationSchema(Strict):
+    """Of a new one."""
+
+    items = Items(0, load_default=[])
+    metadata = Metadata(load_default={})
+
+
+class ConversationChange(Strict):
+    """Of one that there is; null takes away what it has."""
+
+    metadata = Metadata(load_default={})
+
+    def judge_keys(self, data: dict[str, Any]) -> None:
+        super().judge_keys(data)
+        if "metadata" not in data:
+            raise refuse("missing_required_parameter", name="metadata")
+
+
+class ItemsSchema(Strict):
+    """Of items that a conversation gets."""
+
+    items = Items(1, required=True)
+
+
+def read_include(given: Iterable[str]) -> frozenset[str]:
+    """The parameter `include` of a query. Raises InvalidRequest."""
+    for name in given:
+        if name not in _INCLUDABLE:
+            message = f"Invalid value for 'include': {name[:64]!r} is none of {', '.join(_INCLUDABLE)}."
+            raise InvalidRequest(message, param="include", code="invalid_value")
+    return frozenset(given)
+
+
+def render_conversation(conversation_id: str, created: int, metadata: Mapping[str, str]) -> dict[str, Any]:
+    return {"id": conversation_id, "object": "conversation", "created_at": created, "metadata": dict(metadata)}
+
+
+def render_deleted(conversation_id: str) -> dict[str, Any]:
+    return {"id": conversation_id, "object": "conversation.deleted", "deleted": True}
+
+
+def render_item(item: Item, include: frozenset[str]) -> Item:
+    """It, without what nobody has asked for."""
+    if item.get("type") != "message" or _LOGPROBS in include:
+        return item
+    return {**item, "content": [_plain(part) for part in item["content"]]}
+
+
+def _plain(part: dict[str, Any]) -> dict[str, Any]:
+    return {**part, "logprobs": []} if part.get("logprobs") else part

@@ -1,0 +1,146 @@
+"""An answer as OpenAI's Response object, whether it waits, comes, or has ended in one way or another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, assert_never
+
+from msgspec.json import decode
+
+from gateway.schemas.openai import encode
+from gateway.schemas.outcomes import failure, outcome
+from gateway.schemas.responses.output import Output
+from shared.protocol import (
+    Accepted,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Progress,
+    StartOver,
+    State,
+    TokenizerEvent,
+    Usage,
+    final_state,
+)
+
+PARAMETERS: Mapping[str, str] = MappingProxyType(
+    {
+        "messages": "input",
+        "max_tokens": "max_output_tokens",
+        "logprobs": "top_logprobs",
+        "reasoning_effort": "reasoning.effort",
+    }
+)
+"""See `Format.parameters`."""
+_INCOMPLETE = {"length": "max_output_tokens"}
+"""Why an answer is not whole, by its finish reason."""
+
+
+class Standing(NamedTuple):
+    """How far a response is."""
+
+    status: str
+    used: Usage | None = None
+    completed_at: int | None = None
+    error: dict[str, Any] | None = None
+    missing: str = ""
+    """Why it is incomplete."""
+
+
+def begun(accepted: Accepted, *, waits: bool = False) -> Standing:
+    """That of a response that has not ended. One that somebody waits for is never told as queued."""
+    return Standing("queued" if waits and accepted.options.background else "in_progress")
+
+
+def stand(accepted: Accepted, last: Done | Failed, reason: str) -> Standing:
+    """That of a response whose job has ended, with this finish reason."""
+    match last:
+        case Done(usage=used) if missing := _INCOMPLETE.get(reason):
+            return Standing("incomplete", used, missing=missing)
+        case Done(usage=used, ended=ended):
+            return Standing("completed", used, max(ended, accepted.created) if ended else None)
+        case Failed() if final_state(last) is State.CANCELLED:
+            return Standing("cancelled")
+        case Failed():
+            return Standing("failed", error=_error(last))
+        case _:
+            assert_never(last)
+
+
+def respond(job_id: str, accepted: Accepted, output: list[dict[str, Any]], standing: Standing) -> dict[str, Any]:
+    """The object."""
+    options = accepted.options
+    return {
+        **options.asked,
+        "id": job_id,
+        "object": "response",
+        "created_at": accepted.created,
+        "status": standing.status,
+        "completed_at": standing.completed_at,
+        "background": options.background,
+        "error": standing.error,
+        "incomplete_details": {"reason": standing.missing} if standing.missing else None,
+        "model": accepted.task.model,
+        "output": output,
+        "service_tier": options.tier,
+        "store": options.kept is not None,
+        "usage": None if standing.used is None else _usage(standing.used),
+    }
+
+
+def render(job_id: str, accepted: Accepted, events: Iterable[Event], state: State = State.COMPLETED) -> dict[str, Any]:
+    """`Format.render`, also of a job that has not ended, or not well: it has this state, and these events so far."""
+    output, last = _fold(job_id, accepted, events)
+    if last is None and state.final:
+        last = Failed("internal_error", "The end of the answer is not there any more.")
+    standing = stand(accepted, last, output.reason) if last else begun(accepted, waits=state is State.QUEUED)
+    return respond(job_id, accepted, output.items(), standing)
+
+
+def output_items(job_id: str, accepted: Accepted, events: Iterable[Event]) -> list[dict[str, Any]]:
+    """The items of an answer's output, as a client would read them: also of an answer that is not whole."""
+    output, _ = _fold(job_id, accepted, events)
+    items: list[dict[str, Any]] = decode(encode(output.items()))
+    return items
+
+
+def _fold(job_id: str, accepted: Accepted, events: Iterable[Event]) -> tuple[Output, Done | Failed | None]:
+    output, last = Output(job_id, accepted), None
+    for event in events:
+        match event:
+            case Delta():
+                for _ in output.take(event):
+                    pass
+            case StartOver():
+                output = Output(job_id, accepted)
+            case Done() | Failed():
+                last = event
+                for _ in output.cut():
+                    pass
+            case Progress():
+                pass
+            case TokenizerEvent():
+                raise AssertionError("these are no parts of a text")
+            case _:
+                assert_never(event)
+    return output, last
+
+
+def _error(event: Failed) -> dict[str, Any]:
+    """OpenAI's list of codes is closed: `type` has ours."""
+    found = failure(event, PARAMETERS)
+    status = outcome(found.code).status
+    code = "rate_limit_exceeded" if status == 429 else "invalid_prompt" if status < 500 else "server_error"
+    return {"code": code, "message": found.message, "param": found.param, "type": found.code}
+
+
+def _usage(used: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": used.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": used.cached_tokens, "cache_write_tokens": 0},
+        "output_tokens": used.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
+        "total_tokens": used.prompt_tokens + used.completion_tokens,
+    }

@@ -1,0 +1,70 @@
+"""Answers that are to be stored, and are not yet: they wait in Redis, whole, until a gateway has stored them.
+
+Jobs of which that was asked are listed from the time they are accepted, see `iq:unarchived`. It is the truth: whoever
+stores one does so before he takes it from there, so that a death in between has it stored once more, as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from redis import Redis
+
+from shared.codec import decode_given
+from shared.errors import JobNotFound
+from shared.keys import Key
+from shared.scripts import script
+
+MOST_UNARCHIVED = 10_000
+"""Answers that may wait in Redis to be stored. While there are as many, no request is accepted that asks for it."""
+
+
+class Due(NamedTuple):
+    """What of it there is to do."""
+
+    ended: list[str]
+    """Jobs that have ended. Others are not told of them for a while."""
+    others: list[str]
+    """Some of those that wait or run."""
+    cursor: int
+    """Where to go on looking for others; 0: all were looked at."""
+
+
+class Unarchived:
+    """The scripts, callable. Redis's own errors come through."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._due = script(client, "unarchived")
+        self._archived = script(client, "archived")
+        self._remove = script(client, "remove")
+
+    def due(self, most: int, patience: float, cursor: int = 0) -> Due:
+        """Up to so many of each; in `patience` seconds those that were not stored are due again."""
+        ended, others, following = self._due(keys=[], args=[most, int(patience * 1000), cursor])
+        return Due([job.decode() for job in ended], [job.decode() for job in others], int(following))
+
+    def given(self, job_id: str) -> tuple[Any, ...]:
+        """What is to be stored with an answer, see `Kept`.
+
+        Raises JobNotFound where it does not wait to be stored, or is not to be any more; NotUnderstood.
+        """
+        blob: Any = self._client.get(f"{Key.GIVEN}{job_id}")
+        if blob is None:
+            raise JobNotFound(job_id)
+        return decode_given(blob)
+
+    def release(self, job_ids: Sequence[str]) -> list[str]:
+        """Jobs are stored, or are not to be: from here on their records end. Returns those that were removed.
+
+        One that waits or runs is put back from before its end: it is cancelled, as if nobody waited for it.
+        """
+        return [job.decode() for job in self._archived(keys=[], args=list(job_ids))] if job_ids else []
+
+    def remove(self, job_id: str) -> bool:
+        """The answer is not to be stored, and not to be found any more. One that runs is cancelled.
+
+        False where it does not wait to be stored.
+        """
+        return bool(self._remove(keys=[], args=[job_id]))
