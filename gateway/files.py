@@ -10,7 +10,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from gateway.archive.thing import Page, Thing, ThingKind
-from gateway.forms import Form
+from gateway.forms import FileForm
 from gateway.schemas.files import read_form
 from gateway.schemas.lists import Paging
 from gateway.state import this_gateway
@@ -22,8 +22,8 @@ _PAGE = 100
 """Things that are asked for at once."""
 
 
-def create(owner: str, form: Form) -> Thing:
-    """Store the file of a form. Raises what `Form.content` and `Archive.keep` do."""
+def create(owner: str, form: FileForm) -> Thing:
+    """Store the file of a form. Raises what `FileForm.content` and `Archive.keep` do."""
     gateway = this_gateway()
     gateway.archive.check_room(owner, form.least)
 

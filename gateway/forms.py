@@ -25,7 +25,7 @@ LARGEST_FIELD = 1024
 _places = Places("files are being received")
 
 
-class Form:
+class FileForm:
     """One that is being received. What is known of it is known once it was met in `content`."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Form:
 
 
 @contextmanager
-def received(request: Request, owner: str, file: str, fields: tuple[str, ...], most: int) -> Iterator[Form]:
+def received(request: Request, owner: str, file: str, fields: tuple[str, ...], most: int) -> Iterator[FileForm]:
     """The form that is the body of a request, to be read within.
 
     Raises InvalidRequest, FileTooLarge, GatewayBusy, UnsupportedMediaType.
@@ -106,7 +106,7 @@ def received(request: Request, owner: str, file: str, fields: tuple[str, ...], m
         raise too_large(file, most)
     with _places.taken(owner, MOST_FORMS, MOST_KEY_FORMS):
         least = max(0, (request.content_length or 0) - LARGEST_FORM_REST)
-        yield Form(_pieces(request), boundary, file, fields, most, least)
+        yield FileForm(_pieces(request), boundary, file, fields, most, least)
 
 
 def _pieces(request: Request) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from gateway import files
 from gateway.archive.thing import Thing, ThingKind
-from gateway.forms import Form
+from gateway.forms import FileForm
 from gateway.state import this_gateway
 from shared.errors import InvalidRequest, NotStored
 
@@ -52,8 +52,8 @@ def file_of(upload: Thing) -> Thing | None:
         return None
 
 
-def add_part(upload: Thing, form: Form) -> Thing:
-    """Store a part. Raises InvalidRequest where the upload has ended, what `Form.content` and `Archive.keep` do."""
+def add_part(upload: Thing, form: FileForm) -> Thing:
+    """Store a part. Raises InvalidRequest where the upload has ended, what `FileForm.content` and `Archive.keep` do."""
     archive, owner = this_gateway().archive, upload.owner
     _check_pending(upload)
     archive.check_room(owner, form.least)

@@ -11,7 +11,7 @@ from gateway.api.body import read_body
 from gateway.api.files import file_object
 from gateway.archive.thing import Thing
 from gateway.auth import owner
-from gateway.schemas.files import COMPLETION, UPLOAD, render_part, render_upload
+from gateway.schemas.files import PARTS, UPLOAD, render_part, render_upload
 from gateway.state import this_gateway
 
 views = Blueprint("uploads", __name__)
@@ -33,7 +33,7 @@ def add_part(upload_id: str) -> ResponseReturnValue:
 
 @views.post("/uploads/<upload_id>/complete")
 def complete(upload_id: str) -> ResponseReturnValue:
-    return _told(*uploads.complete(owner().name, upload_id, read_body(COMPLETION)))
+    return _told(*uploads.complete(owner().name, upload_id, read_body(PARTS)))
 
 
 @views.post("/uploads/<upload_id>/cancel")

@@ -71,7 +71,7 @@ class UploadSchema(FileSchema):
             raise refuse("invalid_value", problem, name="filename")
 
 
-class CompletionSchema(Strict):
+class PartsSchema(Strict):
     """Of which parts a file is made, in their order."""
 
     part_ids = Array(Text(longest=64), 1, MOST_PART_IDS, required=True)
@@ -85,7 +85,7 @@ class CompletionSchema(Strict):
             raise refuse("invalid_value", "a part is named twice", name="part_ids")
 
 
-UPLOAD, COMPLETION = UploadSchema(), CompletionSchema()
+UPLOAD, PARTS = UploadSchema(), PartsSchema()
 _FORM, _BEGUN = FileSchema(), FileSchema(partial=True)
 
 
