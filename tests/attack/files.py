@@ -68,7 +68,7 @@ async def unread_files(me: Attacker) -> None:
     await me.crowd(200, lambda number: me.stay_mute(me.head("GET", f"/v1/files/{file}/content"), number))
 
 
-@attack(least=20, stays=True, stores=True)
+@attack(least=10, stays=True, stores=True)
 async def fill_the_store(me: Attacker) -> None:
     """Files of 8 MB until nothing more of this key is taken, and then on, of one byte too."""
     large, small = (_PURPOSE + _FILE + secrets.token_bytes(size) + _END for size in (8 * _MB, 1))
