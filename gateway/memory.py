@@ -8,6 +8,7 @@ counted by submit.lua; here is only how much that may be.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from redis.exceptions import NoPermissionError
@@ -66,8 +67,7 @@ class Memory:
             self._silent = True
             return
         self.used = info["used_memory"] - info.get("mem_not_counted_for_evict", 0)
-        bounds = [bound for bound in (info.get("maxmemory"), self._config.max_memory) if bound]
-        self.limit = min(bounds, default=info.get("total_system_memory", 0) // 2)
+        self.limit = limit_of(info, self._config.max_memory)
         self._make_room(self.used - int(self.limit * MOST_RETAINED))
 
     def _make_room(self, wanted: int) -> None:
@@ -79,3 +79,9 @@ class Memory:
             count, wanted = count + gone, wanted - freed
         if count:
             log.info("memory is short: the records of %d finished jobs went before their time", count)
+
+
+def limit_of(info: Mapping[str, Any], max_memory: int) -> int:
+    """Bytes that a Redis may take, by its `INFO memory` and the setting (0: none); 0 where nobody knows."""
+    bounds = [bound for bound in (info.get("maxmemory"), max_memory) if bound]
+    return int(min(bounds, default=info.get("total_system_memory", 0) // 2))

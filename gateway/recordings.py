@@ -13,7 +13,7 @@ from typing import Any
 from redis import Redis
 
 from gateway.archive.archive import Archive
-from gateway.archive.thing import ThingKind
+from gateway.archive.thing import Thing, ThingKind
 from gateway.packing import unpack
 from gateway.schemas import format_of
 from shared import streams
@@ -85,10 +85,13 @@ class Recordings:
             if not removed:
                 raise
 
-    def _stored(self, kind: ThingKind, thing_id: str, owner: str) -> Recording:
-        thing = self._archive.find(owner, kind, thing_id)
+    def load(self, thing: Thing) -> Recording:
+        """An answer in the archive. Raises NotStored where it went meanwhile, ArchiveUnavailable."""
         accepted, state, given, events = unpack(self._archive.read(thing))
-        return Recording(thing_id, accepted, state, given, events, dict(thing.facts))
+        return Recording(thing.id, accepted, state, given, events, dict(thing.facts))
+
+    def _stored(self, kind: ThingKind, thing_id: str, owner: str) -> Recording:
+        return self.load(self._archive.find(owner, kind, thing_id))
 
     def _waiting(self, kind: ThingKind, job_id: str, owner: str) -> Recording:
         """One in Redis. Raises JobNotFound, also where nothing is stored of such a job; StoreUnavailable."""

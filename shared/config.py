@@ -132,7 +132,11 @@ class Config:
     retention: int = _option(600, "seconds that a finished job can still be read", low=1)
 
     archive: str = _option(
-        "", "folder of what is stored for days: answers, conversations, files; else that of `~/.local/share/inferq`"
+        "",
+        "folder of what is stored for days, or a URL as `s3://bucket/prefix`; else that of `~/.local/share/inferq`",
+    )
+    archive_index: str = _option(
+        "", "its index: the path of a file of SQLite, or `redis` for several machines; else a file in that folder"
     )
     archive_days: int = _option(30, "days after which an answer or a conversation goes; 0 keeps them", low=0)
     archive_bytes: int = _option(10_737_418_240, "bytes that may be stored in all", low=1)

@@ -183,7 +183,7 @@ class NotStored(InferqError):
     code = "not_stored"
 
     def __init__(self, thing_id: str, *, param: str | None = None) -> None:
-        super().__init__(f"There is nothing stored under {thing_id!r}.", param=param)
+        super().__init__(f"There is nothing stored under {thing_id[:64]!r}.", param=param)
 
 
 class ArchiveFull(InferqError):

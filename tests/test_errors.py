@@ -45,7 +45,8 @@ def unharmed(echo: Stack) -> Iterator[None]:
         ({"tools": [{"type": "web_search"}]}, "tools[0].type", "unsupported_value"),
         ({"response_format": {"type": "structural_tag"}}, "response_format.type", "unsupported_value"),
         ({"logprobs": 1}, "logprobs", "invalid_type"),
-        ({"store": True}, "store", "unsupported_value"),
+        ({"store": "yes"}, "store", "invalid_type"),
+        ({"store": True, "metadata": {"key": 1}}, "metadata.key", "invalid_type"),
         ({"temprature": 1}, "temprature", "unknown_parameter"),
     ],
 )
@@ -116,10 +117,10 @@ def test_a_chunked_body_within_the_bound(http: httpx.Client) -> None:
         ("GET", "/nowhere", 404, "not_found"),
         ("POST", "/v1/embeddings", 404, "not_found"),
         ("GET", "/v1//nowhere", 404, "not_found"),
-        ("POST", "/v1/chat/completions/x", 404, "not_found"),
+        ("POST", "/v1/chat/completions/x/y", 404, "not_found"),
         ("GET", "/v1/jobs/nobody", 404, "job_not_found"),
         ("DELETE", "/v1/jobs/nobody", 404, "job_not_found"),
-        ("GET", CHATS, 405, "method_not_allowed"),
+        ("PUT", CHATS, 405, "method_not_allowed"),
         ("DELETE", "/v1/models/echo", 405, "method_not_allowed"),
     ],
 )

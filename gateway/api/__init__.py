@@ -15,14 +15,18 @@ from gateway.api import (
     messages,
     models,
     props,
+    response_input,
     responses,
+    stored_chats,
     tokenizers,
     uploads,
 )
 
 FAMILIES = (
     chat,
+    stored_chats,
     completions,
+    response_input,
     responses,
     conversations,
     files,

@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from gateway.archive.blobs import Blobs
-from gateway.archive.folder_blobs import FolderBlobs
 from gateway.archive.index import Index, NoRoom
+from gateway.archive.places import open_blobs, open_index
 from gateway.archive.room import Room
 from gateway.archive.seals import seal, unseal
-from gateway.archive.sqlite_index import SqliteIndex
 from gateway.archive.thing import Page, Thing, ThingKind
-from shared import folders
 from shared.config import Config
 from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
 
@@ -48,9 +44,8 @@ class Archive:
 
     @classmethod
     def open(cls, config: Config) -> Archive:
-        """That of a configuration; nothing is made before something is stored."""
-        folder = Path(config.archive) if config.archive else folders.data() / "archive"
-        return cls(SqliteIndex(folder / "index.db", time.time), FolderBlobs(folder / "blobs"), config)
+        """That of a configuration; nothing is made before something is stored. Raises ConfigError."""
+        return cls(open_index(config), open_blobs(config), config)
 
     def usual_expiry(self, created: int) -> int:
         """When an answer or a conversation of that time is to go."""

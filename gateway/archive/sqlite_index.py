@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +78,6 @@ class SqliteIndex:
             values: list[Any] = [owner, kind, parent, self._now()]
             labels = []
             for name, value in (where or {}).items():
-                conditions.append("json_extract(facts, ?) = ?")
-                values += ["$." + ".".join(encode(part).decode() for part in name.split(".", 1)), value]
                 if not parent and len(value) <= LONGEST_LABEL:
                     labels.append(mark_of(owner, kind, name, value))
             source, place = "things", "things.place"
@@ -91,10 +91,11 @@ class SqliteIndex:
             if after:
                 conditions.append(f"{place} {'<' if descending else '>'} ?")
                 values.append(self._find(db, owner, kind, after)[0])
-            order = f"ORDER BY {place} {'DESC' if descending else 'ASC'} LIMIT ?"
+            order = f"ORDER BY {place} {'DESC' if descending else 'ASC'}"
             query = f"SELECT things.* FROM {source} WHERE {' AND '.join(conditions)} {order}"  # noqa: S608  # our words
-            rows = db.execute(query, [*values, limit + 1]).fetchall()
-            return Page([thing_of(row) for row in rows[:limit]], len(rows) > limit)
+            with closing(db.execute(query, values)) as rows:
+                found = list(islice((thing for thing in map(thing_of, rows) if thing.has(where or {})), limit + 1))
+            return Page(found[:limit], len(found) > limit)
 
         return self._file.read(work)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -55,6 +55,17 @@ class Thing(Struct, frozen=True, omit_defaults=True):
     def weight(self) -> int:
         """Bytes that count for its owner: of what is in it, and of its facts."""
         return self.size + len(encode(self.facts))
+
+    def has(self, where: Mapping[str, str]) -> bool:
+        """Whether its facts are these texts: by their names, or by names with a dot before what lies deeper."""
+        return all(_fact(self.facts, *name.split(".", 1)) == value for name, value in where.items())
+
+
+def _fact(facts: Mapping[str, Any], name: str, deeper: str | None = None) -> Any:
+    fact = facts.get(name)
+    if deeper is None:
+        return fact
+    return fact.get(deeper) if isinstance(fact, Mapping) else None
 
 
 class Page(NamedTuple):

@@ -12,6 +12,7 @@ from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
 from gateway.schemas.infill import InfillFormat
 from gateway.schemas.responses.format import ResponsesFormat
+from gateway.schemas.responses.input_tokens import ResponseTokensFormat
 from gateway.schemas.tokenizers import TOKENIZER_FORMATS
 from shared.errors import NotUnderstood
 from shared.protocol import Accepted, Chat, Completion, FineChat, FineCompletion, TextTask
@@ -25,6 +26,7 @@ _FORMATS = (
     MessagesFormat(),
     CountTokensFormat(),
     ResponsesFormat(),
+    ResponseTokensFormat(),
     *TOKENIZER_FORMATS,
 )
 FORMATS: dict[str, Format] = {each.name: each for each in _FORMATS}

@@ -5,7 +5,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from shared.protocol import Call, Delta, Done, Event, Failed, FinishReason, Progress, StartOver, TokenizerEvent, Usage
 
@@ -83,3 +86,39 @@ def fold(events: Iterable[Event]) -> tuple[list[Choice], Usage]:
     if used is None:
         raise AssertionError("the events of a completed job end with Done")
     return [growing.pop(index).end(index) for index in sorted(growing)], used
+
+
+def condense(events: Iterable[Event]) -> list[Event]:
+    """Few events that say the same of a whole answer as these: what comes of one part of a choice is one piece."""
+    runs: dict[int, list[list[Delta]]] = {}
+    rest = list[Event]()
+    for event in events:
+        match event:
+            case Delta():
+                choice = runs.setdefault(event.index, [])
+                if choice and choice[-1][0].channel == event.channel:
+                    choice[-1].append(event)
+                else:
+                    choice.append([event])
+            case StartOver():
+                runs.clear()
+            case Progress():
+                pass
+            case _:
+                rest.append(event)
+    return [*(_join(run) for _, choice in sorted(runs.items()) for run in choice), *rest]
+
+
+def _join(run: Sequence[Delta]) -> Delta:
+    """Pieces that follow one another as one."""
+    last = run[-1]
+    return replace(
+        run[0],
+        text="".join(piece.text for piece in run),
+        tokens=tuple(chain.from_iterable(piece.tokens for piece in run)),
+        logprobs=tuple(chain.from_iterable(piece.logprobs for piece in run)),
+        prompt_logprobs=tuple(chain.from_iterable(piece.prompt_logprobs for piece in run)),
+        finish_reason=last.finish_reason,
+        usage=last.usage,
+        stop=last.stop,
+    )

@@ -8,8 +8,9 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway.schemas.answer import fold
-from gateway.schemas.chat_request import ChatSchema
 from gateway.schemas.format import PAUSE, Format, Frames
 from gateway.schemas.logprobs import ChatLedger, Ledgers
 from gateway.schemas.openai import (
@@ -28,6 +29,7 @@ from gateway.schemas.openai import (
 from gateway.schemas.reasoning import thinking
 from gateway.schemas.sampling import options, sampling
 from gateway.schemas.speech import Speech, inline
+from gateway.schemas.stored_chats import StoringChatSchema, keep, repeat
 from gateway.schemas.tools import tools
 from shared.config import Config
 from shared.errors import InferqError
@@ -39,11 +41,12 @@ class ChatFormat(Format):
 
     name = "openai.chat"
     id_prefix = "chatcmpl-"
-    schema = ChatSchema()
+    schema = StoringChatSchema()
 
     def parse(self, body: object, seed: int, config: Config) -> tuple[Chat, Options]:
         given = self.schema.read(body, config)
-        return chat_of(given, seed, config), options(given)
+        assert isinstance(body, dict), "it was read"
+        return chat_of(given, seed, config), replace(options(given), **keep(given, body))
 
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
         ledgers = Ledgers(partial(ChatLedger, accepted.task, accepted.options))
@@ -62,6 +65,7 @@ class ChatFormat(Format):
                 for choice in choices
             ],
             "usage": usage(used),
+            **repeat(accepted),
             **prompt_token_ids(choices[0].prompt_tokens),
             **ledgers.of(0).prompt.take(),
         }

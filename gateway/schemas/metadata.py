@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields
 
+from gateway.schemas.objects import EMPTY, keyed
 from gateway.schemas.parameters import short
-from gateway.schemas.problem import refuse, wrong_type
+from gateway.schemas.problem import refuse
 
 MOST_METADATA = 16
 """Pairs of a thing's metadata, as OpenAI's."""
@@ -21,15 +22,14 @@ class Metadata(fields.Field[dict[str, str]]):
     """Pairs of short strings."""
 
     json_schema: ClassVar = {
-        "type": "object",
+        **EMPTY,
         "maxProperties": MOST_METADATA,
         "propertyNames": {"maxLength": LONGEST_KEY},
         "additionalProperties": {"type": "string", "maxLength": LONGEST_VALUE},
     }
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> dict[str, str]:
-        if not isinstance(value, dict):
-            raise wrong_type("an object", value)
+        value = keyed(value)
         if len(value) > MOST_METADATA:
             raise refuse("invalid_value", f"at most {MOST_METADATA} pairs, but there are {len(value)}")
         pairs: dict[str, str] = {}

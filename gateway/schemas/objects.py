@@ -172,6 +172,15 @@ def bound_keys(data: dict[str, Any]) -> None:
         raise refuse("invalid_value", f"at most {MOST_PAIRS} keys, but there are {len(data)}")
 
 
+def levels(value: object) -> int:
+    """How many arrays and objects lie in one another."""
+    found, level = 0, [value]
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        found += 1
+        level = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]
+    return found
+
+
 def write_json(value: dict[str, Any]) -> str:
     """The object as JSON, compact. Raises ValidationError for what cannot be written: it came from elsewhere."""
     try:

@@ -12,7 +12,7 @@ from marshmallow import fields, post_load
 from msgspec.structs import replace
 
 from gateway.schemas.gbnf import read_grammar
-from gateway.schemas.objects import Member, Strict, write_json
+from gateway.schemas.objects import Member, Strict, levels, write_json
 from gateway.schemas.parameters import Array, Boolean, Ignored, Only, Text, Word, text
 from gateway.schemas.problem import refuse, wrong_type
 from shared.errors import InvalidRequest
@@ -58,11 +58,7 @@ class Schema(fields.Field[str]):
 
 def write_schema(schema: dict[str, Any]) -> str:
     """As JSON, if it is neither too large nor too deep."""
-    levels, level = 0, list[Any]([schema])
-    while level := [each for each in level if isinstance(each, dict | list)]:
-        levels += 1
-        level = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]
-    if levels > MOST_LEVELS:
+    if levels(schema) > MOST_LEVELS:
         raise refuse("invalid_value", f"at most {MOST_LEVELS} levels of arrays and objects in one another")
     return bound(write_json(schema))
 

@@ -53,6 +53,7 @@ class ChatBodySchema(ChatSchema):
     add_generation_prompt = Boolean()
     stream = Ignored(Boolean(), load_default=False)  # type: ignore[assignment]  # it is taken, and nothing comes of it
     stream_options = Ignored(Object())  # type: ignore[assignment]  # and of this
+    store = Ignored(Boolean())  # type: ignore[assignment]  # and of this
 
     @post_load
     def rest(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

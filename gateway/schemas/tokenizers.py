@@ -144,8 +144,7 @@ class InputTokensFormat(ChatPromptFormat):
     id_prefix = "count-"
 
     def tell(self, event: TokenizerEvent) -> dict[str, Any]:
-        assert isinstance(event, Encoded), "what `parse` asks for"
-        return {"object": "response.input_tokens", "input_tokens": len(event.tokens)}
+        return tell_input_tokens(event)
 
 
 class TemplateFormat(ChatPromptFormat):
@@ -189,6 +188,12 @@ class NameFormat(TokenizerFormat):
         assert isinstance(event, Described), "what `parse` asks for"
         described: dict[str, Any] = json.loads(event.tokenizer)
         return described
+
+
+def tell_input_tokens(event: TokenizerEvent) -> dict[str, Any]:
+    """OpenAI's answer."""
+    assert isinstance(event, Encoded), "what `parse` asks for"
+    return {"object": "response.input_tokens", "input_tokens": len(event.tokens)}
 
 
 def _count(event: TokenizerEvent) -> dict[str, Any]:

@@ -80,10 +80,11 @@ class Sampling(Record, frozen=True):
         return frozenset(name for name in FINE if getattr(self, name) != getattr(defaults, name))
 
     def head(self) -> Sampling:
-        """See `Accepted.head`: what is told of tokens."""
+        """See `Accepted.head`: what is told of tokens, and what an answer that is stored repeats."""
+        repeated = {name: getattr(self, name) for name in REPEATED}
         if self.logprobs is None and self.prompt_logprobs is None:
-            return Sampling(self.seed)
-        return FineSampling(self.seed, logprobs=self.logprobs, prompt_logprobs=self.prompt_logprobs)
+            return Sampling(self.seed, **repeated)
+        return FineSampling(self.seed, **repeated, logprobs=self.logprobs, prompt_logprobs=self.prompt_logprobs)
 
 
 class FineSampling(Sampling, frozen=True):
@@ -92,5 +93,7 @@ class FineSampling(Sampling, frozen=True):
 
 SAMPLERS = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature", "adaptive_p")
 """In the order in which they are used, those of them that are on."""
+REPEATED = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+"""What OpenAI's answers repeat of their requests where they are stored."""
 FINE = frozenset(Sampling.__struct_fields__[Sampling.__struct_fields__.index("min_tokens") :])
 """Parts that release 0.2.0 did not have. An engine says on its card which of them it honours."""

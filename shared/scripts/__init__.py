@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from importlib import resources
 
 from redis import Redis
@@ -18,10 +19,15 @@ COMMON = ("_now", "_schedule", "_memory", "_ticket", "_older")
 @functools.cache
 def text(name: str) -> str:
     """The source of a script, as the server gets it."""
-    scripts = resources.files(__package__)
-    first, _, rest = (scripts / f"{name}.lua").read_text().partition("\n")
-    common = "\n".join((scripts / f"{part}.lua").read_text() for part in COMMON)
-    return name_keys(f"{first}\n{common}\n{rest}")
+    return assemble(__package__, name, COMMON)
+
+
+def assemble(package: str, name: str, common: Iterable[str]) -> str:
+    """A script of a package: what it shares with others is put after its first line, and keys get their texts."""
+    folder = resources.files(package)
+    first, _, rest = (folder / f"{name}.lua").read_text().partition("\n")
+    shared = "\n".join((folder / f"{part}.lua").read_text() for part in common)
+    return name_keys(f"{first}\n{shared}\n{rest}")
 
 
 def name_keys(source: str) -> str:

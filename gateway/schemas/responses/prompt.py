@@ -113,21 +113,8 @@ class PromptSchema(FlatToolsSchema, ReasoningSchema):
         return [*super().ignored(data), *found, *(["truncation"] if data.get("truncation") == "auto" else [])]
 
 
-class CountSchema(PromptSchema):
-    """Of what is not answered only the prompt is asked."""
-
-    model = Text(empty=False, load_default="")
-    personality = Ignored(Text())
-
-
-def read_prompt(schema: PromptSchema, body: object, seed: int, config: Config, referred: Referred) -> Chat:
-    """The same of a request of which only the prompt is asked."""
-    given = schema.read(body, config)
-    return make_chat(given, place_items(given, seed, config, referred), referred, Sampling(seed))
-
-
 def make_chat(given: dict[str, Any], items: Sequence[Item], referred: Referred, chosen: Sampling) -> Chat:
-    """What was read, as a task."""
+    """What `PromptSchema.read` returned, as a task; `items` is what `place_items` did."""
     instructions = given.get("instructions")
     first = [{"type": "message", "role": "system", "content": instructions}] if instructions else []
     turns: tuple[Message, ...] = make_turns([*first, *items], referred.files)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.schemas.caps import MAX_MESSAGES
+from gateway.schemas.format import Format
 from gateway.schemas.responses.items import REFERENCE, Item
 from gateway.schemas.responses.parts import Files, file_ids
 
@@ -34,6 +35,13 @@ class Referred(NamedTuple):
 
 
 NOTHING = Referred()
+
+
+class Referring(Format):
+    """A format whose requests name what is stored: for each of these it is made anew, with what was found."""
+
+    def __init__(self, referred: Referred = NOTHING) -> None:
+        self.referred = referred
 
 
 def names(body: object) -> Names:

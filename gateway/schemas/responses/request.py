@@ -37,7 +37,7 @@ _HOSTED = (
 """What there is none of: no tool is run here, and no image is read."""
 
 
-class StreamOptions(Strict):
+class EventOptions(Strict):
     include_obfuscation = Ignored(Boolean())  # nothing is ever padded
     include_usage = Ignored(Boolean())  # it is always told
 
@@ -49,7 +49,7 @@ class ResponsesSchema(PromptSchema):
     top_logprobs = Integer(0, MOST_ALTERNATIVES)
     include = Array(Word(*_INCLUDES, *_HOSTED), 0, MOST_PAIRS)
     stream = Boolean(load_default=False)
-    stream_options = Member(StreamOptions)
+    stream_options = Member(EventOptions)
     service_tier = ServiceTier(load_default=Tier.DEFAULT.value)
     store = Boolean(load_default=True)
     background = Boolean(load_default=False)

@@ -17,7 +17,7 @@ _CHOOSE = ("tool_choice", "parallel_tool_calls")
 """What chooses among tools: without any it asks for nothing."""
 
 
-class _Offered(Strict):
+class Offered(Strict):
     """What is said of all tools."""
 
     allowed_callers = Only(["direct"], hint="no code is run here that could call it")
@@ -25,7 +25,7 @@ class _Offered(Strict):
     cache_control = Ignored(Object())
 
 
-class FunctionTool(Function, _Offered):
+class FlatFunction(Function, Offered):
     output_schema = Ignored(Object())  # of what its results are: they are read as they come
 
     @post_load
@@ -33,17 +33,17 @@ class FunctionTool(Function, _Offered):
         return Tool(data["name"], data["description"], data["parameters"], data["strict"])
 
 
-class TextOfGrammar(GrammarText):
+class FlatGrammar(GrammarText):
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Grammar:
         return Grammar(data["syntax"], data["definition"], param="tools")
 
 
-class CustomTool(Custom, _Offered):
-    format = Variant({"text": AnyText(), "grammar": TextOfGrammar()}, load_default=None)
+class FlatCustom(Custom, Offered):
+    format = Variant({"text": AnyText(), "grammar": FlatGrammar()}, load_default=None)
 
 
-class NamedChoice(NamedTool):
+class FlatNamed(NamedTool):
     custom: ClassVar[bool] = False
 
     @post_load
@@ -51,14 +51,14 @@ class NamedChoice(NamedTool):
         return Wish("required", ((self.custom, data["name"]),), once=True)
 
 
-class NamedCustomChoice(NamedChoice):
+class FlatNamedCustom(FlatNamed):
     custom = True
 
 
-_NAMED = {"function": NamedChoice(), "custom": NamedCustomChoice()}
+_NAMED = {"function": FlatNamed(), "custom": FlatNamedCustom()}
 
 
-class AllowedTools(Strict):
+class FlatAllowed(Strict):
     mode = Word("auto", "required", required=True)
     tools = Array(Variant(_NAMED), 1, MOST_TOOLS, required=True)
 
@@ -68,10 +68,10 @@ class AllowedTools(Strict):
 
 
 class FlatChoice(ToolChoice):
-    _named = Variant({**_NAMED, "allowed_tools": AllowedTools()}, hint="every tool is run by the client")
+    _named = Variant({**_NAMED, "allowed_tools": FlatAllowed()}, hint="every tool is run by the client")
 
 
-_KINDS: dict[str, Strict] = {"function": FunctionTool(), "custom": CustomTool()}
+_KINDS: dict[str, Strict] = {"function": FlatFunction(), "custom": FlatCustom()}
 
 
 class FlatToolsSchema(Strict):
