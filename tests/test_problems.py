@@ -74,6 +74,7 @@ STATUS: dict[str, int] = {
     **dict.fromkeys(CODES, 400),
     "context_length_exceeded": 400,
     "unknown_event": 400,
+    "file_too_large": 413,
     "model_not_found": 404,
     "model_unavailable": 503,
     "no_worker": 503,
