@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.mailbox import Mailbox
 from gateway.schemas.answer import condense
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.openai import encode
@@ -65,3 +67,22 @@ def test_a_long_answer_is_a_piece_and_an_end() -> None:
     end = Delta("", finish_reason="length", usage=Usage(1, 1000))
     whole = Delta(" word" * 1000, tokens=(7,) * 1000, finish_reason="length", usage=Usage(1, 1000))
     assert condense([*words, end, Done(Usage(1, 1000))]) == [whole, Done(Usage(1, 1000))]
+
+
+def test_a_reader_goes_on_with_it_where_its_record_was_lost() -> None:
+    """He has read a part of the pieces that the job has sent."""
+    parts: list[dict[str, Any]] = [{"reasoning": True}] * 3 + [{}] * 3 + [{"call": Call(0, "look")}] * 3
+    pieces = [Delta(f"{n} ", tokens=(n,), offset=2 * n, **part) for n, part in enumerate(parts)]
+    whole: list[Event] = [*pieces, Delta(offset=18, finish_reason="tool_calls"), Done(Usage(1, 9))]
+    for read in range(1, len(pieces) + 1):
+        box = Mailbox("chatcmpl-1", parts=True)
+        box.put(1, "worker", pieces[:read])
+        box.realign()
+        box.put(1, "stored", condense(whole))
+        told = list(iter(partial(box.take, 0), None))
+        deltas = [event for event in told if isinstance(event, Delta)]
+        for part in parts[::3]:
+            channel = Delta(**part).channel
+            said = "".join(event.text for event in deltas if event.channel == channel)
+            assert said == "".join(piece.text for piece in pieces if piece.channel == channel), read
+        assert (deltas[-1].finish_reason, told[-1]) == ("tool_calls", whole[-1])

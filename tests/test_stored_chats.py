@@ -173,6 +173,13 @@ def test_lists_are_filtered_and_told_in_pages(alice: OpenAI) -> None:
     assert alice.chat.completions.list(metadata={"of": "pages", "none": ""}).data == []
 
 
+def test_a_page_of_large_chats_ends_early(alice: OpenAI) -> None:
+    made = [keep(alice, "x" * 1_600_000, metadata={"size": "large"}).id for _ in range(4)]
+    page = alice.chat.completions.list(metadata={"size": "large"})
+    assert ([each.id for each in page.data], page.has_more) == (made[:3], True)
+    assert [each.id for each in page] == made
+
+
 def test_metadata_changes_and_nothing_else(alice: OpenAI, http: httpx.Client) -> None:
     answer = keep(alice, metadata={"a": "1", "b": "2"})
     odd = {'q"uote': "1", "back\\slash": "2", "dot.ted": "3", "$[0]": "4", "é ü": "5", "": "6", "%": "7"}
