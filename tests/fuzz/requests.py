@@ -43,6 +43,8 @@ Case = schemathesis.Case[Any]
 
 BATCH = 10
 """Requests that are drawn from one seed."""
+_PLACES = re.compile(r"\[\d+\]|(?<=^metadata)\..*", re.DOTALL)
+"""What of a parameter's name the request has chosen."""
 UNFIT = ("return_token_ids", "ignore_eos", "min_tokens", "stop_token_ids")
 BEYOND: set[tuple[str | None, str]] = {
     ("best_of", "invalid_value"),  # not less than `n`, and not with `stream`
@@ -53,6 +55,8 @@ BEYOND: set[tuple[str | None, str]] = {
     ("add_generation_prompt", "invalid_value"),  # only with the former
     ("top_logprobs", "invalid_value"),  # only with `logprobs`
     ("service_tier", "tier_refused"),
+    ("metadata", "invalid_value"),  # few short ones where they are stored
+    *((f"metadata{key}", "string_above_max_length") for key in ("", "[]")),
     ("prompt", "context_length_exceeded"),
     ("messages", "context_length_exceeded"),
     ("model", "model_not_found"),
@@ -204,7 +208,7 @@ def weigh(answer: schemathesis.Response, mode: GenerationMode) -> tuple[str, str
         return code, f"no code of ours: {answer.text}"
     if answer.status_code == 400 and param is None and not message.startswith(("The request", "Invalid request body")):
         return code, f"no parameter is named: {answer.text}"
-    if mode is GenerationMode.POSITIVE and (param and re.sub(r"\[\d+\]", "[]", param), code) not in BEYOND:
+    if mode is GenerationMode.POSITIVE and (param and _PLACES.sub("[]", param), code) not in BEYOND:
         return code, f"it is as described, and was refused: {answer.text}"
     return code, ""
 
