@@ -63,13 +63,13 @@ class Recordings:
         Raises NotStored, also for what is another owner's; StoreUnavailable, ArchiveUnavailable, ArchiveDamaged.
         """
         try:
-            return self.stored(kind, thing_id, owner)
+            return self._unless_removed(self.stored(kind, thing_id, owner))
         except NotStored:
             pass
         try:
             found = self._waiting(kind, thing_id, owner)
         except JobNotFound:  # or it was stored in between
-            return self.stored(kind, thing_id, owner)
+            return self._unless_removed(self.stored(kind, thing_id, owner))
         if found.state.final:
             self.on_end(thing_id)
         return found
@@ -112,9 +112,10 @@ class Recordings:
 
         Raises NotStored, StoreUnavailable, ArchiveUnavailable.
         """
-        removed = False
+        removed, before = False, False
         try:
             with translated():
+                before = self._unarchived.removed(thing_id)
                 self._unarchived.given(thing_id)
                 self._check(kind, thing_id, owner)
                 removed = self._unarchived.remove(thing_id)
@@ -125,6 +126,15 @@ class Recordings:
         except NotStored:
             if not removed:
                 raise
+        if before:
+            raise NotStored(thing_id)
+
+    def _unless_removed(self, found: Recording) -> Recording:
+        """Who was about to store one that is removed has yet to take it back. Raises NotStored."""
+        with suppress(*Outage):
+            if self._unarchived.removed(found.id):
+                raise NotStored(found.id)
+        return found
 
     def _waiting(self, kind: ThingKind, job_id: str, owner: str) -> Recording:
         """One in Redis. Raises JobNotFound, also where nothing is stored of such a job; StoreUnavailable."""

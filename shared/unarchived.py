@@ -87,3 +87,7 @@ class Unarchived:
         False where it does not wait to be stored.
         """
         return bool(self._remove(keys=[], args=[job_id]))
+
+    def removed(self, job_id: str) -> bool:
+        """Whether a job's answer was removed, although somebody may be about to store it."""
+        return bool(self._client.hexists(f"{Key.JOB}{job_id}", "removed"))

@@ -133,6 +133,20 @@ class TestJobs:
         assert alice.get(f"/v1/jobs/{job_id}").json()["status"] == "in_progress"
         assert alice.delete(f"/v1/jobs/{job_id}").json()["status"] == "cancelled"
 
+    def test_responses_of_others_do_not_exist(self, stack: Guarded) -> None:
+        alice, bob = stack.by(ALICE), stack.by(BOB)
+        ended = alice.post("/v1/responses", json={"model": "echo", "input": "Hello"}).json()
+        runs = alice.post("/v1/responses", json={"model": "echo", "input": ENDLESS, "background": True}).json()
+        for response_id in (ended["id"], runs["id"]):
+            nobodys = f"{response_id[:-1]}x"
+            for method, path in (("GET", ""), ("GET", "?stream=true"), ("POST", "/cancel"), ("DELETE", "")):
+                theirs = bob.request(method, f"/v1/responses/{response_id}{path}")
+                problem(theirs, 404)
+                there_is_none = bob.request(method, f"/v1/responses/{nobodys}{path}")
+                assert theirs.text.replace(response_id, nobodys) == there_is_none.text
+            assert alice.get(f"/v1/responses/{response_id}").status_code == 200
+        assert alice.post(f"/v1/responses/{runs['id']}/cancel").json()["status"] == "cancelled"
+
     def test_are_those_of_the_name_not_of_the_key(self, stack: Guarded) -> None:
         path = stack.by(ALICE).post(CHATS, json=chat("mine"), headers=LATER).headers["location"]
         try:

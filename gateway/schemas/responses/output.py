@@ -16,7 +16,7 @@ from gateway.schemas.speech import call_id
 from shared.protocol import Accepted, Call, Delta, TextTask
 
 
-class ItemKind(NamedTuple):
+class OutputKind(NamedTuple):
     """What items and events of one kind are called."""
 
     type: str
@@ -34,9 +34,9 @@ class ItemKind(NamedTuple):
     part_index: str = "content_index"
 
 
-MESSAGE = ItemKind("message", "msg", "content", "output_text", part="output_text")
-THOUGHTS = ItemKind("reasoning", "rs", "content", "reasoning_text", part="reasoning_text")
-SUMMARY = ItemKind(
+MESSAGE = OutputKind("message", "msg", "content", "output_text", part="output_text")
+THOUGHTS = OutputKind("reasoning", "rs", "content", "reasoning_text", part="reasoning_text")
+SUMMARY = OutputKind(
     "reasoning",
     "rs",
     "summary",
@@ -45,14 +45,14 @@ SUMMARY = ItemKind(
     part_event="reasoning_summary_part",
     part_index="summary_index",
 )
-FUNCTION = ItemKind("function_call", "fc", "arguments", "function_call_arguments", "arguments")
-CUSTOM = ItemKind("custom_tool_call", "ctc", "input", "custom_tool_call_input", "input")
+FUNCTION = OutputKind("function_call", "fc", "arguments", "function_call_arguments", "arguments")
+CUSTOM = OutputKind("custom_tool_call", "ctc", "input", "custom_tool_call_input", "input")
 
 
 class OutputItem:
     """One of the output, as it grows, in little more memory than its text takes as bytes."""
 
-    def __init__(self, job_id: str, place: int, kind: ItemKind, call: Call | None) -> None:
+    def __init__(self, job_id: str, place: int, kind: OutputKind, call: Call | None) -> None:
         self.kind, self.place = kind, place
         self.id = output_id(kind.prefix, job_id, place)
         self.call = call
@@ -177,7 +177,7 @@ class Output:
         wanted = self._scores and piece.logprobs and piece.channel is False
         return list(tell_tokens(piece.logprobs, as_ids=self._as_ids)) if wanted else []
 
-    def _kind(self, piece: Delta) -> ItemKind:
+    def _kind(self, piece: Delta) -> OutputKind:
         if piece.call:
             return CUSTOM if piece.call.custom else FUNCTION
         return self._thoughts if piece.reasoning else MESSAGE
