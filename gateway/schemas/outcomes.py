@@ -28,7 +28,6 @@ _OUTCOMES: dict[str, Outcome] = {
     "context_length_exceeded": _INVALID,
     "unknown_event": _INVALID,
     "file_too_large": Outcome(413, retry=False),
-    "previous_response_not_found": _INVALID,
     "model_not_found": Outcome(404, retry=False),
     "model_unavailable": Outcome(503, retry=True, retry_after=10),
     "no_worker": Outcome(503, retry=True, retry_after=5),
