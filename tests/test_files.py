@@ -14,11 +14,11 @@ from flask import Flask
 from openai import OpenAI
 from openai.types import FileObject
 
-from gateway import files
+from gateway import files, uploads
 from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
 from shared.config import Config
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, NotStored
 from tests.calls import problem
 from tests.stack import Stack, running
 
@@ -228,6 +228,19 @@ def test_the_lines_of_a_file(archive: Archive, monkeypatch: pytest.MonkeyPatch) 
     keep(archive, b"one\ntoo l", b"ong")
     with pytest.raises(InvalidRequest, match="more than 4 bytes"):
         list(files.lines("anna", "file-1"))
+
+
+def test_an_upload_goes_after_its_hour_with_its_parts(archive: Archive) -> None:
+    asked = {"bytes": 3, "filename": "a", "mime_type": "text/plain", "purpose": "user_data"}
+    upload = uploads.create("anna", asked)
+    assert upload.expires == upload.created + uploads.LONGEST_UPLOAD
+    part = Thing("part_1", ThingKind.PART, "anna", upload.created, upload.expires, parent=upload.id)
+    assert archive.keep(part, [b"abc"])
+    assert archive.expire(upload.expires - 1, 9) == 0
+    assert archive.expire(upload.expires, 9) == 2
+    assert not [name for name, _, _ in archive.blobs.walk() if "part_1" in name]
+    with pytest.raises(NotStored):
+        uploads.complete("anna", upload.id, {"part_ids": ["part_1"]})
 
 
 def test_a_response_reads_a_file(echo: Stack) -> None:
