@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import time
 from collections.abc import Iterator
 from uuid import uuid4
@@ -85,21 +84,6 @@ def page(owner: str, paging: Paging, purpose: str) -> Page:
         things += found.things
         if not found.more or len(things) >= paging.limit:
             return Page(things, found.more)
-
-
-def text_of(owner: str, file_id: str, most: int) -> str:
-    """The text of a file of at most so many bytes. Raises NotStored, and InvalidRequest where it is no text."""
-    file = find(owner, file_id)
-    if file.facts["bytes"] > most:
-        raise _refuse(f"the file has {file.facts['bytes']} bytes, and {most} at most are read")
-    raw = b"".join(this_gateway().archive.read(file)).removeprefix(codecs.BOM_UTF8)
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as exc:
-        raise _refuse(f"the file is no text in UTF-8, see byte {exc.start}") from exc
-    if "\0" in text or text.startswith("%PDF-"):
-        raise _refuse("the file is no text")
-    return text
 
 
 def lines(owner: str, file_id: str) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from flask import Flask
 from openai import OpenAI
 from openai.types import FileObject
 
-from gateway import files
+from gateway import files, uploads
 from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
 from shared.config import Config
@@ -220,23 +220,6 @@ def keep(archive: Archive, *pieces: bytes) -> None:
     assert archive.keep(draft, pieces, finish=lambda thing: files.described(thing, 0, "a", "user_data", "text/plain"))
 
 
-def test_the_text_of_a_file(archive: Archive) -> None:
-    keep(archive, b"\xef\xbb\xbfgr\xc3", b"\xbc\n")
-    assert files.text_of("anna", "file-1", 9) == "grü\n"
-    with pytest.raises(InvalidRequest, match="has 8 bytes, and 7 at most"):
-        files.text_of("anna", "file-1", 7)
-    with pytest.raises(NotStored):
-        files.text_of("bert", "file-1", 9)
-
-
-@pytest.mark.parametrize("blob", [b"gr\xfc", b"a\0b", b"%PDF-1.4"])
-def test_what_is_no_text(archive: Archive, blob: bytes) -> None:
-    keep(archive, blob)
-    with pytest.raises(InvalidRequest, match="the file is no text") as refused:
-        files.text_of("anna", "file-1", 99)
-    assert refused.value.param == "file_id"
-
-
 def test_the_lines_of_a_file(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LARGEST_LINE", 4)
     keep(archive, b"one\r", b"\n\ntw", b"o\nfour\nend")
@@ -245,6 +228,32 @@ def test_the_lines_of_a_file(archive: Archive, monkeypatch: pytest.MonkeyPatch) 
     keep(archive, b"one\ntoo l", b"ong")
     with pytest.raises(InvalidRequest, match="more than 4 bytes"):
         list(files.lines("anna", "file-1"))
+
+
+def test_an_upload_goes_after_its_hour_with_its_parts(archive: Archive) -> None:
+    asked = {"bytes": 3, "filename": "a", "mime_type": "text/plain", "purpose": "user_data"}
+    upload = uploads.create("anna", asked)
+    assert upload.expires == upload.created + uploads.LONGEST_UPLOAD
+    part = Thing("part_1", ThingKind.PART, "anna", upload.created, upload.expires, parent=upload.id)
+    assert archive.keep(part, [b"abc"])
+    assert archive.expire(upload.expires - 1, 9) == 0
+    assert archive.expire(upload.expires, 9) == 2
+    assert not [name for name, _, _ in archive.blobs.walk() if "part_1" in name]
+    with pytest.raises(NotStored):
+        uploads.complete("anna", upload.id, {"part_ids": ["part_1"]})
+
+
+def test_a_response_reads_a_file(echo: Stack) -> None:
+    client = echo.client()
+    file = client.files.create(file=("notes.md", "\ufeffgrüße".encode()), purpose="user_data")
+    asked = [{"type": "input_file", "file_id": file.id}]
+    answer = client.responses.create(model="echo", input=[{"role": "user", "content": asked}])  # type: ignore[list-item,misc]
+    assert "grüße" in answer.output_text
+    binary = client.files.create(file=("notes.md", b"gr\xfc\xdfe"), purpose="user_data")
+    with pytest.raises(openai.BadRequestError, match="text"):
+        client.responses.create(model="echo", input=[{"role": "user", "content": [{**asked[0], "file_id": binary.id}]}])  # type: ignore[list-item,misc]
+    for each in (file, binary):
+        client.files.delete(each.id)
 
 
 def test_a_key_has_a_quota_and_another_has_his_own(stack: Stack) -> None:
