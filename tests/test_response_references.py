@@ -138,7 +138,12 @@ def test_what_is_not_there_is_named(
 
 def test_what_a_list_is_asked_for_is_checked(http: httpx.Client, strict: OpenAI) -> None:
     made = strict.responses.create(model="echo", input="Hi")
-    for query, param in (("limit=0", "limit"), ("limit=101", "limit"), ("order=up", "order")):
+    for query, param in (
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("order=up", "order"),
+        ("include[]=all", "include"),
+    ):
         answer = http.get(f"{RESPONSES}/{made.id}/input_items?{query}")
         assert problem(answer, 400)["param"] == param
     for path in ("resp_0/input_items", f"{made.id}/input_items?after=x"):
