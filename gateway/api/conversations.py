@@ -16,12 +16,12 @@ from gateway.schemas.conversation import (
     ConversationChange,
     ConversationSchema,
     ItemsSchema,
-    read_include,
     render_conversation,
     render_deleted,
     render_item,
 )
 from gateway.schemas.lists import read_paging, render_list
+from gateway.schemas.responses.include import read_include
 from gateway.schemas.responses.items import Item, name_items
 
 views = Blueprint("conversations", __name__)
