@@ -49,6 +49,10 @@ class Unarchived:
         """Those jobs that have ended, and whose answers a conversation gets; the first that ended first."""
         return [job.decode() for job in self._of_conversation(keys=[], args=[conversation_id])]
 
+    def waits(self, job_id: str) -> bool:
+        """Whether its answer waits to be stored, and was not removed."""
+        return bool(self._client.exists(f"{Key.GIVEN}{job_id}"))
+
     def given(self, job_id: str) -> tuple[Any, ...]:
         """What is to be stored with an answer, see `Kept`.
 
@@ -70,6 +74,6 @@ class Unarchived:
     def remove(self, job_id: str) -> bool:
         """The answer is not to be stored, and not to be found any more. One that runs is cancelled.
 
-        False where it does not wait to be stored.
+        False where it does not wait to be stored: what is stored of it is to go.
         """
         return bool(self._remove(keys=[], args=[job_id]))
