@@ -18,7 +18,6 @@ from shared.protocol import Accepted, Chat, Delta, Kept, Message, Options, Sampl
 from shared.ticket import NOBODY
 from shared.tickets import Tickets
 from shared.unarchived import Unarchived
-from shared.unarchived import Unarchived
 from tests.transitions import END, append, claim
 
 CHAT = ThingKind.CHAT
