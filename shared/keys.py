@@ -137,6 +137,8 @@ class Key(StrEnum):
     """Who has last had the turn to do what is done once in some seconds, until the next one."""
     ARCHIVE_IDENTITY = "iq:archive:identity"
     """What tells this index from any other."""
+    ARCHIVE_USED = "iq:archive:used"
+    """The identity of the index that the gateways on this Redis use, wherever it is; while one of them lives."""
     RQ_JOB = "rq:job:"
     """RQ's own from here on, kept so that its tools can show a job."""
     RQ_QUEUE = "rq:queue:"

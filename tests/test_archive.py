@@ -19,7 +19,7 @@ from gateway.archive.housekeeping import SPARED, Housekeeping
 from gateway.archive.sqlite_audit import find
 from gateway.archive.thing import Thing, ThingKind
 from shared.config import Config
-from shared.errors import ArchiveDamaged, ArchiveFull, NotStored
+from shared.errors import ArchiveDamaged, ArchiveFull, ArchiveUnavailable, NotStored
 from shared.loops import Loops
 from tests.archives import age, answer, blobs, connection, problems, stored
 
@@ -108,6 +108,22 @@ def test_what_fails_on_its_way_leaves_nothing(archive: Archive) -> None:
         archive.keep(replace(answer(2), kind=ThingKind.ITEM, parent="conv_gone"), [b"y"])
     assert archive.keep(answer(1), [b"another"]) is None
     assert b"".join(archive.read(archive.find("o", ThingKind.RESPONSE, answer(1).id))) == b"x"
+    assert stored(archive) == before
+    assert problems(archive) == []
+
+
+def test_who_tries_again_leaves_one_blob(archive: Archive) -> None:
+    archive.keep(answer(1))
+    with connection(archive) as db:
+        db.execute("CREATE TRIGGER refuse BEFORE INSERT ON things BEGIN SELECT raise(ABORT, 'the disk is full'); END")
+    for _ in range(3):
+        with pytest.raises(ArchiveUnavailable, match="the disk is full"):
+            archive.keep(answer(2), [b"x"])
+    before = stored(archive)
+    assert len(before) == 1
+    with connection(archive) as db:
+        db.execute("DROP TRIGGER refuse")
+    assert archive.keep(answer(2), [b"x"])
     assert stored(archive) == before
     assert problems(archive) == []
 

@@ -53,6 +53,8 @@ class ObjectStore:
         try:
             self._files.put_file(local, path)
         except FileNotFoundError:  # where folders are more than a part of the name
+            if (bucket := self._root.partition("/")[0]) and not self._files.exists(bucket):
+                raise  # it would be made
             self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._files.put_file(local, path)
 

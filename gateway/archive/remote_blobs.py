@@ -17,6 +17,7 @@ from msgspec.json import decode, encode
 
 from gateway.archive.blob_wire import MOST_REQUESTS, BlobReply, BlobRequest
 from gateway.archive.folder_blobs import FolderBlobs
+from gateway.archive.threads import apart
 from shared.errors import ArchiveUnavailable, NotStored
 from shared.scratch import Scratch
 
@@ -76,7 +77,7 @@ class RemoteBlobs:
     def spool(self) -> Path:
         """The folder of what is being written."""
         with self._starting:
-            self._scratch = self._scratch or Scratch("inferq-blobs-")
+            self._scratch = self._scratch or apart(lambda: Scratch("inferq-blobs-"))
             return self._scratch.path
 
     @property
@@ -91,7 +92,7 @@ class RemoteBlobs:
                 self._host.close()
                 self._host = None
             if self._scratch:
-                self._scratch.remove()
+                apart(self._scratch.remove)
                 self._scratch = None
 
     def _list(self, folder: str, *, folders: bool) -> list[tuple[str, int, float]]:
