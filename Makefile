@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos clients coherence templates attack soak upgrade fuzz model failover load memory check bench lock sbom audit
+.PHONY: up test docker-test chaos clients coherence templates attack soak upgrade fuzz model failover s3 load memory check bench lock sbom audit
 
 # What is started again and again is not compiled each time.
 test failover chaos upgrade attack memory: export PYTHONDONTWRITEBYTECODE :=
@@ -60,6 +60,9 @@ model: .venv/dev         ## the scripts against a model of them; options in ARGS
 failover: .venv/dev      ## failovers of Redis under load, and one during a partition
 	$(BIN)/python -m pytest --numprocesses 4 tests/failover
 
+s3: .venv/dev            ## what is stored, in a real server of S3
+	$(BIN)/python -m pytest tests/s3 --timeout 300
+
 load: .venv/dev          ## two thousand streams at once
 	$(BIN)/python -m pytest tests/load/test_many_streams.py --timeout 300
 
@@ -77,6 +80,7 @@ bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.cost
 	$(BIN)/python -m bench.model
 	$(BIN)/python -m bench.depth
+	$(BIN)/python -m bench.archive
 	$(BIN)/python -m bench.scoring
 
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes

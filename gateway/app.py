@@ -9,6 +9,7 @@ from redis import Redis
 
 from gateway import access, answers, api, auth, cors, errors, front, health, paths
 from gateway.archive.archive import Archive
+from gateway.archive.belonging import Belonging
 from gateway.archive.housekeeping import Housekeeping
 from gateway.archive.numbers import ArchiveNumbers
 from gateway.archiver import Archiver
@@ -36,7 +37,8 @@ from shared.tickets import Tickets
 def create_app(config: Config, keys: Keys) -> Flask:
     """One process's application, with its loops running.
 
-    Raises ConfigError where others on this Redis have other settings, or trusted proxies are no networks.
+    Raises ConfigError where others on this Redis have other settings or another archive, or trusted proxies are no
+    networks.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.largest_body()  # a view that reads one looks at the models
@@ -65,6 +67,9 @@ def create_app(config: Config, keys: Keys) -> Flask:
     dispatcher = Dispatcher(tickets, replies, reconciler, directory, memory, archiver, config)
     confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
     workers = SingleFlight(lambda: _workers(client))
+    belonging = Belonging(archive, hasty)
+    belonging.check()
+    belonging.start(loops)
     parts = (
         config,
         client,
@@ -76,6 +81,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
         loops,
         archive,
         recordings,
+        archiver,
         workers,
         replies.stream,
     )

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from gevent import wait
 from gevent.event import Event
 from gevent.queue import Empty, Full, Queue
 
@@ -22,12 +23,14 @@ from gateway.conversation_items import Part, additions, write_all
 from gateway.packing import pack
 from gateway.recordings import KINDS, Recording, Recordings, is_stored
 from gateway.schemas import format_of
+from gateway.schemas.answer import condense
 from shared import streams
+from shared.codec import decode, encode
 from shared.errors import ArchiveFull, ArchiveUnavailable, InferqError, JobNotFound, NotStored, NotUnderstood
 from shared.loops import Loops
 from shared.protocol import Accepted, State
 from shared.protocol import Event as ProtocolEvent
-from shared.store import Outage
+from shared.store import Outage, translated
 from shared.tickets import Tickets
 from shared.unarchived import Unarchived
 
@@ -78,10 +81,19 @@ class Archiver:
             done.set()
         return done
 
-    def settle(self, job_id: str) -> None:
-        """Have it stored before its end is told. Nobody waits long for that."""
+    def settle(self, *job_ids: str) -> None:
+        """Have them stored before their ends are told. Nobody waits long for that."""
         if not self._trouble:
-            self.note(job_id).wait(_AT_ONCE)
+            wait([self.note(job_id) for job_id in job_ids], timeout=_AT_ONCE)
+
+    def catch_up(self, conversation_id: str) -> None:
+        """Store what a conversation is to get of answers that have ended: who asks for it may know that they have.
+
+        Raises StoreUnavailable, ArchiveUnavailable, NotUnderstood.
+        """
+        with translated():
+            for job_id in self._unarchived.of_conversation(conversation_id):
+                self._store(job_id)
 
     def told(self, job_id: str, accepted: Accepted) -> Sequence[ProtocolEvent]:
         """The events of an answer that Redis has lost and the archive has; none where it has not.
@@ -155,6 +167,8 @@ class Archiver:
         accepted, archive = found.accepted, self._archive
         expires = archive.usual_expiry(accepted.created)
         thing = Thing(found.id, kind, accepted.owner, accepted.created, expires, found.facts)
+        if kind is ThingKind.CHAT:
+            events = _condensed(found, events)
 
         def add(parts: Sequence[Part]) -> None:
             also = write_all(archive, parts)
@@ -195,6 +209,13 @@ class Archiver:
         if self._trouble:
             log.info("answers can be stored again")
         self._trouble = ""
+
+
+def _condensed(found: Recording, events: Sequence[bytes]) -> Sequence[bytes]:
+    """Of a chat few events are enough, for they are told whole, and many at a time in lists; of another version's, all
+    are kept."""
+    known = sum(len(decode(each)) for each in events) == len(found.events)
+    return [encode(condense(found.events))] if known else events
 
 
 def _additions(found: Recording) -> list[Part]:

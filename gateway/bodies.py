@@ -49,7 +49,7 @@ def received(request: Request, owner: str) -> Iterator[bytes]:
     pieces: list[bytes] = []
     mine = 0
     try:
-        while piece := _read(request):  # also where its end is known, so that one that does not end is a 413
+        while piece := read_piece(request):  # also where its end is known, so that one that does not end is a 413
             if pieces:
                 mine += len(piece)
                 _hold(owner, len(piece))
@@ -63,7 +63,8 @@ def received(request: Request, owner: str) -> Iterator[bytes]:
             del _held[owner]
 
 
-def _read(request: Request) -> bytes:
+def read_piece(request: Request) -> bytes:
+    """The next bytes of a request's body; none at its end. Raises RequestTooSlow, BadRequest, RequestEntityTooLarge."""
     try:
         return request.stream.read(_PIECE)
     except TooSlow as exc:

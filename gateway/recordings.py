@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +22,7 @@ from shared import streams
 from shared.codec import encode
 from shared.errors import JobNotFound, NotStored, WorkerLost
 from shared.protocol import Accepted, Event, Failed, State, final_state
-from shared.store import translated
+from shared.store import Outage, translated
 from shared.tickets import Tickets
 from shared.unarchived import Unarchived
 
@@ -53,8 +54,8 @@ class Recordings:
         self._archive = archive
         self._tickets = Tickets(client)
         self._unarchived = Unarchived(client)
-        self.on_end: Callable[[str], object] = lambda job_id: None
-        """Called with the id of an answer that has ended and is not stored yet, before that is told."""
+        self.on_end: Callable[..., object] = lambda *job_ids: None
+        """Called with the ids of answers that have ended and are not stored yet, before that is told."""
 
     def find(self, kind: ThingKind, thing_id: str, owner: str) -> Recording:
         """An answer as it is now, also while its job waits or runs. Once it is stored, that one is told.
@@ -76,6 +77,12 @@ class Recordings:
     def stored(self, kind: ThingKind, thing_id: str, owner: str) -> Recording:
         """One in the archive. Raises NotStored, ArchiveUnavailable, ArchiveDamaged."""
         return self.load(self._archive.find(owner, kind, thing_id))
+
+    def settle(self, owner: str) -> None:
+        """Have an owner's answers that have ended stored, before he is told which there are."""
+        with suppress(*Outage):  # what is stored is told all the same
+            if ended := self._unarchived.ended(owner):
+                self.on_end(*ended)
 
     def load(self, thing: Thing) -> Recording:
         """One in the archive. Raises NotStored where it went meanwhile, ArchiveUnavailable, ArchiveDamaged."""

@@ -52,6 +52,8 @@ _KINDS = (
     *(key.format("") for key in _OF_MODELS),
 )
 """How the keys begin that this version writes."""
+_OF_THE_ARCHIVE = "iq:archive:"
+"""How those begin that its index audits."""
 _CHUNK = 200
 """Jobs that one call of the script judges; Redis does nothing else meanwhile."""
 
@@ -104,7 +106,7 @@ def _look(client: Redis) -> Audit:
     ids = {key.removeprefix(kind) for key in keys for kind in _OF_JOBS if key.startswith(kind)}
     _sort_in(client, ids | {job_id.decode(errors="replace") for job_id in unarchived}, jobs)
     owned = {*_SINGLE, *(key.format(model) for key in _OF_MODELS for model in models), *_of_the_living(client)}
-    strangers = sorted(key for key in keys - owned if not key.startswith((*_OF_JOBS, Key.OWNED)))
+    strangers = sorted(key for key in keys - owned if not key.startswith((*_OF_JOBS, Key.OWNED, _OF_THE_ARCHIVE)))
     if _others_live(client):  # who know what belongs to whom among keys of kinds that this version does not write
         strangers = [key for key in strangers if key.startswith(_KINDS)]
     lists = sorted(key for key in keys if key.startswith(Key.OWNED)) if settled else []

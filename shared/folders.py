@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from shared.config import ConfigError
-from shared.whole_file import flush
+from shared.whole_file import flush_names
 
 
 def cache() -> Path:
@@ -32,7 +32,7 @@ def make_private(folder: Path) -> None:
     if not folder.is_dir():
         make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-        flush(folder.parent)
+        flush_names(folder.parent)
 
 
 def _folder(variable: str, usual: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -35,13 +36,22 @@ def settle(part: Path, target: Path) -> None:
 
     Raises OSError.
     """
-    flush(part)
+    _flush(part)
     part.replace(target)
-    flush(target.parent)
+    flush_names(target.parent)
 
 
-def flush(path: Path) -> None:
-    """A file's content, or a folder's names, to the disk: either may be there before the other. Raises OSError."""
+def flush_names(folder: Path) -> None:
+    """Of the files in a folder, to the disk, as far as we may list them and its file system can. Raises OSError."""
+    try:
+        _flush(folder)
+    except OSError as exc:
+        if exc.errno not in (errno.EACCES, errno.EINVAL):
+            raise
+
+
+def _flush(path: Path) -> None:
+    """To the disk: after a loss of power a name may be there before its content, and the other way round."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.archive.archive import Archive
 from shared.audit import audit
+from shared.config import Config
 from shared.ticket import Attempt
 from shared.tickets import Tickets
+from tests.archives import answer
 from tests.calls import CHATS, chat, post_later
 from tests.commands import inferq
 from tests.stack import Stack, free_port, wait_for
@@ -115,6 +118,27 @@ def test_the_command(tickets: Tickets, valkey: Stack, tmp_path: Path) -> None:
     code, output, _ = check("--json", **environ)
     assert code == 1
     assert [finding["subject"] for finding in json.loads(output)["findings"]] == ["nobody\x1b[H"]
+
+
+def test_what_is_stored_is_checked_too(tickets: Tickets, valkey: Stack, tmp_path: Path) -> None:
+    environ = {"INFERQ_REDIS_URL": str(valkey.settings["redis_url"]), "INFERQ_ARCHIVE": str(tmp_path)}
+    archive = Archive.open(Config(archive=str(tmp_path)))
+    kept = [archive.keep(answer(number), [bytes(1000)]) for number in range(2)]
+    assert check(**environ)[0] == 0
+    assert kept[0]
+    path = tmp_path / "blobs" / kept[0].blob
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    assert check(**environ)[1].splitlines()[-1] == "2 things, 2004 bytes are stored: everything balances"
+    code, output, _ = check("--contents", "--json", **environ)
+    found = json.loads(output)["archive"]
+    assert (code, [finding["subject"] for finding in found["findings"]]) == (1, [answer(0).id])
+    path.unlink()
+    code, output, _ = check(**environ)
+    assert (code, output.splitlines()[-1]) == (1, "2 things, 2004 bytes are stored: 1 findings")
+    (tmp_path / "index.db").write_text("no index at all")
+    code, output, _ = check(**environ)
+    assert code == 1
+    assert "index.db" in output
 
 
 def test_without_a_redis_it_says_so() -> None:

@@ -176,7 +176,8 @@ def _stream(job: Job, wire: Format, options: Options, waiting: ExitStack, *, pro
     begun = first_events(job.mailbox, this_gateway().config.headers_after)
     if begun and isinstance(failed := begun[-1], Failed):
         raise failure(failed, wire.parameters)
-    lines = sse.plain_lines(wire.render_frames(job.id, job.accepted, options))
+    frames = wire.render_frames(job.id, job.accepted, options)
+    lines = sse.plain_lines(answers.counted_frames(frames) if wire.gathers else frames)
     response = stream(job, events_as(lines, job, begun, sse.BLANK, progress=progress), waiting)
     response.headers.update(location(job))
     return response

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from gateway.archive.blobs import Blobs
 from gateway.archive.index import Index, NoRoom
 from gateway.archive.places import open_blobs, open_index
-from gateway.archive.room import Room
+from gateway.archive.room import Allowance
 from gateway.archive.seals import seal, unseal
 from gateway.archive.thing import Page, Thing, ThingKind
 from shared.config import Config
@@ -27,6 +27,8 @@ from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
 log = logging.getLogger(__name__)
 
 DAY = 86_400
+MOST_UNSURE = 10_000
+"""Blobs that a process remembers of things that it tried to add, so that the next try leaves no second one."""
 
 
 class Archive:
@@ -39,8 +41,9 @@ class Archive:
         """Called with why so many things went, whom nobody has asked to remove them: `expired`, `made_room`."""
         self.on_error: Callable[[str], None] = lambda work: None
         """Called with what could not be done: `write`, `read`, `remove`, `housekeeping`."""
+        self._unsure: dict[str, str] = {}
         self._config = config
-        self._room = Room(index, config)
+        self._room = Allowance(index, config)
 
     @classmethod
     def open(cls, config: Config) -> Archive:
@@ -73,19 +76,22 @@ class Archive:
             things[0] = finish(thing)
             added = self._add(things)
         except ArchiveUnavailable:
-            raise  # it may be there all the same
+            self._remember(things)  # it may be there all the same
+            raise
         except Exception:
             self._drop(things)
             raise
         if not added:
-            self._drop(things)
+            named = self.index.blobs([each.id for each in things])
+            self._drop(each for each in things if each.blob not in named)
             return None
         return things[0]
 
     def write(self, thing: Thing, content: Iterable[bytes]) -> Thing:
         """The thing with what is in it, for `keep`; what is not kept within an hour goes."""
-        # Of a name of its own: who stores the same twice harms nothing.
+        # Of a name of its own: who stores the same twice harms nothing. Who tries again takes the name that he had.
         name, size = f"{thing.kind}/{thing.id[-2:]}/{thing.id}.{secrets.token_hex(4)}", 0
+        name = self._unsure.pop(thing.id, name)
 
         def count() -> Generator[bytes]:
             nonlocal size
@@ -166,6 +172,12 @@ class Archive:
                 gone = self._room.make(lack)
                 self._drop(gone)
                 self.on_removal("made_room", len(gone))
+
+    def _remember(self, things: Iterable[Thing]) -> None:
+        """The blobs of things of which nobody knows whether they are there."""
+        self._unsure |= {thing.id: thing.blob for thing in things if thing.blob}
+        while len(self._unsure) > MOST_UNSURE:
+            del self._unsure[next(iter(self._unsure))]
 
     def _drop(self, things: Iterable[Thing]) -> None:
         """The blobs of things that no index names. One that cannot be removed now is found by the sweep."""

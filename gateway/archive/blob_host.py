@@ -19,25 +19,25 @@ import fsspec
 from msgspec.json import decode, encode
 from setproctitle import setproctitle
 
-from gateway.archive.blob_wire import MOST_REQUESTS, Ask, Said
+from gateway.archive.blob_wire import MOST_REQUESTS, BlobReply, BlobRequest
 from shared.lifeline import die_with_parent
 
 
-class Store:
+class ObjectStore:
     """What is below a URL."""
 
     def __init__(self, url: str) -> None:
         self._files, root = fsspec.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
         self._root = root.rstrip("/")
 
-    def work(self, ask: Ask) -> bytes:
+    def work(self, asked: BlobRequest) -> bytes:
         """Raises FileNotFoundError, and whatever the store does."""
-        path = f"{self._root}/{ask.name}".rstrip("/")
-        match ask.work:
+        path = f"{self._root}/{asked.name}".rstrip("/")
+        match asked.work:
             case "write":
-                self._write(ask.path, path)
+                self._write(asked.path, path)
             case "read":
-                return self._read(path, ask.start, ask.end)
+                return self._read(path, asked.start, asked.end)
             case "size":
                 return encode(self._files.info(path)["size"])
             case "remove":
@@ -53,6 +53,8 @@ class Store:
         try:
             self._files.put_file(local, path)
         except FileNotFoundError:  # where folders are more than a part of the name
+            if (bucket := self._root.partition("/")[0]) and not self._files.exists(bucket):
+                raise  # it would be made
             self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._files.put_file(local, path)
 
@@ -95,28 +97,29 @@ def main() -> None:
         signal.signal(stop, signal.SIG_IGN)
     url, trouble, store = sys.stdin.buffer.readline().decode().strip(), "", None
     try:
-        store = Store(url)
+        store = ObjectStore(url)
     except Exception as exc:  # noqa: BLE001 - a package that lacks, a URL that is none: each request is told
         trouble = _words(exc)
     speaking = Lock()
 
-    def serve(ask: Ask) -> None:
-        said, blob = Said(ask.number, error=trouble), b""
+    def serve(asked: BlobRequest) -> None:
+        said, blob = BlobReply(asked.number, error=trouble), b""
         try:
             if store:
-                blob = store.work(ask)
+                blob = store.work(asked)
                 said.bytes = len(blob)
-        except FileNotFoundError:
-            said.missing = True
         except Exception as exc:  # noqa: BLE001 - whatever a store raises, whoever asked is told
-            said.error = _words(exc)
+            if isinstance(exc, FileNotFoundError) and asked.work != "write":
+                said.missing = True
+            else:
+                said.error = _words(exc)
         with speaking:
             sys.stdout.buffer.write(encode(said) + b"\n" + blob)
             sys.stdout.buffer.flush()
 
     with ThreadPoolExecutor(MOST_REQUESTS) as pool:
         for line in sys.stdin.buffer:
-            pool.submit(serve, decode(line, type=Ask))
+            pool.submit(serve, decode(line, type=BlobRequest))
 
 
 def _words(exc: Exception) -> str:

@@ -8,7 +8,7 @@ MOST_REQUESTS = 16
 """That the child works on at once."""
 
 
-class Ask(Struct):
+class BlobRequest(Struct):
     """One request. `work` is `write`, `read`, `size`, `remove` or `list`."""
 
     number: int
@@ -20,7 +20,7 @@ class Ask(Struct):
     end: int = 0
 
 
-class Said(Struct):
+class BlobReply(Struct):
     """The answer to it, before its bytes."""
 
     number: int

@@ -9,7 +9,7 @@ from functools import partial
 from io import BufferedWriter, FileIO
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from gateway.archive.threads import apart
 from shared.errors import ArchiveUnavailable, NotStored
@@ -30,50 +30,53 @@ class FolderBlobs:
     """See `Blobs`. What is being written lies in a part of the folder of its own, and is a blob that nothing names."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
         token = secrets.token_hex(16)
-        part = self._folder / _PARTS / token
+        part = self.folder / _PARTS / token
         file = _do(name, partial(_begin, part))
         try:
             for piece in pieces:
                 _do(name, partial(file.write, piece))
-            _do(name, partial(_finish, file, part, self._folder / name))
+            _do(name, partial(_finish, file, part, self.folder / name))
         except BaseException:
             _do(name, partial(_abandon, file, part))
             raise
 
     def read(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        file = _do(name, partial(open_regular, self._folder / name))
+        left = None if end is None else end - start
+        piece, file = _do(name, partial(_open, self.folder / name, start, left))
+        if file is None:
+            yield piece
+            return
         try:
-            _do(name, partial(file.seek, start))
-            left = None if end is None else end - start
-            while piece := _do(name, partial(file.read, _PIECE if left is None else min(_PIECE, left))):
+            while piece:
                 left = None if left is None else left - len(piece)
                 yield piece
+                piece = _do(name, partial(file.read, _PIECE if left is None else min(_PIECE, left)))
         finally:
-            _do(name, file.close)
+            file.close()  # nothing is to be written: it does not wait
 
     def size(self, name: str) -> int | None:
         try:
-            return _do(name, lambda: (self._folder / name).stat().st_size)
+            return _do(name, lambda: (self.folder / name).stat().st_size)
         except NotStored:
             return None
 
     def remove(self, name: str) -> None:
-        _do(name, lambda: (self._folder / name).unlink(missing_ok=True))
+        _do(name, lambda: (self.folder / name).unlink(missing_ok=True))
 
     def walk(self) -> Iterator[tuple[str, int, float]]:
         for kind in self._names(""):
             for shard in self._names(kind):
-                files = _files(self._folder / kind / shard)
+                files = _files(self.folder / kind / shard)
                 while found := _do(shard, partial(_look, files)):
                     yield from ((f"{kind}/{shard}/{name}", size, written) for name, size, written in found)
 
     def _names(self, folder: str) -> list[str]:
         try:
-            return _do(folder, lambda: sorted(path.name for path in (self._folder / folder).iterdir()))
+            return _do(folder, lambda: sorted(path.name for path in (self.folder / folder).iterdir()))
         except NotStored:
             return []
 
@@ -86,6 +89,21 @@ def _do(name: str, work: Callable[[], T]) -> T:
         raise NotStored(name) from exc
     except OSError as exc:
         raise ArchiveUnavailable(f"the blob {name}: {exc}") from exc
+
+
+def _open(path: Path, start: int, wanted: int | None) -> tuple[bytes, BinaryIO | None]:
+    """The first piece, and what has the others; None where that is all that is wanted: most are read at one go."""
+    file = open_regular(path)
+    try:
+        file.seek(start)
+        piece = file.read(_PIECE if wanted is None else min(_PIECE, wanted))
+        whole = len(piece) == wanted
+    except BaseException:
+        file.close()
+        raise
+    if whole:
+        file.close()
+    return piece, None if whole else file
 
 
 def _begin(part: Path) -> BufferedWriter:

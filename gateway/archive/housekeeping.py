@@ -1,6 +1,6 @@
 """What the archive does by itself: what has expired goes, and so do blobs that nothing names.
 
-Every gateway process looks, and one of them at a time works. It is no fault of a process where the archive cannot be
+Every gateway process looks for what has expired, and one of them at a time sweeps. It is no fault of a process where the archive cannot be
 used: whoever asks for what is stored is told so, and everything else is served.
 """
 
@@ -13,7 +13,8 @@ from itertools import islice
 from typing import TypeVar
 
 from gateway.archive.archive import Archive
-from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
+from gateway.archive.belonging import MARK, lacks_blobs, owner_of
+from shared.errors import ArchiveDamaged, ArchiveUnavailable
 from shared.loops import Loops
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,6 @@ SPARED = 3600.0
 """Seconds for which a blob that nothing names may yet get its name."""
 STEP = 100
 """Things, or blobs, that are dealt with at once."""
-
-_MARK = "index/00/identity"
-"""The blob that says whose blobs those around it are."""
 
 
 class Housekeeping:
@@ -63,9 +61,8 @@ class Housekeeping:
         index = self._archive.index
         if not index.held(None).things:
             return
-        if index.take_turn("expire", PERIOD):
-            while self._archive.expire(int(self._now()), STEP) >= STEP:
-                time.sleep(0.01)  # others have their turn
+        while self._archive.expire(int(self._now()), STEP) >= STEP:  # each goes once, whoever looks at the same time
+            time.sleep(0.01)  # others have their turn
         if index.take_turn("sweep", SWEEP_PERIOD):
             self.sweep()
 
@@ -87,22 +84,16 @@ class Housekeeping:
     def _are_ours(self) -> bool:
         ours = self._archive.index.identity()
         if (found := owner_of(self._archive)) is None:
-            self._archive.blobs.write(_MARK, [ours.encode()])
+            if lacks_blobs(self._archive):
+                return False
+            self._archive.blobs.write(MARK, [ours.encode()])
             return True
         return found == ours
 
 
-def owner_of(archive: Archive) -> str | None:
-    """The identity of the index that the blobs belong to; None where they do not tell."""
-    try:
-        return b"".join(archive.blobs.read(_MARK)).decode()
-    except NotStored:
-        return None
-
-
 def unnamed(archive: Archive, before: float) -> Iterator[list[str]]:
     """The names of the blobs that no thing has, of those that were written before then."""
-    old = (name for name, _, written in archive.blobs.walk() if written < before and name != _MARK)
+    old = (name for name, _, written in archive.blobs.walk() if written < before and name != MARK)
     for names in chunks(old, STEP):
         named = archive.index.blobs([id_of(name) for name in names])
         yield [name for name in names if name not in named]

@@ -15,8 +15,9 @@ from typing import Any
 
 from msgspec.json import decode, encode
 
-from gateway.archive.blob_wire import MOST_REQUESTS, Ask, Said
+from gateway.archive.blob_wire import MOST_REQUESTS, BlobReply, BlobRequest
 from gateway.archive.folder_blobs import FolderBlobs
+from gateway.archive.threads import apart
 from shared.errors import ArchiveUnavailable, NotStored
 from shared.scratch import Scratch
 
@@ -33,25 +34,24 @@ class RemoteBlobs:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._host: _Host | None = None
+        self._host: _BlobHost | None = None
         self._starting = Lock()
-        self._spool: tuple[Path, FolderBlobs] | None = None
+        self._scratch: Scratch | None = None
         self._turns = BoundedSemaphore(MOST_REQUESTS)
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
-        folder, spool = self._spooled()
-        local = f"spool/00/{secrets.token_hex(8)}"
+        spool, local = FolderBlobs(self.spool), f"spool/00/{secrets.token_hex(8)}"
         spool.write(local, pieces)
         try:
             size = spool.size(local) or 0
-            self._ask(Ask(0, "write", name, path=str(folder / local)), LONGEST_REQUEST + size / _MIB)
+            self._ask(BlobRequest(0, "write", name, path=str(spool.folder / local)), LONGEST_REQUEST + size / _MIB)
         finally:
             spool.remove(local)
 
     def read(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         while end is None or start < end:
             asked = start + LARGEST_READ if end is None else min(start + LARGEST_READ, end)
-            piece = self._ask(Ask(0, "read", name, start=start, end=asked))
+            piece = self._ask(BlobRequest(0, "read", name, start=start, end=asked))
             if piece:
                 yield piece
             if len(piece) < asked - start:
@@ -60,28 +60,50 @@ class RemoteBlobs:
 
     def size(self, name: str) -> int | None:
         try:
-            return int(decode(self._ask(Ask(0, "size", name))))
+            return int(decode(self._ask(BlobRequest(0, "size", name))))
         except NotStored:
             return None
 
     def remove(self, name: str) -> None:
         with suppress(NotStored):
-            self._ask(Ask(0, "remove", name))
+            self._ask(BlobRequest(0, "remove", name))
 
     def walk(self) -> Iterator[tuple[str, int, float]]:
         for kind, *_ in self._list("", folders=True):
             for shard, *_ in self._list(kind, folders=True):
                 yield from self._list(shard, folders=False)
 
+    @property
+    def spool(self) -> Path:
+        """The folder of what is being written."""
+        with self._starting:
+            self._scratch = self._scratch or apart(lambda: Scratch("inferq-blobs-"))
+            return self._scratch.path
+
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return self._living().pid
+
+    def close(self) -> None:
+        """End the child; what is asked of it afterwards starts another one."""
+        with self._starting:
+            if self._host:
+                self._host.close()
+                self._host = None
+            if self._scratch:
+                apart(self._scratch.remove)
+                self._scratch = None
+
     def _list(self, folder: str, *, folders: bool) -> list[tuple[str, int, float]]:
         try:
-            found: list[Any] = decode(self._ask(Ask(0, "list", folder)))
+            found: list[Any] = decode(self._ask(BlobRequest(0, "list", folder)))
         except NotStored:
             return []
         below = f"{folder}/" if folder else ""
         return sorted((below + name, size, written) for name, is_folder, size, written in found if is_folder == folders)
 
-    def _ask(self, ask: Ask, timeout: float = LONGEST_REQUEST) -> bytes:
+    def _ask(self, ask: BlobRequest, timeout: float = LONGEST_REQUEST) -> bytes:
         """Once more where the child has died: each request may be repeated. Raises ArchiveUnavailable, NotStored."""
         with self._turns:
             for last in (False, True):
@@ -93,26 +115,18 @@ class RemoteBlobs:
                         raise ArchiveUnavailable(f"the blob {ask.name}: its store's process has died") from exc
         raise AssertionError("returned or raised above")
 
-    def _living(self) -> _Host:
+    def _living(self) -> _BlobHost:
         with self._starting:
             if self._host is None or self._host.gone:
-                self._host = _Host(self._url)
+                self._host = _BlobHost(self._url)
             return self._host
-
-    def _spooled(self) -> tuple[Path, FolderBlobs]:
-        with self._starting:
-            if self._spool is None:
-                folder = Scratch("inferq-blobs-")
-                self._scratch = folder  # which goes with this process
-                self._spool = folder.path, FolderBlobs(folder.path)
-            return self._spool
 
 
 class _HostGone(Exception):
     """The child ended before it has answered."""
 
 
-class _Host:
+class _BlobHost:
     """One life of the child."""
 
     def __init__(self, url: str) -> None:
@@ -120,20 +134,31 @@ class _Host:
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._numbers = count(1)
         self._speaking = Lock()
-        self._waiting: dict[int, _Answer] = {}
+        self._waiting: dict[int, _BlobWait] = {}
         self._heard = time.monotonic()
+        self._ended = Event()
         self.gone = False
-        self._say(url.encode())
+        with suppress(_HostGone):  # whoever asks finds out
+            self._say(url.encode())
         Thread(target=self._listen, name="blobs", daemon=True).start()
 
-    def ask(self, ask: Ask, timeout: float) -> bytes:
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def close(self) -> None:
+        """It ends, and whoever waits for it is told."""
+        self._child.kill()
+        self._ended.wait()
+
+    def ask(self, ask: BlobRequest, timeout: float) -> bytes:
         """What it answers. Raises ArchiveUnavailable, NotStored, _HostGone."""
-        number, answer, begun = next(self._numbers), _Answer(), time.monotonic()
+        number, answer, begun = next(self._numbers), _BlobWait(), time.monotonic()
         self._waiting[number] = answer
         try:
             if self.gone:
                 raise _HostGone
-            self._say(encode(Ask(number, ask.work, ask.name, ask.path, ask.start, ask.end)))
+            self._say(encode(BlobRequest(number, ask.work, ask.name, ask.path, ask.start, ask.end)))
             if not answer.there.wait(timeout):
                 if self._heard < begun:  # it has answered nobody
                     self._child.kill()
@@ -158,11 +183,12 @@ class _Host:
             raise _HostGone from exc
 
     def _listen(self) -> None:
-        out = self._child.stdout
+        into, out = self._child.stdin, self._child.stdout
+        assert into is not None
         assert out is not None
         try:
             while line := out.readline():
-                said = decode(line, type=Said)
+                said = decode(line, type=BlobReply)
                 blob = out.read(said.bytes) if said.bytes else b""
                 if len(blob) < said.bytes:
                     break
@@ -174,14 +200,18 @@ class _Host:
             self.gone = True
             self._child.kill()
             self._child.wait()
+            for pipe in (into, out):
+                with suppress(OSError):  # with what it has not read any more
+                    pipe.close()
             for answer in list(self._waiting.values()):
                 answer.there.set()
+            self._ended.set()
 
 
-class _Answer:
+class _BlobWait:
     """Where a request waits for what comes back."""
 
     def __init__(self) -> None:
         self.there = Event()
-        self.said: Said | None = None
+        self.said: BlobReply | None = None
         self.blob = b""

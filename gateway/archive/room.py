@@ -14,7 +14,7 @@ MOST_EVICTED = 500
 """Answers that make room in one step."""
 
 
-class Room:
+class Allowance:
     """Answers make room for whatever is added, the oldest first; where none are left, it is refused."""
 
     def __init__(self, index: Index, config: Config) -> None:

@@ -17,7 +17,9 @@ MOST_THREADS = 4
 
 def apart(work: Callable[[], T], pool: ThreadPool | None = None) -> T:
     """What `work` returns or raises, done in one of them, or of those of another pool."""
-    found: T | Exception = (pool or _pool()).apply(wrap_errors(Exception, work))  # what left a thread would be printed
+    if pool is None:  # an idle one is false
+        pool = _pool()
+    found: T | Exception = pool.apply(wrap_errors(Exception, work))  # what left a thread would be printed
     if not isinstance(found, Exception):
         return found
     try:

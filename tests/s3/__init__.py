@@ -1,0 +1,1 @@
+"""What is stored, in a real server of S3: `make s3`."""
