@@ -102,8 +102,10 @@ class SqliteFile:
         make_private(self._path.parent)
         if not self._path.exists() and (kind := network_type(self._path.parent)):
             log.warning("%s lies on a network (%s): only gateways of one machine may use it", self._path, kind)
-        # SQLite gives the files that it makes beside it the same mode.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # SQLite gives the files that it makes beside it the same mode. One that is there is never opened here: its
+        # closing would end the locks that SQLite has on it in this process, and others would take away the log.
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         db = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
         try:
             for setting in ("synchronous = FULL", f"cache_size = -{_CACHE}", f"journal_size_limit = {_LARGEST_LOG}"):
