@@ -104,8 +104,7 @@ class Tickets:
         kept = accepted.options.kept
         given, conversation = (encode_given(kept.given), kept.conversation) if kept else ("", "")
         head += [given, unarchived.MOST_UNARCHIVED, -1 if most_unarchived_bytes is None else most_unarchived_bytes]
-        head += [conversation]
-        outcome, value = self._submit(keys=[], args=head + rq_job.fields(model, job_id))
+        outcome, value = self._submit(keys=[], args=[*head, conversation, *rq_job.fields(model, job_id)])
         match outcome:
             case 0:
                 raise QueueFull(f"{value} requests wait for the model {model!r} already. Please try again later.")

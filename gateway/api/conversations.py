@@ -14,8 +14,8 @@ from gateway.archive.thing import Thing
 from gateway.auth import owner
 from gateway.schemas.conversation import (
     ConversationChange,
-    ConversationSchema,
     ItemsSchema,
+    NewConversationSchema,
     render_conversation,
     render_deleted,
     render_item,
@@ -26,7 +26,7 @@ from gateway.schemas.responses.items import Item, name_items
 
 views = Blueprint("conversations", __name__)
 
-_NEW, _CHANGE, _ITEMS = ConversationSchema(), ConversationChange(), ItemsSchema()
+_NEW, _CHANGE, _ITEMS = NewConversationSchema(), ConversationChange(), ItemsSchema()
 
 
 @views.post("/conversations")

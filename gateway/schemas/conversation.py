@@ -46,7 +46,7 @@ def _read(value: object) -> Item:
     return item
 
 
-class ConversationSchema(Strict):
+class NewConversationSchema(Strict):
     """Of a new one."""
 
     items = Items(0, load_default=[])
