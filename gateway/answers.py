@@ -1,18 +1,18 @@
-"""Whole answers: how much of them a process holds until their clients have read them. Streams are in mailboxes."""
+"""Whole answers: how much of them a process holds until their clients have read them, or streams that end with them."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import Any
 
 from flask import Flask, Response, g
 
+from gateway.schemas import Frame, Frames
 from gateway.schemas.openai import encode
 from shared.errors import GatewayBusy
-from shared.protocol import Decoded, Delta, Described, Encoded, Event
+from shared.protocol import Decoded, Delta, Described, Encoded, Event, Failed
 
 MOST_ANSWER_BYTES = 67_108_864
 """Bytes of whole answers that are made, or wait to be read, at one time, by a process. One of each owner always may."""
@@ -31,17 +31,60 @@ _held: Counter[str] = Counter()
 """Bytes of answers by owner."""
 
 
+class HeldAnswer:
+    """What is held of one answer, which counts for its owner."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._size = 0
+
+    def hold(self, size: int) -> None:
+        """It has so many bytes. Raises GatewayBusy."""
+        before, self._size = self._size, max(0, size - _FREE)
+        if self._size == before:
+            return
+        _add(self._owner, self._size - before)
+        held = _held[self._owner]
+        if held > self._size > before and (_held.total() > MOST_ANSWER_BYTES or held > MOST_KEY_ANSWER_BYTES):
+            raise GatewayBusy("Too many large answers wait for their clients to read them. Please try again.")
+
+    def let_go(self) -> None:
+        _add(self._owner, -self._size)
+        self._size = 0
+
+
 def counted(events: Iterable[Event]) -> Iterator[Event]:
     """The events of which the current request's answer is made, which counts as held from here on.
 
     Raises GatewayBusy, before the rest of them is read.
     """
-    size = 0
+    held, size = _current(), 0
     for event in events:
         if more := _size(event):
             size += more
-            _hold(size)
+            held.hold(size)
         yield event
+
+
+def counted_frames(frames: Frames) -> Frames:
+    """The frames of a stream that ends with the whole answer to the current request, which counts as held. Where there
+    is no room for more of it, it fails."""
+    held, size = _current(), 0
+    failed = False
+
+    def count(event: Event) -> Iterable[Frame]:
+        nonlocal size, failed
+        if failed:
+            return ()
+        size += _size(event)
+        try:
+            held.hold(size)
+        except GatewayBusy as exc:
+            failed = True
+            return frames(Failed(exc.code, exc.message))
+        return frames(event)
+
+    return count
 
 
 def _size(event: Event) -> int:
@@ -62,7 +105,7 @@ def _size(event: Event) -> int:
 def as_json(value: Any) -> Response:
     """An answer that may be long: made in one go, several times as fast as Flask would."""
     blob = encode(value)
-    _hold(len(blob))
+    _current().hold(len(blob))
     return Response(blob, mimetype="application/json")
 
 
@@ -72,22 +115,17 @@ def init_app(app: Flask) -> None:
 
 
 def _let_go(response: Response) -> Response:
-    if size := g.get("answer", 0):
-        response.call_on_close(partial(_add, g.owner.name, -size))
+    if held := g.get("answer"):
+        response.call_on_close(held.let_go)
     return response
 
 
-def _hold(size: int) -> None:
-    """The current request's answer has so many bytes."""
-    before, size = g.get("answer", 0), max(0, size - _FREE)
-    if size == before:
-        return
-    owner = g.owner.name
-    g.answer = size
-    _add(owner, size - before)
-    others = _held[owner] > size
-    if others and size > before and (_held.total() > MOST_ANSWER_BYTES or _held[owner] > MOST_KEY_ANSWER_BYTES):
-        raise GatewayBusy("Too many large answers wait for their clients to read them. Please try again.")
+def _current() -> HeldAnswer:
+    """That of the current request."""
+    if "answer" not in g:
+        g.answer = HeldAnswer(g.owner.name)
+    found: HeldAnswer = g.answer
+    return found
 
 
 def _add(owner: str, size: int) -> None:

@@ -9,8 +9,10 @@ from redis import Redis
 
 from gateway import access, answers, api, auth, cors, errors, front, health, paths
 from gateway.archive.archive import Archive
+from gateway.archive.belonging import Belonging
 from gateway.archive.housekeeping import Housekeeping
 from gateway.archive.numbers import ArchiveNumbers
+from gateway.archiver import Archiver
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
@@ -35,7 +37,8 @@ from shared.tickets import Tickets
 def create_app(config: Config, keys: Keys) -> Flask:
     """One process's application, with its loops running.
 
-    Raises ConfigError where others on this Redis have other settings, or trusted proxies are no networks.
+    Raises ConfigError where others on this Redis have other settings or another archive, or trusted proxies are no
+    networks.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.largest_body()  # a view that reads one looks at the models
@@ -55,11 +58,18 @@ def create_app(config: Config, keys: Keys) -> Flask:
     directory = Directory(client, tickets, loops, config)
     reconciler = Reconciler(tickets, replies, loops, config.retention, directory.failing)
     memory = Memory(tickets, loops, config, replies.stream)
-    dispatcher = Dispatcher(tickets, replies, reconciler, directory, memory, config)
+    archive = Archive.open(config)
+    stored = ArchiveNumbers(archive)
+    numbers.add(stored)
+    recordings = Recordings(client, archive)
+    archiver = Archiver(tickets, recordings, archive, stored.count_answer)
+    recordings.on_end = archiver.settle
+    dispatcher = Dispatcher(tickets, replies, reconciler, directory, memory, archiver, config)
     confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
     workers = SingleFlight(lambda: _workers(client))
-    archive = Archive.open(config)
-    numbers.add(ArchiveNumbers(archive))
+    belonging = Belonging(archive, hasty)
+    belonging.check()
+    belonging.start(loops)
     parts = (
         config,
         client,
@@ -70,13 +80,15 @@ def create_app(config: Config, keys: Keys) -> Flask:
         numbers,
         loops,
         archive,
-        Recordings(client, archive),
+        recordings,
+        archiver,
         workers,
         replies.stream,
     )
     set_gateway(app, Gateway(*parts))
     for part in (replies, reconciler, directory, memory, confirmer, Housekeeping(archive, loops)):
         part.start()
+    archiver.start(loops)
 
     answers.init_app(app)
     access.init_app(app, Proxies.parse(config.trusted_proxies))

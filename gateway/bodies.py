@@ -49,7 +49,7 @@ def received(request: Request, owner: str) -> Iterator[bytes]:
     pieces: list[bytes] = []
     mine = 0
     try:
-        while piece := _read(request):  # also where its end is known, so that one that does not end is a 413
+        while piece := read_piece(request):  # also where its end is known, so that one that does not end is a 413
             if pieces:
                 mine += len(piece)
                 _hold(owner, len(piece))
@@ -63,7 +63,8 @@ def received(request: Request, owner: str) -> Iterator[bytes]:
             del _held[owner]
 
 
-def _read(request: Request) -> bytes:
+def read_piece(request: Request) -> bytes:
+    """The next bytes of a request's body; none at its end. Raises RequestTooSlow, BadRequest, RequestEntityTooLarge."""
     try:
         return request.stream.read(_PIECE)
     except TooSlow as exc:
@@ -76,6 +77,18 @@ def _hold(owner: str, size: int) -> None:
     _held[owner] += size
     if _held.total() > MOST_BODY_BYTES or _held[owner] > MOST_KEY_BODY_BYTES:
         raise GatewayBusy("Too many large requests are being received at this moment. Please try again.")
+
+
+@contextmanager
+def holding(owner: str, size: int) -> Iterator[None]:
+    """Within, so many bytes more count as held: what a body names. Raises GatewayBusy."""
+    try:
+        _hold(owner, size)
+        yield
+    finally:
+        _held[owner] -= size
+        if not _held[owner]:
+            del _held[owner]
 
 
 def apart(owner: str, size: int, work: Callable[[], T]) -> T:

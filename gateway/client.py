@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 RATE = 16_384
 """Bytes a second at which a request may arrive, and an answer be read, for as long as it likes."""
+MOST_PATIENCE = 4
+"""Times its patience that a client may be silent in the middle of a request, however much it has sent before."""
 LONGEST_FAREWELL = 2.0
 """Seconds in which what a client still sends is thrown away, so that it can read its last answer."""
 LARGEST_FAREWELL = 16_777_216
@@ -86,7 +88,8 @@ class Client:
         data = self._recv(size)
         if not self._begun:
             self._begun, self._due = True, time.monotonic() + self._patience
-        self._due += len(data) / RATE
+        latest = time.monotonic() + MOST_PATIENCE * self._patience
+        self._due = max(self._due, min(self._due + len(data) / RATE, latest))
         self.received += len(data)
         self.slice.rest()
         return data

@@ -1,12 +1,14 @@
 """Conversations: items in an order, to which clients add, and responses when they have ended.
 
-What a response adds is stored in one step with it, by whoever stores it first: see `settle`.
+What a response adds is stored in one step with it, some time after its end. Whoever asks for items, or adds to them,
+may know of that end; so what has ended and is not stored yet is stored before anything else is done: see `_open`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -23,6 +25,8 @@ MOST_ITEMS = 10_000
 """Items of a conversation."""
 LARGEST_CONVERSATION = 16_777_216
 """Bytes of the items that a response is given: they are in the memory of a process, all at once."""
+LARGEST_LISTED = 4_194_304
+"""Bytes of the items of a page, for the same reason; one it has in any case."""
 
 
 class ItemPage(NamedTuple):
@@ -70,7 +74,7 @@ def add(owner: str, conversation_id: str, items: Sequence[Item]) -> None:
 
     Raises NotStored, InvalidRequest, ArchiveFull.
     """
-    archive, conversation = this_gateway().archive, find(owner, conversation_id)
+    archive, conversation = this_gateway().archive, _open(owner, conversation_id)
     fresh = [item for place, item in enumerate(items) if not _is_there(archive, conversation, item, place)]
     if archive.index.count(conversation_id) + len(fresh) > MOST_ITEMS:
         raise _full(f"{MOST_ITEMS} items", "items")
@@ -80,20 +84,24 @@ def add(owner: str, conversation_id: str, items: Sequence[Item]) -> None:
 
 
 def page(owner: str, conversation_id: str, paging: Paging) -> ItemPage:
-    """A part of its items. Raises NotStored: also where there is no item to go on after."""
-    find(owner, conversation_id)
+    """A part of its items, fewer than are asked for where they are large.
+
+    Raises NotStored: also where there is no item to go on after.
+    """
+    _open(owner, conversation_id)
     archive, after = this_gateway().archive, place_of(conversation_id, paging.after) if paging.after else ""
     how = {"parent": conversation_id, "after": after, "descending": paging.descending}
     try:
         things, more = archive.page(owner, ThingKind.ITEM, limit=paging.limit, **how)
     except NotStored:
         raise NotStored(paging.after, param="after") from None
-    return ItemPage(read_all(archive, things), more)
+    fitting = _fitting(things)
+    return ItemPage(read_all(archive, things[:fitting]), more or fitting < len(things))
 
 
 def item(owner: str, conversation_id: str, item_id: str) -> Item:
     """One of its items. Raises NotStored."""
-    find(owner, conversation_id)
+    _open(owner, conversation_id)
     archive = this_gateway().archive
     try:
         thing = archive.find(owner, ThingKind.ITEM, place_of(conversation_id, item_id))
@@ -104,7 +112,7 @@ def item(owner: str, conversation_id: str, item_id: str) -> Item:
 
 def remove_item(owner: str, conversation_id: str, item_id: str) -> Thing:
     """Its conversation, after one of its items went. Raises NotStored."""
-    conversation = find(owner, conversation_id)
+    conversation = _open(owner, conversation_id)
     try:
         this_gateway().archive.remove(owner, ThingKind.ITEM, place_of(conversation_id, item_id))
     except NotStored:
@@ -115,9 +123,11 @@ def remove_item(owner: str, conversation_id: str, item_id: str) -> Thing:
 def items(owner: str, conversation_id: str) -> list[Item]:
     """All of its items, the first one first: what a response is given that goes on with it.
 
-    Raises NotStored, and InvalidRequest where they are more than a response can be given.
+    Raises NotStored, InvalidRequest where they are more than a response can be given, and ArchiveFull where there is no
+    room for what it will add.
     """
-    archive, conversation = this_gateway().archive, find(owner, conversation_id)
+    archive, conversation = this_gateway().archive, _open(owner, conversation_id)
+    archive.check_room(owner)
     _keep_longer(archive, conversation)
     things: list[Thing] = []
     size, more = 0, True
@@ -135,6 +145,19 @@ def items(owner: str, conversation_id: str) -> list[Item]:
         if size > LARGEST_CONVERSATION:
             raise _full(f"{LARGEST_CONVERSATION} bytes", "conversation")
     return read_all(archive, things)
+
+
+def _fitting(things: Sequence[Thing]) -> int:
+    """How many of them, from the first on, a page has."""
+    sizes = accumulate(thing.size for thing in things)
+    return max(1, sum(size <= LARGEST_LISTED for size in sizes))
+
+
+def _open(owner: str, conversation_id: str) -> Thing:
+    """A conversation that has all that was added to it before now. Raises NotStored, StoreUnavailable."""
+    conversation = find(owner, conversation_id)
+    this_gateway().archiver.catch_up(conversation_id)
+    return conversation
 
 
 def _is_there(archive: Archive, conversation: Thing, item: Item, place: int) -> bool:

@@ -11,6 +11,7 @@ from functools import partial
 from uuid import uuid4
 
 from gateway import grammars
+from gateway.archiver import Archiver
 from gateway.attempts import Visit
 from gateway.directory import Directory
 from gateway.errors import Crowded
@@ -25,7 +26,7 @@ from gateway.schemas import Format
 from shared import streams
 from shared.config import Config
 from shared.errors import JobNotFound, KeyFull, KeyMemoryFull, QueueFull, StoreUnavailable
-from shared.protocol import Accepted, FineCompletion, Options, State, Task, TextTask, final_state
+from shared.protocol import Accepted, Options, State, Task, final_state, tells_tokens
 from shared.store import Outage, translate_loss, translated
 from shared.ticket import NOBODY, Standing, Ticket, Tier
 from shared.tickets import Tickets
@@ -61,6 +62,7 @@ class Dispatcher:
         reconciler: Reconciler,
         directory: Directory,
         memory: Memory,
+        archiver: Archiver,
         config: Config,
     ) -> None:
         self._tickets = tickets
@@ -68,6 +70,7 @@ class Dispatcher:
         self._reconciler = reconciler
         self._directory = directory
         self._memory = memory
+        self._archiver = archiver
         self._config = config
         self._estimator = Estimator(tickets)
         self.followers = Followers(config.max_followers)
@@ -79,17 +82,17 @@ class Dispatcher:
 
         Raises TierRefused, Crowded, MemoryFull, IdempotencyKeyReused, StoreUnavailable, and what `admit`, `check` do.
         """
-        owner.check(tier_of(options))
+        owner.check(Tier.of(options.tier))
         task = self._directory.admit(task)
         grammars.check(task, owner.name)
         if self._replies.trouble:
             raise StoreUnavailable("This gateway may not use the queue at the moment; its log says why.")
         job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
-        box.exact = _is_exact(task)
+        self._prepare(box, task, options)
         fingerprint = self._directory.fingerprint(task.model)
         accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options, fingerprint)
-        job = Job(job_id, accepted, box, owner.standing(tier_of(options), self._memory.share), visit)
+        job = Job(job_id, accepted, box, owner.standing(Tier.of(options.tier), self._memory.share), visit)
         try:
             with translated():
                 taken = self._push(job)
@@ -105,7 +108,7 @@ class Dispatcher:
         if taken != job_id:
             log.info("joined %s", taken)
         if taken == job_id and attempt.waits:
-            box.accept(partial(self._push, job, again=True))
+            box.accept(partial(self._put_back, job))
             box.model = task.model
             return job
         self._replies.close(box)
@@ -129,7 +132,22 @@ class Dispatcher:
             again=again,
             standing=job.standing,
             most_bytes=self._memory.most,
+            most_unarchived_bytes=self._memory.most_unarchived,
         )
+
+    def _put_back(self, job: Job) -> None:
+        """Redis has lost a job. Where its answer is stored, that is told. Raises ArchiveUnavailable, ArchiveDamaged."""
+        if job.accepted.options.kept and (events := self._archiver.told(job.id, job.accepted)):
+            job.mailbox.stored = events
+            self._replies.fill(job.mailbox)
+        else:
+            self._push(job, again=True)
+
+    def _prepare(self, box: Mailbox, task: Task, options: Options) -> None:
+        """Have a mailbox know how it is told."""
+        box.exact = tells_tokens(task)
+        if kept := options.kept:  # what comes next in a conversation goes on with this
+            box.at_end = partial(self._archiver.settle if kept.conversation else self._archiver.note, box.job_id)
 
     def _withdraw(self, job_id: str) -> None:
         """See that a job whose client was told "not accepted" does not run, should its command arrive after all.
@@ -195,9 +213,9 @@ class Dispatcher:
         except BaseException:
             self._replies.close(box)
             raise
-        job = Job(job_id, head, box, owner.standing(tier_of(head.options)), visit)
-        box.exact = _is_exact(head.task)
-        box.accept(partial(self._push, replace(job, accepted=whole), again=True) if whole else None)
+        job = Job(job_id, head, box, owner.standing(Tier.of(head.options.tier)), visit)
+        self._prepare(box, head.task, head.options)
+        box.accept(partial(self._put_back, replace(job, accepted=whole)) if whole else None)
         box.model = head.task.model if visit else ""
         self._replies.fill(box)
         return job
@@ -230,17 +248,3 @@ class Dispatcher:
         finally:
             self._replies.close(box)
         return (last and final_state(last)) or state
-
-
-def tier_of(options: Options) -> Tier:
-    """That of a job. One that only another version knows is the default."""
-    return next((tier for tier in Tier if tier == options.tier), Tier.DEFAULT)
-
-
-def _is_exact(task: Task) -> bool:
-    """See `Mailbox.exact`."""
-    if not isinstance(task, TextTask):
-        return False
-    echoes = isinstance(task, FineCompletion) and task.echo
-    scores = task.sampling.logprobs is not None or task.sampling.prompt_logprobs is not None
-    return task.token_ids or echoes or scores

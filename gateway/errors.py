@@ -79,6 +79,9 @@ def _forget_frames(error: BaseException | None) -> None:
 def _answer_ours(error: InferqError) -> Answer:
     _forget_frames(error)
     g.outcome = error.code
+    if error.words:  # the message is for who looks after the machine
+        log.warning("%s %s: %s", request.method, request.path, error.message)
+        error = InferqError(error.public, param=error.param, code=error.code)
     return answer(error, _words())
 
 

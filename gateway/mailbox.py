@@ -74,6 +74,10 @@ class Mailbox:
         """What came while it was full was passed over."""
         self.refill: Callable[[Mailbox], None] = lambda box: None
         """What to do when there is room again for what was passed over."""
+        self.at_end: Callable[[], object] = lambda: None
+        """What to do before the last event is taken."""
+        self.stored: Sequence[Event] = ()
+        """All events of a job that Redis has lost, where its answer is stored: they are told instead of its record."""
         self.last: Done | Failed | None = None
         """The last event, once it has been taken."""
         self.opened = time.monotonic()
@@ -178,6 +182,7 @@ class Mailbox:
             self.refill(self)
         if isinstance(taken, Done | Failed):
             self.last = taken
+            self.at_end()
         return taken
 
     def empty(self) -> bool:

@@ -25,6 +25,9 @@ MOST_RETAINED = 0.7
 """Of the memory: the part that may be used before the records of finished jobs go. All jobs together may hold it."""
 MOST_FILLED = 0.85
 """The same, before no further job is accepted."""
+MOST_UNARCHIVED = 0.1
+"""The same, that answers may hold which have ended and wait to be stored, before no further one is accepted that is to
+be: they make no room."""
 MOST_OF_A_KEY = 0.25
 """The same, that the jobs of one API key may hold where neither a setting nor its entry says more."""
 
@@ -57,6 +60,11 @@ class Memory:
         if not self.limit:
             return None
         return 0 if self.used > self.limit * MOST_FILLED else int(self.limit * MOST_RETAINED)
+
+    @property
+    def most_unarchived(self) -> int | None:
+        """Bytes that answers may hold which wait to be stored; None for any."""
+        return int(self.limit * MOST_UNARCHIVED) if self.limit else None
 
     def _look(self) -> None:
         try:

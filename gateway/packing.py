@@ -23,6 +23,8 @@ from shared.protocol import Accepted, Event, State
 
 _PIECE = 262_144
 """Bytes that are packed at once, by a thread."""
+_SMALL = 16_384
+"""Bytes that are unpacked at once, in less time than to ask a thread for it takes."""
 _SLICE = 65_536
 """Bytes of events that are decoded before others have their turn: some milliseconds."""
 
@@ -61,7 +63,8 @@ def unpack(pieces: Iterable[bytes]) -> Packed:
     """The inverse of `pack`; others have their turn meanwhile. Raises ArchiveUnavailable where it is none."""
     packed = b"".join(pieces)
     try:
-        blob = decode(apart(partial(zlib.decompress, packed)), type=_Layout)
+        whole = apart(partial(zlib.decompress, packed)) if len(packed) > _SMALL else zlib.decompress(packed)
+        blob = decode(whole, type=_Layout)
     except (zlib.error, ValidationError, ValueError) as exc:
         raise ArchiveUnavailable(f"a stored answer is damaged: {exc}") from exc
     accepted, given = decode_accepted(bytes(blob.accepted)), decode_given(bytes(blob.given))

@@ -18,8 +18,8 @@ from werkzeug.exceptions import HTTPException, NotFound
 from shared.nearest import nearest
 
 _UNSERVED = {
-    "OpenAI's": "assistants audio batches containers embeddings evals files fine_tuning images"
-    " moderations organization realtime threads uploads vector_stores videos",
+    "OpenAI's": "assistants audio batches containers embeddings evals fine_tuning images"
+    " moderations organization realtime threads vector_stores videos",
     "Anthropic's": "complete messages/batches",
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
     " api/tags api/version",
@@ -33,6 +33,7 @@ _VERSIONED = frozenset(
         "completions",
         "conversations",
         "detokenize",
+        "files",
         "infill",
         "jobs",
         "messages",
@@ -41,6 +42,7 @@ _VERSIONED = frozenset(
         "responses",
         "tokenize",
         "tokenizer_info",
+        "uploads",
     }
 )
 """What paths begin with that belong behind `/v1`."""

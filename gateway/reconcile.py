@@ -17,7 +17,7 @@ from gevent.event import Event
 
 from gateway.mailbox import NOWHERE, Farewell, Mailbox
 from gateway.replies import Replies
-from shared.errors import InferqError, JobNotFound, ModelUnavailable, WorkerLost
+from shared.errors import ArchiveUnavailable, InferqError, JobNotFound, ModelUnavailable, WorkerLost
 from shared.loops import Loops
 from shared.store import Outage
 from shared.tickets import Tickets
@@ -140,9 +140,11 @@ class Reconciler:
                 box.fail(InferqError(box.doubted.message, code=box.doubted.code))
         except JobNotFound:
             box.fail(InferqError(box.doubted.message, code=box.doubted.code))
-        except Outage as exc:  # the others shall not wait for it
+        except (*Outage, ArchiveUnavailable) as exc:  # the others shall not wait for it
             log.warning("whether %s was cancelled is not known yet: %s", box.job_id, exc)
             return
+        except InferqError as exc:
+            box.fail(exc)
         box.doubted = None
 
     def _restore(self, box: Mailbox, now: float) -> None:
@@ -156,7 +158,7 @@ class Reconciler:
             return
         try:
             box.restore()
-        except Outage as exc:  # the others shall not wait for it
+        except (*Outage, ArchiveUnavailable) as exc:  # the others shall not wait for it
             log.warning("%s is not put back yet: %s", box.job_id, exc)
         except InferqError as exc:
             box.fail(exc)

@@ -6,6 +6,8 @@ What is found is what the job has told: every view of a stored answer is made of
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -17,9 +19,10 @@ from gateway.archive.thing import Thing, ThingKind
 from gateway.packing import unpack
 from gateway.schemas import format_of
 from shared import streams
+from shared.codec import encode
 from shared.errors import JobNotFound, NotStored, WorkerLost
 from shared.protocol import Accepted, Event, Failed, State, final_state
-from shared.store import translated
+from shared.store import Outage, translated
 from shared.tickets import Tickets
 from shared.unarchived import Unarchived
 
@@ -51,20 +54,58 @@ class Recordings:
         self._archive = archive
         self._tickets = Tickets(client)
         self._unarchived = Unarchived(client)
+        self.on_end: Callable[..., object] = lambda *job_ids: None
+        """Called with the ids of answers that have ended and are not stored yet, before that is told."""
 
     def find(self, kind: ThingKind, thing_id: str, owner: str) -> Recording:
         """An answer as it is now, also while its job waits or runs. Once it is stored, that one is told.
 
-        Raises NotStored, also for what is another owner's; StoreUnavailable, ArchiveUnavailable.
+        Raises NotStored, also for what is another owner's; StoreUnavailable, ArchiveUnavailable, ArchiveDamaged.
         """
         try:
-            return self._stored(kind, thing_id, owner)
+            return self.stored(kind, thing_id, owner)
         except NotStored:
             pass
         try:
-            return self._waiting(kind, thing_id, owner)
+            found = self._waiting(kind, thing_id, owner)
         except JobNotFound:  # or it was stored in between
-            return self._stored(kind, thing_id, owner)
+            return self.stored(kind, thing_id, owner)
+        if found.state.final:
+            self.on_end(thing_id)
+        return found
+
+    def stored(self, kind: ThingKind, thing_id: str, owner: str) -> Recording:
+        """One in the archive. Raises NotStored, ArchiveUnavailable, ArchiveDamaged."""
+        return self.load(self._archive.find(owner, kind, thing_id))
+
+    def settle(self, owner: str) -> None:
+        """Have an owner's answers that have ended stored, before he is told which there are."""
+        with suppress(*Outage):  # what is stored is told all the same
+            if ended := self._unarchived.ended(owner):
+                self.on_end(*ended)
+
+    def load(self, thing: Thing) -> Recording:
+        """One in the archive. Raises NotStored where it went meanwhile, ArchiveUnavailable, ArchiveDamaged."""
+        accepted, state, given, events = unpack(self._archive.read(thing))
+        return Recording(thing.id, accepted, state, given, events, dict(thing.facts))
+
+    def read(self, job_id: str) -> tuple[Recording, list[bytes]]:
+        """One in Redis, and its events as they are there, some each; others have their turn meanwhile.
+
+        Raises JobNotFound where the job is gone, or its answer is not to be stored, or is; NotUnderstood; Redis's own.
+        """
+        given = self._unarchived.given(job_id)
+        state, accepted = self._tickets.get(job_id).state, streams.accepted(self._client, job_id)
+        events, blobs = list[Event](), list[bytes]()
+        for entry in streams.entries(self._client, job_id, pause=lambda: time.sleep(0)):
+            events += filter(None, entry.events)
+            blobs.append(entry.blob)
+        if state.final and not (events and final_state(events[-1])):
+            events.append(Failed(WorkerLost.code, "The end of the answer is not there any more."))
+            blobs.append(encode(events[-1:]))
+        state = (final_state(events[-1]) if events else None) or state  # which may be of a moment before
+        facts = format_of(accepted).facts(job_id, accepted, state, events)
+        return Recording(job_id, accepted, state, given, events, facts), blobs
 
     def remove(self, kind: ThingKind, thing_id: str, owner: str) -> None:
         """Have an answer stored no longer, nor found; if its job waits or runs it is cancelled.
@@ -85,42 +126,20 @@ class Recordings:
             if not removed:
                 raise
 
-    def load(self, thing: Thing) -> Recording:
-        """An answer in the archive. Raises NotStored where it went meanwhile, ArchiveUnavailable."""
-        accepted, state, given, events = unpack(self._archive.read(thing))
-        return Recording(thing.id, accepted, state, given, events, dict(thing.facts))
-
-    def _stored(self, kind: ThingKind, thing_id: str, owner: str) -> Recording:
-        return self.load(self._archive.find(owner, kind, thing_id))
-
     def _waiting(self, kind: ThingKind, job_id: str, owner: str) -> Recording:
         """One in Redis. Raises JobNotFound, also where nothing is stored of such a job; StoreUnavailable."""
         with translated():
-            given = self._unarchived.given(job_id)
-            state, accepted = self._check(kind, job_id, owner)
-            events = list[Event]()
-            for entry in streams.entries(self._client, job_id, pause=lambda: time.sleep(0)):
-                events += filter(None, entry.events)
-        state = settle(state, events)
-        if not is_stored(kind, state):
+            self._check(kind, job_id, owner)
+            found, _ = self.read(job_id)
+        if not is_stored(kind, found.state):
             raise JobNotFound(job_id)
-        facts = format_of(accepted).facts(job_id, accepted, state, events)
-        return Recording(job_id, accepted, state, given, events, facts)
+        return found
 
-    def _check(self, kind: ThingKind, job_id: str, owner: str) -> tuple[State, Accepted]:
+    def _check(self, kind: ThingKind, job_id: str, owner: str) -> None:
         """Raises JobNotFound for a job that is not the owner's, or of another kind."""
         ticket = self._tickets.get(job_id)
-        accepted = streams.accepted(self._client, job_id)
-        if ticket.owner != owner or KINDS.get(accepted.format) is not kind:
+        if ticket.owner != owner or KINDS.get(streams.accepted(self._client, job_id).format) is not kind:
             raise JobNotFound(job_id)
-        return ticket.state, accepted
-
-
-def settle(state: State, events: list[Event]) -> State:
-    """The state that belongs to these events, with which the ticket's is not of one moment. A lost end is told here."""
-    if state.final and not (events and final_state(events[-1])):
-        events.append(Failed(WorkerLost.code, "The end of the answer is not there any more."))
-    return (final_state(events[-1]) if events else None) or state
 
 
 def is_stored(kind: ThingKind, state: State) -> bool:

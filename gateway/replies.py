@@ -18,22 +18,20 @@ from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
-import gevent
-from gevent.lock import Semaphore
 from msgspec.msgpack import Decoder
 from redis import Redis
 
 from gateway.agreement import Conflict
 from gateway.mailbox import EndBox, Mailbox
-from shared import registry, streams
+from gateway.records import Records
+from shared import registry
 from shared.codec import decode
 from shared.config import ConfigError
-from shared.errors import InferqError, WorkerLost
 from shared.keys import Key
 from shared.loops import Loops
 from shared.registry import GATEWAY_TTL, HEARTBEAT, GatewayProcess
 from shared.scripts import script
-from shared.store import Line, Outage
+from shared.store import Line
 from shared.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -42,14 +40,10 @@ _BATCH = 200
 """Entries that are read at once."""
 _SLICE = 65_536
 """Bytes of them that are taken in before others have their turn."""
-_READERS = 8
-"""Records that are read at one time: the others have their turn after a slice, and so has who needs Redis."""
 _News = tuple[str, int, int, str, bytes | str]
 """Of a job: its id, the numbers of the first and the last event, the execution, and the encoded events; nothing where
 these are large."""
 _UNPACKER = Decoder(list[tuple[str, int, int, str, str]])
-_MOST_RESTARTS = 3
-"""Of an answer that nobody has read in part; a record that disagrees with itself would go on for ever."""
 
 
 class Replies:
@@ -64,9 +58,7 @@ class Replies:
         self._listen = script(client, "listen")
         self._me = GatewayProcess(self.stream, socket.gethostname(), os.getpid(), int(time.time()), version=VERSION)
         self._boxes: dict[str, list[Mailbox]] = {}
-        self._filling: dict[Mailbox, bool] = {}
-        """Those that are being filled, and whether something came meanwhile."""
-        self._turns = Semaphore(_READERS)
+        self._records = Records(client)
         self._cursor = "0-0"
         self._renewed = 0.0
         self._sound = True
@@ -105,64 +97,8 @@ class Replies:
         return (box for boxes in self._boxes.values() for box in boxes)
 
     def fill(self, box: Mailbox) -> None:
-        """Have what a mailbox lacks read from the job's own stream, as far as it has room.
-
-        Does not wait for it: the record may be long.
-        """
-        if box.full:
-            box.behind = True
-        elif box in self._filling:
-            self._filling[box] = True
-        else:
-            self._filling[box] = False
-            gevent.spawn(self._fill, box)
-
-    def _fill(self, box: Mailbox) -> None:
-        try:
-            more = True
-            while more and not (box.ended or box.closed):
-                self._filling[box] = False
-                with self._turns:
-                    more = self._read_record(box) or self._filling[box]
-        except Outage:
-            box.heard = 0.0  # it will be compared with its ticket
-        except Exception:  # nobody waits for this greenlet: its client would never hear of it
-            log.exception("the record of %s cannot be read", box.job_id)
-            box.fail(InferqError("The gateway cannot read the answer; its log says why."))
-        finally:
-            del self._filling[box]
-
-    def _read_record(self, box: Mailbox) -> bool:
-        """Take in the record after what has arrived, or from its beginning, until the mailbox is full.
-
-        True: it has to be read once more.
-        """
-        over, (number, by) = box.over, box.arrived_at
-        try:
-            if number and streams.writer(self._client, box.job_id, number) != by:
-                number = 0
-                box.realign()
-            for entry in streams.entries(self._client, box.job_id, number, pause=self._pause):
-                box.put(entry.first, entry.by, entry.events)
-                if box.full or box.closed:
-                    box.behind = box.full
-                    return False
-        except Conflict:
-            if box.parts or box.restarts == _MOST_RESTARTS:
-                lost = "The worker died after it had sent a part of the answer, which came out another way now."
-                box.fail(WorkerLost(lost))
-                return False
-            box.start_over()
-            return True
-        if over and not box.doubted:
-            box.fail(WorkerLost("The end of the answer is not there any more: the job ended too long ago."))
-        return False
-
-    def _pause(self) -> None:
-        """Between two slices of a record."""
-        self._turns.release()
-        time.sleep(0)
-        self._turns.acquire()
+        """Have what a mailbox lacks read from the job's own stream; see `Records.fill`."""
+        self._records.fill(box)
 
     def _step(self) -> None:
         sound, self._sound = self._sound, False
@@ -232,7 +168,7 @@ class Replies:
     def _deliver(self, box: Mailbox, first: int, last: int, by: str, blob: bytes | str) -> None:
         if box.has(last, by):
             return
-        if box.full or box in self._filling or not (blob and box.follows(first, by)):
+        if box.full or self._records.fills(box) or not (blob and box.follows(first, by)):
             self.fill(box)
             return
         try:

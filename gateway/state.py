@@ -8,6 +8,7 @@ from flask import Flask, current_app
 from redis import Redis
 
 from gateway.archive.archive import Archive
+from gateway.archiver import Archiver
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
@@ -34,6 +35,7 @@ class Gateway:
     loops: Loops
     archive: Archive
     recordings: Recordings
+    archiver: Archiver
     workers: SingleFlight[list[Worker] | None]
     """Those there are; None where Redis is away."""
     name: str

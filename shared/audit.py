@@ -40,17 +40,20 @@ _SINGLE = (
     Key.LEASE,
     Key.BYTES,
     Key.RETAINED,
+    Key.UNARCHIVED,
     *(f"{Key.LIVE}{kind}" for kind in Kind),
     Key.RQ_QUEUES,
     Key.RQ_WORKERS,
 )
-_OF_JOBS = (Key.JOB, Key.TASK, Key.EVENTS, Key.RQ_JOB)
+_OF_JOBS = (Key.JOB, Key.TASK, Key.GIVEN, Key.EVENTS, Key.RQ_JOB)
 _KINDS = (
     *("rq:", *_SINGLE, *_OF_JOBS, "iq:reply:", Key.ORPHANS, Key.JOINED, Key.IDEMPOTENCY, Key.OWNED, Key.EXEC),
     *(f"{Key.CARD}{kind}:" for kind in Kind),
     *(key.format("") for key in _OF_MODELS),
 )
 """How the keys begin that this version writes."""
+_OF_THE_ARCHIVE = "iq:archive:"
+"""How those begin that its index audits."""
 _CHUNK = 200
 """Jobs that one call of the script judges; Redis does nothing else meanwhile."""
 
@@ -99,9 +102,11 @@ def _look(client: Redis) -> Audit:
     if not settled:
         models |= {key.removeprefix(Key.SCHEDULE) for key in keys if key.startswith(Key.SCHEDULE)}
     jobs = {model: _listed(client, model) for model in models}
-    _sort_in(client, {key.removeprefix(kind) for key in keys for kind in _OF_JOBS if key.startswith(kind)}, jobs)
+    unarchived: Any = client.zrange(Key.UNARCHIVED, 0, -1)
+    ids = {key.removeprefix(kind) for key in keys for kind in _OF_JOBS if key.startswith(kind)}
+    _sort_in(client, ids | {job_id.decode(errors="replace") for job_id in unarchived}, jobs)
     owned = {*_SINGLE, *(key.format(model) for key in _OF_MODELS for model in models), *_of_the_living(client)}
-    strangers = sorted(key for key in keys - owned if not key.startswith((*_OF_JOBS, Key.OWNED)))
+    strangers = sorted(key for key in keys - owned if not key.startswith((*_OF_JOBS, Key.OWNED, _OF_THE_ARCHIVE)))
     if _others_live(client):  # who know what belongs to whom among keys of kinds that this version does not write
         strangers = [key for key in strangers if key.startswith(_KINDS)]
     lists = sorted(key for key in keys if key.startswith(Key.OWNED)) if settled else []

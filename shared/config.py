@@ -93,6 +93,7 @@ class Config:
     max_body: int = _option(
         0, "largest request body, in bytes; 0 follows the largest context that is served, 64 bytes a token", low=0
     )
+    max_file_bytes: int = _option(536_870_912, "bytes of a file that is uploaded, at once or in parts", low=1)
     max_tokens: int = _option(32_768, "tokens that a request may ask for, of each choice", low=1)
     default_max_tokens: int = _option(
         4096, "tokens of each choice of a chat that asks for no number; never more than `INFERQ_MAX_TOKENS`", low=1

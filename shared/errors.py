@@ -3,7 +3,8 @@
 InferqError
 ├── InvalidRequest            the request itself is wrong; names the parameter
 │   ├── ContextLengthExceeded the prompt does not fit the model's context
-│   └── EventNotFound         the job's record has no event of this id any more
+│   ├── EventNotFound         the job's record has no event of this id any more
+│   └── FileTooLarge          a file has more bytes than one may have
 ├── ModelNotFound             no worker serves this model, or has lately, or will soon
 ├── ModelUnavailable          the model is known, but no worker can serve it at the moment
 ├── NoWorker                  no worker is there, or was lately: which models there will be is not known
@@ -89,6 +90,10 @@ class EventNotFound(InvalidRequest):
             " Last-Event-ID.",
             param="Last-Event-ID",
         )
+
+
+class FileTooLarge(InvalidRequest):
+    code = "file_too_large"
 
 
 class ModelNotFound(InferqError):

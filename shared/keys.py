@@ -22,7 +22,7 @@ class Key(StrEnum):
       events;
     - `reply` the reply streams that get its events; `parts` somebody reads the answer as it comes, so that nothing of
       it can be taken back;
-    - `removed` its answer is not to be stored any more;
+    - `conversation` that gets the answer when it is stored; `removed` it is not to be stored any more;
     - `waiting` whose client waits for the answer: `<visitor>@<reply>` each, where a visitor is the id with which its
       request came; `kept` somebody was promised it (202): it runs, whoever leaves; `deserted` it was cancelled because
       nobody waited any more;
@@ -137,6 +137,8 @@ class Key(StrEnum):
     """Who has last had the turn to do what is done once in some seconds, until the next one."""
     ARCHIVE_IDENTITY = "iq:archive:identity"
     """What tells this index from any other."""
+    ARCHIVE_USED = "iq:archive:used"
+    """The identity of the index that the gateways on this Redis use, wherever it is; while one of them lives."""
     RQ_JOB = "rq:job:"
     """RQ's own from here on, kept so that its tools can show a job."""
     RQ_QUEUE = "rq:queue:"

@@ -26,6 +26,11 @@ class Tier(StrEnum):
     DEFAULT = "default"
     FLEX = "flex"
 
+    @classmethod
+    def of(cls, name: str) -> Tier:
+        """The one of this name; that which only another version knows is the default."""
+        return next((tier for tier in cls if tier == name), cls.DEFAULT)
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:

@@ -101,8 +101,10 @@ class Tickets:
         head += [int(attempt.waits), int(attempt.parts), attempt.fingerprint, attempt.number, attempt.idempotency]
         head += [int(again), encode([accepted.alone()]), encode([accepted.head()]), standing.tier]
         head += [f"{standing.weight:g}", standing.most, standing.most_bytes, -1 if most_bytes is None else most_bytes]
-        given = encode_given(kept.given) if (kept := accepted.options.kept) else ""
+        kept = accepted.options.kept
+        given, conversation = (encode_given(kept.given), kept.conversation) if kept else ("", "")
         head += [given, unarchived.MOST_UNARCHIVED, -1 if most_unarchived_bytes is None else most_unarchived_bytes]
+        head += [conversation]
         outcome, value = self._submit(keys=[], args=head + rq_job.fields(model, job_id))
         match outcome:
             case 0:

@@ -6,7 +6,6 @@ stores one does so before he takes it from there, so that a death in between has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -18,6 +17,9 @@ from shared.scripts import script
 
 MOST_UNARCHIVED = 10_000
 """Answers that may wait in Redis to be stored. While there are as many, no request is accepted that asks for it."""
+
+MOST_LOOKED = 500
+"""Answers that wait to be stored among which a list looks for its owner's."""
 
 
 class Due(NamedTuple):
@@ -39,11 +41,27 @@ class Unarchived:
         self._due = script(client, "unarchived")
         self._archived = script(client, "archived")
         self._remove = script(client, "remove")
+        self._of_conversation = script(client, "conversation")
 
     def due(self, most: int, patience: float, cursor: int = 0) -> Due:
         """Up to so many of each; in `patience` seconds those that were not stored are due again."""
         ended, others, following = self._due(keys=[], args=[most, int(patience * 1000), cursor])
         return Due([job.decode() for job in ended], [job.decode() for job in others], int(following))
+
+    def of_conversation(self, conversation_id: str) -> list[str]:
+        """Those jobs that have ended, and whose answers a conversation gets; the first that ended first."""
+        return [job.decode() for job in self._of_conversation(keys=[], args=[conversation_id])]
+
+    def ended(self, owner: str, most: int = MOST_LOOKED) -> list[str]:
+        """Jobs of an owner that have ended, of the first so many that are to be stored."""
+        ids: Any = self._client.zrangebyscore(Key.UNARCHIVED, "(0", "+inf", 0, most)
+        if not ids:
+            return []
+        with self._client.pipeline(transaction=False) as pipeline:
+            for job_id in ids:
+                pipeline.hget(f"{Key.JOB}{job_id.decode()}", "owner")
+            owners = pipeline.execute()
+        return [job_id.decode() for job_id, whose in zip(ids, owners, strict=True) if whose == owner.encode()]
 
     def given(self, job_id: str) -> tuple[Any, ...]:
         """What is to be stored with an answer, see `Kept`.
@@ -55,12 +73,13 @@ class Unarchived:
             raise JobNotFound(job_id)
         return decode_given(blob)
 
-    def release(self, job_ids: Sequence[str]) -> list[str]:
-        """Jobs are stored, or are not to be: from here on their records end. Returns those that were removed.
+    def release(self, job_id: str, *, dropped: bool = False) -> bool:
+        """The answer is stored, or is not to be: from here on its record ends.
 
-        One that waits or runs is put back from before its end: it is cancelled, as if nobody waited for it.
+        True, and nothing is changed, where it was removed meanwhile: then what is stored of it has to be `dropped`
+        first. One that waits or runs was put back from before its end: it is cancelled, as if nobody waited for it.
         """
-        return [job.decode() for job in self._archived(keys=[], args=list(job_ids))] if job_ids else []
+        return bool(self._archived(keys=[], args=[job_id, int(dropped)]))
 
     def remove(self, job_id: str) -> bool:
         """The answer is not to be stored, and not to be found any more. One that runs is cancelled.

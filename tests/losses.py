@@ -19,6 +19,8 @@ def lose_job(stack: Stack, job_id: str, model: str = "echo") -> None:
     for of in {"*", owner.decode()} - {""}:
         stack.redis.hincrby("iq:bytes", of, -int(held))
     assert stack.redis.delete(*parts) >= 3  # its stream is begun, or not
+    stack.redis.delete(f"iq:given:{job_id}")
+    stack.redis.zrem("iq:unarchived", job_id)
     stack.redis.zrem(f"iq:waiting:{model}", place)
     for key in stack.redis.scan_iter("iq:owned:*"):
         stack.redis.srem(key, job_id)

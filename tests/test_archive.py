@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +47,17 @@ def test_nothing_is_made_before_something_is_stored(archive: Archive, tmp_path: 
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "a").rglob("*")}
     assert modes == {0o700, 0o600}
     assert {path.stat().st_mode & 0o077 for path in tmp_path.rglob("*")} == {0}
+
+
+def test_who_leaves_takes_nothing_along(archive: Archive) -> None:
+    """A process that closes the index as its last user removes the log of changes, which the others still write to."""
+    look = "db = sqlite3.connect(sys.argv[1]); print(db.execute('SELECT id FROM things').fetchall()); db.close()"
+    command = [sys.executable, "-c", f"import sqlite3, sys; {look}", str(blobs(archive).parent / "index.db")]
+    for number in range(3):
+        archive.keep(answer(number), [b"x"])
+        assert archive.holds("o", ThingKind.RESPONSE, answer(number).id)  # by a connection of its own
+        other = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert other.stdout == f"{[(answer(known).id,) for known in range(number + 1)]}\n"
 
 
 @pytest.mark.parametrize("size", [1, 65_535, 65_536, 65_537, 300_000])

@@ -10,6 +10,7 @@ import pytest
 from openai import NotFoundError, OpenAI
 from openai.types.responses import ResponseInputItemParam
 
+from gateway.conversations import LARGEST_LISTED
 from gateway.schemas.conversation import render_item
 from tests.calls import problem
 from tests.stack import Stack
@@ -95,6 +96,15 @@ def test_items_come_in_pages(echo: Stack, strict: OpenAI) -> None:
             return texts([item async for item in client.conversations.items.list(conversation.id, limit=9)])
 
     assert [int(text.split()[0]) for text in asyncio.run(read())] == list(range(59, -1, -1))
+
+
+def test_a_page_of_large_items_has_fewer(strict: OpenAI) -> None:
+    large = LARGE * (LARGEST_LISTED // (3 * len(LARGE)) + 1)
+    conversation = strict.conversations.create()
+    for text in (large, large, large, "small"):
+        strict.conversations.items.create(conversation.id, items=[said(text)])
+    pages = list(strict.conversations.items.list(conversation.id, order="asc").iter_pages())
+    assert [texts(page.data) for page in pages] == [[large] * 2, [large, "small"]]
 
 
 def test_an_item_keeps_its_id_and_is_added_once(strict: OpenAI, http: httpx.Client) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from shared.errors import NotStored
 from tests.indexes import BEGIN, Clock, PlainIndex, in_redis, sqlite
 from tests.stack import Stack
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "6"))
+EXAMPLES = 6
 
 OWNERS = st.sampled_from(["", "ann", "ann:b", "b"])
 IDS = st.sampled_from([f"id_{n}" for n in range(40)] + [f"conv:{n}" for n in range(4)])
@@ -186,7 +185,7 @@ def test_both_are_as_a_dictionary(valkey: Stack, small_leaves: None) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=12, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=EXAMPLES, stateful_step_count=40, suppress_health_check=list(HealthCheck), database=None
         ),
     )
     assert Machine.done.keys() >= {"True", "False", "not st", "no roo"}

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shared import streams
 from shared.audit import audit
 from shared.codec import encode
 from shared.errors import KeyFull, QueueFull
-from shared.protocol import Delta, Failed
+from shared.protocol import Delta, Failed, Kept, Options
 from shared.registry import Kind
 from shared.ticket import Answer, Attempt, Sighting, Standing, Tier
 from shared.tickets import Tickets
+from shared.unarchived import Unarchived
 from tests.earlier import Earlier
 from tests.record import read
 from tests.transitions import ACCEPTED, END, append, claim, dequeue, lapse, permits, queue, submit, sweep
@@ -295,3 +297,19 @@ def test_slots_of_workers_that_the_other_has_forgotten_do_not_count(tickets: Tic
     assert tickets.client.zscore(f"iq:live:{Kind.WORKERS}", "gone") is None
     leave_alone(tickets, old)
     assert not tickets.client.exists("iq:slots:m")
+
+
+def test_the_end_of_what_is_to_be_stored_by_the_other_is_made_good(tickets: Tickets, old: Earlier) -> None:
+    accepted = replace(ACCEPTED, options=Options(kept=Kept(("once",))))
+    tickets.submit("a", accepted, reply="", max_queue=10, wait=60, keep=60)
+    assert run(old) == "a"
+    assert 0 < tickets.client.ttl("iq:job:a") <= 60
+    waiting = Unarchived(tickets.client)
+    assert waiting.due(9, 30) == ([], [], 0)
+    assert tickets.client.ttl("iq:job:a") == tickets.client.ttl("iq:events:a") == -1
+    assert waiting.given("a") == ("once",)
+    tickets.client.zadd("iq:unarchived", {"a": 1}, xx=True)
+    assert waiting.due(9, 30).ended == ["a"]
+    waiting.release("a")
+    leave_alone(tickets, old)
+    assert_clean(tickets)

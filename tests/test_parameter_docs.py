@@ -23,15 +23,18 @@ def endpoint(name: str) -> str:
     return name.rpartition(".")[2].removesuffix("s")
 
 
-_ANTHROPIC = "anthropic."
+APART = {
+    "messages.md": ("anthropic.messages", "anthropic.count_tokens"),
+    "responses.md": ("openai.responses", "openai.input_tokens"),
+}
+"""The formats that pages of their own describe."""
+_APART = [name for names in APART.values() for name in names]
 ENDPOINTS = {
-    endpoint(name): wire
-    for name, wire in FORMATS.items()
-    if name.startswith(_ANTHROPIC) or not isinstance(wire, TokenizerFormat)
+    endpoint(name): wire for name, wire in FORMATS.items() if name in _APART or not isinstance(wire, TokenizerFormat)
 }
 PAGES = {
-    page: [each for each, wire in ENDPOINTS.items() if wire.name.startswith(_ANTHROPIC) == anthropic]
-    for page, anthropic in ((DOCS, False), (DOCS.with_name("messages.md"), True))
+    DOCS: [each for each, wire in ENDPOINTS.items() if wire.name not in _APART],
+    **{DOCS.with_name(page): [*map(endpoint, names)] for page, names in APART.items()},
 }
 """The endpoints that each of them describes."""
 

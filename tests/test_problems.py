@@ -14,7 +14,7 @@ from gateway.schemas.chat import ChatFormat
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import failure, outcome
 from gateway.schemas.problem import CODES
-from shared.errors import InferqError
+from shared.errors import ArchiveUnavailable, InferqError
 from shared.protocol import (
     Failed,
 )
@@ -48,6 +48,10 @@ def app() -> Flask:
     def bug() -> str:
         raise ZeroDivisionError("secret")
 
+    @app.post("/place")
+    def place() -> str:
+        raise ArchiveUnavailable("/secret/place: no space left")
+
     @app.post("/read")
     def read() -> str:
         return str(request.get_json())
@@ -70,6 +74,7 @@ STATUS: dict[str, int] = {
     **dict.fromkeys(CODES, 400),
     "context_length_exceeded": 400,
     "unknown_event": 400,
+    "file_too_large": 413,
     "model_not_found": 404,
     "model_unavailable": 503,
     "no_worker": 503,
@@ -88,6 +93,10 @@ STATUS: dict[str, int] = {
     "tier_refused": 403,
     "gateway_busy": 503,
     "store_unavailable": 503,
+    "not_stored": 404,
+    "archive_full": 403,
+    "archive_unavailable": 503,
+    "archive_damaged": 500,
     "other_version": 503,
     "deadline_exceeded": 504,
 }
@@ -95,7 +104,7 @@ REPEATABLE = {"model_load_error", "worker_lost", "internal_error", "unheard_of"}
 SOON = {"queue_full": "5", "key_queue_full": "5", "key_memory_full": "5", "memory_full": "5"}
 SOON |= {"too_many_connections": "5", "too_many_followers": "5", "too_many_wrong_keys": "1"}
 SOON |= {"model_unavailable": "10", "no_worker": "5"}
-SOON |= {"gateway_busy": "1", "store_unavailable": "1", "other_version": "1"}
+SOON |= {"gateway_busy": "1", "store_unavailable": "1", "archive_unavailable": "1", "other_version": "1"}
 """Codes that say when to come again."""
 
 
@@ -159,3 +168,10 @@ def test_docs_name_every_code() -> None:
     told = {code: int(status) for cell, status in rows for code in re.findall(r"`(\w+)`", cell)}
     flasks_own = {"forbidden": 403}
     assert told == {code: STATUS.get(code, 500) for code in codes()} | flasks_own
+
+
+def test_where_things_lie_is_told_to_the_log_alone(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    answer = app.test_client().post("/place")
+    assert (answer.status_code, answer.json["error"]["code"]) == (503, "archive_unavailable")  # type: ignore[index]
+    assert answer.json["error"]["message"] == ArchiveUnavailable.words  # type: ignore[index]
+    assert "/secret/place" in caplog.text

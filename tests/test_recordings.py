@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -10,11 +11,13 @@ from msgspec.structs import replace
 from gateway.archive.archive import Archive
 from gateway.archive.thing import ThingKind
 from gateway.recordings import Recordings
+from shared import unarchived
 from shared.config import Config
-from shared.errors import NotStored
+from shared.errors import ArchiveUnavailable, NotStored
 from shared.protocol import Accepted, Chat, Delta, Kept, Message, Options, Sampling, State
 from shared.ticket import NOBODY
 from shared.tickets import Tickets
+from shared.unarchived import Unarchived
 from tests.transitions import END, append, claim
 
 CHAT = ThingKind.CHAT
@@ -39,8 +42,8 @@ def recordings(tickets: Tickets, archive: Archive) -> Recordings:
     return Recordings(tickets.client, archive)
 
 
-def submit(tickets: Tickets, job_id: str, accepted: Accepted = KEPT, *, again: bool = False) -> None:
-    tickets.submit(job_id, accepted, reply="", max_queue=99, wait=60, keep=60, attempt=NOBODY, again=again)
+def submit(tickets: Tickets, job_id: str, accepted: Accepted = KEPT, **options: Any) -> None:
+    tickets.submit(job_id, accepted, reply="", max_queue=99, wait=60, keep=60, attempt=NOBODY, **options)
 
 
 def test_an_answer_is_found_while_it_waits_runs_and_has_ended(tickets: Tickets, recordings: Recordings) -> None:
@@ -77,3 +80,67 @@ def test_a_removed_answer_is_cancelled_and_not_found(tickets: Tickets, recording
     for tell in (recordings.find, recordings.remove):
         with pytest.raises(NotStored):
             tell(CHAT, "a", "alice")
+
+
+def test_what_waits_to_be_stored_is_bounded(tickets: Tickets, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unarchived, "MOST_UNARCHIVED", 2)
+    for job_id in "abc":  # those that run do not count
+        submit(tickets, job_id)
+    for job_id in "ab":
+        tickets.cancel(job_id)
+    for job_id, most in (("d", None), ("e", 0)):
+        with pytest.raises(ArchiveUnavailable):
+            submit(tickets, job_id, most_unarchived_bytes=most)
+    submit(tickets, "f", replace(KEPT, options=Options()))
+    Unarchived(tickets.client).release("a")
+    submit(tickets, "d")
+    with pytest.raises(ArchiveUnavailable):
+        submit(tickets, "e", most_unarchived_bytes=0)
+
+
+def test_a_short_memory_spares_what_is_not_stored_yet(tickets: Tickets) -> None:
+    submit(tickets, "a")
+    held: Any = tickets.client.hget("iq:job:a", "bytes")
+    assert int(held) > len(str(GIVEN))
+    tickets.cancel("a")
+    left: Any = tickets.client.hmget("iq:bytes", "alice", "*", "*unarchived")
+    assert left[0] is None
+    assert 0 < int(left[1]) == int(left[2]) < int(held)
+    assert tickets.evict("g", 1 << 40)[0] == 0
+    Unarchived(tickets.client).release("a")
+    assert not tickets.client.exists("iq:bytes", "iq:given:a")
+    assert 0 < tickets.client.ttl("iq:job:a") <= 60
+    assert tickets.evict("g", 1 << 40)[0] == 1
+
+
+def test_each_is_handed_out_to_one_gateway_at_a_time(tickets: Tickets) -> None:
+    waiting = Unarchived(tickets.client)
+    for job_id in "abc":
+        submit(tickets, job_id)
+    tickets.cancel("a")
+    tickets.cancel("b")
+    assert waiting.due(9, 30) == ([], ["c"], 0)  # the gateway that has told of the end comes first
+    tickets.client.zadd("iq:unarchived", {"a": 1, "b": 1})
+    assert waiting.due(1, 30).ended == ["a"]
+    assert waiting.due(9, 30).ended == ["b"]
+    assert waiting.due(9, 30).ended == []
+    assert waiting.due(9, 1).ended == ["a", "b"]  # as after a jump of the clock
+
+
+def test_one_that_is_put_back_although_it_is_stored_is_not_computed(tickets: Tickets) -> None:
+    submit(tickets, "a", again=True)
+    assert not Unarchived(tickets.client).release("a")
+    found = tickets.get("a")
+    assert (found.state, found.deserted) == (State.CANCELLED, True)
+    assert claim(tickets, "a", "x") is None
+
+
+def test_what_is_stored_beside_its_removal_goes_again(tickets: Tickets, recordings: Recordings) -> None:
+    submit(tickets, "a")
+    recordings.remove(CHAT, "a", "alice")
+    waiting = Unarchived(tickets.client)
+    assert waiting.release("a")
+    assert tickets.client.zcard("iq:unarchived") == 1  # a gateway that dies now has left it to others
+    assert not waiting.release("a", dropped=True)
+    assert tickets.client.zcard("iq:unarchived") == 0
+    assert 0 < tickets.client.ttl("iq:job:a") <= 60

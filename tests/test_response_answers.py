@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import pytest
+from flask import Flask, Response, g
+from flask.typing import ResponseReturnValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from openai._models import validate_type
 from openai._types import omit
 from openai.lib.streaming.responses._responses import ResponseStreamState
-from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.responses import Response as ClientsResponse
+from openai.types.responses import ResponseStreamEvent
 
+from gateway import answers as held_answers
+from gateway.keys import EVERYBODY
 from gateway.schemas import FORMATS, PAUSE, Format
 from gateway.schemas.openai import encode
 from gateway.schemas.responses.answer import output_items, render
@@ -54,7 +59,7 @@ TEXTS = {"message": "text", "reasoning": "text", "function_call": "arguments", "
 
 def strict(value: dict[str, Any]) -> dict[str, Any]:
     """A response, as strictly as the client can."""
-    validate_type(type_=Response, value=value)
+    validate_type(type_=ClientsResponse, value=value)
     return value
 
 
@@ -263,3 +268,29 @@ def test_one_whose_end_is_lost_has_failed() -> None:
     assert whole([Delta("So", (1,))], state=State.COMPLETED)["error"]["code"] == "server_error"
     assert whole([], replace(HEAD, options=replace(OPTIONS, background=True)), State.QUEUED)["status"] == "queued"
     assert whole([], HEAD, State.QUEUED)["status"] == "in_progress"
+
+
+def test_streams_hold_no_more_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream ends with the whole answer: without room for that it fails, and another one goes on."""
+    monkeypatch.setattr(held_answers, "MOST_KEY_ANSWER_BYTES", 300_000)
+    app = Flask(__name__)
+    held_answers.init_app(app)
+
+    @app.get("/")
+    def stream() -> ResponseReturnValue:
+        g.owner = EVERYBODY
+        made = held_answers.counted_frames(RESPONSES.render_frames(JOB, HEAD, HEAD.options))
+        pieces = [Delta("x" * 50_000, (1,)) for _ in range(5)]
+        events: list[Event] = [*pieces, Delta(finish_reason="stop"), Done(Usage(1, 5))]
+        return Response(frame.data + b"\n" for event in events for frame in made(event))
+
+    def read() -> Iterator[str]:
+        with app.test_client().get("/", buffered=False) as response:
+            yield from (json.loads(line)["type"] for line in response.response)
+
+    slow = read()
+    told = [next(slow) for _ in range(8)]  # nearly all of it
+    assert told[-1] == "response.output_text.delta"
+    assert [*read()][-1] == "response.failed"
+    assert [*slow][-1] == "response.completed"
+    assert [*read()][-1] == "response.completed"

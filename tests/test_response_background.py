@@ -152,6 +152,21 @@ def test_one_that_fails(http: httpx.Client, strict: OpenAI) -> None:
     assert last.response.to_dict() == failed.to_dict()
 
 
+def test_what_is_stored_needs_nothing_of_its_job(stack: Stack, strict: OpenAI) -> None:
+    told = [event.to_dict() for event in strict.responses.create(**ask("one two three"), stream=True)]
+    response_id = told[0]["response"]["id"]
+    wait_for(lambda: stack.redis.zscore("iq:unarchived", response_id) is None, "its place in the archive")
+    left = list(stack.redis.scan_iter(f"*{response_id}*"))
+    assert left
+    stack.redis.delete(*left)
+    assert strict.responses.retrieve(response_id).to_dict() == told[-1]["response"]
+    assert [event.to_dict() for event in strict.responses.retrieve(response_id, stream=True)] == told
+    assert strict.responses.cancel(response_id).status == "completed"
+    strict.responses.delete(response_id)
+    with pytest.raises(openai.NotFoundError):
+        strict.responses.retrieve(response_id, stream=True)
+
+
 def test_deleting_one_that_runs(stack: Stack, strict: OpenAI) -> None:
     begun = strict.responses.create(**ask(ENDLESS))
     wait_for(lambda: stack.state(begun.id) == "in_progress", "the start")
@@ -165,5 +180,5 @@ def test_a_client_that_comes_again_joins(stack: Stack, http: httpx.Client) -> No
     key = {"Idempotency-Key": "background"}
     first, second = (http.post(RESPONSES, json=ask(TEXT), headers=key).json() for _ in range(2))
     assert first["id"] == second["id"]
-    assert second["status"] == "queued"
+    assert (first["status"], second["created_at"]) == ("queued", first["created_at"])
     assert http.delete(f"/v1/jobs/{first['id']}").json()["status"] == "cancelled"

@@ -178,7 +178,7 @@ def test_metadata_changes_and_nothing_else(alice: OpenAI, http: httpx.Client) ->
     odd = {'q"uote': "1", "back\\slash": "2", "dot.ted": "3", "$[0]": "4", "é ü": "5", "": "6", "%": "7"}
     changed = alice.chat.completions.update(answer.id, metadata=odd)
     assert changed == alice.chat.completions.retrieve(answer.id) == answer.model_copy(update={"metadata": odd})
-    assert [each.id for each in alice.chat.completions.list(metadata={"a": "1"})] == []
+    assert [each.id for each in alice.chat.completions.list(metadata={"a": "1", "b": "2"})] == []
     for key, value in odd.items():
         assert [each.id for each in alice.chat.completions.list(metadata={key: value})] == [answer.id], key
     assert alice.chat.completions.update(answer.id, metadata=None).metadata == {}

@@ -8,6 +8,7 @@ from gateway.api import (
     chat,
     completions,
     conversations,
+    files,
     infill,
     jobs,
     llm_ui,
@@ -18,6 +19,7 @@ from gateway.api import (
     responses,
     stored_chats,
     tokenizers,
+    uploads,
 )
 
 FAMILIES = (
@@ -27,6 +29,8 @@ FAMILIES = (
     response_input,
     responses,
     conversations,
+    files,
+    uploads,
     messages,
     infill,
     tokenizers,

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Response, after_this_request, g, request
 from flask.typing import ResponseReturnValue
 
-from gateway import access, answers, bodies, sse
+from gateway import access, answers, bodies, references, sse
 from gateway.answers import as_json
 from gateway.api.body import check_is_json
 from gateway.api.jobs import job_object
@@ -27,6 +27,7 @@ from gateway.schemas import Format
 from gateway.schemas.body import load_json
 from gateway.schemas.caps import capped
 from gateway.schemas.outcomes import failure
+from gateway.schemas.responses.references import Referring
 from gateway.state import this_gateway
 from shared.errors import InvalidRequest
 from shared.protocol import Event, Failed, Options, Task
@@ -93,15 +94,19 @@ def _read(wire: Format) -> tuple[Format, Task, Options, str, list[str], Mapping[
     request.max_content_length = this_gateway().directory.largest_body()
     with bodies.received(request, who) as body:
 
-        def understand() -> tuple[Format, Task, Options, str, list[str], Mapping[str, Ability]]:
-            asked: Any = load_json(body)
+        def understand(asked: Any) -> tuple[Format, Task, Options, str, list[str], Mapping[str, Ability]]:
             found = wire.of(asked)
             task, options = found.parse(asked, chosen, config)
             schema, mark = found.schema, fingerprint(who, path, body)
             with capped(config):
                 return found, task, options, mark, schema.ignored(asked), schema.needs(asked)
 
-        return bodies.apart(who, len(body), understand)
+        if isinstance(wire, Referring):
+            asked = bodies.apart(who, len(body), partial(load_json, body))
+            wire, more = references.look_up(wire, asked, who)  # here, and not in a thread: it asks others
+            with bodies.holding(who, more):
+                return bodies.apart(who, len(body) + more, partial(understand, asked))
+        return bodies.apart(who, len(body), lambda: understand(load_json(body)))
 
 
 def seed() -> int:
@@ -171,7 +176,8 @@ def _stream(job: Job, wire: Format, options: Options, waiting: ExitStack, *, pro
     begun = first_events(job.mailbox, this_gateway().config.headers_after)
     if begun and isinstance(failed := begun[-1], Failed):
         raise failure(failed, wire.parameters)
-    lines = sse.plain_lines(wire.render_frames(job.id, job.accepted, options))
+    frames = wire.render_frames(job.id, job.accepted, options)
+    lines = sse.plain_lines(answers.counted_frames(frames) if wire.gathers else frames)
     response = stream(job, events_as(lines, job, begun, sse.BLANK, progress=progress), waiting)
     response.headers.update(location(job))
     return response

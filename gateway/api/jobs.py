@@ -56,7 +56,9 @@ def follow(job_id: str) -> ResponseReturnValue:
         waiting.enter_context(this_gateway().dispatcher.followers.admitted(job_id, ticket.owner))
         job = streaming.follow(ticket, waiting)
         options = replace(job.accepted.options, include_usage=True)
-        frames = format_of(job.accepted).render_frames(job_id, job.accepted, options)
+        wire = format_of(job.accepted)
+        frames = wire.render_frames(job_id, job.accepted, options)
+        frames = answers.counted_frames(frames) if wire.gathers else frames
         step_aside(request.environ)
         lines = sse.numbered_lines(frames, after, lambda: job.mailbox.place)
         return stream(job, events_as(lines, job, (), sse.SINGLE, progress=progress), waiting)

@@ -1,12 +1,17 @@
-"""What a response is given: POST /v1/responses/input_tokens"""
+"""What a response is given: POST /v1/responses/input_tokens, GET /v1/responses/{id}/input_items"""
 
 from __future__ import annotations
 
-from flask import Blueprint
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
+from gateway.answers import as_json
 from gateway.api.generation import generate
+from gateway.archive.thing import ThingKind
+from gateway.auth import owner
 from gateway.schemas import FORMATS
+from gateway.schemas.lists import read_paging, take_page
+from gateway.state import this_gateway
 
 views = Blueprint("response_input", __name__)
 
@@ -14,3 +19,10 @@ views = Blueprint("response_input", __name__)
 @views.post("/responses/input_tokens")
 def count() -> ResponseReturnValue:
     return generate(FORMATS["openai.input_tokens"])
+
+
+@views.get("/responses/<response_id>/input_items")
+def page(response_id: str) -> ResponseReturnValue:
+    paging = read_paging(request.args)
+    found = this_gateway().recordings.find(ThingKind.RESPONSE, response_id, owner().name)
+    return as_json(take_page(found.given, paging))

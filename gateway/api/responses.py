@@ -17,13 +17,13 @@ from gateway.auth import own_ticket, owner
 from gateway.client import aside, step_aside
 from gateway.dispatch import Job
 from gateway.recordings import Recording
-from gateway.schemas import FORMATS, PAUSE
+from gateway.schemas import FORMATS, PAUSE, Frames
 from gateway.schemas.responses.answer import begun, render, respond
 from gateway.schemas.responses.queries import read_retrieval
 from gateway.schemas.responses.stream import ResponseStream, frames_after
 from gateway.state import this_gateway
 from shared.errors import InvalidRequest, JobNotFound
-from shared.protocol import Options
+from shared.protocol import Accepted, Options
 
 views = Blueprint("responses", __name__)
 
@@ -48,7 +48,7 @@ def retrieve(response_id: str) -> ResponseReturnValue:
                 return _follow(found.id, waiting, asked.after)
         except JobNotFound:  # it has ended, and is stored where nobody follows it
             found = _find(response_id)
-    frames = frames_after(ResponseStream(found.id, found.accepted).frames, asked.after)
+    frames = _frames(found.id, found.accepted, asked.after)
     return streaming.as_it_comes(sse.replay(found.events, sse.plain_lines(frames)))
 
 
@@ -79,6 +79,8 @@ def _begin(job: Job, options: Options) -> ResponseReturnValue:
             response = _follow(job.id, waiting)
             response.headers.update(location(job))
             return response
+    if job.id != job.mailbox.job_id:  # of its client's attempt before
+        return _tell(_find(job.id)), 200, location(job)
     return as_json(respond(job.id, job.accepted, [], begun(job.accepted, waits=True))), 200, location(job)
 
 
@@ -87,16 +89,21 @@ def _follow(job_id: str, waiting: ExitStack, after: int = -1) -> Response:
     progress = streaming.wants_progress()
     job = streaming.follow(own_ticket(job_id), waiting)
     step_aside(request.environ)
-    frames = frames_after(ResponseStream(job_id, job.accepted).frames, after)
+    frames = _frames(job_id, job.accepted, after)
     # Its id is told before anything comes of the job, so that who is cut off can come again.
     pieces = streaming.events_as(sse.plain_lines(frames), job, (PAUSE,), sse.BLANK, progress=progress)
     return streaming.stream(job, pieces, waiting)
+
+
+def _frames(response_id: str, accepted: Accepted, after: int) -> Frames:
+    """Those of its stream after this number."""
+    return frames_after(answers.counted_frames(ResponseStream(response_id, accepted).frames), after)
 
 
 def _find(response_id: str) -> Recording:
     return this_gateway().recordings.find(ThingKind.RESPONSE, response_id, owner().name)
 
 
-def _tell(found: Recording) -> ResponseReturnValue:
+def _tell(found: Recording) -> Response:
     told: dict[str, Any] = render(found.id, found.accepted, answers.counted(found.events), found.state)
     return as_json(told)

@@ -24,7 +24,7 @@ from gateway.schemas.lists import Paging, read_paging, render_page, take_page
 from gateway.schemas.openai import encode
 from gateway.schemas.stored_chats import ChangeSchema, read_filters, render_message
 from gateway.state import this_gateway
-from shared.errors import InferqError, NotStored
+from shared.errors import ArchiveUnavailable, InferqError, NotStored
 from shared.protocol import State
 
 views = Blueprint("stored_chats", __name__)
@@ -39,6 +39,7 @@ _CHANGE = ChangeSchema()
 @views.get("/chat/completions")
 def list_stored() -> ResponseReturnValue:
     paging, where = read_paging(request.args, descending=False), read_filters(request.args)
+    this_gateway().recordings.settle(owner().name)
     page = _page(paging, where)
     told, size = list[tuple[str, Raw]](), 0
     with closing(_read(page.things)) as recordings:
@@ -59,10 +60,12 @@ def retrieve(chat_id: str) -> ResponseReturnValue:
 @views.post("/chat/completions/<chat_id>")
 def change(chat_id: str) -> ResponseReturnValue:
     metadata = read_body(_CHANGE).get("metadata", {})
-    found = _find(chat_id)
-    changed = this_gateway().archive.change(
-        owner().name, ThingKind.CHAT, chat_id, lambda facts: {**facts, "metadata": metadata}
-    )
+    found, archive = _find(chat_id), this_gateway().archive
+    try:
+        changed = archive.change(owner().name, ThingKind.CHAT, chat_id, lambda facts: {**facts, "metadata": metadata})
+    except NotStored:
+        _find(chat_id)  # it went meanwhile, or waits to be stored
+        raise ArchiveUnavailable(f"{chat_id} waits to be stored") from None
     return as_json(_tell(change_fields(found, facts=changed.facts)))
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.archive.archive import Archive
-from gateway.archive.housekeeping import PERIOD, SPARED, STEP, SWEEP_PERIOD, chunks, owner_of, unnamed
+from gateway.archive.belonging import owner_of
+from gateway.archive.housekeeping import PERIOD, SPARED, STEP, SWEEP_PERIOD, chunks, unnamed
 from gateway.archive.seals import sealed_size
 from gateway.archive.thing import Held, Thing
 from shared.audit import Finding

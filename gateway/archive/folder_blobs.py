@@ -9,7 +9,7 @@ from functools import partial
 from io import BufferedWriter, FileIO
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from gateway.archive.threads import apart
 from shared.errors import ArchiveUnavailable, NotStored
@@ -45,13 +45,16 @@ class FolderBlobs:
             raise
 
     def read(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        file = _do(name, partial(open_regular, self.folder / name))
+        left = None if end is None else end - start
+        piece, file = _do(name, partial(_open, self.folder / name, start, left))
+        if file is None:
+            yield piece
+            return
         try:
-            _do(name, partial(file.seek, start))
-            left = None if end is None else end - start
-            while piece := _do(name, partial(file.read, _PIECE if left is None else min(_PIECE, left))):
+            while piece:
                 left = None if left is None else left - len(piece)
                 yield piece
+                piece = _do(name, partial(file.read, _PIECE if left is None else min(_PIECE, left)))
         finally:
             file.close()  # nothing is to be written: it does not wait
 
@@ -86,6 +89,21 @@ def _do(name: str, work: Callable[[], T]) -> T:
         raise NotStored(name) from exc
     except OSError as exc:
         raise ArchiveUnavailable(f"the blob {name}: {exc}") from exc
+
+
+def _open(path: Path, start: int, wanted: int | None) -> tuple[bytes, BinaryIO | None]:
+    """The first piece, and what has the others; None where that is all that is wanted: most are read at one go."""
+    file = open_regular(path)
+    try:
+        file.seek(start)
+        piece = file.read(_PIECE if wanted is None else min(_PIECE, wanted))
+        whole = len(piece) == wanted
+    except BaseException:
+        file.close()
+        raise
+    if whole:
+        file.close()
+    return piece, None if whole else file
 
 
 def _begin(part: Path) -> BufferedWriter:

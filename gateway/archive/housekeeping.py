@@ -13,7 +13,8 @@ from itertools import islice
 from typing import TypeVar
 
 from gateway.archive.archive import Archive
-from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
+from gateway.archive.belonging import MARK, lacks_blobs, owner_of
+from shared.errors import ArchiveDamaged, ArchiveUnavailable
 from shared.loops import Loops
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,6 @@ SPARED = 3600.0
 """Seconds for which a blob that nothing names may yet get its name."""
 STEP = 100
 """Things, or blobs, that are dealt with at once."""
-
-_MARK = "index/00/identity"
-"""The blob that says whose blobs those around it are."""
 
 
 class Housekeeping:
@@ -86,22 +84,16 @@ class Housekeeping:
     def _are_ours(self) -> bool:
         ours = self._archive.index.identity()
         if (found := owner_of(self._archive)) is None:
-            self._archive.blobs.write(_MARK, [ours.encode()])
+            if lacks_blobs(self._archive):
+                return False
+            self._archive.blobs.write(MARK, [ours.encode()])
             return True
         return found == ours
 
 
-def owner_of(archive: Archive) -> str | None:
-    """The identity of the index that the blobs belong to; None where they do not tell."""
-    try:
-        return b"".join(archive.blobs.read(_MARK)).decode()
-    except NotStored:
-        return None
-
-
 def unnamed(archive: Archive, before: float) -> Iterator[list[str]]:
     """The names of the blobs that no thing has, of those that were written before then."""
-    old = (name for name, _, written in archive.blobs.walk() if written < before and name != _MARK)
+    old = (name for name, _, written in archive.blobs.walk() if written < before and name != MARK)
     for names in chunks(old, STEP):
         named = archive.index.blobs([id_of(name) for name in names])
         yield [name for name in names if name not in named]

@@ -33,8 +33,18 @@ class ArchiveNumbers(Collector):
             ("work",),
             registry=own,
         )
+        self._answers = Counter(
+            "inferq_archive_answers",
+            "Answers that were stored, refused for want of room, or failed to be stored and wait in Redis",
+            ("outcome",),
+            registry=own,
+        )
         archive.on_removal = lambda reason, count: self._removed.labels(reason).inc(count)
         archive.on_error = lambda work: self._errors.labels(work).inc()
+
+    def count_answer(self, outcome: str) -> None:
+        """What became of one that was to be stored: `stored`, `refused` or `failed`."""
+        self._answers.labels(outcome).inc()
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("inferq_archive_up", "Whether what is stored can be read; if not, it is missing here")

@@ -8,6 +8,7 @@ from pathlib import Path
 from gateway.archive.blobs import Blobs
 from gateway.archive.folder_blobs import FolderBlobs
 from gateway.archive.index import Index
+from gateway.archive.redis_index import RedisIndex
 from gateway.archive.remote_blobs import RemoteBlobs
 from gateway.archive.sqlite_index import SqliteIndex
 from shared import folders
@@ -21,6 +22,8 @@ def open_blobs(config: Config) -> Blobs:
 
 def open_index(config: Config) -> Index:
     """Nothing is made before something is added. Raises ConfigError."""
+    if config.archive_index == "redis":
+        return RedisIndex.open(config)
     if config.archive_index:
         return SqliteIndex(Path(config.archive_index), time.time)
     if _is_remote(config):

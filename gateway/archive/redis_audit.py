@@ -15,19 +15,21 @@ from gateway.archive.thing import Thing
 from shared.audit import Finding
 from shared.keys import Key
 
-_PAUSE = 1.5
-"""Seconds between two looks."""
+_LOOKS, _PAUSE = 5, 0.3
+"""How often is looked at what seems wrong, and the seconds between two looks."""
 _AT_ONCE = 200
 """Things that one call judges; Redis does nothing else meanwhile."""
 
 
 def find(client: Redis) -> list[Finding]:
-    """See `Index.audit`. What others write can be seen between two places: only what is wrong twice is a finding."""
-    first = set(_look(client))
-    if not first:
-        return []
-    time.sleep(_PAUSE)
-    return sorted(first & set(_look(client)))
+    """See `Index.audit`. What others write can be seen between two places: a finding is what is wrong at each look."""
+    found = set(_look(client))
+    for _ in range(1, _LOOKS):
+        if not found:
+            break
+        time.sleep(_PAUSE)
+        found &= set(_look(client))
+    return sorted(found)
 
 
 def _look(client: Redis) -> Iterator[Finding]:
@@ -48,9 +50,13 @@ def _miscounted(client: Redis, there: Counter[str]) -> Iterator[Finding]:
         if counted[what] != there[what]:
             yield Finding(Key.ARCHIVE_COUNTS, f"{counted[what]} {what} are counted: there are {there[what]}")
     owners: Any = client.zrange(Key.ARCHIVE_OWNERS, 0, -1, withscores=True)
-    held = {owner.decode(): int(size) for owner, size in owners}
-    if held != {what.split(":", 2)[2]: there[what] for what in there if what.startswith("bytes:*:")}:
-        yield Finding(Key.ARCHIVE_OWNERS, "is not what the things of its owners weigh")
+    held = Counter({owner.decode(): int(size) for owner, size in owners})
+    weights = Counter({what.split(":", 2)[2]: by for what, by in there.items() if what.startswith("bytes:*:")})
+    for owner in sorted(held.keys() | weights.keys()):
+        if held[owner] != weights[owner]:
+            yield Finding(
+                Key.ARCHIVE_OWNERS, f"{held[owner]} bytes are counted for {owner!r}: {weights[owner]} are there"
+            )
 
 
 def _misplaced(client: Redis) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """The index in Redis, where gateways of several machines share an archive.
 
 It is as safe as all that Redis holds. Jobs whose answers are to be stored are in the same append-only file: a Redis
-that lost its last second lost an answer's place here and its leave from the queue alike, so it is stored again.
+that lost its last second lost an answer's place here and its leave from the queue alike, and it is stored again.
 """
 
 from __future__ import annotations

@@ -99,13 +99,8 @@ class SqliteFile:
         return db
 
     def _connect(self) -> sqlite3.Connection:
-        make_private(self._path.parent)
-        if not self._path.exists() and (kind := network_type(self._path.parent)):
-            log.warning("%s lies on a network (%s): only gateways of one machine may use it", self._path, kind)
-        # SQLite gives the files that it makes beside it the same mode. One that is there is never opened here: its
-        # closing would end the locks that SQLite has on it in this process, and others would take away the log.
-        with suppress(FileExistsError):
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        if not self._path.exists():
+            self._begin()
         db = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
         try:
             for setting in ("synchronous = FULL", f"cache_size = -{_CACHE}", f"journal_size_limit = {_LARGEST_LOG}"):
@@ -118,6 +113,23 @@ class SqliteFile:
             db.close()
             raise
         return db
+
+    def _begin(self) -> None:
+        """Make an empty file, for this user alone: SQLite gives those that it makes beside it the same mode.
+
+        It comes there when nobody has it open any more. Who opens and closes a file gives up all locks that his process
+        has on it: then another one, that leaves, would take itself for the last and remove what was not written back.
+        """
+        make_private(self._path.parent)
+        if kind := network_type(self._path.parent):
+            log.warning("%s lies on a network (%s): only gateways of one machine may use it", self._path, kind)
+        part = self._path.with_suffix(".part")
+        with FileLock(self._path.with_suffix(".lock")):
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if self._path.exists():
+                part.unlink()
+            else:
+                part.replace(self._path)
 
     def _make(self, db: sqlite3.Connection) -> None:
         if _application(db) != _APPLICATION and db.execute("SELECT 1 FROM sqlite_master").fetchone():

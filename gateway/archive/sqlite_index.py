@@ -20,6 +20,8 @@ from gateway.archive.thing import Held, Page, Thing, ThingKind
 from shared.audit import Finding
 from shared.errors import NotStored
 
+_MANY = 2_000
+"""Things with one label, beyond which it is as good as any other to begin with."""
 _WALKED = 500
 """Things that a walk reads at once."""
 
@@ -82,6 +84,7 @@ class SqliteIndex:
                     labels.append(mark_of(owner, kind, name, value))
             source, place = "things", "things.place"
             if labels:
+                labels.sort(key=lambda mark: _frequency(db, mark))  # the rarest leads
                 source, place = "labels CROSS JOIN things ON things.place = labels.place", "labels.place"
                 conditions.append("labels.mark = ?")
                 conditions += ["EXISTS (SELECT 1 FROM labels l WHERE l.mark = ? AND l.place = things.place)"] * (
@@ -177,6 +180,12 @@ class SqliteIndex:
         if row is None or (not expired and 0 < row[5] <= self._now()):
             raise NotStored(thing_id)
         return row[0], thing_of(row)
+
+
+def _frequency(db: sqlite3.Connection, mark: int) -> int:
+    """How many things have a label; of many only that there are many."""
+    query = "SELECT count(*) FROM (SELECT 1 FROM labels WHERE mark = ? LIMIT ?)"
+    return int(db.execute(query, (mark, _MANY)).fetchone()[0])
 
 
 def _has(db: sqlite3.Connection, thing_id: str) -> bool:

@@ -35,6 +35,7 @@ class Cap:
         return f"{int(self)} (the operator's {PREFIX}{self.setting.upper()})"
 
 
+MAX_FILE_BYTES = Cap("max_file_bytes")
 MAX_TOKENS = Cap("max_tokens")
 MAX_CHOICES = Cap("max_choices")
 MAX_MESSAGES = Cap("max_messages")

@@ -40,6 +40,8 @@ class Format(Protocol):
     """What the ids of this format's jobs and answers begin with; no other's do."""
     parameters: Mapping[str, str] = MappingProxyType({})
     """What a request calls those of its task's fields that it calls otherwise: an engine's errors name the field."""
+    gathers: bool = False
+    """A stream ends with the whole answer, which it holds until then."""
 
     @property
     def schema(self) -> Strict:

@@ -27,7 +27,7 @@ _OUTCOMES: dict[str, Outcome] = {
     **dict.fromkeys(CODES, _INVALID),
     "context_length_exceeded": _INVALID,
     "unknown_event": _INVALID,
-    "previous_response_not_found": _INVALID,
+    "file_too_large": Outcome(413, retry=False),
     "model_not_found": Outcome(404, retry=False),
     "model_unavailable": Outcome(503, retry=True, retry_after=10),
     "no_worker": Outcome(503, retry=True, retry_after=5),

@@ -30,6 +30,7 @@ Code = Literal[
     "integer_above_max_value",
     "decimal_below_min_value",
     "decimal_above_max_value",
+    "previous_response_not_found",
 ]
 CODES: tuple[str, ...] = get_args(Code)
 

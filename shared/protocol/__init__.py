@@ -45,6 +45,7 @@ from shared.protocol.tasks import (
     TokenizerTask,
     Tool,
     ToolCall,
+    tells_tokens,
     text_task,
 )
 
@@ -92,5 +93,6 @@ __all__ = [
     "TopLogprob",
     "Usage",
     "final_state",
+    "tells_tokens",
     "text_task",
 ]

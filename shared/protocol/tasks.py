@@ -181,6 +181,15 @@ TextTask = Completion | FineCompletion | Chat | FineChat
 """What is answered with text, in choices."""
 
 
+def tells_tokens(task: Task) -> bool:
+    """Whether its answer tells of tokens one by one, or of the prompt."""
+    if not isinstance(task, TextTask):
+        return False
+    echoes = isinstance(task, FineCompletion) and task.echo
+    scores = task.sampling.logprobs is not None or task.sampling.prompt_logprobs is not None
+    return task.token_ids or echoes or scores
+
+
 class Encoding(Record, frozen=True):
     """Tell what the model reads of a text, or of a conversation as its template renders it."""
 

@@ -32,13 +32,12 @@ local function give_back(id, owner, unarchived)
   local bytes, task = redis.call('HGET', ticket(id), 'bytes'), redis.call('STRLEN', KEY.task .. id)
   redis.call('DEL', KEY.task .. id)
   if not bytes then return end
+  count_bytes(owner, -bytes)
   if unarchived then
     redis.call('HSET', ticket(id), 'bytes', bytes - task)
-    count_bytes(owner, -bytes)
     for _, of in ipairs({ ALL, UNARCHIVED }) do add_bytes(of, bytes - task) end
   else
     redis.call('HDEL', ticket(id), 'bytes')
-    count_bytes(owner, -bytes)
   end
 end
 

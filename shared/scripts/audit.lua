@@ -2,6 +2,7 @@
 -- What does not balance about jobs of one model; each job is seen at one moment.
 -- ARGV: model, then ids: all that have a ticket of this model, a stream, or a place in one of the model's indexes
 -- Returns the findings, {id, problem} each.
+local LONGEST_UNARCHIVED = 600 -- seconds that an answer waits to be stored where nothing is wrong
 local model = ARGV[1]
 local queue = KEY.rq_queue .. model
 local found = {}
@@ -10,7 +11,8 @@ local settled = not (l[1] or l[2]) -- else an earlier version has left what is n
 for i = 2, #ARGV do
   local id = ARGV[i]
   local function wrong(...) found[#found + 1] = { id, string.format(...) } end
-  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'exec', 'seq', 'place', 'owner', 'head')
+  local t = redis.call('HMGET', ticket(id), 'state', 'model', 'exec', 'seq', 'place', 'owner', 'head', 'ended',
+    'removed')
   local known = t[2] == model
   local state = known and t[1] or 'without a ticket'
   local waits, runs = state == 'queued', state == 'in_progress'
@@ -51,10 +53,20 @@ for i = 2, #ARGV do
   local owner = t[6] or ''
   local owned = redis.call('SISMEMBER', KEY.owned .. owner, id) == 1
   if settled and known and owned ~= ((waits or runs) and owner ~= '') then wrong('%s, and %s of its owner', state, owned and 'one' or 'not one') end
+  local unarchived, given = redis.call('ZSCORE', KEY.unarchived, id), redis.call('EXISTS', KEY.given .. id) == 1
+  if given ~= (unarchived and not t[9] or false) then
+    wrong('%s, %s, and what it was given is %s', state, unarchived and 'to be stored' or 'not to be stored', given and 'there' or 'missing')
+  end
+  if settled and unarchived and (unarchived ~= '0') ~= (t[8] ~= false) then wrong('%s, and to be stored from %s on', state, unarchived) end
+  if unarchived and retained then wrong('%s, and is to make room before it is stored', state) end
+  if unarchived and t[8] and now - t[8] > LONGEST_UNARCHIVED * 1000 then
+    wrong('%s, and has waited for %d s to be stored', state, (now - t[8]) / 1000)
+  end
   for _, key in ipairs({ ticket(id), KEY.events .. id }) do
     local ttl = redis.call('TTL', key)
+    if settled and unarchived and ttl >= 0 then wrong('%s, and %s ends in %d s before it is stored', state, key, ttl) end
     if (waits or runs) and ttl >= 0 then wrong('%s, and %s ends in %d s', state, key, ttl) end
-    if not (waits or runs) and ttl == -1 then wrong('%s, and %s never ends', state, key) end
+    if not (waits or runs or unarchived) and ttl == -1 then wrong('%s, and %s never ends', state, key) end
   end
 end
 return found

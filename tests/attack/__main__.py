@@ -18,6 +18,7 @@ from tests.attack import (
     bodies,
     connections,
     engines,
+    files,
     grammars,
     jobs,
     readers,
@@ -31,7 +32,7 @@ from tests.attack.judgement import HEAD, row
 from tests.attack.plan import ATTACKS
 from tests.attack.run import play
 
-KINDS = (connections, readers, records, bodies, jobs, engines, grammars, tools, scores, tokenizers, strangers)
+KINDS = (connections, readers, records, bodies, jobs, engines, grammars, tools, scores, tokenizers, strangers, files)
 SHORT = 3.0
 """Seconds of an attack in short form."""
 

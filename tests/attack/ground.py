@@ -28,6 +28,7 @@ class Ground(Stack):
         self.idle = 0
         """Bytes of its gateway before the first attack, once somebody has looked."""
         self._log = (directory / "log").open("ab")
+        settings.setdefault("archive_bytes", 200_000_000)  # so that it is full within seconds
         if self.keys:
             settings["api_keys"] = ",".join(f"{name}:{key}" for name, key in self.keys.items())
         super().__init__(directory, **settings)

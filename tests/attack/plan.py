@@ -39,6 +39,8 @@ class Attack:
     """It leaves jobs behind that run or are kept for minutes: the next attack takes place elsewhere."""
     latest: float = LATEST
     """`LATEST`, unless there is a reason."""
+    stores: bool = False
+    """The victim stores files too."""
 
     @property
     def name(self) -> str:
@@ -54,12 +56,12 @@ ATTACKS: dict[str, Attack] = {}
 
 
 def attack(
-    least: int, scene: Scene = Scene.ECHO, *, stays: bool = False, latest: float = LATEST
+    least: int, scene: Scene = Scene.ECHO, *, stays: bool = False, latest: float = LATEST, stores: bool = False
 ) -> Callable[[Body], Body]:
     """Make one of a coroutine, which goes on until it is cancelled."""
 
     def add(body: Body) -> Body:
-        ATTACKS[body.__name__] = Attack(body, scene, least, stays, latest)
+        ATTACKS[body.__name__] = Attack(body, scene, least, stays, latest, stores)
         return body
 
     return add

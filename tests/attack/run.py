@@ -43,7 +43,7 @@ def play(attacks: Sequence[Attack], seconds: float) -> Iterator[Outcome]:
 
 def _play(attack: Attack, ground: Ground, seconds: float, rest: Sequence[Chat]) -> Outcome:
     """`rest`: how the victim was served before the first attack on this ground; empty where this is the first one."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool, Victim(ground) as victim:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool, Victim(ground, stores=attack.stores) as victim:
         pool.submit(time.sleep, 0).result()  # the attacker's process is there
         before = victim.wait(0, 2 if rest else _CHATS + 1)[1:]  # the first one opens connections
         if failed := [chat.failure for chat in before if chat.failure]:

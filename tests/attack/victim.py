@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx2 as httpx
 import openai
@@ -36,7 +36,9 @@ class Chat:
 class Victim:
     """Asks again and again, with the unmodified client: by turns on a connection that it keeps, and on a new one."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, *, stores: bool = False) -> None:
+        """`stores`: beside each chat it stores a file, reads it and removes it."""
+        self._stores = stores
         self.chats: list[Chat] = []
         self._model = ground.model
         self._expected = _TEXT if ground.model == "echo" else ""
@@ -80,7 +82,18 @@ class Victim:
         for client in itertools.cycle(self._clients):
             if self._over.wait(PACE):
                 return
-            self.chats.append(self._chat(client))
+            chat = self._chat(client)
+            self.chats.append(self._store(client, chat) if self._stores and not chat.failure else chat)
+
+    def _store(self, client: OpenAI, chat: Chat) -> Chat:
+        """The chat, with what went wrong with a file."""
+        try:
+            file = client.files.create(file=("a.txt", _TEXT.encode()), purpose="user_data")
+            read = client.files.content(file.id).read()
+            client.files.delete(file.id)
+        except (openai.OpenAIError, httpx.HTTPError) as exc:
+            return replace(chat, failure=f"file: {type(exc).__name__}: {exc}"[:150])
+        return chat if read == _TEXT.encode() else replace(chat, failure=f"a file came back as {read[:50]!r}")
 
     def _chat(self, client: OpenAI) -> Chat:
         begun = time.monotonic()

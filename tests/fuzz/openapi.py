@@ -22,9 +22,16 @@ BODIES = {
     "/v1/detokenize": "detokenize",
     "/v1/apply-template": "llama.cpp.apply_template",
     "/v1/chat/completions/input_tokens": "llama.cpp.input_tokens",
+    "/v1/responses": "openai.responses",
+    "/v1/responses/input_tokens": "openai.input_tokens",
 }
 """The formats of what is posted, by path."""
-ALIKE = ("/v1/messages/count_tokens", "/v1/apply-template", "/v1/chat/completions/input_tokens")
+ALIKE = (
+    "/v1/messages/count_tokens",
+    "/v1/apply-template",
+    "/v1/chat/completions/input_tokens",
+    "/v1/responses/input_tokens",
+)
 """Paths that take what another does: to draw from a large description takes seconds."""
 QUERIES = {"/api/chat": PromptSchema, "/v1/tokenizer_info": FORMATS["vllm.tokenizer_info"].schema}
 """What is asked for in a query, by path."""

@@ -33,7 +33,7 @@ from gateway.schemas.parameters import LONGEST_TEXT
 from gateway.schemas.problem import CODES
 from gateway.schemas.reasoning import ReasoningSchema
 from gateway.schemas.structured import StructuredOutputs, StructuredSchema
-from tests.fuzz import messages
+from tests.fuzz import messages, responses
 from tests.fuzz.messages import read_error
 from tests.fuzz.openapi import describe
 from tests.stack import Stack, running
@@ -43,6 +43,8 @@ Case = schemathesis.Case[Any]
 
 BATCH = 10
 """Requests that are drawn from one seed."""
+_PLACES = re.compile(r"\[\d+\]|(?<=^metadata)\..*", re.DOTALL)
+"""What of a parameter's name the request has chosen."""
 UNFIT = ("return_token_ids", "ignore_eos", "min_tokens", "stop_token_ids")
 BEYOND: set[tuple[str | None, str]] = {
     ("best_of", "invalid_value"),  # not less than `n`, and not with `stream`
@@ -53,6 +55,8 @@ BEYOND: set[tuple[str | None, str]] = {
     ("add_generation_prompt", "invalid_value"),  # only with the former
     ("top_logprobs", "invalid_value"),  # only with `logprobs`
     ("service_tier", "tier_refused"),
+    ("metadata", "invalid_value"),  # few short ones where they are stored
+    *((f"metadata{key}", "string_above_max_length") for key in ("", "[]")),
     ("prompt", "context_length_exceeded"),
     ("messages", "context_length_exceeded"),
     ("model", "model_not_found"),
@@ -83,6 +87,7 @@ BEYOND: set[tuple[str | None, str]] = {
     *((name, "unsupported_value") for name in ("prompt_logprobs", "echo")),  # not in streams, or with `suffix`
     *((name, "integer_below_min_value") for name in ("max_completion_tokens", "max_tokens", *ALIASES)),  # 0, with them
     *messages.BEYOND,
+    *responses.BEYOND,
 }
 """(parameter, code) of refusals that a description by JSON Schema does not foresee; `[]` stands for any place."""
 _ENDS = ("data: [DONE]\n\n", 'data: {"type":"message_stop"}\n\n')
@@ -192,7 +197,7 @@ def vanishes(value: Any) -> bool:
 
 def weigh(answer: schemathesis.Response, mode: GenerationMode) -> tuple[str, str]:
     """The code of an answer, and its fault."""
-    if "event-stream" in str(answer.headers.get("content-type")) and not answer.text.endswith(_ENDS):
+    if "event-stream" in str(answer.headers.get("content-type")) and not _ends(answer.text):
         return "", f"the stream has no end: {answer.text[-500:]}"
     if answer.status_code < 300:
         return "", "" if mode is GenerationMode.POSITIVE else "it is not as described, and was answered"
@@ -203,9 +208,13 @@ def weigh(answer: schemathesis.Response, mode: GenerationMode) -> tuple[str, str
         return code, f"no code of ours: {answer.text}"
     if answer.status_code == 400 and param is None and not message.startswith(("The request", "Invalid request body")):
         return code, f"no parameter is named: {answer.text}"
-    if mode is GenerationMode.POSITIVE and (param and re.sub(r"\[\d+\]", "[]", param), code) not in BEYOND:
+    if mode is GenerationMode.POSITIVE and (param and _PLACES.sub("[]", param), code) not in BEYOND:
         return code, f"it is as described, and was refused: {answer.text}"
     return code, ""
+
+
+def _ends(stream: str) -> bool:
+    return stream.endswith(_ENDS) or stream.removesuffix("\n\n").rpartition("\n\n")[2].startswith(responses.ENDS)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.protocol import Accepted, Completion, Sampling
+from shared.protocol import Accepted, Completion, Kept, Options, Sampling
 from shared.ticket import ORDINARY, Attempt, Sighting, Standing, Tier
 from tests.model.cast import GATEWAYS, Caller, Cast, action, gateways, models, newest, number, sendings, sometimes
 from tests.model.pair import Sending
@@ -20,9 +20,11 @@ standings = st.builds(
     most=st.sampled_from([0, 0, 0, 0, 3]),
     most_bytes=st.sampled_from([0, 0, 0, 0, 3 * SIZE]),
 )
+KEPT = Kept(("once",))
+afters = st.sampled_from([0, 0, 999, 1000, 10_000, -20_000])
 
 
-REFUSED = ("QueueFull", "KeyFull", "KeyMemoryFull", "MemoryFull", "IdempotencyKeyReused")
+REFUSED = ("QueueFull", "KeyFull", "KeyMemoryFull", "MemoryFull", "ArchiveUnavailable", "IdempotencyKeyReused")
 
 
 class Clients(Cast):
@@ -41,6 +43,7 @@ class Clients(Cast):
         owner=st.sampled_from(["o", "o", "p", "q", ""]),
         standing=standings,
         sending=sendings,
+        kept=st.sampled_from([None, None, KEPT]),
     )
     def submit(
         self,
@@ -55,9 +58,11 @@ class Clients(Cast):
         owner: str,
         standing: Standing,
         sending: Sending,
+        kept: Kept | None = None,
     ) -> None:
         attempt = Attempt(f"print-{model}", 0, key, waits=waits, parts=parts)
-        accepted = Accepted(Completion(model, ("once",), Sampling(seed=7)), created=1, owner=owner)
+        task, options = Completion(model, ("once",), Sampling(seed=7)), Options(kept=kept)
+        accepted = Accepted(task, created=1, owner=owner, options=options)
         self._submit(
             self.new("j"), accepted, gateway, attempt, most, wait, sending, standing=standing, most_bytes=most_bytes
         )
@@ -84,6 +89,38 @@ class Clients(Cast):
         caller = newest(self.callers, which)
         args = (caller.job, caller.accepted, caller.reply, caller.attempt, 0, 60, sending)
         self._submit(*args, visitor=caller.visitor, again=True)
+
+    @action(2, most=st.integers(1, 3), patience=st.sampled_from([10.0, 10.0, 30.0]), after=afters, sending=sendings)
+    def look_for_ended(self, most: int, patience: float, after: int, sending: Sending) -> None:
+        """A gateway takes on what is to be stored."""
+        self.pair.pass_time(after)
+        self.do("due", most, patience, sending=sending)
+
+    @action(2, needs="ids", which=number, dropped=sometimes, sending=sendings)
+    def release_stored(self, which: int, dropped: bool, sending: Sending) -> None:
+        self.do("release_stored", self._kept(which), dropped=dropped, sending=sending)
+
+    @action(1, needs="ids", which=number, sending=sendings)
+    def remove(self, which: int, sending: Sending) -> None:
+        self.do("remove", self._kept(which), sending=sending)
+
+    def _kept(self, which: int) -> str:
+        """More often than not a job that is to be stored."""
+        kept = [job.id for job in self.world.jobs.values() if job.unarchived is not None]
+        return newest(kept if kept and which else self.ids, which)
+
+    @action(2, bytes_=st.sampled_from([None, 0, SIZE]), ends=st.integers(1, 4), sending=sendings)
+    def fall_behind(self, bytes_: int | None, ends: int, sending: Sending) -> None:
+        """Answers that are to be stored end, and nobody stores them: further ones are refused, and others are not."""
+        for _ in range(ends):
+            self.submit("m", "", True, False, "", 9, None, 3000, "o", ORDINARY, Sending.ONCE, KEPT)
+            self.do("cancel", self.ids[-1], unless_joined=False)
+        for kept in (KEPT, None):
+            task = Completion("m", ("once",), Sampling(seed=7))
+            accepted = Accepted(task, created=1, owner="o", options=Options(kept=kept))
+            attempt = Attempt("print-m", 0, "")
+            args = (self.new("j"), accepted, "", attempt, 9, 3000, sending)
+            self._submit(*args, most_unarchived_bytes=bytes_)
 
     @action(
         2,
@@ -115,6 +152,7 @@ class Clients(Cast):
         again: bool = False,
         standing: Standing = ORDINARY,
         most_bytes: int | None = None,
+        most_unarchived_bytes: int | None = None,
     ) -> None:
         visitor = visitor or job_id
         options: dict[str, Any] = {"reply": gateway, "max_queue": most, "wait": wait, "keep": 3600, "attempt": attempt}
@@ -123,6 +161,7 @@ class Clients(Cast):
             "again": again,
             "standing": standing,
             "most_bytes": most_bytes,
+            "most_unarchived_bytes": most_unarchived_bytes,
             "sending": sending,
             "actor": f"request {visitor}",
         }

@@ -10,6 +10,8 @@ from tests.model.schedule import youngest
 
 CANCELLED = Failed("cancelled", "The job was cancelled.")
 OVERDUE = Failed("deadline_exceeded", "The job waited in the queue beyond its deadline.")
+AT_ONCE = 1000
+"""What the gateway that has sent an answer has to store it, before others do."""
 
 
 class Course(Living):
@@ -98,9 +100,18 @@ class Course(Living):
                 counts[f"held_us{of}"], counts[f"held{of}"] = int(mean + (held * 1000 - mean) / n + 0.5), n
             counts[f"busy_ms:{job.tier}"] += held
         job.state, job.ended, job.lingers = state, self.now, None
-        self.retained[job.id] = self.now + job.keep * 1000
+        if job.unarchived is None:
+            self._retire(job)
+        else:
+            job.size -= len(job.accepted)
+            job.unarchived = self.now + AT_ONCE
         if state is not State.COMPLETED:
             self._reclaim(job)
+
+    def _retire(self, job: Job) -> None:
+        """It may be forgotten from now on."""
+        job.unarchived = None
+        self.retained[job.id] = self.now + job.keep * 1000
 
 
 def drop(entries: list[str], entry: str) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 from tests.model.picture import Picture
 
 FINAL = ("completed", "failed", "cancelled")
+ENDERS = ("cancel", "remove", "release_stored")
+"""What ends a job that somebody was promised: its client asks for it, or it is known to have ended before."""
 
 
 def check(before: Picture, after: Picture, command: str) -> None:
@@ -33,7 +35,10 @@ def _one_place(picture: Picture, job_id: str, ticket: dict[str, Any], ends: bool
     running = [f"{job_id}:{ticket['exec']}"] if state == "in_progress" else []
     wip = [member for member in _value(picture, f"rq:wip:{model}") if member.startswith(f"{job_id}:")]
     assert wip == running, f"{job_id} is {state}, and RQ shows {wip}"
-    assert ends == (state in FINAL), f"{job_id} is {state}, and has {'a' if ends else 'no'} time to live"
+    unarchived = job_id in _value(picture, "iq:unarchived")
+    assert ends == (state in FINAL and not unarchived), (
+        f"{job_id} is {state}, and has {'a' if ends else 'no'} time to live"
+    )
     assert state == "in_progress" or state in FINAL or ticket["cancel"] == "0", f"{job_id} waits, and is cancelled"
 
 
@@ -57,7 +62,8 @@ def _onwards(before: Picture, after: Picture, job_id: str, command: str) -> None
     if was.get("deserted") and now["state"] == "queued":
         return  # it was cancelled for want of a client, and is put back by one
     if was["state"] in FINAL:
-        told = {"joined": "", "deserted": "", "orphan": "", "waiting": ""}  # by who joins it, leaves, asks for its end
+        # by who joins it, leaves, asks for its end, has stored it
+        told = dict.fromkeys(("joined", "deserted", "orphan", "waiting", "bytes", "removed"), "")
         assert {**was, **told} == {**now, **told}, f"{job_id} was final, and changed"
         assert had == has, f"the record of {job_id} was whole, and changed"
         return
@@ -68,6 +74,6 @@ def _onwards(before: Picture, after: Picture, job_id: str, command: str) -> None
     for _, entry in has[len(had) :]:
         assert entry["x"] in (was["exec"], "0"), f"{entry['x']} wrote to {job_id} of {was['exec']}"
     if now["state"] == "cancelled" and "kept" in was and was["cancel"] == "0":
-        assert command in ("cancel", "append"), f"{job_id} was promised to somebody, and {command} cancelled it"
+        assert command in (*ENDERS, "append"), f"{job_id} was promised to somebody, and {command} cancelled it"
     if "kept" in was and now["cancel"] > was["cancel"]:
-        assert command == "cancel", f"{job_id} was promised to somebody, and {command} cancelled it"
+        assert command in ENDERS, f"{job_id} was promised to somebody, and {command} cancelled it"

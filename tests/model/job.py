@@ -48,7 +48,7 @@ class Job:
     deadline: int
     tier: Tier = Tier.DEFAULT
     size: int = 0
-    """Bytes that it holds until it ends."""
+    """Bytes that it holds until it ends, or is stored."""
     orphaned: tuple[str, int] | None = None
     """The attempt whose next one may be given it."""
     begun: bool = False
@@ -76,6 +76,12 @@ class Job:
     kept: bool = False
     parts: bool = False
     joined: bool = False
+    given: str | None = None
+    """What is to be stored with its answer, in JSON; None where that is not."""
+    unarchived: int | None = None
+    """From when on a gateway is to store it, 0 before its end; None where it is not to be stored, or is."""
+    removed: bool = False
+    """It is not to be stored after all."""
     deserted: bool = False
     """It was cancelled because nobody waited any more."""
     key: str = ""
@@ -103,6 +109,11 @@ class Job:
     @property
     def final(self) -> bool:
         return self.state.final
+
+    @property
+    def ends(self) -> bool:
+        """It has a time to live."""
+        return self.final and self.unarchived is None
 
     @property
     def abandoned(self) -> bool:

@@ -158,15 +158,20 @@ class Living:
         return sorted(job.id for job in self.jobs.values() if job.owner == owner and not job.final)
 
     def held(self, owner: str = "") -> int:
-        """What the jobs of an owner that wait or run hold, or those of all."""
-        return sum(job.size for job in self.jobs.values() if not job.final and owner in ("", job.owner))
+        """What the jobs of an owner that wait or run hold, or those of all, and what waits to be stored."""
+        running = sum(job.size for job in self.jobs.values() if not job.final and owner in ("", job.owner))
+        return running if owner else running + self.unarchived()
+
+    def unarchived(self) -> int:
+        """What those hold that have ended and wait to be stored."""
+        return sum(job.size for job in self.jobs.values() if job.unarchived)
 
     def _runs(self, model: str) -> bool:
         return any(job.model == model and not job.final for job in self.jobs.values())
 
     def endings(self) -> list[tuple[str, ...]]:
         """Redis keys that end together by themselves, sooner or later."""
-        ends: list[tuple[str, ...]] = [(f"iq:job:{j.id}", f"iq:events:{j.id}") for j in self.jobs.values() if j.final]
+        ends: list[tuple[str, ...]] = [(f"iq:job:{j.id}", f"iq:events:{j.id}") for j in self.jobs.values() if j.ends]
         ends += [(f"iq:idempotency:{key}",) for key in self.keys]
         ends += [(f"iq:orphans:{fingerprint}:{number}",) for fingerprint, number in self.orphans]
         ends += [(f"iq:joined:{visitor}",) for visitor in self.joined]

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import shared.scripts
-from shared import tickets
+from shared import tickets, unarchived
 from shared.audit import audit
 from shared.config import ConfigError
 from shared.errors import InferqError
@@ -27,8 +27,8 @@ from tests.model.world import World
 from tests.stack import Stack, stop, wait_for
 
 EPOCH = 1_700_000_000_000
-MOST_EXECUTIONS, MOST_RETURNS = 2, 1
-"""Of a job, here: so few that they are reached."""
+MOST_EXECUTIONS, MOST_RETURNS, MOST_UNARCHIVED = 2, 1, 2
+"""Here: so few that they are reached."""
 _AUDIT_EVERY = 10
 
 
@@ -55,7 +55,9 @@ class Pair:
 
     def __init__(self, directory: Path) -> None:
         self._as_it_was = (tickets.MOST_EXECUTIONS, tickets.MOST_RETURNS, shared.scripts.text)
+        self._bound = unarchived.MOST_UNARCHIVED
         tickets.MOST_EXECUTIONS, tickets.MOST_RETURNS = MOST_EXECUTIONS, MOST_RETURNS
+        unarchived.MOST_UNARCHIVED = MOST_UNARCHIVED
         self.edits = Edits()
         shared.scripts.text = self.edits.text  # type: ignore[assignment]  # looked up anew by each `script`
         self.stack = Durable(directory)
@@ -72,6 +74,7 @@ class Pair:
         self.proxy.close()
         self.stack.close()
         tickets.MOST_EXECUTIONS, tickets.MOST_RETURNS, shared.scripts.text = self._as_it_was
+        unarchived.MOST_UNARCHIVED = self._bound
 
     def reset(self) -> None:
         """Both empty."""
@@ -170,7 +173,9 @@ class Pair:
             assert self._explained(finding.subject, finding.problem), finding
 
     def _explained(self, subject: str, problem: str) -> bool:
-        """Hints that are late or doubled, and gateways that went on after they had been forgotten."""
+        """Gateways that went on after they had been forgotten, and answers that nobody stores for long."""
+        if problem.endswith("s to be stored"):
+            return bool(self.world.jobs[subject].unarchived)
         return subject.endswith(":jobs") and subject.removesuffix(":jobs") not in self.world.live[Kind.GATEWAYS]
 
     def restart_valkey(self, *, kill: bool) -> None:

@@ -111,8 +111,13 @@ def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
     name, since = world.evicting
     yield "iq:evicting", "hash", True, {"name": name, "since": str(since)} if name else {}
     yield "iq:retained", "zset", True, {job_id: str(until) for job_id, until in world.retained.items()}
+    unarchived = {job.id: str(job.unarchived) for job in world.jobs.values() if job.unarchived is not None}
+    yield "iq:unarchived", "zset", False, unarchived
     owners = {job.owner for job in world.jobs.values()}
-    held = {owner: world.held(owner) for owner in owners - {""}} | {"*": world.held()}
+    held = {owner: world.held(owner) for owner in owners - {""}} | {
+        "*": world.held(),
+        "*unarchived": world.unarchived(),
+    }
     yield "iq:bytes", "hash", True, {owner: str(count) for owner, count in held.items() if count}
     for kind in Kind:
         yield f"iq:live:{kind}", "zset", False, {name: str(until) for name, until in world.live[kind].items()}
@@ -150,16 +155,22 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
     where_there |= {"kept": int(job.kept), "parts": int(job.parts), "joined": int(job.joined)}
     where_there |= {"deserted": int(job.deserted), "charge": job.charge}
     where_there |= {"preempt": int(job.preempt), "preempted": job.preempted, "spent": job.spent}
-    where_there |= {"bytes": 0 if job.final else job.size, "orphan": ":".join(map(str, job.orphaned or ()))}
+    where_there |= {
+        "bytes": 0 if job.ends else job.size,
+        "removed": int(job.removed),
+        "orphan": ":".join(map(str, job.orphaned or ())),
+    }
     where_there |= {"idempotency": f"iq:idempotency:{job.key}" if job.key else ""}
     ticket = {**head, **numbers, **{name: value for name, value in where_there.items() if value}}
-    yield f"iq:job:{job.id}", "hash", job.final, {name: str(value) for name, value in ticket.items()} | sets
+    yield f"iq:job:{job.id}", "hash", job.ends, {name: str(value) for name, value in ticket.items()} | sets
     if job.begun:
         entries = [
             ("0-1", {"f": "0", "x": "", "e": job.head.decode()}),
             *((f"{e.last}-0", _fields(e)) for e in job.record),
         ]
-        yield f"iq:events:{job.id}", "stream", job.final, entries
+        yield f"iq:events:{job.id}", "stream", job.ends, entries
+    if job.given is not None:
+        yield f"iq:given:{job.id}", "string", False, job.given
     if not job.final:
         yield f"iq:task:{job.id}", "string", job.begun, job.accepted.decode()
     if not job.final:

@@ -17,6 +17,7 @@ from shared.registry import GATEWAY_TTL, GatewayProcess, Kind, Worker
 from shared.scripts import COMMON, name_keys, script
 from shared.ticket import Answer, Attempt, Claim, Sighting
 from shared.tickets import Tickets
+from shared.unarchived import Due, Unarchived
 from tests.model.job import Addition
 from tests.model.picture import CLOCK
 from tests.model.schedule import MOST_PREEMPTIONS
@@ -57,6 +58,7 @@ class Real:
     def __init__(self, client: Redis) -> None:
         self.client = client
         self.tickets = Tickets(client)
+        self.unarchived = Unarchived(client)
         self._listen = script(client, "listen")
         self._pace = script(client, "pace")
 
@@ -110,6 +112,16 @@ class Real:
     def evict(self, name: str, wanted: int, most: int) -> int:
         gone, _ = self.tickets.evict(name, wanted, most)
         return gone
+
+    def due(self, most: int, patience: float) -> Due:
+        found = self.unarchived.due(most, patience)
+        return found._replace(others=sorted(found.others))
+
+    def release_stored(self, job_id: str, *, dropped: bool) -> bool:
+        return self.unarchived.release(job_id, dropped=dropped)
+
+    def remove(self, job_id: str) -> bool:
+        return self.unarchived.remove(job_id)
 
     def lapse(self) -> None:
         self.tickets.lapse()

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.codec import encode
-from shared.errors import IdempotencyKeyReused, JobNotFound, KeyFull, KeyMemoryFull, MemoryFull, QueueFull
+from shared import unarchived
+from shared.codec import encode, encode_given
+from shared.errors import (
+    ArchiveUnavailable,
+    IdempotencyKeyReused,
+    JobNotFound,
+    KeyFull,
+    KeyMemoryFull,
+    MemoryFull,
+    QueueFull,
+)
 from shared.protocol import Accepted, State
 from shared.ticket import ORDINARY, Attempt, Sighting, Standing, Tier
 from tests.model.course import CANCELLED, Course
@@ -34,6 +43,7 @@ class Requests(Course):
         again: bool,
         standing: Standing = ORDINARY,
         most_bytes: int | None = None,
+        most_unarchived_bytes: int | None = None,
     ) -> str:
         def give(job: Job) -> str:
             if not job.final:
@@ -74,13 +84,18 @@ class Requests(Course):
         owner = accepted.owner
         if not again and owner and 0 < standing.most <= len(self.owned(owner)):  # nobody has no bound
             raise KeyFull("")
-        blob, head, patience = encode([accepted]), encode([accepted.head()]), int(wait * 1000)
-        size = len(blob) + len(head) + FRAME
+        blob, head, patience = encode([accepted.alone()]), encode([accepted.head()]), int(wait * 1000)
+        kept = accepted.options.kept
+        given = encode_given(kept.given).decode() if kept else None
+        size = len(blob) + len(head) + len(given or "") + FRAME
         if not again and owner and 0 < standing.most_bytes < self.held(owner) + size:
             raise KeyMemoryFull("")
         if not again and most_bytes is not None and most_bytes < self.held() + size:
             raise MemoryFull("")
+        if not again and kept and self._is_full(most_unarchived_bytes):
+            raise ArchiveUnavailable("")
         job = Job(job_id, model, owner, blob, head, self.now, patience, keep, self.now + patience, standing.tier, size)
+        job.given, job.unarchived = given, 0 if kept else None
         if attempt.idempotency and not (again and held):
             job.key = attempt.idempotency
             self.keys[job.key] = job_id, attempt.fingerprint
@@ -95,6 +110,12 @@ class Requests(Course):
         if standing.tier is not Tier.FLEX:
             self._preempt(model, None)
         return give(job)
+
+    def _is_full(self, most_bytes: int | None) -> bool:
+        """No more answers may wait to be stored."""
+        count = sum(bool(job.unarchived) for job in self.jobs.values())
+        too_large = most_bytes is not None and self.unarchived() > most_bytes
+        return count >= unarchived.MOST_UNARCHIVED or (count > 0 and too_large)
 
     def position(self, job_id: str) -> int | None:
         job = self.jobs.get(job_id)

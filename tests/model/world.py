@@ -1,7 +1,7 @@
 """The model: what the heads of shared/scripts/*.lua promise, in plain Python.
 
 Its methods are those of `shared.tickets.Tickets`, with the same answers and errors: clients' are in requests.py,
-workers' in executions.py, what both rest on in course.py. Who lives is in living.py.
+gateways' in storing.py, workers' in executions.py, what both rest on in course.py. Who lives is in living.py.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from shared.protocol import Failed, State
 from tests.model.course import CANCELLED, OVERDUE, drop
 from tests.model.executions import Executions
 from tests.model.job import Job
-from tests.model.requests import Requests
+from tests.model.storing import Storing
 
 
-class World(Requests, Executions):
+class World(Storing, Executions):
     """All that Redis is to know, and what is due in it."""
 
     def sweep(self, model: str, lease_ms: int) -> int:

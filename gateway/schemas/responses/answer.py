@@ -38,10 +38,10 @@ _INCOMPLETE = {"length": "max_output_tokens"}
 """Why an answer is not whole, by its finish reason."""
 
 
-class Standing(NamedTuple):
+class ResponseStatus(NamedTuple):
     """How far a response is."""
 
-    status: str
+    name: str
     used: Usage | None = None
     completed_at: int | None = None
     error: dict[str, Any] | None = None
@@ -49,27 +49,27 @@ class Standing(NamedTuple):
     """Why it is incomplete."""
 
 
-def begun(accepted: Accepted, *, waits: bool = False) -> Standing:
+def begun(accepted: Accepted, *, waits: bool = False) -> ResponseStatus:
     """That of a response that has not ended. One that somebody waits for is never told as queued."""
-    return Standing("queued" if waits and accepted.options.background else "in_progress")
+    return ResponseStatus("queued" if waits and accepted.options.background else "in_progress")
 
 
-def stand(accepted: Accepted, last: Done | Failed, reason: str) -> Standing:
+def ended(accepted: Accepted, last: Done | Failed, reason: str) -> ResponseStatus:
     """That of a response whose job has ended, with this finish reason."""
     match last:
         case Done(usage=used) if missing := _INCOMPLETE.get(reason):
-            return Standing("incomplete", used, missing=missing)
-        case Done(usage=used, ended=ended):
-            return Standing("completed", used, max(ended, accepted.created) if ended else None)
+            return ResponseStatus("incomplete", used, missing=missing)
+        case Done(usage=used, ended=at):
+            return ResponseStatus("completed", used, max(at, accepted.created) if at else None)
         case Failed() if final_state(last) is State.CANCELLED:
-            return Standing("cancelled")
+            return ResponseStatus("cancelled")
         case Failed():
-            return Standing("failed", error=_error(last))
+            return ResponseStatus("failed", error=_error(last))
         case _:
             assert_never(last)
 
 
-def respond(job_id: str, accepted: Accepted, output: list[dict[str, Any]], standing: Standing) -> dict[str, Any]:
+def respond(job_id: str, accepted: Accepted, output: list[dict[str, Any]], status: ResponseStatus) -> dict[str, Any]:
     """The object."""
     options = accepted.options
     return {
@@ -77,16 +77,16 @@ def respond(job_id: str, accepted: Accepted, output: list[dict[str, Any]], stand
         "id": job_id,
         "object": "response",
         "created_at": accepted.created,
-        "status": standing.status,
-        "completed_at": standing.completed_at,
+        "status": status.name,
+        "completed_at": status.completed_at,
         "background": options.background,
-        "error": standing.error,
-        "incomplete_details": {"reason": standing.missing} if standing.missing else None,
+        "error": status.error,
+        "incomplete_details": {"reason": status.missing} if status.missing else None,
         "model": accepted.task.model,
         "output": output,
         "service_tier": options.tier,
         "store": options.kept is not None,
-        "usage": None if standing.used is None else _usage(standing.used),
+        "usage": None if status.used is None else _usage(status.used),
     }
 
 
@@ -95,8 +95,8 @@ def render(job_id: str, accepted: Accepted, events: Iterable[Event], state: Stat
     output, last = _fold(job_id, accepted, events)
     if last is None and state.final:
         last = Failed("internal_error", "The end of the answer is not there any more.")
-    standing = stand(accepted, last, output.reason) if last else begun(accepted, waits=state is State.QUEUED)
-    return respond(job_id, accepted, output.items(), standing)
+    status = ended(accepted, last, output.reason) if last else begun(accepted, waits=state is State.QUEUED)
+    return respond(job_id, accepted, output.items(), status)
 
 
 def output_items(job_id: str, accepted: Accepted, events: Iterable[Event]) -> list[dict[str, Any]]:

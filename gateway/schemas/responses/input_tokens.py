@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.schemas.parameters import Ignored, Text
-from gateway.schemas.responses.prompt import PromptSchema, make_chat, place_items
+from gateway.schemas.responses.prompt import ResponsePromptSchema, make_chat, place_items
 from gateway.schemas.responses.references import Referring
 from gateway.schemas.tokenizers import TokenizerFormat, tell_input_tokens
 from shared.config import Config
 from shared.protocol import Encoding, Options, Sampling, TokenizerEvent
 
 
-class InputTokensSchema(PromptSchema):
+class InputTokensSchema(ResponsePromptSchema):
     """A request of which only the prompt is asked. One that names no model means the default one."""
 
     model = Text(empty=False, load_default="")

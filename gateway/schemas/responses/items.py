@@ -65,7 +65,7 @@ def name_items(items: Iterable[Item], taken: Iterable[str], seed: int, place: st
         identifier = item.get("id", "")
         if not identifier or identifier in known:
             said = encode([seed, place, number, item])
-            identifier = f"{_KINDS[item['type']].prefix}_{hashlib.blake2b(said, digest_size=18).hexdigest()}"
+            identifier = f"{_KINDS[item['type']].prefix}_{hashlib.blake2b(said, digest_size=20).hexdigest()}"
         known.add(identifier)
         named.append({"id": identifier, **{key: part for key, part in item.items() if key != "id"}})
     return named
@@ -179,7 +179,7 @@ def _within(name: str, read: Callable[[], Any]) -> Any:
         raise ValidationError({name: exc.messages}) from exc
 
 
-class _Kind(NamedTuple):
+class _ItemKind(NamedTuple):
     """How a type of item is read."""
 
     prefix: str
@@ -214,13 +214,13 @@ _EASY = {
     "properties": {"role": {"const": "assistant"}, "content": _SPOKEN},
     "required": ["role", "content"],
 }
-_KINDS: dict[str, _Kind] = {
-    "message": _Kind("msg", _message, _MESSAGE),
-    "function_call": _Kind("fc", _function_call, {**_CALL, "arguments": _STRING}),
-    "function_call_output": _Kind("fco", _result, _RESULT),
-    "custom_tool_call": _Kind("ctc", _custom_call, {**_CALL, "input": _STRING}),
-    "custom_tool_call_output": _Kind("ctco", _result, _RESULT),
-    "reasoning": _Kind("rs", _reasoning, {"summary": {"type": "array", "maxItems": 0}}),
-    REFERENCE: _Kind("ref", _reference, {"id": {**_STRING, "pattern": f"^{_ID.pattern}$"}}),
+_KINDS: dict[str, _ItemKind] = {
+    "message": _ItemKind("msg", _message, _MESSAGE),
+    "function_call": _ItemKind("fc", _function_call, {**_CALL, "arguments": _STRING}),
+    "function_call_output": _ItemKind("fco", _result, _RESULT),
+    "custom_tool_call": _ItemKind("ctc", _custom_call, {**_CALL, "input": _STRING}),
+    "custom_tool_call_output": _ItemKind("ctco", _result, _RESULT),
+    "reasoning": _ItemKind("rs", _reasoning, {"summary": {"type": "array", "maxItems": 0}}),
+    REFERENCE: _ItemKind("ref", _reference, {"id": {**_STRING, "pattern": f"^{_ID.pattern}$"}}),
 }
 """By their type."""

@@ -16,7 +16,7 @@ from gateway.schemas.speech import call_id
 from shared.protocol import Accepted, Call, Delta, TextTask
 
 
-class Kind(NamedTuple):
+class ItemKind(NamedTuple):
     """What items and events of one kind are called."""
 
     type: str
@@ -34,9 +34,9 @@ class Kind(NamedTuple):
     part_index: str = "content_index"
 
 
-MESSAGE = Kind("message", "msg", "content", "output_text", part="output_text")
-THOUGHTS = Kind("reasoning", "rs", "content", "reasoning_text", part="reasoning_text")
-SUMMARY = Kind(
+MESSAGE = ItemKind("message", "msg", "content", "output_text", part="output_text")
+THOUGHTS = ItemKind("reasoning", "rs", "content", "reasoning_text", part="reasoning_text")
+SUMMARY = ItemKind(
     "reasoning",
     "rs",
     "summary",
@@ -45,14 +45,14 @@ SUMMARY = Kind(
     part_event="reasoning_summary_part",
     part_index="summary_index",
 )
-FUNCTION = Kind("function_call", "fc", "arguments", "function_call_arguments", "arguments")
-CUSTOM = Kind("custom_tool_call", "ctc", "input", "custom_tool_call_input", "input")
+FUNCTION = ItemKind("function_call", "fc", "arguments", "function_call_arguments", "arguments")
+CUSTOM = ItemKind("custom_tool_call", "ctc", "input", "custom_tool_call_input", "input")
 
 
-class Item:
+class OutputItem:
     """One of the output, as it grows, in little more memory than its text takes as bytes."""
 
-    def __init__(self, job_id: str, place: int, kind: Kind, call: Call | None) -> None:
+    def __init__(self, job_id: str, place: int, kind: ItemKind, call: Call | None) -> None:
         self.kind, self.place = kind, place
         self.id = output_id(kind.prefix, job_id, place)
         self.call = call
@@ -93,7 +93,7 @@ class Item:
 class EndedItem(NamedTuple):
     """One to which nothing more comes."""
 
-    item: Item
+    item: OutputItem
     text: str
     logprobs: Raw
     part: dict[str, Any] | None
@@ -102,11 +102,11 @@ class EndedItem(NamedTuple):
 
 
 class BegunItem(NamedTuple):
-    item: Item
+    item: OutputItem
 
 
 class GrownItem(NamedTuple):
-    item: Item
+    item: OutputItem
     text: str
     logprobs: list[dict[str, Any]]
 
@@ -124,7 +124,7 @@ class Output:
         self._as_ids = accepted.options.tokens_as_ids
         self._thoughts = SUMMARY if summarises(accepted.options.asked) else THOUGHTS
         self._ended = list[dict[str, Any]]()
-        self._open: Item | None = None
+        self._open: OutputItem | None = None
         self._channel: Call | bool | None = None
         self._untold = list[dict[str, Any]]()
         """Log probabilities of tokens without text, before the message that they are told in."""
@@ -138,7 +138,7 @@ class Output:
             if self._open is None or piece.channel != self._channel:
                 yield from self._close("completed")
                 self._channel = piece.channel
-                self._open = Item(self._job_id, len(self._ended), self._kind(piece), piece.call)
+                self._open = OutputItem(self._job_id, len(self._ended), self._kind(piece), piece.call)
                 yield BegunItem(self._open)
             told, self._untold = (logprobs, []) if self._open.kind is MESSAGE else ([], logprobs)
             self._open.add(piece.text, told)
@@ -177,7 +177,7 @@ class Output:
         wanted = self._scores and piece.logprobs and piece.channel is False
         return list(tell_tokens(piece.logprobs, as_ids=self._as_ids)) if wanted else []
 
-    def _kind(self, piece: Delta) -> Kind:
+    def _kind(self, piece: Delta) -> ItemKind:
         if piece.call:
             return CUSTOM if piece.call.custom else FUNCTION
         return self._thoughts if piece.reasoning else MESSAGE

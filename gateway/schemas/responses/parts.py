@@ -66,14 +66,14 @@ def file_ids(parts: object) -> Iterable[str]:
             yield part["file_id"]
 
 
-def read_text(content: bytes) -> str:
-    """What is in a file. Raises ValidationError where that is no text."""
+def read_text(content: bytes, name: str) -> str:
+    """What is in a file that the member `name` stands for. Raises ValidationError where that is no text."""
     try:
         found = content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise refuse("unsupported_value", _NO_TEXT) from exc
+        raise refuse("unsupported_value", _NO_TEXT, name=name) from exc
     if "\0" in found or found.startswith("%PDF-"):
-        raise refuse("unsupported_value", _NO_TEXT)
+        raise refuse("unsupported_value", _NO_TEXT, name=name)
     return found
 
 
@@ -113,10 +113,7 @@ def _read_file(part: Part) -> Part:
     data = text(part["file_data"], name="file_data")
     if (found := _decode(data)) is None:
         raise refuse("invalid_value", "expected base64, or a data URL", name="file_data")
-    try:
-        read_text(found)
-    except Exception as exc:
-        raise refuse("unsupported_value", _NO_TEXT, name="file_data") from exc
+    read_text(found, "file_data")
     return {**told, "file_data": data}
 
 
@@ -142,7 +139,7 @@ def _member(part: Mapping[str, Any], name: str) -> Any:
 def _say(part: Part, files: Files) -> str:
     match part.get("type"):
         case "input_file" if "file_data" in part:
-            return _tell_file(part.get("filename", ""), read_text(_decode(part["file_data"]) or b""))
+            return _tell_file(part.get("filename", ""), read_text(_decode(part["file_data"]) or b"", "file_data"))
         case "input_file":
             found = files[part["file_id"]]
             return _tell_file(part.get("filename") or found.name, found.content)

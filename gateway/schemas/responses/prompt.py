@@ -74,7 +74,7 @@ class TextConfig(Strict):
     verbosity = Ignored(Word("low", "medium", "high"))
 
 
-class Thinking(ReasoningObject):
+class ReasoningConfig(ReasoningObject):
     """OpenAI's, with what OpenRouter has beside it."""
 
     summary = generate_summary = Word("auto", "concise", "detailed")  # type: ignore[assignment]
@@ -82,7 +82,7 @@ class Thinking(ReasoningObject):
     mode = Ignored(Text())
 
 
-class PromptSchema(FlatToolsSchema, ReasoningSchema):
+class ResponsePromptSchema(FlatToolsSchema, ReasoningSchema):
     """What a model reads, and what is refused of it."""
 
     class Meta(Strict.Meta):
@@ -94,7 +94,7 @@ class PromptSchema(FlatToolsSchema, ReasoningSchema):
     previous_response_id = Text(empty=False)
     conversation = ConversationId()
     text = Member(TextConfig)
-    reasoning = Member(Thinking)
+    reasoning = Member(ReasoningConfig)
     truncation = Word("auto", "disabled")
     prompt = Only(hint="prompts are kept by the client alone")
 
@@ -114,7 +114,7 @@ class PromptSchema(FlatToolsSchema, ReasoningSchema):
 
 
 def make_chat(given: dict[str, Any], items: Sequence[Item], referred: Referred, chosen: Sampling) -> Chat:
-    """What `PromptSchema.read` returned, as a task; `items` is what `place_items` did."""
+    """What `ResponsePromptSchema.read` returned, as a task; `items` is what `place_items` did."""
     instructions = given.get("instructions")
     first = [{"type": "message", "role": "system", "content": instructions}] if instructions else []
     turns: tuple[Message, ...] = make_turns([*first, *items], referred.files)

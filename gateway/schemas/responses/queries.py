@@ -6,21 +6,8 @@ from typing import NamedTuple
 
 from werkzeug.datastructures import MultiDict
 
+from gateway.schemas.conversation import read_include
 from shared.errors import InvalidRequest
-
-_INCLUDES = frozenset(
-    {
-        "code_interpreter_call.outputs",
-        "computer_call_output.output.image_url",
-        "file_search_call.results",
-        "message.input_image.image_url",
-        "message.output_text.logprobs",
-        "reasoning.encrypted_content",
-        "web_search_call.action.sources",
-        "web_search_call.results",
-    }
-)
-"""Those of OpenAI. What a response has of them is always told."""
 
 
 class Retrieval(NamedTuple):
@@ -35,9 +22,7 @@ def read_retrieval(given: MultiDict[str, str]) -> Retrieval:
     """Raises InvalidRequest."""
     stream = _read_boolean("stream", given)
     _read_boolean("include_obfuscation", given)
-    for name in (*given.getlist("include[]"), *given.getlist("include")):
-        if name not in _INCLUDES:
-            raise _refuse("include", f"one of {', '.join(sorted(_INCLUDES))}", name)
+    read_include([*given.getlist("include[]"), *given.getlist("include")])  # what there is of it is always told
     text = given.get("starting_after")
     if text is None:
         return Retrieval(stream, -1)

@@ -16,7 +16,7 @@ from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integ
 from gateway.schemas.problem import refuse
 from gateway.schemas.reasoning import telling
 from gateway.schemas.responses.asked import repeat
-from gateway.schemas.responses.prompt import PromptSchema, make_chat, place_items
+from gateway.schemas.responses.prompt import ResponsePromptSchema, make_chat, place_items
 from gateway.schemas.responses.references import NOTHING, Referred
 from gateway.schemas.sampling import LogitBias, ServiceTier, Stop, sampling
 from shared.config import Config
@@ -42,7 +42,7 @@ class EventOptions(Strict):
     include_usage = Ignored(Boolean())  # it is always told
 
 
-class ResponsesSchema(PromptSchema):
+class ResponsesSchema(ResponsePromptSchema):
     max_output_tokens = Integer(1, MAX_TOKENS)
     temperature = Number(0, 100)
     top_p = Number(0, 1)

@@ -11,8 +11,8 @@ from typing import Any, assert_never
 
 from gateway.schemas.format import PAUSE, Frame, Frames
 from gateway.schemas.openai import encode
-from gateway.schemas.responses.answer import begun, respond, stand
-from gateway.schemas.responses.output import MESSAGE, BegunItem, EndedItem, GrownItem, Item, Output, Step
+from gateway.schemas.responses.answer import begun, ended, respond
+from gateway.schemas.responses.output import MESSAGE, BegunItem, EndedItem, GrownItem, Output, OutputItem, Step
 from shared.protocol import Accepted, Delta, Done, Event, Failed, Progress, StartOver, TokenizerEvent
 
 _ENDS = {"completed": "completed", "incomplete": "incomplete", "failed": "failed", "cancelled": "failed"}
@@ -44,9 +44,9 @@ class ResponseStream:
             case Done() | Failed():
                 for step in self._output.cut():
                     yield from self._tell_step(step)
-                standing = stand(self._accepted, event, self._output.reason)
-                whole = respond(self._job_id, self._accepted, self._output.items(), standing)
-                yield self._tell(f"response.{_ENDS[standing.status]}", response=whole)
+                status = ended(self._accepted, event, self._output.reason)
+                whole = respond(self._job_id, self._accepted, self._output.items(), status)
+                yield self._tell(f"response.{_ENDS[status.name]}", response=whole)
             case Progress() | StartOver():  # a record that was begun anew begins with the latter
                 pass
             case TokenizerEvent():
@@ -71,8 +71,8 @@ class ResponseStream:
         return self._tell_state("in_progress" if self._runs else "queued")._replace(counts=False)
 
     def _tell_state(self, name: str) -> Frame:
-        standing = begun(self._accepted, waits=not self._runs)
-        return self._tell(f"response.{name}", response=respond(self._job_id, self._accepted, [], standing))
+        status = begun(self._accepted, waits=not self._runs)
+        return self._tell(f"response.{name}", response=respond(self._job_id, self._accepted, [], status))
 
     def _tell_step(self, step: Step) -> Iterator[Frame]:
         item, kind = step.item, step.item.kind
@@ -114,7 +114,7 @@ def frames_after(frames: Frames, number: int) -> Frames:
     return rest
 
 
-def _beside(step: EndedItem, item: Item) -> dict[str, Any]:
+def _beside(step: EndedItem, item: OutputItem) -> dict[str, Any]:
     """What the event of a text's end tells beside it."""
     if item.kind is MESSAGE:
         return {"logprobs": step.logprobs}

@@ -1,0 +1,47 @@
+"""/v1/uploads: a file that comes in parts."""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from gateway import forms, uploads
+from gateway.answers import as_json
+from gateway.api.body import read_body
+from gateway.api.files import file_object
+from gateway.archive.thing import Thing
+from gateway.auth import owner
+from gateway.schemas.files import PARTS, UPLOAD, render_part, render_upload
+from gateway.state import this_gateway
+
+views = Blueprint("uploads", __name__)
+
+
+@views.post("/uploads")
+def create() -> ResponseReturnValue:
+    return _told(uploads.create(owner().name, read_body(UPLOAD)), None)
+
+
+@views.post("/uploads/<upload_id>/parts")
+def add_part(upload_id: str) -> ResponseReturnValue:
+    upload = uploads.find(owner().name, upload_id)
+    most = min(uploads.LARGEST_PART, this_gateway().config.max_file_bytes)
+    with forms.received(request, owner().name, "data", (), most) as form:
+        part = uploads.add_part(upload, form)
+    return as_json(render_part(part.id, part.created, upload_id))
+
+
+@views.post("/uploads/<upload_id>/complete")
+def complete(upload_id: str) -> ResponseReturnValue:
+    return _told(*uploads.complete(owner().name, upload_id, read_body(PARTS)))
+
+
+@views.post("/uploads/<upload_id>/cancel")
+def cancel(upload_id: str) -> ResponseReturnValue:
+    """Its body is empty, or asks for nothing."""
+    return _told(uploads.cancel(owner().name, upload_id), None)
+
+
+def _told(upload: Thing, file: Thing | None) -> ResponseReturnValue:
+    told = file_object(file) if file else None
+    return as_json(render_upload(upload.id, upload.created, upload.expires, upload.facts, told))

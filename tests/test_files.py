@@ -1,0 +1,269 @@
+"""/v1/files through the unmodified client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx2 as httpx
+import openai
+import pytest
+from flask import Flask
+from openai import OpenAI
+from openai.types import FileObject
+
+from gateway import files
+from gateway.archive.archive import Archive
+from gateway.archive.thing import Thing, ThingKind
+from shared.config import Config
+from shared.errors import InvalidRequest, NotStored
+from tests.calls import problem
+from tests.stack import Stack, running
+
+KEYS = {"anna": "anna-key-0123456789abcdef", "bert": "bert-key-0123456789abcdef"}
+LINES = b'{"custom_id": "1"}\n{"custom_id": "2"}\n'
+MOST = 300_000
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    keys = ",".join(f"{name}:{key}" for name, key in KEYS.items())
+    settings = {"api_keys": keys, "max_file_bytes": MOST, "archive_key_bytes": 1_000_000}
+    with running(tmp_path_factory.mktemp("files"), **settings) as stack:
+        stack.start_gateway(processes=2)
+        yield stack
+
+
+def client_of(stack: Stack, name: str) -> OpenAI:
+    return stack.client(api_key=KEYS[name], _strict_response_validation=True)
+
+
+@pytest.fixture(scope="module")
+def anna(stack: Stack) -> OpenAI:
+    return client_of(stack, "anna")
+
+
+@pytest.fixture(scope="module")
+def http(stack: Stack) -> httpx.Client:
+    http = stack.http()
+    http.headers["Authorization"] = f"Bearer {KEYS['anna']}"
+    return http
+
+
+def test_a_file_comes_back_as_it_was(anna: OpenAI, tmp_path: Path) -> None:
+    path = tmp_path / "日本 lines.jsonl"
+    path.write_bytes(LINES)
+    file = anna.files.create(file=path, purpose="batch", expires_after={"anchor": "created_at", "seconds": 3600})
+    assert (file.bytes, file.filename, file.purpose, file.status) == (len(LINES), path.name, "batch", "processed")
+    assert file.id.startswith("file-")
+    assert file.expires_at == file.created_at + 3600
+    assert anna.files.retrieve(file.id) == file
+    assert anna.files.content(file.id).read() == LINES
+    with anna.files.with_streaming_response.content(file.id) as answer:
+        assert answer.headers["content-length"] == str(len(LINES))
+        assert b"".join(answer.iter_bytes(7)) == LINES
+    assert anna.files.delete(file.id).model_dump() == {"id": file.id, "object": "file", "deleted": True}
+    for again in (anna.files.retrieve, anna.files.delete, anna.files.content):
+        with pytest.raises(openai.NotFoundError):
+            again(file.id)
+
+
+def test_by_the_asynchronous_client_at_once(stack: Stack) -> None:
+    async def ask() -> list[bytes]:
+        async with stack.async_client().with_options(api_key=KEYS["anna"]) as client:
+
+            async def one(number: int) -> bytes:
+                file = await client.files.create(file=(f"{number}.txt", b"%d" % number * 1000), purpose="user_data")
+                read = await client.files.content(file.id)
+                await client.files.delete(file.id)
+                return read.content
+
+            return await asyncio.gather(*map(one, range(8)))
+
+    assert asyncio.run(ask()) == [b"%d" % number * 1000 for number in range(8)]
+
+
+def test_lists_go_on_after_their_page_and_are_of_a_purpose(stack: Stack) -> None:
+    bert = client_of(stack, "bert")
+    made = [bert.files.create(file=(f"{n}.txt", b"x"), purpose=("vision", "user_data")[n % 2]).id for n in range(105)]
+
+    def ids(**how: object) -> list[str]:
+        return [file.id for file in bert.files.list(**how)]  # type: ignore[arg-type]
+
+    assert ids(order="asc", limit=50) == ids(order="asc") == made
+    assert ids() == made[::-1]
+    assert ids(purpose="vision", limit=20) == made[::2][::-1]
+    page = bert.files.list(limit=3, after=made[4])
+    assert ([file.id for file in page.data], page.has_more) == (made[3:0:-1], True)
+    for file_id in made:
+        bert.files.delete(file_id)
+    assert ids() == []
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [("limit=0", "limit"), ("limit=10001", "limit"), ("order=up", "order"), ("purpose=x", "purpose")],
+)
+def test_a_bad_list_names_its_parameter(http: httpx.Client, query: str, param: str) -> None:
+    assert problem(http.get(f"/v1/files?{query}"), 400)["param"] == param
+
+
+@pytest.fixture(scope="module")
+def page(anna: OpenAI) -> FileObject:
+    return anna.files.create(file=('ü".html', b"<script>alert(1)</script>", "text/html"), purpose="assistants")
+
+
+def test_another_key_has_no_such_file(stack: Stack, page: FileObject) -> None:
+    bert = client_of(stack, "bert")
+    for ask in (bert.files.retrieve, bert.files.content, bert.files.delete, lambda id: bert.files.list(after=id)):
+        with pytest.raises(openai.NotFoundError) as theirs:
+            ask(page.id)
+        with pytest.raises(openai.NotFoundError) as nobodys:
+            ask("file-0")
+        assert str(theirs.value) == str(nobodys.value).replace("file-0", page.id)
+    assert page.id not in {file.id for file in bert.files.list()}
+
+
+def test_a_browser_makes_no_page_of_a_file(http: httpx.Client, page: FileObject) -> None:
+    answer = http.get(f"/v1/files/{page.id}/content")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert answer.headers["content-disposition"].startswith("attachment; ")
+    assert "filename*=UTF-8''%C3%BC%22.html" in answer.headers["content-disposition"]
+
+
+def test_a_part_of_a_file(http: httpx.Client, page: FileObject) -> None:
+    url = f"/v1/files/{page.id}/content"
+    whole = http.get(url)
+    assert (whole.status_code, whole.headers["accept-ranges"]) == (200, "bytes")
+    part = http.get(url, headers={"Range": "bytes=1-6"})
+    assert (part.status_code, part.content, part.headers["content-range"]) == (206, b"script", "bytes 1-6/25")
+    tail = http.get(url, headers={"Range": "bytes=-9", "If-Range": whole.headers["etag"]})
+    assert (tail.status_code, tail.content) == (206, b"</script>")
+    for headers in ({"Range": "bytes=1-6", "If-Range": '"x"'}, {"Range": "bytes=0-1,3-4"}):
+        assert http.get(url, headers=headers).content == whole.content
+    beyond = http.get(url, headers={"Range": "bytes=25-"})
+    assert (problem(beyond, 416)["param"], beyond.headers["content-range"]) == (None, "bytes */25")
+    assert http.get(url, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
+    head = http.head(url)
+    assert (head.status_code, head.headers["content-length"], head.content) == (200, "25", b"")
+
+
+def test_the_name_of_a_file_is_no_path(http: httpx.Client) -> None:
+    given = {"file": ("../../\u202e/x\\evil.txt", b"x")}
+    file = http.post("/v1/files", files=given, data={"purpose": "user_data"}).json()
+    assert file["filename"] == "evil.txt"
+
+
+TEXT = ("a.txt", b"x")
+
+
+@pytest.mark.parametrize(
+    ("parts", "data", "status", "param"),
+    [
+        ([("file", TEXT)], {}, 400, "purpose"),
+        ([("file", TEXT)], {"purpose": "x"}, 400, "purpose"),
+        ([("file", TEXT)], {"purpose": "batch"}, 400, "file"),
+        ([("file", TEXT)], {"purpose": "user_data", "x": "1"}, 400, "x"),
+        ([("file", TEXT)], {"purpose": ["user_data", "user_data"]}, 400, "purpose"),
+        ([("file", TEXT)], {"purpose": "x" * 2000}, 400, "purpose"),
+        ([("file", TEXT)], {"purpose": "vision", "expires_after[anchor]": "created_at"}, 400, "expires_after.seconds"),
+        *(
+            (
+                [("file", TEXT)],
+                {"purpose": "user_data", "expires_after[anchor]": "created_at", "expires_after[seconds]": seconds},
+                400,
+                "expires_after.seconds",
+            )
+            for seconds in ("3599", "2592001", "x", "-1", "9" * 500)
+        ),
+        ([("file", TEXT), ("purpose", ("p", b"user_data"))], {}, 400, "purpose"),
+        ([("file", TEXT), ("file", TEXT)], {"purpose": "user_data"}, 400, "file"),
+        ([("file", ("a.txt", b""))], {"purpose": "user_data"}, 400, "file"),
+        ([("file", ("x" * 600, b"x"))], {"purpose": "user_data"}, 400, "file"),
+        ([("data", TEXT)], {"purpose": "user_data"}, 400, "data"),
+        ([("file", ("a.txt", b"x" * (MOST + 1)))], {"purpose": "user_data"}, 413, "file"),
+        ([("file", ("a.txt", b"x" * (MOST + 200_000)))], {"purpose": "user_data"}, 413, "file"),
+    ],
+)  # fmt: skip
+def test_a_bad_form_names_its_part(
+    http: httpx.Client, parts: list[tuple[str, tuple[str, bytes]]], data: dict[str, str], status: int, param: str
+) -> None:
+    assert problem(http.post("/v1/files", files=parts, data=data), status)["param"] == param
+
+
+def test_what_is_no_form_is_refused(http: httpx.Client) -> None:
+    assert "multipart/form-data" in problem(http.post("/v1/files", json={}), 400)["message"]
+    form = {"Content-Type": "multipart/form-data; boundary=a"}
+    assert "purpose" not in problem(http.post("/v1/files", content=b"x", headers=form), 400)["message"]
+    packed = http.post("/v1/files", content=b"x", headers={**form, "Content-Encoding": "gzip"})
+    problem(packed, 415)
+    missing = http.post("/v1/files", content=b"--a--", headers=form)
+    assert problem(missing, 400)["param"] == "file"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    """That of a gateway process which is this one."""
+    app, config = Flask("inferq"), Config(archive=str(tmp_path))
+    archive = Archive.open(config)
+    app.extensions["inferq"] = SimpleNamespace(config=config, archive=archive)
+    with app.app_context():
+        yield archive
+
+
+def keep(archive: Archive, *pieces: bytes) -> None:
+    draft = Thing("file-1", ThingKind.FILE, "anna", 1)
+    assert archive.keep(draft, pieces, finish=lambda thing: files.described(thing, 0, "a", "user_data", "text/plain"))
+
+
+def test_the_text_of_a_file(archive: Archive) -> None:
+    keep(archive, b"\xef\xbb\xbfgr\xc3", b"\xbc\n")
+    assert files.text_of("anna", "file-1", 9) == "grü\n"
+    with pytest.raises(InvalidRequest, match="has 8 bytes, and 7 at most"):
+        files.text_of("anna", "file-1", 7)
+    with pytest.raises(NotStored):
+        files.text_of("bert", "file-1", 9)
+
+
+@pytest.mark.parametrize("blob", [b"gr\xfc", b"a\0b", b"%PDF-1.4"])
+def test_what_is_no_text(archive: Archive, blob: bytes) -> None:
+    keep(archive, blob)
+    with pytest.raises(InvalidRequest, match="the file is no text") as refused:
+        files.text_of("anna", "file-1", 99)
+    assert refused.value.param == "file_id"
+
+
+def test_the_lines_of_a_file(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LARGEST_LINE", 4)
+    keep(archive, b"one\r", b"\n\ntw", b"o\nfour\nend")
+    assert list(files.lines("anna", "file-1")) == [b"one", b"", b"two", b"four", b"end"]
+    archive.remove("anna", ThingKind.FILE, "file-1")
+    keep(archive, b"one\ntoo l", b"ong")
+    with pytest.raises(InvalidRequest, match="more than 4 bytes"):
+        list(files.lines("anna", "file-1"))
+
+
+def test_a_key_has_a_quota_and_another_has_his_own(stack: Stack) -> None:
+    bert, anna = client_of(stack, "bert"), client_of(stack, "anna")
+    made = [bert.files.create(file=("a.bin", b"x" * 290_000), purpose="user_data").id for _ in range(3)]
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        bert.files.create(file=("a.bin", b"x" * 290_000), purpose="user_data")
+    assert refused.value.code == "archive_full"
+    form = b'--a\r\nContent-Disposition: form-data; name=file; filename="a"\r\n\r\n'
+    chunks = (form, *[b"x" * 50_000] * 5, b"\r\n--a--")  # whose size is not told
+    answer = stack.http().post(
+        "/v1/files",
+        content=iter(chunks),
+        headers={"Content-Type": "multipart/form-data; boundary=a", "Authorization": f"Bearer {KEYS['bert']}"},
+    )
+    assert problem(answer, 403)["code"] == "archive_full"
+    other = anna.files.create(file=("a.bin", b"x" * 290_000), purpose="user_data")
+    bert.files.delete(made[0])
+    made[0] = bert.files.create(file=("a.bin", b"x" * 280_000), purpose="user_data").id
+    for file_id in made:
+        bert.files.delete(file_id)
+    anna.files.delete(other.id)
