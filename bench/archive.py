@@ -4,7 +4,8 @@
 
 Answers of 4 kB, each with a model, a status and metadata, are added as gateways add them, 16 at a time; then pages
 of 100 are listed from random positions, plain and filtered. Prints medians with their spread over the rounds. Ends with
-status 1 where a page but the worst takes longer than 50 ms at p95, or Redis holds more than before while the index is not there.
+status 1 where a page takes longer than 50 ms at p95, the worst left aside, or Redis holds more than before although the
+index is elsewhere.
 """
 
 from __future__ import annotations

@@ -15,13 +15,11 @@ from msgspec.json import encode
 from gateway.archive.index import Bounds, NoRoom
 from gateway.archive.sqlite_audit import find
 from gateway.archive.sqlite_file import SqliteFile
-from gateway.archive.sqlite_schema import ALL, LONGEST_LABEL, STEPS, mark_of, marks_of, row_of, thing_of
+from gateway.archive.sqlite_schema import ALL, LONGEST_LABEL, STEPS, frequency_of, mark_of, marks_of, row_of, thing_of
 from gateway.archive.thing import Held, Page, Thing, ThingKind
 from shared.audit import Finding
 from shared.errors import NotStored
 
-_MANY = 2_000
-"""Things with one label, beyond which it is as good as any other to begin with."""
 _WALKED = 500
 """Things that a walk reads at once."""
 
@@ -84,7 +82,7 @@ class SqliteIndex:
                     labels.append(mark_of(owner, kind, name, value))
             source, place = "things", "things.place"
             if labels:
-                labels.sort(key=lambda mark: _frequency(db, mark))  # the rarest leads
+                labels.sort(key=lambda mark: frequency_of(db, mark))  # the rarest leads
                 source, place = "labels CROSS JOIN things ON things.place = labels.place", "labels.place"
                 conditions.append("labels.mark = ?")
                 conditions += ["EXISTS (SELECT 1 FROM labels l WHERE l.mark = ? AND l.place = things.place)"] * (
@@ -180,12 +178,6 @@ class SqliteIndex:
         if row is None or (not expired and 0 < row[5] <= self._now()):
             raise NotStored(thing_id)
         return row[0], thing_of(row)
-
-
-def _frequency(db: sqlite3.Connection, mark: int) -> int:
-    """How many things have a label; of many only that there are many."""
-    query = "SELECT count(*) FROM (SELECT 1 FROM labels WHERE mark = ? LIMIT ?)"
-    return int(db.execute(query, (mark, _MANY)).fetchone()[0])
 
 
 def _has(db: sqlite3.Connection, thing_id: str) -> bool:
