@@ -136,5 +136,10 @@ def test_a_conversation_has_what_was_said_before_its_end_is_told(stack: Stack) -
     ask(client, "three", conversation=conversation, background=True)
     wait_for(lambda: len(list(client.conversations.items.list(conversation))) == 6, "the last one")
     items = client.conversations.items.list(conversation, order="asc")
-    assert [item.content[0].text for item in items if item.type == "message"] == ["one", "one", "two", "two"]
+    assert [item.content[0].to_dict()["text"] for item in items if item.type == "message"] == [
+        "one",
+        "one",
+        "two",
+        "two",
+    ]
     client.conversations.delete(conversation)
