@@ -14,7 +14,7 @@ from gateway.archive.sqlite_audit import find
 from gateway.archive.thing import ThingKind
 from shared.config import Config
 from shared.loops import Loops
-from tests.archives import age, answer, connection, problems, stored
+from tests.archives import age, answer, blobs, connection, problems, stored
 
 
 @pytest.fixture
@@ -31,6 +31,8 @@ def test_what_has_expired_and_what_nothing_names_goes(archive: Archive) -> None:
         archive.index.add([replace(answer(number), expires=10 + number)])
     archive.keep(answer(300), [b"x"])
     archive.write(answer(301), [b"nobody keeps it"])
+    (blobs(archive) / ".DS_Store").touch()  # what others leave there is left alone
+    (blobs(archive) / "response/00/folder").mkdir(parents=True)
     housekeeping.look()
     assert gone == {"expired": 250}
     assert problems(archive) == []
