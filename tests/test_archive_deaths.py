@@ -161,7 +161,7 @@ def text(path: Path) -> None:
         (newer, "version 99"),
         (damaged, "malformed"),
         (text, "not a database"),
-        (folder, "Is a directory"),
+        (folder, "unable to open"),
     ],
 )
 def test_an_index_that_is_none_is_refused_until_it_is_mended(
