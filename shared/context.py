@@ -65,6 +65,8 @@ def check_size(task: Task, card: Card) -> None:
         case Chat() as chat:
             tools = [text for tool in _tools(chat) for text in (tool.name, tool.description, tool.parameters)]
             _check(tools, card, room("tools"))
+            if isinstance(chat, FineChat) and chat.trims:
+                return
             _check([*tools, *(text for message in chat.messages for text in _texts(message))], card, room("messages"))
         case FineCompletion(trims=True):
             pass

@@ -175,8 +175,7 @@ def withdraw(client: Redis, name: str) -> None:
 
 def forget_all(client: Redis) -> None:
     """Remove every card, also of other versions. For an owner of the whole Redis that starts afresh."""
-    client.delete("iq:workers", "iq:models")  # of versions before 0.1.0, which listed cards there
-    client.delete(Key.ARCHIVE_USED)
+    client.delete(Key.ARCHIVE_USED, "iq:workers", "iq:models")  # these two: lists of versions before 0.1.0
     for group in list(client.scan_iter(f"{Key.LIVE}*", count=1000)):
         kind = group.decode().removeprefix(Key.LIVE)
         names: Any = client.zrange(group, 0, -1)

@@ -12,6 +12,7 @@ from gateway.archive.archive import Archive
 from gateway.archive.audit import audit_archive
 from gateway.archive.folder_blobs import FolderBlobs
 from gateway.archive.thing import Thing, ThingKind
+from shared.config import Config
 
 
 def answer(number: int, owner: str = "o", **facts: Any) -> Thing:
@@ -44,3 +45,15 @@ def problems(archive: Archive) -> list[str]:
 def connection(archive: Archive) -> sqlite3.Connection:
     """One more to the file of its index."""
     return sqlite3.connect(blobs(archive).parent / "index.db", isolation_level=None)
+
+
+def bounded(tmp_path: Path, **bounds: Any) -> Archive:
+    return Archive.open(Config(archive=str(tmp_path / "a"), **bounds))
+
+
+def file(number: int, owner: str = "o") -> Thing:
+    return Thing(f"file-{number:032x}", ThingKind.FILE, owner, 1)
+
+
+def ids(archive: Archive, owner: str = "o") -> list[str]:
+    return [thing.id for thing in archive.page(owner, ThingKind.RESPONSE, limit=100).things]

@@ -15,23 +15,12 @@ from typing import Any
 
 import pytest
 
+from tests.acl import WRITTEN, documented_user
 from tests.calls import CHATS, ENDLESS, LATER, chat, post_later
 from tests.logged import Logged
 from tests.netns import Hosts, two_hosts
 from tests.stack import Process, Stack, stop, wait_for
 from tests.tls import CA, tls_in_front_of
-
-PASSWORD = "hidden/word"
-WRITTEN = "hidden%2Fword"
-"""The password as it stands in a URL."""
-MANUAL = Path(__file__).parents[1] / "docs" / "security.md"
-
-
-def documented_user() -> str:
-    """The minimal ACL of the manual, with our password."""
-    [line] = re.findall(r"^user inferq .*$", MANUAL.read_text(), re.MULTILINE)
-    assert "PASSWORD" in line
-    return str(line.replace("PASSWORD", PASSWORD))
 
 
 class Locked(Logged):

@@ -35,10 +35,10 @@ from shared.errors import ArchiveUnavailable, NotStored
 from shared.loops import Loops
 from shared.registry import GatewayProcess
 from shared.store import connect
+from tests.acl import PASSWORD, documented_user
 from tests.indexes import BEGIN, Clock, in_redis, thing, with_blob
 from tests.model.proxy import Proxy
 from tests.stack import Stack, running, wait_for
-from tests.test_machines import PASSWORD, documented_user
 
 AMPLE = Bounds(10**6, 10**12, 10**12)
 RESPONSE, TALK, ITEM = ThingKind.RESPONSE, ThingKind.CONVERSATION, ThingKind.ITEM

@@ -18,6 +18,7 @@ from worker.execution import Execution, digest
 from worker.prompts import Prompt
 from worker.quarantine import Quarantine
 from worker.run import Runner
+from worker.trimming import trim
 
 
 class GenerationRunner(Runner[Candidate]):
@@ -92,6 +93,8 @@ class GenerationRunner(Runner[Candidate]):
         last: Delta | None = None
         check_parameters(self._task, self._engine.card)
         self._tell_prompt(candidate)
+        candidate.task, whole = trim(candidate.task, self._engine, self.execution), candidate.task
+        trimmed = candidate.task is not whole
         for event in self._events(candidate):
             check(self.execution)
             match event:
@@ -107,7 +110,7 @@ class GenerationRunner(Runner[Candidate]):
                 case Done():
                     pieces = [*candidate.deltas, *filter(None, [last])]
                     thoughts = sum(len(piece.tokens) for piece in pieces if piece.reasoning)
-                    usage = replace(event.usage, reasoning_tokens=thoughts)
+                    usage = replace(event.usage, reasoning_tokens=thoughts, trimmed=event.usage.trimmed or trimmed)
                     candidate.done = replace(event, usage=usage)
                     if last:
                         # Others are of a chat's format.

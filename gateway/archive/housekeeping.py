@@ -1,7 +1,7 @@
 """What the archive does by itself: what has expired goes, and so do blobs that nothing names.
 
-Every gateway process looks for what has expired, and one of them at a time sweeps. It is no fault of a process where the archive cannot be
-used: whoever asks for what is stored is told so, and everything else is served.
+Every gateway process looks for what has expired, and one of them at a time sweeps. It is no fault of a process where
+the archive cannot be used: whoever asks for what is stored is told so, and everything else is served.
 """
 
 from __future__ import annotations

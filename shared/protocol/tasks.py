@@ -165,6 +165,8 @@ class FineChat(Chat, frozen=True):
     """Tokens of thoughts at most; None: as many as it wants."""
     template_kwargs: str = ""
     """Further variables of the template: a JSON object."""
+    trims: bool = False
+    """Turns that have no room are left out, the oldest first; else the conversation is refused."""
 
     def simplest(self) -> Chat:
         """The same as a `Chat`, where it asks for nothing more."""

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx2 as httpx
 import pytest
+from openai import OpenAI
 
 from tests.calls import CHATS, ENDLESS, LATER, chat, said
 from tests.docker.project import ECHO, Project, docker
-from tests.stack import wait_for
+from tests.stack import free_port, wait_for
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -155,6 +157,30 @@ def test_queued_jobs_outlive_redis(echo: Project) -> None:
     assert answers == texts
 
 
+def test_what_is_stored_outlives_the_containers(echo: Project) -> None:
+    """And is told by any gateway of the machine."""
+    with echo.client() as client:
+        stored = client.chat.completions.create(model="echo", messages=said("to be kept"), store=True)
+        wait_for(lambda: client.chat.completions.list().data, "the list of what is stored", 30)
+    assert echo.compose("exec", "--no-TTY", "gateway", "sh", "-c", "find archive -name 'chatcmpl-*' -type f")
+    echo.compose("down")
+    echo.up(WORKERS)
+    port = free_port()
+    second = echo.compose("run", "--detach", "--no-deps", f"--publish=127.0.0.1:{port}:8000", "gateway").strip()
+    for url in (echo.url, f"http://127.0.0.1:{port}"):
+        wait_for(partial(answers, url), "the gateway's answer", 60)
+        with OpenAI(base_url=f"{url}/v1", api_key="test") as client:
+            assert client.chat.completions.retrieve(stored.id).choices[0].message.content == "to be kept"
+    docker("rm", "--force", second)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 def test_all_stop_within_their_grace_periods(echo: Project) -> None:
     """Also a worker whose job takes longer: it hands the job back."""
     job_id = post_later(echo, ENDLESS)
@@ -173,6 +199,6 @@ def test_down_leaves_nothing(echo: Project) -> None:
 
     echo.compose("down")
     assert echo.containers() == []
-    assert left() == {"network": 0, "volume": 2}  # what was accepted is kept, and so is the model
+    assert left() == {"network": 0, "volume": 3}  # what was accepted is kept, what is stored, and the model
     echo.compose("down", "--volumes")
     assert left() == {"network": 0, "volume": 0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.schemas.parameters import Ignored, Text
+from gateway.schemas.parameters import Ignored, Text, Word
 from gateway.schemas.responses.prompt import ResponsePromptSchema, make_chat, place_items
 from gateway.schemas.responses.references import Referring
 from gateway.schemas.tokenizers import TokenizerFormat, tell_input_tokens
@@ -16,6 +16,7 @@ class InputTokensSchema(ResponsePromptSchema):
     """A request of which only the prompt is asked. One that names no model means the default one."""
 
     model = Text(empty=False, load_default="")
+    truncation = Ignored(Word("auto", "disabled"))  # type: ignore[assignment]  # all of it is counted
     personality = Ignored(Text())
 
 
@@ -29,6 +30,7 @@ class ResponseTokensFormat(TokenizerFormat, Referring):
     def parse(self, body: object, seed: int, config: Config) -> tuple[Encoding, Options]:
         given = self.schema.read(body, config)
         items = place_items(given, seed, config, self.referred)
+        given.pop("truncation", None)
         return Encoding(given["model"], make_chat(given, items, self.referred, Sampling(seed))), Options()
 
     def tell(self, event: TokenizerEvent) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _within(name: str, read: Callable[[], Any]) -> Any:
         raise ValidationError({name: exc.messages}) from exc
 
 
-class _ItemKind(NamedTuple):
+class _InputKind(NamedTuple):
     """How a type of item is read."""
 
     prefix: str
@@ -214,13 +214,13 @@ _EASY = {
     "properties": {"role": {"const": "assistant"}, "content": _SPOKEN},
     "required": ["role", "content"],
 }
-_KINDS: dict[str, _ItemKind] = {
-    "message": _ItemKind("msg", _message, _MESSAGE),
-    "function_call": _ItemKind("fc", _function_call, {**_CALL, "arguments": _STRING}),
-    "function_call_output": _ItemKind("fco", _result, _RESULT),
-    "custom_tool_call": _ItemKind("ctc", _custom_call, {**_CALL, "input": _STRING}),
-    "custom_tool_call_output": _ItemKind("ctco", _result, _RESULT),
-    "reasoning": _ItemKind("rs", _reasoning, {"summary": {"type": "array", "maxItems": 0}}),
-    REFERENCE: _ItemKind("ref", _reference, {"id": {**_STRING, "pattern": f"^{_ID.pattern}$"}}),
+_KINDS: dict[str, _InputKind] = {
+    "message": _InputKind("msg", _message, _MESSAGE),
+    "function_call": _InputKind("fc", _function_call, {**_CALL, "arguments": _STRING}),
+    "function_call_output": _InputKind("fco", _result, _RESULT),
+    "custom_tool_call": _InputKind("ctc", _custom_call, {**_CALL, "input": _STRING}),
+    "custom_tool_call_output": _InputKind("ctco", _result, _RESULT),
+    "reasoning": _InputKind("rs", _reasoning, {"summary": {"type": "array", "maxItems": 0}}),
+    REFERENCE: _InputKind("ref", _reference, {"id": {**_STRING, "pattern": f"^{_ID.pattern}$"}}),
 }
 """By their type."""

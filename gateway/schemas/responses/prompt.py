@@ -110,7 +110,7 @@ class ResponsePromptSchema(FlatToolsSchema, ReasoningSchema):
         items = [item for item in data.get("input") or () if isinstance(item, dict)]
         sealed = any(item.get("type") == "reasoning" and item.get("encrypted_content") for item in items)
         found = ["input[].encrypted_content"] if sealed else []
-        return [*super().ignored(data), *found, *(["truncation"] if data.get("truncation") == "auto" else [])]
+        return [*super().ignored(data), *found]
 
 
 def make_chat(given: dict[str, Any], items: Sequence[Item], referred: Referred, chosen: Sampling) -> Chat:
@@ -118,7 +118,8 @@ def make_chat(given: dict[str, Any], items: Sequence[Item], referred: Referred, 
     instructions = given.get("instructions")
     first = [{"type": "message", "role": "system", "content": instructions}] if instructions else []
     turns: tuple[Message, ...] = make_turns([*first, *items], referred.files)
-    return FineChat(given["model"], turns, chosen, **tools(given), **thinking(given)).simplest()
+    trims = given.get("truncation") == "auto"
+    return FineChat(given["model"], turns, chosen, **tools(given), **thinking(given), trims=trims).simplest()
 
 
 def place_items(given: Mapping[str, Any], seed: int, config: Config, referred: Referred) -> list[Item]:
