@@ -109,7 +109,7 @@ class Clients(Cast):
         kept = [job.id for job in self.world.jobs.values() if job.unarchived is not None]
         return newest(kept if kept and which else self.ids, which)
 
-    @action(2, bytes_=st.sampled_from([None, 0, SIZE]), ends=st.integers(1, 4), sending=sendings)
+    @action(2, bytes_=st.sampled_from([0, 0, SIZE, None]), ends=st.sampled_from([1, 1, 2, 4]), sending=sendings)
     def fall_behind(self, bytes_: int | None, ends: int, sending: Sending) -> None:
         """Answers that are to be stored end, and nobody stores them: further ones are refused, and others are not."""
         for _ in range(ends):
