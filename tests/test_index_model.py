@@ -189,7 +189,7 @@ def test_both_are_as_a_dictionary(valkey: Stack, small_leaves: None) -> None:
             stateful_step_count=40,
             suppress_health_check=list(HealthCheck),
             derandomize=True,
-            derandomize=True,
+            database=None,
         ),
     )
     assert Machine.done.keys() >= {"True", "False", "not st"}
