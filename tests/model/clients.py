@@ -100,9 +100,13 @@ class Clients(Cast):
     def release_stored(self, which: int, dropped: bool, sending: Sending) -> None:
         self.do("release_stored", self._kept(which), dropped=dropped, sending=sending)
 
-    @action(1, needs="ids", which=number, sending=sendings)
-    def remove(self, which: int, sending: Sending) -> None:
-        self.do("remove", self._kept(which), sending=sending)
+    @action(1, needs="ids", which=number, stored=st.booleans(), sending=sendings)
+    def remove(self, which: int, stored: bool, sending: Sending) -> None:
+        """Its client has it removed, perhaps while a gateway stores it."""
+        job_id = self._kept(which)
+        self.do("remove", job_id, sending=sending)
+        if stored:
+            self.do("release_stored", job_id, dropped=False)
 
     def _kept(self, which: int) -> str:
         """More often than not a job that is to be stored."""
