@@ -146,8 +146,8 @@ class Dispatcher:
     def _prepare(self, box: Mailbox, task: Task, options: Options) -> None:
         """Have a mailbox know how it is told."""
         box.exact = tells_tokens(task)
-        if kept := options.kept:  # what comes next in a conversation goes on with this
-            box.at_end = partial(self._archiver.settle if kept.conversation else self._archiver.note, box.job_id)
+        if options.kept:
+            box.at_end = partial(self._archiver.note, box.job_id)
 
     def _withdraw(self, job_id: str) -> None:
         """See that a job whose client was told "not accepted" does not run, should its command arrive after all.

@@ -126,12 +126,18 @@ class _Jobs(Collector):
             workers = registry.workers(self._client)
             names = census.models(self._client) | registry.models(self._client).keys() | {w.model for w in workers}
             numbers = census.numbers(self._client, names)
+            waiting = GaugeMetricFamily(
+                "inferq_unarchived_answers",
+                "Answers that have ended and wait to be stored",
+                census.unarchived(self._client),
+            )
         except Outage:
             up.add_metric((), 0)
             yield up
             return
         up.add_metric((), 1)
         yield up
+        yield waiting
         yield from _of_workers(names, workers)
         yield _of_loops(workers)
         yield from _of_jobs(numbers)

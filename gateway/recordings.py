@@ -20,7 +20,7 @@ from gateway.packing import unpack
 from gateway.schemas import format_of
 from shared import streams
 from shared.codec import encode
-from shared.errors import JobNotFound, NotStored, WorkerLost
+from shared.errors import ArchiveUnavailable, JobNotFound, NotStored, WorkerLost
 from shared.protocol import Accepted, Event, Failed, State, final_state
 from shared.store import Outage, translated
 from shared.tickets import Tickets
@@ -113,14 +113,13 @@ class Recordings:
         Raises NotStored, StoreUnavailable, ArchiveUnavailable.
         """
         removed, before = False, False
-        try:
-            with translated():
-                before = self._unarchived.removed(thing_id)
-                self._unarchived.given(thing_id)
-                self._check(kind, thing_id, owner)
-                removed = self._unarchived.remove(thing_id)
-        except JobNotFound:
-            pass
+        with suppress(JobNotFound), translated():
+            kept = self._check(kind, thing_id, owner).options.kept
+            if kept and kept.conversation:
+                self._add(thing_id, kept.conversation)
+            before = self._unarchived.removed(thing_id)
+            removed = self._unarchived.waits(thing_id)
+            removed &= self._unarchived.remove(thing_id)
         try:
             self._archive.remove(owner, kind, thing_id)
         except NotStored:
@@ -145,11 +144,19 @@ class Recordings:
             raise JobNotFound(job_id)
         return found
 
-    def _check(self, kind: ThingKind, job_id: str, owner: str) -> None:
-        """Raises JobNotFound for a job that is not the owner's, or of another kind."""
-        ticket = self._tickets.get(job_id)
-        if ticket.owner != owner or KINDS.get(streams.accepted(self._client, job_id).format) is not kind:
+    def _add(self, job_id: str, conversation_id: str) -> None:
+        """What a conversation is to get of an answer that has ended it gets, also where that is removed."""
+        if job_id in self._unarchived.of_conversation(conversation_id):
+            self.on_end(job_id)
+            if job_id in self._unarchived.of_conversation(conversation_id):
+                raise ArchiveUnavailable(f"{job_id} has ended, and cannot be stored yet")
+
+    def _check(self, kind: ThingKind, job_id: str, owner: str) -> Accepted:
+        """The head. Raises JobNotFound for a job that is not the owner's, or of another kind."""
+        ticket, accepted = self._tickets.get(job_id), streams.accepted(self._client, job_id)
+        if ticket.owner != owner or KINDS.get(accepted.format) is not kind:
             raise JobNotFound(job_id)
+        return accepted
 
 
 def is_stored(kind: ThingKind, state: State) -> bool:

@@ -97,6 +97,12 @@ def _numbers(*answers: Any) -> Numbers:
     )
 
 
+def unarchived(client: Redis) -> int:
+    """How many answers have ended and wait to be stored."""
+    count: Any = client.zcount(Key.UNARCHIVED, "(0", "+inf")
+    return int(count)
+
+
 def busy(client: Redis, models: Iterable[str]) -> dict[str, int]:
     """How many jobs each worker computes, by its name."""
     with client.pipeline(transaction=False) as pipe:

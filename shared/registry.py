@@ -235,8 +235,7 @@ def _live(client: Redis, kind: Kind, read: Any) -> list[Any]:
 
 def _known(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
     """Those fields that this version has."""
-    names = {f.name for f in dataclasses.fields(kind)}
-    return {name: value for name, value in fields.items() if name in names}
+    return {f.name: fields[f.name] for f in dataclasses.fields(kind) if f.name in fields}
 
 
 def _card(fields: dict[str, Any]) -> Card:

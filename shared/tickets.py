@@ -90,8 +90,8 @@ class Tickets:
         `wait` is how long it may wait, `keep` how long it can be read once final, both in seconds; `visitor` is the id
         with which the client's request came, where that is not the job's. `again` puts back a job that was accepted
         before and that Redis has lost: it joins no other, and no queue is too full for it. `most_bytes` is what the
-        jobs of all may hold; at 0 there are no new ones, None is any. `most_unarchived_bytes` is what those may that
-        have ended and wait to be stored, before no further one is accepted that would be.
+        jobs of all may hold; at 0 there are no new ones, None is any; `most_unarchived_bytes` what those may that wait
+        to be stored, before no further one is accepted that would be.
 
         Raises QueueFull, KeyFull, KeyMemoryFull, MemoryFull, ArchiveUnavailable, IdempotencyKeyReused.
         """
@@ -104,8 +104,7 @@ class Tickets:
         kept = accepted.options.kept
         given, conversation = (encode_given(kept.given), kept.conversation) if kept else ("", "")
         head += [given, unarchived.MOST_UNARCHIVED, -1 if most_unarchived_bytes is None else most_unarchived_bytes]
-        head += [conversation]
-        outcome, value = self._submit(keys=[], args=head + rq_job.fields(model, job_id))
+        outcome, value = self._submit(keys=[], args=[*head, conversation, *rq_job.fields(model, job_id)])
         match outcome:
             case 0:
                 raise QueueFull(f"{value} requests wait for the model {model!r} already. Please try again later.")
@@ -127,8 +126,7 @@ class Tickets:
         return job_id
 
     def evict(self, name: str, wanted: int, most: int = MOST_EVICTED) -> tuple[int, int]:
-        """Have records of ended jobs go, up to `most`, until `wanted` bytes are freed; how many went, and their bytes.
-        `name` is who asks: one makes room at a time."""
+        """Have up to `most` records of ended jobs go until so many bytes are free, for `name`; how many, and bytes."""
         gone, freed = self._evict(keys=[], args=[name, wanted, most])
         return int(gone), int(freed)
 

@@ -52,6 +52,10 @@ class Unarchived:
         """Those jobs that have ended, and whose answers a conversation gets; the first that ended first."""
         return [job.decode() for job in self._of_conversation(keys=[], args=[conversation_id])]
 
+    def waits(self, job_id: str) -> bool:
+        """Whether its answer waits to be stored, and was not removed."""
+        return bool(self._client.exists(f"{Key.GIVEN}{job_id}"))
+
     def ended(self, owner: str, most: int = MOST_LOOKED) -> list[str]:
         """Jobs of an owner that have ended, of the first so many that are to be stored."""
         ids: Any = self._client.zrangebyscore(Key.UNARCHIVED, "(0", "+inf", 0, most)
@@ -84,7 +88,7 @@ class Unarchived:
     def remove(self, job_id: str) -> bool:
         """The answer is not to be stored, and not to be found any more. One that runs is cancelled.
 
-        False where it does not wait to be stored.
+        False where it does not wait to be stored: what is stored of it is to go.
         """
         return bool(self._remove(keys=[], args=[job_id]))
 

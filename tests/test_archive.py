@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +13,10 @@ from msgspec.structs import replace
 
 from gateway.archive.archive import Archive
 from gateway.archive.audit import audit_archive
-from gateway.archive.housekeeping import SPARED, Housekeeping
-from gateway.archive.sqlite_audit import find
 from gateway.archive.thing import Thing, ThingKind
 from shared.config import Config
 from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
-from shared.loops import Loops
-from tests.archives import age, answer, blobs, connection, file, problems, stored
+from tests.archives import answer, blobs, connection, file, problems, stored
 
 
 @pytest.fixture
@@ -39,17 +34,6 @@ def test_nothing_is_made_before_something_is_stored(archive: Archive, tmp_path: 
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "a").rglob("*")}
     assert modes == {0o700, 0o600}
     assert {path.stat().st_mode & 0o077 for path in tmp_path.rglob("*")} == {0}
-
-
-def test_who_leaves_takes_nothing_along(archive: Archive) -> None:
-    """A process that closes the index as its last user removes the log of changes, which the others still write to."""
-    look = "db = sqlite3.connect(sys.argv[1]); print(db.execute('SELECT id FROM things').fetchall()); db.close()"
-    command = [sys.executable, "-c", f"import sqlite3, sys; {look}", str(blobs(archive).parent / "index.db")]
-    for number in range(3):
-        archive.keep(answer(number), [b"x"])
-        assert archive.holds("o", ThingKind.RESPONSE, answer(number).id)  # by a connection of its own
-        other = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert other.stdout == f"{[(answer(known).id,) for known in range(number + 1)]}\n"
 
 
 @pytest.mark.parametrize("size", [1, 65_535, 65_536, 65_537, 300_000])
@@ -150,65 +134,6 @@ def test_a_disk_keeps_nobody_else_waiting(archive: Archive) -> None:
     archive.keep(answer(2))
     ticking.get()
     assert ticks == ["tick"] * 5 + [answer(1).id]
-
-
-def test_what_has_expired_and_what_nothing_names_goes(archive: Archive) -> None:
-    now = 1_000_000.0
-    housekeeping = Housekeeping(archive, Loops(), lambda: now)
-    gone: dict[str, int] = {}
-    archive.on_removal = lambda reason, count: gone.update({reason: gone.get(reason, 0) + count})
-    for number in range(250):
-        archive.index.add([replace(answer(number), expires=10 + number)])
-    archive.keep(answer(300), [b"x"])
-    archive.write(answer(301), [b"nobody keeps it"])
-    housekeeping.look()
-    assert gone == {"expired": 250}
-    assert problems(archive) == []
-    lost = archive.write(answer(302), [b"nobody keeps it"])
-    age(archive, SPARED * 5, now)
-    fresh = archive.write(answer(303), [b"it may yet be kept"])
-    found = [finding.subject for finding in audit_archive(archive).findings]
-    assert lost.blob in found
-    assert fresh.blob not in found
-    assert housekeeping.sweep() == 2
-    assert gone == {"expired": 250, "swept": 2}
-    assert problems(archive) == []
-    assert b"".join(archive.read(archive.find("o", ThingKind.RESPONSE, answer(300).id))) == b"x"
-
-
-def test_blobs_of_another_index_are_never_swept(archive: Archive, tmp_path: Path) -> None:
-    housekeeping = Housekeeping(archive, Loops())
-    archive.keep(answer(1), [b"x"])
-    assert housekeeping.sweep() == 0
-    archive.index.close()
-    for path in (tmp_path / "a").glob("index.db*"):
-        path.unlink()
-    archive.keep(answer(2), [b"y"])
-    age(archive, SPARED * 5)
-    before = stored(archive)
-    assert housekeeping.sweep() == 0
-    assert stored(archive) == before
-    assert "belong to another index" in problems(archive)[0]
-
-
-@pytest.mark.parametrize(
-    ("damage", "finding"),
-    [
-        ("DELETE FROM counts WHERE owner = '*'", "are counted for all"),
-        ("UPDATE counts SET size = size + 7 WHERE owner = 'o'", "bytes of kind response are counted for o"),
-        ("UPDATE things SET parent = 'conv_gone' WHERE id LIKE '%2'", "is a part of conv_gone"),
-        ("DROP TRIGGER gone; DELETE FROM things WHERE id LIKE '%2'", "labels are of things that are not there"),
-        ("UPDATE things SET expires = 5 WHERE id LIKE '%2'", "has expired, and is still there"),
-        ("UPDATE things SET blob = 'response/02/gone' WHERE id LIKE '%2'", "its blob response/02/gone is not there"),
-    ],
-)
-def test_an_audit_names_what_does_not_balance(archive: Archive, damage: str, finding: str) -> None:
-    for number in (1, 2):
-        archive.keep(answer(number, model="m"), [b"x"])
-    with connection(archive) as db:
-        assert find(db) == []
-        db.executescript(damage)
-    assert any(finding in problem for problem in problems(archive)), problems(archive)
 
 
 def test_lists_follow_what_is_changed(archive: Archive) -> None:

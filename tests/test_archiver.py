@@ -17,22 +17,28 @@ from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
 from gateway.packing import pack
 from shared import streams
+from shared.audit import audit
 from shared.codec import encode
 from shared.config import Config
 from shared.protocol import Delta, Done, State, Usage
 from tests.losses import copy_of, go_back, lose_job
 from tests.stack import Stack, children, running, stop, wait_for
 
-RESPONSE = ThingKind.RESPONSE
 SLOW = "word " * 100
-"""Five seconds of an answer."""
+"""Three seconds of an answer."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("archiver")) as stack:
+        stack.start_gateway(processes=2)
+        stack.start_worker(echo_rate=33)
+        yield stack
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with running(tmp_path) as stack:
-        stack.start_worker(echo_rate=20)
-        yield stack
+def client(stack: Stack) -> OpenAI:
+    return stack.client()
 
 
 def ask(client: OpenAI, text: str = "Hello there", **more: Any) -> str:
@@ -40,8 +46,8 @@ def ask(client: OpenAI, text: str = "Hello there", **more: Any) -> str:
     return response.id
 
 
-def told(stack: Stack, response_id: str) -> dict[str, Any]:
-    return stack.client().responses.retrieve(response_id).to_dict()
+def told(client: OpenAI, response_id: str) -> dict[str, Any]:
+    return client.responses.retrieve(response_id).to_dict()
 
 
 def waiting(stack: Stack) -> int:
@@ -50,73 +56,41 @@ def waiting(stack: Stack) -> int:
 
 
 def stored(stack: Stack) -> None:
-    wait_for(lambda: not waiting(stack), "the answers in the archive")
+    wait_for(lambda: not waiting(stack), "the answers in the archive", 60)
 
 
-def test_an_answer_leaves_redis_and_is_the_same_after_a_restart_of_everything(stack: Stack) -> None:
-    gateway = stack.start_gateway(processes=2)
-    ids = [ask(stack.client(), f"number {i}") for i in range(8)]
-    before = [told(stack, each) for each in ids]
+def test_a_conversation_has_what_was_said_before_its_end_is_told(stack: Stack, client: OpenAI) -> None:
+    conversation = client.conversations.create().id
+    for text in ("one", "two"):
+        ask(client, text, conversation=conversation)
+    response_id = ask(client, "three", conversation=conversation, background=True)
+    wait_for(lambda: client.responses.retrieve(response_id).status == "completed", "the end")
+    items: list[Any] = list(client.conversations.items.list(conversation, order="asc"))
+    assert [item.content[0].text for item in items] == ["one", "one", "two", "two", "three", "three"]
+    gone = ask(client, SLOW, conversation=conversation, background=True)
+    client.conversations.delete(conversation)
     stored(stack)
-    assert all(stack.redis.ttl(f"iq:{kind}:{each}") > 0 for kind in ("job", "events") for each in ids)
-    assert not list(stack.redis.scan_iter("iq:given:*"))
-    assert [told(stack, each) for each in ids] == before
-    stop(gateway)
-    stack.redis.flushall()
-    stack.start_gateway()
-    assert [told(stack, each) for each in ids] == before
+    assert client.responses.retrieve(gone).output_text == SLOW
 
 
-def test_what_cannot_be_written_waits_in_redis_beyond_the_death_of_its_gateway(stack: Stack) -> None:
-    archive = Path(stack.settings["archive"])
-    archive.write_text("no folder")
-    gateway = stack.start_gateway(processes=2)
-    ids = [ask(stack.client(), f"number {i}") for i in range(4)]
-    for pid in (*children(gateway), gateway.pid):
-        os.kill(pid, signal.SIGKILL)
-    gateway.wait()
-    assert waiting(stack) == 4
-    assert all(stack.redis.ttl(f"iq:{kind}:{each}") == -1 for kind in ("job", "events", "given") for each in ids)
-    archive.unlink()
-    stack.start_gateway()
+def test_who_waits_for_a_lost_job_is_told_what_is_stored(
+    stack: Stack, client: OpenAI, pool: ThreadPoolExecutor
+) -> None:
     stored(stack)
-    stack.redis.flushall()
-    assert [told(stack, each)["status"] for each in ids] == ["completed"] * 4
-
-
-def test_what_was_stored_stays_when_redis_forgets_the_end(stack: Stack) -> None:
-    stack.start_gateway(processes=2)
-    client = stack.client()
-    response_id = ask(client, SLOW, background=True)
-    wait_for(lambda: stack.events(response_id) > 3, "a part of the answer")
-    copy = copy_of(stack)
-    assert stack.state(response_id) == "in_progress"
-    wait_for(lambda: stack.state(response_id) == "completed", "the end")
-    stored(stack)
-    before = told(stack, response_id)
-    go_back(stack, copy)
-    assert waiting(stack) == 1
-    assert told(stack, response_id) == before
-    wait_for(lambda: stack.state(response_id) == "cancelled", "the end of what nobody waits for")
-    assert told(stack, response_id) == before
-    assert not waiting(stack)
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_who_waits_for_a_lost_job_is_told_what_is_stored(stack: Stack, pool: ThreadPoolExecutor, stream: bool) -> None:
-    stack.start_gateway()
-    answer = pool.submit(said, stack.client(), stream)
-    job_id = wait_for(lambda: next(iter(stack.jobs()), None), "the job")
-    wait_for(lambda: stack.events(job_id) > 3, "a part of the answer")
-    accepted = streams.accepted(stack.redis, job_id)
-    ending = Delta(offset=len(SLOW), finish_reason="stop"), Done(Usage(1, 100))
-    events = [encode([Delta("word ", (1,), offset=5 * index)]) for index in range(100)] + [encode(ending)]
-    archive = Archive.open(Config(archive=str(stack.settings["archive"])))
-    thing = Thing(job_id, RESPONSE, "", accepted.created)
-    assert archive.keep(thing, pack(accepted, State.COMPLETED, ("Hello",), events))
-    lose_job(stack, job_id)
-    assert answer.result(60) == SLOW
-    assert stack.jobs() == {}
+    before = set(stack.jobs())
+    answers = [pool.submit(said, client, stream) for stream in (False, True)]
+    ids = wait_for(lambda: len(found := set(stack.jobs()) - before) == 2 and found, "the jobs")
+    wait_for(lambda: all(stack.events(each) > 3 for each in ids), "a part of each")
+    for job_id in ids:
+        accepted = streams.accepted(stack.redis, job_id)
+        ending = Delta(offset=len(SLOW), finish_reason="stop"), Done(Usage(1, 100))
+        events = [encode([Delta("word ", (1,), offset=5 * index)]) for index in range(100)] + [encode(ending)]
+        archive = Archive.open(Config(archive=str(stack.settings["archive"])))
+        thing = Thing(job_id, ThingKind.RESPONSE, "", accepted.created)
+        assert archive.keep(thing, pack(accepted, State.COMPLETED, ("Hello",), events))
+        lose_job(stack, job_id)
+    assert [answer.result(60) for answer in answers] == [SLOW, SLOW]
+    assert set(stack.jobs()) == before
 
 
 def said(client: OpenAI, stream: bool) -> str:
@@ -127,19 +101,44 @@ def said(client: OpenAI, stream: bool) -> str:
     return "".join(event.delta for event in events if event.type == "response.output_text.delta")
 
 
-def test_a_conversation_has_what_was_said_before_its_end_is_told(stack: Stack) -> None:
+def test_what_was_stored_stays_when_redis_forgets_the_end(stack: Stack, client: OpenAI) -> None:
+    stored(stack)
+    response_id = ask(client, SLOW, background=True)
+    wait_for(lambda: stack.events(response_id) > 3, "a part of the answer")
+    copy = copy_of(stack)
+    assert stack.state(response_id) == "in_progress"
+    wait_for(lambda: stack.state(response_id) == "completed", "the end")
+    stored(stack)
+    before = told(client, response_id)
+    go_back(stack, copy)
+    assert waiting(stack) == 1
+    assert told(client, response_id) == before
+    wait_for(lambda: stack.state(response_id) == "cancelled", "the end of what nobody waits for", 60)
+    assert told(client, response_id) == before
+    assert not waiting(stack)
+
+
+def test_nothing_is_lost_with_the_gateways_while_the_archive_cannot_be_written(stack: Stack, client: OpenAI) -> None:
+    stored(stack)
+    archive, aside = Path(stack.settings["archive"]), stack.directory / "aside"
+    archive.rename(aside)
+    archive.write_text("no folder")
+    ids = [ask(client, f"number {i}") for i in range(4)]
+    for pid in (*children(stack.gateway), stack.gateway.pid):
+        os.kill(pid, signal.SIGKILL)
+    stack.gateway.wait()
+    assert waiting(stack) == 4
+    assert all(stack.redis.ttl(f"iq:{kind}:{each}") == -1 for kind in ("job", "events", "given") for each in ids)
+    archive.unlink()
+    aside.rename(archive)
     stack.start_gateway(processes=2)
-    client = stack.client()
-    conversation = client.conversations.create().id
-    for text in ("one", "two"):
-        ask(client, text, conversation=conversation)
-    ask(client, "three", conversation=conversation, background=True)
-    wait_for(lambda: len(list(client.conversations.items.list(conversation))) == 6, "the last one")
-    items = client.conversations.items.list(conversation, order="asc")
-    assert [item.content[0].to_dict()["text"] for item in items if item.type == "message"] == [
-        "one",
-        "one",
-        "two",
-        "two",
-    ]
-    client.conversations.delete(conversation)
+    before = [told(client, each) for each in ids]
+    stored(stack)
+    assert all(stack.redis.ttl(f"iq:{kind}:{each}") > 0 for kind in ("job", "events") for each in ids)
+    assert not list(stack.redis.scan_iter("iq:given:*"))
+    assert not {finding.subject for finding in audit(stack.redis).findings} & set(ids)
+    stop(stack.gateway)
+    stack.redis.flushall()
+    stack.start_gateway()
+    assert [told(client, each) for each in ids] == before
+    assert [each["status"] for each in before] == ["completed"] * 4

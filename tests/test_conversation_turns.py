@@ -119,13 +119,12 @@ def test_each_turn_knows_those_before_it(stack: Pair, clients: tuple[OpenAI, Ope
         assert response.output[0].id == items[2 + 2 * turn]["id"]
 
 
-def test_two_at_once_add_both_one_after_the_other(clients: tuple[OpenAI, OpenAI]) -> None:
+def test_two_at_once_add_both_one_after_the_other(clients: tuple[OpenAI, OpenAI], pool: ThreadPoolExecutor) -> None:
     conversation = clients[0].conversations.create().id
     questions = [" ".join(["left"] * 20), " ".join(["right"] * 20)]
-    with ThreadPoolExecutor(2) as pool:
-        requests = [asked(conversation, question) for question in questions]
-        ask = [pool.submit(streamed, *each) for each in zip(clients, requests, strict=True)]
-        assert [each.result().output_text for each in ask] == questions
+    requests = [asked(conversation, question) for question in questions]
+    ask = [pool.submit(streamed, *each) for each in zip(clients, requests, strict=True)]
+    assert [each.result().output_text for each in ask] == questions
     found = texts(clients[0], conversation)
     assert found in ([q for q in questions for _ in "12"], [q for q in reversed(questions) for _ in "12"])
 
@@ -156,10 +155,18 @@ def test_the_answer_of_a_gateway_that_died_before_it_was_stored(stack: Pair, cli
     wait_for(lambda: _lives(f"http://{stack.host}:{stack.ports[0]}/healthz"), "another process")
 
 
-def test_removing_a_response_takes_nothing_from_its_conversation(stack: Pair, clients: tuple[OpenAI, OpenAI]) -> None:
+def test_removing_a_response_takes_nothing_from_its_conversation(
+    stack: Pair, clients: tuple[OpenAI, OpenAI], pool: ThreadPoolExecutor
+) -> None:
+    """Also where it has ended, and is not stored yet."""
     conversation = clients[0].conversations.create().id
-    first = clients[0].responses.create(**asked(conversation, "first"))
-    clients[1].responses.delete(first.id)
+    with stack.locked():
+        first = clients[0].responses.create(**asked(conversation, "first"))
+        assert stack.unarchived(first.id)
+        gone = pool.submit(clients[1].responses.delete, first.id)
+        with pytest.raises(TimeoutError):
+            gone.result(0.3)
+    gone.result()
     with pytest.raises(NotFoundError):
         clients[0].responses.retrieve(first.id)
     assert texts(clients[0], conversation) == ["first", "first"]

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.archive.archive import Archive
-from gateway.archive.thing import ThingKind
+from gateway.archive.thing import Thing, ThingKind
 from gateway.recordings import Recordings
 from shared import unarchived
 from shared.config import Config
@@ -144,3 +144,22 @@ def test_what_is_stored_beside_its_removal_goes_again(tickets: Tickets, recordin
     assert not waiting.release("a", dropped=True)
     assert tickets.client.zcard("iq:unarchived") == 0
     assert 0 < tickets.client.ttl("iq:job:a") <= 60
+
+
+def test_a_gateway_that_stores_what_was_stored_and_removed_is_told(
+    tickets: Tickets, recordings: Recordings, archive: Archive
+) -> None:
+    """It had read the record before another one stored it, and would bring it back."""
+    submit(tickets, "a")
+    assert claim(tickets, "a", "x")
+    append(tickets, "a", "x", 1, END)
+    unarchived = Unarchived(tickets.client)
+    archive.keep(Thing("a", CHAT, "alice", 1))
+    assert not unarchived.release("a")
+    recordings.remove(CHAT, "a", "alice")
+    archive.keep(Thing("a", CHAT, "alice", 1))
+    assert unarchived.release("a")
+    archive.remove("alice", CHAT, "a")
+    assert not unarchived.release("a", dropped=True)
+    with pytest.raises(NotStored):
+        recordings.remove(CHAT, "a", "alice")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,9 @@ import httpx2 as httpx
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
+from gateway.archive.archive import Archive
+from gateway.archive.thing import Thing, ThingKind
+from shared.config import Config
 from tests.calls import problem
 from tests.response_items import CALL, RESULT
 from tests.stack import Stack, running, wait_for
@@ -27,7 +31,7 @@ def strict(echo: Stack) -> OpenAI:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One with two API keys and one slow slot."""
     keys = f"alice:{ALICE},bob:{BOB}"
-    with running(tmp_path_factory.mktemp("owners"), api_keys=keys, echo_rate=20) as stack:
+    with running(tmp_path_factory.mktemp("owners"), api_keys=keys, echo_rate=20, max_body=8192) as stack:
         stack.start_gateway(processes=2)
         stack.start_worker(slots=1)
         yield stack
@@ -134,7 +138,12 @@ def test_what_is_not_there_is_named(
 
 def test_what_a_list_is_asked_for_is_checked(http: httpx.Client, strict: OpenAI) -> None:
     made = strict.responses.create(model="echo", input="Hi")
-    for query, param in (("limit=0", "limit"), ("limit=101", "limit"), ("order=up", "order")):
+    for query, param in (
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("order=up", "order"),
+        ("include[]=all", "include"),
+    ):
         answer = http.get(f"{RESPONSES}/{made.id}/input_items?{query}")
         assert problem(answer, 400)["param"] == param
     for path in ("resp_0/input_items", f"{made.id}/input_items?after=x"):
@@ -163,6 +172,39 @@ def test_nobody_goes_on_with_what_is_anothers_or_has_not_ended(guarded: Stack) -
     alice.responses.cancel(running.id)
     with pytest.raises(BadRequestError, match="it is cancelled"):
         alice.responses.create(model="echo", input="Hi", previous_response_id=running.id)
+
+
+def test_what_is_looked_up_is_bounded_as_a_body_is(guarded: Stack) -> None:
+    alice = guarded.client().with_options(api_key=ALICE)
+    given: Any = [{"role": "user", "content": "a" * 4000}, _user("Hi")]
+    first = alice.responses.create(model="echo", input=given)
+    second = alice.responses.create(model="echo", input=given, previous_response_id=first.id)
+    with pytest.raises(BadRequestError, match="more than 8192 bytes") as caught:
+        alice.responses.create(model="echo", input="Hi", previous_response_id=second.id)
+    assert caught.value.param == "previous_response_id"
+    last: Any = {"id": second.output[0].id}
+    assert alice.responses.create(model="echo", input=[last, *given[1:]]).output_text == "Hi", (
+        "only what is named counts"
+    )
+
+
+def test_a_file_is_read_by_its_id(echo: Stack, strict: OpenAI) -> None:
+    archive = Archive.open(Config(archive=str(echo.settings["archive"])))
+    for name, content in (("file-text", b"all of it"), ("file-sound", b"\xff\x00")):
+        file = Thing(name, ThingKind.FILE, "", int(time.time()), facts={"filename": f"{name}.txt"})
+        archive.keep(file, [content])
+    parts: Any = [{"type": "input_file", "file_id": "file-text"}, {"type": "input_text", "text": "Read!"}]
+    answer = strict.responses.create(model="echo", input=[{"role": "user", "content": parts}])
+    assert answer.output_text == "file-text.txt\nall of it\nRead!"
+    again = strict.responses.create(model="echo", input=[], previous_response_id=answer.id)
+    assert again.output_text == answer.output_text
+    parts = [{"type": "input_file", "file_id": "file-sound"}]
+    with pytest.raises(BadRequestError, match="no text") as caught:
+        strict.responses.create(model="echo", input=[{"role": "user", "content": parts}])
+    assert caught.value.param == "file_id"
+    archive.remove("", ThingKind.FILE, "file-text")
+    with pytest.raises(NotFoundError):
+        strict.responses.create(model="echo", input=[], previous_response_id=answer.id)
 
 
 def _user(text: str) -> dict[str, str]:

@@ -14,19 +14,19 @@ from gateway.archive.thing import Thing
 from gateway.auth import owner
 from gateway.schemas.conversation import (
     ConversationChange,
-    ConversationSchema,
     ItemsSchema,
-    read_include,
+    NewConversationSchema,
     render_conversation,
     render_deleted,
     render_item,
 )
 from gateway.schemas.lists import read_paging, render_list
+from gateway.schemas.responses.include import read_include
 from gateway.schemas.responses.items import Item, name_items
 
 views = Blueprint("conversations", __name__)
 
-_NEW, _CHANGE, _ITEMS = ConversationSchema(), ConversationChange(), ItemsSchema()
+_NEW, _CHANGE, _ITEMS = NewConversationSchema(), ConversationChange(), ItemsSchema()
 
 
 @views.post("/conversations")

@@ -11,6 +11,7 @@ from gateway.archive.thing import ThingKind
 from gateway.auth import owner
 from gateway.schemas import FORMATS
 from gateway.schemas.lists import read_paging, take_page
+from gateway.schemas.responses.include import read_include
 from gateway.state import this_gateway
 
 views = Blueprint("response_input", __name__)
@@ -29,5 +30,6 @@ def compact() -> ResponseReturnValue:
 @views.get("/responses/<response_id>/input_items")
 def page(response_id: str) -> ResponseReturnValue:
     paging = read_paging(request.args)
+    read_include([*request.args.getlist("include[]"), *request.args.getlist("include")])  # all is always told
     found = this_gateway().recordings.find(ThingKind.RESPONSE, response_id, owner().name)
     return as_json(take_page(found.given, paging))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from io import BufferedWriter, FileIO
 from itertools import islice
@@ -76,7 +77,7 @@ class FolderBlobs:
 
     def _names(self, folder: str) -> list[str]:
         try:
-            return _do(folder, lambda: sorted(path.name for path in (self.folder / folder).iterdir()))
+            return _do(folder, lambda: sorted(path.name for path in (self.folder / folder).iterdir() if path.is_dir()))
         except NotStored:
             return []
 
@@ -127,11 +128,10 @@ def _files(folder: Path) -> Iterator[tuple[str, int, float]]:
     """Opened when the first one is asked for."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            try:
-                told = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # it went meanwhile
-            yield entry.name, told.st_size, told.st_mtime
+            with suppress(FileNotFoundError):  # it went meanwhile
+                if entry.is_file(follow_symlinks=False):
+                    told = entry.stat(follow_symlinks=False)
+                    yield entry.name, told.st_size, told.st_mtime
 
 
 def _look(files: Iterator[tuple[str, int, float]]) -> list[tuple[str, int, float]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from threading import Semaphore
 from typing import Any
 
 from msgspec.json import encode
@@ -30,6 +31,8 @@ from shared.store import Outage, connect
 
 MOST_OF_MEMORY = 0.25
 """The part of Redis's memory that the index may take."""
+MOST_FILTERED = 2
+"""Filtered pages that a process looks for at one time: each keeps Redis at work until it is full or all was seen."""
 _ASKED = 10.0
 """Seconds for which Redis's memory is believed to be as it was."""
 _AT_ONCE = 500
@@ -44,6 +47,7 @@ class RedisIndex:
         self._client = client
         self._now = now
         self._max_memory = max_memory
+        self._filters = Semaphore(MOST_FILTERED)
         self._limit: tuple[float, int] | None = None
         """When Redis was asked for its memory, and how much of it there is."""
 
@@ -89,7 +93,8 @@ class RedisIndex:
         texts = [encode(value) for value in (where or {}).values()]  # what cannot match does not come here
         while len(found) <= limit:
             wanted = limit + 1 - len(found)
-            place, *words = self._call("page", list_key, place, order, wanted, *texts, known_by="")
+            with self._filters if where else nullcontext():
+                place, *words = self._call("page", list_key, place, order, wanted, *texts, known_by="")
             for thing in unpack_all(words):
                 listed = (thing.owner, thing.kind) == (owner, kind) and not 0 < thing.expires <= now
                 if listed and thing.has(where or {}):

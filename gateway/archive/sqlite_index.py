@@ -15,7 +15,7 @@ from msgspec.json import encode
 from gateway.archive.index import Bounds, NoRoom
 from gateway.archive.sqlite_audit import find
 from gateway.archive.sqlite_file import SqliteFile
-from gateway.archive.sqlite_schema import ALL, LONGEST_LABEL, STEPS, mark_of, marks_of, row_of, thing_of
+from gateway.archive.sqlite_schema import ALL, LONGEST_LABEL, STEPS, frequency_of, mark_of, marks_of, row_of, thing_of
 from gateway.archive.thing import Held, Page, Thing, ThingKind
 from shared.audit import Finding
 from shared.errors import NotStored
@@ -82,6 +82,7 @@ class SqliteIndex:
                     labels.append(mark_of(owner, kind, name, value))
             source, place = "things", "things.place"
             if labels:
+                labels.sort(key=lambda mark: frequency_of(db, mark))  # the rarest leads
                 source, place = "labels CROSS JOIN things ON things.place = labels.place", "labels.place"
                 conditions.append("labels.mark = ?")
                 conditions += ["EXISTS (SELECT 1 FROM labels l WHERE l.mark = ? AND l.place = things.place)"] * (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ ALL = "*"
 """Whose counts are those of all owners; no API key has this name."""
 LONGEST_LABEL = 512
 """Characters of a fact that is found by its value, instead of by looking through all things of its kind."""
+
+_MANY = 2_000
+"""Things with one label, beyond which it is as good as any other to begin with."""
 
 _COUNTED = """
     INSERT INTO counts SELECT value, {row}.kind, 0, 0 FROM json_each(json_array({row}.owner, '*'))
@@ -72,6 +76,12 @@ def mark_of(owner: str, kind: ThingKind, name: str, value: str) -> int:
     """That things of this owner and kind have with a fact of that name and value; others only by a rare chance."""
     digest = hashlib.blake2b(encode((owner, kind, name, value)), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+def frequency_of(db: sqlite3.Connection, mark: int) -> int:
+    """How many things have a label; of many only that there are many."""
+    query = "SELECT count(*) FROM (SELECT 1 FROM labels WHERE mark = ? LIMIT ?)"
+    return int(db.execute(query, (mark, _MANY)).fetchone()[0])
 
 
 def _labels(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import fields
@@ -11,24 +11,11 @@ from gateway.schemas.metadata import Metadata
 from gateway.schemas.objects import Strict
 from gateway.schemas.parameters import each
 from gateway.schemas.problem import refuse, wrong_type
+from gateway.schemas.responses.include import LOGPROBS
 from gateway.schemas.responses.items import REFERENCE, Item, read_item
-from shared.errors import InvalidRequest
 
 MOST_ITEMS_AT_ONCE = 20
 """Items that one request may add to a conversation, as OpenAI's."""
-
-_LOGPROBS = "message.output_text.logprobs"
-_INCLUDABLE = (
-    _LOGPROBS,
-    "reasoning.encrypted_content",
-    "message.input_image.image_url",
-    "file_search_call.results",
-    "web_search_call.results",
-    "web_search_call.action.sources",
-    "computer_call_output.output.image_url",
-    "code_interpreter_call.outputs",
-)
-"""What OpenAI leaves out of items unless it is asked for; of most there is nothing here."""
 
 
 class Items(fields.Field[list[Item]]):
@@ -59,7 +46,7 @@ def _read(value: object) -> Item:
     return item
 
 
-class ConversationSchema(Strict):
+class NewConversationSchema(Strict):
     """Of a new one."""
 
     items = Items(0, load_default=[])
@@ -83,15 +70,6 @@ class ItemsSchema(Strict):
     items = Items(1, required=True)
 
 
-def read_include(given: Iterable[str]) -> frozenset[str]:
-    """The parameter `include` of a query. Raises InvalidRequest."""
-    for name in given:
-        if name not in _INCLUDABLE:
-            message = f"Invalid value for 'include': {name[:64]!r} is none of {', '.join(_INCLUDABLE)}."
-            raise InvalidRequest(message, param="include", code="invalid_value")
-    return frozenset(given)
-
-
 def render_conversation(conversation_id: str, created: int, metadata: Mapping[str, str]) -> dict[str, Any]:
     return {"id": conversation_id, "object": "conversation", "created_at": created, "metadata": dict(metadata)}
 
@@ -102,7 +80,7 @@ def render_deleted(conversation_id: str) -> dict[str, Any]:
 
 def render_item(item: Item, include: frozenset[str]) -> Item:
     """It, without what nobody has asked for."""
-    if item.get("type") != "message" or _LOGPROBS in include:
+    if item.get("type") != "message" or LOGPROBS in include:
         return item
     return {**item, "content": [_plain(part) for part in item["content"]]}
 

@@ -71,7 +71,7 @@ class ChatBodySchema(ChatSchema):
         super().continues({**data, "add_generation_prompt": not wanted})
 
 
-class ConversationToReadSchema(ChatBodySchema):
+class ConversationSchema(ChatBodySchema):
     """vLLM's /tokenize, of a conversation."""
 
     return_token_strs = Boolean(load_default=False)

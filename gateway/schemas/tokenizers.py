@@ -16,7 +16,7 @@ from gateway.schemas.sampling import options
 from gateway.schemas.tokenizer_requests import (
     ChatBodySchema,
     ContentSchema,
-    ConversationToReadSchema,
+    ConversationSchema,
     EncodeSchema,
     NameSchema,
     TokensSchema,
@@ -131,7 +131,7 @@ class ConversationFormat(ChatPromptFormat):
 
     name = "vllm.tokenize_chat"
     id_prefix = "ctok-"
-    schema = ConversationToReadSchema()
+    schema = ConversationSchema()
 
     def tell(self, event: TokenizerEvent) -> dict[str, Any]:
         return _count(event)

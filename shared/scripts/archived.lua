@@ -5,7 +5,7 @@
 -- Returns 1, and changes nothing, where it was removed meanwhile: what is stored of it is to go before; else 0.
 local id, dropped = unpack(ARGV)
 local t = redis.call('HMGET', ticket(id), 'model', 'ended', 'removed')
-if t[3] and dropped ~= '1' and redis.call('ZSCORE', KEY.unarchived, id) then return 1 end
+if t[3] and dropped ~= '1' then return 1 end
 if let_go(id) and t[1] then
   if t[2] then
     retire(id)

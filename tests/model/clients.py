@@ -100,16 +100,20 @@ class Clients(Cast):
     def release_stored(self, which: int, dropped: bool, sending: Sending) -> None:
         self.do("release_stored", self._kept(which), dropped=dropped, sending=sending)
 
-    @action(1, needs="ids", which=number, sending=sendings)
-    def remove(self, which: int, sending: Sending) -> None:
-        self.do("remove", self._kept(which), sending=sending)
+    @action(1, needs="ids", which=number, stored=st.booleans(), sending=sendings)
+    def remove(self, which: int, stored: bool, sending: Sending) -> None:
+        """Its client has it removed, perhaps while a gateway stores it."""
+        job_id = self._kept(which)
+        self.do("remove", job_id, sending=sending)
+        if stored:
+            self.do("release_stored", job_id, dropped=False)
 
     def _kept(self, which: int) -> str:
         """More often than not a job that is to be stored."""
         kept = [job.id for job in self.world.jobs.values() if job.unarchived is not None]
         return newest(kept if kept and which else self.ids, which)
 
-    @action(2, bytes_=st.sampled_from([None, 0, SIZE]), ends=st.integers(1, 4), sending=sendings)
+    @action(2, bytes_=st.sampled_from([0, 0, SIZE, None]), ends=st.sampled_from([1, 1, 2, 4]), sending=sendings)
     def fall_behind(self, bytes_: int | None, ends: int, sending: Sending) -> None:
         """Answers that are to be stored end, and nobody stores them: further ones are refused, and others are not."""
         for _ in range(ends):

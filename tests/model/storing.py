@@ -28,10 +28,12 @@ class Storing(Requests):
     def release_stored(self, job_id: str, *, dropped: bool) -> bool:
         """It is stored, or is not to be."""
         job = self.jobs.get(job_id)
-        if job is None or job.unarchived is None:
+        if job is None:
             return False
         if job.removed and not dropped:
             return True
+        if job.unarchived is None:
+            return False
         job.given = None
         if job.final:
             self._retire(job)
@@ -43,7 +45,10 @@ class Storing(Requests):
     def remove(self, job_id: str) -> bool:
         """It is not to be stored."""
         job = self.jobs.get(job_id)
-        if job is None or job.unarchived is None:
+        if job is None:
+            return False
+        if job.unarchived is None:
+            job.removed |= job.final  # another gateway may be about to store it once more
             return False
         job.removed, job.deserted, job.given = True, False, None
         self._cancel(job)

@@ -78,6 +78,7 @@ def test_chats_are_stored_through_a_gateway_also_while_the_store_was_away(
         server.send_signal(signal.SIGSTOP)
         try:
             asked |= {ask(text): text for text in ("away one", "away two", "away three")}
+            assert stack.redis.zcard("iq:unarchived") >= 3
         finally:
             server.send_signal(signal.SIGCONT)
         wait_for(lambda: not stack.redis.zcard("iq:unarchived"), "the end of what waits to be stored", 60)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from werkzeug.datastructures import MultiDict
 
-from gateway.schemas.conversation import read_include
+from gateway.schemas.responses.include import read_include
 from shared.errors import InvalidRequest
 
 

@@ -16,25 +16,13 @@ from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integ
 from gateway.schemas.problem import refuse
 from gateway.schemas.reasoning import telling
 from gateway.schemas.responses.asked import repeat
+from gateway.schemas.responses.include import HOSTED, INCLUDABLE, LOGPROBS
 from gateway.schemas.responses.prompt import ResponsePromptSchema, make_chat, place_items
 from gateway.schemas.responses.references import NOTHING, Referred
 from gateway.schemas.sampling import LogitBias, ServiceTier, Stop, sampling
 from shared.config import Config
 from shared.protocol import Chat, Kept, Options
 from shared.ticket import Tier
-
-LOGPROBS = "message.output_text.logprobs"
-_INCLUDES = (LOGPROBS, "reasoning.encrypted_content")
-"""Of what may be included, what is."""
-_HOSTED = (
-    "code_interpreter_call.outputs",
-    "computer_call_output.output.image_url",
-    "file_search_call.results",
-    "message.input_image.image_url",
-    "web_search_call.action.sources",
-    "web_search_call.results",
-)
-"""What there is none of: no tool is run here, and no image is read."""
 
 
 class EventOptions(Strict):
@@ -47,7 +35,7 @@ class ResponsesSchema(ResponsePromptSchema):
     temperature = Number(0, 100)
     top_p = Number(0, 1)
     top_logprobs = Integer(0, MOST_ALTERNATIVES)
-    include = Array(Word(*_INCLUDES, *_HOSTED), 0, MOST_PAIRS)
+    include = Array(Word(*INCLUDABLE), 0, MOST_PAIRS)
     stream = Boolean(load_default=False)
     stream_options = Member(EventOptions)
     service_tier = ServiceTier(load_default=Tier.DEFAULT.value)
@@ -106,7 +94,7 @@ class ResponsesSchema(ResponsePromptSchema):
 
     def ignored(self, data: Mapping[str, Any]) -> list[str]:
         found = super().ignored(data)
-        vain = ["include"] if any(name in _HOSTED for name in data.get("include") or ()) else []
+        vain = ["include"] if any(name in HOSTED for name in data.get("include") or ()) else []
         if data.get("stream_options") is not None and not data.get("stream"):
             found = [*(name for name in found if not name.startswith("stream_options")), "stream_options"]
         return [*found, *vain]
