@@ -55,12 +55,29 @@ def test_blobs_of_another_index_are_never_swept(archive: Archive, tmp_path: Path
     archive.index.close()
     for path in (tmp_path / "a").glob("index.db*"):
         path.unlink()
-    archive.keep(answer(2), [b"y"])
-    age(archive, SPARED * 5)
-    before = stored(archive)
-    assert housekeeping.sweep() == 0
-    assert stored(archive) == before
-    assert "belong to another index" in problems(archive)[0]
+    other = Archive.open(Config(archive=str(tmp_path / "a")))
+    other.keep(answer(2), [b"y"])
+    age(other, SPARED * 5)
+    before = stored(other)
+    assert Housekeeping(other, Loops()).sweep() == 0
+    assert stored(other) == before
+    assert "belong to another index" in problems(other)[0]
+
+
+def test_two_indexes_in_one_place_keep_what_the_other_has(tmp_path: Path) -> None:
+    """Such as those of two Redis with one bucket."""
+    one, two = (Archive.open(Config(archive=str(tmp_path / "a"), archive_index=str(tmp_path / name))) for name in "12")
+    one.keep(answer(1), [b"x"])
+    two.keep(answer(2), [b"y"])
+    two.keep(answer(4), [b"y"])
+    lost = one.write(answer(3), [b"nobody keeps it"])
+    age(one, SPARED * 5)
+    assert Housekeeping(one, Loops()).sweep() == 1
+    assert lost.blob not in stored(one)
+    assert Housekeeping(two, Loops()).sweep() == 0
+    for number in (2, 4):
+        assert b"".join(two.read(two.find("o", ThingKind.RESPONSE, answer(number).id))) == b"y"
+    assert problems(one) == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from gateway.archive.archive import Archive
 from gateway.archive.belonging import MARK, lacks_blobs, owner_of
+from gateway.archive.blobs import id_of, is_others
 from shared.errors import ArchiveDamaged, ArchiveUnavailable
 from shared.loops import Loops
 
@@ -92,16 +93,13 @@ class Housekeeping:
 
 
 def unnamed(archive: Archive, before: float) -> Iterator[list[str]]:
-    """The names of the blobs that no thing has, of those that were written before then."""
-    old = (name for name, _, written in archive.blobs.walk() if written < before and name != MARK)
+    """The names of the blobs that no thing has, of those that were written for this index, and before then."""
+    identity = archive.index.identity()
+    walk = ((name, written) for name, _, written in archive.blobs.walk() if not is_others(name, identity))
+    old = (name for name, written in walk if written < before and name != MARK)
     for names in chunks(old, STEP):
         named = archive.index.blobs([id_of(name) for name in names])
         yield [name for name in names if name not in named]
-
-
-def id_of(blob: str) -> str:
-    """Of the thing that may have such a blob."""
-    return blob.rpartition("/")[2].partition(".")[0]
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
