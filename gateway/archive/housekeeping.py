@@ -28,6 +28,10 @@ SWEEP_PERIOD = 3600.0
 """Seconds between two sweeps of the blobs."""
 SPARED = 3600.0
 """Seconds for which a blob that nothing names may yet get its name."""
+JUMP = 600.0
+"""Seconds by which the clock may be put forward without that it is doubted."""
+DOUBT = 3600.0
+"""Seconds for which nothing goes after it was put forward by more: somebody may put it back."""
 STEP = 100
 """Things, or blobs, that are dealt with at once."""
 
@@ -40,6 +44,9 @@ class Housekeeping:
         self._loops = loops
         self._now = now
         self._trouble = ""
+        self._ahead = now() - _uptime()
+        self._doubted = 0.0
+        """The uptime until which the clock is."""
 
     def start(self) -> None:
         self._loops.start("archive", self.look, pause=PERIOD)
@@ -60,12 +67,21 @@ class Housekeeping:
 
     def _work(self) -> None:
         index = self._archive.index
-        if not index.held(None).things:
+        if self._doubts() or not index.held(None).things:
             return
         while self._archive.expire(int(self._now()), STEP) >= STEP:  # each goes once, whoever looks at the same time
             time.sleep(0.01)  # others have their turn
         if index.take_turn("sweep", SWEEP_PERIOD):
             self.sweep()
+
+    def _doubts(self) -> bool:
+        """Whether the clock was put forward lately. What would go by it could not be brought back."""
+        ahead = self._now() - _uptime()
+        if (jump := ahead - self._ahead) > JUMP:
+            log.warning("the clock was put forward by %.0f s: nothing that is stored goes for %.0f s", jump, DOUBT)
+            self._doubted = _uptime() + DOUBT
+        self._ahead = ahead
+        return _uptime() < self._doubted
 
     def sweep(self) -> int:
         """Remove the blobs that nothing names; how many there were. None goes where they are another index's."""
@@ -90,6 +106,11 @@ class Housekeeping:
             self._archive.blobs.write(MARK, [ours.encode()])
             return True
         return found == ours
+
+
+def _uptime() -> float:
+    """Seconds of this machine since it began, those of its sleep too, whatever its clock is put to."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def unnamed(archive: Archive, before: float) -> Iterator[list[str]]:
