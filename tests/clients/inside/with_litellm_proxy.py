@@ -106,7 +106,12 @@ def messages_of_anthropic() -> None:
 @check
 def tools_of_anthropic() -> None:
     for model in ("echo", "echo-vllm"):
-        body: Any = {"model": model, "max_tokens": 300, "tools": [TOOL], "messages": [{"role": "user", "content": CALL}]}
+        body: Any = {
+            "model": model,
+            "max_tokens": 300,
+            "tools": [TOOL],
+            "messages": [{"role": "user", "content": CALL}],
+        }
         answer = fetch(f"{PROXY}/v1/messages", body, KEY)
         [use] = [part for part in answer["content"] if part["type"] == "tool_use"]
         equal((use["name"], use["input"], answer["stop_reason"]), ("get_weather", {"city": "Oslo"}, "tool_use"))
