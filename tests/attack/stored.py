@@ -8,6 +8,7 @@ import secrets
 from typing import Any
 
 from tests.attack.attacker import Attacker, Reply, chat
+from tests.attack.files import LARGE, send
 from tests.attack.plan import Scene, attack
 
 _CHATS, _RESPONSES, _CONVERSATIONS = "/v1/chat/completions", "/v1/responses", "/v1/conversations"
@@ -37,8 +38,10 @@ def _response(me: Attacker, text: str, **more: Any) -> dict[str, Any]:
 
 @attack(least=20, stays=True, stores=True)
 async def responses_fill_the_store(me: Attacker) -> None:
-    """Responses and chats of a megabyte with all the metadata that there may be, until the archive is full, and on."""
-    text = ("w" * 60 + " ") * 8000
+    """Responses and chats with all the metadata that there may be, where files have left little room for them."""
+    while 403 not in me.hits.answers:
+        await send(me, LARGE, 0, 200, 403)
+    text = " ".join(secrets.token_hex(30) for _ in range(1000))
     asked = (
         me.post(_RESPONSES, _response(me, text, metadata=_METADATA)),
         me.post(_CHATS, dict(chat(me.target.model, text, store=True, metadata=_METADATA))),

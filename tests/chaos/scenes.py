@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.chaos.archive_faults import HIDDEN, UNNAMED
 from tests.chaos.house import Crew
 from tests.chaos.mischief import Mischief
 from tests.chaos.run import Scene
@@ -19,7 +20,7 @@ GATEWAY = (
     *("SIGKILL gateway process", "SIGSTOP gateway process", "cut connections") * 2,
     *("SIGKILL gateway arbiter", "SIGTERM gateway", "partition gateway"),
 )
-ARCHIVE, INDEX = ("archive out of reach",) * 2, ("SIGKILL gateway before the index",) * 2
+ARCHIVE, INDEX = (HIDDEN,) * 2, (UNNAMED,) * 2
 HOSTS = (*("SIGKILL engine host", "SIGSTOP engine host") * 2, "SIGKILL scoring host", "SIGSTOP scoring host")
 EVERYTHING, BEHIND_THE_GATEWAY = WORKERS + REDIS + ARCHIVE + GATEWAY, WORKERS + REDIS + ARCHIVE
 

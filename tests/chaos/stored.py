@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Outages = Sequence[tuple[float, float]]
 """From when to when Redis has forgotten what was written."""
+Forgotten = Mapping[bool, Outages]
+"""Those by which files, and others, may be forgotten."""
 _AT_ONCE = 8
 
 
@@ -53,7 +55,8 @@ class Shelf:
     found: Counter[str] = field(default_factory=Counter)
     """By form, through all gateways together."""
     forgotten: int = 0
-    """What an index in Redis has forgotten with its last second."""
+    """What Redis has forgotten with its last second: that has its index there, or could not be stored yet, for the
+    archive was out of reach."""
     asked_twice: int = 0
     """What is stored twice, for its client has no key to be known by, and came again when a gateway had died."""
     ended_anew: int = 0
@@ -62,7 +65,7 @@ class Shelf:
     waiting: int = 0
     """Answers that are not stored yet, although all have ended long ago."""
 
-    async def look(self, wire: Wire, clients: Iterable[Client], lost: Outages, forgotten: Outages) -> None:
+    async def look(self, wire: Wire, clients: Iterable[Client], lost: Outages, forgotten: Forgotten) -> None:
         """Ask a gateway for all of it. Redis has `lost` jobs then; where the index is there, this was `forgotten`."""
         left = iter([(client, stored) for client in clients for stored in client.kept])
 
@@ -75,7 +78,7 @@ class Shelf:
         for client in clients:
             for stored in client.kept:
                 chat = stored.path.removeprefix(f"{CHATS}/")
-                if chat != stored.path and listed[chat] != 1 and not stored.among(forgotten):
+                if chat != stored.path and listed[chat] != 1 and not stored.among(forgotten[False]):
                     self._complain(client, f"its chat is listed {listed[chat]} times")
 
     def count(self, archive: Archive, clients: Iterable[Client], lost: Outages) -> None:
@@ -93,10 +96,10 @@ class Shelf:
                 self._complain(client, f"stored {ended[client.name]} times, not {len(known)}")
 
     def _note(
-        self, client: Client, stored: Stored, answer: tuple[int, bytes, Any], lost: Outages, forgotten: Outages
+        self, client: Client, stored: Stored, answer: tuple[int, bytes, Any], lost: Outages, forgotten: Forgotten
     ) -> None:
         status, blob, told = answer
-        if status == 404 and stored.among(forgotten):
+        if status == 404 and stored.among(forgotten[isinstance(stored.told, bytes)]):
             self.forgotten += 1
             return
         wrong = f"{status} {blob[:300]!r}" if status != 200 else _differs(stored, blob, told)
