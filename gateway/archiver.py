@@ -12,9 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain
 
 from gevent import wait
 from gevent.event import Event
+from gevent.pool import Pool
 from gevent.queue import Empty, Full, Queue
 
 from gateway.archive.archive import Archive
@@ -41,7 +43,9 @@ MOST_NOTED = 1000
 _PERIOD = 1.0
 """Seconds between two looks at what others have left."""
 _TOGETHER = 20
-"""Answers that are taken on at one look."""
+"""Answers that are taken on at one look, and dealt with in one step."""
+_AT_ONE_TIME = 8
+"""Those of them that are stored side by side; large ones never are."""
 _PATIENCE = 10.0
 """Seconds after which what a process took on, and has not stored, is another one's."""
 _AT_ONCE = 2.0
@@ -107,31 +111,48 @@ class Archiver:
             return ()
 
     def _step(self) -> None:
-        """Deal with one answer, one whose end was told here before one that others have left."""
-        job_id, done = self._next()
-        if not job_id:
+        """Deal with the next answers side by side: they wait for the disk at the same time, and share a commit."""
+        noted = self._next()
+        if not noted:
             return
         try:
-            self._store(job_id)
+            single = self._unarchived.single(list(noted)) if len(noted) > 1 else set(noted)
+            lines = [[each for each in noted if each in single], *([each] for each in noted if each not in single)]
+            for fault in filter(None, Pool(_AT_ONE_TIME).map(self._store_all, lines)):
+                raise fault
             self._recover()
         except ArchiveUnavailable as exc:  # no fault of this process: all else is served
             self._give_up(exc)
-        except Outage:
-            raise
-        except Exception as exc:  # it concerns this answer alone, which stays in Redis
-            self._count("failed")
-            log.error("%s is not stored: %s", job_id, exc, exc_info=not isinstance(exc, InferqError))
         finally:
-            done.set()
+            for each in chain.from_iterable(noted.values()):
+                each.set()
 
-    def _next(self) -> tuple[str, Event]:
-        wait = self._looked + _PERIOD - time.monotonic()
+    def _store_all(self, job_ids: Sequence[str]) -> Exception | None:
+        """One after another. What keeps others from being stored as well is returned."""
+        for job_id in job_ids:
+            try:
+                self._store(job_id)
+            except (ArchiveUnavailable, *Outage) as exc:
+                return exc
+            except Exception as exc:  # it concerns this answer alone, which stays in Redis
+                self._count("failed")
+                log.error("%s is not stored: %s", job_id, exc, exc_info=not isinstance(exc, InferqError))
+        return None
+
+    def _next(self) -> dict[str, list[Event]]:
+        """Answers, each with what is set once it was dealt with."""
+        wait, found = self._looked + _PERIOD - time.monotonic(), dict[str, list[Event]]()
         try:
-            found: tuple[str, Event] = self._noted.get(block=wait > 0 and not self._due, timeout=max(wait, 0.0))
+            job_id, done = self._noted.get(block=wait > 0 and not self._due, timeout=max(wait, 0.0))
+            found[job_id] = [done]
+            while len(found) < _TOGETHER:
+                job_id, done = self._noted.get_nowait()
+                found.setdefault(job_id, []).append(done)
         except Empty:
-            if not self._due and wait <= 0:
+            if not found and not self._due and wait <= 0:
                 self._look()
-            return (self._due.popleft() if self._due else ""), Event()
+        while self._due and len(found) < _TOGETHER:
+            found.setdefault(self._due.popleft(), [])
         return found
 
     def _look(self) -> None:
