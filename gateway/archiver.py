@@ -42,14 +42,12 @@ MOST_NOTED = 1000
 """Ends that a process has told and not stored yet. Further ones are found in Redis, a second later."""
 _PERIOD = 1.0
 """Seconds between two looks at what others have left."""
-_TOGETHER = 20
-"""Answers that are taken on at one look, and dealt with in one step."""
-_AT_ONE_TIME = 8
-"""Those of them that are stored side by side; large ones never are."""
+_TOGETHER, _SIDE_BY_SIDE = 20, 8
+"""Answers that are dealt with in one step, and those of them that are stored at one time; large ones never are."""
 _PATIENCE = 10.0
 """Seconds after which what a process took on, and has not stored, is another one's."""
-_AT_ONCE = 2.0
-"""Seconds for which somebody waits for an answer to be stored, who goes on without."""
+_AT_ONCE, _FOR_ALL = 2.0, 10.0
+"""Seconds for which somebody waits for an answer to be stored, who goes on without; and who asks which there are."""
 _PAUSE = 2.0
 """Seconds before the next attempt where the archive cannot be written."""
 
@@ -85,10 +83,10 @@ class Archiver:
             done.set()
         return done
 
-    def settle(self, *job_ids: str) -> None:
-        """Have them stored before their ends are told. Nobody waits long for that."""
+    def settle(self, *job_ids: str, all_known: bool = False) -> None:
+        """Have them stored before their ends are told, or before `all_known` are. Nobody waits long for that."""
         if not self._trouble:
-            wait([self.note(job_id) for job_id in job_ids], timeout=_AT_ONCE)
+            wait([self.note(job_id) for job_id in job_ids], timeout=_FOR_ALL if all_known else _AT_ONCE)
 
     def catch_up(self, conversation_id: str) -> None:
         """Store what a conversation is to get of answers that have ended: who asks for it may know that they have.
@@ -96,7 +94,12 @@ class Archiver:
         Raises StoreUnavailable, ArchiveUnavailable, NotUnderstood.
         """
         with translated():
-            for job_id in self._unarchived.of_conversation(conversation_id):
+            self.store(*self._unarchived.of_conversation(conversation_id))
+
+    def store(self, *job_ids: str) -> None:
+        """Answers that have ended, ahead of all that wait. Raises StoreUnavailable, ArchiveUnavailable, NotUnderstood."""
+        with translated():
+            for job_id in job_ids:
                 self._store(job_id)
 
     def told(self, job_id: str, accepted: Accepted) -> Sequence[ProtocolEvent]:
@@ -118,7 +121,7 @@ class Archiver:
         try:
             single = self._unarchived.single(list(noted)) if len(noted) > 1 else set(noted)
             lines = [[each for each in noted if each in single], *([each] for each in noted if each not in single)]
-            for fault in filter(None, Pool(_AT_ONE_TIME).map(self._store_all, lines)):
+            for fault in filter(None, Pool(_SIDE_BY_SIDE).map(self._store_all, lines)):
                 raise fault
             self._recover()
         except ArchiveUnavailable as exc:  # no fault of this process: all else is served
@@ -233,8 +236,7 @@ class Archiver:
 
 
 def _condensed(found: Recording, events: Sequence[bytes]) -> Sequence[bytes]:
-    """Of a chat few events are enough, for they are told whole, and many at a time in lists; of another version's, all
-    are kept."""
+    """Of a chat few events are enough: it is told whole, in lists too. Of another version's, all are kept."""
     known = sum(len(decode(each)) for each in events) == len(found.events)
     return [encode(condense(found.events))] if known else events
 

@@ -34,6 +34,7 @@ class FolderBlobs:
         self.folder = folder
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
+        # What raises before all of a small one is there leaves no folder, either.
         left, held, size = iter(pieces), list[bytes](), 0
         while size < _PIECE and (piece := next(left, None)) is not None:
             held.append(piece)
