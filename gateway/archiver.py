@@ -97,7 +97,7 @@ class Archiver:
             self.store(*self._unarchived.of_conversation(conversation_id))
 
     def store(self, *job_ids: str) -> None:
-        """Answers that have ended, ahead of all that wait. Raises StoreUnavailable, ArchiveUnavailable, NotUnderstood."""
+        """Some that have ended, ahead of all that wait. Raises StoreUnavailable, ArchiveUnavailable, NotUnderstood."""
         with translated():
             for job_id in job_ids:
                 self._store(job_id)
