@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from shared.backoff import Backoff
 from shared.errors import InferqError
-from shared.store import Outage
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +90,8 @@ class Loop:
                     self._stopped.wait(self._pause)
 
     def _note_failure(self, exc: Exception) -> None:
+        from shared.store import Outage  # here: loops of commands know no Redis, whose client takes 0.1 s to import
+
         self.errors += 1
         reason = f"{type(exc).__name__}: {exc}"
         if reason != self._reason:

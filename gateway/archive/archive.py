@@ -152,8 +152,11 @@ class Archive:
         self._room.check(owner, size)
 
     def _pieces(self, thing: Thing, start: int, end: int | None) -> Iterator[bytes]:
-        with self._watched("read"):
-            yield from unseal(thing.blob, thing.size, partial(self.blobs.read, thing.blob), start, end)
+        try:
+            with self._watched("read"):
+                yield from unseal(thing.blob, thing.size, partial(self.blobs.read, thing.blob), start, end)
+        except NotStored:  # names the blob
+            raise NotStored(thing.id) from None
 
     @contextmanager
     def _watched(self, work: str) -> Iterator[None]:
