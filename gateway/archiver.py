@@ -44,8 +44,8 @@ _TOGETHER = 20
 """Answers that are taken on at one look."""
 _PATIENCE = 10.0
 """Seconds after which what a process took on, and has not stored, is another one's."""
-_AT_ONCE = 2.0
-"""Seconds for which somebody waits for an answer to be stored, who goes on without."""
+_AT_ONCE, _FOR_ALL = 2.0, 10.0
+"""Seconds for which somebody waits for an answer to be stored, who goes on without; and who asks which there are."""
 _PAUSE = 2.0
 """Seconds before the next attempt where the archive cannot be written."""
 
@@ -81,10 +81,10 @@ class Archiver:
             done.set()
         return done
 
-    def settle(self, *job_ids: str) -> None:
-        """Have them stored before their ends are told. Nobody waits long for that."""
+    def settle(self, *job_ids: str, all_known: bool = False) -> None:
+        """Have them stored before their ends are told, or before `all_known` are. Nobody waits long for that."""
         if not self._trouble:
-            wait([self.note(job_id) for job_id in job_ids], timeout=_AT_ONCE)
+            wait([self.note(job_id) for job_id in job_ids], timeout=_FOR_ALL if all_known else _AT_ONCE)
 
     def catch_up(self, conversation_id: str) -> None:
         """Store what a conversation is to get of answers that have ended: who asks for it may know that they have.
@@ -92,7 +92,13 @@ class Archiver:
         Raises StoreUnavailable, ArchiveUnavailable, NotUnderstood.
         """
         with translated():
-            for job_id in self._unarchived.of_conversation(conversation_id):
+            self.store(*self._unarchived.of_conversation(conversation_id))
+
+    def store(self, *job_ids: str) -> None:
+        """Store answers that have ended, ahead of all that wait. Raises StoreUnavailable, ArchiveUnavailable,
+        NotUnderstood."""
+        with translated():
+            for job_id in job_ids:
                 self._store(job_id)
 
     def told(self, job_id: str, accepted: Accepted) -> Sequence[ProtocolEvent]:

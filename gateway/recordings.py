@@ -54,7 +54,7 @@ class Recordings:
         self._archive = archive
         self._tickets = Tickets(client)
         self._unarchived = Unarchived(client)
-        self.on_end: Callable[..., object] = lambda *job_ids: None
+        self.on_end: Callable[..., object] = lambda *job_ids, **how: None
         """Called with the ids of answers that have ended and are not stored yet, before that is told."""
 
     def find(self, kind: ThingKind, thing_id: str, owner: str) -> Recording:
@@ -82,7 +82,7 @@ class Recordings:
         """Have an owner's answers that have ended stored, before he is told which there are."""
         with suppress(*Outage):  # what is stored is told all the same
             if ended := self._unarchived.ended(owner):
-                self.on_end(*ended)
+                self.on_end(*ended, all_known=True)
 
     def load(self, thing: Thing) -> Recording:
         """One in the archive. Raises NotStored where it went meanwhile, ArchiveUnavailable, ArchiveDamaged."""

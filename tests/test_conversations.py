@@ -96,6 +96,9 @@ def test_items_come_in_pages(echo: Stack, strict: OpenAI) -> None:
             return texts([item async for item in client.conversations.items.list(conversation.id, limit=9)])
 
     assert [int(text.split()[0]) for text in asyncio.run(read())] == list(range(59, -1, -1))
+    for item in strict.conversations.items.list(conversation.id, limit=9):  # and each page goes on after one that went
+        strict.conversations.items.delete(item.id or "", conversation_id=conversation.id)
+    assert strict.conversations.items.list(conversation.id).data == []
 
 
 def test_a_page_of_large_items_has_fewer(strict: OpenAI) -> None:

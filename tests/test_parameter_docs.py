@@ -25,7 +25,7 @@ def endpoint(name: str) -> str:
 
 APART = {
     "messages.md": ("anthropic.messages", "anthropic.count_tokens"),
-    "responses.md": ("openai.responses", "openai.input_tokens"),
+    "responses.md": ("openai.responses", "openai.input_tokens", "openai.compact"),
 }
 """The formats that pages of their own describe."""
 _APART = [name for names in APART.values() for name in names]

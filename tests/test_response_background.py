@@ -182,3 +182,14 @@ def test_a_client_that_comes_again_joins(stack: Stack, http: httpx.Client) -> No
     assert first["id"] == second["id"]
     assert (first["status"], second["created_at"]) == ("queued", first["created_at"])
     assert http.delete(f"/v1/jobs/{first['id']}").json()["status"] == "cancelled"
+
+
+def test_a_stream_that_waits_has_begun(stack: Stack, strict: OpenAI) -> None:
+    """Its first events come with its headers, and not when there is something to say."""
+    before = strict.responses.create(**ask("word " * 1000))  # ten seconds
+    stream = strict.responses.create(model="echo", input="Hello", stream=True)
+    events = iter(stream)
+    assert [next(events).type, next(events).type] == ["response.created", "response.in_progress"]
+    assert strict.responses.cancel(before.id).status == "cancelled"
+    rest = [event.sequence_number for event in events]
+    assert rest == [*range(2, 2 + len(rest))]

@@ -23,7 +23,7 @@ from gateway.disconnect import watch
 from gateway.dispatch import Job
 from gateway.errors import CLIENT_GONE
 from gateway.mailbox import ClientGone
-from gateway.schemas import Format
+from gateway.schemas import PAUSE, Format
 from gateway.schemas.body import load_json
 from gateway.schemas.caps import capped
 from gateway.schemas.outcomes import failure
@@ -176,6 +176,8 @@ def _stream(job: Job, wire: Format, options: Options, waiting: ExitStack, *, pro
     begun = first_events(job.mailbox, this_gateway().config.headers_after)
     if begun and isinstance(failed := begun[-1], Failed):
         raise failure(failed, wire.parameters)
+    if wire.greets:
+        begun.insert(0, PAUSE)
     frames = wire.render_frames(job.id, job.accepted, options)
     lines = sse.plain_lines(answers.counted_frames(frames) if wire.gathers else frames)
     response = stream(job, events_as(lines, job, begun, sse.BLANK, progress=progress), waiting)

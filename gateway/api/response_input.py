@@ -1,4 +1,4 @@
-"""What a response is given: POST /v1/responses/input_tokens, GET /v1/responses/{id}/input_items"""
+"""What a response is given: POST /v1/responses/input_tokens and /compact, GET /v1/responses/{id}/input_items"""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ views = Blueprint("response_input", __name__)
 @views.post("/responses/input_tokens")
 def count() -> ResponseReturnValue:
     return generate(FORMATS["openai.input_tokens"])
+
+
+@views.post("/responses/compact")
+def compact() -> ResponseReturnValue:
+    return generate(FORMATS["openai.compact"])
 
 
 @views.get("/responses/<response_id>/input_items")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from io import BufferedWriter, FileIO
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -34,11 +34,12 @@ class FolderBlobs:
         self.folder = folder
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
-        token = secrets.token_hex(16)
-        part = self.folder / _PARTS / token
+        pieces = iter(pieces)
+        first = next(pieces, b"")  # what raises before it has anything leaves no folder either
+        part = self.folder / _PARTS / secrets.token_hex(16)
         file = _do(name, partial(_begin, part))
         try:
-            for piece in pieces:
+            for piece in chain([first], pieces):
                 _do(name, partial(file.write, piece))
             _do(name, partial(_finish, file, part, self.folder / name))
         except BaseException:

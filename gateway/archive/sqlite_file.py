@@ -47,6 +47,8 @@ class SqliteFile:
         self._steps = steps
         self._pools = {writes: ThreadPool(1) for writes in (False, True)}
         self._open: dict[bool, tuple[sqlite3.Connection, tuple[int, int]]] = {}
+        self._known = False
+        """It was used: where it is not there now, its disk is away, or somebody has moved it."""
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """On one state of it, whatever others write; where there is no file, on an empty one."""
@@ -67,7 +69,7 @@ class SqliteFile:
             raise ArchiveUnavailable(f"{self._path}: {exc}") from exc
 
     def _run(self, work: Callable[[sqlite3.Connection], T], writes: bool) -> T:
-        if not writes and not self._path.exists():
+        if not writes and not self._is_there():
             with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
                 _upgrade(empty, self._steps)
                 return work(empty)
@@ -77,6 +79,7 @@ class SqliteFile:
             self._check(db)
             found = work(db)
             db.execute("COMMIT")
+            self._known = True
         except BaseException as exc:
             with suppress(sqlite3.Error):
                 if db.in_transaction:
@@ -99,15 +102,14 @@ class SqliteFile:
         return db
 
     def _connect(self) -> sqlite3.Connection:
-        if not self._path.exists():
+        if not self._is_there():
             self._begin()
         db = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
         try:
             for setting in ("synchronous = FULL", f"cache_size = -{_CACHE}", f"journal_size_limit = {_LARGEST_LOG}"):
                 db.execute(f"PRAGMA {setting}")
-            if _version(db) < len(self._steps):
-                with FileLock(self._path.with_suffix(".lock")):
-                    self._make(db)
+            with FileLock(self._path.with_suffix(".lock")):
+                self._make(db)
             self._check(db)
         except BaseException:
             db.close()
@@ -131,13 +133,22 @@ class SqliteFile:
             else:
                 part.replace(self._path)
 
+    def _is_there(self) -> bool:
+        """Whether there is a file. Raises ArchiveUnavailable where there was one: a new one would know of nothing."""
+        there = self._path.exists()
+        if self._known and not there:
+            raise ArchiveUnavailable(f"{self._path} is not there any more: put it back, or restart to begin anew")
+        return there
+
     def _make(self, db: sqlite3.Connection) -> None:
+        """Bring it to this version, and to a log of changes: a copy by VACUUM INTO has none."""
         if _application(db) != _APPLICATION and db.execute("SELECT 1 FROM sqlite_master").fetchone():
             return  # `_check` says so
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("BEGIN IMMEDIATE")
-        _upgrade(db, self._steps)
-        db.execute("COMMIT")
+        if _version(db) < len(self._steps):
+            db.execute("BEGIN IMMEDIATE")
+            _upgrade(db, self._steps)
+            db.execute("COMMIT")
 
     def _check(self, db: sqlite3.Connection) -> None:
         """Raises ArchiveUnavailable for what is none of ours, or of a release that is newer than this one."""

@@ -11,6 +11,7 @@ from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
 from gateway.schemas.infill import InfillFormat
+from gateway.schemas.responses.compact import CompactFormat
 from gateway.schemas.responses.format import ResponsesFormat
 from gateway.schemas.responses.input_tokens import ResponseTokensFormat
 from gateway.schemas.tokenizers import TOKENIZER_FORMATS
@@ -27,6 +28,7 @@ _FORMATS = (
     CountTokensFormat(),
     ResponsesFormat(),
     ResponseTokensFormat(),
+    CompactFormat(),
     *TOKENIZER_FORMATS,
 )
 FORMATS: dict[str, Format] = {each.name: each for each in _FORMATS}

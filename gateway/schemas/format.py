@@ -42,6 +42,8 @@ class Format(Protocol):
     """What a request calls those of its task's fields that it calls otherwise: an engine's errors name the field."""
     gathers: bool = False
     """A stream ends with the whole answer, which it holds until then."""
+    greets: bool = False
+    """A stream says that it has begun before anything has come: `PAUSE` makes its first frames, as any event."""
 
     @property
     def schema(self) -> Strict:

@@ -19,14 +19,16 @@ GATEWAY = (
     *("SIGKILL gateway process", "SIGSTOP gateway process", "cut connections") * 2,
     *("SIGKILL gateway arbiter", "SIGTERM gateway", "partition gateway"),
 )
+ARCHIVE, INDEX = ("archive out of reach",) * 2, ("SIGKILL gateway before the index",) * 2
 HOSTS = (*("SIGKILL engine host", "SIGSTOP engine host") * 2, "SIGKILL scoring host", "SIGSTOP scoring host")
-EVERYTHING, BEHIND_THE_GATEWAY = WORKERS + REDIS + GATEWAY, WORKERS + REDIS
+EVERYTHING, BEHIND_THE_GATEWAY = WORKERS + REDIS + ARCHIVE + GATEWAY, WORKERS + REDIS + ARCHIVE
 
 
-def echoes(lease: float, menu: Sequence[str], folder: Path) -> Scene:
+def echoes(lease: float, menu: Sequence[str], folder: Path, index: str = "") -> Scene:
     """Three workers that can continue an answer, and one that has to compute it again.
 
-    One of the three tells how far it is in the prompt, so that its events are numbered otherwise.
+    One of the three tells how far it is in the prompt, so that its events are numbered otherwise. The `index` of what is stored is
+    where the setting has it.
     """
     again = folder / "again.gguf"
     again.write_bytes(b"echo reads no file")
@@ -37,7 +39,7 @@ def echoes(lease: float, menu: Sequence[str], folder: Path) -> Scene:
         },
         course=lambda mischief: mischief.reign(menu),
         clients=40,
-        settings={**_SHARED, "lease": lease, "slots": 4, "echo_rate": 50},
+        settings={**_SHARED, "lease": lease, "slots": 4, "echo_rate": 50, "archive_index": index},
     )
 
 

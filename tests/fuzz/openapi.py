@@ -24,6 +24,7 @@ BODIES = {
     "/v1/chat/completions/input_tokens": "llama.cpp.input_tokens",
     "/v1/responses": "openai.responses",
     "/v1/responses/input_tokens": "openai.input_tokens",
+    "/v1/responses/compact": "openai.compact",
 }
 """The formats of what is posted, by path."""
 ALIKE = (
@@ -31,6 +32,7 @@ ALIKE = (
     "/v1/apply-template",
     "/v1/chat/completions/input_tokens",
     "/v1/responses/input_tokens",
+    "/v1/responses/compact",
 )
 """Paths that take what another does: to draw from a large description takes seconds."""
 QUERIES = {"/api/chat": PromptSchema, "/v1/tokenizer_info": FORMATS["vllm.tokenizer_info"].schema}

@@ -86,13 +86,13 @@ def respond(job_id: str, accepted: Accepted, output: list[dict[str, Any]], statu
         "output": output,
         "service_tier": options.tier,
         "store": options.kept is not None,
-        "usage": None if status.used is None else _usage(status.used),
+        "usage": None if status.used is None else tell_usage(status.used),
     }
 
 
 def render(job_id: str, accepted: Accepted, events: Iterable[Event], state: State = State.COMPLETED) -> dict[str, Any]:
     """`Format.render`, also of a job that has not ended, or not well: it has this state, and these events so far."""
-    output, last = _fold(job_id, accepted, events)
+    output, last = fold(job_id, accepted, events)
     if last is None and state.final:
         last = Failed("internal_error", "The end of the answer is not there any more.")
     status = ended(accepted, last, output.reason) if last else begun(accepted, waits=state is State.QUEUED)
@@ -101,12 +101,13 @@ def render(job_id: str, accepted: Accepted, events: Iterable[Event], state: Stat
 
 def output_items(job_id: str, accepted: Accepted, events: Iterable[Event]) -> list[dict[str, Any]]:
     """The items of an answer's output, as a client would read them: also of an answer that is not whole."""
-    output, _ = _fold(job_id, accepted, events)
+    output, _ = fold(job_id, accepted, events)
     items: list[dict[str, Any]] = decode(encode(output.items()))
     return items
 
 
-def _fold(job_id: str, accepted: Accepted, events: Iterable[Event]) -> tuple[Output, Done | Failed | None]:
+def fold(job_id: str, accepted: Accepted, events: Iterable[Event]) -> tuple[Output, Done | Failed | None]:
+    """The items of an answer so far, and how it has ended."""
     output, last = Output(job_id, accepted), None
     for event in events:
         match event:
@@ -136,7 +137,8 @@ def _error(event: Failed) -> dict[str, Any]:
     return {"code": code, "message": found.message, "param": found.param, "type": found.code}
 
 
-def _usage(used: Usage) -> dict[str, Any]:
+def tell_usage(used: Usage) -> dict[str, Any]:
+    """The object that says what an answer has used."""
     return {
         "input_tokens": used.prompt_tokens,
         "input_tokens_details": {"cached_tokens": used.cached_tokens, "cache_write_tokens": 0},

@@ -22,7 +22,7 @@ class ResponsesFormat(Referring):
     name = "openai.responses"
     id_prefix = "resp_"
     parameters = answer.PARAMETERS
-    gathers = True
+    gathers = greets = True
     schema = ResponsesSchema()
 
     def parse(self, body: object, seed: int, config: Config) -> tuple[Chat, Options]:

@@ -19,6 +19,7 @@ from gateway.schemas.objects import bound_keys, keyed, write_json
 from gateway.schemas.parameters import LONGEST_TEXT, each, short, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.responses.parts import read_parts
+from gateway.schemas.responses.summaries import COMPACTION, read_summary, write_summary
 from gateway.schemas.tool_calls import LONGEST_CALL_ID
 
 Item = dict[str, Any]
@@ -148,6 +149,11 @@ def _thoughts(value: object, kind: str) -> list[Item]:
     return each(value, read)
 
 
+def _compaction(item: Mapping[str, Any]) -> Item:
+    read_summary(item.get("encrypted_content"))
+    return {"encrypted_content": item["encrypted_content"]}
+
+
 def _reference(item: Mapping[str, Any]) -> Item:
     if not _ID.fullmatch(short(_member(item, "id"), name="id")):
         raise refuse("invalid_value", "an id has 1 to 64 letters, digits, _ and -", name="id")
@@ -221,6 +227,7 @@ _KINDS: dict[str, _InputKind] = {
     "custom_tool_call": _InputKind("ctc", _custom_call, {**_CALL, "input": _STRING}),
     "custom_tool_call_output": _InputKind("ctco", _result, _RESULT),
     "reasoning": _InputKind("rs", _reasoning, {"summary": {"type": "array", "maxItems": 0}}),
+    COMPACTION: _InputKind("cmp", _compaction, {"encrypted_content": {"const": write_summary("")}}),
     REFERENCE: _InputKind("ref", _reference, {"id": {**_STRING, "pattern": f"^{_ID.pattern}$"}}),
 }
 """By their type."""

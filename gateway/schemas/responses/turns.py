@@ -11,6 +11,7 @@ from marshmallow import ValidationError
 from gateway.schemas.problem import refuse, show
 from gateway.schemas.responses.items import Item
 from gateway.schemas.responses.parts import Files, say
+from gateway.schemas.responses.summaries import COMPACTION, tell_summary
 from shared.protocol import FineMessage, Message, ToolCall
 
 _CALLS = {"function_call": ("arguments", False), "custom_tool_call": ("input", True)}
@@ -48,6 +49,8 @@ def check_results(items: Sequence[Item], own: int, source: str) -> None:
 
 
 def _side(item: Item) -> str:
+    if item["type"] == COMPACTION:
+        return "user"  # whoever goes on answers to it
     if item["type"] == "message":
         return "system" if item["role"] == "developer" else str(item["role"])
     return "tool" if item["type"] in _RESULTS else "assistant"
@@ -58,7 +61,7 @@ def _turns(side: str, row: list[Item], calls: dict[str, tuple[int, ToolCall]], f
         case "system":
             yield Message("system", "\n".join(say(item["content"], files) for item in row))
         case "user":
-            yield from (Message("user", say(item["content"], files)) for item in row)
+            yield from (Message("user", _say(item, files)) for item in row)
         case "tool":
             for item in sorted(row, key=lambda item: calls[item["call_id"]][0]):
                 identifier = item["call_id"]
@@ -71,6 +74,10 @@ def _turns(side: str, row: list[Item], calls: dict[str, tuple[int, ToolCall]], f
             content = "\n".join(texts)
             fine = made or thoughts
             yield FineMessage("assistant", content, made, reasoning=thoughts) if fine else Message("assistant", content)
+
+
+def _say(item: Item, files: Files) -> str:
+    return tell_summary(item) if item["type"] == COMPACTION else say(item["content"], files)
 
 
 def _call(item: Item) -> ToolCall:
