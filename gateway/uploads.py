@@ -103,9 +103,7 @@ def complete(owner: str, upload_id: str, asked: Mapping[str, Any]) -> tuple[Thin
 def _name(upload: Thing, file: Thing) -> Thing:
     """The upload, completed with this file or with another. Raises InvalidRequest where it was cancelled."""
     try:
-        upload = this_gateway().archive.change(
-            upload.owner, ThingKind.UPLOAD, upload.id, partial(_completed, file.id)
-        )
+        upload = this_gateway().archive.change(upload.owner, ThingKind.UPLOAD, upload.id, partial(_completed, file.id))
     except InvalidRequest:
         _drop(file)
         raise

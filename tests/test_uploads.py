@@ -118,7 +118,9 @@ def test_ends_at_the_same_time_are_one_end(stack: Stack, anna: OpenAI, pool: Thr
 
     def end(upload: str, part_ids: list[str]) -> str:
         try:
-            return (anna.uploads.complete(upload, part_ids=part_ids) if part_ids else anna.uploads.cancel(upload)).status
+            return (
+                anna.uploads.complete(upload, part_ids=part_ids) if part_ids else anna.uploads.cancel(upload)
+            ).status
         except openai.BadRequestError as exc:
             return exc.message.partition("The upload is ")[2].partition(".")[0]
 
