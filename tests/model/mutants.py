@@ -181,8 +181,6 @@ MUTANTS = (
         ", { '(' .. now + math.max(patience, AT_ONCE), '+inf' }",
         "",
     ),
-    Mutant("what was removed is said", "conversation", "and not t[3]", ""),
-    Mutant("what was said last comes first", "conversation", "a[2] < b[2] or", "a[2] > b[2] or"),
     Mutant("what is removed runs on", "remove", "\ncancel(id)", ""),
     Mutant("what is removed is put back", "remove", "redis.call('HDEL', ticket(id), 'deserted')", ""),
     Mutant("what is removed is found", "remove", "redis.call('DEL', KEY.given .. id)", ""),
