@@ -6,7 +6,7 @@ stores one does so before he takes it from there, so that a death in between has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -84,15 +84,15 @@ class Unarchived:
             owners = pipeline.execute()
         return [job_id.decode() for job_id, whose in zip(ids, owners, strict=True) if whose == owner.encode()]
 
-    def given(self, job_id: str) -> tuple[Any, ...]:
-        """What is to be stored with an answer, see `Kept`.
+    def given(self, job_id: str, pause: Callable[[], object] = lambda: None) -> tuple[Any, ...]:
+        """What is to be stored with an answer, see `Kept`. `pause` is called between slices of the work.
 
         Raises JobNotFound where it does not wait to be stored, or is not to be any more; NotUnderstood.
         """
         blob: Any = self._client.get(f"{Key.GIVEN}{job_id}")
         if blob is None:
             raise JobNotFound(job_id)
-        return decode_given(blob)
+        return decode_given(blob, pause)
 
     def release(self, job_id: str, *, dropped: bool = False) -> bool:
         """The answer is stored, or is not to be: from here on its record ends.
