@@ -52,9 +52,9 @@ def all_at_once(index: SqliteIndex, *works: Callable[[], Any]) -> list[Any]:
     """What each returned or raised; they have waited for another's write together."""
     begun, go_on = Event(), Event()
 
-    def hold(db: object) -> bool:
+    def hold(db: sqlite3.Connection) -> None:
         begun.set()
-        return go_on.wait(30)
+        assert go_on.wait(30)
 
     first = gevent.spawn(index._file.write, hold)
     while not begun.is_set():
