@@ -48,8 +48,9 @@ def retrieve(response_id: str) -> ResponseReturnValue:
                 return _follow(found.id, waiting, asked.after)
         except JobNotFound:  # it has ended, and is stored where nobody follows it
             found = _find(response_id)
-    frames = _frames(found.id, found.accepted, asked.after)
-    return streaming.as_it_comes(sse.replay(found.events, sse.plain_lines(frames)))
+    events = list(answers.counted(found.events))  # all are held for as long as their reader takes
+    frames = frames_after(ResponseStream(found.id, found.accepted).frames, asked.after)
+    return streaming.as_it_comes(sse.replay(events, sse.plain_lines(frames)))
 
 
 @views.post("/responses/<response_id>/cancel")
