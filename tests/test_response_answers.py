@@ -153,7 +153,7 @@ def heads(draw: st.DrawFn) -> Accepted:
     return replace(draw(st.sampled_from([HEAD, SCORED])), options=options)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(answers(), heads(), st.data())
 def test_a_stream_is_the_same_as_a_whole_answer(events: list[Event], head: Accepted, data: st.DataObject) -> None:
     quiet = data.draw(st.integers(0, len(events) - 1))

@@ -52,9 +52,8 @@ def _form(body: Mapping[str, Any], grammar: Grammar | None) -> dict[str, Any]:
     asked = (body.get("text") or {}).get("format") or {}
     if grammar is None or asked["type"] != "json_schema":
         return {"type": asked.get("type", "text")}
-    told = {"type": "json_schema", "name": asked.get("name") or "schema", "schema": decode(grammar.source)}
-    described = {"description": asked["description"]} if asked.get("description") else {}
-    return {**told, **described, "strict": grammar.strict}
+    named = {"name": asked.get("name") or "schema", "description": asked.get("description")}
+    return {"type": "json_schema", **named, "schema": decode(grammar.source), "strict": grammar.strict}
 
 
 def _tell_tools(asked: Sequence[Mapping[str, Any]], tools: Sequence[Tool]) -> list[dict[str, Any]]:
