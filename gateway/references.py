@@ -67,7 +67,8 @@ class _Search:
         named = self._named(wanted.items, inherited)
         self._count(named.values(), "input")
         stored = dict.fromkeys((*wanted.files, *files_of([*inherited, *named.values()])))
-        return Referred(tuple(inherited), named, {file_id: self._file(file_id) for file_id in stored})
+        files = {file_id: found for file_id in stored if (found := self._file(file_id))}
+        return Referred(tuple(inherited), named, files)
 
     def _previous(self, response_id: str) -> list[Item]:
         param = "previous_response_id"
@@ -110,14 +111,15 @@ class _Search:
 
         return bodies.apart(self._owner, len(found.events) * _EVENT_BYTES, make)
 
-    def _file(self, file_id: str) -> FileText:
+    def _file(self, file_id: str) -> FileText | None:
+        """None where it is not there: who reads the request says where that is named."""
         archive = this_gateway().archive
         try:
             stored = archive.find(self._owner, ThingKind.FILE, file_id)
             self._add(stored.size, "file_id")
             content = b"".join(archive.read(stored))
-        except NotStored as exc:
-            raise NotStored(file_id, param="file_id") from exc
+        except NotStored:
+            return None
         try:
             return FileText(stored.facts.get("filename", ""), read_text(content, "file_id"))
         except ValidationError as exc:

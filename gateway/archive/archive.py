@@ -124,8 +124,11 @@ class Archive:
                 return new
 
     def page(self, owner: str, kind: ThingKind, *, limit: int, **how: Any) -> Page:
-        """See `Index.page`."""
-        return self.index.page(owner, kind, limit=limit, **how)
+        """See `Index.page`. What is raised names the parameter `after` of whoever asks for a page."""
+        try:
+            return self.index.page(owner, kind, limit=limit, **how)
+        except NotStored as exc:
+            raise NotStored(how["after"], param="after") from exc
 
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> None:
         """It and its parts. Raises NotStored."""
