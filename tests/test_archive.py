@@ -79,6 +79,8 @@ def test_what_fails_on_its_way_leaves_nothing(archive: Archive) -> None:
 
     with pytest.raises(ConnectionResetError):
         archive.keep(answer(2), breaks())
+    with pytest.raises(ConnectionResetError):
+        archive.keep(answer(2), breaks(), also=[archive.write(answer(3), [b"beside it"])])
     with pytest.raises(ValueError, match="resp_"):
         archive.keep(answer(2), [b"y"], finish=refuse)
     with pytest.raises(NotStored):

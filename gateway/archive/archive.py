@@ -68,11 +68,11 @@ class Archive:
         those of them that are not there yet. Where there is no room, the oldest answers make some. Raises NotStored
         where a parent is not there.
         """
-        if content is not None:
-            thing = self.write(thing, content)
         things = [thing, *also]
         try:
-            things[0] = finish(thing)
+            if content is not None:
+                things[0] = self.write(thing, content)
+            things[0] = finish(things[0])
             added = self._add(things)
         except ArchiveUnavailable:
             self._remember(things)  # it may be there all the same
