@@ -135,7 +135,7 @@ class SqliteFile:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Within, no other process makes the file, or changes what it is; one that was stopped there is not waited for."""
+        """Within, no other process makes the file, or changes what it is. One that was stopped is not waited for."""
         with closing(FileLock(self._path.with_suffix(".lock"))) as lock:
             if not lock.wait(_BUSY):
                 raise ArchiveUnavailable(f"another process holds {self._path.with_suffix('.lock')}")
