@@ -25,6 +25,8 @@ _PIECE = 262_144
 """Bytes that are packed at once, by a thread."""
 _SMALL = 65_536
 """Bytes that are made at once of what is packed, in less time than to ask a thread for it takes."""
+_LITTLE = 4_096
+"""Bytes that are packed at once, in less time than that."""
 _SLICE = 65_536
 """Bytes of events that are decoded before others have their turn: some milliseconds."""
 
@@ -53,6 +55,9 @@ def pack(accepted: Accepted, state: State, given: Sequence[Any], events: Iterabl
     """The blob, in pieces. `events` are encoded ones, some each."""
     head = Raw(encode_events([accepted.head()]))
     blob = encode(_Layout(head, state, Raw(encode_given(given)), [Raw(each) for each in events]))
+    if len(blob) <= _LITTLE:
+        yield zlib.compress(blob)
+        return
     packer = zlib.compressobj()
     for start in range(0, len(blob), _PIECE):
         yield apart(partial(packer.compress, blob[start : start + _PIECE]))
