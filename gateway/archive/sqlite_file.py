@@ -9,8 +9,8 @@ import logging
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -150,7 +150,7 @@ class SqliteFile:
         try:
             for setting in ("synchronous = FULL", f"cache_size = -{_CACHE}", f"journal_size_limit = {_LARGEST_LOG}"):
                 db.execute(f"PRAGMA {setting}")
-            with FileLock(self._path.with_suffix(".lock")):
+            with self._alone():
                 self._make(db)
             self._check(db)
         except BaseException:
@@ -168,12 +168,20 @@ class SqliteFile:
         if kind := network_type(self._path.parent):
             log.warning("%s lies on a network (%s): only gateways of one machine may use it", self._path, kind)
         part = self._path.with_suffix(".part")
-        with FileLock(self._path.with_suffix(".lock")):
+        with self._alone():
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             if self._path.exists():
                 part.unlink()
             else:
                 part.replace(self._path)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Within, no other process makes the file, or changes what it is. One that was stopped is not waited for."""
+        with closing(FileLock(self._path.with_suffix(".lock"))) as lock:
+            if not lock.wait(_BUSY):
+                raise ArchiveUnavailable(f"another process holds {self._path.with_suffix('.lock')}")
+            yield
 
     def _is_there(self) -> bool:
         """Whether there is a file. Raises ArchiveUnavailable where there was one: a new one would know of nothing."""
