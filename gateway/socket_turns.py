@@ -47,7 +47,7 @@ def serve(app: Flask, client: Client, early: bytes, alive: Callable[[], bool]) -
     assert client.upgraded is not None, "by its handshake"
     gateway: Gateway = app.extensions["inferq"]
     memory, begun = SocketMemory(client.owner), time.monotonic()
-    socket = WebSocket(client, client.owner, gateway.directory.largest_body(), early)
+    socket = WebSocket(client, client.owner, gateway.config.largest_body(None), early)
     try:
         while (message := socket.receive(begun + LONGEST_SOCKET - time.monotonic())) is not None:
             client.slice.ask()
