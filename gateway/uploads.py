@@ -94,6 +94,7 @@ def complete(owner: str, upload_id: str, asked: Mapping[str, Any]) -> tuple[Thin
         except NotStored:
             upload = find(owner, upload_id)
             if upload.facts["status"] != COMPLETED:  # else somebody was faster, and the parts went
+                _check_pending(upload)  # as they did where it was cancelled
                 raise
     _drop_parts(upload)
     return upload, file_of(upload)
@@ -101,14 +102,13 @@ def complete(owner: str, upload_id: str, asked: Mapping[str, Any]) -> tuple[Thin
 
 def _name(upload: Thing, file: Thing) -> Thing:
     """The upload, completed with this file or with another. Raises InvalidRequest where it was cancelled."""
-    archive, owner = this_gateway().archive, upload.owner
     try:
-        upload = archive.change(owner, ThingKind.UPLOAD, upload.id, partial(_completed, file.id))
+        upload = this_gateway().archive.change(upload.owner, ThingKind.UPLOAD, upload.id, partial(_completed, file.id))
     except InvalidRequest:
-        archive.remove(owner, ThingKind.FILE, file.id)
+        _drop(file)
         raise
     if upload.facts["file"] != file.id:
-        archive.remove(owner, ThingKind.FILE, file.id)
+        _drop(file)
     return upload
 
 
@@ -179,5 +179,10 @@ def _drop_parts(upload: Thing) -> None:
     archive = this_gateway().archive
     while parts := archive.page(upload.owner, ThingKind.PART, limit=100, parent=upload.id).things:
         for part in parts:
-            with suppress(NotStored):
-                archive.remove(upload.owner, ThingKind.PART, part.id)
+            _drop(part)
+
+
+def _drop(thing: Thing) -> None:
+    """Others may do so at the same time."""
+    with suppress(NotStored):
+        this_gateway().archive.remove(thing.owner, thing.kind, thing.id)

@@ -115,7 +115,8 @@ class Key(StrEnum):
     """
     ARCHIVE_THINGS = "iq:archive:things"
     """What is stored, by id, where several machines share an archive: see gateway/archive/scripts/_books.lua. All that
-    begins with `iq:archive:` is its index; none of it ends by itself but the calls.
+    begins with `iq:archive:` is its index; only calls and what is known of
+    things that went end by themselves.
     """
     ARCHIVE_LIST = "iq:archive:list:"
     """`<kind>:<owner>`: the leaves of an owner's things that are no parts, by their first places."""
@@ -131,6 +132,12 @@ class Key(StrEnum):
     """Who has anything there, by the bytes of it."""
     ARCHIVE_PLACE = "iq:archive:place"
     """The last place that was handed out."""
+    ARCHIVE_GONE = "iq:archive:gone:"
+    """`<owner>`: where his things stood that went last, by a short mark of each; for an hour."""
+    ARCHIVE_GONE_BEFORE = "iq:archive:gone_before:"
+    """The same of those that went before these."""
+    ARCHIVE_GONE_OWNERS = "iq:archive:gone_owners"
+    """Whose things these are, by when one went last (Unix time in seconds)."""
     ARCHIVE_CALL = "iq:archive:call:"
     """What a call was answered; for half a minute, so that one that is sent again is answered alike."""
     ARCHIVE_TURN = "iq:archive:turn:"

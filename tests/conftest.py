@@ -96,6 +96,23 @@ def empty(tmp_path: Path) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.fixture(scope="session")
+def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("gateway"), lease=2) as stack:
+        stack.start_gateway()
+        yield stack
+
+
+@pytest.fixture
+def served(_gateway: Stack) -> Iterator[Stack]:
+    """A gateway and nothing else; the test starts workers, and may hurt them and Valkey, but not the gateway.
+
+    It is `empty` with a gateway that the tests share, since its start takes longer than most of them.
+    """
+    yield _gateway
+    _gateway.clear()
+
+
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Only Valkey, for tests of the scripts."""

@@ -52,6 +52,10 @@ class PlainIndex:
     def __init__(self, clock: Clock) -> None:
         self.things: dict[str, Thing] = {}
         """In the order of their addition."""
+        self.places: dict[str, int] = {}
+        self.gone: dict[tuple[str, ThingKind, str], int] = {}
+        """Where those stood that went by themselves."""
+        self._last = 0
         self._clock = clock
 
     def add(self, things: Sequence[Thing], bounds: Bounds | None = None) -> bool:
@@ -70,6 +74,9 @@ class PlainIndex:
                 raise NoRoom(things[0].owner, *lack)
             if everything.size > bounds.total:
                 raise NoRoom(None, 0, everything.size - bounds.total)
+        for name in new.keys() - self.things.keys():
+            self.places[name] = self._last + list(new).index(name)
+        self._last += len(new)
         self.things = new
         return True
 
@@ -97,12 +104,11 @@ class PlainIndex:
         descending: bool = True,
         where: Mapping[str, str] | None = None,
     ) -> Page:
-        places = {name: place for place, name in enumerate(self.things)}
-        begin = places[self.get(owner, kind, after).id] if after else None
+        begin = self._place(owner, kind, after) if after else None
         found = []
         for name, each in reversed(self.things.items()) if descending else self.things.items():
             told = (each.owner, each.kind, each.parent) == (owner, kind, parent) and self._lasts(each)
-            beyond = begin is None or (places[name] < begin if descending else places[name] > begin)
+            beyond = begin is None or (self.places[name] < begin if descending else self.places[name] > begin)
             if (
                 told
                 and beyond
@@ -118,6 +124,7 @@ class PlainIndex:
         found = self.things.get(thing_id)
         if not found or (found.owner, found.kind) != (owner, kind):
             raise NotStored(thing_id)
+        self.gone[owner, kind, thing_id] = self.places[thing_id]
         gone = [*(each for each in self.things.values() if each.parent == thing_id), found]
         for each in gone:
             del self.things[each.id]
@@ -134,6 +141,14 @@ class PlainIndex:
 
     def blobs(self, ids: Sequence[str]) -> set[str]:
         return {self.things[name].blob for name in ids if name in self.things} - {""}
+
+    def _place(self, owner: str, kind: ThingKind, thing_id: str) -> int:
+        found = self.things.get(thing_id)
+        if found and (found.owner, found.kind) == (owner, kind):
+            return self.places[thing_id]
+        if (owner, kind, thing_id) not in self.gone:
+            raise NotStored(thing_id)
+        return self.gone[owner, kind, thing_id]
 
     def _lasts(self, each: Thing) -> bool:
         return not 0 < each.expires <= self._clock()

@@ -130,6 +130,21 @@ class Stack:
         ids = [key.decode().removeprefix("iq:job:") for key in self.redis.scan_iter("iq:job:*")]
         return {job_id: self.state(job_id) for job_id in ids}
 
+    def clear(self) -> None:
+        """Nobody but the gateway is left, and Redis knows of nothing else."""
+        for child in self.children:
+            if child not in (self.valkey, self.gateway):
+                child.kill()
+                child.wait()
+        if self.valkey.poll() is not None:
+            self.start_valkey()
+        self.children = [self.valkey, self.gateway]
+        kept = tuple(f"iq:{key}".encode() for key in ("live:gateways", "card:gateways:", "reply:", "lease", "archive:"))
+        gone = [key for key in self.redis.scan_iter() if not key.startswith(kept) or key.endswith(b":jobs")]
+        if gone:
+            self.redis.delete(*gone)
+        wait_for(lambda: httpx.get(f"{self.url}/v1/models").json().get("data") == [], "the end of the models")
+
     def close(self) -> None:
         """First all those at once whose servers are the others, which follow one by one."""
         self._closing.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from gateway.archive.archive import Archive
 from gateway.archive.audit import audit_archive
+from gateway.archive.index import Bounds
 from gateway.archive.thing import Thing, ThingKind
 from shared.config import Config
 from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
@@ -101,6 +102,24 @@ def test_who_tries_again_leaves_one_blob(archive: Archive) -> None:
         db.execute("DROP TRIGGER refuse")
     assert archive.keep(answer(2), [b"x"])
     assert stored(archive) == before
+    assert problems(archive) == []
+
+
+def test_who_tries_again_spoils_nothing_that_was_added(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index has added it, and could not say so; what is tried again is of another length."""
+    add = archive.index.add
+
+    def lose_the_answer(things: Sequence[Thing], bounds: Bounds | None = None) -> bool:
+        assert add(things, bounds)
+        raise ArchiveUnavailable("it has not answered")
+
+    monkeypatch.setattr(archive.index, "add", lose_the_answer)
+    with pytest.raises(ArchiveUnavailable):
+        archive.keep(answer(1), [b"the first"])
+    monkeypatch.undo()
+    assert archive.keep(answer(1), [b"another one, and longer"]) is None
+    assert b"".join(archive.read(archive.find("o", ThingKind.RESPONSE, answer(1).id))) == b"the first"
+    assert len(stored(archive)) == 1
     assert problems(archive) == []
 
 

@@ -23,7 +23,7 @@ from gateway.archive.thing import ThingKind
 from shared.config import Config
 from shared.errors import ArchiveUnavailable
 from shared.loops import Loops
-from tests.archives import age, answer, problems, stored
+from tests.archives import age, answer, connection, ids, problems, stored
 from tests.stack import Stack
 
 WRITER = """
@@ -180,6 +180,41 @@ def test_an_index_that_is_none_is_refused_until_it_is_mended(
     (tmp_path / "a").rename(tmp_path / "spoilt")
     assert archive.keep(answer(5))
     assert problems(archive) == []
+
+
+def test_an_index_that_has_gone_is_waited_for(archive: Archive, tmp_path: Path) -> None:
+    """Its disk is away, or it was moved: a new one would tell that there is nothing."""
+    other = Archive.open(Config(archive=str(tmp_path / "a")))
+    archive.keep(answer(1), [b"x"])
+    assert ids(other) == [answer(1).id]
+    (tmp_path / "a").rename(tmp_path / "away")
+    attempts: list[Callable[[], object]] = [
+        lambda: archive.keep(answer(2), [b"y"]),
+        lambda: ids(archive),
+        lambda: ids(other),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ArchiveUnavailable, match="not there any more"):
+            attempt()
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "away").rename(tmp_path / "a")
+    assert archive.keep(answer(2), [b"y"])
+    assert ids(other) == [answer(2).id, answer(1).id]
+    assert problems(archive) == []
+
+
+def test_a_copy_is_as_safe_as_the_file_was(archive: Archive, tmp_path: Path) -> None:
+    """What VACUUM INTO makes has no log: there readers wait for writers, and a commit is undone by a loss of power."""
+    archive.keep(answer(1))
+    with connection(archive) as db:
+        db.execute("VACUUM INTO ?", (str(tmp_path / "copy"),))
+        assert sqlite3.connect(tmp_path / "copy").execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    archive.index.close()
+    (tmp_path / "a" / "index.db-wal").unlink(missing_ok=True)
+    (tmp_path / "copy").rename(tmp_path / "a" / "index.db")
+    assert ids(archive) == [answer(1).id]
+    with connection(archive) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_schema_is_brought_forward_and_never_back(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from openai import OpenAI
 from openai.types.responses import Response
@@ -116,6 +117,25 @@ def test_what_was_stored_stays_when_redis_forgets_the_end(stack: Stack, client: 
     wait_for(lambda: stack.state(response_id) == "cancelled", "the end of what nobody waits for", 60)
     assert told(client, response_id) == before
     assert not waiting(stack)
+
+
+def test_what_waits_to_be_stored_can_be_changed(stack: Stack, client: OpenAI) -> None:
+    """Its change does not wait for the archiver, which tries again in a while."""
+    ask(client)
+    stored(stack)
+    archive, aside = Path(stack.settings["archive"]), stack.directory / "aside"
+    archive.rename(aside)
+    archive.write_text("no folder")
+    chats = client.chat.completions
+    messages: Any = [{"role": "user", "content": "Hello"}]
+    chat = chats.create(model="echo", messages=messages, store=True)
+    with pytest.raises(openai.InternalServerError, match="out of reach"):
+        chats.update(chat.id, metadata={"a": "b"})
+    assert waiting(stack) == 1
+    archive.unlink()
+    aside.rename(archive)
+    assert chats.update(chat.id, metadata={"a": "b"}).metadata == {"a": "b"}
+    assert [each.id for each in chats.list(metadata={"a": "b"})] == [chat.id]
 
 
 def test_nothing_is_lost_with_the_gateways_while_the_archive_cannot_be_written(stack: Stack, client: OpenAI) -> None:

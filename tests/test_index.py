@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from gateway.archive import index as index_module
 from gateway.archive.index import Bounds, Index, NoRoom
 from gateway.archive.thing import ANSWERS, Held, ThingKind
 from shared.errors import NotStored
@@ -189,8 +190,7 @@ def test_what_expires_is_gone_from_then_on(index: Index, clock: Clock) -> None:
         with pytest.raises(NotStored):
             index.get("ann", kind, name)
     assert names(index, limit=2, descending=False) == ["for ever", "r2"]
-    with pytest.raises(NotStored):
-        names(index, after="r1")
+    assert names(index, after="r1", limit=1, descending=False) == ["r2"]
     assert {"r0", "conv"} <= {each.id for each in index.walk()}
     assert not index.add([thing("r0")])  # its id is taken until it is removed
     gone = [each.id for _ in range(6) for each in index.expire(BEGIN + 11, 2)]
@@ -199,6 +199,56 @@ def test_what_expires_is_gone_from_then_on(index: Index, clock: Clock) -> None:
     clock.time = BEGIN + 800
     assert len(index.expire(BEGIN + 800, 1000)) == 118
     assert names(index) == ["later", "for ever"]
+
+
+def test_a_list_goes_on_after_what_went(index: Index, clock: Clock) -> None:
+    index.add([thing("conv", TALK), *(thing(f"msg_{n}", ITEM, parent="conv") for n in range(4))])
+    for n in range(9):
+        index.add(
+            [thing(f"r{n}", expires=BEGIN + 1 if n == 7 else 0, facts={"model": "x"}), thing(f"b{n}", owner="bob")]
+        )
+    index.remove("ann", RESPONSE, "r4")
+    index.remove("ann", ITEM, "msg_1")
+    index.evict("ann", ANSWERS, things=2, size=0, most=2)
+    clock.time = BEGIN + 1
+    index.expire(clock.time, 10)
+    assert names(index, after="r4") == names(index, after="r4", where={"model": "x"}) == ["r3", "r2"]
+    assert names(index, after="r4", descending=False) == ["r5", "r6", "r8"]
+    assert (names(index, after="r1"), names(index, after="r1", descending=False)[:1]) == ([], ["r2"])
+    assert names(index, after="r7")[:1] == ["r6"]
+    how: dict[str, Any] = {"kind": ITEM, "parent": "conv", "descending": False}
+    assert names(index, **how, after="msg_1") == ["msg_2", "msg_3"]
+    for owner, kind, after in (("bob", RESPONSE, "r4"), ("ann", CHAT, "r4"), ("ann", RESPONSE, "msg_1")):
+        with pytest.raises(NotStored):
+            names(index, owner, kind, after=after)
+    for look in (lambda: index.get("ann", RESPONSE, "r4"), lambda: index.remove("ann", RESPONSE, "r4")):
+        with pytest.raises(NotStored):
+            look()
+    assert "r4" not in {each.id for each in index.walk()}
+    index.add([thing("r4")])
+    assert names(index, after="r4") == ["r8", "r6", "r5", "r3", "r2"]
+
+
+def test_what_is_remembered_has_bounds(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, most in (("MOST_REMEMBERED", 6), ("MOST_REMEMBERED_OF_ALL", 12)):
+        monkeypatch.setattr(index_module, name, most)
+    for n in range(9):
+        index.add([thing(f"r{n}"), thing(f"b{n}", owner="bob")])
+    index.remove("bob", RESPONSE, "b0")
+    for n in range(9):
+        index.remove("ann", RESPONSE, f"r{n}")
+    assert names(index, "bob", after="b0", descending=False, limit=1) == ["b1"]  # another's push out none of his
+    assert names(index, after="r8") == names(index, after="r6") == []
+    for after in ("r0", "r1", "r2"):
+        with pytest.raises(NotStored):
+            names(index, after=after)
+    for owner in ("carl", "dora"):
+        index.add([thing(f"{owner}{n}", owner=owner) for n in range(6)])
+        for n in range(6):
+            index.remove(owner, RESPONSE, f"{owner}{n}")
+    assert names(index, "dora", after="dora5") == []
+    with pytest.raises(NotStored):
+        names(index, "bob", after="b0")
 
 
 def test_an_expired_one_can_be_removed(index: Index) -> None:

@@ -171,6 +171,9 @@ def test_lists_are_filtered_and_told_in_pages(alice: OpenAI) -> None:
     assert page.data[0] == alice.chat.completions.retrieve(made[2])
     assert alice.chat.completions.list(model="other").data == []
     assert alice.chat.completions.list(metadata={"of": "pages", "none": ""}).data == []
+    # each page goes on after one that went
+    gone = [alice.chat.completions.delete(each.id).id for each in alice.chat.completions.list(metadata=where, limit=2)]
+    assert gone == made
 
 
 def test_a_page_of_large_chats_ends_early(alice: OpenAI) -> None:

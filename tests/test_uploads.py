@@ -113,6 +113,31 @@ def test_a_cancelled_upload_keeps_nothing(stack: Stack, anna: OpenAI) -> None:
         add(anna, upload, b"abc")
 
 
+def test_ends_at_the_same_time_are_one_end(stack: Stack, anna: OpenAI, pool: ThreadPoolExecutor) -> None:
+    """Whoever is late is told what has happened."""
+
+    def end(upload: str, part_ids: list[str]) -> str:
+        try:
+            return (
+                anna.uploads.complete(upload, part_ids=part_ids) if part_ids else anna.uploads.cancel(upload)
+            ).status
+        except openai.BadRequestError as exc:
+            return exc.message.partition("The upload is ")[2].partition(".")[0]
+
+    met = list[str]()
+    for _ in range(12):
+        upload = begin(anna, 6)
+        parts = [add(anna, upload, b"abc"), add(anna, upload, b"def")]
+        ends = [pool.submit(end, upload, each) for each in (parts, parts[::-1], [], parts)]
+        [told] = {each.result() for each in ends}
+        met.append(told)
+    assert set(met) <= {"completed", "cancelled"}
+    files = [file.id for file in anna.files.list()]
+    assert len(files) == met.count("completed")
+    for file_id in files:
+        anna.files.delete(file_id)
+
+
 def test_what_the_parts_must_be(anna: OpenAI, http: httpx.Client) -> None:
     upload, other = begin(anna, 6), begin(anna, 3)
     first, second, foreign = add(anna, upload, b"abc"), add(anna, upload, b"def"), add(anna, other, b"ghi")

@@ -24,7 +24,7 @@ from gateway.schemas.lists import Paging, read_paging, render_page, take_page
 from gateway.schemas.openai import encode
 from gateway.schemas.stored_chats import ChangeSchema, read_filters, render_message
 from gateway.state import this_gateway
-from shared.errors import ArchiveUnavailable, InferqError, NotStored
+from shared.errors import InferqError, NotStored
 from shared.protocol import State
 
 views = Blueprint("stored_chats", __name__)
@@ -60,12 +60,12 @@ def retrieve(chat_id: str) -> ResponseReturnValue:
 @views.post("/chat/completions/<chat_id>")
 def change(chat_id: str) -> ResponseReturnValue:
     metadata = read_body(_CHANGE).get("metadata", {})
-    found, archive = _find(chat_id), this_gateway().archive
-    try:
-        changed = archive.change(owner().name, ThingKind.CHAT, chat_id, lambda facts: {**facts, "metadata": metadata})
-    except NotStored:
-        _find(chat_id)  # it went meanwhile, or waits to be stored
-        raise ArchiveUnavailable(f"{chat_id} waits to be stored") from None
+    found, gateway = _find(chat_id), this_gateway()
+    if not gateway.archive.holds(owner().name, ThingKind.CHAT, chat_id):
+        gateway.archiver.store(chat_id)  # others that have ended may wait before it
+    changed = gateway.archive.change(
+        owner().name, ThingKind.CHAT, chat_id, lambda facts: {**facts, "metadata": metadata}
+    )
     return as_json(_tell(change_fields(found, facts=changed.facts)))
 
 

@@ -6,7 +6,6 @@ So what the index names is there, and what is left of a death in between is a bl
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -15,7 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway.archive.blobs import Blobs
+from gateway.archive.blobs import Blobs, new_name
 from gateway.archive.index import Index, NoRoom
 from gateway.archive.places import open_blobs, open_index
 from gateway.archive.room import Allowance
@@ -89,9 +88,11 @@ class Archive:
 
     def write(self, thing: Thing, content: Iterable[bytes]) -> Thing:
         """The thing with what is in it, for `keep`; what is not kept within an hour goes."""
-        # Of a name of its own: who stores the same twice harms nothing. Who tries again takes the name that he had.
-        name, size = f"{thing.kind}/{thing.id[-2:]}/{thing.id}.{secrets.token_hex(4)}", 0
-        name = self._unsure.pop(thing.id, name)
+        # Of a name of its own: who stores the same twice harms nothing. Who tries again takes the name that he had,
+        # unless the index got it after all.
+        name, size = self._unsure.pop(thing.id, ""), 0
+        if not name or name in self.index.blobs([thing.id]):
+            name = new_name(thing, self.index.identity())
 
         def count() -> Generator[bytes]:
             nonlocal size
@@ -151,8 +152,11 @@ class Archive:
         self._room.check(owner, size)
 
     def _pieces(self, thing: Thing, start: int, end: int | None) -> Iterator[bytes]:
-        with self._watched("read"):
-            yield from unseal(thing.blob, thing.size, partial(self.blobs.read, thing.blob), start, end)
+        try:
+            with self._watched("read"):
+                yield from unseal(thing.blob, thing.size, partial(self.blobs.read, thing.blob), start, end)
+        except NotStored:  # names the blob
+            raise NotStored(thing.id) from None
 
     @contextmanager
     def _watched(self, work: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from io import BufferedWriter, FileIO
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -34,8 +34,18 @@ class FolderBlobs:
         self.folder = folder
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
-        token = secrets.token_hex(16)
-        part = self.folder / _PARTS / token
+        # What raises before all of a small one is there leaves no folder, either.
+        left, held, size = iter(pieces), list[bytes](), 0
+        while size < _PIECE and (piece := next(left, None)) is not None:
+            held.append(piece)
+            size += len(piece)
+        part, target = self.folder / _PARTS / secrets.token_hex(16), self.folder / name
+        if size < _PIECE:
+            _do(name, partial(_write_at_once, part, target, held))
+        else:
+            self._write_on(name, part, chain(held, left))
+
+    def _write_on(self, name: str, part: Path, pieces: Iterable[bytes]) -> None:
         file = _do(name, partial(_begin, part))
         try:
             for piece in pieces:
@@ -105,6 +115,17 @@ def _open(path: Path, start: int, wanted: int | None) -> tuple[bytes, BinaryIO |
     if whole:
         file.close()
     return piece, None if whole else file
+
+
+def _write_at_once(part: Path, target: Path, pieces: Iterable[bytes]) -> None:
+    """Most blobs are small: to ask a thread costs more than the work."""
+    file = _begin(part)
+    try:
+        file.writelines(pieces)
+        _finish(file, part, target)
+    except BaseException:
+        _abandon(file, part)
+        raise
 
 
 def _begin(part: Path) -> BufferedWriter:

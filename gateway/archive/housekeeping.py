@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from gateway.archive.archive import Archive
 from gateway.archive.belonging import MARK, lacks_blobs, owner_of
+from gateway.archive.blobs import id_of, is_others
 from shared.errors import ArchiveDamaged, ArchiveUnavailable
 from shared.loops import Loops
 
@@ -27,6 +28,10 @@ SWEEP_PERIOD = 3600.0
 """Seconds between two sweeps of the blobs."""
 SPARED = 3600.0
 """Seconds for which a blob that nothing names may yet get its name."""
+JUMP = 600.0
+"""Seconds by which the clock may be put forward without that it is doubted."""
+DOUBT = 3600.0
+"""Seconds for which nothing goes after it was put forward by more: somebody may put it back."""
 STEP = 100
 """Things, or blobs, that are dealt with at once."""
 
@@ -39,6 +44,9 @@ class Housekeeping:
         self._loops = loops
         self._now = now
         self._trouble = ""
+        self._ahead = now() - _uptime()
+        self._doubted = 0.0
+        """The uptime until which the clock is."""
 
     def start(self) -> None:
         self._loops.start("archive", self.look, pause=PERIOD)
@@ -59,12 +67,21 @@ class Housekeeping:
 
     def _work(self) -> None:
         index = self._archive.index
-        if not index.held(None).things:
+        if self._doubts() or not index.held(None).things:
             return
         while self._archive.expire(int(self._now()), STEP) >= STEP:  # each goes once, whoever looks at the same time
             time.sleep(0.01)  # others have their turn
         if index.take_turn("sweep", SWEEP_PERIOD):
             self.sweep()
+
+    def _doubts(self) -> bool:
+        """Whether the clock was put forward lately. What would go by it could not be brought back."""
+        ahead = self._now() - _uptime()
+        if (jump := ahead - self._ahead) > JUMP:
+            log.warning("the clock was put forward by %.0f s: nothing that is stored goes for %.0f s", jump, DOUBT)
+            self._doubted = _uptime() + DOUBT
+        self._ahead = ahead
+        return _uptime() < self._doubted
 
     def sweep(self) -> int:
         """Remove the blobs that nothing names; how many there were. None goes where they are another index's."""
@@ -91,17 +108,19 @@ class Housekeeping:
         return found == ours
 
 
+def _uptime() -> float:
+    """Seconds of this machine since it began, those of its sleep too, whatever its clock is put to."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 def unnamed(archive: Archive, before: float) -> Iterator[list[str]]:
-    """The names of the blobs that no thing has, of those that were written before then."""
-    old = (name for name, _, written in archive.blobs.walk() if written < before and name != MARK)
+    """The names of the blobs that no thing has, of those that were written for this index, and before then."""
+    identity = archive.index.identity()
+    walk = ((name, written) for name, _, written in archive.blobs.walk() if not is_others(name, identity))
+    old = (name for name, written in walk if written < before and name != MARK)
     for names in chunks(old, STEP):
         named = archive.index.blobs([id_of(name) for name in names])
         yield [name for name in names if name not in named]
-
-
-def id_of(blob: str) -> str:
-    """Of the thing that may have such a blob."""
-    return blob.rpartition("/")[2].partition(".")[0]
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -10,6 +10,12 @@ from shared.audit import Finding
 
 MOST_PAGE = 100
 """Things of one page."""
+REMEMBERED = 3600
+"""Seconds for which it is known where a thing stood that went: who removes what a list tells reads on after it."""
+MOST_REMEMBERED = 1_000
+"""Things that went of which that is known, of an owner: of the last ones, at least of half as many."""
+MOST_REMEMBERED_OF_ALL = 1_000_000
+"""The same, of all owners."""
 
 
 class Bounds(NamedTuple):
@@ -66,7 +72,8 @@ class Index(Protocol):
     ) -> Page:
         """Those after the one with the id `after`, whose facts have these values; a dotted name lies deeper.
 
-        Raises NotStored where there is no such `after`.
+        Raises NotStored where there is no such `after`, nor was there one lately: one that has expired or went by
+        itself, see REMEMBERED, stands where it stood.
         """
 
     def count(self, parent: str) -> int:

@@ -19,7 +19,7 @@ from redis.exceptions import NoPermissionError
 
 from gateway.archive import redis_audit
 from gateway.archive.index import Bounds, NoRoom
-from gateway.archive.redis_thing import pack, place_of, unpack, unpack_all
+from gateway.archive.redis_thing import pack, unpack, unpack_all
 from gateway.archive.scripts import script
 from gateway.archive.thing import Held, Page, Thing, ThingKind
 from gateway.memory import limit_of
@@ -70,7 +70,12 @@ class RedisIndex:
         return bool(answer == b"added")
 
     def get(self, owner: str, kind: ThingKind, thing_id: str) -> Thing:
-        return unpack(thing_id, self._find(owner, kind, thing_id))
+        with _translated():
+            words: Any = self._client.hget(Key.ARCHIVE_THINGS, thing_id)
+        thing = unpack(thing_id, words) if words else None
+        if not thing or (thing.owner, thing.kind) != (owner, kind) or 0 < thing.expires <= self._now():
+            raise NotStored(thing_id)
+        return thing
 
     def change(self, old: Thing, facts: Mapping[str, Any], expires: int) -> Thing | None:
         found = self._call("change", old.id, old.owner, old.version, encode(facts), expires)
@@ -87,7 +92,9 @@ class RedisIndex:
         descending: bool = True,
         where: Mapping[str, str] | None = None,
     ) -> Page:
-        place: Any = place_of(self._find(owner, kind, after)) if after else ""
+        place: Any = self._call("place", after, owner, kind, known_by="") if after else ""
+        if place is None:
+            raise NotStored(after)
         list_key = f"{Key.ARCHIVE_PARTS}{parent}" if parent else f"{Key.ARCHIVE_LIST}{kind}:{owner}"
         found, now, order = list[Thing](), self._now(), "desc" if descending else "asc"
         texts = [encode(value) for value in (where or {}).values()]  # what cannot match does not come here
@@ -156,15 +163,6 @@ class RedisIndex:
 
     def close(self) -> None:
         self._client.close()
-
-    def _find(self, owner: str, kind: ThingKind, thing_id: str) -> bytes:
-        """The words of a thing that has not expired. Raises NotStored."""
-        with _translated():
-            words: Any = self._client.hget(Key.ARCHIVE_THINGS, thing_id)
-        thing = unpack(thing_id, words) if words else None
-        if not thing or (thing.owner, thing.kind) != (owner, kind) or 0 < thing.expires <= self._now():
-            raise NotStored(thing_id)
-        return bytes(words)
 
     def _call(self, name: str, *args: Any, known_by: str | None = None) -> Any:
         """What a script returns. It is known by a name of its own, and answered alike where redis-py sends it again."""

@@ -29,8 +29,3 @@ def unpack(thing_id: str, words: bytes) -> Thing:
 def unpack_all(found: Sequence[bytes]) -> list[Thing]:
     """Of ids and words in turn."""
     return [unpack(thing_id.decode(), words) for thing_id, words in zip(found[::2], found[1::2], strict=True)]
-
-
-def place_of(words: bytes) -> int:
-    """Its place among all things."""
-    return int(msgpack.decode(words)[-1])

@@ -15,6 +15,7 @@ from msgspec.json import encode
 from gateway.archive.index import Bounds, NoRoom
 from gateway.archive.sqlite_audit import find
 from gateway.archive.sqlite_file import SqliteFile
+from gateway.archive.sqlite_gone import place_of, remember
 from gateway.archive.sqlite_schema import ALL, LONGEST_LABEL, STEPS, frequency_of, mark_of, marks_of, row_of, thing_of
 from gateway.archive.thing import Held, Page, Thing, ThingKind
 from shared.audit import Finding
@@ -91,7 +92,9 @@ class SqliteIndex:
                 values += labels
             if after:
                 conditions.append(f"{place} {'<' if descending else '>'} ?")
-                values.append(self._find(db, owner, kind, after)[0])
+                if (begin := place_of(db, owner, kind, after)) is None:
+                    raise NotStored(after)
+                values.append(begin)
             order = f"ORDER BY {place} {'DESC' if descending else 'ASC'}"
             query = f"SELECT things.* FROM {source} WHERE {' AND '.join(conditions)} {order}"  # noqa: S608  # our words
             with closing(db.execute(query, values)) as rows:
@@ -106,7 +109,7 @@ class SqliteIndex:
 
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> list[Thing]:
         def work(db: sqlite3.Connection) -> list[Thing]:
-            return _delete(db, *self._find(db, owner, kind, thing_id, expired=True))
+            return self._delete(db, [self._find(db, owner, kind, thing_id, expired=True)])
 
         return self._file.write(work)
 
@@ -116,7 +119,7 @@ class SqliteIndex:
             return []  # as a rule, and then nothing is written
 
         def work(db: sqlite3.Connection) -> list[Thing]:
-            return _delete_all(db, db.execute(query, (now, most)).fetchall())
+            return self._delete(db, [(row[0], thing_of(row)) for row in db.execute(query, (now, most)).fetchall()])
 
         return self._file.write(work)
 
@@ -126,11 +129,12 @@ class SqliteIndex:
         def work(db: sqlite3.Connection) -> list[Thing]:
             whose = _largest(db, kinds) if owner is None else owner
             rows = sorted(row for kind in kinds for row in db.execute(query, (whose, kind, most)))
-            wanted, freed = 0, 0
-            while wanted < min(len(rows), most) and (not wanted or wanted < things or freed < size):
-                freed += thing_of(rows[wanted]).weight
-                wanted += 1
-            return _delete_all(db, rows[:wanted])
+            first, freed = list[tuple[int, Thing]](), 0
+            while len(first) < min(len(rows), most) and (not first or len(first) < things or freed < size):
+                row = rows[len(first)]
+                first.append((row[0], thing_of(row)))
+                freed += first[-1][1].weight
+            return self._delete(db, first)
 
         return self._file.write(work)
 
@@ -179,6 +183,13 @@ class SqliteIndex:
             raise NotStored(thing_id)
         return row[0], thing_of(row)
 
+    def _delete(self, db: sqlite3.Connection, wholes: Sequence[tuple[int, Thing]]) -> list[Thing]:
+        gone: dict[str, Thing] = {}
+        remember(db, wholes, self._now())
+        for place, thing in wholes:  # a part may have gone with its whole
+            gone.update((each.id, each) for each in _delete(db, place, thing))
+        return list(gone.values())
+
 
 def _has(db: sqlite3.Connection, thing_id: str) -> bool:
     return db.execute("SELECT 1 FROM things WHERE id = ?", (thing_id,)).fetchone() is not None
@@ -206,13 +217,6 @@ def _delete(db: sqlite3.Connection, place: int, thing: Thing) -> list[Thing]:
     db.execute("DELETE FROM things WHERE place = ?", (place,))
     _unlabel(db, place, thing)
     return [*map(thing_of, parts), thing]
-
-
-def _delete_all(db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> list[Thing]:
-    gone: dict[str, Thing] = {}
-    for row in rows:  # a part may have gone with its whole
-        gone.update((thing.id, thing) for thing in _delete(db, row[0], thing_of(row)))
-    return list(gone.values())
 
 
 def _held(db: sqlite3.Connection, owner: str, kind: ThingKind | None) -> Held:

@@ -45,6 +45,12 @@ STEPS = (
         f"CREATE TRIGGER added AFTER INSERT ON things BEGIN {_ADDED} END",
         f"CREATE TRIGGER gone AFTER DELETE ON things BEGIN {_GONE} END",
         f"CREATE TRIGGER changed AFTER UPDATE OF facts ON things BEGIN {_GONE} {_ADDED} END",
+        """CREATE TABLE gone (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
+            place INTEGER NOT NULL, time INTEGER NOT NULL, UNIQUE (owner, kind, id)
+        )""",
+        "CREATE INDEX last ON gone (owner, number)",
+        "CREATE INDEX forgotten ON gone (time)",
         "CREATE TABLE turns (work TEXT PRIMARY KEY, next REAL NOT NULL)",
         "CREATE TABLE identity AS SELECT lower(hex(randomblob(16))) AS id",
     ),

@@ -55,20 +55,25 @@ def parts(requests: int, real: int, seed: int, lease: float) -> Iterator[tuple[s
     When a gateway dies its clients come again, which hides what it had missed. So a quarter asks one that lives.
     """
     behind = requests // 4
+    indexes = Random(seed).sample(("", "redis"), 2)
     if requests:
-        yield "everything is hurt", *echo(requests - behind, seed, lease, scenes.EVERYTHING)
+        yield "everything is hurt", *echo(requests - behind, seed, lease, scenes.EVERYTHING, indexes[0])
     if behind:
-        yield "all but the gateway is hurt", *echo(behind, seed, lease, scenes.BEHIND_THE_GATEWAY)
+        yield "all but the gateway is hurt", *echo(behind, seed, lease, scenes.BEHIND_THE_GATEWAY, indexes[1])
     if real:
         yield "SmolLM2, everything is hurt", *smollm2(real, seed, lease)
 
 
-def echo(count: int, seed: int, lease: float, menu: Sequence[str]) -> tuple[Outcome, list[str]]:
+def echo(count: int, seed: int, lease: float, menu: Sequence[str], index: str) -> tuple[Outcome, list[str]]:
     """With echo engines."""
+    print(f"what is stored has its index in {index or 'SQLite'}", flush=True)
+    patient = menu is scenes.EVERYTHING
+    if patient and not index:
+        menu = (*menu, *scenes.INDEX)
     with tempfile.TemporaryDirectory() as folder:
-        scene = scenes.echoes(lease, menu, Path(folder))
+        scene = scenes.echoes(lease, menu, Path(folder), index)
         asked = plan.echoes(Random(seed), count, tuple(scene.crews))
-        outcome = run(scene, asked, Random(seed), patient=menu is scenes.EVERYTHING)
+        outcome = run(scene, asked, Random(seed), patient=patient)
     broken = [
         *report.broken_promises(outcome, count // 100, menu),
         *report.unhurt_forms(outcome, count // 500),  # in a short run chance may pass one by

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.chaos.failures import Ended, Failure, Forgotten, Gap, Refused, UnknownEvent, refusal
 from tests.chaos.forms import EXACT
 from tests.chaos.judgement import Fate, difference, judge
 from tests.chaos.plan import Kind, Request
 from tests.chaos.reading import Reading, code_of
+from tests.chaos.stored import Stored
 from tests.chaos.wire import SILENCE, Answer, Broken, Wire
 
 PATIENCE = 120.0
@@ -29,6 +30,7 @@ SECOND_LOOK = 1.5
 class Client:
     """One client with one request."""
 
+    reader: ClassVar[type[Reading]] = Reading
     request: Request
     wire: Wire
     random: Random
@@ -61,6 +63,10 @@ class Client:
     """What reads its answer now, or has read the end of it."""
     calls: dict[tuple[str, int], str] = field(default_factory=dict)
     """The ids of the calls of each job that it has read."""
+    asked_twice: bool = False
+    """It has no key by which its second attempt is known where the gateway of the first one has died."""
+    kept: list[Stored] = field(default_factory=list)
+    """What it knows to be stored."""
 
     @property
     def name(self) -> str:
@@ -123,7 +129,7 @@ class Client:
 
     async def _stream(self) -> None:
         while True:
-            reading = self.end = Reading()
+            reading = self.end = self.reader()
             try:
                 async with self._post() as answer:
                     await self._accepted(answer, 200)
@@ -162,7 +168,7 @@ class Client:
             await asyncio.sleep(0.5)
 
     async def _follow(self) -> None:
-        reading, path = Reading(), f"/v1/jobs/{self.job}/events"
+        reading, path = self.reader(), f"/v1/jobs/{self.job}/events"
         while True:
             self.end = reading
             headers = {"Last-Event-ID": reading.last_id} if reading.last_id else {}
@@ -176,7 +182,7 @@ class Client:
                 self.note(f"{reading.last_id!r} is no event any more")
                 self.read_anew += 1
                 self._compare(reading)
-                reading = Reading()
+                reading = self.reader()
             except Broken as exc:
                 self.note(f"following after {reading.last_id!r}: {exc}")
                 self._compare(reading)
@@ -231,20 +237,15 @@ class Client:
             await asyncio.sleep(exc.pause)
 
     def _post(self) -> AbstractAsyncContextManager[Answer]:
-        request = self.request
-        body = request.written()
-        headers = {"Prefer": "respond-async"} if request.kind in (Kind.POLL, Kind.FOLLOW) else {}
-        if request.key:
-            headers["Idempotency-Key"] = request.key
-        else:
-            headers |= {"x-stainless-retry-count": str(self.attempts), "x-stainless-read-timeout": "600"}
+        request, headers = self.request, self.request.headers(self.attempts)
+        self.asked_twice |= self.attempts > 0 and not request.key
         self.attempts, self.sent = self.attempts + 1, time.monotonic()
         # A stream that has begun is cancelled when its client goes, unless it has a key to come again with.
         resumable = bool(request.key) or request.kind is Kind.WHOLE
         # Who waits for a whole answer hears nothing before, and does not come again unless the connection breaks.
         silence = PATIENCE if request.kind is Kind.WHOLE else SILENCE
         return self.wire.request(
-            "POST", request.path, body, headers, whose=self.name, resumable=resumable, silence=silence
+            "POST", request.path, request.written(), headers, whose=self.name, resumable=resumable, silence=silence
         )
 
     async def _accepted(self, answer: Answer, status: int) -> None:
@@ -260,7 +261,7 @@ class Client:
         code = code_of(error)
         told = f"{answer.status} {code}"
         self.note(told)
-        if code == "job_not_found" and self._may_have_forgotten(*self.accepted):
+        if code in ("job_not_found", "not_stored") and self._may_have_forgotten(*self.accepted):
             raise Forgotten
         if code == "unknown_event" and error["param"] == "Last-Event-ID":
             raise UnknownEvent
@@ -301,7 +302,7 @@ class Client:
         reading.check_calls(self.calls)
 
     def _take_whole(self, answer: dict[str, Any]) -> None:
-        self.end = Reading()
+        self.end = self.reader()
         self.end.take_whole(answer)
         self._compare(self.end)
 

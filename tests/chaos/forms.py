@@ -14,7 +14,7 @@ from worker.engines.echo_answer import TOKEN
 from worker.engines.echo_logprobs import judge
 from worker.engines.echo_tokenizer import number
 
-MESSAGES, INFILL = "/v1/messages", "/v1/infill"
+MESSAGES, INFILL, RESPONSES, FILES = "/v1/messages", "/v1/infill", "/v1/responses", "/v1/files"
 CONTEXT = 32_768
 
 
@@ -38,15 +38,27 @@ class Form(StrEnum):
     """Thoughts, a text, then two calls, in Anthropic's blocks."""
     GAP = "gap"
     """What fills one."""
+    RESPONSE = "response"
+    """The same in the items of a response, which is stored."""
+    STORED = "stored chat"
+    """Thoughts, then a text, which are stored."""
+    TALK = "conversation"
+    """Responses, one after the other, in one conversation."""
+    CHAIN = "chain"
+    """The same, each of which names the one before."""
+    FILE = "file"
+    PARTS = "file in parts"
     COUNT = "count"
     """What a tokenizer says of a text or a conversation."""
 
 
-FORMS = (*[Form.TEXT] * 4, *[form for form in Form if form not in (Form.TEXT, Form.COUNT)] * 2, Form.COUNT)
-"""As often as they are asked for."""
-LASTING = tuple(form for form in Form if form is not Form.COUNT)
+INSTANT = (Form.COUNT, Form.FILE, Form.PARTS)
+"""Those for which no worker computes for long."""
+LASTING = tuple(form for form in Form if form not in INSTANT)
 """Those that take long enough to be hurt."""
-WHOLE = (Form.SCORES, Form.COUNT)
+FORMS = (*[Form.TEXT] * 4, *[form for form in LASTING if form is not Form.TEXT] * 2, *INSTANT)
+"""As often as they are asked for."""
+WHOLE = (Form.SCORES, *INSTANT)
 """Those that are not streamed, but followed."""
 EXACT = (Form.LIKELY, Form.ECHO, Form.SCORES)
 """Those that cannot be taken up in the middle of a token: where Redis has lost a part that was read, they end."""
@@ -84,6 +96,8 @@ class Task:
     body: Mapping[str, Any]
     """Without the model, and how it is to come."""
     answer: Answer
+    before: tuple[Task, ...] = ()
+    """What has to be answered first."""
 
 
 def mark(channel: str) -> str:
@@ -121,9 +135,17 @@ def draw(form: Form, words: Sequence[str], random: Random) -> Task:
             gap = {"input_prefix": f"{before} ", "input_suffix": after, "input_extra": beside}
             text = f"{before} {after}"
             return Task(INFILL, {**gap, "n_predict": CONTEXT // 2}, Answer(text, len(TOKEN.findall(text))))
+        case Form.TALK | Form.CHAIN:
+            third = -(-len(words) // 3)
+            turns = (words[at : at + third] for at in range(0, len(words), third))
+            *previous, last = (_response(" ".join(each), Answer(" ".join(each), len(each)), random) for each in turns)
+            return Task(last.path, last.body, last.answer, tuple(previous))
+        case Form.FILE | Form.PARTS:
+            text *= random.choice((1, 100))
+            return Task(FILES, {}, Answer(text, 0, finish=""))
         case Form.COUNT:
             return _count(text, random)
-        case Form.THOUGHTS | Form.LIKELY | Form.CALLS | Form.MESSAGE:
+        case _:
             return _thoughtful(form, words, random)
 
 
@@ -131,12 +153,12 @@ def _thoughtful(form: Form, words: Sequence[str], random: Random) -> Task:
     count = random.randint(len(words) // 4, len(words) // 2)
     thoughts, rest = " ".join(words[:count]), words[count:]
     told = mark("thoughts") + thoughts + mark("content")
-    if form in (Form.THOUGHTS, Form.LIKELY):
+    if form in (Form.THOUGHTS, Form.LIKELY, Form.STORED):
         text = " ".join(rest)
         prompt = f"<think>{thoughts}</think>{text}"
         known = Answer(told + text, len(words), count)
-        if form is Form.THOUGHTS:
-            return _chat(prompt, known, reasoning_effort="low")
+        if form is not Form.LIKELY:
+            return _chat(prompt, known, reasoning_effort="low", **({"store": True} if form is Form.STORED else {}))
         most, before = random.choice((0, 2, 20)), len(TOKEN.findall(prompt))
         judged = (*_judged(thoughts, before), *_judged(text, before + count))
         likely = tuple((word, logprob, most) for word, logprob in judged)
@@ -152,6 +174,9 @@ def _thoughtful(form: Form, words: Sequence[str], random: Random) -> Task:
     known = Answer(text, tokens, count, "tool_calls")
     if form is Form.CALLS:
         return _chat(prompt, known, reasoning_effort="low", tools=_OFFER)
+    if form is Form.RESPONSE:
+        reasoning = {"effort": "low", **random.choice(({}, {"summary": "auto"}))}
+        return _response(prompt, known, random, reasoning=reasoning, tools=_RESPONSES_OFFER)
     thinking = {"type": "enabled", "budget_tokens": CONTEXT // 4}
     body = {"messages": said(prompt), "thinking": thinking, "max_tokens": CONTEXT // 2, "tools": _ANTHROPICS_OFFER}
     return Task(MESSAGES, body, known)
@@ -179,6 +204,12 @@ def _chat(prompt: str, answer: Answer, **more: Any) -> Task:
     return Task(CHATS, {"messages": said(prompt), **more}, answer)
 
 
+def _response(prompt: str, answer: Answer, random: Random, **more: Any) -> Task:
+    content = [{"type": "input_text", "text": prompt}]
+    given = random.choice((prompt, [{"type": "message", "role": "user", "content": content}]))
+    return Task(RESPONSES, {"input": given, **more}, answer)
+
+
 def _judged(text: str, before: int = 0) -> list[tuple[str, float | None]]:
     """How likely the tokens of a text are to an echo engine, before which there are so many."""
     found = (judge(number(word), word, place, 0) for place, word in enumerate(TOKEN.findall(text), before))
@@ -201,4 +232,5 @@ def _finish(most: int, words: Sequence[str]) -> str:
 _SCHEMA = {"type": "object", "properties": {"words": {"type": "string"}}, "required": ["words"]}
 _FORMAT = {"type": "json_schema", "json_schema": {"name": "words", "schema": _SCHEMA}}
 _OFFER = [{"type": "function", "function": {"name": name, "parameters": _SCHEMA}} for name in TOOLS]
+_RESPONSES_OFFER = [{"type": "function", "name": name, "parameters": _SCHEMA} for name in TOOLS]
 _ANTHROPICS_OFFER = [{"name": name, "input_schema": _SCHEMA} for name in TOOLS]

@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from shared.config import Config
 from shared.registry import HEARTBEAT
 from tests.chaos.marks import Marks
 from tests.chaos.relay import Relay
@@ -24,6 +25,8 @@ from tests.stack import Process, Stack, children
 BACK = 0.9
 """Seconds that Valkey is put back, and up to a mark's pace more."""
 
+SOON = 60
+"""Seconds beyond its retention in which the last of a job ends."""
 SILENCE = 2000 * HEARTBEAT
 """Milliseconds in which whoever lives has said so again."""
 
@@ -36,6 +39,13 @@ class Parts(Stack):
 
     def spawn(self, *arguments: str, **settings: Any) -> Process:
         return self._inferq(*arguments, **settings)
+
+    def environ(self) -> dict[str, str]:
+        """The settings of its parts, as they are given them."""
+        return {f"INFERQ_{name.upper()}": str(value) for name, value in self.settings.items()}
+
+    def config(self) -> Config:
+        return Config.from_env(self.environ())
 
 
 @dataclass(eq=False, slots=True)
@@ -198,9 +208,22 @@ class House:
             ]
         )
 
+    async def waiting(self) -> int:
+        """Answers of jobs that have ended, which are to be stored and are not yet; 0 while Redis is away."""
+        try:
+            return int(await self.redis.zcount("iq:unarchived", "(0", "+inf"))
+        except RedisError:
+            return 0
+
     async def memory(self) -> dict[str, int]:
-        """The bytes of each key. What Redis takes besides, for scripts and buffers, it takes once and keeps."""
-        keys = [key async for key in self.redis.scan_iter(count=1000)]
+        """The bytes of each key, but for what is stored for days, and what is soon forgotten. What Redis takes besides,
+        it takes once and keeps.
+        """
+        found = [key async for key in self.redis.scan_iter(count=1000)]
+        soon = self.stack.settings["retention"] + SOON
+        keys = [
+            key for key in found if not key.startswith(b"iq:archive:") and not 0 <= await self.redis.ttl(key) <= soon
+        ]
         return {key.decode(): int(await self.redis.memory_usage(key) or 0) for key in keys}
 
     async def lapse(self) -> None:

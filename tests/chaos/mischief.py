@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from random import Random
 
+from tests.chaos.archive_faults import ArchiveFaults
 from tests.chaos.clients import Client
 from tests.chaos.faults import Fault, Ground, Makers
 from tests.chaos.house import House
@@ -33,6 +34,7 @@ class Mischief:
             **self._gateway.makers,
             **HostFaults(ground).makers,
             **RedisFaults(ground).makers,
+            **ArchiveFaults(ground).makers,
         }
         self.made: list[Fault] = []
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 from typing import Any
 
 from tests.calls import CHATS, COMPLETIONS
-from tests.chaos.forms import FORMS, WHOLE, Answer, Form, draw
+from tests.chaos.forms import FORMS, RESPONSES, WHOLE, Answer, Form, Task, draw
 
 
 class Kind(StrEnum):
@@ -41,15 +41,28 @@ class Request:
     form: Form = Form.TEXT
     answer: Answer | None = None
     """The same with what else is known of it; None where it is not."""
+    before: tuple[Request, ...] = ()
+    """Those that have to be answered first."""
 
     def written(self) -> dict[str, Any]:
         """The body of it."""
         more: dict[str, Any] = {}
+        later = self.kind in (Kind.POLL, Kind.FOLLOW)
+        if later and self.path == RESPONSES:
+            more = {"background": True, "stream": self.kind is Kind.FOLLOW}
         if self.kind is Kind.STREAM:
             more["stream"] = True
             if self.path in (CHATS, COMPLETIONS):
                 more["stream_options"] = {"include_usage": True}
         return {**self.body, **more}
+
+    def headers(self, attempts: int) -> dict[str, str]:
+        """Those of it, after so many attempts."""
+        later = self.kind in (Kind.POLL, Kind.FOLLOW) and self.path != RESPONSES
+        told = {"Prefer": "respond-async"} if later else {}
+        if self.key:
+            return {**told, "Idempotency-Key": self.key}
+        return {**told, "x-stainless-retry-count": str(attempts), "x-stainless-read-timeout": "600"}
 
 
 def echoes(
@@ -65,15 +78,26 @@ def echoes(
         kind, form = random.choice(kinds), random.choice(forms)
         if kind is Kind.STREAM and form in WHOLE:
             kind = Kind.WHOLE
-        leaves = random.uniform(0.1, 3.0) if random.random() < 0.1 else None
+        stays = random.random() >= 0.1 or form in (Form.TALK, Form.CHAIN, Form.FILE, Form.PARTS)
+        leaves = None if stays else random.uniform(0.1, 3.0)
         words = [f"{number}.{word};" for word in range(random.randint(30, 130) if leaves is None else 400)]
         keyed = kind in (Kind.POLL, Kind.FOLLOW) or (leaves is None and random.random() < 0.5)
         model = models[-1] if random.random() < 0.1 else random.choice(models[:-1])
         key = f"{random.getrandbits(64):x}" if keyed else ""
         task = draw(form, words, random)
-        body, known = {"model": model, **task.body}, task.answer
-        requests.append(Request(number, kind, task.path, body, known.text, key, leaves, form, known))
+        request = _request(number, kind, task, model, key)
+        before = tuple(
+            _request(number, kind, each, model, f"{place} {key}" if key else "")
+            for place, each in enumerate(task.before)
+        )
+        requests.append(replace(request, leaves_after=leaves, form=form, before=before))
     return requests
+
+
+def _request(number: int, kind: Kind, task: Task, model: str, key: str) -> Request:
+    named = {"metadata": {"number": str(number)}} if task.path == RESPONSES or "store" in task.body else {}
+    body, known = {"model": model, **named, **task.body}, task.answer
+    return Request(number, kind, task.path, body, known.text, key, None, answer=known)
 
 
 def rhymes(random: Random, count: int, model: str, forms: Sequence[Form] = (Form.TEXT,)) -> list[Request]:

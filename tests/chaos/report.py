@@ -15,6 +15,7 @@ from tests.chaos.forms import LASTING, Form
 from tests.chaos.judgement import Fate
 from tests.chaos.plan import Kind
 from tests.chaos.run import SLACK, Outcome
+from tests.chaos.stored import Shelf
 
 REQUESTS_A_KIND = 25
 """Requests during which one more kind of fault has to hit a running job."""
@@ -53,6 +54,12 @@ def table(outcome: Outcome, lease: float) -> str:
     if outcome.after:
         before, after = (sum(keys.values()) for keys in (outcome.before, outcome.after))
         lines.append(f"keys in Redis: {before:,} bytes before the first request, {after:,} after the last retention")
+    shelf = outcome.shelf
+    lines.append(
+        f"stored, and found as it was told, through two gateways: {_list(shelf.found) or 'nothing'}; forgotten with"
+        f" Redis's last second: {shelf.forgotten}; ended once more after it: {shelf.ended_anew}; stored twice for"
+        f" clients without a key that came again: {shelf.asked_twice}"
+    )
     lines.append(f"inferq check: {outcome.books.strip() or 'everything balances'}")
     return "\n".join(lines)
 
@@ -66,6 +73,13 @@ def summed(outcomes: Sequence[Outcome]) -> Outcome:
         faults=[fault for outcome in outcomes for fault in outcome.faults],
         recoveries=[times for outcome in outcomes for times in outcome.recoveries],
         refusals=[told for outcome in outcomes for told in outcome.refusals],
+        shelf=Shelf(
+            sum((outcome.shelf.found for outcome in outcomes), Counter()),
+            *(
+                sum(getattr(outcome.shelf, what) for outcome in outcomes)
+                for what in ("forgotten", "asked_twice", "ended_anew")
+            ),
+        ),
         books="\n".join(filter(None, (outcome.books for outcome in outcomes))),
     )
 
@@ -92,6 +106,9 @@ def broken_promises(outcome: Outcome, least_hits: int, kinds: Collection[str] = 
     missing = sorted(set(kinds) - {fault.kind for fault in outcome.faults if fault.hit})
     if missing and len(set(kinds)) - len(missing) < len(outcome.clients) // REQUESTS_A_KIND:
         yield f"no fault of these kinds hit a running job, which proves too little: {', '.join(missing)}"
+    yield from outcome.shelf.wrong
+    if outcome.shelf.waiting:
+        yield f"{outcome.shelf.waiting} answers wait to be stored, and nobody does it"
     if outcome.books:
         yield f"the books do not balance: {outcome.books}"
     if sum(outcome.after.values()) > sum(outcome.before.values()) + SLACK:

@@ -16,12 +16,17 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from gateway.archive.archive import Archive
+from tests.chaos.archive_faults import HIDDEN, RECOVERED, UNNAMED
 from tests.chaos.clients import Client
 from tests.chaos.faults import Fault
-from tests.chaos.house import Crew, House, Parts
+from tests.chaos.house import Crew, House, Parts, serves
 from tests.chaos.mischief import Mischief
 from tests.chaos.plan import Request
+from tests.chaos.stored import Shelf
+from tests.chaos.storing_clients import client_for
 from tests.chaos.wire import Wire
+from tests.stack import free_port, stop
 
 SLACK = 50_000
 """Bytes that Redis may keep beyond those before: counts, failures, names of workers, streams of living gateways."""
@@ -57,6 +62,8 @@ class Outcome:
     """The same once all that has an end has ended."""
     books: str = ""
     """What `inferq check` says; empty when they balance."""
+    shelf: Shelf = field(default_factory=Shelf)
+    """What was found of what is stored."""
 
 
 def run(scene: Scene, requests: Sequence[Request], random: Random, *, patient: bool = True) -> Outcome:
@@ -74,7 +81,9 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
     wire = Wire(stack.port)
     outcome = Outcome([])
     outcome.clients = [
-        Client(request, wire, Random(random.random()), outcome.refusals, outcome.recoveries, house.forgotten)
+        client_for(request)(
+            request, wire, Random(random.random()), outcome.refusals, outcome.recoveries, house.forgotten
+        )
         for request in requests
     ]
     mischief = Mischief(house, wire, outcome.clients, stack.settings["lease"], random)
@@ -93,6 +102,7 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
         await asyncio.wait_for(house.all_up(), 60)
         outcome.faults, outcome.struck = mischief.made, mischief.struck
         await all_final(house.active)
+        outcome.shelf = await _look(stack, house, outcome.clients, mischief.made)
         outcome.books = await asyncio.to_thread(_check, stack)
         if not patient:
             return outcome
@@ -131,6 +141,34 @@ async def all_final(active: Callable[[], Awaitable[object]]) -> None:
         await asyncio.sleep(0.1)
 
 
+async def _look(stack: Parts, house: House, clients: Sequence[Client], faults: Sequence[Fault]) -> Shelf:
+    """Look for what is stored through the gateway that has lived through it all, and through one that is new."""
+    trouble = [(fault.at, fault.until + RECOVERED) for fault in faults if fault.kind in (HIDDEN, UNNAMED)]
+    shelf, port = Shelf(), free_port()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(90):
+            while await house.waiting():
+                await asyncio.sleep(0.1)
+    shelf.waiting = await house.waiting()
+    other = stack.spawn("gateway", port=port, gateway_processes=1)
+    try:
+        async with asyncio.timeout(60):
+            while not await serves(port):
+                await asyncio.sleep(0.1)
+        # Files, and what can be stored at once, are on the disk before that is told.
+        unstored = [
+            (begin, end) for begin, end in house.forgotten if any(at < end and begin < to for at, to in trouble)
+        ]
+        index_in_redis = bool(stack.settings.get("archive_index"))
+        forgotten = dict.fromkeys((True, False), house.forgotten) if index_in_redis else {True: [], False: unstored}
+        for each in (stack.port, port):
+            await shelf.look(Wire(each), clients, house.forgotten, forgotten)
+        await asyncio.to_thread(shelf.count, Archive.open(stack.config()), clients, house.forgotten)
+    finally:
+        await asyncio.to_thread(stop, other)
+    return shelf
+
+
 async def _settled(house: House, before: dict[str, int]) -> dict[str, int]:
     """Bytes of each key once retention has ended and the reply streams of killed gateways have lapsed.
 
@@ -144,7 +182,7 @@ async def _settled(house: House, before: dict[str, int]) -> dict[str, int]:
 
 
 def _check(stack: Parts) -> str:
-    command = [sys.executable, "-P", "-m", "inferq", "check"]
-    environ = {**os.environ, "INFERQ_REDIS_URL": str(stack.settings["redis_url"])}
+    command = [sys.executable, "-P", "-m", "inferq", "check", "--contents"]
+    environ = {**os.environ, **stack.environ()}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr

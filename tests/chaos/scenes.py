@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.chaos.archive_faults import HIDDEN, UNNAMED
 from tests.chaos.house import Crew
 from tests.chaos.mischief import Mischief
 from tests.chaos.run import Scene
 
-_SHARED = {"log_level": "error", "retention": 20, "grace": 3}
+_SHARED = {"log_level": "error", "retention": 60, "grace": 3}
 WORKERS = ("SIGKILL worker",) * 4 + ("SIGTERM worker", "SIGSTOP worker") * 2
 REDIS = (
     *("partition worker", "valkey a second back") * 2,
@@ -19,14 +20,16 @@ GATEWAY = (
     *("SIGKILL gateway process", "SIGSTOP gateway process", "cut connections") * 2,
     *("SIGKILL gateway arbiter", "SIGTERM gateway", "partition gateway"),
 )
+ARCHIVE, INDEX = (HIDDEN,) * 2, (UNNAMED,) * 2
 HOSTS = (*("SIGKILL engine host", "SIGSTOP engine host") * 2, "SIGKILL scoring host", "SIGSTOP scoring host")
-EVERYTHING, BEHIND_THE_GATEWAY = WORKERS + REDIS + GATEWAY, WORKERS + REDIS
+EVERYTHING, BEHIND_THE_GATEWAY = WORKERS + REDIS + ARCHIVE + GATEWAY, WORKERS + REDIS + ARCHIVE
 
 
-def echoes(lease: float, menu: Sequence[str], folder: Path) -> Scene:
+def echoes(lease: float, menu: Sequence[str], folder: Path, index: str = "") -> Scene:
     """Three workers that can continue an answer, and one that has to compute it again.
 
-    One of the three tells how far it is in the prompt, so that its events are numbered otherwise.
+    One of the three tells how far it is in the prompt, so that its events are numbered otherwise. `index`: see the
+    setting.
     """
     again = folder / "again.gguf"
     again.write_bytes(b"echo reads no file")
@@ -37,7 +40,7 @@ def echoes(lease: float, menu: Sequence[str], folder: Path) -> Scene:
         },
         course=lambda mischief: mischief.reign(menu),
         clients=40,
-        settings={**_SHARED, "lease": lease, "slots": 4, "echo_rate": 50},
+        settings={**_SHARED, "lease": lease, "slots": 4, "echo_rate": 50, "archive_index": index},
     )
 
 

@@ -100,15 +100,17 @@ class Wire:
         whose: str,
         resumable: bool = False,
         silence: float = SILENCE,
+        form: bytes | None = None,
     ) -> AsyncIterator[Answer]:
         """One request on a connection of its own, which is closed at the end of the context.
 
         `resumable`: its client is promised to miss nothing when it is cut. After `silence` seconds without a byte it is
-        given up. Raises Broken.
+        given up. `form` is a body as forms are sent, with the boundary `b`. Raises Broken.
         """
-        blob = b"" if body is None else json.dumps(body).encode()
+        blob = form or (b"" if body is None else json.dumps(body).encode())
+        sent = {} if form is None else {"Content-Type": "multipart/form-data; boundary=b"}
         lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {len(blob)}"]
-        lines += [f"{name}: {value}" for name, value in {**self._always, **(headers or {})}.items()]
+        lines += [f"{name}: {value}" for name, value in {**self._always, **sent, **(headers or {})}.items()]
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError as exc:

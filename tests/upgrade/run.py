@@ -18,10 +18,10 @@ from random import Random
 from urllib.request import Request, urlopen
 
 from tests.chaos import plan
-from tests.chaos.clients import Client
 from tests.chaos.forms import Form
 from tests.chaos.house import Crew
 from tests.chaos.run import Outcome, all_final
+from tests.chaos.storing_clients import client_for
 from tests.chaos.wire import Wire
 from tests.stack import free_port
 from tests.upgrade.balancer import Balancer
@@ -151,7 +151,8 @@ async def _ask(
             if course.done() and len(outcome.clients) >= least:
                 return
             wire, own = random.choice(wires), Random(random.random())
-            client = Client(request, wire, own, outcome.refusals, outcome.recoveries, fleet.forgotten, excuses)
+            kind = client_for(request)
+            client = kind(request, wire, own, outcome.refusals, outcome.recoveries, fleet.forgotten, excuses)
             outcome.clients.append(client)
             await client.run()
 

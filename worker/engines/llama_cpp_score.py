@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from shared.cancellation import NEVER, Cancellable, aborting, check, wait_for
 from shared.errors import ContextLengthExceeded, EngineError, HostDied, InvalidRequest
 from shared.protocol import Chat, TextTask, TokenLogprob, TopLogprob
@@ -135,6 +133,8 @@ class Scorer:
     def _step(
         self, scored: _ScoredSequence, past: int, tokens: Sequence[int], targets: Sequence[int], top: int
     ) -> list[TokenLogprob]:
+        import numpy as np  # here, as few workers score: it would cost each start 0.1 s
+
         check(scored.work)
         count, told = len(tokens), max(top, 1)
         question = {"past": past, "tokens": list(tokens), "targets": list(targets), "top": told}

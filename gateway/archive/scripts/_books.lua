@@ -84,8 +84,26 @@ local function forget(ids, gone)
   redis.call('HDEL', KEY.archive_things, unpack(ids))
 end
 
+-- What tells a thing that went from an owner's others that did: short, so that Redis packs them.
+local function mark(kind, id) return redis.sha1hex(kind .. ':' .. id):sub(1, 16) end
+
+-- A thing goes by itself: who reads on in its list after it is to find his place for a while.
+local function remember(id, thing)
+  local recent, owner = KEY.archive_gone .. thing[OWNER], thing[OWNER]
+  if redis.call('HLEN', recent) >= MOST_REMEMBERED / 2 then redis.call('RENAME', recent, KEY.archive_gone_before .. owner) end
+  redis.call('HSET', recent, mark(thing[KIND], id), thing[PLACE])
+  redis.call('EXPIRE', recent, REMEMBERED)
+  redis.call('ZADD', KEY.archive_gone_owners, redis.call('TIME')[1], owner)
+  redis.call('EXPIRE', KEY.archive_gone_owners, REMEMBERED)
+  if redis.call('ZCARD', KEY.archive_gone_owners) > MOST_REMEMBERED_OF_ALL / MOST_REMEMBERED then
+    local other = redis.call('ZPOPMIN', KEY.archive_gone_owners)[1]
+    redis.call('DEL', KEY.archive_gone .. other, KEY.archive_gone_before .. other)
+  end
+end
+
 -- A thing goes, and first its parts.
 local function remove(id, thing, gone)
+  remember(id, thing)
   local parts = KEY.archive_parts .. id
   for _, leaf in ipairs(redis.call('ZRANGE', parts, 0, -1)) do
     forget(redis.call('ZRANGE', KEY.archive_leaf .. leaf, 0, -1), gone)

@@ -28,6 +28,7 @@ UNKNOWN = {"model": "openai/echo", "api_base": f"{URL}/v1", "api_key": "none"}
 """A model of which DSPy knows nothing, and of which it takes that it has neither tools nor structured output."""
 THROUGH_LITELLM = {**UNKNOWN, "engine": "litellm"}
 DECLARED = {"model": "inferq/echo"}
+BY_RESPONSES = [{**UNKNOWN, "model_type": "responses"}, {**THROUGH_LITELLM, "model_type": "responses"}]
 called: list[tuple[str, int]] = []
 
 
@@ -99,6 +100,29 @@ def chat() -> None:
 async def asynchronous_chat() -> None:
     for where in (UNKNOWN, THROUGH_LITELLM, DECLARED):
         equal(await llm(where).acall(WORDS), [WORDS])
+
+
+@check
+async def responses() -> None:
+    for where in BY_RESPONSES:
+        lm = llm(where)
+        equal([said["text"] for said in lm(WORDS)], [WORDS])
+        equal([said["text"] for said in await llm(where).acall(WORDS)], [WORDS])
+        equal(lm.history[0]["usage"]["total_tokens"], 40)
+        with dspy.context(lm=lm, adapter=dspy.ChatAdapter(use_json_adapter_fallback=False)):
+            said = dspy.Predict(Ask)(question=SAID)
+        equal((said.size, said.rivers), ("small", RIVERS))
+
+
+@check
+def tools_and_schemas_of_responses() -> None:
+    where = BY_RESPONSES[1]
+    with dspy.context(lm=llm(where), adapter=Told(use_native_function_calling=True)):
+        made = dspy.Predict(Call)(question=CALLS, tools=[dspy.Tool(get_weather)]).calls.tool_calls
+    equal([(call.name, call.args) for call in made], CALLED)
+    with dspy.context(lm=llm(where), adapter=dspy.JSONAdapter()):
+        said = dspy.Predict(Describe)(question="hello")
+    equal((said.size, said.coast, said.river.length), ("small", False, 0))
 
 
 @check

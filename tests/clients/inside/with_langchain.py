@@ -1,4 +1,4 @@
-"""`ChatOpenAI` of langchain-openai."""
+"""`ChatOpenAI` of langchain-openai, by chats and by responses."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel, Field
 
 chat = ChatOpenAI(base_url=f"{URL}/v1", api_key="none", model="echo", max_retries=0, timeout=60)
+
+
+def of_responses(**more: Any) -> ChatOpenAI:
+    where: dict[str, Any] = {"base_url": f"{URL}/v1", "api_key": "none", "max_retries": 0, "timeout": 60}
+    return ChatOpenAI(**{"model": "echo", "use_responses_api": True, **where, **more})
 
 
 @check
@@ -39,6 +44,8 @@ def batch() -> None:
 async def ainvoke_and_astream() -> None:
     equal((await chat.ainvoke(WORDS)).content, WORDS)
     equal("".join([chunk.content async for chunk in chat.astream(WORDS)]), WORDS)
+    equal((await of_responses().ainvoke(WORDS)).text, WORDS)
+    equal("".join([chunk.text async for chunk in of_responses().astream(WORDS)]), WORDS)
 
 
 @check
@@ -122,13 +129,78 @@ def loop_of_tools() -> None:
 
 
 @check
+def response() -> None:
+    answer = of_responses().invoke(WORDS)
+    equal(answer.text, WORDS)
+    equal((answer.usage_metadata["input_tokens"], answer.usage_metadata["output_tokens"]), (20, 20))
+    equal(answer.response_metadata["status"], "completed")
+    chunks = list(of_responses().stream(WORDS))
+    equal("".join(chunk.text for chunk in chunks), WORDS)
+    equal(sum(chunk.usage_metadata["output_tokens"] for chunk in chunks if chunk.usage_metadata), 20)
+    at_least(len(chunks), 5)
+
+
+@check
+def thoughts_of_responses() -> None:
+    thinking = of_responses(reasoning={"effort": "high", "summary": "auto"})
+    told = f"<think>one two three</think>{WORDS}"
+    whole = thinking.invoke(told)
+    streamed: Any = None
+    for chunk in thinking.stream(told):
+        streamed = chunk if streamed is None else streamed + chunk
+    for answer in (whole, streamed):
+        kinds = [(block["type"], block.get("reasoning") or block.get("text")) for block in answer.content_blocks]
+        equal(kinds, [("reasoning", "one two three"), ("text", WORDS)])
+        equal(thinking.invoke([HumanMessage("first"), answer, HumanMessage("second")]).text, "second")
+
+
+@check
+def structured_output_of_responses() -> None:
+    for method, text in METHODS.items():
+        for strict in (None, True, False) if method != "json_mode" else (None,):
+            structured = of_responses().with_structured_output(City, method=method, strict=strict)
+            equal(structured.invoke(text), CITY)
+            equal(list(structured.stream(text))[-1], CITY)
+
+
+@check
+def tools_of_responses() -> None:
+    for choice in (None, "auto", "any", "required", "get_weather", True):
+        bound = of_responses().bind_tools([get_weather], tool_choice=choice, strict=choice == "any")
+        whole = bound.invoke(CALLS)
+        streamed: Any = None
+        for chunk in bound.stream(CALLS):
+            streamed = chunk if streamed is None else streamed + chunk
+        for answer in (whole, streamed):
+            equal(answer.tool_calls[0]["args"], {"city": "Oslo", "days": 2})
+        equal(len(streamed.tool_calls), len(whole.tool_calls))
+        results = [get_weather.invoke(call) for call in streamed.tool_calls]
+        if choice in (None, "auto"):
+            turns = [HumanMessage(CALLS), streamed, *results]
+            equal(bound.invoke(turns).text, "cold in Oslo for 2\ncold in Rome for 1")
+
+
+@check
+def response_before() -> None:
+    chained = of_responses(use_previous_response_id=True)
+    first = chained.invoke([SystemMessage("Be brief."), HumanMessage(WORDS)])
+    answer = chained.invoke([SystemMessage("Be brief."), HumanMessage(WORDS), first, HumanMessage("second")])
+    equal((answer.text, answer.usage_metadata["input_tokens"]), ("second", 43))  # of which only "second" was sent
+    bound = chained.bind_tools([get_weather])
+    called = bound.invoke(CALLS)
+    results = [get_weather.invoke(call) for call in called.tool_calls]
+    equal(bound.invoke([HumanMessage(CALLS), called, *results]).text, "cold in Oslo for 2\ncold in Rome for 1")
+
+
+@check
 def a_real_model_in_a_form() -> None:
-    small = ChatOpenAI(base_url=f"{URL}/v1", api_key="none", model="smollm2", temperature=0, max_tokens=300)
-    for method in ("json_schema", "function_calling"):
-        city = small.with_structured_output(City, method=method).invoke("Tell me of Oslo.")
-        assert isinstance(city, City), city
-    forced = small.bind_tools([get_weather], tool_choice="any", parallel_tool_calls=False)
-    equal([call["name"] for call in forced.invoke("How is the weather in Oslo?").tool_calls], ["get_weather"])
+    for responses in (False, True):
+        small = of_responses(use_responses_api=responses, model="smollm2", temperature=0, max_tokens=300)
+        for method in ("json_schema", "function_calling"):
+            city = small.with_structured_output(City, method=method).invoke("Tell me of Oslo.")
+            assert isinstance(city, City), city
+        forced = small.bind_tools([get_weather], tool_choice="any", parallel_tool_calls=False)
+        equal([call["name"] for call in forced.invoke("How is the weather in Oslo?").tool_calls], ["get_weather"])
 
 
 @check

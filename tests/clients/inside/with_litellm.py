@@ -131,6 +131,56 @@ def messages_of_anthropic() -> None:
     equal(again.choices[0].message.content, "river\nriver")
 
 
+def ask(given: Any, **more: Any) -> Any:
+    return litellm.responses(model="openai/echo", input=given, **WHERE, **more)
+
+
+@check
+async def responses() -> None:
+    answer = ask(WORDS)
+    equal((answer.output_text, answer.usage.input_tokens, answer.usage.output_tokens), (WORDS, 20, 20))
+    events = list(ask(WORDS, stream=True))
+    equal("".join(event.delta for event in events if event.type == "response.output_text.delta"), WORDS)
+    equal((events[0].type, events[-1].type), ("response.created", "response.completed"))
+    equal((await litellm.aresponses(model="openai/echo", input=WORDS, **WHERE)).output_text, WORDS)
+    again = ask("second", previous_response_id=answer.id)
+    equal((again.output_text, again.usage.input_tokens), ("second", 41))
+    equal(ask(json.dumps(RIVER), text_format=River).output_text, json.dumps(RIVER))
+
+
+@check
+def tools_of_responses() -> None:
+    tools: Any = [{"type": "function", **TOOLS[0]["function"]}]  # type: ignore[dict-item]
+    whole, events = ask(CALLS, tools=tools), list(ask(CALLS, tools=tools, stream=True))
+    for answer in (whole, events[-1].response):
+        calls = [item for item in answer.output if item.type == "function_call"]
+        equal([json.loads(call.arguments)["name"] for call in calls], ["Akerselva", "Tiber"])
+        results = [{"type": "function_call_output", "call_id": call.call_id, "output": call.name} for call in calls]
+        equal(ask(results, tools=tools, previous_response_id=answer.id).output_text, "river\nriver")
+
+
+@check
+def stored_responses() -> None:
+    answer = ask(WORDS)
+    found: Any = litellm.get_responses(response_id=answer.id, custom_llm_provider="openai", **WHERE)
+    equal(found.output_text, WORDS)
+    items: Any = litellm.list_input_items(response_id=answer.id, custom_llm_provider="openai", **WHERE)
+    equal(items["data"][0]["content"][0]["text"], WORDS)
+    gone: Any = litellm.delete_responses(response_id=answer.id, custom_llm_provider="openai", **WHERE)
+    assert gone.deleted
+
+
+@check
+def chats_by_responses() -> None:
+    """What litellm asks of models that it knows to answer there alone."""
+    answer = complete(WORDS, "openai/responses/echo")
+    equal((answer.choices[0].message.content, answer.usage.prompt_tokens), (WORDS, 20))
+    chunks = list(complete(WORDS, "openai/responses/echo", stream=True))
+    equal("".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices), WORDS)
+    calls = complete(CALLS, "openai/responses/echo", tools=TOOLS).choices[0].message.tool_calls
+    equal([json.loads(call.function.arguments)["name"] for call in calls], ["Akerselva", "Tiber"])
+
+
 @check
 def a_real_model_in_a_form() -> None:
     more: dict[str, Any] = {"temperature": 0, "max_tokens": 200}

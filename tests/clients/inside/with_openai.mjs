@@ -1,7 +1,7 @@
 // The `openai` package for JavaScript.
 import assert from "node:assert/strict";
-import OpenAI from "openai";
-import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
+import OpenAI, { toFile } from "openai";
+import { zodFunction, zodResponseFormat, zodResponsesFunction, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 import { OSLO, QUESTION, SEPARATORS, URL, WORDS, atLeast, calling, check, run, told } from "./checks.mjs";
 
@@ -120,6 +120,84 @@ check("runTools", async () => {
   }
 });
 
+check("responses", async () => {
+  const answer = await client.responses.create({ model: "echo", input: WORDS });
+  assert.deepEqual([answer.output_text, answer.usage.input_tokens, answer.usage.output_tokens], [WORDS, 20, 20]);
+  let text = "";
+  for await (const event of await client.responses.create({ model: "echo", input: WORDS, stream: true }))
+    if (event.type === "response.output_text.delta") text += event.delta;
+  assert.equal(text, WORDS);
+  const stream = client.responses.stream({ model: "echo", input: WORDS });
+  let pieces = 0;
+  stream.on("response.output_text.delta", () => (pieces += 1));
+  assert.equal((await stream.finalResponse()).output_text, WORDS);
+  atLeast(pieces, 5);
+  const again = await client.responses.create({ model: "echo", input: "second", previous_response_id: answer.id });
+  assert.deepEqual([again.output_text, again.usage.input_tokens], ["second", 41]);
+});
+
+check("parsed responses", async () => {
+  const asked = { model: "echo", input: told(OSLO), text: { format: zodTextFormat(City, "city") } };
+  assert.deepEqual((await client.responses.parse(asked)).output_parsed, OSLO);
+  assert.deepEqual((await client.responses.stream(asked).finalResponse()).output_parsed, OSLO);
+  const tools = [zodResponsesFunction({ name: "city", parameters: City })];
+  const called = { model: "echo", input: calling(["city", OSLO]), tools };
+  for (const answer of [await client.responses.parse(called), await client.responses.stream(called).finalResponse()])
+    assert.deepEqual(answer.output.map((item) => item.parsed_arguments), [OSLO]);
+});
+
+check("background", async () => {
+  const begun = await client.responses.create({ model: "echo", input: WORDS, background: true, stream: true });
+  let last, id;
+  for await (const event of begun) {
+    id ??= event.response.id;
+    last = event.sequence_number;
+    if (last === 3) break;
+  }
+  let text = "";
+  const rest = await client.responses.retrieve(id, { stream: true, starting_after: last });
+  for await (const event of rest) {
+    assert.equal(event.sequence_number, (last += 1));
+    if (event.type === "response.output_text.done") text = event.text;
+  }
+  assert.equal(text, WORDS);
+  assert.equal((await client.responses.retrieve(id)).status, "completed");
+  const { id: another } = await client.responses.create({ model: "echo", input: `${WORDS} ${WORDS}`, background: true });
+  assert.equal((await client.responses.cancel(another)).status, "cancelled");
+  await client.responses.delete(another);
+  await assert.rejects(client.responses.retrieve(another), OpenAI.NotFoundError);
+});
+
+check("conversations", async () => {
+  const { id } = await client.conversations.create({ metadata: { topic: "words" } });
+  for (const input of ["first", "second"]) await client.responses.create({ model: "echo", input, conversation: id });
+  const texts = [];
+  for await (const item of client.conversations.items.list(id, { order: "asc", limit: 3 })) texts.push(item.content[0].text);
+  assert.deepEqual(texts, ["first", "first", "second", "second"]);
+  assert.equal((await client.conversations.delete(id)).deleted, true);
+});
+
+check("stored chats", async () => {
+  const kept = await chats.create(asked(WORDS, { store: true, metadata: { topic: "words" } }));
+  assert.equal((await chats.retrieve(kept.id)).choices[0].message.content, WORDS);
+  const messages = [];
+  for await (const message of chats.messages.list(kept.id)) messages.push(message.content);
+  assert.deepEqual(messages, [WORDS]);
+  assert.equal((await chats.delete(kept.id)).deleted, true);
+});
+
+check("files", async () => {
+  const file = await client.files.create({ file: await toFile(Buffer.from(WORDS), "words.txt"), purpose: "user_data" });
+  assert.deepEqual([file.bytes, file.filename], [Buffer.byteLength(WORDS), "words.txt"]);
+  assert.equal(await (await client.files.content(file.id)).text(), WORDS);
+  const ids = [];
+  for await (const { id } of client.files.list({ limit: 2 })) ids.push(id);
+  assert.ok(ids.includes(file.id));
+  const content = [{ type: "input_file", file_id: file.id }];
+  assert.match((await client.responses.create({ model: "echo", input: [{ role: "user", content }] })).output_text, /word19/);
+  assert.equal((await client.files.delete(file.id)).deleted, true);
+});
+
 check("a real model in a form", async () => {
   const more = { model: "smollm2", temperature: 0, max_tokens: 300 };
   const answer = await chats.parse(asked("Tell me of Oslo.", { ...more, response_format: form }));
@@ -128,6 +206,9 @@ check("a real model in a form", async () => {
   const called = await chats.parse(asked("Tell me of Oslo.", { ...more, ...tools }));
   const [call] = called.choices[0].message.tool_calls;
   assert.deepEqual(City.parse(call.function.parsed_arguments), JSON.parse(call.function.arguments));
+  const format = { text: { format: zodTextFormat(City, "city") }, max_output_tokens: 300 };
+  const said = await client.responses.parse({ model: "smollm2", input: "Tell me of Oslo.", temperature: 0, ...format });
+  assert.deepEqual(City.parse(said.output_parsed), said.output_parsed);
 });
 
 check("a real model", async () => {

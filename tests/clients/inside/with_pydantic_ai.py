@@ -1,4 +1,4 @@
-"""pydantic-ai, with its model of OpenAI's chats."""
+"""pydantic-ai, with its models of OpenAI's chats and responses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from checks import OSLO, URL, WORDS, at_least, calling, check, equal, run
 from pydantic import BaseModel, Field
 from pydantic_ai import Agent, NativeOutput, PromptedOutput, ToolOutput
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel, OpenAIResponsesModelSettings
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
 
@@ -56,10 +56,14 @@ OUTPUTS: dict[str, tuple[Any, str]] = {
 }
 
 
-def agent(model: str = "echo", **more: Any) -> Agent[None, Any]:
+def agent(model: str = "echo", by: Any = OpenAIChatModel, **more: Any) -> Agent[None, Any]:
     called.clear()
-    settings = ModelSettings(max_tokens=300, temperature=0)
-    return Agent(OpenAIChatModel(model, provider=PROVIDER), retries=0, model_settings=settings, **more)
+    settings = {"model_settings": ModelSettings(max_tokens=300, temperature=0), **more}
+    return Agent(by(model, provider=PROVIDER), retries=0, **settings)
+
+
+def of_responses(**more: Any) -> Agent[None, Any]:
+    return agent(by=OpenAIResponsesModel, **more)
 
 
 @check
@@ -118,10 +122,61 @@ def tools_and_output() -> None:
 
 
 @check
+async def response() -> None:
+    result = await of_responses(instructions="Be brief.").run(WORDS)
+    equal((result.output, result.usage.input_tokens, result.usage.output_tokens), (WORDS, 22, 20))
+    equal((await of_responses().run("second", message_history=result.all_messages())).output, "second")
+    async with of_responses().run_stream(WORDS) as stream:
+        pieces = [piece async for piece in stream.stream_text(delta=True, debounce_by=None)]
+    equal("".join(pieces), WORDS)
+    at_least(len(pieces), 5)
+
+
+@check
+async def thoughts_of_responses() -> None:
+    settings = OpenAIResponsesModelSettings(openai_reasoning_effort="high", openai_reasoning_summary="auto")
+    told = f"<think>one two three</think>{WORDS}"
+    result = await of_responses(model_settings=settings).run(told)
+    equal((result.output, result.response.thinking), (WORDS, "one two three"))
+    again = await of_responses(model_settings=settings).run("second", message_history=result.all_messages())
+    equal(again.output, "second")
+
+
+@check
+async def output_of_responses() -> None:
+    for kind, text in OUTPUTS.values():
+        equal((await of_responses(output_type=kind).run(text)).output, CITY)
+        async with of_responses(output_type=kind).run_stream(text) as stream:
+            equal([seen async for seen in stream.stream_output(debounce_by=None)][-1], CITY)
+
+
+@check
+async def loop_of_tools_by_responses() -> None:
+    result = await of_responses(tools=[get_weather]).run(CALLS)
+    equal((sorted(called), result.output), (CALLED, "cold in Oslo\ncold in Rome"))
+    again = await of_responses(tools=[get_weather]).run("done", message_history=result.all_messages())
+    equal(again.output, "done")
+    async with of_responses(tools=[get_weather]).run_stream(CALLS) as stream:
+        pieces = [piece async for piece in stream.stream_text(delta=True, debounce_by=None)]
+    equal((sorted(called), "".join(pieces)), (CALLED, "cold in Oslo\ncold in Rome"))
+
+
+@check
+async def response_before() -> None:
+    settings = OpenAIResponsesModelSettings(openai_previous_response_id="auto")
+    first = await of_responses(tools=[get_weather], model_settings=settings).run(CALLS)
+    equal((sorted(called), first.output), (CALLED, "cold in Oslo\ncold in Rome"))
+    again = await of_responses(model_settings=settings).run("second", message_history=first.all_messages())
+    equal(again.output, "second")
+    at_least(again.usage.input_tokens, 10)  # what was before is not sent, and is read
+
+
+@check
 def real_model() -> None:
     for name in ("tool", "strict_tool", "native"):
-        output = agent("smollm2", output_type=OUTPUTS[name][0]).run_sync("Tell me of Oslo.").output
-        assert isinstance(output, City), output
+        for by in (OpenAIChatModel, OpenAIResponsesModel):
+            output = agent("smollm2", by, output_type=OUTPUTS[name][0]).run_sync("Tell me of Oslo.").output
+            assert isinstance(output, City), output
 
 
 run()

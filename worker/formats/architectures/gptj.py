@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from worker.formats.architectures.mapping import Architecture, Hyper, Weight, linear, split
 from worker.formats.architectures.orders import halves
 from worker.formats.architectures.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.formats.architectures.mapping import Floats
 
 _BLOCK = "transformer.h.{}."
 
@@ -41,7 +42,9 @@ def _hyper(
     return Hyper(vocabulary, context, width, inner, heads, layers, heads, head, rotary, epsilon=epsilon)
 
 
-def _zeros(hyper: Hyper) -> npt.NDArray[np.float32]:
+def _zeros(hyper: Hyper) -> Floats:
+    import numpy as np
+
     return np.zeros(hyper.width, np.float32)
 
 

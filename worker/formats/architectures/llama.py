@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from worker.formats.architectures.mapping import Architecture, Hyper, Order, Weight, linear, split
 from worker.formats.architectures.orders import neighbouring_keys, neighbours
 from worker.formats.architectures.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.formats.architectures.mapping import Floats
 
 _CONTEXT = 2048
 """Of the first Llama; legacy files do not say."""
@@ -86,7 +87,9 @@ def _factors(rope: Settings, base: float, head: int) -> tuple[float, ...]:
     return tuple(stretched(2 * math.pi * base ** (2 * i / head)) for i in range(head // 2))
 
 
-def _frequencies(hyper: Hyper) -> npt.NDArray[np.float32]:
+def _frequencies(hyper: Hyper) -> Floats:
+    import numpy as np
+
     return np.array(hyper.rope_factors, np.float32)
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from worker.formats.architectures.settings import Settings
+
+if TYPE_CHECKING:  # every worker reads these maps and computes nothing with them: numpy would cost its start 0.1 s
+    import numpy as np
+    import numpy.typing as npt
+
+    Rows = npt.NDArray[np.intp]
+    Floats = npt.NDArray[np.float32]
 
 MOST_TOKENS, MOST_BLOCKS, WIDEST = 1 << 20, 1000, 1 << 20
 """Beyond what any model of these architectures has; a file that says more is damaged or means harm."""
@@ -85,7 +90,7 @@ class Hyper:
         return ""
 
 
-Order = Callable[[Hyper], npt.NDArray[np.intp]]
+Order = Callable[[Hyper], "Rows"]
 """Which row of the source becomes row i."""
 
 
@@ -104,7 +109,7 @@ class Weight:
     transposed: bool = False
     """In checkpoints, which then hold input x output."""
     optional: bool = False
-    made: Callable[[Hyper], npt.NDArray[np.float32]] | None = None
+    made: Callable[[Hyper], Floats] | None = None
     """What no file has, but llama.cpp's graph wants; nothing is written where it is empty."""
 
     def of(self, block: int) -> Weight:

@@ -1,0 +1,166 @@
+"""What clients know to be stored, and whether it is found in the end, as it was told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gateway.archive.archive import Archive
+from gateway.archive.thing import ThingKind
+from tests.calls import CHATS
+from tests.chaos.judgement import difference
+from tests.chaos.plan import Request
+from tests.chaos.reading import Reading
+from tests.chaos.wire import Wire
+
+if TYPE_CHECKING:
+    from tests.chaos.clients import Client
+
+Outages = Sequence[tuple[float, float]]
+"""From when to when Redis has forgotten what was written."""
+Forgotten = Mapping[bool, Outages]
+"""Those by which files, and others, may be forgotten."""
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One thing."""
+
+    request: Request
+    """What it came of."""
+    path: str
+    """Where it is found."""
+    asked: float
+    """When it was asked for."""
+    told: Any = None
+    """What its client knows of it: the object, or the bytes, or who said what; None where that is the request's answer.
+    """
+    answered: float = field(default_factory=time.monotonic)
+
+    def among(self, outages: Outages) -> bool:
+        """Whether it may be among what was forgotten."""
+        return any(begin < self.answered and self.asked < end for begin, end in outages)
+
+
+@dataclass(slots=True)
+class Shelf:
+    """What was found of it."""
+
+    found: Counter[str] = field(default_factory=Counter)
+    """By form, through all gateways together."""
+    forgotten: int = 0
+    """What Redis has forgotten with its last second: that has its index there, or could not be stored yet, for the
+    archive was out of reach."""
+    asked_twice: int = 0
+    """What is stored twice, for its client has no key to be known by, and came again when a gateway had died."""
+    ended_anew: int = 0
+    """Responses that Redis has lost before their end was stored, and that have ended once more, at another time."""
+    wrong: list[str] = field(default_factory=list)
+    waiting: int = 0
+    """Answers that are not stored yet, although all have ended long ago."""
+
+    async def look(self, wire: Wire, clients: Iterable[Client], lost: Outages, forgotten: Forgotten) -> None:
+        """Ask a gateway for all of it. Redis has `lost` jobs then; where the index is there, this was `forgotten`."""
+        left = iter([(client, stored) for client in clients for stored in client.kept])
+
+        async def one_after_the_other() -> None:
+            for client, stored in left:
+                self._note(client, stored, await _ask(wire, stored), lost, forgotten)
+
+        await asyncio.gather(*(one_after_the_other() for _ in range(_AT_ONCE)))
+        listed = await _list_chats(wire)
+        for client in clients:
+            for stored in client.kept:
+                chat = stored.path.removeprefix(f"{CHATS}/")
+                if chat != stored.path and listed[chat] != 1 and not stored.among(forgotten[False]):
+                    self._complain(client, f"its chat is listed {listed[chat]} times")
+
+    def count(self, archive: Archive, clients: Iterable[Client], lost: Outages) -> None:
+        """Look into the archive for what is stored twice."""
+        ended = Counter[str]()
+        for thing in archive.index.walk():
+            if thing.kind in (ThingKind.RESPONSE, ThingKind.CHAT) and thing.facts.get("status") == "completed":
+                ended[thing.facts["metadata"].get("number", "")] += 1
+        for client in clients:
+            known = {stored.path for stored in client.kept if isinstance(stored.told, Mapping) or stored.told is None}
+            again = ended[client.name] - len(known)
+            if known and again > 0 and client.asked_twice:
+                self.asked_twice += 1
+            elif known and again > 0 and not any(stored.among(lost) for stored in client.kept):
+                self._complain(client, f"stored {ended[client.name]} times, not {len(known)}")
+
+    def _note(
+        self, client: Client, stored: Stored, answer: tuple[int, bytes, Any], lost: Outages, forgotten: Forgotten
+    ) -> None:
+        status, blob, told = answer
+        if status == 404 and stored.among(forgotten[isinstance(stored.told, bytes)]):
+            self.forgotten += 1
+            return
+        wrong = f"{status} {blob[:300]!r}" if status != 200 else _differs(stored, blob, told)
+        if wrong and isinstance(stored.told, list) and status == 200 and (client.asked_twice or stored.among(lost)):
+            turns = dict.fromkeys(_turns(_said(told["data"])))
+            wrong = "" if [each for turn in turns for each in turn] == stored.told else wrong
+        if wrong and isinstance(stored.told, Mapping) and isinstance(told, Mapping) and stored.among(lost):
+            anew = {**told, "completed_at": stored.told["completed_at"]}
+            if anew == stored.told:
+                self.ended_anew += 1
+                wrong = ""
+        if wrong:
+            self._complain(client, f"{stored.path}: {wrong}")
+        else:
+            self.found[stored.request.form] += 1
+
+    def _complain(self, client: Client, wrong: str) -> None:
+        story = "".join(f"\n  {at - client.story[0][0]:+.2f} {what}" for at, what in client.story)
+        self.wrong.append(f"request {client.name} ({client.request.form}, {client.request.kind}): {wrong}{story}")
+
+
+def _turns(said: Sequence[tuple[str, str]]) -> list[Sequence[tuple[str, str]]]:
+    """A question and its answer each."""
+    return [tuple(said[at : at + 2]) for at in range(0, len(said), 2)]
+
+
+def _differs(stored: Stored, blob: bytes, told: Any) -> str:
+    """In what it is not as it was told; empty where it is."""
+    known = stored.told
+    if known is None:
+        reading = Reading()
+        reading.take_whole(told)
+        if reading.text != stored.request.expected:
+            return f"is {reading.text!r}, and was {stored.request.expected!r}"
+        return reading.wrong(stored.request)
+    found = blob if isinstance(known, bytes) else told if isinstance(known, Mapping) else _said(told["data"])
+    return "" if found == known else difference(repr(found), repr(known))
+
+
+def _said(items: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Who said what, in a list of items."""
+    return [(each["role"], _text(each["content"])) for each in items]
+
+
+def _text(content: str | Iterable[Mapping[str, str]]) -> str:
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+async def _ask(wire: Wire, stored: Stored) -> tuple[int, bytes, Any]:
+    """The status, the body, and what it says where it is an object."""
+    async with wire.request("GET", stored.path, whose="the shelf") as answer:
+        blob = await answer.body()
+        return answer.status, blob, None if isinstance(stored.told, bytes) else json.loads(blob)
+
+
+async def _list_chats(wire: Wire) -> Counter[str]:
+    """How often each is listed."""
+    seen, after, more = Counter[str](), "", True
+    while more:
+        async with wire.request("GET", f"{CHATS}?limit=100{after}", whose="the shelf") as answer:
+            page = await answer.json()
+        seen.update(chat["id"] for chat in page["data"])
+        after, more = f"&after={page['last_id']}", page["has_more"]
+    return seen
