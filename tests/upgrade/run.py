@@ -94,6 +94,9 @@ async def _play(
         await course
         await all_final(fleet.active)
         await _tidied(fleet)
+        for gateway in fleet.gateways:  # of the newer side, both
+            await upgrade.outcome.shelf.look(gateway.port, upgrade.outcome.clients, (), {True: (), False: ()})
+        upgrade.outcome.shelf.waiting = await fleet.waiting()
         upgrade.told = strangers.told
         upgrade.outcome.books += "".join(f"\n  {line}" for line in strangers.garbage)
         upgrade.handovers = await witness.handovers(upgrade.outcome.clients)
