@@ -19,6 +19,7 @@ from gateway.schemas.responses.ids import response_of
 from gateway.schemas.responses.items import Item
 from gateway.schemas.responses.parts import FileText, read_text
 from gateway.schemas.responses.references import Names, Referred, Referring, files_of, names
+from gateway.socket_memory import current_turn
 from gateway.state import this_gateway
 from shared.errors import InvalidRequest, NotStored
 from shared.protocol import State
@@ -43,11 +44,13 @@ def look_up(wire: R, body: object, owner: str) -> tuple[R, int]:
     config = this_gateway().config
     with capped(config):
         wanted = names(body)
+    turn = current_turn()
     if wanted == Names():
-        return wire, 0
+        return type(wire)(Referred(tell=turn.note)) if turn else wire, 0
     with _turns:
         search = _Search(owner, this_gateway().directory.largest_body())
-        return type(wire)(search.find(wanted)), search.size
+        found = search.find(wanted)
+        return type(wire)(found._replace(tell=turn.note) if turn else found), search.size
 
 
 class _Search:
@@ -67,10 +70,13 @@ class _Search:
         named = self._named(wanted.items, inherited)
         self._count(named.values(), "input")
         stored = dict.fromkeys((*wanted.files, *files_of([*inherited, *named.values()])))
-        return Referred(tuple(inherited), named, {file_id: self._file(file_id) for file_id in stored})
+        files = {file_id: found for file_id in stored if (found := self._file(file_id))}
+        return Referred(tuple(inherited), named, files)
 
     def _previous(self, response_id: str) -> list[Item]:
         param = "previous_response_id"
+        if (turn := current_turn()) and (items := turn.recall(response_id)) is not None:
+            return items
         try:
             found = this_gateway().recordings.find(ThingKind.RESPONSE, response_id, self._owner)
         except NotStored as exc:
@@ -110,14 +116,15 @@ class _Search:
 
         return bodies.apart(self._owner, len(found.events) * _EVENT_BYTES, make)
 
-    def _file(self, file_id: str) -> FileText:
+    def _file(self, file_id: str) -> FileText | None:
+        """None where it is not there: who reads the request says where that is named."""
         archive = this_gateway().archive
         try:
             stored = archive.find(self._owner, ThingKind.FILE, file_id)
             self._add(stored.size, "file_id")
             content = b"".join(archive.read(stored))
-        except NotStored as exc:
-            raise NotStored(file_id, param="file_id") from exc
+        except NotStored:
+            return None
         try:
             return FileText(stored.facts.get("filename", ""), read_text(content, "file_id"))
         except ValidationError as exc:

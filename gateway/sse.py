@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from gateway.estimate import Turn
 from gateway.mailbox import Mailbox, Place
 from gateway.schemas import PAUSE, Frame, Frames
-from gateway.slices import LONGEST_SLICE
+from gateway.slices import LONGEST_SLICE, give_way
 from shared.errors import InvalidRequest
 from shared.protocol import Done, Event, Failed, Progress
 
@@ -83,7 +83,7 @@ def body(
         if piece and (size > _LARGE or mailbox.empty()):
             yield b"".join(piece)
             if size > _LARGE:
-                time.sleep(0)
+                give_way()
             piece.clear()
             size = 0
             spoken = time.monotonic()
@@ -97,7 +97,7 @@ def replay(events: Iterable[Event], lines: Lines) -> Iterator[bytes]:
     yield b""
     for event in events:
         if time.monotonic() - begun >= LONGEST_SLICE:  # much may be passed over, of which nothing is told
-            time.sleep(0)
+            give_way()
             begun = time.monotonic()
         more = list(lines(event))
         piece.extend(more)

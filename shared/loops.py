@@ -8,6 +8,7 @@ own inside the step, so that it fails that job and not the loop.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -90,13 +91,11 @@ class Loop:
                     self._stopped.wait(self._pause)
 
     def _note_failure(self, exc: Exception) -> None:
-        from shared.store import Outage  # here: loops of commands know no Redis, whose client takes 0.1 s to import
-
         self.errors += 1
         reason = f"{type(exc).__name__}: {exc}"
         if reason != self._reason:
-            foreseen = isinstance(exc, (InferqError, *Outage))
-            log.warning("%s fails, and will be tried again: %s", self.name, reason, exc_info=None if foreseen else exc)
+            trace = None if _foreseen(exc) else exc
+            log.warning("%s fails, and will be tried again: %s", self.name, reason, exc_info=trace)
         self._reason = reason
         self._on_error(self.name)
 
@@ -105,6 +104,12 @@ class Loop:
             log.info("%s works again, after %d failures", self.name, self._backoff.failures)
         self._backoff.reset()
         self._reason = ""
+
+
+def _foreseen(exc: Exception) -> bool:
+    """Nothing that Redis's client raises comes where nobody has imported it, as in commands: that takes 0.1 s."""
+    store = sys.modules.get("shared.store")
+    return isinstance(exc, (InferqError, *(store.Outage if store else ())))
 
 
 def for_each(items: Iterable[T], work: Callable[[T], object]) -> None:

@@ -143,7 +143,7 @@ class Stack:
         gone = [key for key in self.redis.scan_iter() if not key.startswith(kept) or key.endswith(b":jobs")]
         if gone:
             self.redis.delete(*gone)
-        wait_for(lambda: not httpx.get(f"{self.url}/v1/models").json()["data"], "the end of the models")
+        wait_for(lambda: httpx.get(f"{self.url}/v1/models").json().get("data") == [], "the end of the models")
 
     def close(self) -> None:
         """First all those at once whose servers are the others, which follow one by one."""

@@ -106,38 +106,35 @@ def test_the_clients_own_stream_helper_accepts_several_choices(echo: Stack) -> N
     assert [choice.message.content for choice in final.choices] == ["one two"] * 9
 
 
-def test_choices_share_the_free_slots_and_leave_one_for_others(empty: Stack) -> None:
+def test_choices_share_the_free_slots_and_leave_one_for_others(served: Stack) -> None:
     """Eight choices on four slots take three rounds, and a second request does not wait for them."""
-    empty.start_gateway()
-    empty.start_worker(slots=4, echo_prefill_ms=1500)
-    http = empty.http()
+    served.start_worker(slots=4, echo_prefill_ms=1500)
+    http = served.http()
     with ThreadPoolExecutor(1) as pool:
         many = pool.submit(http.post, CHATS, json=chat("many", n=8))
-        [job] = wait_for(empty.jobs, "the job")
-        wait_for(lambda: empty.events(job) >= 3, "three slots' progress")
+        [job] = wait_for(served.jobs, "the job")
+        wait_for(lambda: served.events(job) >= 3, "three slots' progress")
         assert texts(http.post(CHATS, json=chat("other")).json()) == ["other"]
         assert not many.done()
         assert texts(many.result().json()) == ["many"] * 8
 
 
-def test_a_failed_choice_fails_the_request_and_stops_the_others(empty: Stack) -> None:
-    empty.start_gateway()
-    empty.start_worker(slots=4, context=8, echo_prefill_ms=200)
+def test_a_failed_choice_fails_the_request_and_stops_the_others(served: Stack) -> None:
+    served.start_worker(slots=4, context=8, echo_prefill_ms=200)
     with pytest.raises(BadRequestError) as error:
-        empty.client().completions.create(model="echo", prompt=["a", "b", "one two three four five six seven eight"])
+        served.client().completions.create(model="echo", prompt=["a", "b", "one two three four five six seven eight"])
     assert (error.value.code, error.value.param) == ("context_length_exceeded", "prompt")
-    assert texts(empty.http().post(COMPLETIONS, json=completion("after")).json()) == ["after"]
+    assert texts(served.http().post(COMPLETIONS, json=completion("after")).json()) == ["after"]
 
 
-def test_cancelling_stops_every_choice(empty: Stack) -> None:
-    empty.start_gateway()
-    empty.start_worker(slots=4, echo_prefill_ms=60_000)
-    http = empty.http()
+def test_cancelling_stops_every_choice(served: Stack) -> None:
+    served.start_worker(slots=4, echo_prefill_ms=60_000)
+    http = served.http()
     job = post_later(http, "x", n=4)
-    wait_for(lambda: empty.events(job), "its start")
+    wait_for(lambda: served.events(job), "its start")
     assert http.delete(f"/v1/jobs/{job}").json()["status"] == "cancelled"
     assert all(http.post(CHATS, json=chat("x", n=4), headers=LATER).status_code == 202 for _ in range(4))
-    for other, state in empty.jobs().items():
+    for other, state in served.jobs().items():
         assert state == "cancelled" or http.delete(f"/v1/jobs/{other}").json()["status"] == "cancelled"
 
 
@@ -190,27 +187,26 @@ class TestKilledWorker:
 
     @pytest.mark.parametrize("continues", [1, 0], ids=["continued", "computed again"])
     @pytest.mark.parametrize("kind", ["chat", "completion"])
-    def test_every_choice_goes_on_where_it_stopped(self, empty: Stack, kind: str, continues: int) -> None:
-        empty.start_gateway()
-        victim = empty.start_worker(slots=3, echo_rate=5, echo_continue=continues)
-        http = empty.http()
+    def test_every_choice_goes_on_where_it_stopped(self, served: Stack, kind: str, continues: int) -> None:
+        victim = served.start_worker(slots=3, echo_rate=5, echo_continue=continues)
+        http = served.http()
         text = " ".join(str(number) for number in range(12))
         path, body = (CHATS, chat(text, n=4)) if kind == "chat" else (COMPLETIONS, completion(""))
         if kind == "completion":
             body |= {"prompt": [text, "short", text], "n": 1}
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(http.post, path, json=body)
-            [job] = wait_for(empty.jobs, "the job")
-            wait_for(lambda: empty.events(job) > 8, "some text of several choices")
+            [job] = wait_for(served.jobs, "the job")
+            wait_for(lambda: served.events(job) > 8, "some text of several choices")
             victim.kill()
-            empty.start_worker(slots=3, echo_rate=50, echo_continue=continues)
+            served.start_worker(slots=3, echo_rate=50, echo_continue=continues)
             found = answer.result().json()
         expected = [text] * 4 if kind == "chat" else [text, "short", text]
         assert texts(found) == expected
         words = sum(len(each.split()) for each in expected)
         prompts = 12 if kind == "chat" else words
         assert usage(found) == (prompts, words, prompts + words)
-        assert empty.redis.hget(f"iq:job:{job}", "tries") == b"2"
+        assert served.redis.hget(f"iq:job:{job}", "tries") == b"2"
 
 
 class TestPassingOver:

@@ -107,15 +107,14 @@ def test_what_a_cut_reader_read_and_the_rest_are_the_whole(empty: Stack) -> None
     assert read + rest == follow(empty.http(), job)
 
 
-def test_a_reader_that_leaves_cancels_nothing(empty: Stack) -> None:
-    empty.start_gateway()
-    empty.start_worker(echo_rate=60)
-    http = empty.http()
+def test_a_reader_that_leaves_cancels_nothing(served: Stack) -> None:
+    served.start_worker(echo_rate=60)
+    http = served.http()
     job = post_later(http, TEXT)
     with http.stream("GET", f"/v1/jobs/{job}/events") as answer:
         next(events(answer.iter_lines()))
     assert text(follow(http, job)) == TEXT
-    assert empty.state(job) == "completed"
+    assert served.state(job) == "completed"
 
 
 def test_failed_and_cancelled_jobs_end_with_their_error(echo: Stack, http: httpx.Client) -> None:
@@ -126,17 +125,16 @@ def test_failed_and_cancelled_jobs_end_with_their_error(echo: Stack, http: httpx
     assert '"code":"context_length_exceeded"' in error
 
 
-def test_a_queued_job_is_followed_from_its_first_event(empty: Stack) -> None:
-    empty.start_gateway()
-    empty.start_worker()
-    later = replace(registry.models(empty.redis)["echo"], id="later")
-    registry.announce(empty.redis, registry.Worker("none", "later", "host", pid=1, since=1, card=later))
-    http = empty.http()
+def test_a_queued_job_is_followed_from_its_first_event(served: Stack) -> None:
+    served.start_worker()
+    later = replace(registry.models(served.redis)["echo"], id="later")
+    registry.announce(served.redis, registry.Worker("none", "later", "host", pid=1, since=1, card=later))
+    http = served.http()
     answer = http.post("/v1/completions", json={**completion(TEXT), "model": "later"}, headers=LATER)
     job = str(answer.json()["id"])
     with ThreadPoolExecutor(1) as pool:
-        reader = pool.submit(follow, empty.http(), job)
-        wait_for(lambda: b"iq:reply" in (empty.redis.hget(f"iq:job:{job}", "reply") or b""), "the reader")
+        reader = pool.submit(follow, served.http(), job)
+        wait_for(lambda: b"iq:reply" in (served.redis.hget(f"iq:job:{job}", "reply") or b""), "the reader")
         assert http.delete(f"/v1/jobs/{job}").json()["status"] == "cancelled"
         [(_, error)] = reader.result()
     assert '"code":"cancelled"' in error

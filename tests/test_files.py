@@ -117,6 +117,9 @@ def page(anna: OpenAI) -> FileObject:
 
 def test_another_key_has_no_such_file(stack: Stack, page: FileObject) -> None:
     bert = client_of(stack, "bert")
+    with pytest.raises(openai.NotFoundError) as caught:
+        bert.files.list(after=page.id)
+    assert caught.value.param == "after"
     for ask in (bert.files.retrieve, bert.files.content, bert.files.delete, lambda id: bert.files.list(after=id)):
         with pytest.raises(openai.NotFoundError) as theirs:
             ask(page.id)

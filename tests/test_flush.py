@@ -113,45 +113,43 @@ def test_a_reply_stream_that_cannot_be_written_costs_nobody_an_event(tickets: Ti
     assert read(tickets.client, "a").events == [Delta("one"), END]
 
 
-def test_a_gateway_reads_entries_of_either_form(empty: Stack) -> None:
+def test_a_gateway_reads_entries_of_either_form(served: Stack) -> None:
     """No worker lives: what the client gets comes from these entries alone."""
-    empty.start_gateway()
-    tickets = Tickets(empty.redis)
-    worker = empty.start_worker()
+    tickets = Tickets(served.redis)
+    worker = served.start_worker()
     worker.kill()
     worker.wait()
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(empty.http().post, CHATS, json=chat("never computed"))
-        job_id = wait_for(lambda: next(iter(empty.jobs()), ""), "the job")
-        reply: Any = empty.redis.hget(f"iq:job:{job_id}", "reply")
+        answer = pool.submit(served.http().post, CHATS, json=chat("never computed"))
+        job_id = wait_for(lambda: next(iter(served.jobs()), ""), "the job")
+        reply: Any = served.redis.hget(f"iq:job:{job_id}", "reply")
         older: Any = {"j": job_id, "f": 1, "l": 1, "x": "x", "e": encode([Delta("older, ", (1,))])}
         end: list[Event] = [Delta("ours", (2,), offset=7), Delta(finish_reason="stop", offset=11), Done(Usage(1, 2))]
         ours = msgspec.msgpack.encode(
             [["chatcmpl-of-nobody", 1, 1, "x", "[]"], [job_id, 2, 4, "x", encode(end).decode()]]
         )
-        empty.redis.xadd(reply, older)
-        empty.redis.xadd(reply, {"m": b"\xff, which is no MessagePack"})
-        empty.redis.xadd(reply, {"newer": "made up"})
-        empty.redis.xadd(reply, {"m": ours})
+        served.redis.xadd(reply, older)
+        served.redis.xadd(reply, {"m": b"\xff, which is no MessagePack"})
+        served.redis.xadd(reply, {"newer": "made up"})
+        served.redis.xadd(reply, {"m": ours})
         assert answer.result(30).json()["choices"][0]["message"]["content"] == "older, ours"
         assert tickets.get(job_id).events == 0
 
 
-def test_a_job_whose_events_cannot_be_written_leaves_its_neighbour_alone(empty: Stack) -> None:
-    empty.start_gateway()
-    empty.start_worker(slots=2, echo_rate=20)
-    http = empty.http()
+def test_a_job_whose_events_cannot_be_written_leaves_its_neighbour_alone(served: Stack) -> None:
+    served.start_worker(slots=2, echo_rate=20)
+    http = served.http()
     words = " ".join(f"w{number}" for number in range(60))
     broken, sound = post_later(http, words), post_later(http, words)
-    wait_for(lambda: min(map(empty.events, (broken, sound))) > 5, "both to run")
-    with empty.redis.pipeline() as pipe:
+    wait_for(lambda: min(map(served.events, (broken, sound))) > 5, "both to run")
+    with served.redis.pipeline() as pipe:
         pipe.rename(f"iq:events:{broken}", "kept")
         pipe.set(f"iq:events:{broken}", "no stream")
         pipe.hget(f"iq:job:{broken}", "seq")
         *_, told = pipe.execute()
-    wait_for(lambda: empty.events(sound) > int(told) + 20, "the neighbour to go on")
-    assert empty.events(broken) == int(told), "the fault hit nothing"
-    empty.redis.rename("kept", f"iq:events:{broken}")
+    wait_for(lambda: served.events(sound) > int(told) + 20, "the neighbour to go on")
+    assert served.events(broken) == int(told), "the fault hit nothing"
+    served.redis.rename("kept", f"iq:events:{broken}")
     for job_id in (sound, broken):  # the other one is lost to its worker, and goes on with the next
-        wait_for(lambda job_id=job_id: empty.state(job_id) == "completed", "the end")  # type: ignore[misc]  # its default
+        wait_for(lambda job_id=job_id: served.state(job_id) == "completed", "the end")  # type: ignore[misc]  # its default
         assert http.get(f"/v1/jobs/{job_id}").json()["result"]["choices"][0]["message"]["content"] == words

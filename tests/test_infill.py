@@ -216,14 +216,13 @@ def test_a_completion_has_a_suffix(client: OpenAI, http: httpx.Client) -> None:
     assert logprobs.tokens == ["a", " d"]
 
 
-def test_the_first_model_that_can_is_asked(empty: Stack, tmp_path: Path) -> None:
+def test_the_first_model_that_can_is_asked(served: Stack, tmp_path: Path) -> None:
     """Also by llama.vim, which sends no name: of two models the second has infill tokens."""
     shutil.copy(TINY, tmp_path / "plain.gguf")
     write(tmp_path / "taught.gguf", special=GAPS, template="")
-    empty.start_gateway()
     for name in ("plain", "taught"):
-        empty.start_worker(str(tmp_path / f"{name}.gguf"))
-    http = empty.http()
+        served.start_worker(str(tmp_path / f"{name}.gguf"))
+    http = served.http()
     known = {model["id"]: model["capabilities"] for model in http.get("/v1/models").json()["data"]}
     assert {name: "infill" in able for name, able in known.items()} == {"plain": False, "taught": True}
     answer = fill(http, {**VIM, "n_predict": 8, "response_fields": []})

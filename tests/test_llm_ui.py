@@ -76,28 +76,26 @@ def test_keys_count_here_too_and_a_model_is_needed(empty: Stack) -> None:
     assert http.get("/api/chat?prompt=x", headers=key).text == "x"
 
 
-def test_it_comes_piece_by_piece_and_ends_with_its_client_or_its_job(empty: Stack) -> None:
+def test_it_comes_piece_by_piece_and_ends_with_its_client_or_its_job(served: Stack) -> None:
     """An answer that was broken off must not look like a whole one."""
-    empty.start_gateway()
-    empty.start_worker(slots=1, echo_rate=20)
-    with empty.http().stream("GET", "/api/chat", params={"prompt": LONG}) as response:
+    served.start_worker(slots=1, echo_rate=20)
+    with served.http().stream("GET", "/api/chat", params={"prompt": LONG}) as response:
         pieces = response.iter_text()
         assert "".join(itertools.islice(pieces, 5)).startswith("on and on and")
-        first = submitted(empty, (), "in_progress")
-    wait_for(lambda: empty.state(first) == "cancelled", "the cancellation")
-    with empty.http().stream("GET", "/api/chat", params={"prompt": LONG}) as response:
+        first = submitted(served, (), "in_progress")
+    wait_for(lambda: served.state(first) == "cancelled", "the cancellation")
+    with served.http().stream("GET", "/api/chat", params={"prompt": LONG}) as response:
         pieces = response.iter_text()
         assert next(pieces) == "on"
-        empty.http().delete(f"/v1/jobs/{submitted(empty, [first], 'in_progress')}")
+        served.http().delete(f"/v1/jobs/{submitted(served, [first], 'in_progress')}")
         with pytest.raises(httpx.RemoteProtocolError):
             list(pieces)
 
 
-def test_the_default_is_the_first_and_a_model_without_chats_continues(empty: Stack) -> None:
-    empty.start_gateway()
-    empty.start_worker("echo", context=64)
-    empty.start_worker(str(TINY), slots=1, context=64)
-    http = empty.http()
+def test_the_default_is_the_first_and_a_model_without_chats_continues(served: Stack) -> None:
+    served.start_worker("echo", context=64)
+    served.start_worker(str(TINY), slots=1, context=64)
+    http = served.http()
     assert http.get("/api/chat", params={"prompt": "Hello"}).text == "Hello"
     assert problem(http.get("/api/chat", params={"prompt": "word " * 64}), 400)["param"] == "prompt"
     named = http.get("/api/chat", params={"prompt": "Hello", "model": "tiny-llama"})

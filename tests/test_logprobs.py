@@ -284,17 +284,16 @@ def test_what_tools_call_is_told_whole(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("continues", [1, 0], ids=["continued", "computed again"])
 @pytest.mark.parametrize("path", [CHATS, COMPLETIONS])
-def test_a_killed_worker_costs_none(empty: Stack, path: str, continues: int) -> None:
-    empty.start_gateway()
-    victim = empty.start_worker(echo_rate=20, echo_continue=continues)
+def test_a_killed_worker_costs_none(served: Stack, path: str, continues: int) -> None:
+    victim = served.start_worker(echo_rate=20, echo_continue=continues)
     text = " ".join(map(str, range(30)))
     body = chat(text, **TOP) if path == CHATS else completion(text, echo=True, logprobs=2)
-    http = empty.http()
+    http = served.http()
     with http.stream("POST", path, json={**body, "stream": True}) as response:
         lines = data(response.iter_lines())
         chunks = [next(lines) for _ in range(8)]
         victim.kill()
-        empty.start_worker(echo_continue=continues)
+        served.start_worker(echo_continue=continues)
         chunks += [chunk for chunk in lines if chunk != "[DONE]"]
     found = told(chunks)
     assert found == told([http.post(path, json=body).json()])

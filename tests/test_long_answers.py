@@ -6,7 +6,11 @@ import signal
 import time
 from typing import Any
 
-from gateway import sse
+import pytest
+from flask import Flask, g
+
+from gateway import answers, sse
+from gateway.keys import EVERYBODY
 from gateway.mailbox import Mailbox
 from gateway.schemas import Frame
 from shared import streams
@@ -54,30 +58,39 @@ def test_a_stream_of_what_is_there_already_goes_out_in_pieces() -> None:
     assert b"".join(pieces).count(b"data: ") == MANY + 1
 
 
-def test_what_was_held_back_arrives_in_slices(empty: Stack) -> None:
-    empty.start_gateway()
-    empty.start_worker(echo_rate=2000, slots=1)
-    job_id = submit(empty.http(), COMPLETIONS, completion(WORDS))
-    wait_for(lambda: empty.events(job_id) > 10, "text")
-    empty.valkey.send_signal(signal.SIGSTOP)
+def test_what_was_held_back_arrives_in_slices(served: Stack) -> None:
+    served.start_worker(echo_rate=2000, slots=1)
+    job_id = submit(served.http(), COMPLETIONS, completion(WORDS))
+    wait_for(lambda: served.events(job_id) > 10, "text")
+    served.valkey.send_signal(signal.SIGSTOP)
     time.sleep(1)
-    empty.valkey.send_signal(signal.SIGCONT)
-    wait_for(lambda: empty.state(job_id) == "completed", "its end", 60)
-    sizes = [len(entry.events) for entry in streams.entries(empty.redis, job_id)]
+    served.valkey.send_signal(signal.SIGCONT)
+    wait_for(lambda: served.state(job_id) == "completed", "its end", 60)
+    sizes = [len(entry.events) for entry in streams.entries(served.redis, job_id)]
     assert sum(sizes) > MANY
     assert max(sizes) == 256
 
 
-def test_what_a_job_tells_while_it_runs_is_counted_in_its_ticket(empty: Stack) -> None:
+def test_what_a_job_tells_while_it_runs_is_counted_in_its_ticket(served: Stack) -> None:
     """Its record is not read: it may be gone, and nobody notices."""
-    empty.start_gateway()
-    empty.start_worker(echo_rate=100, slots=1)
-    http = empty.http()
+    served.start_worker(echo_rate=100, slots=1)
+    http = served.http()
     job_id = post_later(http, WORDS)
-    wait_for(lambda: empty.events(job_id) > 20, "text")
-    empty.redis.rename(f"iq:events:{job_id}", "away")
+    wait_for(lambda: served.events(job_id) > 20, "text")
+    served.redis.rename(f"iq:events:{job_id}", "away")
     job: dict[str, Any] = http.get(f"/v1/jobs/{job_id}").json()
-    empty.redis.rename("away", f"iq:events:{job_id}")
+    served.redis.rename("away", f"iq:events:{job_id}")
     assert (job["status"], job["result"], job["error"]) == ("in_progress", None, None)
     assert job["tokens"] >= 20
     assert http.delete(f"/v1/jobs/{job_id}").json()["status"] == "cancelled"
+
+
+def test_what_is_all_there_is_made_an_answer_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = list[float]()
+    monkeypatch.setattr("gateway.answers.time.sleep", pauses.append)
+    events = [Delta("word " * 2000, (1,))] * 1000
+    with Flask(__name__).test_request_context():
+        g.owner = EVERYBODY
+        assert len(list(answers.counted(events))) == 1000
+        g.answer.let_go()
+    assert 20 < len(pauses) < 1000

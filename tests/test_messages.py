@@ -218,22 +218,21 @@ def test_a_failure_in_the_middle(locked: Stack) -> None:
     assert (failed.value.type, failed.value.error_code) == ("conflict_error", "cancelled")
 
 
-def test_an_answer_goes_on_when_its_worker_dies(empty: Stack) -> None:
-    empty.start_gateway()
-    victim = empty.start_worker(echo_rate=10)
+def test_an_answer_goes_on_when_its_worker_dies(served: Stack) -> None:
+    victim = served.start_worker(echo_rate=10)
     text = f'<think>hm hm</think>[{{"content": "Well, "}}, {CALL}, {{"content": "and so on"}}, {CALL}]'
     more = {"tools": [LOOK], "thinking": {"type": "enabled", "budget_tokens": 999}}
-    with empty.anthropic().messages.stream(**asked(text, **more)) as stream:
+    with served.anthropic().messages.stream(**asked(text, **more)) as stream:
         next(event for event in stream if event.type == "input_json")
         victim.kill()
-        empty.start_worker(echo_rate=50)
+        served.start_worker(echo_rate=50)
         last = stream.get_final_message()
     told = [block.to_dict() for block in last.content]
     kinds = ["thinking", "text", "tool_use", "text", "tool_use"]
     assert [block["type"] for block in told] == kinds
     assert [told[0]["thinking"], told[1]["text"], told[3]["text"]] == ["hm hm", "Well, ", "and so on"]
     assert told[2]["input"] == told[4]["input"] == {"at": "the sky"}
-    assert empty.redis.hget(f"iq:job:{last.id}", "tries") == b"2"
+    assert served.redis.hget(f"iq:job:{last.id}", "tries") == b"2"
 
 
 def test_comments_for_those_who_ask(locked: Stack) -> None:

@@ -16,19 +16,18 @@ from tests.stack import Stack, wait_for
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
-def test_an_outage(empty: Stack, fault: str) -> None:
-    empty.start_gateway()
-    empty.start_worker(echo_rate=100)
-    http, client = empty.http(), empty.client()
+def test_an_outage(served: Stack, fault: str) -> None:
+    served.start_worker(echo_rate=100)
+    http, client = served.http(), served.client()
     text = " ".join(str(number) for number in range(200))
     job_path = http.post(CHATS, json=chat("later"), headers=LATER).headers["location"]
     stream = client.chat.completions.create(model="echo", messages=said(text), stream=True)
     received = [next(stream) for _ in range(10)]
     if fault == "killed":
-        empty.valkey.kill()
-        empty.valkey.wait()
+        served.valkey.kill()
+        served.valkey.wait()
     else:
-        empty.valkey.send_signal(signal.SIGSTOP)
+        served.valkey.send_signal(signal.SIGSTOP)
 
     requests = [
         http.build_request("POST", CHATS, json=chat("Hello")),
@@ -51,9 +50,9 @@ def test_an_outage(empty: Stack, fault: str) -> None:
     assert http.get("/healthz").status_code == 200
 
     if fault == "killed":
-        empty.start_valkey()
+        served.start_valkey()
     else:
-        empty.valkey.send_signal(signal.SIGCONT)
+        served.valkey.send_signal(signal.SIGCONT)
     received += stream
     assert "".join(chunk.choices[0].delta.content or "" for chunk in received) == text
     wait_for(lambda: http.get("/readyz").status_code == 200, "readiness")
@@ -61,15 +60,14 @@ def test_an_outage(empty: Stack, fault: str) -> None:
     assert http.post(CHATS, json=chat("Hello")).json()["choices"][0]["message"]["content"] == "Hello"
 
 
-def test_what_was_refused_is_not_asked_for_one_by_one(empty: Stack) -> None:
+def test_what_was_refused_is_not_asked_for_one_by_one(served: Stack) -> None:
     """Each may have arrived after all, and is to be cancelled then: by one who asks until Redis answers."""
-    empty.start_gateway()
-    empty.start_worker()
-    http = empty.http()
+    served.start_worker()
+    http = served.http()
     assert http.post(CHATS, json=chat("Hello")).status_code == 200
-    empty.valkey.kill()
-    empty.valkey.wait()
-    with socket.create_server((empty.host, empty.redis_port)) as impostor, ThreadPoolExecutor(32) as pool:
+    served.valkey.kill()
+    served.valkey.wait()
+    with socket.create_server((served.host, served.redis_port)) as impostor, ThreadPoolExecutor(32) as pool:
         calm = calls_in(impostor, 2)
         posts = [pool.submit(http.post, CHATS, json=chat("Hello")) for _ in range(24)]
         during = calls_in(impostor, 1)
@@ -91,31 +89,29 @@ def calls_in(server: socket.socket, seconds: float) -> int:
     return count
 
 
-def test_out_of_memory_refuses_new_requests_and_lets_running_ones_finish(empty: Stack) -> None:
-    empty.start_gateway()
-    empty.start_worker(echo_rate=50)
-    http, client = empty.http(), empty.client()
+def test_out_of_memory_refuses_new_requests_and_lets_running_ones_finish(served: Stack) -> None:
+    served.start_worker(echo_rate=50)
+    http, client = served.http(), served.client()
     text = " ".join(str(number) for number in range(100))
     stream = client.chat.completions.create(model="echo", messages=said(text), stream=True)
     received = [next(stream) for _ in range(3)]
-    empty.redis.config_set("maxmemory", "1")
+    served.redis.config_set("maxmemory", "1")
     assert problem(http.post(CHATS, json=chat("Hello")), 503)["code"] == "memory_full"
     received += stream
     assert "".join(chunk.choices[0].delta.content or "" for chunk in received) == text
-    empty.redis.config_set("maxmemory", "0")
+    served.redis.config_set("maxmemory", "0")
     wait_for(lambda: http.post(CHATS, json=chat("Hello")).status_code == 200, "that somebody has seen it")
 
 
-def test_an_outage_that_outlasts_a_short_lease_re_runs_nothing(empty: Stack) -> None:
-    empty.start_gateway()
-    empty.start_worker(echo_rate=20)
-    http = empty.http()
+def test_an_outage_that_outlasts_a_short_lease_re_runs_nothing(served: Stack) -> None:
+    served.start_worker(echo_rate=20)
+    http = served.http()
     jobs = [post_later(http, "and on " * 60) for _ in range(4)]
-    wait_for(lambda: all(empty.events(job_id) > 3 for job_id in jobs), "text of each")
+    wait_for(lambda: all(served.events(job_id) > 3 for job_id in jobs), "text of each")
     for _ in range(2):
-        empty.valkey.send_signal(signal.SIGSTOP)
+        served.valkey.send_signal(signal.SIGSTOP)
         time.sleep(2.2)
-        empty.valkey.send_signal(signal.SIGCONT)
+        served.valkey.send_signal(signal.SIGCONT)
         time.sleep(1)
-    wait_for(lambda: all(empty.state(job_id) == "completed" for job_id in jobs), "their ends", 60)
-    assert [empty.redis.hget(f"iq:job:{job_id}", "tries") for job_id in jobs] == [b"1"] * 4
+    wait_for(lambda: all(served.state(job_id) == "completed" for job_id in jobs), "their ends", 60)
+    assert [served.redis.hget(f"iq:job:{job_id}", "tries") for job_id in jobs] == [b"1"] * 4

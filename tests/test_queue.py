@@ -24,16 +24,15 @@ def test_two_hundred_chats_at_once_each_get_their_own_answer(echo: Stack) -> Non
     assert asyncio.run(ask_all()) == [f"marker {index} of mine" for index in range(CHATS_AT_ONCE)]
 
 
-def test_jobs_start_in_the_order_of_their_arrival(empty: Stack) -> None:
-    empty.start_gateway()
-    worker = empty.start_worker(slots=SLOTS)
+def test_jobs_start_in_the_order_of_their_arrival(served: Stack) -> None:
+    worker = served.start_worker(slots=SLOTS)
     worker.terminate()
     worker.wait(20)
-    http = empty.http()
+    http = served.http()
     jobs = [post_later(http, str(index)) for index in range(CHATS_AT_ONCE)]
-    empty.start_worker(slots=SLOTS, echo_prefill_ms=20)
-    wait_for(lambda: empty.state(jobs[-1]) == "completed", "the last job")
-    started = [int(empty.redis.hget(f"iq:job:{job}", "started") or 0) for job in jobs]
+    served.start_worker(slots=SLOTS, echo_prefill_ms=20)
+    wait_for(lambda: served.state(jobs[-1]) == "completed", "the last job")
+    started = [int(served.redis.hget(f"iq:job:{job}", "started") or 0) for job in jobs]
     # Slots claim side by side, so neighbours may change places within a millisecond; nobody is overtaken by more.
     assert all(max(started[: index + 1]) <= min(started[index + SLOTS :]) for index in range(CHATS_AT_ONCE - SLOTS))
 

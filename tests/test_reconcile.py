@@ -57,28 +57,26 @@ class TestAnEndThatNobodyTold:
         os.kill(process, signal.SIGCONT)
         assert answered(waiting) == WORDS
 
-    def test_written_to_no_reply_stream(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
+    def test_written_to_no_reply_stream(self, served: Stack, pool: ThreadPoolExecutor) -> None:
         """Ours had lapsed while another gateway attached, so that the ticket does not list it any more."""
-        empty.start_gateway()
-        empty.start_worker(echo_rate=10)
-        waiting = pool.submit(ask, empty, chat(WORDS))
-        job_id = submitted(empty, (), "in_progress")
-        wait_for(lambda: empty.events(job_id) > 3, "text")
-        assert empty.redis.hset(f"iq:job:{job_id}", "reply", "iq:reply:another") == 0
-        assert empty.redis.delete(reply_stream(empty)) == 1
+        served.start_worker(echo_rate=10)
+        waiting = pool.submit(ask, served, chat(WORDS))
+        job_id = submitted(served, (), "in_progress")
+        wait_for(lambda: served.events(job_id) > 3, "text")
+        assert served.redis.hset(f"iq:job:{job_id}", "reply", "iq:reply:another") == 0
+        assert served.redis.delete(reply_stream(served)) == 1
         assert answered(waiting) == WORDS
 
-    def test_under_ids_that_lie_behind_the_readers_place(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
+    def test_under_ids_that_lie_behind_the_readers_place(self, served: Stack, pool: ThreadPoolExecutor) -> None:
         """The clock of the new master is behind that of the old one."""
-        empty.start_gateway()
-        empty.start_worker(echo_rate=10)
+        served.start_worker(echo_rate=10)
         later = f"{int(time.time() * 1000) + 3_600_000}-0"
-        stream = reply_stream(empty)
-        empty.redis.xadd(stream, {"j": "nobody", "f": 1, "l": 1, "x": "", "e": "[]"}, id=later)
+        stream = reply_stream(served)
+        served.redis.xadd(stream, {"j": "nobody", "f": 1, "l": 1, "x": "", "e": "[]"}, id=later)
         time.sleep(1)  # it is read
-        empty.redis.delete(stream)
-        empty.redis.xgroup_create(stream, "reader", mkstream=True)
-        assert answered(pool.submit(read, empty, chat(WORDS))) == WORDS
+        served.redis.delete(stream)
+        served.redis.xgroup_create(stream, "reader", mkstream=True)
+        assert answered(pool.submit(read, served, chat(WORDS))) == WORDS
 
     def test_to_a_gateway_that_began_while_memory_was_out(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
         begun = time.monotonic()
@@ -95,17 +93,16 @@ class TestAnEndThatNobodyTold:
         assert empty.redis.config_get("maxmemory")["maxmemory"] == "1"
         empty.redis.config_set("maxmemory", "0")
 
-    def test_by_a_redis_that_lost_its_last_second_unnoticed(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
-        empty.start_gateway()
-        empty.start_worker(slots=1, echo_prefill_ms=1500)
-        blocker = pool.submit(ask, empty, chat("blocker"))
-        submitted(empty, (), "in_progress")
-        copy = copy_of(empty)
-        known = set(empty.jobs())
-        lost = pool.submit(read, empty, chat("lost"))
-        job_id = submitted(empty, known, "queued")
-        go_back(empty, copy)
-        assert job_id not in empty.jobs()
+    def test_by_a_redis_that_lost_its_last_second_unnoticed(self, served: Stack, pool: ThreadPoolExecutor) -> None:
+        served.start_worker(slots=1, echo_prefill_ms=1500)
+        blocker = pool.submit(ask, served, chat("blocker"))
+        submitted(served, (), "in_progress")
+        copy = copy_of(served)
+        known = set(served.jobs())
+        lost = pool.submit(read, served, chat("lost"))
+        job_id = submitted(served, known, "queued")
+        go_back(served, copy)
+        assert job_id not in served.jobs()
         assert answered(blocker) == "blocker"
         assert answered(lost) == "lost"
 
@@ -114,10 +111,9 @@ class TestALostJob:
     """Redis has lost an accepted job: whoever waits for it is served, and whatever else goes wrong is theirs alone."""
 
     @pytest.fixture
-    def stack(self, empty: Stack) -> Stack:
-        empty.start_gateway()
-        empty.start_worker(slots=1, echo_rate=100)
-        return empty
+    def stack(self, served: Stack) -> Stack:
+        served.start_worker(slots=1, echo_rate=100)
+        return served
 
     def test_is_answered_to_whoever_joined_it(self, stack: Stack, pool: ThreadPoolExecutor) -> None:
         with busy(stack):
@@ -159,14 +155,13 @@ class TestALostJob:
         assert answered(lost) == "lost"
         wait_for(lambda: empty.state(other) == "completed", "the other")
 
-    def test_that_had_sent_a_part_goes_on_where_it_stopped(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
-        empty.start_gateway()
-        empty.start_worker(echo_rate=8)
-        waiting = pool.submit(read, empty, chat(WORDS))
-        job_id = submitted(empty, (), "in_progress")
-        wait_for(lambda: empty.events(job_id) > 3, "text")
-        empty.redis.zrem("iq:leases:echo", job_id)
-        lose_job(empty, job_id)
+    def test_that_had_sent_a_part_goes_on_where_it_stopped(self, served: Stack, pool: ThreadPoolExecutor) -> None:
+        served.start_worker(echo_rate=8)
+        waiting = pool.submit(read, served, chat(WORDS))
+        job_id = submitted(served, (), "in_progress")
+        wait_for(lambda: served.events(job_id) > 3, "text")
+        served.redis.zrem("iq:leases:echo", job_id)
+        lose_job(served, job_id)
         assert answered(waiting) == WORDS
 
     def test_while_memory_is_out_waits_without_harm_to_others(self, stack: Stack, pool: ThreadPoolExecutor) -> None:
@@ -210,73 +205,69 @@ class TestALostJob:
 
 class TestWhoWaits:
     @pytest.mark.parametrize("promised_first", [True, False], ids=["promised first", "promised to who joined"])
-    def test_a_promised_job_outlives_the_leaving_of_others(self, empty: Stack, promised_first: bool) -> None:
-        empty.start_gateway()
-        empty.start_worker(slots=1, echo_rate=100)
+    def test_a_promised_job_outlives_the_leaving_of_others(self, served: Stack, promised_first: bool) -> None:
+        served.start_worker(slots=1, echo_rate=100)
         key = {"Idempotency-Key": "k"}
 
         def promise() -> str:
             headers = {"Content-Type": "application/json", **key, **LATER}
-            answer = empty.http().post(CHATS, content=json.dumps(chat("kept")), headers=headers)
+            answer = served.http().post(CHATS, content=json.dumps(chat("kept")), headers=headers)
             assert answer.status_code == 202
             return str(answer.json()["id"])
 
-        with busy(empty):
-            known = set(empty.jobs())
+        with busy(served):
+            known = set(served.jobs())
             promised = promise() if promised_first else ""
-            leaver = raw_post(empty, CHATS, chat("kept"), **key)
-            job_id = submitted(empty, known, "queued")
-            wait_for(lambda: empty.redis.hget(f"iq:job:{job_id}", "waiting"), "the other client")
+            leaver = raw_post(served, CHATS, chat("kept"), **key)
+            job_id = submitted(served, known, "queued")
+            wait_for(lambda: served.redis.hget(f"iq:job:{job_id}", "waiting"), "the other client")
             promised = promised or promise()
             leaver.close()
-            wait_for(lambda: empty.redis.hget(f"iq:job:{job_id}", "waiting") == b"", "its leaving")
+            wait_for(lambda: served.redis.hget(f"iq:job:{job_id}", "waiting") == b"", "its leaving")
             assert promised == job_id
-            assert empty.redis.zscore("iq:lingering:echo", job_id) is None
-        wait_for(lambda: empty.state(job_id) == "completed", "its end")
+            assert served.redis.zscore("iq:lingering:echo", job_id) is None
+        wait_for(lambda: served.state(job_id) == "completed", "its end")
 
     @pytest.mark.parametrize("running", [False, True], ids=["queued", "running"])
     def test_a_client_that_redis_has_forgotten_is_answered(
-        self, empty: Stack, pool: ThreadPoolExecutor, running: bool
+        self, served: Stack, pool: ThreadPoolExecutor, running: bool
     ) -> None:
         """It had come again to a job that was about to be cancelled, and Redis lost just that."""
-        empty.start_gateway()
-        empty.start_worker(slots=2 if running else 1, echo_rate=10)
-        with busy(empty):
-            known = set(empty.jobs())
-            waiting = [pool.submit(way, empty, chat(WORDS)) for way in ((read,) if running else (ask, read))]
-            wait_for(lambda: len(empty.jobs().keys() - known) == len(waiting), "the jobs")
-            jobs = empty.jobs().keys() - known
+        served.start_worker(slots=2 if running else 1, echo_rate=10)
+        with busy(served):
+            known = set(served.jobs())
+            waiting = [pool.submit(way, served, chat(WORDS)) for way in ((read,) if running else (ask, read))]
+            wait_for(lambda: len(served.jobs().keys() - known) == len(waiting), "the jobs")
+            jobs = served.jobs().keys() - known
             for job_id in jobs:
-                wait_for(lambda job_id=job_id: not running or empty.events(job_id) > 3, "text")  # type: ignore[misc]  # its default
-                empty.redis.hset(f"iq:job:{job_id}", "waiting", "")
-                empty.redis.zadd("iq:lingering:echo", {job_id: 1})
+                wait_for(lambda job_id=job_id: not running or served.events(job_id) > 3, "text")  # type: ignore[misc]  # its default
+                served.redis.hset(f"iq:job:{job_id}", "waiting", "")
+                served.redis.zadd("iq:lingering:echo", {job_id: 1})
             wait_for(
-                lambda: empty.redis.hget("iq:counts:echo", "jobs:cancelled") == str(len(jobs)).encode(), "their end"
+                lambda: served.redis.hget("iq:counts:echo", "jobs:cancelled") == str(len(jobs)).encode(), "their end"
             )
         assert [answered(one) for one in waiting] == [WORDS] * len(waiting)
-        assert {empty.state(job_id) for job_id in jobs} == {"completed"}
+        assert {served.state(job_id) for job_id in jobs} == {"completed"}
 
-    def test_who_waits_for_a_job_that_somebody_cancels_is_told(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
-        empty.start_gateway()
-        empty.start_worker(echo_rate=5)
-        waiting = pool.submit(empty.http().post, CHATS, json=chat(WORDS))
-        job_id = submitted(empty, (), "in_progress")
-        assert empty.http().delete(f"/v1/jobs/{job_id}").json()["status"] == "cancelled"
+    def test_who_waits_for_a_job_that_somebody_cancels_is_told(self, served: Stack, pool: ThreadPoolExecutor) -> None:
+        served.start_worker(echo_rate=5)
+        waiting = pool.submit(served.http().post, CHATS, json=chat(WORDS))
+        job_id = submitted(served, (), "in_progress")
+        assert served.http().delete(f"/v1/jobs/{job_id}").json()["status"] == "cancelled"
         answer = waiting.result(timeout=PATIENCE)
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "cancelled")
 
-    def test_a_leaving_that_redis_did_not_hear_is_told_later(self, empty: Stack) -> None:
-        empty.start_gateway()
-        empty.start_worker(echo_rate=5)
-        connection = raw_post(empty, CHATS, chat(WORDS * 20, stream=True))
-        job_id = submitted(empty, (), "in_progress")
-        wait_for(lambda: empty.events(job_id) > 1, "text")
-        empty.valkey.kill()
-        empty.valkey.wait()
+    def test_a_leaving_that_redis_did_not_hear_is_told_later(self, served: Stack) -> None:
+        served.start_worker(echo_rate=5)
+        connection = raw_post(served, CHATS, chat(WORDS * 20, stream=True))
+        job_id = submitted(served, (), "in_progress")
+        wait_for(lambda: served.events(job_id) > 1, "text")
+        served.valkey.kill()
+        served.valkey.wait()
         connection.close()
         time.sleep(1.5)
-        empty.start_valkey()
-        wait_for(lambda: empty.state(job_id) == "cancelled", "the cancellation", PATIENCE)
+        served.start_valkey()
+        wait_for(lambda: served.state(job_id) == "cancelled", "the cancellation", PATIENCE)
 
     def test_the_jobs_of_a_dead_gateways_clients_wait_a_moment_and_are_cancelled(self, empty: Stack) -> None:
         first = empty.start_gateway()

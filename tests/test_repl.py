@@ -175,16 +175,15 @@ def test_ctrl_c_stops_the_answer_and_not_the_program() -> None:
     terminal.close()
 
 
-def test_ctrl_c_cancels_the_job_at_the_gateway(empty: Stack) -> None:
-    empty.start_gateway()
-    empty.start_worker(echo_rate=5)
-    terminal = Terminal("chat", "--url", empty.url, "-m", "echo")
+def test_ctrl_c_cancels_the_job_at_the_gateway(served: Stack) -> None:
+    served.start_worker(echo_rate=5)
+    terminal = Terminal("chat", "--url", served.url, "-m", "echo")
     terminal.reads("> ")
     terminal.type("one two three four five six seven eight nine ten " * 9 + "\n")
     terminal.reads("\n")
     terminal.reads("one two")
     terminal.interrupt()
-    wait_for(lambda: list(empty.jobs().values()) == ["cancelled"], "the cancel")
+    wait_for(lambda: list(served.jobs().values()) == ["cancelled"], "the cancel")
     terminal.reads("> ")
     terminal.type("\x04")
     terminal.close()

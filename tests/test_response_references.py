@@ -121,7 +121,7 @@ def test_the_tokens_of_a_prompt_are_those_that_are_read(strict: OpenAI) -> None:
         ({"input": [{"id": "rs_0"}]}, "input[0].id", "not_stored", 404),
         (
             {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-0"}]}]},
-            "file_id",
+            "input[0].content",
             "not_stored",
             404,
         ),
@@ -203,8 +203,9 @@ def test_a_file_is_read_by_its_id(echo: Stack, strict: OpenAI) -> None:
         strict.responses.create(model="echo", input=[{"role": "user", "content": parts}])
     assert caught.value.param == "file_id"
     archive.remove("", ThingKind.FILE, "file-text")
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError) as gone:
         strict.responses.create(model="echo", input=[], previous_response_id=answer.id)
+    assert gone.value.param == "previous_response_id"
 
 
 def _user(text: str) -> dict[str, str]:

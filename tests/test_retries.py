@@ -70,12 +70,11 @@ class TestTheClientsOwnRetries:
         assert ask(slow, chat(mine), attempt(1)) == (job, mine)
         assert set(slow.jobs()) - known == {job}
 
-    def test_without_a_retry_it_is_cancelled_after_the_linger(self, empty: Stack) -> None:
-        empty.start_gateway()
-        empty.start_worker(echo_prefill_ms=60_000)
-        job = leave(empty, chat("mine"), attempt(0))
-        assert empty.state(job) == "in_progress"
-        wait_for(lambda: empty.state(job) == "cancelled", "the cancel")
+    def test_without_a_retry_it_is_cancelled_after_the_linger(self, served: Stack) -> None:
+        served.start_worker(echo_prefill_ms=60_000)
+        job = leave(served, chat("mine"), attempt(0))
+        assert served.state(job) == "in_progress"
+        wait_for(lambda: served.state(job) == "cancelled", "the cancel")
 
     def test_what_left_at_its_own_timeout_is_waited_for_longer(self, slow: Stack, mine: str) -> None:
         """The clients in JavaScript tell it under another name."""
@@ -99,23 +98,21 @@ class TestTheClientsOwnRetries:
         assert other != job
         assert set(slow.jobs()) - known == {job, other}
 
-    def test_a_job_that_somebody_reads_is_not_joined(self, empty: Stack) -> None:
-        empty.start_gateway()
-        empty.start_worker(echo_rate=5)
-        with empty.http().stream("POST", CHATS, json=chat("one two three four", stream=True), headers=attempt(0)):
-            [first] = empty.jobs()
-            with empty.http().stream(
+    def test_a_job_that_somebody_reads_is_not_joined(self, served: Stack) -> None:
+        served.start_worker(echo_rate=5)
+        with served.http().stream("POST", CHATS, json=chat("one two three four", stream=True), headers=attempt(0)):
+            [first] = served.jobs()
+            with served.http().stream(
                 "POST", CHATS, json=chat("one two three four", stream=True), headers=attempt(1)
             ) as other:
                 assert other.headers["location"] != f"/v1/jobs/{first}"
 
-    def test_a_stream_that_had_begun_is_cancelled_at_once(self, empty: Stack) -> None:
-        empty.start_gateway()
-        empty.start_worker(echo_rate=5)
-        with empty.http().stream("POST", CHATS, json=chat("word " * 50, stream=True), headers=attempt(0)) as answer:
+    def test_a_stream_that_had_begun_is_cancelled_at_once(self, served: Stack) -> None:
+        served.start_worker(echo_rate=5)
+        with served.http().stream("POST", CHATS, json=chat("word " * 50, stream=True), headers=attempt(0)) as answer:
             next(answer.iter_lines())
-        [job] = empty.jobs()
-        wait_for(lambda: empty.state(job) == "cancelled", "the cancel", 1.5)
+        [job] = served.jobs()
+        wait_for(lambda: served.state(job) == "cancelled", "the cancel", 1.5)
 
     def test_a_cancelled_job_is_not_joined(self, slow: Stack, mine: str) -> None:
         job = leave(slow, chat(mine), attempt(0))

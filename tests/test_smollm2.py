@@ -119,7 +119,7 @@ def test_a_prompt_that_is_too_long_names_both_numbers(client: OpenAI, stream: bo
 
 @pytest.mark.parametrize(
     "prompt",
-    ["\N{PILE OF POO}" * 100, "a" * 2000, "nul \0 nul", "<|im_end|><|endoftext|>" * 20, "\u200b" * 100, " " * 500, ""],
+    ["\N{PILE OF POO}" * 20, "a" * 500, "nul \0 nul", "<|im_end|><|endoftext|>" * 10, "\u200b" * 20, " " * 500, ""],
     ids=["emoji", "one word", "NUL", "special tokens", "zero width", "spaces", "nothing"],
 )
 def test_strange_prompts_are_answered_or_refused(smollm2: Stack, client: OpenAI, prompt: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace as change_fields
 from itertools import repeat
@@ -16,11 +16,11 @@ from msgspec.structs import replace
 
 from gateway.answers import as_json, counted
 from gateway.api.body import read_body
-from gateway.archive.thing import Page, Thing, ThingKind
+from gateway.archive.thing import Thing, ThingKind
 from gateway.auth import owner
 from gateway.recordings import Recording, Recordings
 from gateway.schemas import format_of
-from gateway.schemas.lists import Paging, read_paging, render_page, take_page
+from gateway.schemas.lists import read_paging, render_page, take_page
 from gateway.schemas.openai import encode
 from gateway.schemas.stored_chats import ChangeSchema, read_filters, render_message
 from gateway.state import this_gateway
@@ -40,7 +40,7 @@ _CHANGE = ChangeSchema()
 def list_stored() -> ResponseReturnValue:
     paging, where = read_paging(request.args, descending=False), read_filters(request.args)
     this_gateway().recordings.settle(owner().name)
-    page = _page(paging, where)
+    page = this_gateway().archive.page(owner().name, ThingKind.CHAT, where=where, **paging._asdict())
     told, size = list[tuple[str, Raw]](), 0
     with closing(_read(page.things)) as recordings:
         for found in recordings:
@@ -99,21 +99,6 @@ def _tell(found: Recording) -> dict[str, Any]:
     accepted = replace(found.accepted, options=replace(options, asked=asked))
     told: dict[str, Any] = format_of(accepted).render(found.id, accepted, counted(found.events))
     return told
-
-
-def _page(paging: Paging, where: Mapping[str, str]) -> Page:
-    """Raises NotStored where there is no such `after`."""
-    try:
-        return this_gateway().archive.page(
-            owner().name,
-            ThingKind.CHAT,
-            limit=paging.limit,
-            after=paging.after,
-            descending=paging.descending,
-            where=where,
-        )
-    except NotStored as exc:
-        raise NotStored(paging.after, param="after") from exc
 
 
 def _read(things: Sequence[Thing]) -> Generator[Recording]:

@@ -15,7 +15,7 @@ from gateway.schemas.reasoning import ReasoningObject, ReasoningSchema, thinking
 from gateway.schemas.responses.items import REFERENCE, Input, Item, name_items
 from gateway.schemas.responses.references import Referred
 from gateway.schemas.responses.tools import FlatToolsSchema
-from gateway.schemas.responses.turns import check_results, make_turns
+from gateway.schemas.responses.turns import check_files, check_results, make_turns
 from gateway.schemas.structured import ANY_OBJECT, NamedSchema
 from gateway.schemas.tools import tools
 from shared.config import Config
@@ -135,6 +135,7 @@ def place_items(given: Mapping[str, Any], seed: int, config: Config, referred: R
             named = name_items(own, (item["id"] for item in inherited), seed, str(given.get(source, "")))
             items = [*inherited, *named]
             check_results(items, len(inherited), source)
+            check_files(items, len(inherited), source, referred.files)
             if not items:
                 raise refuse("missing_required_parameter", "there is nothing to answer", name="input")
             return items

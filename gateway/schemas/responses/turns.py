@@ -10,8 +10,9 @@ from marshmallow import ValidationError
 
 from gateway.schemas.problem import refuse, show
 from gateway.schemas.responses.items import Item
-from gateway.schemas.responses.parts import Files, say
+from gateway.schemas.responses.parts import Files, file_ids, say
 from gateway.schemas.responses.summaries import COMPACTION, tell_summary
+from shared.errors import NotStored
 from shared.protocol import FineMessage, Message, ToolCall
 
 _CALLS = {"function_call": ("arguments", False), "custom_tool_call": ("input", True)}
@@ -46,6 +47,15 @@ def check_results(items: Sequence[Item], own: int, source: str) -> None:
             if place < own:
                 raise ValidationError({source: problem.messages})
             raise ValidationError({"input": {place - own: problem.messages}})
+
+
+def check_files(items: Sequence[Item], own: int, source: str, files: Files) -> None:
+    """Raises NotStored for a file that is not there; the rest as `check_results`."""
+    for place, item in enumerate(items):
+        for name in ("content", "output"):
+            for file_id in file_ids(item.get(name)):
+                if file_id not in files:
+                    raise NotStored(file_id, param=source if place < own else f"input[{place - own}].{name}")
 
 
 def _side(item: Item) -> str:

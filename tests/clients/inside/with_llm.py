@@ -16,6 +16,7 @@ Path("llm/extra-openai-models.yaml").write_text(
     f"""
 - {{model_id: echo, model_name: echo, {ABLE}}}
 - {{model_id: smollm2, model_name: smollm2, {ABLE}}}
+- {{model_id: echo-responses, model_name: echo, {ABLE}, responses: true}}
 - {{model_id: echo-completion, model_name: echo, api_base: "{URL}/v1", api_key_name: none, completion: true}}
 """
 )
@@ -93,6 +94,16 @@ def tools() -> None:
 @check
 def a_tool_of_its_own() -> None:
     assert llm("-m", "echo", "-T", "llm_version", calling(("llm_version", {}))).startswith("0."), "no version"
+
+
+@check
+def responses() -> None:
+    equal(llm("-m", "echo-responses", WORDS), WORDS)
+    equal((last()["input_tokens"], last()["output_tokens"]), (20, 20))
+    equal(llm("-c", "second"), "second")
+    equal(json.loads(llm("-m", "echo-responses", "--no-stream", "--schema", SCHEMA, '{"length": 9}'))["length"], 9)
+    function = "def add(a: int, b: int) -> int:\n    'Adds numbers.'\n    return a + b\n"
+    equal(llm("-m", "echo-responses", "--functions", function, calling(("add", {"a": 2, "b": 40}))), "42")
 
 
 @check
