@@ -18,13 +18,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tests.calls import CHATS
-from tests.chaos.failures import Failure
+from tests.chaos.failures import Failure, Gap
 from tests.chaos.forms import Form, draw
 from tests.chaos.judgement import Fate, judge
 from tests.chaos.marks import Marks
 from tests.chaos.plan import Kind, Request
 from tests.chaos.reading import Reading
 from tests.chaos.relay import Relay
+from tests.chaos.response_reading import ResponseReading
 from tests.stack import Stack, running
 
 ASKED = Request(7, Kind.STREAM, CHATS, {}, "7.0; 7.1; 7.2; 7.3;", "", None)
@@ -191,3 +192,32 @@ def test_a_relay_that_drops_its_connections_takes_new_ones(tmp_path: Path) -> No
 
     with running(tmp_path) as stack:
         asyncio.run(cut(stack))
+
+
+def test_events_of_a_response_are_numbered_and_fold_to_it() -> None:
+    item = {"type": "message", "role": "assistant", "id": "msg_1", "status": "completed"}
+    item["content"] = [{"type": "output_text", "text": "7.0;"}]  # type: ignore[assignment]
+    usage = {"output_tokens": 1, "output_tokens_details": {"reasoning_tokens": 0}}
+    whole = {"id": "one", "status": "completed", "output": [item], "usage": usage}
+
+    def event(number: int, kind: str, **more: Any) -> str:
+        return json.dumps({"type": f"response.{kind}", "sequence_number": number, **more})
+
+    told = [
+        event(0, "created", response={"id": "one"}),
+        event(1, "in_progress"),
+        event(2, "output_item.added", item=item),
+        event(3, "output_text.delta", delta="7.0;"),
+        event(4, "output_item.done", item=item),
+    ]
+    reading, short = ResponseReading(), ResponseReading()
+    for each in (*told, event(4, "in_progress"), event(5, "completed", response=whole)):
+        reading.take("", each)
+    assert (reading.text, reading.over, reading.told) == ("7.0;", True, whole)
+    for each in told[:3]:
+        short.take("", each)
+    for number in (2, 4):
+        with pytest.raises(Gap, match=f"event {number} .* comes after 2"):
+            short.take("", event(number, "output_text.delta", delta="7.0;"))
+    with pytest.raises(Failure, match="fold"):
+        short.take("", event(3, "completed", response=whole))

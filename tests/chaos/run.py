@@ -169,7 +169,7 @@ async def _look(stack: Parts, house: House, clients: Sequence[Client], faults: S
         index_in_redis = bool(stack.settings.get("archive_index"))
         forgotten = dict.fromkeys((True, False), house.forgotten) if index_in_redis else {True: [], False: unstored}
         for each in (stack.port, port):
-            await shelf.look(Wire(each), clients, house.forgotten, forgotten)
+            await shelf.look(each, clients, house.forgotten, forgotten)
         await asyncio.to_thread(shelf.count, Archive.open(stack.config()), clients, house.forgotten)
     finally:
         await asyncio.to_thread(stop, other)

@@ -10,7 +10,7 @@ from tests.chaos.house import Crew
 from tests.chaos.mischief import Mischief
 from tests.chaos.run import Scene
 
-_SHARED = {"log_level": "error", "retention": 60, "grace": 3}
+_SHARED = {"log_level": "error", "retention": 180, "grace": 3}
 WORKERS = ("SIGKILL worker",) * 4 + ("SIGTERM worker", "SIGSTOP worker") * 2
 REDIS = (
     *("partition worker", "valkey a second back") * 2,

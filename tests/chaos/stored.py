@@ -65,16 +65,17 @@ class Shelf:
     waiting: int = 0
     """Answers that are not stored yet, although all have ended long ago."""
 
-    async def look(self, wire: Wire, clients: Iterable[Client], lost: Outages, forgotten: Forgotten) -> None:
+    async def look(self, port: int, clients: Sequence[Client], lost: Outages, forgotten: Forgotten) -> None:
         """Ask a gateway for all of it. Redis has `lost` jobs then; where the index is there, this was `forgotten`."""
         left = iter([(client, stored) for client in clients for stored in client.kept])
 
         async def one_after_the_other() -> None:
             for client, stored in left:
-                self._note(client, stored, await _ask(wire, stored), lost, forgotten)
+                self._note(client, stored, await _ask(client.wire.at(port), stored), lost, forgotten)
 
         await asyncio.gather(*(one_after_the_other() for _ in range(_AT_ONCE)))
-        listed = await _list_chats(wire)
+        wires = {client.wire.key: client.wire.at(port) for client in clients}
+        listed = sum([await _list_chats(wire) for wire in wires.values()], Counter[str]())
         for client in clients:
             for stored in client.kept:
                 chat = stored.path.removeprefix(f"{CHATS}/")

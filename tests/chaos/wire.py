@@ -81,13 +81,17 @@ class Wire:
 
     def __init__(self, port: int, key: str = "") -> None:
         """`key`: the API key that its requests carry."""
-        self._port = port
+        self._port, self.key = port, key
         self._always = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._resumable: dict[asyncio.StreamWriter, str] = {}
         self._cut: set[asyncio.StreamWriter] = set()
         self._open: dict[Answer, str] = {}
         self.broken: list[tuple[float, str]] = []
         """When connections broke that we did not cut, and whose they were."""
+
+    def at(self, port: int) -> Wire:
+        """The same client's, elsewhere."""
+        return Wire(port, self.key)
 
     @asynccontextmanager
     async def request(

@@ -15,7 +15,7 @@ from shared.tickets import Tickets
 from tests.stack import Stack, running, wait_for
 
 JOBS = 100_000
-STORED = 2000
+STORED = 1000
 """Answers that go through all of it. `make bench` has a hundred thousand stored past the queue, which takes longest."""
 AT_ONCE = 500
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import time
@@ -31,9 +30,8 @@ class Pair(Parts):
         """Whose each process is, by its pid."""
 
     def spawn(self, *arguments: str, **settings: Any) -> Process:
-        given = {f"INFERQ_{name.upper()}": str(value) for name, value in {**self.settings, **settings}.items()}
         command = [*self.side.command, *arguments]
-        process = self._start(command, env={**os.environ, **given}, cwd=self.side.folder)
+        process = self._start(command, env=self.side.environ({**self.settings, **settings}), cwd=self.side.folder)
         self.sides[process.pid] = self.side
         return process
 

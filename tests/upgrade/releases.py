@@ -51,7 +51,11 @@ def check_out(commit: str) -> Side:
             subprocess.run(["tar", "-x", "-C", str(parts)], input=archive.stdout, check=True)
             parts.rename(folder)
         subprocess.run(["make", "--silent", "-C", str(folder), ".venv/run"], check=True)
-    return Side(commit[:7], (str(folder / ".venv/bin/python"), "-P", "-m", "inferq"), folder)
+    return Side(commit[:7], (str(folder / ".venv/bin/python"), "-P", "-m", "inferq"), folder, _LATER)
+
+
+_LATER = ("archive",)
+"""Settings that no release has yet that this tree is run beside."""
 
 
 def _numbers(name: str) -> tuple[int, ...]:

@@ -94,6 +94,9 @@ async def _play(
         await course
         await all_final(fleet.active)
         await _tidied(fleet)
+        for gateway in fleet.gateways:  # of the newer side, both
+            await upgrade.outcome.shelf.look(gateway.port, upgrade.outcome.clients, (), {True: (), False: ()})
+        upgrade.outcome.shelf.waiting = await fleet.waiting()
         upgrade.told = strangers.told
         upgrade.outcome.books += "".join(f"\n  {line}" for line in strangers.garbage)
         upgrade.handovers = await witness.handovers(upgrade.outcome.clients)
@@ -175,12 +178,12 @@ async def _complaints(fleet: Fleet, sides: Sequence[Side], when: str) -> str:
 
 
 def _looked(fleet: Fleet, sides: Sequence[Side], when: str) -> Iterator[str]:
-    url = str(fleet.stack.settings["redis_url"])
+    where = {name: fleet.stack.settings[name] for name in ("redis_url", "archive")}
     for side in sides:
-        well, said = side.run("check", redis_url=url)
+        well, said = side.run("check", **where)
         if not well:
             yield f"inferq check of {side.name}, {when}: {said}"
-        well, said = side.run("status", "--json", redis_url=url)
+        well, said = side.run("status", "--json", **where)
         seen = {worker["pid"] for worker in json.loads(said)["workers"] if worker["ready"]} if well else set()
         if missing := {worker.pid for worker in fleet.workers} - seen:
             yield f"inferq status of {side.name}, {when}, does not show {missing}: {said}"
