@@ -163,6 +163,8 @@ class Archiver:
         self._looked = time.monotonic()
         due = self._unarchived.due(_TOGETHER, _PATIENCE, self._cursor)
         self._cursor = due.cursor
+        if len(due.ended) == _TOGETHER:
+            self._looked -= _PERIOD  # there are more: what has piled up while nothing could be stored
         self._due.extend(due.ended)
         for job_id in due.others:  # one that is stored has ended, whatever Redis knows of it
             with suppress(JobNotFound, NotUnderstood, ArchiveUnavailable):

@@ -6,7 +6,7 @@ from flask import Flask, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import Forbidden
 
-from gateway.client import await_turn, belong_to
+from gateway.current_client import await_turn, belong_to
 from gateway.errors import CLIENT_GONE
 from gateway.guesses import Guesses
 from gateway.keys import EVERYBODY, Keys, Owner

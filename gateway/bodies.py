@@ -46,21 +46,42 @@ def received(request: Request, owner: str) -> Iterator[bytes]:
 
     Raises GatewayBusy, RequestTooSlow, BadRequest, RequestEntityTooLarge.
     """
-    pieces: list[bytes] = []
-    mine = 0
+    body = Receiving(owner)
     try:
         while piece := read_piece(request):  # also where its end is known, so that one that does not end is a 413
-            if pieces:
-                mine += len(piece)
-                _hold(owner, len(piece))
-            pieces.append(piece)
-        body = b"".join(pieces)
-        pieces.clear()
-        yield body
+            body.add(piece)
+        yield body.join()
     finally:
-        _held[owner] -= mine
-        if not _held[owner]:
-            del _held[owner]
+        body.let_go()
+
+
+class Receiving:
+    """A body that comes in pieces, all but the first bytes of which count as held."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._pieces = list[bytes]()
+        self.size = self.held = 0
+
+    def add(self, piece: bytes) -> None:
+        """Raises GatewayBusy."""
+        self.size += len(piece)
+        more, self.held = max(0, self.size - _PIECE) - self.held, max(0, self.size - _PIECE)
+        self._pieces.append(piece)
+        if more:
+            _hold(self._owner, more)
+
+    def join(self) -> bytes:
+        """All of it, in one piece."""
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        return body
+
+    def let_go(self) -> None:
+        if self.held:
+            _let_go(self._owner, self.held)
+        self._pieces.clear()
+        self.size = self.held = 0
 
 
 def read_piece(request: Request) -> bytes:
@@ -86,9 +107,13 @@ def holding(owner: str, size: int) -> Iterator[None]:
         _hold(owner, size)
         yield
     finally:
-        _held[owner] -= size
-        if not _held[owner]:
-            del _held[owner]
+        _let_go(owner, size)
+
+
+def _let_go(owner: str, size: int) -> None:
+    _held[owner] -= size
+    if not _held[owner]:
+        del _held[owner]
 
 
 def apart(owner: str, size: int, work: Callable[[], T]) -> T:

@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
@@ -59,6 +59,10 @@ class Client:
         """It has sent no request yet that is not answered."""
         self.held_back = False
         """It sends the body of its request when it is told to, and has not been told yet."""
+        self.upgraded: Mapping[str, Any] | None = None
+        """The WSGI environment of its request for a WebSocket, once that is granted."""
+        self.last_words = b""
+        """What it is sent where it is made to leave while it asks for nothing."""
         self._socket = sock
         self._plain = sock._sock
         self._crowd = crowd
@@ -108,6 +112,20 @@ class Client:
                 self._wait(self._socket._read_event, self._due - time.monotonic())
             except TimeoutError:
                 raise TooSlow if self._begun else NoMoreData from None
+
+    def overhear(self, size: int) -> bytes | None:
+        """What it has sent while it is answered, and so keeps nobody waiting: None where there is nothing."""
+        try:
+            return bytes(self._plain.recv(size))
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def stop_listening(self) -> None:
+        """Take it that the client has closed its side."""
+        with suppress(OSError):
+            self._plain.shutdown(socket.SHUT_RD)
 
     def sendall(self, data: bytes) -> None:
         """Raises Gone, also for a client that does not read.
@@ -182,6 +200,9 @@ class Client:
 
     def cut(self) -> None:
         """End the connection, whatever it is at: it is as if the client had left."""
+        if self.expecting and self.last_words:
+            with suppress(OSError):
+                self._plain.send(self.last_words)
         with suppress(OSError):  # it has
             if not self.expecting:
                 self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
@@ -202,42 +223,6 @@ class Client:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def belong_to(owner: str, environ: Mapping[str, Any]) -> None:
-    """Count the connection of a request as its owner's.
-
-    Raises TooManyConnections where they are as many as may be, and none of them waits.
-    """
-    if client := _client(environ):
-        client._crowd.count_owner(client, owner)
-
-
-def await_turn(owner: str, environ: Mapping[str, Any]) -> bool:
-    """Wait until a request's turn comes among those of its owner, as `aside` and `step_aside` end it.
-
-    False where its client has left meanwhile and there is nothing to be done.
-    """
-    if client := _client(environ):
-        client.set_to_work(client._crowd.rows.of(owner))
-        return not (environ["REQUEST_METHOD"] == "POST" and client.has_left())  # a GET may be all that it had to say
-    return True
-
-
-def step_aside(environ: Mapping[str, Any]) -> None:
-    """The request waits for nothing but events, from here on."""
-    if client := _client(environ):
-        client.step_aside()
-
-
-def aside(environ: Mapping[str, Any]) -> AbstractContextManager[None]:
-    """The request waits for nothing but an event, while this lasts."""
-    return client.aside() if (client := _client(environ)) else nullcontext()
-
-
-def _client(environ: Mapping[str, Any]) -> Client | None:
-    client = environ.get("gunicorn.socket")
-    return client if isinstance(client, Client) else None
 
 
 def has_hung_up(descriptor: int) -> bool:

@@ -74,11 +74,19 @@ class Connections(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
                 finally:
                     client.step_aside()
                     request.release()
+                if client.upgraded:
+                    self._serve_socket(client, requests.unreader.take_buffered())
+                    return
         except StopIteration:
             if request is not None and request.is_unread():
                 client.take_leave()
         except (NoMoreData, Gone, gevent.GreenletExit):
             pass
+
+    def _serve_socket(self, client: Client, early: bytes) -> None:
+        from gateway import socket_turns  # as below
+
+        socket_turns.serve(self.wsgi, client, early, lambda: bool(self.alive))
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: finish what runs, but do not wait for who might ask something one day."""

@@ -57,13 +57,22 @@ def place_of(conversation_id: str, item_id: str) -> str:
 
 
 def write_all(archive: Archive, parts: Iterable[Part]) -> list[Thing]:
-    """Items whose blobs are there, to be added in one step."""
+    """Items whose blobs are there, to be added in one step: all of them, or none."""
+    pool, written = Pool(_AT_ONCE), list[Thing]()
 
-    def written(part: Part) -> Thing:
+    def write(part: Part) -> Thing:
         thing, content = part
-        return thing if content is None else archive.write(thing, [content])
+        if content is not None:
+            thing = archive.write(thing, [content])
+            written.append(thing)
+        return thing
 
-    return list(Pool(_AT_ONCE).map(written, parts))
+    try:
+        return list(pool.map(write, parts))
+    except Exception:
+        pool.join()
+        archive.discard(written)
+        raise
 
 
 def read_all(archive: Archive, things: Sequence[Thing]) -> list[Item]:

@@ -19,6 +19,7 @@ from gateway.schemas.responses.ids import response_of
 from gateway.schemas.responses.items import Item
 from gateway.schemas.responses.parts import FileText, read_text
 from gateway.schemas.responses.references import Names, Referred, Referring, files_of, names
+from gateway.socket_memory import current_turn
 from gateway.state import this_gateway
 from shared.errors import InvalidRequest, NotStored
 from shared.protocol import State
@@ -43,11 +44,13 @@ def look_up(wire: R, body: object, owner: str) -> tuple[R, int]:
     config = this_gateway().config
     with capped(config):
         wanted = names(body)
+    turn = current_turn()
     if wanted == Names():
-        return wire, 0
+        return type(wire)(Referred(tell=turn.note)) if turn else wire, 0
     with _turns:
         search = _Search(owner, this_gateway().directory.largest_body())
-        return type(wire)(search.find(wanted)), search.size
+        found = search.find(wanted)
+        return type(wire)(found._replace(tell=turn.note) if turn else found), search.size
 
 
 class _Search:
@@ -72,6 +75,8 @@ class _Search:
 
     def _previous(self, response_id: str) -> list[Item]:
         param = "previous_response_id"
+        if (turn := current_turn()) and (items := turn.recall(response_id)) is not None:
+            return items
         try:
             found = this_gateway().recordings.find(ThingKind.RESPONSE, response_id, self._owner)
         except NotStored as exc:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from gateway.estimate import Turn
 from gateway.mailbox import Mailbox, Place
 from gateway.schemas import PAUSE, Frame, Frames
-from gateway.slices import give_way
+from gateway.slices import LONGEST_SLICE, give_way
 from shared.errors import InvalidRequest
 from shared.protocol import Done, Event, Failed, Progress
 
@@ -93,15 +93,17 @@ def body(
 
 def replay(events: Iterable[Event], lines: Lines) -> Iterator[bytes]:
     """The body of a stream whose events are all there."""
-    piece, size = list[bytes](), 0
+    piece, size, begun = list[bytes](), 0, time.monotonic()
     yield b""
     for event in events:
+        if time.monotonic() - begun >= LONGEST_SLICE:  # much may be passed over, of which nothing is told
+            give_way()
+            begun = time.monotonic()
         more = list(lines(event))
         piece.extend(more)
         size += sum(map(len, more))
         if size > _LARGE:
             yield b"".join(piece)
-            give_way()
             piece.clear()
             size = 0
     yield b"".join(piece)

@@ -15,8 +15,9 @@ from gateway.archive.archive import Archive
 from gateway.archive.audit import audit_archive
 from gateway.archive.index import Bounds
 from gateway.archive.thing import Thing, ThingKind
+from gateway.conversation_items import write_all
 from shared.config import Config
-from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
+from shared.errors import ArchiveDamaged, ArchiveFull, ArchiveUnavailable, NotStored
 from tests.archives import answer, blobs, connection, file, problems, stored
 
 
@@ -79,6 +80,8 @@ def test_what_fails_on_its_way_leaves_nothing(archive: Archive) -> None:
 
     with pytest.raises(ConnectionResetError):
         archive.keep(answer(2), breaks())
+    with pytest.raises(ConnectionResetError):
+        archive.keep(answer(2), breaks(), also=[archive.write(answer(3), [b"beside it"])])
     with pytest.raises(ValueError, match="resp_"):
         archive.keep(answer(2), [b"y"], finish=refuse)
     with pytest.raises(NotStored):
@@ -87,6 +90,16 @@ def test_what_fails_on_its_way_leaves_nothing(archive: Archive) -> None:
     assert b"".join(archive.read(archive.find("o", ThingKind.RESPONSE, answer(1).id))) == b"x"
     assert stored(archive) == before
     assert problems(archive) == []
+
+
+def test_items_that_are_not_all_written_leave_none(tmp_path: Path) -> None:
+    archive = Archive.open(Config(archive=str(tmp_path / "a"), archive_key_bytes=100_000))
+    parts = [
+        (replace(answer(number), kind=ThingKind.ITEM), bytes(size)) for number, size in enumerate((1, 200_000, 2, 3))
+    ]
+    with pytest.raises(ArchiveFull):
+        write_all(archive, parts)
+    assert not stored(archive)
 
 
 def test_who_tries_again_leaves_one_blob(archive: Archive) -> None:

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.archive import mounts
+from gateway.archive import mounts, sqlite_file
 from gateway.archive.archive import Archive
 from gateway.archive.housekeeping import SPARED, Housekeeping
 from gateway.archive.sqlite_file import SqliteFile
 from gateway.archive.thing import ThingKind
 from shared.config import Config
 from shared.errors import ArchiveUnavailable
+from shared.file_lock import FileLock
 from shared.loops import Loops
 from tests.archives import age, answer, connection, ids, problems, stored
 from tests.stack import Stack
@@ -201,6 +202,16 @@ def test_an_index_that_has_gone_is_waited_for(archive: Archive, tmp_path: Path) 
     assert archive.keep(answer(2), [b"y"])
     assert ids(other) == [answer(2).id, answer(1).id]
     assert problems(archive) == []
+
+
+def test_one_that_is_stopped_while_it_makes_the_file_stops_no_other(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "_BUSY", 0.1)
+    (tmp_path / "a").mkdir()
+    with FileLock(tmp_path / "a" / "index.lock"), pytest.raises(ArchiveUnavailable, match="another process holds"):
+        archive.keep(answer(1))
+    assert archive.keep(answer(1))
 
 
 def test_a_copy_is_as_safe_as_the_file_was(archive: Archive, tmp_path: Path) -> None:

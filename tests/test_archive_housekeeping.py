@@ -64,6 +64,15 @@ def test_blobs_of_another_index_are_never_swept(archive: Archive, tmp_path: Path
     assert "belong to another index" in problems(other)[0]
 
 
+def test_an_audit_goes_on_behind_what_cannot_be_read(archive: Archive) -> None:
+    for number in (1, 2):
+        archive.keep(answer(number), [bytes(4092)])
+        damaged = blobs(archive) / archive.find("o", ThingKind.RESPONSE, answer(number).id).blob
+        damaged.unlink()
+        damaged.mkdir()  # which has the size of a blob, where a folder has 4096 bytes
+    assert [answer(number).id in problem for number, problem in enumerate(problems(archive), 1)] == [True, True]
+
+
 def test_a_clock_that_is_put_forward_takes_nothing_along(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 1_000_000.0
     up = 5.0

@@ -138,6 +138,24 @@ def test_what_waits_to_be_stored_can_be_changed(stack: Stack, client: OpenAI) ->
     assert [each.id for each in chats.list(metadata={"a": "b"})] == [chat.id]
 
 
+def test_one_that_cannot_be_stored_holds_up_no_other(stack: Stack, client: OpenAI) -> None:
+    stored(stack)
+    archive, aside = Path(stack.settings["archive"]), stack.directory / "aside"
+    archive.rename(aside)
+    archive.write_text("no folder")
+    ids = [ask(client, f"number {i}") for i in range(6)]
+    broken = ids[2]
+    given: Any = stack.redis.get(f"iq:given:{broken}")
+    stack.redis.set(f"iq:given:{broken}", "no list")
+    archive.unlink()
+    aside.rename(archive)
+    wait_for(lambda: waiting(stack) == 1, "the others in the archive", 60)
+    assert stack.redis.zrange("iq:unarchived", 0, -1) == [broken.encode()]
+    stack.redis.set(f"iq:given:{broken}", given)
+    stored(stack)
+    assert [client.responses.retrieve(each).output_text for each in ids] == [f"number {i}" for i in range(6)]
+
+
 def test_nothing_is_lost_with_the_gateways_while_the_archive_cannot_be_written(stack: Stack, client: OpenAI) -> None:
     stored(stack)
     archive, aside = Path(stack.settings["archive"]), stack.directory / "aside"

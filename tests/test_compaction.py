@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from typing import Any
 
 import openai
@@ -64,6 +65,10 @@ def test_compacting_and_going_on(echo: Stack) -> None:
     assert first.to_dict() == told[-1]
     talk = client.conversations.create(items=told)
     assert client.responses.create(model="echo", input="And now?", conversation=talk.id).output_text == "And now?"
+    with client.responses.connect() as there:
+        there.response.create(model="echo", input=told, store=False)
+        *_, last = itertools.takewhile(lambda event: event.type != "response.output_text.done", there)
+        assert last.type == "response.output_text.delta"
     # What was said before is found by its response, and a summary is summed up again.
     after = client.responses.compact(model="echo", previous_response_id=again.id)
     assert [item.type for item in after.output] == ["message", "message", "compaction"]

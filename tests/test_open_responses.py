@@ -167,6 +167,20 @@ def test_a_result_continues_what_called(echo: Stack) -> None:
         assert answer["output"][0]["content"][0]["text"] == "cold in Oslo"
 
 
+def test_a_compacted_conversation_goes_on(echo: Stack) -> None:
+    asked = {"model": "echo", "input": TURNS[:2], "prompt_cache_key": "alice"}
+    keep(described.CompactResponseMethodPublicBody, asked)
+    compacted = httpx.post(f"{echo.url}/v1/responses/compact", json=asked, timeout=60).json()
+    keep(described.CompactResource, compacted)
+    assert compacted["output"][-1]["type"] == "compaction"
+    more = {"model": "echo", "input": [*compacted["output"], said("Who am I?")]}
+    answer = httpx.post(f"{echo.url}/v1/responses", json=more, timeout=60).json()
+    keep_response(answer)
+    assert answer["output"][0]["content"][0]["text"] == "Who am I?"
+    refused = httpx.post(f"{echo.url}/v1/responses/compact", json={"input": TURNS})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "model")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "names"),
     [

@@ -51,7 +51,12 @@ def commits(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def all_at_once(index: SqliteIndex, *works: Callable[[], Any]) -> list[Any]:
     """What each returned or raised; they have waited for another's write together."""
     begun, go_on = Event(), Event()
-    first = gevent.spawn(index._file.write, lambda db: begun.set() or go_on.wait(30))
+
+    def hold(db: sqlite3.Connection) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    first = gevent.spawn(index._file.write, hold)
     while not begun.is_set():
         gevent.sleep(0.01)
     others = [gevent.spawn(_outcome, work) for work in works]

@@ -18,7 +18,7 @@ from gateway.api.jobs import job_object
 from gateway.api.streaming import events, events_as, first_events, stream, wants_progress
 from gateway.attempts import fingerprint, read_visit
 from gateway.auth import owner
-from gateway.client import aside, step_aside
+from gateway.current_client import aside, step_aside
 from gateway.disconnect import watch
 from gateway.dispatch import Job
 from gateway.errors import CLIENT_GONE
@@ -37,13 +37,21 @@ from shared.store import translate_loss
 _NONE: Mapping[str, Ability] = {}
 Begin = Callable[[Job, Options], ResponseReturnValue]
 """Answers a request for what is to run in the background."""
+Amend = Callable[[Any], Any]
 
 
-def generate(wire: Format, begin: Begin | None = None) -> ResponseReturnValue:
-    """Answer the current request in a format, also where it fails; `begin` where the format knows a background."""
+def _as_it_is(asked: Any) -> Any:
+    return asked
+
+
+def generate(wire: Format, begin: Begin | None = None, amend: Amend = _as_it_is) -> ResponseReturnValue:
+    """Answer the current request in a format, also where it fails; `begin` where the format knows a background.
+
+    `amend` makes what was sent into what is asked.
+    """
     g.format = wire
     check_is_json()
-    wire, task, options, mark, ignored, needs = _read(wire)
+    wire, task, options, mark, ignored, needs = _read(wire, amend)
     return answer(wire, task, options, mark, ignored, needs, begin)
 
 
@@ -84,7 +92,7 @@ def _tell(ignored: list[str], response: Response) -> Response:
     return response
 
 
-def _read(wire: Format) -> tuple[Format, Task, Options, str, list[str], Mapping[str, Ability]]:
+def _read(wire: Format, amend: Amend) -> tuple[Format, Task, Options, str, list[str], Mapping[str, Ability]]:
     """In which format the current request asks and what for, its fingerprint, what of it asks for nothing here, and
     what for nothing of a model that lacks an ability.
 
@@ -102,11 +110,11 @@ def _read(wire: Format) -> tuple[Format, Task, Options, str, list[str], Mapping[
                 return found, task, options, mark, schema.ignored(asked), schema.needs(asked)
 
         if isinstance(wire, Referring):
-            asked = bodies.apart(who, len(body), partial(load_json, body))
+            asked = bodies.apart(who, len(body), lambda: amend(load_json(body)))
             wire, more = references.look_up(wire, asked, who)  # here, and not in a thread: it asks others
             with bodies.holding(who, more):
                 return bodies.apart(who, len(body) + more, partial(understand, asked))
-        return bodies.apart(who, len(body), lambda: understand(load_json(body)))
+        return bodies.apart(who, len(body), lambda: understand(amend(load_json(body))))
 
 
 def seed() -> int:

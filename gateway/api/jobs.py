@@ -16,7 +16,7 @@ from gateway.answers import as_json
 from gateway.api import streaming
 from gateway.api.streaming import events_as, stream, wants_progress
 from gateway.auth import own_ticket
-from gateway.client import aside, step_aside
+from gateway.current_client import aside, step_aside
 from gateway.schemas import format_of
 from gateway.schemas.job import render_job
 from gateway.schemas.openai import render_failure

@@ -1,4 +1,4 @@
-"""/v1/responses: have one made, look at it, follow it, cancel it, delete it."""
+"""/v1/responses: have one made, also over a WebSocket, look at it, follow it, cancel it, delete it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from gateway.api import streaming
 from gateway.api.generation import generate, location
 from gateway.archive.thing import ThingKind
 from gateway.auth import own_ticket, owner
-from gateway.client import aside, step_aside
+from gateway.current_client import aside, step_aside, upgrade
 from gateway.dispatch import Job
 from gateway.recordings import Recording
 from gateway.schemas import FORMATS, PAUSE, Frames
 from gateway.schemas.responses.answer import begun, render, respond
 from gateway.schemas.responses.queries import read_retrieval
 from gateway.schemas.responses.stream import ResponseStream, frames_after
+from gateway.socket_memory import current_turn
 from gateway.state import this_gateway
+from gateway.upgrade import accept
 from shared.errors import InvalidRequest, JobNotFound
 from shared.protocol import Accepted, Options
 
@@ -32,7 +34,17 @@ _FORMAT = FORMATS["openai.responses"]
 
 @views.post("/responses")
 def create() -> ResponseReturnValue:
+    if turn := current_turn():
+        return generate(_FORMAT, amend=turn.amend)
     return generate(_FORMAT, _begin)
+
+
+@views.get("/responses", websocket=True)
+def connect() -> ResponseReturnValue:
+    """Begin a WebSocket: see `gateway/socket_turns.py`."""
+    accepted = accept(request.headers)
+    upgrade(request.environ)
+    return Response(status=101, headers=accepted)
 
 
 @views.get("/responses/<response_id>")
@@ -48,8 +60,9 @@ def retrieve(response_id: str) -> ResponseReturnValue:
                 return _follow(found.id, waiting, asked.after)
         except JobNotFound:  # it has ended, and is stored where nobody follows it
             found = _find(response_id)
-    frames = _frames(found.id, found.accepted, asked.after)
-    return streaming.as_it_comes(sse.replay(found.events, sse.plain_lines(frames)))
+    events = list(answers.counted(found.events))  # all are held for as long as their reader takes
+    frames = frames_after(ResponseStream(found.id, found.accepted).frames, asked.after)
+    return streaming.as_it_comes(sse.replay(events, sse.plain_lines(frames)))
 
 
 @views.post("/responses/<response_id>/cancel")

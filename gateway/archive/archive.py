@@ -68,21 +68,21 @@ class Archive:
         those of them that are not there yet. Where there is no room, the oldest answers make some. Raises NotStored
         where a parent is not there.
         """
-        if content is not None:
-            thing = self.write(thing, content)
         things = [thing, *also]
         try:
-            things[0] = finish(thing)
+            if content is not None:
+                things[0] = self.write(thing, content)
+            things[0] = finish(things[0])
             added = self._add(things)
         except ArchiveUnavailable:
             self._remember(things)  # it may be there all the same
             raise
         except Exception:
-            self._drop(things)
+            self.discard(things)
             raise
         if not added:
             named = self.index.blobs([each.id for each in things])
-            self._drop(each for each in things if each.blob not in named)
+            self.discard(each for each in things if each.blob not in named)
             return None
         return things[0]
 
@@ -104,6 +104,16 @@ class Archive:
         with self._watched("write"), closing(count()) as pieces:
             self.blobs.write(name, seal(name, pieces))
         return replace(thing, blob=name, size=size)
+
+    def discard(self, things: Iterable[Thing]) -> None:
+        """Remove what was written for things that are not kept. What cannot be removed now is found by the sweep."""
+        for thing in things:
+            if thing.blob:
+                try:
+                    self.blobs.remove(thing.blob)
+                except ArchiveUnavailable as exc:
+                    self.on_error("remove")
+                    log.warning("a blob stays for the sweep: %s", exc)
 
     def find(self, owner: str, kind: ThingKind, thing_id: str) -> Thing:
         """Raises NotStored."""
@@ -132,12 +142,12 @@ class Archive:
 
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> None:
         """It and its parts. Raises NotStored."""
-        self._drop(self.index.remove(owner, kind, thing_id))
+        self.discard(self.index.remove(owner, kind, thing_id))
 
     def expire(self, now: int, most: int) -> int:
         """Remove what is to go by then, up to so many things; how many went, with their parts."""
         gone = self.index.expire(now, most)
-        self._drop(gone)
+        self.discard(gone)
         if gone:
             self.on_removal("expired", len(gone))
         return len(gone)
@@ -177,7 +187,7 @@ class Archive:
                     return self.index.add(things, self._room.bounds)
             except NoRoom as lack:
                 gone = self._room.make(lack)
-                self._drop(gone)
+                self.discard(gone)
                 self.on_removal("made_room", len(gone))
 
     def _remember(self, things: Iterable[Thing]) -> None:
@@ -185,13 +195,3 @@ class Archive:
         self._unsure |= {thing.id: thing.blob for thing in things if thing.blob}
         while len(self._unsure) > MOST_UNSURE:
             del self._unsure[next(iter(self._unsure))]
-
-    def _drop(self, things: Iterable[Thing]) -> None:
-        """The blobs of things that no index names. One that cannot be removed now is found by the sweep."""
-        for thing in things:
-            if thing.blob:
-                try:
-                    self.blobs.remove(thing.blob)
-                except ArchiveUnavailable as exc:
-                    self.on_error("remove")
-                    log.warning("a blob stays for the sweep: %s", exc)

@@ -12,7 +12,7 @@ from gateway.archive.housekeeping import PERIOD, SPARED, STEP, SWEEP_PERIOD, chu
 from gateway.archive.seals import sealed_size
 from gateway.archive.thing import Held, Thing
 from shared.audit import Finding
-from shared.errors import ArchiveDamaged, NotStored
+from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
 
 MOST_FINDINGS = 1_000
 """After which an audit ends."""
@@ -76,6 +76,6 @@ def _problem(archive: Archive, thing: Thing, contents: bool) -> str:
         try:
             for _ in archive.read(thing):
                 pass
-        except (ArchiveDamaged, NotStored) as exc:
+        except (ArchiveDamaged, ArchiveUnavailable, NotStored) as exc:
             return exc.message
     return ""

@@ -9,8 +9,8 @@ import logging
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -41,7 +41,7 @@ _TOGETHER = 100
 """Works that are committed at one time."""
 
 
-class _Turn:
+class _Write:
     """Of one who writes."""
 
     def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
@@ -61,7 +61,7 @@ class SqliteFile:
         self._path = path
         self._steps = steps
         self._pools = {writes: ThreadPool(1) for writes in (False, True)}
-        self._turns = deque[_Turn]()
+        self._turns = deque[_Write]()
         self._open: dict[bool, tuple[sqlite3.Connection, tuple[int, int]]] = {}
         self._known = False
         """It was used: where it is not there now, its disk is away, or somebody has moved it."""
@@ -75,7 +75,7 @@ class SqliteFile:
 
         Those of a process who wait at the same time go to the disk at one time: that takes longer than all their work.
         """
-        turn = _Turn(work)
+        turn = _Write(work)
         self._turns.append(turn)
         self._do(partial(self._take_turns, turn), writes=True)
         if turn.fault is None:
@@ -97,7 +97,7 @@ class SqliteFile:
         except (sqlite3.Error, OSError) as exc:
             raise ArchiveUnavailable(f"{self._path}: {exc}") from exc
 
-    def _take_turns(self, mine: _Turn) -> None:
+    def _take_turns(self, mine: _Write) -> None:
         """Mine and those of all who wait; nothing where another has taken mine. By the one thread that writes."""
         while not mine.done:
             turns = [self._turns.popleft() for _ in range(min(len(self._turns), _TOGETHER))]
@@ -150,7 +150,7 @@ class SqliteFile:
         try:
             for setting in ("synchronous = FULL", f"cache_size = -{_CACHE}", f"journal_size_limit = {_LARGEST_LOG}"):
                 db.execute(f"PRAGMA {setting}")
-            with FileLock(self._path.with_suffix(".lock")):
+            with self._alone():
                 self._make(db)
             self._check(db)
         except BaseException:
@@ -168,12 +168,20 @@ class SqliteFile:
         if kind := network_type(self._path.parent):
             log.warning("%s lies on a network (%s): only gateways of one machine may use it", self._path, kind)
         part = self._path.with_suffix(".part")
-        with FileLock(self._path.with_suffix(".lock")):
+        with self._alone():
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             if self._path.exists():
                 part.unlink()
             else:
                 part.replace(self._path)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Within, no other process makes the file, or changes what it is. One that was stopped is not waited for."""
+        with closing(FileLock(self._path.with_suffix(".lock"))) as lock:
+            if not lock.wait(_BUSY):
+                raise ArchiveUnavailable(f"another process holds {self._path.with_suffix('.lock')}")
+            yield
 
     def _is_there(self) -> bool:
         """Whether there is a file. Raises ArchiveUnavailable where there was one: a new one would know of nothing."""
@@ -218,7 +226,7 @@ def _application(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA application_id").fetchone()[0])
 
 
-def _do_all(turns: Iterable[_Turn], db: sqlite3.Connection) -> None:
+def _do_all(turns: Iterable[_Write], db: sqlite3.Connection) -> None:
     """Each in a step of its own, so that what it raises undoes nobody else's; what the file raises undoes all."""
     for turn in turns:
         db.execute("SAVEPOINT turn")

@@ -7,6 +7,6 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.unarchived, former() and '-i
   local t = redis.call('HMGET', ticket(id), 'conversation', 'ended', 'removed')
   if t[1] == ARGV[1] and t[2] and not t[3] then found[#found + 1] = { id, tonumber(t[2]) } end
 end
-table.sort(found, function(a, b) return a[2] < b[2] end)
+table.sort(found, function(a, b) return a[2] < b[2] or (a[2] == b[2] and a[1] < b[1]) end)
 for i, one in ipairs(found) do found[i] = one[1] end
 return found

@@ -18,7 +18,7 @@ from tests.chaos.reading import Reading, code_of
 from tests.chaos.stored import Stored
 from tests.chaos.wire import SILENCE, Answer, Broken, Wire
 
-PATIENCE = 120.0
+PATIENCE = 240.0
 """Seconds after which an answer is taken for lost."""
 IN_FLIGHT = 0.5
 """Seconds in which tokens may still arrive that their worker had sent before it died; less than any lease."""

@@ -20,6 +20,7 @@ from gateway.archive.archive import Archive
 from tests.chaos.archive_faults import HIDDEN, RECOVERED, UNNAMED
 from tests.chaos.clients import Client
 from tests.chaos.faults import Fault
+from tests.chaos.forms import FILES
 from tests.chaos.house import Crew, House, Parts, serves
 from tests.chaos.mischief import Mischief
 from tests.chaos.plan import Request
@@ -82,7 +83,13 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
     outcome = Outcome([])
     outcome.clients = [
         client_for(request)(
-            request, wire, Random(random.random()), outcome.refusals, outcome.recoveries, house.forgotten
+            request,
+            wire,
+            Random(random.random()),
+            outcome.refusals,
+            outcome.recoveries,
+            # Redis knows nothing of files, unless the index of what is stored is there.
+            () if request.path == FILES and not stack.settings.get("archive_index") else house.forgotten,
         )
         for request in requests
     ]

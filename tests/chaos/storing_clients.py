@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -103,15 +104,30 @@ class TalkingClient(ResponseClient):
     """Asks for one response after the other, in a conversation, or each after the one before."""
 
     async def _ask(self) -> None:
-        last, said, more = self.request, list[tuple[str, str]](), dict[str, Any]()
+        asked = self.request
+        while True:
+            begun = time.monotonic()
+            try:
+                return await self._talk(asked, begun)
+            except Failure as exc:
+                if not (_missing(exc) and self._may_have_forgotten(begun, time.monotonic())):
+                    raise
+                self.note(f"begins anew: {exc}")
+                self.forgotten += 1
+                self.asked_twice = True
+                self.kept.clear()
+
+    async def _talk(self, last: Request, begun: float) -> None:
+        """All turns. Raises Failure, also where what a turn refers to is forgotten."""
+        said, more = list[tuple[str, str]](), dict[str, Any]()
         talk = last.form is Form.TALK
-        begun = time.monotonic()
         if talk:
             conversation = (await self._send("/v1/conversations", {}))["id"]
             more = {"conversation": conversation}
         for turn in (*last.before, last):
             self.request = replace(turn, form=last.form, body={**turn.body, **more})
             self.job, self.seen, self.end, self.attempts = "", "", ResponseReading(), 0
+            self.accepted = (0.0, 0.0)
             await super()._ask()
             if self.end.text != turn.expected:
                 raise Failure(f"turn {len(said) // 2}: {difference(self.end.text, turn.expected)}")
@@ -128,8 +144,10 @@ class TalkingClient(ResponseClient):
 class FileClient(_Sender):
     """Stores a file, at once or in parts, and reads it."""
 
-    async def _ask(self) -> None:
+    async def _ask_once(self) -> None:
         blob, begun = self.request.expected.encode(), time.monotonic()
+        self.accepted = (begun, math.inf)
+        self.kept.clear()
         file = await (self._store_parts(blob) if self.request.form is Form.PARTS else self._store(blob))
         path = f"{FILES}/{file}/content"
         self.kept.append(Stored(self.request, path, begun, blob))
@@ -156,6 +174,11 @@ class FileClient(_Sender):
 
     def _keep(self) -> None:
         """Noted already."""
+
+
+def _missing(exc: Failure) -> bool:
+    """Whether what the request refers to is not there."""
+    return any(code in str(exc) for code in ("not_stored", "not_found"))
 
 
 def _field(name: bytes, value: bytes) -> bytes:

@@ -1,4 +1,7 @@
-"""A hundred thousand small jobs leave nothing behind in Redis. Run by `make memory`, not by `make test`."""
+"""A hundred thousand small jobs leave nothing behind in Redis, and neither do answers that were stored.
+
+Run by `make memory`, not by `make test`.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from shared.keys import Key
-from shared.protocol import Accepted, Completion, Sampling
+from shared.protocol import Accepted, Chat, Completion, Kept, Message, Options, Sampling
 from shared.tickets import Tickets
 from tests.stack import Stack, running, wait_for
 
 JOBS = 100_000
+STORED = 2000
+"""Answers that go through all of it. `make bench` has a hundred thousand stored past the queue, which takes longest."""
+AT_ONCE = 500
 
 
 def test_memory_is_back_after_the_retention(tmp_path: Path) -> None:
@@ -23,6 +29,43 @@ def test_memory_is_back_after_the_retention(tmp_path: Path) -> None:
         after = settled(stack, before * 1.05)
     print(f"{before:,} bytes before, {after:,} after")  # noqa: T201 - shown when it fails, or with -s
     assert after < before * 1.05
+
+
+def test_stored_answers_leave_nothing_in_redis(tmp_path: Path) -> None:
+    """Any gateway stores what nobody waits for."""
+    with running(tmp_path, retention=1, log_level="warning") as stack:
+        stack.start_worker(slots=8)
+        gateway = stack.start_gateway()
+        store(stack, "warm", 300)
+        before = settled(stack)
+        store(stack, "many", STORED)
+        after = settled(stack, before * 1.05)
+        assert stack.redis.zcard(Key.UNARCHIVED) == 0
+        assert not list(stack.redis.scan_iter(f"{Key.GIVEN}*"))
+        assert gateway.poll() is None
+        for number in (0, STORED - 1):
+            assert stack.client().responses.retrieve(name("many", number)).output_text == "one"
+    print(f"{before:,} bytes before, {after:,} after {STORED} stored answers")  # noqa: T201
+    assert after < before * 1.05
+
+
+def name(run: str, number: int) -> str:
+    return f"resp_{run.encode().hex()}{number:024x}"
+
+
+def store(stack: Stack, run: str, count: int) -> None:
+    """Have so many answers computed and stored, as if their gateways had died, and wait until Redis forgets them."""
+    tickets = Tickets(stack.redis)
+    given = {"type": "message", "role": "user", "content": "one", "id": "msg_1", "status": "completed"}
+    options = Options(kept=Kept((given,)), background=True)
+    task = Chat("echo", (Message("user", "one"),), Sampling(seed=1))
+    for number in range(count):
+        if number % AT_ONCE == 0:
+            wait_for(lambda: int(stack.redis.zcard(Key.UNARCHIVED)) < AT_ONCE, "room", 120)
+        job = Accepted(task, int(time.time()), format="openai.responses", options=options)
+        tickets.submit(name(run, number), job, reply="", max_queue=10**6, wait=600, keep=1)
+    wait_for(lambda: not any(stack.redis.scan_iter("iq:job:*", count=10_000)), "the end of the retention", 120)
+    forget_claims(stack)
 
 
 def submit(stack: Stack, count: int) -> None:

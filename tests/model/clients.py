@@ -20,7 +20,7 @@ standings = st.builds(
     most=st.sampled_from([0, 0, 0, 0, 3]),
     most_bytes=st.sampled_from([0, 0, 0, 0, 3 * SIZE]),
 )
-KEPT = Kept(("once",))
+KEPT, SAID = Kept(("once",)), Kept(("once",), conversation="c")
 afters = st.sampled_from([0, 0, 999, 1000, 10_000, -20_000])
 
 
@@ -43,7 +43,7 @@ class Clients(Cast):
         owner=st.sampled_from(["o", "o", "p", "q", ""]),
         standing=standings,
         sending=sendings,
-        kept=st.sampled_from([None, None, KEPT]),
+        kept=st.sampled_from([None, None, KEPT, SAID]),
     )
     def submit(
         self,
@@ -95,6 +95,11 @@ class Clients(Cast):
         """A gateway takes on what is to be stored."""
         self.pair.pass_time(after)
         self.do("due", most, patience, sending=sending)
+
+    @action(2, needs="ids", conversation=st.sampled_from(["c", "c", "none"]), sending=sendings)
+    def of_conversation(self, conversation: str, sending: Sending) -> None:
+        """Somebody asks for a conversation."""
+        self.do("of_conversation", conversation, sending=sending)
 
     @action(2, needs="ids", which=number, dropped=sometimes, sending=sendings)
     def release_stored(self, which: int, dropped: bool, sending: Sending) -> None:

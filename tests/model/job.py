@@ -81,6 +81,7 @@ class Job:
     unarchived: int | None = None
     """From when on a gateway is to store it, 0 before its end; None where it is not to be stored, or is."""
     removed: bool = False
+    conversation: str = ""
     """It is not to be stored after all."""
     deserted: bool = False
     """It was cancelled because nobody waited any more."""

@@ -30,6 +30,8 @@ EPOCH = 1_700_000_000_000
 MOST_EXECUTIONS, MOST_RETURNS, MOST_UNARCHIVED = 2, 1, 2
 """Here: so few that they are reached."""
 _AUDIT_EVERY = 10
+_GOES_ON = ("due",)
+"""What hands out the next ones when it is sent again: those that nobody has heard of are due again in a while."""
 
 
 class Sending(Enum):
@@ -135,7 +137,9 @@ class Pair:
             before = self.before
             self._step(*step)
             self.resent += 1
-            assert self.before == before, f"{command} changed something when it was sent again: {args} {options}"
+            assert self.before == before or command in _GOES_ON, (
+                f"{command} changed something when it was sent again: {args} {options}"
+            )
         if sending is Sending.LATE:
             self.late[actor if actor is not None else len(self.late)] = step
         return answer

@@ -158,6 +158,7 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
     where_there |= {
         "bytes": 0 if job.ends else job.size,
         "removed": int(job.removed),
+        "conversation": job.conversation,
         "orphan": ":".join(map(str, job.orphaned or ())),
     }
     where_there |= {"idempotency": f"iq:idempotency:{job.key}" if job.key else ""}

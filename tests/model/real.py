@@ -117,6 +117,9 @@ class Real:
         found = self.unarchived.due(most, patience)
         return found._replace(others=sorted(found.others))
 
+    def of_conversation(self, conversation: str) -> list[str]:
+        return self.unarchived.of_conversation(conversation)
+
     def release_stored(self, job_id: str, *, dropped: bool) -> bool:
         return self.unarchived.release(job_id, dropped=dropped)
 

@@ -96,6 +96,7 @@ class Requests(Course):
             raise ArchiveUnavailable("")
         job = Job(job_id, model, owner, blob, head, self.now, patience, keep, self.now + patience, standing.tier, size)
         job.given, job.unarchived = given, 0 if kept else None
+        job.conversation = kept.conversation if kept else ""
         if attempt.idempotency and not (again and held):
             job.key = attempt.idempotency
             self.keys[job.key] = job_id, attempt.fingerprint

@@ -25,6 +25,12 @@ class Storing(Requests):
             self.jobs[job_id].unarchived = self.now + span
         return Due(ended + early, [job_id for due, job_id in listed if not due], 0)
 
+    def of_conversation(self, conversation: str) -> list[str]:
+        """Those that it gets, the first that ended first."""
+        waiting = [job for job in self.jobs.values() if job.unarchived and not job.removed]
+        theirs = [job for job in waiting if job.conversation == conversation]
+        return [job.id for job in sorted(theirs, key=lambda job: (job.ended or 0, job.id))]
+
     def release_stored(self, job_id: str, *, dropped: bool) -> bool:
         """It is stored, or is not to be."""
         job = self.jobs.get(job_id)

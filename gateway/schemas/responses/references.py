@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -32,6 +32,8 @@ class Referred(NamedTuple):
     items: Mapping[str, Item] = _NO_ITEMS
     """Those that are named by their ids."""
     files: Files = _NO_FILES
+    tell: Callable[[list[Item]], object] = lambda items: None
+    """Called with all items that the model is given."""
 
 
 NOTHING = Referred()

@@ -116,6 +116,7 @@ def read_response(body: object, seed: int, config: Config, referred: Referred = 
     NotStored for an item that is not there."""
     given = _SCHEMA.read(body, config)
     items = place_items(given, seed, config, referred)
+    referred.tell(items)
     name, most = weighing(given)
     told = {"logprobs": True, "top_logprobs": most} if name else {}
     limit = given.get("max_output_tokens", config.usual_max_tokens)

@@ -238,6 +238,68 @@ def functions() -> None:
 
 
 @check
+def responses() -> None:
+    answer = client.responses.create(model="echo", input=WORDS)
+    equal((answer.output_text, answer.usage and answer.usage.output_tokens), (WORDS, 20))
+    with client.responses.stream(model="echo", input=WORDS) as stream:
+        pieces = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        equal(("".join(pieces), stream.get_final_response().output_text), (WORDS, WORDS))
+    at_least(len(pieces), 5)
+    again = client.responses.create(model="echo", input="second", previous_response_id=answer.id)
+    equal((again.output_text, again.usage and again.usage.input_tokens), ("second", 41))
+    parsed: Any = client.responses.parse(model="echo", input=json.dumps(OSLO), text_format=City)
+    equal(parsed.output_parsed, City(**OSLO))
+
+
+@check
+def background() -> None:
+    begun: Any = client.responses.create(model="echo", input=WORDS, background=True, stream=True)
+    numbers, response_id = [], ""
+    for event in begun:
+        response_id = response_id or event.response.id
+        numbers.append(event.sequence_number)
+        if len(numbers) == 4:
+            break
+    rest = list(client.responses.retrieve(response_id, stream=True, starting_after=numbers[-1]))
+    equal([event.sequence_number for event in rest], [*range(4, 4 + len(rest))])
+    equal(client.responses.retrieve(response_id).output_text, WORDS)
+    another = client.responses.create(model="echo", input=f"{WORDS} {WORDS}", background=True)
+    equal(client.responses.cancel(another.id).status, "cancelled")
+
+
+@check
+def what_is_stored() -> None:
+    conversation = client.conversations.create(metadata={"topic": "words"})
+    for text in ("first", "second"):
+        client.responses.create(model="echo", input=text, conversation=conversation.id)
+    items: Any = client.conversations.items.list(conversation.id, order="asc", limit=3)
+    equal([item.content[0].text for item in items], ["first", "first", "second", "second"])
+    kept = create(**asked(WORDS, store=True, metadata={"topic": conversation.id}))
+    equal([chat.id for chat in client.chat.completions.list(metadata={"topic": conversation.id})], [kept.id])
+    equal(client.chat.completions.retrieve(kept.id).choices[0].message.content, WORDS)
+    equal([message.content for message in client.chat.completions.messages.list(kept.id)], [WORDS])
+
+
+@check
+def files() -> None:
+    content = WORDS.encode() * 50
+    made = client.files.create(file=("words.txt", content), purpose="user_data")
+    sent = client.uploads.upload_file_chunked(
+        file=content,
+        filename="words.txt",
+        bytes=len(content),
+        mime_type="text/plain",
+        purpose="user_data",
+        part_size=999,
+    )
+    for file in (made, sent.file):
+        assert file
+        equal((file.bytes, client.files.content(file.id).content), (len(content), content))
+        assert file.id in [each.id for each in client.files.list(limit=2)]
+        assert client.files.delete(file.id).deleted
+
+
+@check
 def a_real_model_in_a_form() -> None:
     more: dict[str, Any] = {"model": "smollm2", "temperature": 0, "max_tokens": 300}
     body = asked("Tell me of Oslo.") | more

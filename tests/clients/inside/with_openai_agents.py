@@ -168,12 +168,12 @@ async def session_of_conversations() -> None:
 
 @by_both
 async def a_real_model(by: str) -> None:
-    settings = ModelSettings(max_tokens=100, temperature=0, tool_choice="required")
+    settings = ModelSettings(max_tokens=300, temperature=0, tool_choice="required", parallel_tool_calls=False)
     question = "How is the weather in Oslo?"
     more: dict[str, Any] = {"tools": [get_weather], "tool_use_behavior": "stop_on_first_tool"}
     await Runner.run(agent(by, "smollm2", model_settings=settings, **more), question)
     at_least(len(called), 1)
-    settings = ModelSettings(max_tokens=100, temperature=0)
+    settings = ModelSettings(max_tokens=300, temperature=0)
     result = await Runner.run(agent(by, "smollm2", output_type=City, model_settings=settings), "Tell me of Oslo.")
     assert isinstance(result.final_output, City), result.final_output
 
