@@ -186,7 +186,7 @@ def test_how_it_is_sampled_and_answered() -> None:
     assert isinstance(task, FineChat)
     assert task.effort == "low"
     assert (options.stream, options.background, options.tier) == (True, True, "flex")
-    assert options.asked["text"] == {"format": form, "verbosity": "low"}
+    assert options.asked["text"] == {"format": {**form, "description": None}, "verbosity": "low"}
     assert options.asked["reasoning"] == {"effort": "low", "summary": "auto"}
     assert parse(text={"format": {"type": "json_object"}})[1].asked["text"]["format"] == {"type": "json_object"}
     assert parse(store=False)[1].kept is None
