@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 
 from gevent import wait
@@ -22,6 +23,7 @@ from gevent.queue import Empty, Full, Queue
 from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
 from gateway.conversation_items import Part, additions, write_all
+from gateway.in_order import InOrder
 from gateway.packing import condensed, pack
 from gateway.recordings import KINDS, Recording, Recordings, is_stored
 from gateway.schemas import format_of
@@ -119,25 +121,29 @@ class Archiver:
         try:
             single = self._unarchived.single(list(noted)) if len(noted) > 1 else set(noted)
             lines = [[each for each in noted if each in single], *([each] for each in noted if each not in single)]
-            for fault in filter(None, Pool(_SIDE_BY_SIDE).map(self._store_all, lines)):
+            for fault in filter(None, Pool(_SIDE_BY_SIDE).map(partial(self._store_all, InOrder(noted)), lines)):
                 raise fault
-            self._recover()
+            if self._trouble:
+                log.info("answers can be stored again")
+            self._trouble = ""
         except ArchiveUnavailable as exc:  # no fault of this process: all else is served
             self._give_up(exc)
         finally:
             for each in chain.from_iterable(noted.values()):
                 each.set()
 
-    def _store_all(self, job_ids: Sequence[str]) -> Exception | None:
+    def _store_all(self, order: InOrder, job_ids: Sequence[str]) -> Exception | None:
         """One after another. What keeps others from being stored as well is returned."""
         for job_id in job_ids:
             try:
-                self._store(job_id)
+                self._store(job_id, partial(order.take_turn, job_id))
             except (ArchiveUnavailable, *Outage) as exc:
                 return exc
             except Exception as exc:  # it concerns this answer alone, which stays in Redis
                 self._count("failed")
                 log.error("%s is not stored: %s", job_id, exc, exc_info=not isinstance(exc, InferqError))
+            finally:
+                order.leave(job_id)
         return None
 
     def _next(self) -> dict[str, list[Event]]:
@@ -172,7 +178,8 @@ class Archiver:
                     log.warning("redis has lost the end of %s", job_id)
                     self._release(job_id)
 
-    def _store(self, job_id: str) -> None:
+    def _store(self, job_id: str, take_turn: Callable[[], object] = lambda: None) -> None:
+        """`take_turn` is called before it gets its place: lists are in the order of the ends, whose blob is first."""
         try:
             found, events = self._recordings.read(job_id)
         except JobNotFound:  # it was removed, or stored by another process, or its record is lost
@@ -184,19 +191,23 @@ class Archiver:
         if kind is None:
             raise NotUnderstood(f"nothing is known of stored answers in the format {found.accepted.format!r}")
         if is_stored(kind, found.state):
-            self._add(kind, found, events)
+            self._add(kind, found, events, take_turn)
         self._release(job_id)
 
-    def _add(self, kind: ThingKind, found: Recording, events: Sequence[bytes]) -> None:
+    def _add(self, kind: ThingKind, found: Recording, events: Sequence[bytes], take_turn: Callable[[], object]) -> None:
         accepted, archive = found.accepted, self._archive
         expires = archive.usual_expiry(accepted.created)
         thing = Thing(found.id, kind, accepted.owner, accepted.created, expires, found.facts)
         if kind is ThingKind.CHAT:
             events = condensed(found.events, events)
 
+        def in_turn(thing: Thing) -> Thing:
+            take_turn()
+            return thing
+
         def add(parts: Sequence[Part]) -> None:
-            also = write_all(archive, parts)
-            if archive.keep(thing, pack(accepted, found.state, found.given, events), also=also):
+            also, content = write_all(archive, parts), pack(accepted, found.state, found.given, events)
+            if archive.keep(thing, content, also=also, finish=in_turn):
                 self._count("stored")
 
         try:
@@ -228,11 +239,6 @@ class Archiver:
             while True:
                 self._noted.get_nowait()[1].set()
         time.sleep(_PAUSE)
-
-    def _recover(self) -> None:
-        if self._trouble:
-            log.info("answers can be stored again")
-        self._trouble = ""
 
 
 def _additions(found: Recording) -> list[Part]:
