@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,6 +11,7 @@ from flask import Flask, Response, g
 
 from gateway.schemas import Frame, Frames
 from gateway.schemas.openai import encode
+from gateway.slices import give_way
 from shared.errors import GatewayBusy
 from shared.protocol import Decoded, Delta, Described, Encoded, Event, Failed
 
@@ -70,7 +70,7 @@ def counted(events: Iterable[Event]) -> Iterator[Event]:
             held.hold(size)
         if size - paused > _SLICE:
             paused = size
-            time.sleep(0)
+            give_way()
         yield event
 
 

@@ -22,12 +22,10 @@ from gevent.queue import Empty, Full, Queue
 from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
 from gateway.conversation_items import Part, additions, write_all
-from gateway.packing import pack
+from gateway.packing import condensed, pack
 from gateway.recordings import KINDS, Recording, Recordings, is_stored
 from gateway.schemas import format_of
-from gateway.schemas.answer import condense
 from shared import streams
-from shared.codec import decode, encode
 from shared.errors import ArchiveFull, ArchiveUnavailable, InferqError, JobNotFound, NotStored, NotUnderstood
 from shared.loops import Loops
 from shared.protocol import Accepted, State
@@ -193,7 +191,7 @@ class Archiver:
         expires = archive.usual_expiry(accepted.created)
         thing = Thing(found.id, kind, accepted.owner, accepted.created, expires, found.facts)
         if kind is ThingKind.CHAT:
-            events = _condensed(found, events)
+            events = condensed(found.events, events)
 
         def add(parts: Sequence[Part]) -> None:
             also = write_all(archive, parts)
@@ -234,12 +232,6 @@ class Archiver:
         if self._trouble:
             log.info("answers can be stored again")
         self._trouble = ""
-
-
-def _condensed(found: Recording, events: Sequence[bytes]) -> Sequence[bytes]:
-    """Of a chat few events are enough: it is told whole, in lists too. Of another version's, all are kept."""
-    known = sum(len(decode(each)) for each in events) == len(found.events)
-    return [encode(condense(found.events))] if known else events
 
 
 def _additions(found: Recording) -> list[Part]:

@@ -14,6 +14,7 @@ from msgspec import Raw, Struct, ValidationError
 from msgspec.json import decode, encode
 
 from gateway.archive.threads import apart
+from gateway.schemas.answer import condense
 from gateway.slices import give_way
 from shared.codec import decode as decode_events
 from shared.codec import decode_accepted, decode_given, encode_given
@@ -94,3 +95,9 @@ def _events(arrays: Iterable[Raw]) -> Iterator[Event]:
         if size >= _SLICE:
             size = 0
             give_way()
+
+
+def condensed(events: Sequence[Event], blobs: Sequence[bytes]) -> Sequence[bytes]:
+    """Of a chat few events are enough: it is told whole, in lists too. Of another version's, all are kept."""
+    known = sum(len(decode_events(each)) for each in blobs) == len(events)
+    return [encode_events(condense(events))] if known else blobs

@@ -86,8 +86,8 @@ def test_what_a_job_tells_while_it_runs_is_counted_in_its_ticket(served: Stack) 
 
 
 def test_what_is_all_there_is_made_an_answer_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses = list[float]()
-    monkeypatch.setattr("gateway.answers.time.sleep", pauses.append)
+    pauses = list[int]()
+    monkeypatch.setattr(answers, "give_way", lambda: pauses.append(1))
     events = [Delta("word " * 2000, (1,))] * 1000
     with Flask(__name__).test_request_context():
         g.owner = EVERYBODY
