@@ -164,11 +164,10 @@ class Archiver:
 
     def _look(self) -> None:
         """Take on answers that wait in Redis."""
-        self._looked = time.monotonic()
         due = self._unarchived.due(_TOGETHER, _PATIENCE, self._cursor)
+        # What has piled up while nothing could be stored needs no pause.
+        self._looked = time.monotonic() if len(due.ended) < _TOGETHER else 0.0
         self._cursor = due.cursor
-        if len(due.ended) == _TOGETHER:
-            self._looked -= _PERIOD  # there are more: what has piled up while nothing could be stored
         self._due.extend(due.ended)
         for job_id in due.others:  # one that is stored has ended, whatever Redis knows of it
             with suppress(JobNotFound, NotUnderstood, ArchiveUnavailable):

@@ -36,7 +36,7 @@ def _response(me: Attacker, text: str, **more: Any) -> dict[str, Any]:
     return {"model": me.target.model, "input": text, **more}
 
 
-@attack(least=20, stays=True, stores=True)
+@attack(least=10, stays=True, stores=True)
 async def responses_fill_the_store(me: Attacker) -> None:
     """Responses and chats with all the metadata that there may be, where files have left little room for them."""
     while 403 not in me.hits.answers:
@@ -49,7 +49,7 @@ async def responses_fill_the_store(me: Attacker) -> None:
     await me.crowd(8, lambda number: _ask(me, asked[number % 2], number))
 
 
-@attack(least=50, stays=True, stores=True)
+@attack(least=10, stays=True, stores=True)
 async def small_things(me: Attacker) -> None:
     """As many responses of one word, conversations and items as one key may have."""
     conversation = await _made(me, _CONVERSATIONS, {})
@@ -93,7 +93,7 @@ async def unread_backgrounds(me: Attacker) -> None:
     await me.crowd(50, once)
 
 
-@attack(least=20, stays=True, stores=True)
+@attack(least=10, stays=True, stores=True)
 async def filtered_lists(me: Attacker) -> None:
     """Lists of chats by metadata that none of many has, and pages of large ones, in a loop."""
     for number in range(60):
@@ -103,14 +103,14 @@ async def filtered_lists(me: Attacker) -> None:
     await me.crowd(16, lambda number: _ask(me, (nothing, everything)[number % 2], number))
 
 
-@attack(least=20, stays=True, stores=True)
+@attack(least=10, stays=True, stores=True)
 async def unread_replays(me: Attacker) -> None:
     """The stream of a long stored response, which two hundred ask for and nobody reads."""
     response = await _made(me, _RESPONSES, _response(me, _LONG))
     await me.crowd(200, lambda number: me.stay_mute(me.head("GET", f"{_RESPONSES}/{response}?stream=true"), number))
 
 
-@attack(least=10, stays=True, stores=True)
+@attack(least=5, stays=True, stores=True)
 async def walks(me: Attacker) -> None:
     """The stream of a long stored response from late events on, which are a few bytes that cost all of it."""
     response = await _made(me, _RESPONSES, _response(me, _LONG))
