@@ -53,11 +53,9 @@ def main() -> None:
         " median (least to most):\n"
     )
     print("| chats | a second | CPU of the gateway, each |\n|---|---|---|")
-    for store, found in measured.items():
+    for store, each in measured.items():
         name = "stored" if store else "not stored"
-        print(
-            f"| {name} | {spread([rate for rate, _ in found], digits=1)} | {spread([ms for _, ms in found], ' ms')} |"
-        )
+        print(f"| {name} | {spread([rate for rate, _ in each], digits=1)} | {spread([ms for _, ms in each], ' ms')} |")
     pairs = list(zip(measured[False], measured[True], strict=True))
     more = spread([after[1] - before[1] for before, after in pairs], " ms")
     print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -21,6 +22,9 @@ MOST_KEY_ANSWER_BYTES = MOST_ANSWER_BYTES // 2
 
 _FREE = 65_536
 """Bytes of each answer that are not counted: small ones are always given."""
+
+_SLICE = 262_144
+"""Bytes of an answer after which others have their turn: some milliseconds."""
 
 _LOGPROB = 80
 """Bytes of one in an answer, about."""
@@ -56,13 +60,17 @@ class HeldAnswer:
 def counted(events: Iterable[Event]) -> Iterator[Event]:
     """The events of which the current request's answer is made, which counts as held from here on.
 
-    Raises GatewayBusy, before the rest of them is read.
+    Of one that is stored all are there at once: others have their turn meanwhile. Raises GatewayBusy, before the rest
+    of them is read.
     """
-    held, size = _current(), 0
+    held, size, paused = _current(), 0, 0
     for event in events:
         if more := _size(event):
             size += more
             held.hold(size)
+        if size - paused > _SLICE:
+            paused = size
+            time.sleep(0)
         yield event
 
 

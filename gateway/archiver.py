@@ -12,9 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain
 
 from gevent import wait
 from gevent.event import Event
+from gevent.pool import Pool
 from gevent.queue import Empty, Full, Queue
 
 from gateway.archive.archive import Archive
@@ -40,8 +42,8 @@ MOST_NOTED = 1000
 """Ends that a process has told and not stored yet. Further ones are found in Redis, a second later."""
 _PERIOD = 1.0
 """Seconds between two looks at what others have left."""
-_TOGETHER = 20
-"""Answers that are taken on at one look."""
+_TOGETHER, _SIDE_BY_SIDE = 20, 8
+"""Answers that are dealt with in one step, and those of them that are stored at one time; large ones never are."""
 _PATIENCE = 10.0
 """Seconds after which what a process took on, and has not stored, is another one's."""
 _AT_ONCE, _FOR_ALL = 2.0, 10.0
@@ -95,8 +97,7 @@ class Archiver:
             self.store(*self._unarchived.of_conversation(conversation_id))
 
     def store(self, *job_ids: str) -> None:
-        """Store answers that have ended, ahead of all that wait. Raises StoreUnavailable, ArchiveUnavailable,
-        NotUnderstood."""
+        """Some that have ended, ahead of all that wait. Raises StoreUnavailable, ArchiveUnavailable, NotUnderstood."""
         with translated():
             for job_id in job_ids:
                 self._store(job_id)
@@ -113,31 +114,48 @@ class Archiver:
             return ()
 
     def _step(self) -> None:
-        """Deal with one answer, one whose end was told here before one that others have left."""
-        job_id, done = self._next()
-        if not job_id:
+        """Deal with the next answers side by side: they wait for the disk at the same time, and share a commit."""
+        noted = self._next()
+        if not noted:
             return
         try:
-            self._store(job_id)
+            single = self._unarchived.single(list(noted)) if len(noted) > 1 else set(noted)
+            lines = [[each for each in noted if each in single], *([each] for each in noted if each not in single)]
+            for fault in filter(None, Pool(_SIDE_BY_SIDE).map(self._store_all, lines)):
+                raise fault
             self._recover()
         except ArchiveUnavailable as exc:  # no fault of this process: all else is served
             self._give_up(exc)
-        except Outage:
-            raise
-        except Exception as exc:  # it concerns this answer alone, which stays in Redis
-            self._count("failed")
-            log.error("%s is not stored: %s", job_id, exc, exc_info=not isinstance(exc, InferqError))
         finally:
-            done.set()
+            for each in chain.from_iterable(noted.values()):
+                each.set()
 
-    def _next(self) -> tuple[str, Event]:
-        wait = self._looked + _PERIOD - time.monotonic()
+    def _store_all(self, job_ids: Sequence[str]) -> Exception | None:
+        """One after another. What keeps others from being stored as well is returned."""
+        for job_id in job_ids:
+            try:
+                self._store(job_id)
+            except (ArchiveUnavailable, *Outage) as exc:
+                return exc
+            except Exception as exc:  # it concerns this answer alone, which stays in Redis
+                self._count("failed")
+                log.error("%s is not stored: %s", job_id, exc, exc_info=not isinstance(exc, InferqError))
+        return None
+
+    def _next(self) -> dict[str, list[Event]]:
+        """Answers, each with what is set once it was dealt with."""
+        wait, found = self._looked + _PERIOD - time.monotonic(), dict[str, list[Event]]()
         try:
-            found: tuple[str, Event] = self._noted.get(block=wait > 0 and not self._due, timeout=max(wait, 0.0))
+            job_id, done = self._noted.get(block=wait > 0 and not self._due, timeout=max(wait, 0.0))
+            found[job_id] = [done]
+            while len(found) < _TOGETHER:
+                job_id, done = self._noted.get_nowait()
+                found.setdefault(job_id, []).append(done)
         except Empty:
-            if not self._due and wait <= 0:
+            if not found and not self._due and wait <= 0:
                 self._look()
-            return (self._due.popleft() if self._due else ""), Event()
+        while self._due and len(found) < _TOGETHER:
+            found.setdefault(self._due.popleft(), [])
         return found
 
     def _look(self) -> None:
@@ -218,8 +236,7 @@ class Archiver:
 
 
 def _condensed(found: Recording, events: Sequence[bytes]) -> Sequence[bytes]:
-    """Of a chat few events are enough, for they are told whole, and many at a time in lists; of another version's, all
-    are kept."""
+    """Of a chat few events are enough: it is told whole, in lists too. Of another version's, all are kept."""
     known = sum(len(decode(each)) for each in events) == len(found.events)
     return [encode(condense(found.events))] if known else events
 

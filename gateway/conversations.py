@@ -79,8 +79,11 @@ def add(owner: str, conversation_id: str, items: Sequence[Item]) -> None:
     if archive.index.count(conversation_id) + len(fresh) > MOST_ITEMS:
         raise _full(f"{MOST_ITEMS} items", "items")
     _keep_longer(archive, conversation)
-    if parts := write_all(archive, make_parts(owner, conversation_id, fresh, int(time.time()))):
-        archive.keep(parts[0], also=parts[1:])
+    while fresh:
+        parts = write_all(archive, make_parts(owner, conversation_id, fresh, int(time.time())))
+        if archive.keep(parts[0], also=parts[1:]):
+            return
+        fresh = fresh[1:]  # another request has added the first one meanwhile
 
 
 def page(owner: str, conversation_id: str, paging: Paging) -> ItemPage:

@@ -5,7 +5,6 @@ The events are there as Redis had them, so that one of another version, which th
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from msgspec import Raw, Struct, ValidationError
 from msgspec.json import decode, encode
 
 from gateway.archive.threads import apart
+from gateway.slices import give_way
 from shared.codec import decode as decode_events
 from shared.codec import decode_accepted, decode_given, encode_given
 from shared.codec import encode as encode_events
@@ -23,8 +23,10 @@ from shared.protocol import Accepted, Event, State
 
 _PIECE = 262_144
 """Bytes that are packed at once, by a thread."""
-_SMALL = 16_384
-"""Bytes that are unpacked at once, in less time than to ask a thread for it takes."""
+_SMALL = 65_536
+"""Bytes that are made at once of what is packed, in less time than to ask a thread for it takes."""
+_LITTLE = 4_096
+"""Bytes that are packed at once, in less time than that."""
 _SLICE = 65_536
 """Bytes of events that are decoded before others have their turn: some milliseconds."""
 
@@ -53,6 +55,9 @@ def pack(accepted: Accepted, state: State, given: Sequence[Any], events: Iterabl
     """The blob, in pieces. `events` are encoded ones, some each."""
     head = Raw(encode_events([accepted.head()]))
     blob = encode(_Layout(head, state, Raw(encode_given(given)), [Raw(each) for each in events]))
+    if len(blob) <= _LITTLE:
+        yield zlib.compress(blob)
+        return
     packer = zlib.compressobj()
     for start in range(0, len(blob), _PIECE):
         yield apart(partial(packer.compress, blob[start : start + _PIECE]))
@@ -63,12 +68,22 @@ def unpack(pieces: Iterable[bytes]) -> Packed:
     """The inverse of `pack`; others have their turn meanwhile. Raises ArchiveUnavailable where it is none."""
     packed = b"".join(pieces)
     try:
-        whole = apart(partial(zlib.decompress, packed)) if len(packed) > _SMALL else zlib.decompress(packed)
-        blob = decode(whole, type=_Layout)
+        blob = decode(_inflate(packed), type=_Layout)
     except (zlib.error, ValidationError, ValueError) as exc:
         raise ArchiveUnavailable(f"a stored answer is damaged: {exc}") from exc
-    accepted, given = decode_accepted(bytes(blob.accepted)), decode_given(bytes(blob.given))
+    accepted, given = decode_accepted(bytes(blob.accepted)), decode_given(bytes(blob.given), give_way)
     return Packed(accepted, blob.state, given, list(_events(blob.events)))
+
+
+def _inflate(packed: bytes) -> bytes:
+    """Raises zlib.error."""
+    unpacker = zlib.decompressobj()
+    whole = unpacker.decompress(packed, _SMALL)
+    if rest := unpacker.unconsumed_tail:
+        whole += apart(partial(unpacker.decompress, rest))
+    if not unpacker.eof:
+        raise zlib.error("it ends too early")
+    return whole
 
 
 def _events(arrays: Iterable[Raw]) -> Iterator[Event]:
@@ -78,4 +93,4 @@ def _events(arrays: Iterable[Raw]) -> Iterator[Event]:
         size += len(memoryview(array))
         if size >= _SLICE:
             size = 0
-            time.sleep(0)
+            give_way()

@@ -5,7 +5,6 @@ What is found is what the job has told: every view of a stored answer is made of
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
 from gateway.packing import unpack
 from gateway.schemas import format_of
+from gateway.slices import give_way
 from shared import streams
 from shared.codec import encode
 from shared.errors import ArchiveUnavailable, JobNotFound, NotStored, WorkerLost
@@ -94,10 +94,10 @@ class Recordings:
 
         Raises JobNotFound where the job is gone, or its answer is not to be stored, or is; NotUnderstood; Redis's own.
         """
-        given = self._unarchived.given(job_id)
+        given = self._unarchived.given(job_id, give_way)
         state, accepted = self._tickets.get(job_id).state, streams.accepted(self._client, job_id)
         events, blobs = list[Event](), list[bytes]()
-        for entry in streams.entries(self._client, job_id, pause=lambda: time.sleep(0)):
+        for entry in streams.entries(self._client, job_id, pause=give_way):
             events += filter(None, entry.events)
             blobs.append(entry.blob)
         if state.final and not (events and final_state(events[-1])):

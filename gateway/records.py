@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 
 import gevent
@@ -12,6 +11,7 @@ from redis import Redis
 
 from gateway.agreement import Conflict
 from gateway.mailbox import Mailbox
+from gateway.slices import give_way
 from shared import streams
 from shared.errors import InferqError, WorkerLost
 from shared.store import Outage
@@ -109,5 +109,5 @@ class Records:
     def _pause(self) -> None:
         """Between two slices of a record."""
         self._turns.release()
-        time.sleep(0)
+        give_way()
         self._turns.acquire()

@@ -24,6 +24,7 @@ from redis import Redis
 from gateway.agreement import Conflict
 from gateway.mailbox import EndBox, Mailbox
 from gateway.records import Records
+from gateway.slices import give_way
 from shared import registry
 from shared.codec import decode
 from shared.config import ConfigError
@@ -147,7 +148,7 @@ class Replies:
                 size += sum(map(len, fields.values()))
                 if size >= _SLICE:
                     size = 0
-                    time.sleep(0)
+                    give_way()
                 for job_id, first, last, by, blob in self._news(fields):
                     for box in tuple(self._boxes.get(job_id, ())):
                         self._deliver(box, first, last, by, blob)

@@ -11,11 +11,18 @@ LONGEST_SLICE = 0.005
 """Seconds of work for one connection, after which all others are served; one piece of work may go beyond."""
 
 
-class RunQueue:
-    """Where those wait who have used up their slice: between two of them all others are served, however many they are.
+def give_way() -> None:
+    """Have all others served of whom there is news, within a long work of one.
 
-    `gevent.sleep(0)` would not do: the event loop looks for news only after it has come back to fifty who sleep so.
+    `sleep(0)` would not do: the event loop looks for news only after it has come back to fifty who sleep so.
     """
+    hub = gevent.get_hub()
+    with hub.loop.timer(0.0) as timer:
+        hub.wait(timer)
+
+
+class RunQueue:
+    """Where those wait who have used up their slice: between two of them all others are served, however many."""
 
     def __init__(self) -> None:
         self._hub = gevent.get_hub()
@@ -29,8 +36,8 @@ class RunQueue:
 
     def wait(self) -> None:
         """Wait for a round that nobody else of those here has."""
-        with self._place, self._hub.loop.timer(0.0) as timer:
-            self._hub.wait(timer)
+        with self._place:
+            give_way()
 
 
 class TimeSlice:

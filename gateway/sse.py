@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from gateway.estimate import Turn
 from gateway.mailbox import Mailbox, Place
 from gateway.schemas import PAUSE, Frame, Frames
+from gateway.slices import give_way
 from shared.errors import InvalidRequest
 from shared.protocol import Done, Event, Failed, Progress
 
@@ -82,7 +83,7 @@ def body(
         if piece and (size > _LARGE or mailbox.empty()):
             yield b"".join(piece)
             if size > _LARGE:
-                time.sleep(0)
+                give_way()
             piece.clear()
             size = 0
             spoken = time.monotonic()
@@ -100,7 +101,7 @@ def replay(events: Iterable[Event], lines: Lines) -> Iterator[bytes]:
         size += sum(map(len, more))
         if size > _LARGE:
             yield b"".join(piece)
-            time.sleep(0)
+            give_way()
             piece.clear()
             size = 0
     yield b"".join(piece)

@@ -6,7 +6,7 @@ a task may only say what can be passed over; what changes the answer is a task, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Raw
@@ -19,8 +19,10 @@ _ENCODER = Encoder()
 _ACCEPTED = Decoder(tuple[Accepted])
 _EVENTS = Decoder(list[Event | None])
 _EVENT = Decoder(Event | None)
-_GIVEN = Decoder(tuple[Any, ...])
+_ANY = Decoder()
 _PARTS = Decoder(list[Raw])
+_SLICE = 65_536
+"""Bytes that are decoded before others have their turn: some milliseconds."""
 _FAULTS = (ValueError, RecursionError)
 """No JSON, no UTF-8, not what this version knows, or too deep."""
 
@@ -35,10 +37,20 @@ def encode_given(given: Sequence[Any]) -> bytes:
     return _ENCODER.encode(given)
 
 
-def decode_given(blob: bytes | str) -> tuple[Any, ...]:
-    """The inverse of `encode_given`. Raises NotUnderstood for what is no list."""
+def decode_given(blob: bytes | str, pause: Callable[[], object] = lambda: None) -> tuple[Any, ...]:
+    """The inverse of `encode_given`; `pause` is called between slices of the work.
+
+    Raises NotUnderstood for what is no list.
+    """
+    given, size = list[Any](), 0
     try:
-        return _GIVEN.decode(blob)
+        for part in _PARTS.decode(blob):
+            given.append(_ANY.decode(part))
+            size += len(memoryview(part))
+            if size >= _SLICE:
+                size = 0
+                pause()
+        return tuple(given)
     except _FAULTS as exc:
         raise NotUnderstood(f"This version of inferq does not understand what is stored: {exc}.") from exc
 

@@ -6,6 +6,7 @@ stores one does so before he takes it from there, so that a death in between has
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -20,6 +21,12 @@ MOST_UNARCHIVED = 10_000
 
 MOST_LOOKED = 500
 """Answers that wait to be stored among which a list looks for its owner's."""
+
+
+_MANY = 500
+"""Events of an answer that is stored by itself, for it takes memory."""
+_LARGE = 262_144
+"""The same of what was given: bytes."""
 
 
 class Due(NamedTuple):
@@ -52,6 +59,16 @@ class Unarchived:
         """Those jobs that have ended, and whose answers a conversation gets; the first that ended first."""
         return [job.decode() for job in self._of_conversation(keys=[], args=[conversation_id])]
 
+    def single(self, job_ids: Sequence[str]) -> set[str]:
+        """Those that are to be stored one after another: large ones, and those of conversations, as they have ended."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for job_id in job_ids:
+                pipeline.hmget(f"{Key.JOB}{job_id}", "seq", "conversation")
+                pipeline.strlen(f"{Key.GIVEN}{job_id}")
+            found = pipeline.execute()
+        told = zip(job_ids, found[::2], found[1::2], strict=True)
+        return {each for each, (count, of), size in told if of or int(count or 0) > _MANY or size > _LARGE}
+
     def waits(self, job_id: str) -> bool:
         """Whether its answer waits to be stored, and was not removed."""
         return bool(self._client.exists(f"{Key.GIVEN}{job_id}"))
@@ -67,15 +84,15 @@ class Unarchived:
             owners = pipeline.execute()
         return [job_id.decode() for job_id, whose in zip(ids, owners, strict=True) if whose == owner.encode()]
 
-    def given(self, job_id: str) -> tuple[Any, ...]:
-        """What is to be stored with an answer, see `Kept`.
+    def given(self, job_id: str, pause: Callable[[], object] = lambda: None) -> tuple[Any, ...]:
+        """What is to be stored with an answer, see `Kept`. `pause` is called between slices of the work.
 
         Raises JobNotFound where it does not wait to be stored, or is not to be any more; NotUnderstood.
         """
         blob: Any = self._client.get(f"{Key.GIVEN}{job_id}")
         if blob is None:
             raise JobNotFound(job_id)
-        return decode_given(blob)
+        return decode_given(blob, pause)
 
     def release(self, job_id: str, *, dropped: bool = False) -> bool:
         """The answer is stored, or is not to be: from here on its record ends.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2 as httpx
@@ -179,3 +180,16 @@ def test_other_bad_requests_are_refused(http: httpx.Client) -> None:
     problem(http.get(f"{path}/items/{item}"), 404)
     problem(http.get(f"{path}/items?after={item}"), 404)
     problem(http.post(CONVERSATIONS, content=b"{}", headers={"Content-Type": "text/plain"}), 415)
+
+
+def test_who_adds_the_same_at_one_time_adds_all_else(strict: OpenAI, pool: ThreadPoolExecutor) -> None:
+    same: Any = {**said("the same"), "id": "msg_same"}
+    for _ in range(3):
+        made = strict.conversations.create().id
+
+        def add(number: int, made: str = made) -> None:
+            strict.conversations.items.create(made, items=[same, said(f"{number} of its own"), said(LARGE)])
+
+        list(pool.map(add, range(6)))
+        told = texts(strict.conversations.items.list(made, limit=100))
+        assert sorted(told) == sorted([*(f"{number} of its own" for number in range(6)), *[LARGE] * 6, "the same"])

@@ -6,7 +6,11 @@ import signal
 import time
 from typing import Any
 
-from gateway import sse
+import pytest
+from flask import Flask, g
+
+from gateway import answers, sse
+from gateway.keys import EVERYBODY
 from gateway.mailbox import Mailbox
 from gateway.schemas import Frame
 from shared import streams
@@ -79,3 +83,14 @@ def test_what_a_job_tells_while_it_runs_is_counted_in_its_ticket(served: Stack) 
     assert (job["status"], job["result"], job["error"]) == ("in_progress", None, None)
     assert job["tokens"] >= 20
     assert http.delete(f"/v1/jobs/{job_id}").json()["status"] == "cancelled"
+
+
+def test_what_is_all_there_is_made_an_answer_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = list[float]()
+    monkeypatch.setattr("gateway.answers.time.sleep", pauses.append)
+    events = [Delta("word " * 2000, (1,))] * 1000
+    with Flask(__name__).test_request_context():
+        g.owner = EVERYBODY
+        assert len(list(answers.counted(events))) == 1000
+        g.answer.let_go()
+    assert 20 < len(pauses) < 1000

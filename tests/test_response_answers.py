@@ -46,12 +46,14 @@ from shared.protocol import (
     TopLogprob,
     Usage,
 )
+from shared.protocol.sampling import REPEATED
 
 RESPONSES: Format = FORMATS["openai.responses"]
 JOB = "resp_" + "0123456789abcdef" * 2
 OPTIONS = Options(asked=repeat({}, {}), kept=Kept())
 HEAD = Accepted(Chat("m", (), Sampling(seed=1)), created=1_700_000_000, options=OPTIONS)
 SCORED = replace(HEAD, task=Chat("m", (), FineSampling(seed=1, logprobs=1)))
+DONE = Done(Usage(1, 1))
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 TEXTS = {"message": "text", "reasoning": "text", "function_call": "arguments", "custom_tool_call": "input"}
 """Where the event of the text's end has it, by the type of the item."""
@@ -222,7 +224,8 @@ def test_the_object() -> None:
         "output_tokens_details": {"reasoning_tokens": 1},
         "total_tokens": 9,
     }
-    rest = {name: value for name, value in answer.items() if name not in {*OPTIONS.asked, "output", "usage"}}
+    asked = {*OPTIONS.asked, *REPEATED, "output", "usage"}
+    rest = {name: value for name, value in answer.items() if name not in asked}
     assert rest == {
         "id": JOB,
         "object": "response",
@@ -262,6 +265,22 @@ def test_one_that_is_cut_is_incomplete() -> None:
     assert (answer["status"], answer["completed_at"]) == ("incomplete", None)
     assert answer["incomplete_details"] == {"reason": "max_output_tokens"}
     assert [item["status"] for item in answer["output"]] == ["incomplete"]
+
+
+def test_how_it_is_sampled_is_told_as_it_is_done() -> None:
+    """Also where the request is silent, and the model's own values hold; and of what is stored."""
+    chosen = Sampling(seed=1, temperature=0.3, presence_penalty=0.5)
+    for head in (accepted := replace(HEAD, task=Chat("m", (), chosen)), accepted.head()):
+        for told in (whole([DONE], head), frames([DONE], head)[0]["response"]):
+            assert [told[name] for name in REPEATED] == [0.3, 1.0, 0.5, 0.0]
+
+
+def test_a_summary_that_is_cut_says_so() -> None:
+    head = replace(HEAD, options=replace(OPTIONS, asked=repeat({}, {"reasoning": {"summary": "auto"}})))
+    for reason, status in (("length", "incomplete"), ("stop", None)):
+        told = frames([Delta("hm", reasoning=True), Delta(finish_reason=cast(FinishReason, reason)), DONE], head)
+        [part] = [each for each in told if each["type"] == "response.reasoning_summary_part.done"]
+        assert part.get("status") == status
 
 
 def test_one_whose_end_is_lost_has_failed() -> None:

@@ -199,7 +199,6 @@ def test_what_is_repeated_is_what_holds() -> None:
     Response.model_validate(made, strict=True)
     assert (asked["previous_response_id"], asked["user"], asked["metadata"]) == ("resp_1", "me", {"a": "b"})
     assert parse(conversation="conv_1")[1].asked["conversation"] == {"id": "conv_1"}
-    assert parse(input="Hello", model="m")[1].asked["temperature"] == 1.0
 
 
 def test_what_asks_for_nothing_is_told() -> None:

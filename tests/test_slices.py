@@ -17,7 +17,10 @@ import pytest
 from gateway import slices
 from gateway.client import LARGEST_FAREWELL
 from gateway.incoming import LARGEST_MARKS
+from gateway.packing import pack, unpack
 from gateway.slices import RunQueue, TimeSlice
+from shared.codec import encode, encode_given
+from shared.protocol import Accepted, Chat, Delta, Kept, Options, Sampling, State
 from tests.calls import CHATS, problem
 from tests.logged import Logged
 from tests.stack import wait_for
@@ -160,3 +163,34 @@ def test_between_two_turns_everybody_else_is_served(monkeypatch: pytest.MonkeyPa
     gevent.joinall(greenlets)
     there.close()
     assert pieces < 100 * 10
+
+
+def test_a_stored_answer_keeps_nobody_waiting_while_it_is_unpacked() -> None:
+    """After each slice of it the event loop looks for news."""
+    given = tuple({"role": "user", "content": f"{number} " * 1000} for number in range(100))
+    events = [encode([Delta(f"{number} " * 20) for number in range(1000)]) for _ in range(20)]
+    kept = Accepted(Chat("m", (), Sampling(1)), 1, options=Options(kept=Kept(given)))
+    blob = b"".join(pack(kept, State.COMPLETED, given, events))
+    slices_of_it = (len(encode_given(given)) + sum(map(len, events))) // 100_000
+    here, there = gevent.socket.socketpair()
+    rounds = count()
+
+    def talk() -> None:
+        while here.send(b"x") and here.recv(1):
+            next(rounds)
+
+    def answer() -> None:
+        while data := there.recv(1):
+            there.sendall(data)
+
+    talking = [gevent.spawn(talk), gevent.spawn(answer)]
+    gevent.sleep(0.01)
+    before = next(rounds)
+    told = unpack([blob])
+    after = next(rounds)
+    gevent.killall(talking)
+    here.close()
+    there.close()
+    assert told.given == given
+    assert len(told.events) == 20_000
+    assert 4 * (after - before) > slices_of_it > 20

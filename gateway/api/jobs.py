@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -22,6 +21,7 @@ from gateway.schemas import format_of
 from gateway.schemas.job import render_job
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import failure, outcome
+from gateway.slices import give_way
 from gateway.state import this_gateway
 from shared import streams
 from shared.errors import EventNotFound, StoreUnavailable
@@ -108,5 +108,5 @@ def _error(job_id: str, event: Failed) -> Any:
 
 def _events(job_id: str, after: int = 0) -> Iterator[Event]:
     """The record, which may be long: others have their turn in between."""
-    for entry in streams.entries(this_gateway().client, job_id, after, pause=lambda: time.sleep(0)):
+    for entry in streams.entries(this_gateway().client, job_id, after, pause=give_way):
         yield from filter(None, entry.events)

@@ -34,12 +34,21 @@ class FolderBlobs:
         self.folder = folder
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
-        pieces = iter(pieces)
-        first = next(pieces, b"")  # what raises before it has anything leaves no folder either
-        part = self.folder / _PARTS / secrets.token_hex(16)
+        # What raises before all of a small one is there leaves no folder, either.
+        left, held, size = iter(pieces), list[bytes](), 0
+        while size < _PIECE and (piece := next(left, None)) is not None:
+            held.append(piece)
+            size += len(piece)
+        part, target = self.folder / _PARTS / secrets.token_hex(16), self.folder / name
+        if size < _PIECE:
+            _do(name, partial(_write_at_once, part, target, held))
+        else:
+            self._write_on(name, part, chain(held, left))
+
+    def _write_on(self, name: str, part: Path, pieces: Iterable[bytes]) -> None:
         file = _do(name, partial(_begin, part))
         try:
-            for piece in chain([first], pieces):
+            for piece in pieces:
                 _do(name, partial(file.write, piece))
             _do(name, partial(_finish, file, part, self.folder / name))
         except BaseException:
@@ -106,6 +115,17 @@ def _open(path: Path, start: int, wanted: int | None) -> tuple[bytes, BinaryIO |
     if whole:
         file.close()
     return piece, None if whole else file
+
+
+def _write_at_once(part: Path, target: Path, pieces: Iterable[bytes]) -> None:
+    """Most blobs are small: to ask a thread costs more than the work."""
+    file = _begin(part)
+    try:
+        file.writelines(pieces)
+        _finish(file, part, target)
+    except BaseException:
+        _abandon(file, part)
+        raise
 
 
 def _begin(part: Path) -> BufferedWriter:

@@ -12,6 +12,9 @@ from shared.errors import ArchiveFull
 
 MOST_EVICTED = 500
 """Answers that make room in one step."""
+_SMALL = 65_536
+"""Bytes that are taken in before there is a look at whether they have room: what is no larger is looked at once, when
+it is added."""
 
 
 class Allowance:
@@ -39,15 +42,18 @@ class Allowance:
 
     def measure(self, owner: str, content: Iterable[bytes]) -> Generator[bytes]:
         """The content as it comes, as long as there can be room for it. Raises ArchiveFull."""
-        mine, left = 0, self.bounds.size - self._fixed(owner).size
-        left_of_all = self.bounds.total - self._fixed(None).size
+        mine, left, left_of_all = 0, -1, -1
         try:
             for piece in content:
                 mine += len(piece)
                 self._coming[owner] += len(piece)
-                if self._coming[owner] > left or self._coming.total() > left_of_all:
-                    self.check(owner, self._coming[owner])
-                    raise _full("all that is received at this moment has no room")
+                if mine > _SMALL:
+                    if left < 0:
+                        left = self.bounds.size - self._fixed(owner).size
+                        left_of_all = self.bounds.total - self._fixed(None).size
+                    if self._coming[owner] > left or self._coming.total() > left_of_all:
+                        self.check(owner, self._coming[owner])
+                        raise _full("all that is received at this moment has no room")
                 yield piece
         finally:
             self._coming[owner] -= mine

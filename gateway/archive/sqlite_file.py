@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from gevent.threadpool import ThreadPool
 
@@ -36,6 +37,20 @@ _LARGEST_LOG = 67_108_864
 """Bytes that are kept of the log of changes when it is empty."""
 
 
+_TOGETHER = 100
+"""Works that are committed at one time."""
+
+
+class _Turn:
+    """Of one who writes."""
+
+    def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
+        self.work = work
+        self.done = False
+        self.found: Any = None
+        self.fault: Exception | None = None
+
+
 class SqliteFile:
     """Two connections a process, each with a thread: readers do not wait for writers.
 
@@ -46,27 +61,54 @@ class SqliteFile:
         self._path = path
         self._steps = steps
         self._pools = {writes: ThreadPool(1) for writes in (False, True)}
+        self._turns = deque[_Turn]()
         self._open: dict[bool, tuple[sqlite3.Connection, tuple[int, int]]] = {}
         self._known = False
         """It was used: where it is not there now, its disk is away, or somebody has moved it."""
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """On one state of it, whatever others write; where there is no file, on an empty one."""
-        return self._do(work, writes=False)
+        return self._do(partial(self._run, work, False), writes=False)
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """In one step, which is undone where it raises. One process writes at a time, the others wait."""
-        return self._do(work, writes=True)
+        """In one step, which is undone where it raises. One process writes at a time, the others wait.
+
+        Those of a process who wait at the same time go to the disk at one time: that takes longer than all their work.
+        """
+        turn = _Turn(work)
+        self._turns.append(turn)
+        self._do(partial(self._take_turns, turn), writes=True)
+        if turn.fault is None:
+            return cast(T, turn.found)
+        try:
+            if isinstance(turn.fault, (sqlite3.Error, OSError)):
+                raise ArchiveUnavailable(f"{self._path}: {turn.fault}") from turn.fault
+            raise turn.fault
+        finally:
+            del turn  # its fault knows this frame, which would keep it until a full garbage collection
 
     def close(self) -> None:
         for writes, pool in self._pools.items():
             apart(partial(self._leave, writes), pool)
 
-    def _do(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> T:
+    def _do(self, work: Callable[[], T], *, writes: bool) -> T:
         try:
-            return apart(lambda: self._run(work, writes), self._pools[writes])
+            return apart(work, self._pools[writes])
         except (sqlite3.Error, OSError) as exc:
             raise ArchiveUnavailable(f"{self._path}: {exc}") from exc
+
+    def _take_turns(self, mine: _Turn) -> None:
+        """Mine and those of all who wait; nothing where another has taken mine. By the one thread that writes."""
+        while not mine.done:
+            turns = [self._turns.popleft() for _ in range(min(len(self._turns), _TOGETHER))]
+            try:
+                self._run(partial(_do_all, turns), True)
+            except Exception as exc:  # noqa: BLE001 - each of them raises it
+                for turn in turns:
+                    turn.fault = exc
+            finally:
+                for turn in turns:
+                    turn.done = True
 
     def _run(self, work: Callable[[sqlite3.Connection], T], writes: bool) -> T:
         if not writes and not self._is_there():
@@ -174,6 +216,22 @@ def _upgrade(db: sqlite3.Connection, steps: Sequence[Sequence[str]]) -> None:
 
 def _application(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA application_id").fetchone()[0])
+
+
+def _do_all(turns: Iterable[_Turn], db: sqlite3.Connection) -> None:
+    """Each in a step of its own, so that what it raises undoes nobody else's; what the file raises undoes all."""
+    for turn in turns:
+        db.execute("SAVEPOINT turn")
+        try:
+            turn.found = turn.work(db)
+        except (ArchiveUnavailable, sqlite3.OperationalError):
+            raise
+        except Exception as exc:
+            if not db.in_transaction or type(exc) is sqlite3.DatabaseError:
+                raise
+            db.execute("ROLLBACK TO turn")
+            turn.fault = exc
+        db.execute("RELEASE turn")
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -19,7 +19,8 @@ from gateway.schemas.problem import refuse, show, show_key, wrong_type
 from gateway.schemas.reasoning import telling
 from gateway.schemas.structured import StructuredSchema, grammar
 from shared.errors import InvalidRequest
-from shared.protocol import Grammar, Options, Sampling
+from shared.protocol import Grammar, Options, Sampling, Task, TextTask
+from shared.protocol.sampling import REPEATED
 from shared.ticket import Tier
 
 _SEEDS = 2**32 - 1
@@ -186,3 +187,11 @@ def options(given: dict[str, Any]) -> Options:
         prompt_logprobs=given.get("prompt_logprobs"),
     )
     return replace(chosen, **telling(given))
+
+
+def tell_sampling(task: Task) -> dict[str, float]:
+    """How an answer is sampled, as OpenAI's tell it: also where the request says nothing, and the model's own hold."""
+    chosen = task.sampling if isinstance(task, TextTask) else Sampling(0)
+    usual = {"temperature": 1.0, "top_p": 1.0}
+    told = {name: getattr(chosen, name) for name in REPEATED}
+    return {name: usual.get(name, 0.0) if value is None else value for name, value in told.items()}

@@ -12,6 +12,7 @@ from gateway.schemas.metadata import Metadata
 from gateway.schemas.objects import Strict, levels
 from gateway.schemas.parameters import Boolean
 from gateway.schemas.problem import first, refuse
+from gateway.schemas.sampling import tell_sampling
 from gateway.schemas.structured import MOST_LEVELS
 from shared.errors import InvalidRequest
 from shared.protocol import Accepted, Kept, TextTask
@@ -73,23 +74,15 @@ def repeat(accepted: Accepted) -> dict[str, Any]:
     task = accepted.task
     if accepted.options.kept is None or not isinstance(task, TextTask):
         return {}
-    chosen = task.sampling
     return {
         "metadata": {},
         "request_id": accepted.request_id,
         "input_user": None,
-        "seed": chosen.seed,
-        "temperature": _or(chosen.temperature, 1.0),
-        "top_p": _or(chosen.top_p, 1.0),
-        "presence_penalty": _or(chosen.presence_penalty, 0.0),
-        "frequency_penalty": _or(chosen.frequency_penalty, 0.0),
+        "seed": task.sampling.seed,
+        **tell_sampling(task),
         **dict.fromkeys(_REPEATED),
         **accepted.options.asked,
     }
-
-
-def _or(value: float | None, usual: float) -> float:
-    return usual if value is None else value
 
 
 def read_metadata(value: object) -> dict[str, str]:

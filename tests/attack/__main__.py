@@ -24,6 +24,7 @@ from tests.attack import (
     readers,
     records,
     scores,
+    stored,
     strangers,
     tokenizers,
     tools,
@@ -32,7 +33,21 @@ from tests.attack.judgement import HEAD, row
 from tests.attack.plan import ATTACKS
 from tests.attack.run import play
 
-KINDS = (connections, readers, records, bodies, jobs, engines, grammars, tools, scores, tokenizers, strangers, files)
+KINDS = (
+    connections,
+    readers,
+    records,
+    bodies,
+    jobs,
+    engines,
+    grammars,
+    tools,
+    scores,
+    tokenizers,
+    strangers,
+    files,
+    stored,
+)
 SHORT = 3.0
 """Seconds of an attack in short form."""
 

@@ -13,13 +13,16 @@ _PURPOSE = b"--b\r\nContent-Disposition: form-data; name=purpose\r\n\r\nuser_dat
 _FILE = b'--b\r\nContent-Disposition: form-data; name=file; filename="a"\r\n\r\n'
 _END = b"\r\n--b--\r\n"
 _MB = 1_000_000
+LARGE = _PURPOSE + _FILE + secrets.token_bytes(8 * _MB) + _END
+"""A form with a file of 8 MB."""
 
 
 def _head(me: Attacker, size: int, path: str = "/v1/files") -> bytes:
     return me.head("POST", path, Content_Type="multipart/form-data; boundary=b", Content_Length=str(size))
 
 
-async def _send(me: Attacker, body: bytes, number: int, *expected: int) -> None:
+async def send(me: Attacker, body: bytes, number: int, *expected: int) -> None:
+    """Store the file of a form. Other answers than those expected are holes."""
     reply = await me.ask(_head(me, len(body)) + body, number)
     if reply.status not in expected:
         me.hits.holes.append(f"a form of {len(body)} bytes: {reply.status} {reply.body[:200]!r}")
@@ -57,7 +60,7 @@ async def hostile_forms(me: Attacker) -> None:
         _PURPOSE + _FILE + b"\r\n--" * 500_000,
         _PURPOSE + _FILE + b"x" + _END + b"y" * 2 * _MB,
     )
-    await me.crowd(16, lambda number: _send(me, bodies[number % len(bodies)], number, 400, 503))
+    await me.crowd(16, lambda number: send(me, bodies[number % len(bodies)], number, 400, 503))
 
 
 @attack(least=20, stores=True)
@@ -71,7 +74,7 @@ async def unread_files(me: Attacker) -> None:
 @attack(least=10, stays=True, stores=True)
 async def fill_the_store(me: Attacker) -> None:
     """Files of 8 MB until nothing more of this key is taken, and then on, of one byte too."""
-    large, small = (_PURPOSE + _FILE + secrets.token_bytes(size) + _END for size in (8 * _MB, 1))
+    small = _PURPOSE + _FILE + b"x" + _END
     while 403 not in me.hits.answers:
-        await _send(me, large, 0, 200, 403)
-    await me.crowd(8, lambda number: _send(me, small if number % 4 else large, number, 200, 403, 503))
+        await send(me, LARGE, 0, 200, 403)
+    await me.crowd(8, lambda number: send(me, small if number % 4 else LARGE, number, 200, 403, 503))

@@ -14,6 +14,9 @@ from tests.stack import Process, Stack, children, scoring_hosts
 _MODELS = {Scene.ECHO: "echo", Scene.SLOW: "echo", Scene.REAL: "smollm2", Scene.OPEN: "echo"}
 
 
+_COMING = 20_000_000
+
+
 class Ground(Stack):
     """A gateway of one process and its workers. What they log goes to a file."""
 
@@ -52,6 +55,12 @@ class Ground(Stack):
     def logged(self) -> str:
         """What the parts have logged."""
         return (self.directory / "log").read_text(errors="replace")
+
+    def overfull(self) -> int:
+        """Bytes of blobs beyond what all may store, and somebody stores at the moment; negative where there is room."""
+        most = int(self.settings["archive_bytes"])
+        files = (self.directory / "archive" / "blobs").rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file()) - most - _COMING
 
     def processes(self) -> dict[int, str]:
         """All that must live, by pid."""

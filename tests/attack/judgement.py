@@ -41,6 +41,8 @@ class Outcome:
     """Bytes above idle after that."""
     leaked: Sequence[str]
     """Whose keys stand in the log."""
+    overfull: int = 0
+    """Bytes of what is stored beyond what may be."""
 
     @property
     def baseline(self) -> float:
@@ -81,6 +83,8 @@ class Outcome:
                 yield f"a {what} took {took / 1e6:.0f} MB more than before"
         if self.kept > MOST_KEPT:
             yield f"it keeps {self.kept / 1e6:.0f} MB after a minute"
+        if self.overfull > 0:
+            yield f"the archive has {self.overfull / 1e6:.1f} MB more than it may"
         for name in self.leaked:
             yield f"the key of {name} is in the log"
         yield from self.hits.holes

@@ -60,4 +60,4 @@ def _play(attack: Attack, ground: Ground, seconds: float, rest: Sequence[Chat]) 
         during = victim.between(begun, ended)
     log = ground.logged()
     leaked = [name for name, key in ground.keys.items() if key in log]
-    return Outcome(attack, hits, rest or before, during, after, watch.seen, back, kept, leaked)
+    return Outcome(attack, hits, rest or before, during, after, watch.seen, back, kept, leaked, ground.overfull())

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import httpx2 as httpx
 import openai
 from openai import OpenAI
+from openai.types.responses import Response
 
 from tests.attack.ground import Ground
 from tests.calls import said
@@ -37,9 +38,11 @@ class Victim:
     """Asks again and again, with the unmodified client: by turns on a connection that it keeps, and on a new one."""
 
     def __init__(self, ground: Ground, *, stores: bool = False) -> None:
-        """`stores`: beside each chat it stores a file, reads it and removes it."""
+        """`stores`: beside each chat it stores a file, and has a response stored, reads both, and what it had first."""
         self._stores = stores
         self.chats: list[Chat] = []
+        self._first: tuple[Response, str, str] | None = None
+        """A response, a chat and a file that it has from the beginning."""
         self._model = ground.model
         self._expected = _TEXT if ground.model == "echo" else ""
         self._open = ExitStack()
@@ -86,14 +89,30 @@ class Victim:
             self.chats.append(self._store(client, chat) if self._stores and not chat.failure else chat)
 
     def _store(self, client: OpenAI, chat: Chat) -> Chat:
-        """The chat, with what went wrong with a file."""
+        """The chat, with what went wrong with what is stored."""
         try:
-            file = client.files.create(file=("a.txt", _TEXT.encode()), purpose="user_data")
-            read = client.files.content(file.id).read()
-            client.files.delete(file.id)
+            return replace(chat, failure=self._look(client))
         except (openai.OpenAIError, httpx.HTTPError) as exc:
-            return replace(chat, failure=f"file: {type(exc).__name__}: {exc}"[:150])
-        return chat if read == _TEXT.encode() else replace(chat, failure=f"a file came back as {read[:50]!r}")
+            return replace(chat, failure=f"stored: {type(exc).__name__}: {exc}"[:150])
+
+    def _look(self, client: OpenAI) -> str:
+        """What is wrong with what is stored; empty where nothing is."""
+        if self._first is None:
+            kept = client.chat.completions.create(model=self._model, messages=said(_TEXT), store=True)
+            blob = client.files.create(file=("a.txt", _TEXT.encode()), purpose="user_data")
+            self._first = (client.responses.create(model=self._model, input=_TEXT), kept.id, blob.id)
+        first, chat_id, file_id = self._first
+        file = client.files.create(file=("a.txt", _TEXT.encode()), purpose="user_data")
+        read = [client.files.content(each).read() for each in (file.id, file_id)]
+        client.files.delete(file.id)
+        if read != [_TEXT.encode()] * 2:
+            return f"files came back as {read!r}"[:150]
+        new = client.responses.create(model=self._model, input=_TEXT)
+        client.responses.delete(new.id)
+        if (found := client.responses.retrieve(first.id)) != first:
+            return f"a response came back as {found}"[:150]
+        stored = client.chat.completions.retrieve(chat_id).choices[0].message.content
+        return "" if stored == _TEXT else f"a chat came back as {stored!r}"[:150]
 
     def _chat(self, client: OpenAI) -> Chat:
         begun = time.monotonic()

@@ -14,6 +14,9 @@ from gateway.archive.archive import Archive
 from gateway.archive.housekeeping import unnamed
 from tests.chaos.faults import Fault, Ground, Makers
 
+HIDDEN, UNNAMED = "archive out of reach", "SIGKILL gateway before the index"
+RECOVERED = 10.0
+"""Seconds after which all is stored that had to wait."""
 _PATIENCE = 3.0
 """Seconds in which somebody stores something, as a rule."""
 
@@ -25,8 +28,8 @@ class ArchiveFaults:
         self._ground = ground
         self._hidden = False
         self.makers: Makers = {
-            "archive out of reach": self._hide,
-            "SIGKILL gateway before the index": self._kill_before_the_index,
+            HIDDEN: self._hide,
+            UNNAMED: self._kill_before_the_index,
         }
 
     @property
@@ -39,7 +42,7 @@ class ArchiveFaults:
         if self._hidden or not blobs.exists():
             return None
         self._hidden = True
-        fault = Fault("archive out of reach", time.monotonic(), 0)
+        fault = Fault(HIDDEN, time.monotonic(), 0)
         blobs.rename(away)
         blobs.write_text("no folder")
 
@@ -59,7 +62,7 @@ class ArchiveFaults:
         gateway, index = self._ground.house.gateway, self._folder / "index.db"
         if self._hidden or not gateway.up.is_set() or not index.exists():
             return None
-        fault = Fault("SIGKILL gateway before the index", time.monotonic(), 0, stops_all=True)
+        fault = Fault(UNNAMED, time.monotonic(), 0, stops_all=True)
         with closing(sqlite3.connect(index, isolation_level=None, timeout=2)) as db:
             try:
                 db.execute("BEGIN IMMEDIATE")

@@ -63,6 +63,8 @@ class Client:
     """What reads its answer now, or has read the end of it."""
     calls: dict[tuple[str, int], str] = field(default_factory=dict)
     """The ids of the calls of each job that it has read."""
+    asked_twice: bool = False
+    """It has no key by which its second attempt is known where the gateway of the first one has died."""
     kept: list[Stored] = field(default_factory=list)
     """What it knows to be stored."""
 
@@ -236,6 +238,7 @@ class Client:
 
     def _post(self) -> AbstractAsyncContextManager[Answer]:
         request, headers = self.request, self.request.headers(self.attempts)
+        self.asked_twice |= self.attempts > 0 and not request.key
         self.attempts, self.sent = self.attempts + 1, time.monotonic()
         # A stream that has begun is cancelled when its client goes, unless it has a key to come again with.
         resumable = bool(request.key) or request.kind is Kind.WHOLE

@@ -25,6 +25,8 @@ from tests.stack import Process, Stack, children
 BACK = 0.9
 """Seconds that Valkey is put back, and up to a mark's pace more."""
 
+SOON = 60
+"""Seconds beyond its retention in which the last of a job ends."""
 SILENCE = 2000 * HEARTBEAT
 """Milliseconds in which whoever lives has said so again."""
 
@@ -214,9 +216,14 @@ class House:
             return 0
 
     async def memory(self) -> dict[str, int]:
-        """The bytes of each key, but for what is stored for days. What Redis takes besides, it takes once and keeps."""
+        """The bytes of each key, but for what is stored for days, and what is soon forgotten. What Redis takes besides,
+        it takes once and keeps.
+        """
         found = [key async for key in self.redis.scan_iter(count=1000)]
-        keys = [key for key in found if not key.startswith(b"iq:archive:")]
+        soon = self.stack.settings["retention"] + SOON
+        keys = [
+            key for key in found if not key.startswith(b"iq:archive:") and not 0 <= await self.redis.ttl(key) <= soon
+        ]
         return {key.decode(): int(await self.redis.memory_usage(key) or 0) for key in keys}
 
     async def lapse(self) -> None:

@@ -57,7 +57,8 @@ def table(outcome: Outcome, lease: float) -> str:
     shelf = outcome.shelf
     lines.append(
         f"stored, and found as it was told, through two gateways: {_list(shelf.found) or 'nothing'}; forgotten with"
-        f" Redis's last second: {shelf.forgotten}; ended once more after it: {shelf.ended_anew}"
+        f" Redis's last second: {shelf.forgotten}; ended once more after it: {shelf.ended_anew}; stored twice for"
+        f" clients without a key that came again: {shelf.asked_twice}"
     )
     lines.append(f"inferq check: {outcome.books.strip() or 'everything balances'}")
     return "\n".join(lines)
@@ -74,8 +75,10 @@ def summed(outcomes: Sequence[Outcome]) -> Outcome:
         refusals=[told for outcome in outcomes for told in outcome.refusals],
         shelf=Shelf(
             sum((outcome.shelf.found for outcome in outcomes), Counter()),
-            sum(outcome.shelf.forgotten for outcome in outcomes),
-            sum(outcome.shelf.ended_anew for outcome in outcomes),
+            *(
+                sum(getattr(outcome.shelf, what) for outcome in outcomes)
+                for what in ("forgotten", "asked_twice", "ended_anew")
+            ),
         ),
         books="\n".join(filter(None, (outcome.books for outcome in outcomes))),
     )

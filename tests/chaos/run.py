@@ -17,6 +17,7 @@ from random import Random
 from typing import Any
 
 from gateway.archive.archive import Archive
+from tests.chaos.archive_faults import HIDDEN, RECOVERED, UNNAMED
 from tests.chaos.clients import Client
 from tests.chaos.faults import Fault
 from tests.chaos.house import Crew, House, Parts, serves
@@ -101,7 +102,7 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
         await asyncio.wait_for(house.all_up(), 60)
         outcome.faults, outcome.struck = mischief.made, mischief.struck
         await all_final(house.active)
-        outcome.shelf = await _look(stack, house, outcome.clients)
+        outcome.shelf = await _look(stack, house, outcome.clients, mischief.made)
         outcome.books = await asyncio.to_thread(_check, stack)
         if not patient:
             return outcome
@@ -140,8 +141,9 @@ async def all_final(active: Callable[[], Awaitable[object]]) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _look(stack: Parts, house: House, clients: Sequence[Client]) -> Shelf:
+async def _look(stack: Parts, house: House, clients: Sequence[Client], faults: Sequence[Fault]) -> Shelf:
     """Look for what is stored through the gateway that has lived through it all, and through one that is new."""
+    trouble = [(fault.at, fault.until + RECOVERED) for fault in faults if fault.kind in (HIDDEN, UNNAMED)]
     shelf, port = Shelf(), free_port()
     with suppress(TimeoutError):
         async with asyncio.timeout(90):
@@ -153,7 +155,12 @@ async def _look(stack: Parts, house: House, clients: Sequence[Client]) -> Shelf:
         async with asyncio.timeout(60):
             while not await serves(port):
                 await asyncio.sleep(0.1)
-        forgotten = house.forgotten if stack.settings.get("archive_index") else ()
+        # Files, and what can be stored at once, are on the disk before that is told.
+        unstored = [
+            (begin, end) for begin, end in house.forgotten if any(at < end and begin < to for at, to in trouble)
+        ]
+        index_in_redis = bool(stack.settings.get("archive_index"))
+        forgotten = dict.fromkeys((True, False), house.forgotten) if index_in_redis else {True: [], False: unstored}
         for each in (stack.port, port):
             await shelf.look(Wire(each), clients, house.forgotten, forgotten)
         await asyncio.to_thread(shelf.count, Archive.open(stack.config()), clients, house.forgotten)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.chaos.archive_faults import HIDDEN, UNNAMED
 from tests.chaos.house import Crew
 from tests.chaos.mischief import Mischief
 from tests.chaos.run import Scene
 
-_SHARED = {"log_level": "error", "retention": 20, "grace": 3}
+_SHARED = {"log_level": "error", "retention": 60, "grace": 3}
 WORKERS = ("SIGKILL worker",) * 4 + ("SIGTERM worker", "SIGSTOP worker") * 2
 REDIS = (
     *("partition worker", "valkey a second back") * 2,
@@ -19,7 +20,7 @@ GATEWAY = (
     *("SIGKILL gateway process", "SIGSTOP gateway process", "cut connections") * 2,
     *("SIGKILL gateway arbiter", "SIGTERM gateway", "partition gateway"),
 )
-ARCHIVE, INDEX = ("archive out of reach",) * 2, ("SIGKILL gateway before the index",) * 2
+ARCHIVE, INDEX = (HIDDEN,) * 2, (UNNAMED,) * 2
 HOSTS = (*("SIGKILL engine host", "SIGSTOP engine host") * 2, "SIGKILL scoring host", "SIGSTOP scoring host")
 EVERYTHING, BEHIND_THE_GATEWAY = WORKERS + REDIS + ARCHIVE + GATEWAY, WORKERS + REDIS + ARCHIVE
 
@@ -27,8 +28,8 @@ EVERYTHING, BEHIND_THE_GATEWAY = WORKERS + REDIS + ARCHIVE + GATEWAY, WORKERS + 
 def echoes(lease: float, menu: Sequence[str], folder: Path, index: str = "") -> Scene:
     """Three workers that can continue an answer, and one that has to compute it again.
 
-    One of the three tells how far it is in the prompt, so that its events are numbered otherwise. The `index` of what is stored is
-    where the setting has it.
+    One of the three tells how far it is in the prompt, so that its events are numbered otherwise. `index`: see the
+    setting.
     """
     again = folder / "again.gguf"
     again.write_bytes(b"echo reads no file")

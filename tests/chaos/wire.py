@@ -39,11 +39,8 @@ class Answer:
         return b"".join([piece async for piece in self._pieces()])
 
     async def json(self) -> Any:
-        return self.parse(await self.body())
-
-    def parse(self, body: bytes) -> Any:
-        """What a body says; None where it is no JSON."""
-        return json.loads(body) if body and self.headers.get("content-type") == "application/json" else None
+        blob = await self.body()
+        return json.loads(blob) if blob else None
 
     async def events(self) -> AsyncIterator[tuple[str, str]]:
         """(id, data) of the server-sent events; the id is empty where there is none."""

@@ -11,6 +11,7 @@ from msgspec.json import decode
 from gateway.schemas.openai import encode
 from gateway.schemas.outcomes import failure, outcome
 from gateway.schemas.responses.output import Output
+from gateway.schemas.sampling import tell_sampling
 from shared.protocol import (
     Accepted,
     Delta,
@@ -74,6 +75,7 @@ def respond(job_id: str, accepted: Accepted, output: list[dict[str, Any]], statu
     options = accepted.options
     return {
         **options.asked,
+        **tell_sampling(accepted.task),
         "id": job_id,
         "object": "response",
         "created_at": accepted.created,

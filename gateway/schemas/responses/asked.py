@@ -11,26 +11,22 @@ from shared.protocol import Grammar, Tool
 
 _USUAL: dict[str, Any] = {
     "background": False,
-    "frequency_penalty": 0.0,
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "parallel_tool_calls": True,
-    "presence_penalty": 0.0,
     "previous_response_id": None,
     "prompt_cache_key": None,
     "prompt_cache_retention": None,
     "safety_identifier": None,
     "service_tier": "default",
     "store": True,
-    "temperature": 1.0,
     "tool_choice": "auto",
     "top_logprobs": 0,
-    "top_p": 1.0,
     "truncation": "disabled",
     "user": None,
 }
-"""Where the request says nothing. How a model samples by itself is not known here: OpenAI's defaults are told."""
+"""Where the request says nothing. How it is sampled is told as it is done, see `tell_sampling`."""
 
 
 def repeat(body: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,9 +52,8 @@ def _form(body: Mapping[str, Any], grammar: Grammar | None) -> dict[str, Any]:
     asked = (body.get("text") or {}).get("format") or {}
     if grammar is None or asked["type"] != "json_schema":
         return {"type": asked.get("type", "text")}
-    told = {"type": "json_schema", "name": asked.get("name") or "schema", "schema": decode(grammar.source)}
-    described = {"description": asked["description"]} if asked.get("description") else {}
-    return {**told, **described, "strict": grammar.strict}
+    named = {"name": asked.get("name") or "schema", "description": asked.get("description")}
+    return {"type": "json_schema", **named, "schema": decode(grammar.source), "strict": grammar.strict}
 
 
 def _tell_tools(asked: Sequence[Mapping[str, Any]], tools: Sequence[Tool]) -> list[dict[str, Any]]:

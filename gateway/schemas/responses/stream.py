@@ -12,7 +12,7 @@ from typing import Any, assert_never
 from gateway.schemas.format import PAUSE, Frame, Frames
 from gateway.schemas.openai import encode
 from gateway.schemas.responses.answer import begun, ended, respond
-from gateway.schemas.responses.output import MESSAGE, BegunItem, EndedItem, GrownItem, Output, OutputItem, Step
+from gateway.schemas.responses.output import MESSAGE, SUMMARY, BegunItem, EndedItem, GrownItem, Output, OutputItem, Step
 from shared.protocol import Accepted, Delta, Done, Event, Failed, Progress, StartOver, TokenizerEvent
 
 _ENDS = {"completed": "completed", "incomplete": "incomplete", "failed": "failed", "cancelled": "failed"}
@@ -89,7 +89,8 @@ class ResponseStream:
             case EndedItem(text=text, part=part, told=told):
                 yield self._tell(f"response.{kind.event}.done", **within, **{kind.whole: text}, **_beside(step, item))
                 if kind.part:
-                    yield self._tell(f"response.{kind.part_event}.done", **within, part=part)
+                    cut = {"status": "incomplete"} if kind is SUMMARY and told["status"] == "incomplete" else {}
+                    yield self._tell(f"response.{kind.part_event}.done", **within, part=part, **cut)
                 yield self._tell("response.output_item.done", output_index=item.place, item=told)
             case _:
                 assert_never(step)

@@ -101,6 +101,30 @@ def asked_again(mode: Mode) -> None:
     assert city.name != "Oslo", city
 
 
+@check
+async def responses() -> None:
+    """Its own `responses`, whose answers are calls of a function."""
+    said: Any = {"model": "echo", "input": calling(("City", OSLO)), "response_model": City, "max_retries": 0}
+    client: Any = instructor.from_openai(OpenAI(**ADDRESS), mode=Mode.RESPONSES_TOOLS)
+    equal(client.responses.create(**said).model_dump(), OSLO)
+    seen = [
+        city.model_dump()
+        for city in client.responses.create_partial(**{**said, "input": calling(("PartialCity", OSLO))})
+    ]
+    equal(seen[-1], OSLO)
+    at_least(len(seen), 3)
+    client = instructor.from_openai(AsyncOpenAI(**ADDRESS), mode=Mode.RESPONSES_TOOLS)
+    equal((await client.responses.create(**said)).model_dump(), OSLO)
+
+
+@check
+def responses_asked_again() -> None:
+    client: Any = instructor.from_openai(OpenAI(**ADDRESS), mode=Mode.RESPONSES_TOOLS)
+    text = calling(("Checked", OSLO))
+    city = client.responses.create(model="echo", input=text, response_model=Checked, max_retries=2)
+    assert city.name != "Oslo", city
+
+
 @modes(Mode.TOOLS, Mode.TOOLS_STRICT, Mode.FUNCTIONS, Mode.JSON_SCHEMA)
 def real_model(mode: Mode) -> None:
     city = asked(mode, text="Tell me of Oslo.", model="smollm2", max_tokens=300, temperature=0)

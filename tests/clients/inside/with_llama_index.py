@@ -1,4 +1,4 @@
-"""LlamaIndex, with `OpenAILike`."""
+"""LlamaIndex, with `OpenAILike` for chats and `OpenAIResponses`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from checks import OSLO, URL, WORDS, at_least, calling, check, equal, run
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
+from llama_index.llms.openai import OpenAIResponses
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel, Field
 
@@ -42,6 +43,12 @@ def llm(model: str = "echo", **more: Any) -> Any:
     called.clear()
     where = {"api_base": f"{URL}/v1", "api_key": "none", "max_retries": 0, "timeout": 120, "context_window": 8192}
     return OpenAILike(model=model, is_chat_model=True, is_function_calling_model=True, **where, **more)
+
+
+def by_responses(model: str = "echo", **more: Any) -> Any:
+    called.clear()
+    where = {"api_base": f"{URL}/v1", "api_key": "none", "max_retries": 0, "timeout": 120, "context_window": 8192}
+    return OpenAIResponses(model=model, **where, **more)
 
 
 def said(text: str) -> list[ChatMessage]:
@@ -80,6 +87,34 @@ def predict_and_call() -> None:
 async def agent() -> None:
     for streaming in (True, False):
         agent = FunctionAgent(tools=[get_weather], llm=llm(), system_prompt="Be brief.", streaming=streaming)
+        equal(str(await agent.run(CALLS)), "cold in Oslo\ncold in Rome")
+        equal(sorted(called), CALLED)
+
+
+@check
+async def responses() -> None:
+    equal(by_responses().chat(said(WORDS)).message.content, WORDS)
+    pieces = [piece.delta for piece in by_responses().stream_chat(said(WORDS))]
+    equal("".join(pieces), WORDS)
+    at_least(len(pieces), 5)
+    equal((await by_responses().achat(said(WORDS))).message.content, WORDS)
+    tracking = by_responses(track_previous_responses=True)
+    tracking.chat(said("first"))
+    answer = tracking.chat(said("second"))
+    equal((answer.message.content, answer.raw.usage.input_tokens), ("second", 3))
+
+
+@check
+def structured_by_responses() -> None:
+    text = json.dumps(OSLO)
+    equal(by_responses().as_structured_llm(City).chat(said(text)).raw, City(**OSLO))
+    equal([*by_responses().as_structured_llm(City).stream_chat(said(text))][-1].raw, City(**OSLO))
+
+
+@check
+async def agent_by_responses() -> None:
+    for streaming in (True, False):
+        agent = FunctionAgent(tools=[get_weather], llm=by_responses(), system_prompt="Be brief.", streaming=streaming)
         equal(str(await agent.run(CALLS)), "cold in Oslo\ncold in Rome")
         equal(sorted(called), CALLED)
 

@@ -16,6 +16,7 @@ Path("llm/extra-openai-models.yaml").write_text(
     f"""
 - {{model_id: echo, model_name: echo, {ABLE}}}
 - {{model_id: smollm2, model_name: smollm2, {ABLE}}}
+- {{model_id: echo-responses, model_name: echo, {ABLE}, responses: true}}
 - {{model_id: echo-completion, model_name: echo, api_base: "{URL}/v1", api_key_name: none, completion: true}}
 """
 )
@@ -93,6 +94,20 @@ def tools() -> None:
 @check
 def a_tool_of_its_own() -> None:
     assert llm("-m", "echo", "-T", "llm_version", calling(("llm_version", {}))).startswith("0."), "no version"
+
+
+@check
+def responses() -> None:
+    river = json.dumps(OSLO["rivers"][0])
+    function = "def add(a: int, b: int) -> int:\n    'Adds numbers.'\n    return a + b\n"
+    for more in ((), ("--no-stream",)):
+        equal(llm("-m", "echo-responses", *more, WORDS), WORDS)
+        equal((last()["input_tokens"], last()["output_tokens"]), (20, 20))
+        equal(llm("-c", "second"), "second")
+        equal(last()["input_tokens"], 41)
+        equal(llm("-m", "echo-responses", *more, "--schema", SCHEMA, river), river)
+        text = calling(("add", {"a": 2, "b": 40}), ("add", {"a": 1, "b": 1}))
+        equal(llm("-m", "echo-responses", *more, "--functions", function, text), "42\n2")
 
 
 @check
