@@ -159,7 +159,7 @@ def test_what_is_refused(
         ("GET", "/v1/models?limit=0", {"headers": VERSION}, 400, "invalid_request_error"),
         ("GET", "/v1/models?after_id=claude", {"headers": VERSION}, 400, "invalid_request_error"),
         ("GET", "/v1/models?after_id=echo&before_id=echo", {"headers": VERSION}, 400, "invalid_request_error"),
-        ("POST", "/v1/files", {"json": {}, "headers": VERSION}, 404, "not_found_error"),
+        ("POST", "/v1/files", {"json": {}, "headers": VERSION}, 400, "invalid_request_error"),
     ],
 )
 def test_what_is_refused_before_it_is_read(
