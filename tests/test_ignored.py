@@ -66,7 +66,7 @@ EVERY = {name: values[-1] for name, values in {**BOTH, **CHATS_ALONE}.items()}
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One slot, which can be kept busy."""
     with running(tmp_path_factory.mktemp("ignored"), slots=1, echo_rate=100) as stack:
-        stack.start_gateway(processes=2)
+        stack.start_gateway()
         stack.start_worker()
         yield stack
 

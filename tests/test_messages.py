@@ -41,7 +41,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     (folder / "models.toml").write_text('[[model]]\nid = "echo"\nengine = "echo"\naliases = ["claude-echo"]\n')
     settings = {"api_keys": f"me:{KEY}", "cors_origins": PAGE, "max_queue": 4, "lease": 2}
     with running(folder, models=folder / "models.toml", **settings) as stack:
-        stack.start_gateway(processes=2)
+        stack.start_gateway()
         stack.start_worker(echo_rate=100, echo_prefill_ms=300, slots=1)
         yield stack
 
@@ -159,7 +159,7 @@ def test_what_is_refused(
         ("GET", "/v1/models?limit=0", {"headers": VERSION}, 400, "invalid_request_error"),
         ("GET", "/v1/models?after_id=claude", {"headers": VERSION}, 400, "invalid_request_error"),
         ("GET", "/v1/models?after_id=echo&before_id=echo", {"headers": VERSION}, 400, "invalid_request_error"),
-        ("POST", "/v1/files", {"json": {}, "headers": VERSION}, 404, "not_found_error"),
+        ("POST", "/v1/files", {"json": {}, "headers": VERSION}, 400, "invalid_request_error"),
     ],
 )
 def test_what_is_refused_before_it_is_read(

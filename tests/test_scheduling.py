@@ -234,22 +234,23 @@ def test_nine_keys_with_a_chat_each_do_not_wait_for_one_with_many(waiting: Stack
     assert any(waiting.state(job_id) == "queued" for job_id in many)
 
 
-def test_permits_lost_doubled_and_made_up_lose_and_double_nothing(empty: Stack) -> None:
-    empty.start_gateway()
-    http = empty.http()
-    worker = empty.start_worker(slots=SLOTS)
+def test_permits_lost_doubled_and_made_up_lose_and_double_nothing(served: Stack) -> None:
+    http = served.http()
+    worker = served.start_worker(slots=SLOTS)
     worker.terminate()
     worker.wait(20)
     jobs = [post_later(http, f"marker {number}") for number in range(40)]
-    entries: list[Any] = empty.redis.lrange("rq:queue:echo", 0, -1)
+    entries: list[Any] = served.redis.lrange("rq:queue:echo", 0, -1)
     assert len(entries) == len(jobs)
-    empty.redis.delete("rq:queue:echo")
-    empty.redis.rpush("rq:queue:echo", "stranger", entries[7], entries[7], entries[30], b"\xff", "chatcmpl-" + 32 * "0")
-    empty.start_worker(slots=SLOTS)
-    wait_for(lambda: all(empty.state(job_id) == "completed" for job_id in jobs), "all the ends", 60)
+    served.redis.delete("rq:queue:echo")
+    served.redis.rpush(
+        "rq:queue:echo", "stranger", entries[7], entries[7], entries[30], b"\xff", "chatcmpl-" + 32 * "0"
+    )
+    served.start_worker(slots=SLOTS)
+    wait_for(lambda: all(served.state(job_id) == "completed" for job_id in jobs), "all the ends", 60)
     for number, job_id in enumerate(jobs):
-        record = read(empty.redis, job_id)
+        record = read(served.redis, job_id)
         assert sum(isinstance(event, Done) for event in record.events) == 1
         assert text([event for event in record.events if event]) == f"marker {number}"
-        assert empty.redis.hget(f"iq:job:{job_id}", "tries") == b"1"
-    wait_for(lambda: not empty.redis.exists("rq:queue:echo", "rq:queue:echo:intermediate"), "the end of all permits")
+        assert served.redis.hget(f"iq:job:{job_id}", "tries") == b"1"
+    wait_for(lambda: not served.redis.exists("rq:queue:echo", "rq:queue:echo:intermediate"), "the end of all permits")

@@ -112,17 +112,16 @@ def test_chats_with_tools_are_refused_clearly(stack: Stack) -> None:
     assert refused.json()["error"]["param"] == "prompt_logprobs"
 
 
-def test_a_prompt_is_not_told_twice_when_its_worker_dies_before_the_answer(empty: Stack) -> None:
-    empty.start_gateway()
-    victim = empty.start_worker(echo_prefill_ms=600_000)
+def test_a_prompt_is_not_told_twice_when_its_worker_dies_before_the_answer(served: Stack) -> None:
+    victim = served.start_worker(echo_prefill_ms=600_000)
     text = " ".join(map(str, range(1200)))
     body = {"model": "echo", "prompt": text, "echo": True, "logprobs": 2, "max_tokens": 3}
-    http = empty.http()
+    http = served.http()
     with http.stream("POST", COMPLETIONS, json={**body, "stream": True}) as response:
         lines = data(response.iter_lines())
         chunks = [next(lines) for _ in range(4)]  # of 341 tokens each: all of the prompt
         victim.kill()
-        empty.start_worker()
+        served.start_worker()
         chunks += [chunk for chunk in lines if chunk != "[DONE]"]
     [choice] = http.post(COMPLETIONS, json=body).json()["choices"]
     parts = [chunk["choices"][0] for chunk in chunks]

@@ -83,17 +83,16 @@ def test_completions_tell_every_token_of_the_best(smollm2: Stack) -> None:
     assert best["choices"][0]["logprobs"] is None
 
 
-def test_a_killed_worker_costs_none(empty: Stack, smollm2_path: Path) -> None:
+def test_a_killed_worker_costs_none(served: Stack, smollm2_path: Path) -> None:
     """Those of the past are in the record; the next worker tells the rest."""
-    empty.start_gateway()
-    victim = empty.start_worker(str(smollm2_path), slots=1)
-    [model] = empty.http().get("/v1/models").json()["data"]
+    victim = served.start_worker(str(smollm2_path), slots=1)
+    [model] = served.http().get("/v1/models").json()["data"]
     body = {**PARIS, "model": model["id"], "messages": said(EMOJI), "max_tokens": 60, "logprobs": True}
-    with empty.http().stream("POST", CHATS, json={**body, "stream": True, **USED}) as response:
+    with served.http().stream("POST", CHATS, json={**body, "stream": True, **USED}) as response:
         lines = data(response.iter_lines())
         chunks = [next(lines) for _ in range(6)]
         victim.kill()
-        empty.start_worker(str(smollm2_path), slots=1)
+        served.start_worker(str(smollm2_path), slots=1)
         chunks += [chunk for chunk in lines if chunk != "[DONE]"]
     choices = [choice for chunk in chunks for choice in chunk["choices"]]
     told = [entry for choice in choices for entry in (choice["logprobs"] or {"content": []})["content"]]

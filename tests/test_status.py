@@ -177,8 +177,12 @@ def test_up_tells_what_it_waits_for(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with up(data, "echo", str(file), "--port", "0", INFERQ_THREADS="1", INFERQ_CONTEXT="256") as started:
         wait_for(lambda: "not ready yet: tiny: the engine host" in started.log, "the reason", 40)
-        code, output, _ = ended("--data-dir", str(data), "--json")
-        assert code == 0
-        assert [(w["model"], w["ready"]) for w in json.loads(output)["workers"]] == [("echo", True), ("tiny", False)]
+
+        def ready() -> list[tuple[str, bool]]:
+            code, output, _ = ended("--data-dir", str(data), "--json")
+            assert code == 0
+            return [(worker["model"], worker["ready"]) for worker in json.loads(output)["workers"]]
+
+        wait_for(lambda: ready() == [("echo", True), ("tiny", False)], "echo, which may be later than the reason")
         file.write_bytes(TINY.read_bytes())
         started.ready()

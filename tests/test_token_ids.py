@@ -147,16 +147,15 @@ def test_what_cannot_be_read_is_refused_before_it_is_repeated(tiny: httpx.Client
 
 
 @pytest.mark.parametrize("continues", [1, 0], ids=["continued", "computed again"])
-def test_a_killed_worker_costs_no_token(empty: Stack, continues: int) -> None:
-    empty.start_gateway()
-    victim = empty.start_worker(echo_rate=20, echo_continue=continues)
-    http, text = empty.http(), " ".join(map(str, range(30)))
+def test_a_killed_worker_costs_no_token(served: Stack, continues: int) -> None:
+    victim = served.start_worker(echo_rate=20, echo_continue=continues)
+    http, text = served.http(), " ".join(map(str, range(30)))
     expected = None
     with http.stream("POST", CHATS, json=chat(text, stream=True, **IDS)) as response:
         lines = data(response.iter_lines())
         chunks = [next(lines) for _ in range(8)]
         victim.kill()
-        empty.start_worker(echo_continue=continues)
+        served.start_worker(echo_continue=continues)
         chunks += [chunk for chunk in lines if chunk != "[DONE]"]
     expected = ask(http, CHATS, chat(text))
     assert ids(chunks) == expected["choices"][0]["token_ids"]

@@ -260,19 +260,18 @@ def test_no_tools_no_calls(client: OpenAI) -> None:
         assert (choice.finish_reason, choice.message.content, choice.message.tool_calls) == ("stop", CALL, None)
 
 
-def test_calls_of_a_worker_that_dies_go_on_where_they_agree(empty: Stack) -> None:
-    empty.start_gateway()
-    victim = empty.start_worker(echo_rate=4)
+def test_calls_of_a_worker_that_dies_go_on_where_they_agree(served: Stack) -> None:
+    victim = served.start_worker(echo_rate=4)
     long = json.dumps([{"content": "one two "}, *[{"name": "look", "arguments": {"at": "a b c"}}] * 3])
-    client = empty.client()
+    client = served.client()
     with client.chat.completions.stream(model="echo", messages=said(long), tools=[LOOK]) as stream:
         for event in stream:
             if event.type == "tool_calls.function.arguments.done":
                 victim.kill()
-                empty.start_worker(echo_rate=50)
+                served.start_worker(echo_rate=50)
                 break
-        [job_id] = empty.jobs()
+        [job_id] = served.jobs()
         message = stream.get_final_completion().choices[0].message
     assert message.content == "one two "
     assert [call.function.arguments for call in message.tool_calls or []] == ['{"at": "a b c"}'] * 3
-    assert empty.redis.hget(f"iq:job:{job_id}", "tries") == b"2"
+    assert served.redis.hget(f"iq:job:{job_id}", "tries") == b"2"

@@ -27,7 +27,7 @@ from tests.up import Up, left, up
 @pytest.fixture(scope="module")
 def shared_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, str]]:
     """One with echo, and its URL, for tests that leave it as it is."""
-    with up(tmp_path_factory.mktemp("up") / "data", "echo", "--port", "0") as started:
+    with up(tmp_path_factory.mktemp("up") / "data", "echo", "--port", "0", INFERQ_GATEWAY_PROCESSES="0") as started:
         yield started, started.ready()
 
 

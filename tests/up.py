@@ -13,7 +13,10 @@ from pathlib import Path
 
 
 class Up:
-    """A running `inferq up`, the leader of a process group as in a terminal."""
+    """A running `inferq up`, the leader of a process group as in a terminal.
+
+    One process of a gateway does for most tests, and each takes a second of a core to start.
+    """
 
     def __init__(self, data_dir: Path, *arguments: str, **environ: str) -> None:
         self.data_dir = data_dir
@@ -22,7 +25,7 @@ class Up:
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "inferq", "up", "--data-dir", str(data_dir), *arguments],
-                env={**os.environ, **environ},
+                env={**os.environ, "INFERQ_GATEWAY_PROCESSES": "1", **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -20,7 +20,7 @@ from tests.stack import free_port, wait_for
 
 pytestmark = pytest.mark.timeout(300)
 
-WORKERS, SLOTS = 3, 4
+WORKERS, SLOTS = 2, 4
 QUESTION = said("What is the capital city of France? Answer in one word.")
 
 
@@ -35,14 +35,14 @@ def project() -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def model(project: Project) -> Project:
-    """Three workers of the built-in model."""
+    """Workers of the built-in model."""
     project.up(WORKERS, "--build")
     return project
 
 
 @pytest.fixture(scope="module")
 def echo(model: Project) -> Project:
-    """Three workers of echo in their place."""
+    """Workers of echo in their place."""
     model.files.append(ECHO)
     model.up(WORKERS)
     return model
@@ -117,7 +117,7 @@ def test_a_container_that_serves_nothing_is_not_healthy(model: Project) -> None:
 
 
 def test_a_killed_worker_loses_no_request(echo: Project) -> None:
-    texts = [f"request {number} of twelve" for number in range(WORKERS * SLOTS)]
+    texts = [f"request {number} of all" for number in range(WORKERS * SLOTS)]
 
     def ask(text: str) -> str | None:
         with echo.client() as client:
