@@ -34,6 +34,15 @@ class Pair(Stack):
         self.gateways = [self.start_one(port) for port in self.ports]
         self.start_worker(echo_rate=200)
 
+    def kill_first(self) -> None:
+        """The process of the first gateway."""
+        [pid] = children(self.gateways[0])
+        os.kill(pid, signal.SIGKILL)
+
+    def wait_for_first(self) -> None:
+        """It has another one."""
+        wait_for(lambda: _lives(f"http://{self.host}:{self.ports[0]}/healthz"), "another process", 60)
+
     def end(self) -> None:
         """Every process is killed."""
         family = [pid for gateway in self.gateways for pid in children(gateway)]
@@ -146,30 +155,31 @@ def test_the_answer_of_a_gateway_that_died_before_it_was_stored(stack: Pair, cli
     with stack.locked():
         first = streamed(clients[0], asked(conversation, "first"))
         assert stack.unarchived(first.id)
-        [pid] = children(stack.gateways[0])
-        os.kill(pid, signal.SIGKILL)
+        stack.kill_first()
     second = clients[1].responses.create(**asked(conversation, "second"))
     given = clients[1].responses.input_items.list(second.id, order="asc")
     assert [item.to_dict()["content"][0]["text"] for item in given] == ["first", "first", "second"]  # type: ignore[index]
     assert texts(clients[1], conversation) == ["first", "first", "second", "second"]
-    wait_for(lambda: _lives(f"http://{stack.host}:{stack.ports[0]}/healthz"), "another process")
+    stack.wait_for_first()
 
 
 def test_removing_a_response_takes_nothing_from_its_conversation(
     stack: Pair, clients: tuple[OpenAI, OpenAI], pool: ThreadPoolExecutor
 ) -> None:
-    """Also where it has ended, and is not stored yet."""
+    """Also where it has ended, and the process that has told so died before it was stored."""
     conversation = clients[0].conversations.create().id
     with stack.locked():
         first = clients[0].responses.create(**asked(conversation, "first"))
         assert stack.unarchived(first.id)
+        stack.kill_first()
         gone = pool.submit(clients[1].responses.delete, first.id)
         with pytest.raises(TimeoutError):
             gone.result(0.3)
     gone.result()
     with pytest.raises(NotFoundError):
-        clients[0].responses.retrieve(first.id)
-    assert texts(clients[0], conversation) == ["first", "first"]
+        clients[1].responses.retrieve(first.id)
+    assert texts(clients[1], conversation) == ["first", "first"]
+    stack.wait_for_first()
 
 
 def test_removing_a_conversation_leaves_its_responses(stack: Pair, clients: tuple[OpenAI, OpenAI]) -> None:
