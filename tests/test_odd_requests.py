@@ -114,7 +114,8 @@ class Door:
     def status(self, odd: Odd) -> int:
         method, route, segment, query, headers = odd
         segment = self.job if segment == JOB else segment
-        target = (route.format(segment) + "?" + "&".join(f"{name}={value}" for name, value in query.items()))[:8000]
+        asked = "&".join(f"{name}={value}" for name, value in query.items())
+        target = f"{route.replace('{}', segment)}?{asked}"[:8000]
         body = json.dumps(chat("x")).encode() if method == "POST" else b""
         usual = {"Host": "localhost", "Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
         lines = [f"{name}: {value}" for name, value in (usual | headers).items()]

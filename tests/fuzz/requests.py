@@ -165,6 +165,8 @@ def judge(stack: Stack, session: Session, case: Case, mode: GenerationMode) -> V
     if mode is GenerationMode.POSITIVE and isinstance(case.body, dict) and "messages" in case.body:
         anthropic = case.path.startswith("/v1/messages")
         (messages.connect if anthropic else connect)(case.body["messages"])
+    if mode is GenerationMode.POSITIVE and isinstance(case.body, dict) and case.path == "/v1/responses":
+        responses.connect(case.body)
     if case.query:  # only the prompt would be missed
         case.query = {
             name: [""] if vanishes(value) and name != "prompt" else value for name, value in case.query.items()
