@@ -183,10 +183,8 @@ class Dispatcher:
 
         Raises JobNotFound, StoreUnavailable.
         """
-        client, job_id = self._tickets.client, ticket.id
-        return self._read(
-            job_id, owner, lambda _: streams.request(client, job_id, LARGEST_FOLLOWED), over=ticket.state.final
-        )
+        request = partial(streams.request, self._tickets.client, ticket.id, LARGEST_FOLLOWED)
+        return self._read(ticket.id, owner, lambda _: request(), over=ticket.state.final)
 
     def _join(self, job_id: str, task: Task, owner: Owner, visit: Visit, visitor: str) -> Job:
         """A client's own job, of its attempt before, that has asked for the same `task`. End with `close`."""
@@ -210,12 +208,13 @@ class Dispatcher:
                     raise JobNotFound(job_id)
                 head = streams.accepted(self._tickets.client, job_id)
                 whole = request(head)
+                given = streams.given(self._tickets.client, job_id) if whole else ()
         except BaseException:
             self._replies.close(box)
             raise
         job = Job(job_id, head, box, owner.standing(Tier.of(head.options.tier)), visit)
         self._prepare(box, head.task, head.options)
-        box.accept(partial(self._put_back, replace(job, accepted=whole)) if whole else None)
+        box.accept(partial(self._put_back, replace(job, accepted=whole.beside(given))) if whole else None)
         box.model = head.task.model if visit else ""
         self._replies.fill(box)
         return job

@@ -8,7 +8,7 @@ from typing import Any
 
 from redis import Redis
 
-from shared.codec import decode, decode_accepted
+from shared.codec import decode, decode_accepted, decode_given
 from shared.errors import JobNotFound
 from shared.keys import Key
 from shared.protocol import Accepted, Event
@@ -57,12 +57,19 @@ def accepted(client: Redis, job_id: str) -> Accepted:
 
 
 def request(client: Redis, job_id: str, most: int) -> Accepted | None:
-    """The whole of what was accepted; None where it is gone, as it is after the end, or has more than `most` bytes."""
-    key = f"{Key.TASK}{job_id}"
-    if client.strlen(key) > most:
+    """What was accepted, but for what it was `given`; None where that is gone, as it is after the end, or the two have
+    more than `most` bytes."""
+    keys = (f"{Key.TASK}{job_id}", f"{Key.GIVEN}{job_id}")
+    if sum(map(client.strlen, keys)) > most:
         return None
-    blob: Any = client.get(key)
+    blob: Any = client.get(keys[0])
     return decode_accepted(blob) if blob else None
+
+
+def given(client: Redis, job_id: str) -> tuple[Any, ...]:
+    """What is to be stored with an answer, see `Kept`; nothing where it is not to be, or is."""
+    blob: Any = client.get(f"{Key.GIVEN}{job_id}")
+    return decode_given(blob) if blob else ()
 
 
 def entries(client: Redis, job_id: str, after: int = 0, pause: Callable[[], object] = lambda: None) -> Iterator[Entry]:

@@ -39,3 +39,33 @@ def test_a_job_is_put_back_as_it_was_by_who_joined_it(served: Stack, pool: Threa
         assert '"code":"worker_lost"' in following.result(timeout=PATIENCE).text
         assert served.state(large) == ""
     assert asked.result(timeout=PATIENCE).json()["choices"][0]["message"]["content"] == "mine"
+
+
+def test_what_it_was_given_comes_back_with_it(served: Stack, pool: ThreadPoolExecutor) -> None:
+    """Whoever puts it back: else its conversation would get an answer without its question."""
+    served.start_worker(slots=1, echo_rate=100)
+    client = served.client()
+    conversation = client.conversations.create().id
+    with busy(served):
+        known = set(served.jobs())
+        body, key = {"model": "echo", "input": "mine", "conversation": conversation}, {"Idempotency-Key": "g"}
+        headers = {"Content-Type": "application/json", **key}
+        first = raw_post(served, "/v1/responses", body, **key)
+        joined = submitted(served, known, "queued")
+        first.close()
+        wait_for(lambda: served.redis.hget(f"iq:job:{joined}", "waiting") == b"", "its leaving")
+        asked = pool.submit(served.http().post, "/v1/responses", content=json.dumps(body).encode(), headers=headers)
+        wait_for(lambda: served.redis.hget(f"iq:job:{joined}", "waiting"), "the second one")
+        followed = client.responses.create(model="echo", input="yours", conversation=conversation, background=True).id
+        following = pool.submit(lambda: list(client.responses.retrieve(followed, stream=True)))
+        wait_for(lambda: served.redis.hget(f"iq:job:{followed}", "reply"), "the follower")
+        given = [served.redis.get(f"iq:given:{job_id}") for job_id in (joined, followed)]
+        time.sleep(1)  # both have what they need
+        lose_job(served, joined)
+        lose_job(served, followed)
+        wait_for(lambda: served.state(joined) == served.state(followed) == "queued", "their return", PATIENCE)
+        assert [served.redis.get(f"iq:given:{job_id}") for job_id in (joined, followed)] == given != [None, None]
+    assert asked.result(timeout=PATIENCE).json()["status"] == "completed"
+    assert following.result(timeout=PATIENCE)[-1].type == "response.completed"
+    items = client.conversations.items.list(conversation)
+    assert sorted(item.to_dict()["role"] for item in items) == ["assistant", "assistant", "user", "user"]  # type: ignore[type-var]

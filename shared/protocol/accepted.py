@@ -85,3 +85,8 @@ class Accepted(Record, frozen=True):
         if isinstance(task, TextTask) and isinstance(self.task, TextTask):
             task = replace(task, sampling=replace(task.sampling, seed=self.task.sampling.seed))
         return replace(self, task=task)
+
+    def beside(self, given: tuple[Any, ...]) -> Accepted:
+        """The inverse of `alone`."""
+        kept = self.options.kept
+        return self if kept is None else replace(self, options=replace(self.options, kept=replace(kept, given=given)))

@@ -105,7 +105,7 @@ class Client:
                     raise
                 self.note(f"{self.job} is gone: {exc!r}")
                 self.forgotten += isinstance(exc, Forgotten)
-                self.job = ""
+                self.job, self.accepted = "", (0.0, 0.0)
 
     def _excused(self, ended: Ended) -> bool:
         if ended.code != "worker_lost" or self.request.form not in EXACT:

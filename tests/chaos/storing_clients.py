@@ -177,8 +177,8 @@ class FileClient(_Sender):
 
 
 def _missing(exc: Failure) -> bool:
-    """Whether what the request refers to is not there."""
-    return any(code in str(exc) for code in ("not_stored", "not_found"))
+    """Whether what the request refers to is not there, or has an end no longer."""
+    return any(words in str(exc) for words in ("not_stored", "not_found", "has not ended yet"))
 
 
 def _field(name: bytes, value: bytes) -> bytes:
