@@ -41,7 +41,7 @@ class Form(StrEnum):
     RESPONSE = "response"
     """The same in the items of a response, which is stored."""
     STORED = "stored chat"
-    """Thoughts, then a text, which are stored."""
+    """A text that is stored. It has nothing that an earlier release would not know: its workers answer it, too."""
     TALK = "conversation"
     """Responses, one after the other, in one conversation."""
     CHAIN = "chain"
@@ -111,6 +111,8 @@ def draw(form: Form, words: Sequence[str], random: Random) -> Task:
     match form:
         case Form.TEXT:
             return _chat(text, Answer(text, len(words)))
+        case Form.STORED:
+            return _chat(text, Answer(text, len(words)), store=True)
         case Form.JSON:
             text = json.dumps({"words": text})
             return _chat(text, Answer(text, len(text.split())), response_format=_FORMAT)
@@ -153,12 +155,12 @@ def _thoughtful(form: Form, words: Sequence[str], random: Random) -> Task:
     count = random.randint(len(words) // 4, len(words) // 2)
     thoughts, rest = " ".join(words[:count]), words[count:]
     told = mark("thoughts") + thoughts + mark("content")
-    if form in (Form.THOUGHTS, Form.LIKELY, Form.STORED):
+    if form in (Form.THOUGHTS, Form.LIKELY):
         text = " ".join(rest)
         prompt = f"<think>{thoughts}</think>{text}"
         known = Answer(told + text, len(words), count)
-        if form is not Form.LIKELY:
-            return _chat(prompt, known, reasoning_effort="low", **({"store": True} if form is Form.STORED else {}))
+        if form is Form.THOUGHTS:
+            return _chat(prompt, known, reasoning_effort="low")
         most, before = random.choice((0, 2, 20)), len(TOKEN.findall(prompt))
         judged = (*_judged(thoughts, before), *_judged(text, before + count))
         likely = tuple((word, logprob, most) for word, logprob in judged)
