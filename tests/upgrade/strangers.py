@@ -16,7 +16,7 @@ from tests.upgrade.fleet import Fleet
 from tests.upgrade.sides import THIS, Side
 
 PAUSE = 0.3
-_KNOWN = (Form.TEXT, Form.THOUGHTS, Form.JSON)
+_KNOWN = (Form.TEXT, Form.THOUGHTS, Form.JSON, Form.STORED)
 _EXCUSES = ("other_version", "job_not_found")
 """Jobs are forgotten too, and not everybody may see them."""
 
