@@ -77,7 +77,7 @@ class Archive:
         except ArchiveUnavailable:
             self._remember(things)  # it may be there all the same
             raise
-        except Exception:
+        except Exception:  # of whom the content comes, or of the index: it is certain that nothing names the blobs
             self.discard(things)
             raise
         if not added:

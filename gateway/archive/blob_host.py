@@ -63,7 +63,7 @@ class ObjectStore:
             return bytes(self._files.cat_file(path, start=start, end=end))
         except FileNotFoundError:
             raise
-        except Exception:
+        except Exception:  # each store has errors of its own for it
             if start < self._files.info(path)["size"]:
                 raise
             return b""  # some stores refuse what begins beyond the end

@@ -234,7 +234,7 @@ def _do_all(turns: Iterable[_Write], db: sqlite3.Connection) -> None:
             turn.found = turn.work(db)
         except (ArchiveUnavailable, sqlite3.OperationalError):
             raise
-        except Exception as exc:
+        except Exception as exc:  # whoever asked for this step is told; the others' are committed
             if not db.in_transaction or type(exc) is sqlite3.DatabaseError:
                 raise
             db.execute("ROLLBACK TO turn")
