@@ -101,7 +101,8 @@ def responses() -> None:
     equal(llm("-m", "echo-responses", WORDS), WORDS)
     equal((last()["input_tokens"], last()["output_tokens"]), (20, 20))
     equal(llm("-c", "second"), "second")
-    equal(json.loads(llm("-m", "echo-responses", "--no-stream", "--schema", SCHEMA, '{"length": 9}'))["length"], 9)
+    river = json.dumps(OSLO["rivers"][0])
+    equal(llm("-m", "echo-responses", "--no-stream", "--schema", SCHEMA, river), river)
     function = "def add(a: int, b: int) -> int:\n    'Adds numbers.'\n    return a + b\n"
     equal(llm("-m", "echo-responses", "--functions", function, calling(("add", {"a": 2, "b": 40}))), "42")
 
