@@ -16,6 +16,7 @@ from redis import Redis
 from gateway.likelihoods import check_echo, check_likelihoods
 from gateway.offers import Offer, Readiness, lookup, offers
 from shared import abilities, census, registry
+from shared.card import Ability
 from shared.config import Config
 from shared.context import check_size
 from shared.errors import ModelNotFound, ModelUnavailable, NoWorker
@@ -24,7 +25,6 @@ from shared.nearest import suggestion
 from shared.parameters import check_parameters
 from shared.protocol import Task, TextTask
 from shared.recommendation import complete
-from shared.registry import Ability
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
 from shared.version import VERSION

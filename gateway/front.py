@@ -12,7 +12,8 @@ from gateway.auth import refusal
 from gateway.first_call import UNKNOWN, FirstCall
 from gateway.front_page import POLICY, Front, Served, render_object, render_page
 from gateway.state import this_gateway
-from shared.registry import Ability, Card, Worker
+from shared.card import Ability, Card
+from shared.registry import Worker
 
 views = Blueprint("front", __name__)
 

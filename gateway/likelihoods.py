@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from gateway.schemas.caps import MAX_LOGPROBS, capped
+from shared.card import Card
 from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.protocol import Chat, Completion, FineCompletion, Prompt, Task, TextTask
-from shared.registry import Card
 
 LARGEST_ECHO = 8_388_608
 """Bytes of prompts that an answer repeats."""

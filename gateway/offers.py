@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.registry import Card, Worker
+from shared.card import Card
+from shared.registry import Worker
 
 
 class Readiness(StrEnum):

@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from shared.nearest import nearest
 
 _UNSERVED = {
-    "OpenAI's": "assistants audio batches containers embeddings evals fine_tuning images"
+    "OpenAI's": "assistants audio batches containers evals fine_tuning images"
     " moderations organization realtime threads vector_stores videos",
     "Anthropic's": "complete messages/batches",
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
@@ -33,6 +33,7 @@ _VERSIONED = frozenset(
         "completions",
         "conversations",
         "detokenize",
+        "embeddings",
         "files",
         "infill",
         "jobs",

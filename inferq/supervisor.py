@@ -26,10 +26,10 @@ from inferq.stop_signals import StopSignals
 from inferq.terminal import echo
 from inferq.welcome import Waiting, tell_how_to_begin
 from shared import catalogue, cores, registry, store
+from shared.card import Card
 from shared.catalogue import WITHOUT_FILE, Model
 from shared.config import PREFIX, Config, ConfigError
 from shared.progress import listen
-from shared.registry import Card
 
 log = logging.getLogger("inferq.supervisor")
 

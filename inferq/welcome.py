@@ -11,8 +11,9 @@ from pathlib import Path
 
 from gateway.first_call import KEY_VARIABLE, FirstCall
 from inferq.terminal import echo
+from shared.card import Ability, Card
 from shared.config import PREFIX, Config
-from shared.registry import Ability, Card, Worker
+from shared.registry import Worker
 
 log = logging.getLogger("inferq.supervisor")
 

@@ -10,9 +10,21 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from shared.card import Ability, Card
 from shared.errors import InvalidRequest
-from shared.protocol import Chat, Completion, Encoding, FineChat, FineCompletion, Task, TextTask, text_task
-from shared.registry import Ability, Card
+from shared.protocol import (
+    Chat,
+    Completion,
+    Embedding,
+    Encoding,
+    FineChat,
+    FineCompletion,
+    PoolingTask,
+    Reranking,
+    Task,
+    TextTask,
+    text_task,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +32,7 @@ class Need:
     """A task that is so needs the ability of its model, and so does one that asks about its prompt."""
 
     ability: Ability
-    by: Callable[[TextTask], bool]
+    by: Callable[[TextTask | PoolingTask], bool]
     lack: str
     """What to say of a model without it, whose id stands for `{}`."""
     param: str = "model"
@@ -54,6 +66,8 @@ NEEDS = (
         "The model {!r} does not know calls of tools and their results: leave them out, " + _ELSE,
         param="messages",
     ),
+    Need(Ability.EMBEDDING, lambda task: isinstance(task, Embedding), "The model {!r} does not embed texts."),
+    Need(Ability.RERANK, lambda task: isinstance(task, Reranking), "The model {!r} does not rank documents."),
 )
 
 
@@ -68,7 +82,7 @@ def spare(task: Task, card: Card) -> Task:
 
 def find_lack(task: Task, card: Card) -> Need | None:
     """What the task needs and the model lacks. An outline that does not tell is let pass."""
-    asked = text_task(task)
+    asked = task if isinstance(task, PoolingTask) else text_task(task)
     if not card.capabilities or asked is None:
         return None
     return next((need for need in NEEDS if need.by(asked) and need.ability not in card.abilities), None)

@@ -9,21 +9,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from shared.card import Card
 from shared.errors import ContextLengthExceeded, InvalidRequest
 from shared.protocol import (
     Chat,
     Completion,
+    Embedding,
     Encoding,
     FineChat,
     FineCompletion,
     FineMessage,
     Message,
     Prompt,
+    Reranking,
     Task,
     Tool,
     text_task,
 )
-from shared.registry import Card
 
 MOST_TOLD_TOKENS = 500_000
 """Tokens of a text, or of a conversation, that are told: as many as a body may have, and so more than most contexts."""
@@ -45,6 +47,16 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeRoom(Room):
+    """Room for what is read, and not answered with text."""
+
+    def check(self, tokens: int, *, whole: bool = True) -> None:
+        """Raises ContextLengthExceeded where there are more."""
+        if tokens > self.context:
+            raise ContextLengthExceeded(tokens, self.context, param=self.param, whole=whole)
+
+
+@dataclass(frozen=True, slots=True)
 class Telling(Room):
     """Room for tokens that are told, and not read by the model."""
 
@@ -60,6 +72,13 @@ def check_size(task: Task, card: Card) -> None:
     InvalidRequest for one of more than are told."""
     if not card.context:
         return
+    match task:
+        case Embedding():
+            for each in task.inputs:
+                _check([each], card, WholeRoom(card.context, "input"))
+        case Reranking():
+            for document in task.documents:
+                _check([task.query, document], card, WholeRoom(card.context, "documents"))
     room = partial(Telling, most_told(task)) if isinstance(task, Encoding) else partial(Room, card.context)
     match text_task(task):
         case Chat() as chat:

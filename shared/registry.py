@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from shared.card import Card
 from shared.config import PREFIX, ConfigError
 from shared.keys import Key
 
@@ -39,57 +40,6 @@ class Kind(StrEnum):
     GATEWAYS = "gateways"
     WORKERS = "workers"
     MODELS = "models"
-
-
-class Ability(StrEnum):
-    """What a model may be asked for."""
-
-    COMPLETION = "completion"
-    CHAT = "chat"
-    REASONING = "reasoning"
-    """Its thoughts are told apart from what it answers."""
-    EFFORT = "reasoning_effort"
-    """It can be told how much to think."""
-    TOOLS = "tools"
-    INFILL = "infill"
-    """It can fill a gap between two texts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What an engine tells about the model it holds; an *outline* of it, with gaps, before it is loaded."""
-
-    id: str
-    engine: str
-    architecture: str
-    context: int
-    """Tokens of prompt and answer together that one slot can hold; 0 in an outline."""
-    slots: int
-    created: int
-    """Unix time of the model file, in seconds; of the start where there is no file."""
-    capabilities: tuple[str, ...] = ()
-    """The abilities as they are written; another version may name more. Empty in an outline that does not tell."""
-    aliases: tuple[str, ...] = ()
-    """Further names by which requests may ask for it."""
-    digest: str = ""
-    """Eight hex digits over the model's files and vocabulary: the same token ids mean the same only where it is."""
-    longest_piece: int = 0
-    """Bytes of the longest text that one token stands for; 0 where nobody knows."""
-    quantisation: str = ""
-    """As its file says, such as `Q4_1`; empty where there is none, as in versions before. So are the next three, 0."""
-    parameters: int = 0
-    size: int = 0
-    """Bytes of the model file."""
-    trained_context: int = 0
-    """Tokens that the model was trained for."""
-    sampling: Mapping[str, float] = field(default_factory=dict)
-    """What it recommends to requests that do not say how tokens are chosen, by the names of `Sampling`."""
-    honours: tuple[str, ...] = ()
-    """Which of `shared.protocol.FINE` its engine honours."""
-
-    @property
-    def abilities(self) -> frozenset[Ability]:
-        return frozenset(ability for ability in Ability if ability in self.capabilities)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 from openai import OpenAI
 
 from shared import registry
-from shared.registry import Card
+from shared.card import Card
 from shared.version import VERSION
 from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion, data, said, spoken
 from tests.stack import Stack, wait_for

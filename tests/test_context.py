@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from shared.cancellation import Cancellation
+from shared.card import Card
 from shared.context import Room, check_size
 from shared.errors import ContextLengthExceeded, JobCancelled
 from shared.protocol import Chat, Completion, FineChat, FineMessage, Message, Prompt, Sampling, Tool, ToolCall
-from shared.registry import Card
 from tests.fake_tokenizer import FakeServer
 from tests.stack import Stack
 from tests.tiny import TINY

@@ -9,8 +9,8 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from shared.card import Ability
 from shared.protocol import Chat, Completion, Delta, Done, Message, Sampling, TextTask
-from shared.registry import Ability
 from tests.answers import Running
 from tests.calls import CHATS, problem
 from tests.tiny import loaded

@@ -13,9 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from shared import catalogue
+from shared.card import Ability
 from shared.errors import ContextLengthExceeded, InvalidRequest, JobCancelled
 from shared.protocol import Delta
-from shared.registry import Ability
 from tests.answers import Running, deltas, finish, run, text, tokens
 from tests.engines import CONTEXT, ENGINES, MOST, PROMPT, WITH_MODEL, Entry, chat, completion, load, named, serves
 from worker import engines

@@ -11,12 +11,12 @@ from gateway.schemas.fine_sampling import ALIASES, FineSamplingSchema
 from gateway.schemas.logprob_request import LogprobsSchema
 from gateway.schemas.parameters import Only
 from gateway.schemas.structured import StructuredSchema
+from shared.card import Card
 from shared.codec import decode_accepted, encode
 from shared.config import Config
 from shared.errors import InvalidRequest
 from shared.parameters import check_parameters
 from shared.protocol import FINE, SAMPLERS, Accepted, Completion, FineSampling, Sampling
-from shared.registry import Card
 from tests.parsing import CHAT, USER, chat, completion, refused_chat
 
 OFF = {"dynatemp_range": 0, "xtc_probability": 0, "mirostat": 0, "dry_multiplier": 0, "top_n_sigma": -1}

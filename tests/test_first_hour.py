@@ -15,9 +15,10 @@ import pytest
 
 from inferq.welcome import Waiting
 from shared import checksums, progress
+from shared.card import Card
 from shared.errors import ModelLoadError
 from shared.nearest import nearest
-from shared.registry import Card, Worker
+from shared.registry import Worker
 from tests.calls import problem
 from tests.commands import environment, inferq
 from tests.stack import Stack, wait_for

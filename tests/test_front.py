@@ -16,7 +16,8 @@ import pytest
 
 from gateway.first_call import FirstCall
 from shared import registry
-from shared.registry import Card, Worker
+from shared.card import Card
+from shared.registry import Worker
 from tests.commands import environment
 from tests.stack import Stack, running, wait_for
 

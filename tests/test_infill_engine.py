@@ -11,10 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from shared.abilities import check
+from shared.card import Ability
 from shared.config import Config
 from shared.errors import ContextLengthExceeded, InvalidRequest
 from shared.protocol import FineCompletion, FineSampling, Passage, Sampling
-from shared.registry import Ability
 from tests.answers import deltas, finish, run, text, tokens
 from tests.tiny import loaded, roomy, tiny
 from tests.vocabularies import FILE, GAPS, PAD, REPO, ids, prompt_of, write

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.schemas import usual_format
 from shared.abilities import NEEDS, Need, check, spare
+from shared.card import Ability, Card
 from shared.codec import encode
 from shared.errors import InvalidRequest
 from shared.protocol import (
@@ -20,6 +21,7 @@ from shared.protocol import (
     Described,
     Describing,
     Done,
+    Embedding,
     Encoded,
     Encoding,
     Event,
@@ -28,7 +30,10 @@ from shared.protocol import (
     FineCompletion,
     FineMessage,
     Message,
+    Pooled,
+    PoolingTask,
     Progress,
+    Reranking,
     Sampling,
     StartOver,
     State,
@@ -41,7 +46,6 @@ from shared.protocol import (
     final_state,
     text_task,
 )
-from shared.registry import Ability, Card
 from worker.runners import RUNNERS
 
 LARGE = Sampling(1, stop=("end" * 1000,), logit_bias=((5, 1.0),) * 1000)
@@ -58,6 +62,11 @@ ABOUT: dict[type[TokenizerTask], TokenizerTask] = {
     Describing: Describing("m"),
 }
 
+POOLED: dict[type[PoolingTask], PoolingTask] = {
+    Embedding: Embedding("m", ("Hi " * 1000, (1,) * 1000), 8),
+    Reranking: Reranking("m", "Hi " * 1000, ("Hi " * 1000, "")),
+}
+
 
 def card(*capabilities: str) -> Card:
     return Card("m", "echo", "echo", context=1, slots=1, created=1, capabilities=capabilities)
@@ -66,9 +75,11 @@ def card(*capabilities: str) -> Card:
 def test_every_kind_has_a_need_a_format_and_a_runner() -> None:
     assert set(TASKS) == set(get_args(TextTask))
     assert set(ABOUT) == set(get_args(TokenizerTask))
-    assert {*TASKS, *ABOUT} == set(RUNNERS)
-    for task in TASKS.values():
+    assert set(POOLED) == set(get_args(PoolingTask))
+    assert {*TASKS, *ABOUT, *POOLED} == set(RUNNERS)
+    for task in (*TASKS.values(), *POOLED.values()):
         assert any(need.by(task) for need in NEEDS)
+    for task in TASKS.values():
         assert usual_format(task).name
 
 
@@ -90,6 +101,16 @@ def test_so_is_that_of_what_is_asked_of_a_tokenizer(task: TokenizerTask) -> None
     assert len(encode([head])) < 300
     assert type(head.task) is type(task)
     assert head.task.model == "m"
+    assert head.head() == head
+    assert head.restore(task).task == task
+
+
+@pytest.mark.parametrize("task", POOLED.values(), ids=lambda task: type(task).__name__)
+def test_so_is_that_of_what_is_answered_with_vectors(task: PoolingTask) -> None:
+    head = Accepted(task, 1, "me", "req_1", "openai.embedding").head()
+    assert len(encode([head])) < 300
+    assert isinstance(head.task, PoolingTask)
+    assert (head.task.model, head.task.size) == ("m", task.size)
     assert head.head() == head
     assert head.restore(task).task == task
 
@@ -121,7 +142,7 @@ def _refusal(task: Task, able: Card) -> str:
 RESULT = FineMessage("tool", "4", tool_call_id="call_1", name="f")
 CALL = FineMessage("assistant", "", (ToolCall("call_1", "f", "{}"),))
 ASKED: list[tuple[Task, Need]] = [
-    *((task, next(need for need in NEEDS if need.by(task))) for task in TASKS.values()),
+    *((task, next(need for need in NEEDS if need.by(task))) for task in (*TASKS.values(), *POOLED.values())),
     (ABOUT[Encoding], next(need for need in NEEDS if need.by(TASKS[FineChat]))),
     (TASKS[FineChat], next(need for need in NEEDS if need.param == "tools")),
     (FineCompletion("m", ("",), LARGE, suffix=""), next(need for need in NEEDS if need.ability is Ability.INFILL)),
@@ -161,6 +182,7 @@ def test_abilities_of_another_version_are_passed_over() -> None:
         (Encoded("", (1,)), None),
         (Decoded("x"), None),
         (Described("{}"), None),
+        (Pooled(0, (b"",), (1,)), None),
     ],
 )
 def test_the_last_event_says_how_a_job_has_ended(event: Event, state: State | None) -> None:

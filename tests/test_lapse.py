@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from shared import registry
+from shared.card import Card
 from shared.config import ConfigError
 from shared.protocol import State
-from shared.registry import Card, GatewayProcess, Kind, Worker
+from shared.registry import GatewayProcess, Kind, Worker
 from shared.scripts import script
 from shared.ticket import Attempt, Sighting
 from shared.tickets import Tickets

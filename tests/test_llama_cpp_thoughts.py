@@ -11,10 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from shared.cancellation import NEVER
+from shared.card import Ability
 from shared.catalogue import Model
 from shared.config import Config
 from shared.protocol import Event, FineChat, FineMessage, FineSampling, Grammar, Message
-from shared.registry import Ability
 from tests.answers import deltas, finish, run
 from tests.thinking_templates import write, write_begun
 from tests.tiny import loaded as tiny

@@ -18,7 +18,8 @@ import pytest
 
 from gateway.offers import Readiness, lookup, offers
 from shared import registry
-from shared.registry import Card, Worker
+from shared.card import Card
+from shared.registry import Worker
 from tests.calls import CHATS, COMPLETIONS, chat, completion, job, problem, read, said, submit
 from tests.fixtures.make_legacy import write
 from tests.stack import Stack, children, running, wait_for
@@ -309,12 +310,11 @@ def test_tools_are_for_models_that_can_call_them(stack: Stack) -> None:
     registry.announce(stack.redis, Worker("old", old.id, "host", 1, 1, card=old, version="0.2.0"))
     tools = [{"type": "function", "function": {"name": "f"}}]
     call = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}
-    history = [call, {"role": "tool", "tool_call_id": "1", "content": "4"}]
-    for param, more in (("tools", {"tools": tools}), ("messages", {"messages": history})):
+    result = {"role": "tool", "tool_call_id": "1", "content": "4"}
+    for param, more in (("tools", {"tools": tools}), ("messages", {"messages": [call, result]})):
         error = problem(stack.http().post(CHATS, json=chat("Hello", **more, model="old")), 400)
         assert (error["param"], error["code"]) == (param, "unsupported_value")
         assert "serve it with the engine llama.cpp" in error["message"]
     asked = chat("Hello", model="old", tools=tools, tool_choice="none")
-    later = submit(stack.http(), CHATS, asked)
-    assert stack.http().delete(f"/v1/jobs/{later}").json()["status"] == "cancelled"
+    assert stack.http().delete(f"/v1/jobs/{submit(stack.http(), CHATS, asked)}").json()["status"] == "cancelled"
     registry.withdraw(stack.redis, "old")

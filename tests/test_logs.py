@@ -14,9 +14,9 @@ from typing import Any, cast
 import pytest
 
 from shared import logs
+from shared.card import Card
 from shared.codec import encode
 from shared.protocol import Accepted, Chat, Event, Message, Sampling, Task
-from shared.registry import Card
 from shared.ticket import Claim
 from shared.tickets import Tickets
 from tests.calls import CHATS, ENDLESS, LATER, chat, raw_post

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.schemas.parameters import Ignored
+from shared.card import Ability
 from shared.config import Config
 from shared.protocol import Grammar, Options
-from shared.registry import Ability
 from tests.messages import MESSAGES, SCHEMA, body, error, read, text, use
 from tests.parsing import DEFAULTS
 

@@ -13,8 +13,8 @@ from openai import OpenAI
 
 from gateway.schemas.reasoning import LARGEST_VARIABLES
 from shared.abilities import spare
+from shared.card import Ability, Card
 from shared.protocol import Chat, FineChat, Sampling
-from shared.registry import Ability, Card
 from tests.calls import CHATS, problem
 from tests.parsing import CHAT, refused_chat
 from tests.parsing import chat as parse_chat

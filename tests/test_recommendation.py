@@ -15,12 +15,13 @@ import pytest
 
 from gateway.directory import Directory
 from shared import registry
+from shared.card import Card
 from shared.catalogue import Model
 from shared.config import Config
 from shared.loops import Loops
 from shared.protocol import Completion, Sampling
 from shared.recommendation import RANGES, complete
-from shared.registry import Card, Kind
+from shared.registry import Kind
 from shared.tickets import Tickets
 from tests.answers import run, text
 from tests.calls import said

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from gateway import grammar_host
 from gateway.grammar_host import judge
 from gateway.grammars import MOST_KNOWN, Grammars
+from shared.card import Card
 from shared.errors import InvalidRequest
 from shared.parameters import check_parameters
 from shared.protocol import Completion, Delta, Done, FineChat, FineSampling, Grammar, Sampling, Tool, Usage
-from shared.registry import Card
 from tests.parsing import chat, completion, refused_chat
 from worker.engines.llama_cpp_grammar import keep
 

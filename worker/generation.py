@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from shared import streams
 from shared.cancellation import check
 from shared.parameters import check_parameters
-from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, TextTask, TokenizerEvent
+from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver, TextTask, Told
 from shared.tickets import Tickets
 from worker.choices import Candidate, Diverged, best, chooses_best, divide, pass_over, restore, retell, split, sum_up
 from worker.engines import UNTOLD, Engine
@@ -116,7 +116,7 @@ class GenerationRunner(Runner[Candidate]):
                         # Others are of a chat's format.
                         stop = last.stop if last.stop in self._task.sampling.stop else ""
                         self._send(candidate, replace(last, usage=usage, stop=stop))
-                case TokenizerEvent():
+                case Told():
                     raise AssertionError("these are no parts of a text")
                 case StartOver() | Failed():
                     raise AssertionError("engines raise their errors")

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.protocol import Chat, Completion, Decoding, Describing, Encoding, FineChat, FineCompletion, Task
+from shared.protocol import (
+    Chat,
+    Completion,
+    Decoding,
+    Describing,
+    Embedding,
+    Encoding,
+    FineChat,
+    FineCompletion,
+    Reranking,
+    Task,
+)
 from worker.generation import GenerationRunner
+from worker.pooling import PoolingRunner
 from worker.run import Runner
 from worker.tokens import TokenizerRunner
 
@@ -17,4 +29,6 @@ RUNNERS: dict[type[Task], type[Runner[Any]]] = {
     Encoding: TokenizerRunner,
     Decoding: TokenizerRunner,
     Describing: TokenizerRunner,
+    Embedding: PoolingRunner,
+    Reranking: PoolingRunner,
 }

@@ -29,9 +29,9 @@ from gateway.schemas.caps import capped
 from gateway.schemas.outcomes import failure
 from gateway.schemas.responses.references import Referring
 from gateway.state import this_gateway
+from shared.card import Ability
 from shared.errors import InvalidRequest
 from shared.protocol import Event, Failed, Options, Task
-from shared.registry import Ability
 from shared.store import translate_loss
 
 _NONE: Mapping[str, Ability] = {}

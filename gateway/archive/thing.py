@@ -22,6 +22,9 @@ class ThingKind(StrEnum):
     UPLOAD = "upload"
     PART = "upload.part"
     """Of the upload that is its parent."""
+    BATCH = "batch"
+    OUTCOMES = "batch.outcomes"
+    """What became of some lines of the batch that is its parent."""
 
 
 ANSWERS = (ThingKind.RESPONSE, ThingKind.CHAT)

@@ -9,6 +9,7 @@ from gateway.schemas.anthropic.count_tokens import CountTokensFormat
 from gateway.schemas.anthropic.messages import MessagesFormat
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
+from gateway.schemas.embeddings import EmbeddingFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
 from gateway.schemas.infill import InfillFormat
 from gateway.schemas.responses.compact import CompactFormat
@@ -29,6 +30,7 @@ _FORMATS = (
     ResponsesFormat(),
     ResponseTokensFormat(),
     CompactFormat(),
+    EmbeddingFormat(),
     *TOKENIZER_FORMATS,
 )
 FORMATS: dict[str, Format] = {each.name: each for each in _FORMATS}

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from shared.protocol import Call, Delta, Done, Event, Failed, FinishReason, Progress, StartOver, TokenizerEvent, Usage
+from shared.protocol import Call, Delta, Done, Event, Failed, FinishReason, Progress, StartOver, Told, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def fold(events: Iterable[Event]) -> tuple[list[Choice], Usage]:
                 used = event.usage
             case Progress():
                 pass
-            case TokenizerEvent():
+            case Told():
                 raise AssertionError("these are no parts of a text")
             case Failed():
                 raise AssertionError(f"a failed job has no answer: {event.code}")

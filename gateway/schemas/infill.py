@@ -32,7 +32,7 @@ from shared.protocol import (
     Passage,
     Progress,
     StartOver,
-    TokenizerEvent,
+    Told,
 )
 
 MOST_PASSAGES = 256
@@ -132,7 +132,7 @@ class InfillFormat(Format):
                 case Failed():
                     error = failure(event, self.parameters)
                     return (Frame(encode(self.render_failure(error, outcome(error.code).status))),)
-                case TokenizerEvent():
+                case Told():
                     raise AssertionError("these are no parts of a text")
                 case StartOver():
                     raise AssertionError("nothing is taken back of what is read as it comes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.registry import Card
+from shared.card import Card
 
 
 def render_model(card: Card, name: str, status: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from msgspec.json import encode
 from gateway.schemas.caps import capped
 from gateway.schemas.parameters import LONGEST_TEXT, Ignored, short, text
 from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
+from shared.card import Ability
 from shared.config import Config
-from shared.registry import Ability
 
 MOST_PAIRS = 64
 """Keys of an object with any keys; OpenAI allows 16 of `metadata`."""

@@ -23,7 +23,7 @@ from shared.protocol import (
     StartOver,
     Task,
     TextTask,
-    TokenizerEvent,
+    Told,
     Usage,
 )
 
@@ -69,7 +69,7 @@ def render_frames(
             case Failed():
                 error = failure(event, wire.parameters)
                 return (Frame(encode(wire.render_failure(error, outcome(error.code).status))),)
-            case TokenizerEvent():
+            case Told():
                 raise AssertionError("these are no parts of a text")
             case StartOver():
                 raise AssertionError("nothing is taken back of what is read as it comes")

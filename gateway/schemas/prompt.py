@@ -9,9 +9,9 @@ from marshmallow import ValidationError
 from gateway.schemas.objects import Strict
 from gateway.schemas.parameters import Text
 from gateway.schemas.problem import first
+from shared.card import Ability, Card
 from shared.config import Config
 from shared.protocol import Chat, Completion, Message, Sampling
-from shared.registry import Ability, Card
 
 LONGEST_PROMPT = 8190
 """Characters: there is no room for more in a request line."""

@@ -11,7 +11,7 @@ from marshmallow import ValidationError, fields, validates_schema
 from gateway.schemas.objects import Member, Object, Strict, keyed
 from gateway.schemas.parameters import INT32_MAX, Boolean, Ignored, Integer, Text, text
 from gateway.schemas.problem import refuse, show, show_key
-from shared.registry import Ability
+from shared.card import Ability
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Those of OpenAI. The first two ask for no thoughts."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
 from gateway.schemas.chat import chat_of
-from gateway.schemas.format import Format, Frame, Frames
-from gateway.schemas.openai import END, encode, render_failure
-from gateway.schemas.outcomes import failure, outcome
+from gateway.schemas.format import Format
 from gateway.schemas.sampling import options
 from gateway.schemas.tokenizer_requests import (
     ChatBodySchema,
@@ -21,19 +19,17 @@ from gateway.schemas.tokenizer_requests import (
     NameSchema,
     TokensSchema,
 )
+from gateway.schemas.whole import WholeFormat
 from shared.config import Config
-from shared.errors import InferqError
 from shared.protocol import (
     Accepted,
     Decoded,
     Decoding,
     Described,
     Describing,
-    Done,
     Encoded,
     Encoding,
     Event,
-    Failed,
     Options,
     Task,
     TokenizerEvent,
@@ -42,7 +38,7 @@ from shared.protocol import (
 _NO_OPTIONS = Options()
 
 
-class TokenizerFormat(Format):
+class TokenizerFormat(WholeFormat):
     """One answer, made of one event."""
 
     @abstractmethod
@@ -52,26 +48,6 @@ class TokenizerFormat(Format):
     def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
         *_, told = (event for event in events if isinstance(event, TokenizerEvent))
         return self.tell(told)
-
-    def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
-        told: TokenizerEvent | None = None
-
-        def frames(event: Event) -> Iterator[Frame]:
-            nonlocal told
-            match event:
-                case TokenizerEvent():
-                    told = event  # another execution may tell it once more
-                case Done() if told:
-                    yield Frame(encode(self.tell(told)))
-                    yield END
-                case Failed():
-                    error = failure(event, self.parameters)
-                    yield Frame(encode(self.render_failure(error, outcome(error.code).status)))
-
-        return frames
-
-    def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:
-        return render_failure(error, status)
 
 
 class EncodeFormat(TokenizerFormat):

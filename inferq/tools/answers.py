@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from shared.cancellation import Cancellation
+from shared.card import Ability
 from shared.errors import InvalidRequest
 from shared.protocol import Chat, Event, TextTask
-from shared.registry import Ability
 from worker.engines import Engine
 
 

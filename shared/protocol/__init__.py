@@ -17,15 +17,19 @@ from shared.protocol.events import (
     Event,
     Failed,
     FinishReason,
+    Pooled,
     Progress,
     StartOver,
     State,
     Timings,
     TokenizerEvent,
+    Told,
     Usage,
     final_state,
 )
 from shared.protocol.logprobs import TokenLogprob, TopLogprob
+from shared.protocol.pooling import Embedding, PoolingTask, Reranking
+from shared.protocol.prompt import Prompt
 from shared.protocol.record import Record
 from shared.protocol.sampling import FINE, SAMPLERS, FineSampling, Grammar, Sampling
 from shared.protocol.tasks import (
@@ -39,7 +43,6 @@ from shared.protocol.tasks import (
     FineMessage,
     Message,
     Passage,
-    Prompt,
     Task,
     TextTask,
     TokenizerTask,
@@ -62,6 +65,7 @@ __all__ = [
     "Described",
     "Describing",
     "Done",
+    "Embedding",
     "Encoded",
     "Encoding",
     "Event",
@@ -76,9 +80,12 @@ __all__ = [
     "Message",
     "Options",
     "Passage",
+    "Pooled",
+    "PoolingTask",
     "Progress",
     "Prompt",
     "Record",
+    "Reranking",
     "Sampling",
     "StartOver",
     "State",
@@ -88,6 +95,7 @@ __all__ = [
     "TokenLogprob",
     "TokenizerEvent",
     "TokenizerTask",
+    "Told",
     "Tool",
     "ToolCall",
     "TopLogprob",

@@ -122,7 +122,11 @@ class StartOver(Record, frozen=True):
     """The answer begins anew: what came before is void. Only where nobody has read a part of it."""
 
 
-class TokenizerEvent(Record, frozen=True):
+class Told(Record, frozen=True):
+    """What a task tells that generates no text."""
+
+
+class TokenizerEvent(Told, frozen=True):
     """What a task tells that asks a tokenizer."""
 
 
@@ -153,6 +157,17 @@ class Described(TokenizerEvent, frozen=True):
     """A JSON object with the names of Hugging Face's `tokenizer_config.json`."""
 
 
+class Pooled(Told, frozen=True):
+    """Vectors of a `PoolingTask`: of some inputs that follow one another. They come in any order."""
+
+    first: int
+    """The place of the first of these inputs, from 0."""
+    vectors: tuple[bytes, ...]
+    """Of each input its numbers as float32, little-endian."""
+    tokens: tuple[int, ...]
+    """Of each input how many tokens were read."""
+
+
 class Done(Record, frozen=True):
     """The job is completed."""
 
@@ -170,7 +185,7 @@ class Failed(Record, frozen=True):
     param: str | None = None
 
 
-Event = Progress | Delta | StartOver | Encoded | Decoded | Described | Done | Failed
+Event = Progress | Delta | StartOver | Encoded | Decoded | Described | Pooled | Done | Failed
 
 
 def final_state(event: Event) -> State | None:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from shared.protocol.pooling import Embedding, PoolingTask, Reranking
+from shared.protocol.prompt import Prompt
 from shared.protocol.record import Record
 from shared.protocol.sampling import FineSampling, Grammar, Sampling
 
@@ -61,10 +63,6 @@ class Passage(Record, frozen=True):
     name: str
     """Of the file."""
     text: str
-
-
-Prompt = str | tuple[int, ...]
-"""A text, or the ids of its tokens."""
 
 
 class Completion(Record, frozen=True):
@@ -235,7 +233,8 @@ class Describing(Record, frozen=True):
 TokenizerTask = Encoding | Decoding | Describing
 """What is asked of a model's tokenizer, and answered at once."""
 
-Task = TextTask | TokenizerTask
+
+Task = TextTask | TokenizerTask | PoolingTask
 """Whatever a job can be asked to compute."""
 
 
@@ -244,6 +243,6 @@ def text_task(task: Task) -> TextTask | None:
     match task:
         case Encoding(given=Chat() as chat):
             return chat
-        case Encoding() | Decoding() | Describing():
+        case Encoding() | Decoding() | Describing() | Embedding() | Reranking():
             return None
     return task

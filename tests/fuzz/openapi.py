@@ -25,6 +25,7 @@ BODIES = {
     "/v1/responses": "openai.responses",
     "/v1/responses/input_tokens": "openai.input_tokens",
     "/v1/responses/compact": "openai.compact",
+    "/v1/embeddings": "openai.embedding",
 }
 """The formats of what is posted, by path."""
 ALIKE = (

@@ -54,6 +54,7 @@ BEYOND: set[tuple[str | None, str]] = {
     ("continue_final_message", "invalid_value"),  # only after the assistant's message
     ("add_generation_prompt", "invalid_value"),  # only with the former
     ("top_logprobs", "invalid_value"),  # only with `logprobs`
+    ("dimensions", "unsupported_value"),  # those that the model has
     ("service_tier", "tier_refused"),
     ("metadata", "invalid_value"),  # few short ones where they are stored
     *((f"metadata{key}", "string_above_max_length") for key in ("", "[]")),

@@ -6,8 +6,9 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import asdict
 
+from shared.card import Card
 from shared.config import ConfigError
-from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL, Card, GatewayProcess, Kind, Worker
+from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL, GatewayProcess, Kind, Worker
 from shared.tickets import RETURN_SECONDS
 from tests.model.job import Entry, Job
 from tests.model.schedule import RANKS, Schedule

@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from shared.registry import Card, GatewayProcess, Kind, Worker
+from shared.card import Card
+from shared.registry import GatewayProcess, Kind, Worker
 from shared.ticket import Standing, Tier
 from tests.model.cast import (
     LEASE,

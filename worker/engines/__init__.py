@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from msgspec import structs
 
 from shared.cancellation import NEVER, Cancellable
+from shared.card import Card
 from shared.catalogue import ARCHITECTURES, AUTO, Model
 from shared.config import Config
 from shared.errors import EngineError
-from shared.protocol import Decoded, Delta, Encoded, Encoding, Event, TextTask, TokenLogprob
-from shared.registry import Card
+from shared.protocol import Decoded, Delta, Encoded, Encoding, Event, Pooled, PoolingTask, TextTask, TokenLogprob
 from worker.engines.outline import OUTLINED, outline
 
 UNTOLD = -1
@@ -61,6 +61,19 @@ class PromptScorer(Protocol):
         """
 
 
+class Pooler(Protocol):
+    """That of one model. Its methods raise what `Engine.run` raises, and are called from several threads at once."""
+
+    def divide(self, task: PoolingTask) -> Iterator[range]:
+        """The places of inputs that are best computed together, all of them once; each range is a slot's work."""
+
+    def pool(self, task: PoolingTask, places: range, work: Cancellable = NEVER) -> Pooled:
+        """The vectors of the inputs at these places, of an `Embedding` of length 1 and with all their numbers.
+
+        An input that is too long is refused, and named: ContextLengthExceeded, InvalidRequest.
+        """
+
+
 class Engine(Protocol):
     """One model, ready to compute.
 
@@ -79,6 +92,10 @@ class Engine(Protocol):
     @property
     def scorer(self) -> PromptScorer:
         """Tells how likely tokens are to the model."""
+
+    @property
+    def pooler(self) -> Pooler:
+        """Makes vectors; only tasks get to it that the card's abilities allow."""
 
     @property
     def trouble(self) -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from shared.cancellation import NEVER, Cancellable
+from shared.card import Ability, Card
 from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
@@ -26,7 +27,6 @@ from shared.protocol import (
     Usage,
 )
 from shared.recommendation import complete
-from shared.registry import Ability, Card
 from worker import chat_formats
 from worker.engines import UNTOLD, with_prompt
 from worker.engines.ctransformers_client import Evaluation, Evaluator
@@ -37,6 +37,7 @@ from worker.engines.ctransformers_text import LegacyText
 from worker.engines.ctransformers_tokenizer import LegacyTokenizer
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
+from worker.engines.pooling import NoPooler
 from worker.engines.sampler import Sampler, price
 from worker.engines.special_texts import Specials
 from worker.engines.stops import Spelling, Token, go_on, stop_strings
@@ -97,6 +98,7 @@ class CtransformersEngine:
             sampling=recommended(model),
         )
 
+        self.pooler = NoPooler()
         self.scorer = LegacyScorer(self._read, self._evaluator, self._text, self._turn, context)
 
     @property

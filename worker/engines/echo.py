@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from shared.cancellation import NEVER, Cancellable, check
+from shared.card import Ability, Card
 from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room
@@ -29,11 +30,11 @@ from shared.protocol import (
     TextTask,
     Usage,
 )
-from shared.registry import Ability, Card
 from worker.engines import with_prompt
 from worker.engines.defaults import recommended
 from worker.engines.echo_answer import TOKEN, answer
 from worker.engines.echo_logprobs import EchoScorer, judge, read_prompt
+from worker.engines.echo_pooling import DIMENSIONS, EMBEDDING, EchoPooler
 from worker.engines.echo_tokenizer import EchoTokenizer, number
 from worker.engines.gaps import fill
 from worker.engines.stops import stop_strings
@@ -63,6 +64,8 @@ class EchoEngine:
             capabilities=tuple(Ability),
             digest=digest(identity([], model.id), b""),
             honours=tuple(sorted(FINE)),  # it chooses nothing, and takes whatever there is
+            embedding=EMBEDDING,
+            dimensions=DIMENSIONS,
             sampling=recommended(model),
         )
         self._interval = 1 / config.echo_rate if config.echo_rate else 0.0
@@ -81,6 +84,10 @@ class EchoEngine:
     @property
     def scorer(self) -> EchoScorer:
         return EchoScorer(self.card.context)
+
+    @property
+    def pooler(self) -> EchoPooler:
+        return EchoPooler(self.card.context)
 
     @property
     def tokenizer(self) -> EchoTokenizer:

@@ -86,7 +86,7 @@ _ModelParams = _structure("_ModelParams", _MODEL)
 _ContextParams = _structure("_ContextParams", _CONTEXT)
 
 
-class _Batch(ctypes.Structure):
+class _TokenBatch(ctypes.Structure):
     _fields_ = (
         ("n_tokens", c_int32),
         ("token", ctypes.POINTER(c_int32)),
@@ -122,8 +122,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "llama_set_n_threads": (None, [c_void_p, c_int32, c_int32]),
     "llama_get_memory": (c_void_p, [c_void_p]),
     "llama_memory_seq_rm": (c_bool, [c_void_p, c_int32, c_int32, c_int32]),
-    "llama_batch_init": (_Batch, [c_int32, c_int32, c_int32]),
-    "llama_decode": (c_int32, [c_void_p, _Batch]),
+    "llama_batch_init": (_TokenBatch, [c_int32, c_int32, c_int32]),
+    "llama_decode": (c_int32, [c_void_p, _TokenBatch]),
     "llama_get_logits_ith": (ctypes.POINTER(c_float), [c_void_p, c_int32]),
 }
 _ERROR = 4

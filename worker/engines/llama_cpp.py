@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from shared.cancellation import NEVER, Cancellable
+from shared.card import Ability, Card
 from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
@@ -17,7 +18,6 @@ from shared.cores import usable
 from shared.errors import ModelLoadError
 from shared.protocol import FINE, Chat, Delta, Event, FineChat, FineCompletion, TextTask
 from shared.recommendation import complete
-from shared.registry import Ability, Card
 from worker.chat_formats import template
 from worker.engines import with_prompt
 from worker.engines.cells import Cells
@@ -42,6 +42,7 @@ from worker.engines.llama_cpp_specials import Speller, find_specials
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
 from worker.engines.llama_cpp_tokenizer import LlamaTokenizer
+from worker.engines.pooling import NoPooler
 from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
 from worker.formats.identity import digest, watch
@@ -132,6 +133,7 @@ class LlamaCppEngine:
             system=self._system,
             template=template(model.chat_format) if model.chat_format else files.header.chat_template or "",
         )
+        self.pooler = NoPooler()
         self.scorer = Scorer(
             model.id,
             parameters,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.card import Ability
 from shared.errors import InferqError
 from shared.protocol import Chat, FineChat, FineMessage
-from shared.registry import Ability
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.thoughts import Stage, Tags, Thinking

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from shared.card import Ability, Card
 from shared.catalogue import ARCHITECTURES, AUTO, WITHOUT_FILE, Model
 from shared.config import Config
-from shared.registry import Ability, Card
 from worker.formats.description import describe, is_gguf
 from worker.formats.infill import find_infill
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, assert_never
 
 from gateway.schemas.anthropic.arguments import complete
 from gateway.schemas.speech import call_id
-from shared.protocol import Accepted, Call, Delta, Done, Event, Failed, Progress, StartOver, TokenizerEvent, Usage
+from shared.protocol import Accepted, Call, Delta, Done, Event, Failed, Progress, StartOver, Told, Usage
 
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
@@ -124,7 +124,7 @@ def render(job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str
                 used = event.usage
             case Progress():
                 pass
-            case TokenizerEvent():
+            case Told():
                 raise AssertionError("these are no parts of a text")
             case Failed():
                 raise AssertionError(f"a failed job has no answer: {event.code}")

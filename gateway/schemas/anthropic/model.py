@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.card import Card
 from shared.errors import InvalidRequest
-from shared.registry import Card
 
 MOST_LISTED = 1000
 """Models of one page."""

@@ -10,7 +10,7 @@ from gateway.schemas.anthropic.failure import render_failure
 from gateway.schemas.format import PAUSE, Frame
 from gateway.schemas.openai import cut, encode
 from gateway.schemas.outcomes import failure, outcome
-from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, Progress, StartOver, TokenizerEvent, Usage
+from shared.protocol import Accepted, Delta, Done, Event, Failed, Options, Progress, StartOver, Told, Usage
 
 _PING = Frame(b'{"type":"ping"}', "ping")
 _PIECES = {
@@ -54,7 +54,7 @@ class MessageStream:
                 error = failure(event, self._parameters)
                 words = render_failure(error, outcome(error.code).status, self._accepted.request_id or None)
                 yield Frame(encode(words), "error")
-            case TokenizerEvent():
+            case Told():
                 raise AssertionError("these are no parts of a text")
             case StartOver():
                 raise AssertionError("nothing is taken back of what is read as it comes")

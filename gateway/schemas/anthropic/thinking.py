@@ -12,8 +12,8 @@ from gateway.schemas.parameters import INT32_MAX, Ignored, Integer, Word
 from gateway.schemas.problem import refuse
 from gateway.schemas.reasoning import EFFORTS
 from gateway.schemas.structured import Schema
+from shared.card import Ability
 from shared.protocol import Grammar
-from shared.registry import Ability
 
 _KINDS: dict[str, bool | None] = {"enabled": True, "adaptive": None, "disabled": False}
 """Whether to think; None: as the model does."""

@@ -21,7 +21,7 @@ from shared.protocol import (
     Progress,
     StartOver,
     State,
-    TokenizerEvent,
+    Told,
     Usage,
     final_state,
 )
@@ -124,7 +124,7 @@ def fold(job_id: str, accepted: Accepted, events: Iterable[Event]) -> tuple[Outp
                     pass
             case Progress():
                 pass
-            case TokenizerEvent():
+            case Told():
                 raise AssertionError("these are no parts of a text")
             case _:
                 assert_never(event)

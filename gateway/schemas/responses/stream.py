@@ -13,7 +13,7 @@ from gateway.schemas.format import PAUSE, Frame, Frames
 from gateway.schemas.openai import encode
 from gateway.schemas.responses.answer import begun, ended, respond
 from gateway.schemas.responses.output import MESSAGE, SUMMARY, BegunItem, EndedItem, GrownItem, Output, OutputItem, Step
-from shared.protocol import Accepted, Delta, Done, Event, Failed, Progress, StartOver, TokenizerEvent
+from shared.protocol import Accepted, Delta, Done, Event, Failed, Progress, StartOver, Told
 
 _ENDS = {"completed": "completed", "incomplete": "incomplete", "failed": "failed", "cancelled": "failed"}
 """The last event, by the status: OpenAI has none for a response that was cancelled."""
@@ -49,7 +49,7 @@ class ResponseStream:
                 yield self._tell(f"response.{_ENDS[status.name]}", response=whole)
             case Progress() | StartOver():  # a record that was begun anew begins with the latter
                 pass
-            case TokenizerEvent():
+            case Told():
                 raise AssertionError("these are no parts of a text")
             case _:
                 assert_never(event)
