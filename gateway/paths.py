@@ -100,7 +100,7 @@ def _meaning(path: str) -> str:
         return "/"
     if parts and parts[0] in _VERSIONED:
         parts.insert(0, "v1")
-    elif parts[:1] == ["v1"] and parts[1] in ("health", "ping", "version"):
+    elif parts[:1] == ["v1"] and parts[1] in ("health", "ping", "version", "openapi.json", "docs"):
         del parts[0]
     return "/" + "/".join(parts)
 
