@@ -11,6 +11,10 @@ from gateway.archive.thing import Thing
 from shared.protocol import Record
 
 
+OPEN = {"open": "yes"}
+"""What a batch's facts have beside its own until it has ended."""
+
+
 class BatchStatus(StrEnum):
     """OpenAI's. The last four are final."""
 
@@ -80,6 +84,5 @@ class Batch(Record, frozen=True):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The inverse of `of`."""
-        found: dict[str, Any] = to_builtins(self)
-        return found
+        """The inverse of `of`; by `OPEN` those are found that somebody has to see to."""
+        return {**to_builtins(self), **({} if self.status.final else OPEN)}
