@@ -80,6 +80,5 @@ class Batch(Record, frozen=True):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The inverse of `of`."""
-        found: dict[str, Any] = to_builtins(self)
-        return found
+        """The inverse of `of`. The status is always told: those who look for batches look by it."""
+        return {**to_builtins(self), "status": str(self.status)}
