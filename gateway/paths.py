@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from shared.nearest import nearest
 
 _UNSERVED = {
-    "OpenAI's": "assistants audio batches containers evals fine_tuning images"
+    "OpenAI's": "assistants audio containers evals fine_tuning images"
     " moderations organization realtime threads vector_stores videos",
     "Anthropic's": "complete messages/batches",
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
@@ -29,6 +29,7 @@ _UNSERVED = {
 _VERSIONED = frozenset(
     {
         "apply-template",
+        "batches",
         "chat",
         "completions",
         "conversations",

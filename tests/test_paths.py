@@ -86,7 +86,6 @@ def test_keys_and_logs_are_the_same_too(tmp_path_factory: pytest.TempPathFactory
         ("GET", "/v1/nowhere", "a base URL that ends with /v1."),
         ("POST", "/v1/embeddings", "does not serve this endpoint of OpenAI's"),
         ("POST", "/embeddings", "does not serve this endpoint of OpenAI's"),
-        ("POST", "/v1/batches", "does not serve this endpoint of OpenAI's"),
         ("POST", "/v1/images/generations", "does not serve this endpoint of OpenAI's"),
         ("POST", "/v1/audio/transcriptions", "does not serve this endpoint of OpenAI's"),
         ("GET", "/v1/fine_tuning/jobs/x/events", "does not serve this endpoint of OpenAI's"),

@@ -10,7 +10,6 @@ from msgspec import convert, field, to_builtins
 from gateway.archive.thing import Thing
 from shared.protocol import Record
 
-
 OPEN = {"open": "yes"}
 """What a batch's facts have beside its own until it has ended."""
 
@@ -84,5 +83,5 @@ class Batch(Record, frozen=True):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The inverse of `of`; by `OPEN` those are found that somebody has to see to."""
-        return {**to_builtins(self), **({} if self.status.final else OPEN)}
+        """The inverse of `of`. The status is always told: those who look for batches look by it, or by `OPEN`."""
+        return {**to_builtins(self), "status": str(self.status), **({} if self.status.final else OPEN)}
