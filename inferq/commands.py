@@ -73,6 +73,7 @@ def cli() -> None:
 @arch_flag
 @chat_format_flag
 @models_flag
+@parent_flag
 def up(
     models: tuple[str, ...],
     data_dir: Path | None,
@@ -81,6 +82,7 @@ def up(
     arch: str,
     chat_format: str,
     models_toml: str | None,
+    parent: int | None,
     **flags: Any,
 ) -> None:
     """Serve models on this machine, with all that it takes.
@@ -93,7 +95,7 @@ def up(
     from inferq import supervisor
     from shared import folders
 
-    _begin("inferq up", config := configure(models=models_toml, **flags))
+    _begin("inferq up", config := configure(models=models_toml, **flags), parent)
     names = models or ("smollm2",)
     choice = supervisor.Selection(names, engine, arch, chat_format)
     sys.exit(supervisor.up(choice, config, folder=data_dir or folders.data(), workers=workers))

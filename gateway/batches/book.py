@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -59,6 +59,12 @@ def cancel(owner: str, batch_id: str) -> Thing:
     return this_gateway().archive.change(owner, ThingKind.BATCH, batch_id, _cancelling)
 
 
+def unfinished(archive: Archive, owner: str) -> Iterator[Thing]:
+    """Those of an owner that have not ended. For those of all, see `Index.owners`."""
+    for status in _UNFINISHED:
+        yield from archive.page(owner, ThingKind.BATCH, limit=MOST_UNFINISHED, where={"status": str(status)}).things
+
+
 def _cancelling(facts: dict[str, Any]) -> Mapping[str, Any]:
     status = facts["status"]
     if status in (BatchStatus.CANCELLING, BatchStatus.CANCELLED):
@@ -69,11 +75,7 @@ def _cancelling(facts: dict[str, Any]) -> Mapping[str, Any]:
 
 
 def _check_count(archive: Archive, owner: str) -> None:
-    count = 0
-    for status in _UNFINISHED:
-        page = archive.page(owner, ThingKind.BATCH, limit=MOST_UNFINISHED, where={"status": str(status)})
-        count += len(page.things)
-    if count >= MOST_UNFINISHED:
+    if (count := len(list(unfinished(archive, owner)))) >= MOST_UNFINISHED:
         raise KeyFull(f"Your API key has {count} batches that have not ended, of {MOST_UNFINISHED} that it may have.")
 
 
