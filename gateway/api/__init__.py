@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from gateway.api import (
+    batches,
     chat,
     completions,
     conversations,
@@ -32,6 +33,7 @@ FAMILIES = (
     conversations,
     files,
     uploads,
+    batches,
     messages,
     infill,
     embeddings,
