@@ -26,7 +26,7 @@ from gateway.mailbox import ClientGone
 from gateway.schemas import PAUSE, Format
 from gateway.schemas.body import load_json
 from gateway.schemas.caps import capped
-from gateway.schemas.outcomes import failure
+from gateway.schemas.outcomes import failure, renamed
 from gateway.schemas.responses.references import Referring
 from gateway.state import this_gateway
 from shared.card import Ability
@@ -134,7 +134,7 @@ def submit(task: Task, wire: Format, options: Options, mark: str, *, waits: bool
     try:
         job = this_gateway().dispatcher.submit(task, wire, options, who, g.request_id, client)
     except InvalidRequest as exc:
-        exc.param = wire.parameters.get(exc.param, exc.param) if exc.param else None
+        exc.param = renamed(exc.param, wire.parameters)
         raise
     access.note(job)
     return job

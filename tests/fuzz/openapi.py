@@ -26,6 +26,7 @@ BODIES = {
     "/v1/responses/input_tokens": "openai.input_tokens",
     "/v1/responses/compact": "openai.compact",
     "/v1/embeddings": "openai.embedding",
+    "/v1/rerank": "cohere.rerank tei.rerank_texts",
 }
 """The formats of what is posted, by path."""
 ALIKE = (
