@@ -94,6 +94,7 @@ STATUS: dict[str, int] = {
     "gateway_busy": 503,
     "store_unavailable": 503,
     "not_stored": 404,
+    "not_served": 501,
     "archive_full": 403,
     "archive_unavailable": 503,
     "archive_damaged": 500,

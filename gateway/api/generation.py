@@ -24,7 +24,7 @@ from gateway.dispatch import Job
 from gateway.errors import CLIENT_GONE
 from gateway.mailbox import ClientGone
 from gateway.schemas import PAUSE, Format
-from gateway.schemas.body import load_json
+from gateway.schemas.body import load_body
 from gateway.schemas.caps import capped
 from gateway.schemas.outcomes import failure, renamed
 from gateway.schemas.responses.references import Referring
@@ -110,11 +110,11 @@ def _read(wire: Format, amend: Amend) -> tuple[Format, Task, Options, str, list[
                 return found, task, options, mark, schema.ignored(asked), schema.needs(asked)
 
         if isinstance(wire, Referring):
-            asked = bodies.apart(who, len(body), lambda: amend(load_json(body)))
+            asked = bodies.apart(who, len(body), lambda: amend(load_body(body)))
             wire, more = references.look_up(wire, asked, who)  # here, and not in a thread: it asks others
             with bodies.holding(who, more):
                 return bodies.apart(who, len(body) + more, partial(understand, asked))
-        return bodies.apart(who, len(body), lambda: understand(amend(load_json(body))))
+        return bodies.apart(who, len(body), lambda: understand(amend(load_body(body))))
 
 
 def seed() -> int:

@@ -48,6 +48,7 @@ _OUTCOMES: dict[str, Outcome] = {
     "too_many_followers": Outcome(429, retry=True, retry_after=5),
     "store_unavailable": Outcome(503, retry=True, retry_after=1),
     "not_stored": Outcome(404, retry=False),
+    "not_served": Outcome(501, retry=False),
     # Repeating it frees nothing.
     "archive_full": Outcome(403, retry=False),
     "archive_unavailable": Outcome(503, retry=True, retry_after=1),
