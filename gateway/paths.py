@@ -38,7 +38,7 @@ _INSTEAD = {
 _FOREIGN = {
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
     " api/tags api/version",
-    "llama.cpp's or vLLM's": "classify completion embedding lora-adapters pooling rerank score slots",
+    "llama.cpp's or vLLM's": "classify completion embedding lora-adapters pooling score slots",
 }
 """Endpoints of other servers: clients ask for them to find out which one they have before them."""
 _VERSIONED = frozenset(
@@ -56,6 +56,8 @@ _VERSIONED = frozenset(
         "messages",
         "models",
         "props",
+        "rerank",
+        "reranking",
         "responses",
         "tokenize",
         "tokenizer_info",
@@ -95,6 +97,8 @@ def _find() -> None:
 def _meaning(path: str) -> str:
     """`path` with one slash in each place, none at its end, and one `/v1` before what belongs there."""
     parts = [part for part in path.split("/") if part]
+    if parts[-2:] == ["v2", "rerank"]:  # Cohere's, of its second version, which asks for the same
+        parts[-2] = "v1"
     versions = len(list(takewhile("v1".__eq__, parts)))
     del parts[: versions - 1 if versions else 0]
     if parts == ["v1"]:
