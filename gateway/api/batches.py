@@ -11,6 +11,8 @@ from gateway.archive.thing import Thing
 from gateway.auth import owner
 from gateway.batches import book
 from gateway.batches.batch import Batch
+from gateway.openapi.operation import operation
+from gateway.openapi.parameters import paging
 from gateway.schemas.batches import BATCH, render_batch
 from gateway.schemas.lists import read_paging, render_list
 
@@ -18,24 +20,34 @@ views = Blueprint("batches", __name__)
 
 
 @views.post("/batches")
+@operation("createBatch", body=BATCH)
 def create() -> ResponseReturnValue:
+    """Have the requests of a file answered."""
     return as_json(_told(book.create(owner().name, read_body(BATCH))))
 
 
 @views.get("/batches")
+@operation("listBatches", parameters=paging())
 def list_all() -> ResponseReturnValue:
+    """List batches."""
     page = book.page(owner().name, read_paging(request.args))
     return as_json(render_list([_told(each) for each in page.things], more=page.more))
 
 
 @views.get("/batches/<batch_id>")
+@operation("retrieveBatch")
 def retrieve(batch_id: str) -> ResponseReturnValue:
+    """Tell how far a batch is."""
     return as_json(_told(book.find(owner().name, batch_id)))
 
 
 @views.post("/batches/<batch_id>/cancel")
+@operation("cancelBatch")
 def cancel(batch_id: str) -> ResponseReturnValue:
-    """Its body is empty, or asks for nothing."""
+    """Cancel a batch.
+
+    What is answered already is kept. The body is empty, or asks for nothing.
+    """
     return as_json(_told(book.cancel(owner().name, batch_id)))
 
 
