@@ -52,8 +52,12 @@ class Route(NamedTuple):
     endpoint: str
 
     @property
+    def family(self) -> str:
+        return self.endpoint.partition(".")[0]
+
+    @property
     def chapter(self) -> Chapter:
-        return chapter_of(self.endpoint.partition(".")[0])
+        return chapter_of(self.family)
 
 
 def describe(app: Flask, config: Config, open_to_all: Collection[str] = ()) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def describe(app: Flask, config: Config, open_to_all: Collection[str] = ()) -> d
         spec.components.security_scheme(name, dict(scheme))
     for name, shape in {**ERRORS, **SHAPES}.items():
         spec.components.schema(name, dict(shape))
-    routes = sorted(_routes(app), key=lambda route: place(route.chapter))
+    routes = sorted(_routes(app), key=lambda route: place(route.family))
     bodies = dict[str, str]()
     with capped(config):
         for route in routes:
