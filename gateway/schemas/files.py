@@ -167,11 +167,10 @@ def render_file(identity: str, created: int, expires: int, facts: Mapping[str, A
         "object": "file",
         "bytes": facts["bytes"],
         "created_at": created,
-        "expires_at": expires or None,
+        **({"expires_at": expires} if expires else {}),
         "filename": facts["filename"],
         "purpose": facts["purpose"],
         "status": "processed",
-        "status_details": None,
     }
 
 

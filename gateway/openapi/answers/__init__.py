@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from gateway.openapi.answers import anthropic, chats, responses, service, stored, tokens
+from gateway.openapi.answers.shapes import Answered, Answers, JsonSchema
 
-JsonSchema = dict[str, Any]
+__all__ = ["ANSWERS", "SHAPES", "Answered", "JsonSchema"]
 
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What comes of one operation that went well."""
-
-    body: JsonSchema
-    """Of the whole answer; `{"$ref": "#/components/schemas/NAME"}` is one of `SHAPES`."""
-    event: JsonSchema | None = None
-    """Of what each server-sent event holds as `data`."""
-
-
-SHAPES: dict[str, JsonSchema] = {}
+_FAMILIES = (chats, responses, anthropic, stored, tokens, service)
+SHAPES: dict[str, JsonSchema] = {name: shape for family in _FAMILIES for name, shape in family.SHAPES.items()}
 """Those that several name, by name; the description lists them among its components."""
-ANSWERS: dict[tuple[str, str], Answered] = {}
+ANSWERS: Answers = {place: answered for family in _FAMILIES for place, answered in family.ANSWERS.items()}
 """By method and path, as in `("GET", "/v1/files/{file_id}")`. What is not among them is any JSON."""
