@@ -15,8 +15,8 @@ _FORMATS = (FORMATS["cohere.rerank"], FORMATS["tei.rerank_texts"])
 _ASKED = {"model": "MODEL", "query": "What is a fox?", "documents": ["A red animal.", "A colour."]}
 
 
-@views.post("/rerank")
 @views.post("/reranking")
+@views.post("/rerank")
 @operation("createRerank", at="POST /v1/rerank", formats=_FORMATS, example=_ASKED)
 @operation("createReranking", at="POST /v1/reranking", formats=_FORMATS, example=_ASKED)
 def rank() -> ResponseReturnValue:

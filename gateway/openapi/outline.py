@@ -17,7 +17,7 @@ _LONGEST = 12
 
 
 @dataclass(slots=True)
-class Entry:
+class Property:
     """A property, of all the alternatives in which it stands at this place."""
 
     name: str
@@ -28,9 +28,9 @@ class Entry:
     description: str = ""
 
 
-def outline(schema: Any, schemas: Schemas) -> list[Entry]:
+def outline(schema: Any, schemas: Schemas) -> list[Property]:
     """The properties of what a schema describes, from without to within."""
-    lines: dict[str, Entry] = {}
+    lines: dict[str, Property] = {}
     _walk(schema, "", schemas, (), lines)
     return list(lines.values())
 
@@ -40,19 +40,21 @@ def kinds(schema: Any, schemas: Schemas) -> list[str]:
     return list(dict.fromkeys(_kinds(schema, schemas)))
 
 
-def _walk(schema: Any, path: str, schemas: Schemas, seen: tuple[str, ...], lines: dict[str, Entry]) -> None:
+def _walk(schema: Any, path: str, schemas: Schemas, seen: tuple[str, ...], lines: dict[str, Property]) -> None:
     parts = [*_alternatives(schema, schemas, seen)]
     required = [part.get("required", ()) for part, _ in parts if "properties" in part]
     for part, within in parts:
         for name, one in part.get("properties", {}).items():
             place = f"{path}.{name}" if path else name
-            line = lines.setdefault(place, Entry(place, all(name in names for names in required)))
+            line = lines.setdefault(place, Property(place, all(name in names for names in required)))
             line.kinds += [kind for kind in kinds(one, schemas) if kind not in line.kinds]
             line.description = line.description or (one.get("description", "") if isinstance(one, dict) else "")
             if place.count(".") < _DEEPEST:
                 _walk(one, place, schemas, within, lines)
         if "items" in part:
             _walk(part["items"], f"{path}[]", schemas, within, lines)
+        if isinstance(part.get("additionalProperties"), dict):
+            _walk(part["additionalProperties"], f"{path}.{{key}}", schemas, within, lines)
 
 
 def _alternatives(

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 
 from gateway.first_call import KEY_VARIABLE
-from gateway.openapi.outline import Entry, kinds, outline
+from gateway.openapi.outline import Property, kinds, outline
 from gateway.openapi.words import ALIAS, INERT, ONLY
 from gateway.pages import policy
 
@@ -30,7 +30,7 @@ class Group:
 
     title: str
     open: bool
-    lines: list[Entry]
+    lines: list[Property]
 
 
 def render(document: dict[str, Any]) -> str:
@@ -63,7 +63,7 @@ def _words(text: str) -> str:
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
-def _groups(lines: list[Entry]) -> list[Group]:
+def _groups(lines: list[Property]) -> list[Group]:
     """The lines of a body, those apart that few look for."""
     inert = [line for line in lines if line.description.endswith((_INERT, _ONLY))]
     aliases = [line for line in lines if line.description.startswith(_ALIAS)]
