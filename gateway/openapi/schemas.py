@@ -8,7 +8,8 @@ from apispec.ext.marshmallow import MarshmallowPlugin, resolver
 from apispec.ext.marshmallow.common import make_schema_key
 
 from gateway.openapi.words import words_of
-from gateway.schemas.objects import EMPTY, Lenient, Member, nullable
+from gateway.schemas.objects import Lenient, Member, nullable
+from gateway.schemas.parameters import NO_ITEMS
 
 _PLAIN = bool | int | float | str
 
@@ -59,7 +60,7 @@ def _declared(converter: object, field: Any, ret: dict[str, Any]) -> dict[str, A
     if not isinstance(ret.get("default"), _PLAIN) or ret["default"] == "":  # what we take for it, and nobody sends
         ret.pop("default", None)
     if isinstance(field, Member) and not field.parameters.described["required"]:
-        return {"anyOf": [{"$ref": ret.pop("$ref")}, {**EMPTY, "type": "array"}]}
+        return {"anyOf": [{"$ref": ret.pop("$ref")}, NO_ITEMS]}
     found: dict[str, Any] = {} if isinstance(field, Member) else getattr(field, "json_schema", {})
     return found
 

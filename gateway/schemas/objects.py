@@ -12,15 +12,18 @@ from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, pre_l
 from msgspec.json import encode
 
 from gateway.schemas.caps import capped
-from gateway.schemas.parameters import LONGEST_TEXT, Ignored, short, text
+from gateway.schemas.parameters import LONGEST_TEXT, NO_ITEMS, Ignored, short, text
 from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
 from shared.card import Ability
 from shared.config import Config
 
 MOST_PAIRS = 64
 """Keys of an object with any keys; OpenAI allows 16 of `metadata`."""
-EMPTY: dict[str, Any] = {"type": ["object", "array"], "maxItems": 0}
-"""The `json_schema` of an object that may be written as an array where it is empty."""
+
+
+def mapping(**more: Any) -> dict[str, Any]:
+    """The `json_schema` of an object that may be written as an array where it is empty."""
+    return {"anyOf": [{"type": "object", **more}, NO_ITEMS]}
 
 
 def keyed(value: object) -> dict[str, Any]:
@@ -42,7 +45,7 @@ class Object(fields.Field[dict[str, Any]]):
     @property
     def json_schema(self) -> dict[str, Any]:
         values = {"type": "string", "maxLength": LONGEST_TEXT} if self.strings else True
-        return {**EMPTY, "maxProperties": MOST_PAIRS, "additionalProperties": values}
+        return mapping(maxProperties=MOST_PAIRS, additionalProperties=values)
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> dict[str, Any]:
         value = keyed(value)
@@ -64,7 +67,7 @@ class Member(fields.Nested):
     @property
     def json_schema(self) -> dict[str, Any]:
         schema = self.parameters.described
-        return schema if schema["required"] else {"anyOf": [schema, {**EMPTY, "type": "array"}]}
+        return schema if schema["required"] else {"anyOf": [schema, NO_ITEMS]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> Any:
         return super()._deserialize(keyed(value), *args, **kwargs)

@@ -20,6 +20,8 @@ INT32_MAX = 2**31 - 1
 """Engines count tokens in 32 bits."""
 LONGEST_TEXT = 1024
 """Characters of a text that is a name or the like: what a model reads is bounded by the body."""
+NO_ITEMS: dict[str, Any] = {"type": "array", "items": {}, "maxItems": 0}
+"""The `json_schema` of an empty array."""
 
 
 def text(value: object, *, name: str | None = None) -> str:
@@ -203,7 +205,8 @@ class Only(fields.Field[Any]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"enum": [*self.accepted, *([[]] if {} in self.accepted else ())] or [None]}
+        kinds = [_exactly(value) for value in [*self.accepted, *([[]] if {} in self.accepted else ())]]
+        return {"type": "null"} if not kinds else kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> object:
         # True == 1 in Python, not in JSON.
@@ -217,6 +220,19 @@ class Only(fields.Field[Any]):
         raise refuse("unsupported_parameter", self.hint)
 
 
+def _exactly(value: object) -> dict[str, Any]:
+    """The `json_schema` of one value, in words that generators of clients know: few have constants that are arrays."""
+    match value:
+        case []:
+            return NO_ITEMS
+        case [item]:
+            return {"type": "array", "items": _exactly(item), "minItems": 1, "maxItems": 1}
+        case {}:
+            return {"type": "object", "maxProperties": 0}
+        case _:
+            return {"const": value}
+
+
 class Ignored(fields.Field[Any]):
     """A parameter that asks for nothing here: taken at what one of `kinds` takes, and told, see `Strict.ignored`."""
 
@@ -226,7 +242,8 @@ class Ignored(fields.Field[Any]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"anyOf": [kind.json_schema for kind in self.kinds]}  # type: ignore[attr-defined]  # as every field here
+        kinds: list[dict[str, Any]] = [kind.json_schema for kind in self.kinds]  # type: ignore[attr-defined]  # as every field here
+        return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> object:
         for kind in self.kinds[:-1]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
 from gateway.schemas.objects import Member, Object, Strict, Variant, keyed
-from gateway.schemas.parameters import Array, Boolean, Ignored, Prose, Word, text
+from gateway.schemas.parameters import NO_ITEMS, Array, Boolean, Ignored, Prose, Word, text
 from gateway.schemas.problem import refuse, show
 from gateway.schemas.structured import Source, write_schema
 from gateway.schemas.tool_choice import MOST_TOOLS, FunctionCallChoice, ToolChoice, Wish
@@ -50,7 +50,7 @@ class Parameters(fields.Field[str]):
     json_schema: ClassVar = {
         "anyOf": [
             {"type": "object", "maxProperties": 0},
-            {"type": "array", "maxItems": 0},
+            NO_ITEMS,
             {"type": "object", "required": ["type"], "properties": {"type": {"const": "object"}}},
         ]
     }
