@@ -8,8 +8,8 @@ from apispec.ext.marshmallow import MarshmallowPlugin, resolver
 from apispec.ext.marshmallow.common import make_schema_key
 
 from gateway.openapi.words import words_of
-from gateway.schemas.objects import Lenient, Member, nullable
-from gateway.schemas.parameters import NO_ITEMS
+from gateway.schemas.json_schema import NO_ITEMS, nullable
+from gateway.schemas.objects import Lenient, Member
 
 _PLAIN = bool | int | float | str
 

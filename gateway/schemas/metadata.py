@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields
 
-from gateway.schemas.objects import keyed, mapping
+from gateway.schemas.json_schema import mapping
+from gateway.schemas.objects import keyed
 from gateway.schemas.parameters import short
 from gateway.schemas.problem import refuse
 

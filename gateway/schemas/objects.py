@@ -12,18 +12,14 @@ from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, pre_l
 from msgspec.json import encode
 
 from gateway.schemas.caps import capped
-from gateway.schemas.parameters import LONGEST_TEXT, NO_ITEMS, Ignored, short, text
+from gateway.schemas.json_schema import NO_ITEMS, mapping, nullable
+from gateway.schemas.parameters import LONGEST_TEXT, Ignored, short, text
 from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
 from shared.card import Ability
 from shared.config import Config
 
 MOST_PAIRS = 64
 """Keys of an object with any keys; OpenAI allows 16 of `metadata`."""
-
-
-def mapping(**more: Any) -> dict[str, Any]:
-    """The `json_schema` of an object that may be written as an array where it is empty."""
-    return {"anyOf": [{"type": "object", **more}, NO_ITEMS]}
 
 
 def keyed(value: object) -> dict[str, Any]:
@@ -173,19 +169,6 @@ class Strict(Lenient):
                 names = field.parameters.ignored(within)
                 found += [key] if len(names) == len(within) > 0 else [f"{key}.{name}" for name in names]
         return found
-
-
-def nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """The `json_schema` of the same, or of null, which means that it is not given."""
-    match schema:
-        case {"anyOf": alternatives}:
-            return {**schema, "anyOf": [*alternatives, {"type": "null"}]}
-        case {"type": str(kind)} if not schema.keys() & {"enum", "const"}:
-            return {**schema, "type": [kind, "null"]}
-        case {"type": [*kinds]}:
-            return {**schema, "type": [*kinds, "null"]}
-        case _:
-            return {"anyOf": [schema, {"type": "null"}]}
 
 
 def bound_keys(data: dict[str, Any]) -> None:

@@ -14,14 +14,13 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields
 
 from gateway.schemas.caps import Cap
+from gateway.schemas.json_schema import exactly
 from gateway.schemas.problem import refuse, show, wrong_type
 
 INT32_MAX = 2**31 - 1
 """Engines count tokens in 32 bits."""
 LONGEST_TEXT = 1024
 """Characters of a text that is a name or the like: what a model reads is bounded by the body."""
-NO_ITEMS: dict[str, Any] = {"type": "array", "items": {}, "maxItems": 0}
-"""The `json_schema` of an empty array."""
 
 
 def text(value: object, *, name: str | None = None) -> str:
@@ -205,7 +204,7 @@ class Only(fields.Field[Any]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        kinds = [_exactly(value) for value in [*self.accepted, *([[]] if {} in self.accepted else ())]]
+        kinds = [exactly(value) for value in [*self.accepted, *([[]] if {} in self.accepted else ())]]
         return {"type": "null"} if not kinds else kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> object:
@@ -218,19 +217,6 @@ class Only(fields.Field[Any]):
         if self.accepted:
             raise refuse("unsupported_value", f"only {' or '.join(self.words)} is supported{hint}")
         raise refuse("unsupported_parameter", self.hint)
-
-
-def _exactly(value: object) -> dict[str, Any]:
-    """The `json_schema` of one value, in words that generators of clients know: few have constants that are arrays."""
-    match value:
-        case []:
-            return NO_ITEMS
-        case [item]:
-            return {"type": "array", "items": _exactly(item), "minItems": 1, "maxItems": 1}
-        case {}:
-            return {"type": "object", "maxProperties": 0}
-        case _:
-            return {"const": value}
 
 
 class Ignored(fields.Field[Any]):

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS
 from gateway.schemas.fine_sampling import FineSamplingSchema, make_sampling
 from gateway.schemas.ignored import IgnoredSchema
+from gateway.schemas.json_schema import mapping
 from gateway.schemas.logprob_request import LogprobsSchema, told
-from gateway.schemas.objects import Member, Strict, keyed, mapping
+from gateway.schemas.objects import Member, Strict, keyed
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Number, Text, text
 from gateway.schemas.problem import refuse, show, show_key, wrong_type
 from gateway.schemas.reasoning import telling

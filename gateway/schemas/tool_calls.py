@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields
 from msgspec.structs import replace
 
-from gateway.schemas.objects import bound_keys, keyed, mapping, nullable, write_json
+from gateway.schemas.json_schema import mapping, nullable
+from gateway.schemas.objects import bound_keys, keyed, write_json
 from gateway.schemas.parameters import LONGEST_TEXT, each, short, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from shared.protocol import FineMessage, Message, ToolCall

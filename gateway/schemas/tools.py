@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
+from gateway.schemas.json_schema import NO_ITEMS
 from gateway.schemas.objects import Member, Object, Strict, Variant, keyed
-from gateway.schemas.parameters import NO_ITEMS, Array, Boolean, Ignored, Prose, Word, text
+from gateway.schemas.parameters import Array, Boolean, Ignored, Prose, Word, text
 from gateway.schemas.problem import refuse, show
 from gateway.schemas.structured import Source, write_schema
 from gateway.schemas.tool_choice import MOST_TOOLS, FunctionCallChoice, ToolChoice, Wish

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields
 
+from gateway.schemas.json_schema import mapping
 from gateway.schemas.message import MOST_PARTS
-from gateway.schemas.objects import bound_keys, keyed, mapping, write_json
+from gateway.schemas.objects import bound_keys, keyed, write_json
 from gateway.schemas.parameters import LONGEST_TEXT, each, short, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.tool_calls import LONGEST_CALL_ID

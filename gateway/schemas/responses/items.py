@@ -14,9 +14,10 @@ from marshmallow import ValidationError, fields
 from msgspec.json import encode
 
 from gateway.schemas.caps import MAX_MESSAGES
+from gateway.schemas.json_schema import NO_ITEMS
 from gateway.schemas.message import MOST_PARTS
 from gateway.schemas.objects import bound_keys, keyed, write_json
-from gateway.schemas.parameters import LONGEST_TEXT, NO_ITEMS, each, short, text
+from gateway.schemas.parameters import LONGEST_TEXT, each, short, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.responses.parts import read_parts
 from gateway.schemas.responses.summaries import COMPACTION, read_summary, write_summary
