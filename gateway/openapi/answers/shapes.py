@@ -5,7 +5,8 @@ No object is closed: clients pass over what they do not know, since a later rele
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 JsonSchema = dict[str, Any]
@@ -30,6 +31,8 @@ class Answered:
     """Of the whole answer; `{"$ref": "#/components/schemas/NAME"}` is one of `SHAPES`."""
     event: JsonSchema | None = None
     """Of what each server-sent event holds as `data`."""
+    beside: Mapping[int, JsonSchema | None] = field(default_factory=dict)
+    """What comes with another status, of JSON; None: no body."""
 
 
 Answers = dict[tuple[str, str], Answered]
