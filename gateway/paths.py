@@ -19,7 +19,7 @@ from shared.errors import NotServed
 from shared.nearest import nearest
 
 _UNSERVED = {
-    "OpenAI's": "assistants audio batches chatkit containers content_provenance_checks decisions edits evals"
+    "OpenAI's": "assistants audio chatkit containers content_provenance_checks decisions edits evals"
     " fine-tunes fine_tuning images live/sessions moderations organization projects realtime safety threads"
     " vector_stores videos webhook_endpoints webhook_event_types",
     "Anthropic's": "complete compliance deployments dreams environments memory_stores messages/batches organizations"
@@ -38,12 +38,13 @@ _INSTEAD = {
 _FOREIGN = {
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
     " api/tags api/version",
-    "llama.cpp's or vLLM's": "classify completion embedding lora-adapters pooling rerank score slots",
+    "llama.cpp's or vLLM's": "classify completion embedding lora-adapters pooling score slots",
 }
 """Endpoints of other servers: clients ask for them to find out which one they have before them."""
 _VERSIONED = frozenset(
     {
         "apply-template",
+        "batches",
         "chat",
         "completions",
         "conversations",
@@ -55,6 +56,8 @@ _VERSIONED = frozenset(
         "messages",
         "models",
         "props",
+        "rerank",
+        "reranking",
         "responses",
         "tokenize",
         "tokenizer_info",
@@ -94,13 +97,15 @@ def _find() -> None:
 def _meaning(path: str) -> str:
     """`path` with one slash in each place, none at its end, and one `/v1` before what belongs there."""
     parts = [part for part in path.split("/") if part]
+    if parts[-2:] == ["v2", "rerank"]:  # Cohere's, of its second version, which asks for the same
+        parts[-2] = "v1"
     versions = len(list(takewhile("v1".__eq__, parts)))
     del parts[: versions - 1 if versions else 0]
     if parts == ["v1"]:
         return "/"
     if parts and parts[0] in _VERSIONED:
         parts.insert(0, "v1")
-    elif parts[:1] == ["v1"] and parts[1] in ("health", "ping", "version"):
+    elif parts[:1] == ["v1"] and parts[1] in ("health", "ping", "version", "openapi.json", "docs"):
         del parts[0]
     return "/" + "/".join(parts)
 

@@ -143,7 +143,7 @@ RESULT = FineMessage("tool", "4", tool_call_id="call_1", name="f")
 CALL = FineMessage("assistant", "", (ToolCall("call_1", "f", "{}"),))
 ASKED: list[tuple[Task, Need]] = [
     *((task, next(need for need in NEEDS if need.by(task))) for task in (*TASKS.values(), *POOLED.values())),
-    (ABOUT[Encoding], next(need for need in NEEDS if need.by(TASKS[FineChat]))),
+    *((task, next(need for need in NEEDS if need.ability is Ability.CHAT)) for task in (TASKS[Chat], ABOUT[Encoding])),
     (TASKS[FineChat], next(need for need in NEEDS if need.param == "tools")),
     (FineCompletion("m", ("",), LARGE, suffix=""), next(need for need in NEEDS if need.ability is Ability.INFILL)),
     *((Chat("m", (turn,), LARGE), next(need for need in NEEDS if need.param == "messages")) for turn in (RESULT, CALL)),
@@ -153,7 +153,7 @@ ASKED: list[tuple[Task, Need]] = [
 def test_every_need_is_asked_for() -> None:
     assert {id(need) for _, need in ASKED} == {id(need) for need in NEEDS}
     thoughts = Chat("m", (FineMessage("assistant", "x", reasoning="hm"),), LARGE)
-    assert [need.ability for need in NEEDS if need.by(thoughts)] == [Ability.CHAT]
+    assert [need.ability for need in NEEDS if need.by(thoughts)] == [Ability.COMPLETION, Ability.CHAT]
 
 
 @pytest.mark.parametrize(("task", "need"), ASKED, ids=lambda each: getattr(each, "ability", type(each).__name__))

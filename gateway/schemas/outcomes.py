@@ -75,5 +75,10 @@ def outcome(code: str) -> Outcome:
 
 def failure(event: Failed, parameters: Mapping[str, str]) -> InferqError:
     """The error that a job failed with, as the worker raised it; for `parameters` see `Format.parameters`."""
-    param = parameters.get(event.param, event.param) if event.param else None
-    return InferqError(event.message, param=param, code=event.code)
+    return InferqError(event.message, param=renamed(event.param, parameters), code=event.code)
+
+
+def renamed(param: str | None, parameters: Mapping[str, str]) -> str | None:
+    """What a request calls the parameter, or the place in one, that an error names by the task's field."""
+    name, bracket, place = (param or "").partition("[")
+    return parameters.get(name, name) + bracket + place if param else None
