@@ -18,18 +18,20 @@ from gateway.schemas.lists import read_paging, render_list
 
 views = Blueprint("batches", __name__)
 
+_ASKED = {"input_file_id": "file-1", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+
 
 @views.post("/batches")
-@operation("createBatch", body=BATCH)
+@operation("createBatch", body=BATCH, example=_ASKED)
 def create() -> ResponseReturnValue:
-    """Have the requests of a file answered."""
+    """Begin a batch: the requests in a file are answered as there is time for them."""
     return as_json(_told(book.create(owner().name, read_body(BATCH))))
 
 
 @views.get("/batches")
 @operation("listBatches", parameters=paging())
 def list_all() -> ResponseReturnValue:
-    """List batches."""
+    """List the batches."""
     page = book.page(owner().name, read_paging(request.args))
     return as_json(render_list([_told(each) for each in page.things], more=page.more))
 
@@ -44,9 +46,9 @@ def retrieve(batch_id: str) -> ResponseReturnValue:
 @views.post("/batches/<batch_id>/cancel")
 @operation("cancelBatch")
 def cancel(batch_id: str) -> ResponseReturnValue:
-    """Cancel a batch.
+    """End a batch: what is done stays, the rest is not.
 
-    What is answered already is kept. The body is empty, or asks for nothing.
+    The body is empty, or asks for nothing.
     """
     return as_json(_told(book.cancel(owner().name, batch_id)))
 

@@ -11,13 +11,14 @@ from gateway.schemas import FORMATS
 
 views = Blueprint("rerank", __name__)
 
-_FORMATS = [FORMATS["cohere.rerank"], FORMATS["tei.rerank_texts"]]
+_FORMATS = (FORMATS["cohere.rerank"], FORMATS["tei.rerank_texts"])
+_ASKED = {"model": "MODEL", "query": "What is a fox?", "documents": ["A red animal.", "A colour."]}
 
 
-@views.post("/rerank")
 @views.post("/reranking")
-@operation("rerank", at="POST /v1/rerank", formats=_FORMATS)
-@operation("reranking", at="POST /v1/reranking", formats=_FORMATS)
+@views.post("/rerank")
+@operation("createRerank", at="POST /v1/rerank", formats=_FORMATS, example=_ASKED)
+@operation("createReranking", at="POST /v1/reranking", formats=_FORMATS, example=_ASKED)
 def rank() -> ResponseReturnValue:
-    """Order texts by how well they answer a query."""
+    """Tell how well each of several documents answers a query."""
     return generate(FORMATS["cohere.rerank"])

@@ -42,14 +42,15 @@ def _path(name: str) -> dict[str, Any]:
 
 
 def _body(said: Operation) -> dict[str, Any] | None:
+    example = {"example": said.example} if said.example else {}
     if said.form:
-        return {"required": True, "content": {"multipart/form-data": {"schema": said.form}}}
+        return {"required": True, "content": {"multipart/form-data": {"schema": said.form, **example}}}
     schemas = [schema for schema, _ in said.bodies]
     if not schemas:
         return None
     required = all(schema.described["required"] for schema in schemas)
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-    return {"required": required, "content": {_JSON: {"schema": schema}}}
+    return {"required": required, "content": {_JSON: {"schema": schema, **example}}}
 
 
 def _responses(said: Operation, method: str, path: str) -> dict[str, Any]:

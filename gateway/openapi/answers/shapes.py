@@ -19,7 +19,7 @@ COUNT: JsonSchema = {"type": "integer", "minimum": 0}
 SECONDS: JsonSchema = {"type": "integer", "minimum": 0, "description": "Unix time, in seconds."}
 NOTHING: JsonSchema = {"type": "null"}
 OBJECT: JsonSchema = {"type": "object"}
-ANYTHING: JsonSchema = {"type": ["object", "array", "string", "number", "boolean", "null"]}
+ANYTHING: JsonSchema = {"type": ["object", "array", "string", "number", "boolean", "null"], "items": {}}
 """What the client has sent itself, or what another wrote."""
 
 
