@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from openai import OpenAI
 from openai.types import Batch
 
 from tests.calls import said
-from tests.stack import Stack, wait_for
+from tests.stack import wait_for
 
 CHATS = "/v1/chat/completions"
 
