@@ -13,13 +13,16 @@ from gateway.batches import book
 from gateway.batches.batch import Batch
 from gateway.schemas.batches import BATCH, render_batch
 from gateway.schemas.lists import read_paging, render_list
+from gateway.state import this_gateway
 
 views = Blueprint("batches", __name__)
 
 
 @views.post("/batches")
 def create() -> ResponseReturnValue:
-    return as_json(_told(book.create(owner().name, read_body(BATCH))))
+    begun = book.create(owner().name, read_body(BATCH))
+    this_gateway().feeder.hurry()
+    return as_json(_told(begun))
 
 
 @views.get("/batches")
@@ -36,7 +39,9 @@ def retrieve(batch_id: str) -> ResponseReturnValue:
 @views.post("/batches/<batch_id>/cancel")
 def cancel(batch_id: str) -> ResponseReturnValue:
     """Its body is empty, or asks for nothing."""
-    return as_json(_told(book.cancel(owner().name, batch_id)))
+    cancelled = book.cancel(owner().name, batch_id)
+    this_gateway().feeder.hurry()
+    return as_json(_told(cancelled))
 
 
 def _told(thing: Thing) -> dict[str, object]:
