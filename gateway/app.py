@@ -7,7 +7,7 @@ from contextlib import suppress
 from flask import Flask
 from redis import Redis
 
-from gateway import access, answers, api, auth, cors, errors, front, health, paths
+from gateway import access, answers, auth, cors, endpoints, errors, paths
 from gateway.archive.archive import Archive
 from gateway.archive.belonging import Belonging
 from gateway.archive.housekeeping import Housekeeping
@@ -105,9 +105,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
     cors.init_app(app, cors.Origins.parse(config.cors_origins))
     auth.init_app(app, keys, config)
     errors.init_app(app)
-    health.init_app(app)
-    front.init_app(app)
-    api.init_app(app)
+    endpoints.init_app(app)
     return app
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from gateway import bodies, references
 from gateway.schemas import Format
-from gateway.schemas.body import load_json
+from gateway.schemas.body import load_body
 from gateway.schemas.responses.references import Referring
 from gateway.state import this_gateway
 from shared.protocol import Options, Task
@@ -39,8 +39,8 @@ def understand(
         return found, *found.parse(asked, seed, config), look(found, asked)
 
     if isinstance(wire, Referring):
-        asked = bodies.apart(owner, len(body), lambda: amend(load_json(body)))
+        asked = bodies.apart(owner, len(body), lambda: amend(load_body(body)))
         wire, more = references.look_up(wire, asked, owner)  # here, and not in a thread: it asks others
         with bodies.holding(owner, more):
             return bodies.apart(owner, len(body) + more, partial(parse, wire, asked))
-    return bodies.apart(owner, len(body), lambda: parse(wire, amend(load_json(body))))
+    return bodies.apart(owner, len(body), lambda: parse(wire, amend(load_body(body))))

@@ -12,6 +12,7 @@ from openai import OpenAI
 from openai.types import Batch
 
 from tests.calls import problem
+from tests.commands import inferq
 from tests.stack import Stack
 
 CHATS, BATCHES = "/v1/chat/completions", "/v1/batches"
@@ -114,3 +115,13 @@ def test_a_file_stays_as_long_as_its_batch_may_read_it(client: OpenAI) -> None:
     )
     batch = begin(client, file.id)
     assert client.files.retrieve(file.id).expires_at == batch.expires_at
+
+
+def test_it_is_shown_by_the_status(client: OpenAI, stack: Stack) -> None:
+    batch = begin(client, store(client, ["a", "b"], model="unknown"))
+    places = {f"INFERQ_{name.upper()}": str(stack.settings[name]) for name in ("redis_url", "archive")}
+    shown = json.loads(inferq("status", "--json", **places).stdout)["batches"]
+    (found,) = [each for each in shown if each["id"] == batch.id]
+    assert (found["endpoint"], found["due"], found["completed"]) == (CHATS, batch.expires_at, 0)
+    assert batch.id in inferq("status", **places).stdout
+    client.batches.cancel(batch.id)

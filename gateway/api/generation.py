@@ -26,7 +26,7 @@ from gateway.mailbox import ClientGone
 from gateway.reading import as_it_is, understand
 from gateway.schemas import PAUSE, Format
 from gateway.schemas.caps import capped
-from gateway.schemas.outcomes import failure
+from gateway.schemas.outcomes import failure, renamed
 from gateway.state import this_gateway
 from shared.card import Ability
 from shared.errors import InvalidRequest
@@ -122,7 +122,7 @@ def submit(task: Task, wire: Format, options: Options, mark: str, *, waits: bool
     try:
         job = this_gateway().dispatcher.submit(task, wire, options, who, g.request_id, client)
     except InvalidRequest as exc:
-        exc.param = wire.parameters.get(exc.param, exc.param) if exc.param else None
+        exc.param = renamed(exc.param, wire.parameters)
         raise
     access.note(job)
     return job

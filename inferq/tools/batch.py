@@ -80,7 +80,7 @@ def run(
     folder = output.with_name(output.name + ".batch")
     with exit_quietly(), hold(folder):
         errand = Errand(folder, requests, url or "")
-        with _place(requests, folder, url, api_key, model, flags) as client, _told_how_to_go_on(errand, url):
+        with _told_how_to_go_on(errand, url), _place(requests, folder, url, api_key, model, flags) as client:
             errand.begin(client, window or ("24h" if url else "7d"))
             ended = errand.follow(client)
             found = errand.download(client, ended)
