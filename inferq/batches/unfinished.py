@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from gateway.archive.archive import Archive
 from gateway.archive.thing import ThingKind
-from gateway.batches.batch import OPEN, Batch
-from gateway.batches.book import MOST_UNFINISHED
+from gateway.batches import book
+from gateway.batches.batch import Batch
 from shared.errors import ArchiveDamaged, ArchiveUnavailable
 
 
@@ -32,7 +32,7 @@ class UnfinishedBatch:
 def look(archive: Archive) -> list[UnfinishedBatch]:
     """The oldest first; none where the archive is out of reach, for it may be another machine's."""
     try:
-        things = archive.of_all(ThingKind.BATCH, OPEN, MOST_UNFINISHED)
+        things = [thing for owner in archive.index.owners(ThingKind.BATCH) for thing in book.unfinished(archive, owner)]
     except (ArchiveUnavailable, ArchiveDamaged):
         return []
     found = [(thing, Batch.of(thing)) for thing in sorted(things, key=lambda thing: thing.created)]
