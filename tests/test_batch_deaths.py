@@ -61,6 +61,10 @@ def feeder(stack: Stack, batch_id: str) -> str:
     return holder.decode() if holder else ""
 
 
+def names(stack: Stack) -> set[str]:
+    return {process.name for process in registry.gateways(stack.redis)}
+
+
 def pid(stack: Stack, name: str) -> int:
     return next(process.pid for process in registry.gateways(stack.redis) if process.name == name)
 
@@ -82,18 +86,40 @@ def test_each_line_is_told_once_whatever_is_killed(many: Stack) -> None:
     many.start_valkey()
     goes_on(client, batch_id)
 
+    old = names(many)
     many.gateway.kill()
     wait_for(many.port_is_free, "the end of the gateway's processes")
     many.start_gateway(processes=2)
+    wait_for(lambda: len(names(many) - old) == 2, "the new processes' cards")
     goes_on(client, batch_id)
 
+    new = names(many) - old
     many.valkey.kill()
     many.valkey.wait()
     shutil.rmtree(many.directory / "appendonlydir")
     many.start_valkey()
     goes_on(client, batch_id)
 
-    other = next(each.name for each in registry.gateways(many.redis) if each.name != feeder(many, batch_id))
+    [other] = new - {feeder(many, batch_id)}
     many.redis.set(f"iq:batch:{batch_id}", other, ex=5)  # for a moment both feed it
     check(client, batch_id)
     assert not archive_of(many).index.owners(ThingKind.OUTCOMES)
+
+
+def test_who_stops_lets_go_and_what_is_removed_is_told(many: Stack) -> None:
+    client = many.client(max_retries=8)
+    lost = start(client)
+    goes_on(client, lost)
+    many.gateway.terminate()
+    wait_for(many.port_is_free, "the end of the gateway's processes")
+    many.gateway.wait()
+    assert not feeder(many, lost)
+    archive = archive_of(many)
+    archive.remove("", ThingKind.FILE, str(archive.find("", ThingKind.BATCH, lost).facts["input_file_id"]))
+    many.start_gateway(processes=1)
+    batch = end(client, lost)
+    total, completed, failed = counts(batch)
+    assert (batch.status, total, failed) == ("failed", LINES, 0)
+    assert batch.errors
+    assert [error.code for error in batch.errors.data or ()] == ["file_not_found"]
+    assert len(results(client, batch.output_file_id)) == completed >= 4

@@ -59,8 +59,13 @@ def cancel(owner: str, batch_id: str) -> Thing:
 
 
 def unfinished(archive: Archive, owner: str) -> Sequence[Thing]:
-    """Those of an owner that have not ended, the first one first. For those of all, see `Index.owners`."""
+    """Those of an owner that have not ended, the first one first."""
     return archive.page(owner, ThingKind.BATCH, limit=MOST_UNFINISHED, descending=False, where=OPEN).things
+
+
+def all_unfinished(archive: Archive) -> list[Thing]:
+    """Those of all owners."""
+    return [thing for owner in archive.index.owners(ThingKind.BATCH) for thing in unfinished(archive, owner)]
 
 
 def _cancelling(facts: dict[str, Any]) -> Mapping[str, Any]:

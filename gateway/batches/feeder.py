@@ -17,9 +17,9 @@ import gevent
 from gevent.event import Event
 
 from gateway.archive.archive import Archive
-from gateway.archive.thing import Thing, ThingKind
-from gateway.batches.batch import OPEN, Batch, BatchStatus
-from gateway.batches.book import MOST_UNFINISHED
+from gateway.archive.thing import Thing
+from gateway.batches.batch import Batch, BatchStatus
+from gateway.batches.book import all_unfinished
 from gateway.batches.feed import Feed
 from gateway.batches.flights import Flights
 from gateway.batches.lease import FeedLease
@@ -110,7 +110,7 @@ class Feeder:
             self._trouble = exc.message
 
     def _look(self) -> None:
-        found = {thing.id: thing for thing in self._archive.of_all(ThingKind.BATCH, OPEN, MOST_UNFINISHED)}
+        found = {thing.id: thing for thing in all_unfinished(self._archive)}
         self._numbers.tell(len(found))
         for batch_id in self._resting.keys() - found.keys():
             del self._resting[batch_id]
