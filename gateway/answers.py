@@ -13,7 +13,7 @@ from gateway.schemas import Frame, Frames
 from gateway.schemas.openai import encode
 from gateway.slices import give_way
 from shared.errors import GatewayBusy
-from shared.protocol import Decoded, Delta, Described, Encoded, Event, Failed
+from shared.protocol import Decoded, Delta, Described, Encoded, Event, Failed, Pooled
 
 MOST_ANSWER_BYTES = 67_108_864
 """Bytes of whole answers that are made, or wait to be read, at one time, by a process. One of each owner always may."""
@@ -30,6 +30,8 @@ _LOGPROB = 80
 """Bytes of one in an answer, about."""
 _TOKEN, _PIECE = 36, 100
 """Bytes that a token's id takes, and its text."""
+_NUMBER = 14
+"""Those of a vector's number, as text."""
 
 _held: Counter[str] = Counter()
 """Bytes of answers by owner."""
@@ -106,6 +108,8 @@ def _size(event: Event) -> int:
             return sys.getsizeof(event.text) + len(event.prompt_text) + _LOGPROB * event.likelihoods
         case Decoded():
             return sys.getsizeof(event.text)
+        case Pooled():
+            return _NUMBER * sum(map(len, event.vectors)) // 4
         case _:
             return 0
 

@@ -16,6 +16,7 @@ from redis import Redis
 from gateway.likelihoods import check_echo, check_likelihoods
 from gateway.offers import Offer, Readiness, lookup, offers
 from shared import abilities, census, registry
+from shared.abilities import MOST_NAMED
 from shared.card import Ability
 from shared.config import Config
 from shared.context import check_size
@@ -23,14 +24,11 @@ from shared.errors import ModelNotFound, ModelUnavailable, NoWorker
 from shared.loops import Loops, for_each
 from shared.nearest import suggestion
 from shared.parameters import check_parameters
-from shared.protocol import Task, TextTask
+from shared.protocol import PoolingTask, Task, TextTask
 from shared.recommendation import complete
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
 from shared.version import VERSION
-
-MOST_NAMED = 20
-"""Models that an answer names where there is none of the name that was asked for."""
 
 
 class Directory:
@@ -69,15 +67,16 @@ class Directory:
         return {offer.card.id: offer.refusal for offer in refused if offer.status is Readiness.FAILED}
 
     def default(self, task: Task | None = None) -> Offer:
-        """The model for requests that name none: the first one by its id, of those that can do the task, and of those
-        that have been loaded, where any has.
+        """The model for requests that name none: the first one by its id, of those that can do the task, or write texts
+        where it asks for nothing that some cannot do, and of those that have been loaded, where any has.
 
         Raises ModelUnavailable, NoWorker, StoreUnavailable.
         """
 
         def order(offer: Offer) -> tuple[bool, bool, bool]:
             lack = abilities.find_lack(task, offer.card) if task else None
-            return bool(offer.refusal), lack is not None, not offer.card.context
+            vain = lack is not None or not (isinstance(task, PoolingTask) or abilities.writes(offer.card))
+            return bool(offer.refusal), vain, not offer.card.context
 
         offer = min((self._offers or self._read()).values(), key=order, default=None)
         if offer is None:
@@ -104,7 +103,7 @@ class Directory:
         far as that is known before the model is loaded.
         """
         card = (self.find(task.model) if task.model else self.default(task)).card
-        abilities.check(task, card)
+        abilities.check(task, card, (offer.card for offer in self._offers.values() if not offer.refusal))
         check_parameters(task, card)
         check_size(task, card)
         check_likelihoods(task, card, self._config)

@@ -15,7 +15,7 @@ from gateway.paths import explain, is_anthropics
 from gateway.schemas.anthropic.failure import render_failure as render_anthropics
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import outcome
-from shared.errors import InferqError, KeyFull, KeyMemoryFull, QueueFull
+from shared.errors import InferqError, KeyFull, KeyMemoryFull, NotServed, QueueFull
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,11 @@ def _answer_http(error: HTTPException) -> Answer:
     """What Flask itself refuses. Keeps the status and headers such as Allow."""
     match error:
         case NotFound():
-            message = explain(request.method, request.path, (rule.rule for rule in current_app.url_map.iter_rules()))
+            told = explain(request.method, request.path, (rule.rule for rule in current_app.url_map.iter_rules()))
+            if isinstance(told, NotServed):
+                _forget_frames(error)
+                return _answer_ours(told)
+            message = told
         case MethodNotAllowed():
             allowed = ", ".join(sorted(error.valid_methods or ()))
             message = f"{request.method} is not allowed on {request.path}, only {allowed}"

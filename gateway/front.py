@@ -9,10 +9,11 @@ from flask import Blueprint, Flask, Response, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from gateway.auth import refusal
-from gateway.first_call import UNKNOWN, FirstCall
+from gateway.first_call import FirstCall
 from gateway.front_page import POLICY, Front, Served, render_object, render_page
+from gateway.openapi.operation import operation
 from gateway.state import this_gateway
-from shared.card import Ability, Card
+from shared.card import Card
 from shared.registry import Worker
 
 views = Blueprint("front", __name__)
@@ -22,10 +23,12 @@ _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5}
 
 
 @views.get("/")
+@operation("getIndex", media=("application/json", "text/html"))
 def index() -> ResponseReturnValue:
+    """Tell where one is, and how to begin; HTML for browsers, else JSON."""
     workers = None if refusal() else this_gateway().workers()
     cards = {worker.card.id: worker.card for worker in workers or () if worker.card}
-    call = _first_call(next(iter(cards.values()), None))
+    call = _first_call(list(cards.values()))
     front = Front(call, refusal(), None if workers is None else _served(workers, cards))
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         response = Response(render_page(front), mimetype="text/html")
@@ -39,12 +42,11 @@ def index() -> ResponseReturnValue:
     return response
 
 
-def _first_call(card: Card | None) -> FirstCall:
+def _first_call(cards: Sequence[Card]) -> FirstCall:
     config = this_gateway().config
     given = request.headers.get("Host", "")
     host = given if _HOST.fullmatch(given) else f"{config.host}:{config.port}"
-    chat = card is None or Ability.CHAT in card.abilities
-    return FirstCall(f"{g.scheme}://{host}/v1", card.id if card else UNKNOWN, chat, bool(config.api_keys))
+    return FirstCall.of(f"{g.scheme}://{host}/v1", cards, keyed=bool(config.api_keys))
 
 
 def _served(workers: Sequence[Worker], cards: dict[str, Card]) -> list[Served]:

@@ -20,7 +20,7 @@ from redis import Redis
 
 from gateway.agreement import ArrivedChoice, Conflict
 from shared.errors import InferqError, JobCancelled
-from shared.protocol import Delta, Done, Encoded, Event, Failed, Progress, StartOver
+from shared.protocol import Delta, Done, Encoded, Event, Failed, Pooled, Progress, StartOver
 from shared.ticket import Sighting
 
 LARGEST_MAILBOX = 262_144
@@ -240,6 +240,8 @@ def _size(event: Event) -> int:
     if isinstance(event, Encoded):
         pieces = sum(map(sys.getsizeof, event.pieces))
         return _EVENT + sys.getsizeof(event.text) + _TOKEN * len(event.tokens) + pieces
+    if isinstance(event, Pooled):
+        return _EVENT + sum(map(sys.getsizeof, event.vectors)) + _TOKEN * len(event.tokens)
     if not isinstance(event, Delta):
         return _EVENT
     size = _EVENT + sys.getsizeof(event.text) + _TOKEN * len(event.tokens) + (_CALL if event.call else 0)

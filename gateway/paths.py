@@ -15,20 +15,36 @@ from flask import Flask, request
 from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException, NotFound
 
+from shared.errors import NotServed
 from shared.nearest import nearest
 
 _UNSERVED = {
-    "OpenAI's": "assistants audio batches containers evals fine_tuning images"
-    " moderations organization realtime threads vector_stores videos",
-    "Anthropic's": "complete messages/batches",
+    "OpenAI's": "assistants audio chatkit containers content_provenance_checks decisions edits evals"
+    " fine-tunes fine_tuning images live/sessions moderations organization projects realtime safety threads"
+    " vector_stores videos webhook_endpoints webhook_event_types",
+    "Anthropic's": "complete compliance deployments dreams environments memory_stores messages/batches organizations"
+    " sessions tunnels user_profiles",
+    "OpenAI's and Anthropic's": "agents skills vaults",
+}
+"""What inferq does not do, of the APIs that it speaks, by whose it is: what paths begin with, without `/v1`."""
+_INSTEAD = {
+    "assistants": "/v1/responses keeps conversations",
+    "complete": "/v1/messages answers chats, /v1/completions goes on with texts",
+    "edits": "/v1/chat/completions answers chats",
+    "threads": "/v1/conversations keeps conversations",
+    "vector_stores": "/v1/embeddings makes vectors",
+}
+"""What comes nearest to some of that."""
+_FOREIGN = {
     "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
     " api/tags api/version",
-    "llama.cpp's or vLLM's": "classify completion embedding lora-adapters pooling rerank score slots",
+    "llama.cpp's or vLLM's": "classify completion embedding lora-adapters pooling score slots",
 }
-"""Endpoints that clients look for, without the `/v1` before them, by whose they are."""
+"""Endpoints of other servers: clients ask for them to find out which one they have before them."""
 _VERSIONED = frozenset(
     {
         "apply-template",
+        "batches",
         "chat",
         "completions",
         "conversations",
@@ -40,6 +56,8 @@ _VERSIONED = frozenset(
         "messages",
         "models",
         "props",
+        "rerank",
+        "reranking",
         "responses",
         "tokenize",
         "tokenizer_info",
@@ -47,7 +65,7 @@ _VERSIONED = frozenset(
     }
 )
 """What paths begin with that belong behind `/v1`."""
-_OWNERS = {name: whose for whose, names in _UNSERVED.items() for name in names.split()}
+_OWNERS = {name: whose for whose, names in (_UNSERVED | _FOREIGN).items() for name in names.split()}
 
 
 def init_app(app: Flask) -> None:
@@ -79,13 +97,15 @@ def _find() -> None:
 def _meaning(path: str) -> str:
     """`path` with one slash in each place, none at its end, and one `/v1` before what belongs there."""
     parts = [part for part in path.split("/") if part]
+    if parts[-2:] == ["v2", "rerank"]:  # Cohere's, of its second version, which asks for the same
+        parts[-2] = "v1"
     versions = len(list(takewhile("v1".__eq__, parts)))
     del parts[: versions - 1 if versions else 0]
     if parts == ["v1"]:
         return "/"
     if parts and parts[0] in _VERSIONED:
         parts.insert(0, "v1")
-    elif parts[:1] == ["v1"] and parts[1] in ("health", "ping", "version"):
+    elif parts[:1] == ["v1"] and parts[1] in ("health", "ping", "version", "openapi.json", "docs"):
         del parts[0]
     return "/" + "/".join(parts)
 
@@ -95,21 +115,26 @@ def is_anthropics(path: str) -> bool:
     return f"{_meaning(path)}/".startswith("/v1/messages/")
 
 
-def explain(method: str, path: str, rules: Iterable[str]) -> str:
+def explain(method: str, path: str, rules: Iterable[str]) -> NotServed | str:
     """What to say of a path that leads nowhere, on a gateway with these rules."""
     meant = _meaning(path)
-    if whose := _owner(meant.removeprefix("/v1/").strip("/")):
-        return f"inferq does not serve this endpoint of {whose}: {method} {path}"
+    if name := _unserved(meant.removeprefix("/v1/").strip("/")):
+        whose = _OWNERS[name]
+        message = f"inferq does not serve this endpoint of {whose}: {method} {path}"
+        if whose in _FOREIGN:
+            return message
+        instead = f"; {_INSTEAD[name]}" if name in _INSTEAD else ""
+        return NotServed(f"{message}. It serves language models, which write text and make embeddings{instead}.")
     message = f"Unknown URL: {method} {path}"
     if near := _nearest(meant, [rule for rule in rules if "<" not in rule and rule != "/"]):
         return f"{message}. Did you mean {near}?"
     return f"{message}. Chats go to /v1/chat/completions: OpenAI's clients need a base URL that ends with /v1."
 
 
-def _owner(name: str) -> str | None:
-    """Whose endpoint this is, of those that are not served."""
-    first, _, rest = name.partition("/")
-    return _OWNERS.get(f"{first}/{rest.partition('/')[0]}") or _OWNERS.get(first)
+def _unserved(path: str) -> str | None:
+    """What of the tables this path begins with."""
+    first, _, rest = path.partition("/")
+    return next((name for name in (f"{first}/{rest.partition('/')[0]}", first) if name in _OWNERS), None)
 
 
 def _nearest(path: str, rules: list[str]) -> str:

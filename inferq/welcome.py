@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.first_call import KEY_VARIABLE, FirstCall
 from inferq.terminal import echo
-from shared.card import Ability, Card
+from shared.card import Card
 from shared.config import PREFIX, Config
 from shared.registry import Worker
 
@@ -56,8 +56,7 @@ class Waiting:
 def tell_how_to_begin(address: str, cards: Sequence[Card], config: Config) -> None:
     """The models, the base URL and a first call that can be pasted. Where the log is for programs, one of its lines."""
     base = f"{address}/v1"
-    first = cards[0]
-    call = FirstCall(base, first.id, Ability.CHAT in first.abilities, bool(config.api_keys))
+    call = FirstCall.of(base, cards, keyed=bool(config.api_keys))
     names = [name for card in cards for name in (card.id, *card.aliases)]
     if config.log_format == "json":
         log.info("ready", extra={"base_url": base, "models": names})

@@ -5,7 +5,7 @@ The gateway asks before a job is queued, and the worker before it computes one t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -26,6 +26,9 @@ from shared.protocol import (
     text_task,
 )
 
+MOST_NAMED = 20
+"""Models that an answer names where another was asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -37,18 +40,33 @@ class Need:
     """What to say of a model without it, whose id stands for `{}`."""
     param: str = "model"
     code: str = "unsupported_value"
+    serve: str = ""
+    """How to serve a model that has it, where none does."""
 
 
 _ELSE = "or serve it with the engine llama.cpp, by a worker of inferq's release after 0.2.0."
 
+_CHATS = "`inferq up smollm2` serves one."
+
 NEEDS = (
+    Need(
+        Ability.COMPLETION,
+        lambda task: isinstance(task, Chat),
+        "The model {!r} writes no texts: it cannot chat.",
+        serve=_CHATS,
+    ),
     Need(
         Ability.CHAT,
         lambda task: isinstance(task, Chat),
         "The model {!r} has no chat template; use /v1/completions with it, or serve it with --chat-format (or"
         " chat_format in models.toml): chatml, alpaca, vicuna, llama-2, gpt4all-j, plain, or a Jinja file.",
     ),
-    Need(Ability.COMPLETION, lambda task: isinstance(task, Completion), "The model {!r} does not complete texts."),
+    Need(
+        Ability.COMPLETION,
+        lambda task: isinstance(task, Completion),
+        "The model {!r} does not complete texts.",
+        serve=_CHATS,
+    ),
     Need(
         Ability.INFILL,
         lambda task: isinstance(task, FineCompletion) and task.suffix is not None,
@@ -66,8 +84,18 @@ NEEDS = (
         "The model {!r} does not know calls of tools and their results: leave them out, " + _ELSE,
         param="messages",
     ),
-    Need(Ability.EMBEDDING, lambda task: isinstance(task, Embedding), "The model {!r} does not embed texts."),
-    Need(Ability.RERANK, lambda task: isinstance(task, Reranking), "The model {!r} does not rank documents."),
+    Need(
+        Ability.EMBEDDING,
+        lambda task: isinstance(task, Embedding),
+        "The model {!r} does not embed texts.",
+        serve="`inferq up minilm` serves one.",
+    ),
+    Need(
+        Ability.RERANK,
+        lambda task: isinstance(task, Reranking),
+        "The model {!r} does not rank documents.",
+        serve="`inferq up FILE` serves one, of a reranking model's GGUF file.",
+    ),
 )
 
 
@@ -80,6 +108,11 @@ def spare(task: Task, card: Card) -> Task:
     return task
 
 
+def writes(card: Card) -> bool:
+    """Whether the model writes texts, as far as is known."""
+    return not card.capabilities or Ability.COMPLETION in card.abilities
+
+
 def find_lack(task: Task, card: Card) -> Need | None:
     """What the task needs and the model lacks. An outline that does not tell is let pass."""
     asked = task if isinstance(task, PoolingTask) else text_task(task)
@@ -88,7 +121,18 @@ def find_lack(task: Task, card: Card) -> Need | None:
     return next((need for need in NEEDS if need.by(asked) and need.ability not in card.abilities), None)
 
 
-def check(task: Task, card: Card) -> None:
-    """Raises InvalidRequest where the model cannot do what the task asks, see `find_lack`."""
+def check(task: Task, card: Card, others: Iterable[Card] | None = None) -> None:
+    """Raises InvalidRequest where the model cannot do what the task asks, see `find_lack`; it names those of `others`,
+    all models that are served, which can."""
     if lack := find_lack(task, card):
-        raise InvalidRequest(lack.lack.format(card.id), param=lack.param, code=lack.code)
+        more = "" if others is None else _able(task, lack, others)
+        raise InvalidRequest(lack.lack.format(card.id) + more, param=lack.param, code=lack.code)
+
+
+def _able(task: Task, lack: Need, cards: Iterable[Card]) -> str:
+    """Which models can do what the task asks, or how to serve one, as words that go on from others."""
+    names = [card.id for card in cards if card.capabilities and find_lack(task, card) is None]
+    if not names:
+        return f" No model here can: {lack.serve}" if lack.serve else ""
+    more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f" Models that can: {', '.join(names[:MOST_NAMED])}{more}."

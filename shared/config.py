@@ -161,7 +161,7 @@ class Config:
     grace: float = _option(10.0, "seconds that a stopping worker may spend on finishing its jobs", low=0)
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)
     echo_continue: int = _option(1, "engine echo: 0 plays an engine that cannot go on after a part", low=0, high=1)
-    echo_prefill_ms: float = _option(0.0, "engine echo: milliseconds before the first token", low=0)
+    echo_prefill_ms: float = _option(0.0, "engine echo: milliseconds before the first token, or vectors", low=0)
 
     @property
     def most_key_jobs(self) -> int:

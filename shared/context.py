@@ -73,12 +73,13 @@ def check_size(task: Task, card: Card) -> None:
     if not card.context:
         return
     match task:
-        case Embedding():
-            for each in task.inputs:
-                _check([each], card, WholeRoom(card.context, "input"))
+        case Embedding(cut=None):
+            for place, each in enumerate(task.inputs):
+                _check([each], card, WholeRoom(card.context, task.param(place)))
         case Reranking():
-            for document in task.documents:
-                _check([task.query, document], card, WholeRoom(card.context, "documents"))
+            _check([task.query], card, WholeRoom(card.context, "query"))
+            for place, document in enumerate(task.documents if task.cut is None else ()):
+                _check([task.query, document], card, WholeRoom(card.context, task.param(place)))
     room = partial(Telling, most_told(task)) if isinstance(task, Encoding) else partial(Room, card.context)
     match text_task(task):
         case Chat() as chat:

@@ -26,6 +26,7 @@ InferqError
 ├── ArchiveFull               what is stored, by an API key or by all, has reached its bound
 ├── ArchiveUnavailable        what is stored can be neither read nor written at the moment
 ├── ArchiveDamaged            what is stored under this id is not what was written
+├── NotServed                 OpenAI or Anthropic have such an endpoint, and inferq has not
 ├── NotUnderstood             another version of inferq wrote it
 ├── ModelFileError            a model file is missing, truncated, foreign or hostile
 ├── EngineError               the engine failed
@@ -198,6 +199,10 @@ class ArchiveUnavailable(InferqError):
 class ArchiveDamaged(InferqError):
     code = "archive_damaged"
     words = "What is stored under this id was damaged on its disk, and cannot be read."
+
+
+class NotServed(InferqError):
+    code = "not_served"
 
 
 class NotUnderstood(InferqError):

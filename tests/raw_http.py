@@ -41,7 +41,7 @@ def exchange(
     fields = {"host": f"{host}:{port}", **headers}
     if chunked:
         fields["transfer-encoding"] = "chunked"
-        body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:])) + b"0\r\n\r\n"
+        body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:]) if part) + b"0\r\n\r\n"
     elif body:
         fields["content-length"] = str(len(body))
     head = "".join(f"{line}\r\n" for line in (request, *map(": ".join, fields.items()), "")).encode("latin-1")

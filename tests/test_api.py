@@ -45,10 +45,20 @@ def test_models(echo: Stack, http: httpx.Client) -> None:
                 "engine": "echo",
                 "architecture": "echo",
                 "quantisation": None,
-                "capabilities": ["completion", "chat", "reasoning", "reasoning_effort", "tools", "infill"],
+                "capabilities": [
+                    "completion",
+                    "chat",
+                    "reasoning",
+                    "reasoning_effort",
+                    "tools",
+                    "infill",
+                    "embedding",
+                    "rerank",
+                ],
+                "dimensions": [8, 16, 32, 64],
                 "slots": 4,
                 "sampling": {},
-                "meta": {"n_ctx": 32_768, "n_ctx_train": None, "n_params": None, "size": None},
+                "meta": {"n_ctx": 32_768, "n_ctx_train": None, "n_embd": 64, "n_params": None, "size": None},
             }
         ],
     }

@@ -74,14 +74,14 @@ def test_unknown_model_retrieved(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"{'model': 1}", b'{"model": "\xff"}', b'{"temperature": NaN}', b"[" * 10**5]
+    "body", [b" ", b"{", b"{'model': 1}", b'{"model": "\xff"}', b'{"temperature": NaN}', b"[" * 10**5]
 )
 def test_malformed_json(http: httpx.Client, body: bytes) -> None:
     error = problem(http.post(CHATS, content=body, headers=JSON), 400)
     assert (error["param"], error["code"]) == (None, "invalid_json")
 
 
-@pytest.mark.parametrize("body", ["null", "[]", '"text"', "5"])
+@pytest.mark.parametrize("body", ["[]", '"text"', "5"])
 def test_json_that_is_no_object(http: httpx.Client, body: str) -> None:
     assert problem(http.post(COMPLETIONS, content=body, headers=JSON), 400)["code"] == "invalid_type"
 
@@ -115,7 +115,7 @@ def test_a_chunked_body_within_the_bound(http: httpx.Client) -> None:
     ("method", "path", "status", "code"),
     [
         ("GET", "/nowhere", 404, "not_found"),
-        ("POST", "/v1/embeddings", 404, "not_found"),
+        ("POST", "/v1/images/generations", 501, "not_served"),
         ("GET", "/v1//nowhere", 404, "not_found"),
         ("POST", "/v1/chat/completions/x/y", 404, "not_found"),
         ("GET", "/v1/jobs/nobody", 404, "job_not_found"),

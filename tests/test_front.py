@@ -16,7 +16,7 @@ import pytest
 
 from gateway.first_call import FirstCall
 from shared import registry
-from shared.card import Card
+from shared.card import Ability, Card
 from shared.registry import Worker
 from tests.commands import environment
 from tests.stack import Stack, running, wait_for
@@ -76,6 +76,23 @@ def test_its_lines_work_as_they_stand(echo: Stack, keyed: Stack, key: str) -> No
     assert '"content":"Hello!"' in done.stdout, done
     done = subprocess.run([sys.executable, "-c", python], env=environ, capture_output=True, text=True, check=True)
     assert done.stdout == "Hello!\n"
+
+
+@pytest.mark.parametrize(
+    ("ability", "curled", "printed"),
+    [
+        (Ability.COMPLETION, '"text":"Hello!"', "Hello!"),
+        (Ability.EMBEDDING, '"object":"embedding"', "[0.0, "),
+        (Ability.RERANK, '"relevance_score":0.73', "{'id': 'rerank-"),
+    ],
+)
+def test_so_do_those_for_models_that_do_not_chat(echo: Stack, ability: Ability, curled: str, printed: str) -> None:
+    card = Card("echo", "echo", "", 100, 1, 0, capabilities=(ability,))
+    call = FirstCall.of(f"{echo.url}/v1", [card], keyed=False)
+    done = subprocess.run(["bash", "-c", call.curl], env=environment(), capture_output=True, text=True, check=True)
+    assert curled in done.stdout
+    done = subprocess.run([sys.executable, "-c", call.python], env=environment(), capture_output=True, text=True)
+    assert done.stdout.startswith(printed), done
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer sk-wrong-0123456789"}], ids=["no key", "wrong key"])

@@ -125,7 +125,7 @@ def test_who_asks_about_a_prompt_needs_what_its_answer_does() -> None:
             able = card(*(ability for ability in Ability if ability is not lacking))
             assert _refusal(about, able) == _refusal(chat, able)
         thinking = FineChat("m", (Message("user", "Hi"),), LARGE, thinking=True)
-        assert spare(Encoding("m", thinking), card("chat")) == Encoding("m", spare(thinking, card("chat")))  # type: ignore[arg-type]
+        assert spare(Encoding("m", thinking), card("chat")) == Encoding("m", spare(thinking, card("chat")))  # type: ignore[arg-type]  # of a chat comes a chat
     for task in (Encoding("m", "text"), ABOUT[Decoding], ABOUT[Describing]):
         assert text_task(task) is None
         check(task, card("made-up"))
@@ -143,7 +143,7 @@ RESULT = FineMessage("tool", "4", tool_call_id="call_1", name="f")
 CALL = FineMessage("assistant", "", (ToolCall("call_1", "f", "{}"),))
 ASKED: list[tuple[Task, Need]] = [
     *((task, next(need for need in NEEDS if need.by(task))) for task in (*TASKS.values(), *POOLED.values())),
-    (ABOUT[Encoding], next(need for need in NEEDS if need.by(TASKS[FineChat]))),
+    *((task, next(need for need in NEEDS if need.ability is Ability.CHAT)) for task in (TASKS[Chat], ABOUT[Encoding])),
     (TASKS[FineChat], next(need for need in NEEDS if need.param == "tools")),
     (FineCompletion("m", ("",), LARGE, suffix=""), next(need for need in NEEDS if need.ability is Ability.INFILL)),
     *((Chat("m", (turn,), LARGE), next(need for need in NEEDS if need.param == "messages")) for turn in (RESULT, CALL)),
@@ -153,7 +153,7 @@ ASKED: list[tuple[Task, Need]] = [
 def test_every_need_is_asked_for() -> None:
     assert {id(need) for _, need in ASKED} == {id(need) for need in NEEDS}
     thoughts = Chat("m", (FineMessage("assistant", "x", reasoning="hm"),), LARGE)
-    assert [need.ability for need in NEEDS if need.by(thoughts)] == [Ability.CHAT]
+    assert [need.ability for need in NEEDS if need.by(thoughts)] == [Ability.COMPLETION, Ability.CHAT]
 
 
 @pytest.mark.parametrize(("task", "need"), ASKED, ids=lambda each: getattr(each, "ability", type(each).__name__))

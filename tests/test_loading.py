@@ -150,7 +150,7 @@ def test_what_a_model_cannot_do_its_worker_says_where_nobody_knew(
         "ctransformers",
     )
     again = problem(stack.http().post(CHATS, json=chat("Hello", model=outline.id)), 400)
-    assert again == error
+    assert again["message"].startswith(error["message"])
     registry.withdraw(stack.redis, fetching.name)
 
 

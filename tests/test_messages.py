@@ -153,7 +153,7 @@ def test_what_is_refused(
         ("POST", MESSAGES, {"content": b"{}", "headers": {"content-type": "text/plain"}}, 415, "invalid_request_error"),
         ("POST", MESSAGES, {"content": b" " * 3_000_000}, 413, "request_too_large"),
         ("GET", MESSAGES, {}, 405, "invalid_request_error"),
-        ("POST", f"{MESSAGES}/batches", {"json": {}}, 404, "not_found_error"),
+        ("POST", f"{MESSAGES}/batches", {"json": {}}, 501, "api_error"),
         ("POST", "//v1/v1/messages/nowhere/", {"json": {}}, 404, "not_found_error"),
         ("GET", "/v1/models/claude", {"headers": VERSION}, 404, "not_found_error"),
         ("GET", "/v1/models?limit=0", {"headers": VERSION}, 400, "invalid_request_error"),

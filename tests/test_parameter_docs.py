@@ -25,7 +25,7 @@ def endpoint(name: str) -> str:
 
 APART = {
     "messages.md": ("anthropic.messages", "anthropic.count_tokens"),
-    "embeddings.md": ("openai.embedding",),
+    "embeddings.md": ("openai.embedding", "cohere.rerank", "tei.rerank_texts"),
     "responses.md": ("openai.responses", "openai.input_tokens", "openai.compact"),
 }
 """The formats that pages of their own describe."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from worker.engines.pulse import LEAST, Pulse
+import pytest
+
+from worker.engines.pulse import LEAST, MOST, STILL, Pulse
 
 
 def silence(pulse: Pulse, patience: int = 100_000) -> int:
@@ -78,3 +80,41 @@ def test_a_new_life_begins_with_the_pace_of_the_last() -> None:
         assert silence(pulse, 30) == -1
         pulse.begin(0.1)
         assert silence(pulse) == 10 * 5 + 1
+
+
+def test_no_gap_allows_for_more_than_is_bearable() -> None:
+    """Else each silence of a busy machine would allow for one ten times as long."""
+    pulse = Pulse()
+    pulse.begin(1.0)
+    with pulse.expect():
+        for seen in (LEAST, 80, 599):
+            assert silence(pulse, int(seen)) == -1
+            pulse.beat()
+            pulse.look(1.0)
+        assert silence(pulse) == MOST + 1
+        pulse.begin(300.0)  # a model that is slower than that is known to be
+        assert silence(pulse) == 3 * 300 + 1
+
+
+@pytest.mark.parametrize("step", [0.1, 10_000.0])
+def test_a_host_that_computes_nothing_is_frozen_whatever_its_steps_took(step: float) -> None:
+    pulse = Pulse()
+    pulse.begin(step)
+    with pulse.expect():
+        pulse.look(1.0, 7.5)
+        looks = [second for second in range(2, 100) if pulse.look(1.0, 7.5)]
+    assert looks[0] == (LEAST if step < 1 else STILL + 1) + 1
+
+
+def test_a_hundredth_of_a_second_now_and_then_is_a_life() -> None:
+    pulse = Pulse()
+    pulse.begin(10_000.0)
+    with pulse.expect():
+        assert not any(pulse.look(1.0, 1.0 + second // 20 * 0.01) for second in range(1000))
+
+
+def test_where_nobody_tells_what_it_computes_only_its_silence_counts() -> None:
+    pulse = Pulse()
+    pulse.begin(100.0)
+    with pulse.expect():
+        assert silence(pulse) == 3 * 100 + 1

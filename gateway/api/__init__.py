@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from gateway.api import (
+    batches,
     chat,
     completions,
     conversations,
@@ -16,6 +17,7 @@ from gateway.api import (
     messages,
     models,
     props,
+    rerank,
     response_input,
     responses,
     stored_chats,
@@ -32,9 +34,11 @@ FAMILIES = (
     conversations,
     files,
     uploads,
+    batches,
     messages,
     infill,
     embeddings,
+    rerank,
     tokenizers,
     models,
     jobs,

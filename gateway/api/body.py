@@ -9,7 +9,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from gateway import bodies
 from gateway.auth import owner
-from gateway.schemas.body import load_json
+from gateway.schemas.body import load_body
 from gateway.schemas.objects import Strict
 from gateway.state import this_gateway
 
@@ -19,15 +19,22 @@ def read_body(schema: Strict) -> dict[str, Any]:
     check_is_json()
     config, who = this_gateway().config, owner().name
     with bodies.received(request, who) as body:
-        return bodies.apart(who, len(body), lambda: schema.read(load_json(body), config))
+        return bodies.apart(who, len(body), lambda: schema.read(load_body(body), config))
 
 
 def check_is_json() -> None:
-    """A browser sends JSON with its name only to whom it may: so nothing else is taken for it."""
-    if request.mimetype != "application/json":
+    """A browser sends JSON with its name only to whom it may: so nothing else is taken for it, but no bytes at all."""
+    if request.mimetype != "application/json" and not _is_empty():
         told = f"not {request.mimetype[:64]!r}" if request.mimetype else "and this request names none"
         raise UnsupportedMediaType(
             f"The request body must be JSON, and say so, {told}: add the header -H 'Content-Type: application/json'."
         )
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
+
+
+def _is_empty() -> bool:
+    """Whether no body comes, whatever it is said to be. Of one without a length the beginning is read."""
+    if request.content_length:
+        return False
+    return "Transfer-Encoding" not in request.headers or not bodies.read_piece(request)

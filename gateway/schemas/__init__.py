@@ -12,6 +12,7 @@ from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.embeddings import EmbeddingFormat
 from gateway.schemas.format import PAUSE, Format, Frame, Frames
 from gateway.schemas.infill import InfillFormat
+from gateway.schemas.rerank import TEXTS, RerankFormat
 from gateway.schemas.responses.compact import CompactFormat
 from gateway.schemas.responses.format import ResponsesFormat
 from gateway.schemas.responses.input_tokens import ResponseTokensFormat
@@ -31,6 +32,8 @@ _FORMATS = (
     ResponseTokensFormat(),
     CompactFormat(),
     EmbeddingFormat(),
+    RerankFormat(),
+    TEXTS,
     *TOKENIZER_FORMATS,
 )
 FORMATS: dict[str, Format] = {each.name: each for each in _FORMATS}

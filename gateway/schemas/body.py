@@ -29,6 +29,15 @@ _DECODER: Decoder[Any] = Decoder()
 _PLACE = re.compile(r"^JSON is malformed: (?P<reason>.+) \(byte (?P<byte>\d+)\)$")
 
 
+def load_body(raw: bytes) -> object:
+    """What a request says; no bytes, and null, are an object with nothing in it: as clients send what asks for nothing.
+
+    Raises InvalidRequest.
+    """
+    said = load_json(raw) if raw else None
+    return {} if said is None else said
+
+
 def load_json(raw: bytes) -> object:
     """Strict JSON in UTF-8, a byte order mark allowed. Raises InvalidRequest, saying where and what."""
     raw = raw.removeprefix(codecs.BOM_UTF8)

@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import fields, validates_schema
 
 from gateway.schemas.answer import fold
-from gateway.schemas.caps import MAX_CHOICES
+from gateway.schemas.caps import MAX_CHOICES, Cap
 from gateway.schemas.format import PAUSE, Format, Frames
 from gateway.schemas.logprob_request import Logprobs
 from gateway.schemas.logprobs import CompletionLedger, Ledgers
@@ -40,31 +40,37 @@ _KINDS = "a string, or an array of strings, of token ids, or of arrays of token 
 
 
 class Prompts(fields.Field[tuple[Prompt, ...]]):
-    """One prompt or several, as texts or as token ids."""
+    """One prompt or several, as texts or as token ids; `most` at one time, which an error calls by their `noun`."""
+
+    def __init__(self, most: int | Cap = MAX_CHOICES, noun: str = "prompts", *, empty: bool = True, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.most, self.noun, self.empty = most, noun, empty
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        text, token = {"type": "string"}, {"type": "integer", "minimum": 0, "maximum": INT32_MAX}
+        text = {"type": "string", "minLength": 0 if self.empty else 1}
+        token = {"type": "integer", "minimum": 0, "maximum": INT32_MAX}
         tokens = {"type": "array", "items": token, "minItems": 1}
-        several = {"type": "array", "items": {"anyOf": [text, tokens]}, "minItems": 1, "maxItems": int(MAX_CHOICES)}
+        several = {"type": "array", "items": {"anyOf": [text, tokens]}, "minItems": 1, "maxItems": int(self.most)}
         return {"anyOf": [text, tokens, several]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> tuple[Prompt, ...]:
         if isinstance(value, str):
-            return (text(value),)
+            return (self._prompt(value),)
         if not isinstance(value, list):
             raise wrong_type(_KINDS, value)
         if not value:
             raise refuse("empty_array", "the array must not be empty")
         if type(value[0]) in (int, float):
             return (_tokens(value),)
-        if len(value) > int(MAX_CHOICES):
-            raise refuse("array_above_max_length", f"at most {MAX_CHOICES} prompts, but there are {len(value)}")
-        return tuple(each(value, _prompt))
+        if len(value) > int(self.most):
+            raise refuse("array_above_max_length", f"at most {self.most} {self.noun}, but there are {len(value)}")
+        return tuple(each(value, self._prompt))
 
-
-def _prompt(value: object) -> Prompt:
-    return _tokens(value) if isinstance(value, list) else text(value)
+    def _prompt(self, value: object) -> Prompt:
+        if value == "" and not self.empty:
+            raise refuse("invalid_value", "the string must not be empty")
+        return _tokens(value) if isinstance(value, list) else text(value)
 
 
 def _tokens(ids: list[object]) -> tuple[int, ...]:

@@ -21,7 +21,13 @@ class Paging(NamedTuple):
 def read_paging(
     given: Mapping[str, str], *, usual: int = USUAL_PAGE, most: int = 100, descending: bool = True
 ) -> Paging:
-    """The parameters `limit`, `after` and `order` of a query; an empty one is not given. Raises InvalidRequest."""
+    """The parameters `limit`, `after` and `order` of a query; an empty one is not given. Raises InvalidRequest.
+
+    `before`, which none of these lists has at OpenAI, is refused: who reads backwards would read one page for ever.
+    """
+    if given.get("before"):
+        message = "Unsupported parameter: 'before'. Lists go on with 'after', and 'order' turns them round."
+        raise InvalidRequest(message, param="before", code="unsupported_parameter")
     text, order = given.get("limit") or str(usual), given.get("order") or ("desc" if descending else "asc")
     if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= most):
         raise _refuse("limit", f"an integer from 1 to {most}", text)

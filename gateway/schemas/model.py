@@ -26,11 +26,13 @@ def render_model(card: Card, name: str, status: str) -> dict[str, Any]:
         "architecture": card.architecture or None,
         "quantisation": card.quantisation or None,
         "capabilities": list(card.capabilities),
+        "dimensions": sorted({card.embedding, *card.dimensions}) if card.embedding else [],
         "slots": card.slots,
         "sampling": dict(card.sampling),
         "meta": {
             "n_ctx": card.context or None,
             "n_ctx_train": card.trained_context or None,
+            "n_embd": card.embedding or None,
             "n_params": card.parameters or None,
             "size": card.size or None,
         },

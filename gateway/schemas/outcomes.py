@@ -48,6 +48,7 @@ _OUTCOMES: dict[str, Outcome] = {
     "too_many_followers": Outcome(429, retry=True, retry_after=5),
     "store_unavailable": Outcome(503, retry=True, retry_after=1),
     "not_stored": Outcome(404, retry=False),
+    "not_served": Outcome(501, retry=False),
     # Repeating it frees nothing.
     "archive_full": Outcome(403, retry=False),
     "archive_unavailable": Outcome(503, retry=True, retry_after=1),
@@ -74,5 +75,10 @@ def outcome(code: str) -> Outcome:
 
 def failure(event: Failed, parameters: Mapping[str, str]) -> InferqError:
     """The error that a job failed with, as the worker raised it; for `parameters` see `Format.parameters`."""
-    param = parameters.get(event.param, event.param) if event.param else None
-    return InferqError(event.message, param=param, code=event.code)
+    return InferqError(event.message, param=renamed(event.param, parameters), code=event.code)
+
+
+def renamed(param: str | None, parameters: Mapping[str, str]) -> str | None:
+    """What a request calls the parameter, or the place in one, that an error names by the task's field."""
+    name, bracket, place = (param or "").partition("[")
+    return parameters.get(name, name) + bracket + place if param else None

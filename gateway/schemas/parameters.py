@@ -71,9 +71,17 @@ class Text(fields.Field[str]):
 class Prose(fields.Field[str]):
     """One of any length: the body bounds it."""
 
-    json_schema: ClassVar = {"type": "string"}
+    def __init__(self, *, empty: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.empty = empty
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "string", **({} if self.empty else {"minLength": 1})}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> str:
+        if value == "" and not self.empty:
+            raise refuse("invalid_value", "the string must not be empty")
         return text(value)
 
 

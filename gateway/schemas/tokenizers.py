@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -29,10 +29,10 @@ from shared.protocol import (
     Describing,
     Encoded,
     Encoding,
-    Event,
     Options,
     Task,
     TokenizerEvent,
+    Usage,
 )
 
 _NO_OPTIONS = Options()
@@ -45,9 +45,8 @@ class TokenizerFormat(WholeFormat):
     def tell(self, event: TokenizerEvent) -> dict[str, Any]:
         """The answer."""
 
-    def render(self, job_id: str, accepted: Accepted, events: Iterable[Event]) -> dict[str, Any]:
-        *_, told = (event for event in events if isinstance(event, TokenizerEvent))
-        return self.tell(told)
+    def conclude(self, job_id: str, accepted: Accepted, taken: Sequence[Any], usage: Usage) -> dict[str, Any]:
+        return self.tell(taken[-1])
 
 
 class EncodeFormat(TokenizerFormat):

@@ -15,11 +15,17 @@ class Embedding(Record, frozen=True):
     inputs: tuple[Prompt, ...]
     dimensions: int | None = None
     """Numbers of each vector: the first ones, brought to length 1 again; None: all of them."""
+    cut: int | None = None
+    """Tokens after which an input is cut off, 0: as many as the model reads; None: one that has more is refused."""
 
     @property
     def size(self) -> int:
         """How many vectors the answer has."""
         return len(self.inputs)
+
+    def param(self, place: int) -> str:
+        """What errors call that input."""
+        return f"inputs[{place}]" if self.size > 1 else "inputs"
 
     def head(self) -> Embedding:
         """See `Accepted.head`: as many inputs, each empty."""
@@ -27,20 +33,29 @@ class Embedding(Record, frozen=True):
 
 
 class Reranking(Record, frozen=True):
-    """Tell how well each document answers a query: a vector of one number, the higher the better."""
+    """Tell how well each document answers a query: a vector of one number, a logit, the higher the better."""
 
     model: str
     query: str
     documents: tuple[str, ...]
+    cut: int | None = None
+    """Tokens after which a document is cut off, 0: as many as the model reads beside the query; None: see `Embedding`.
+    """
+    repeats: bool = False
+    """The answer has the documents too."""
 
     @property
     def size(self) -> int:
         """How many vectors the answer has."""
         return len(self.documents)
 
+    def param(self, place: int) -> str:
+        """What errors call that document."""
+        return f"documents[{place}]"
+
     def head(self) -> Reranking:
-        """See `Accepted.head`: as many documents, each empty."""
-        return Reranking(self.model, "", ("",) * len(self.documents))
+        """See `Accepted.head`: as many documents, each empty where the answer does without."""
+        return replace(self, query="", documents=self.documents if self.repeats else ("",) * len(self.documents))
 
 
 PoolingTask = Embedding | Reranking

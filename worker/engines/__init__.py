@@ -70,7 +70,8 @@ class Pooler(Protocol):
     def pool(self, task: PoolingTask, places: range, work: Cancellable = NEVER) -> Pooled:
         """The vectors of the inputs at these places, of an `Embedding` of length 1 and with all their numbers.
 
-        An input that is too long is refused, and named: ContextLengthExceeded, InvalidRequest.
+        An input that is too long is cut off where the task has it so, see `Embedding.cut`, and else refused by its
+        `param`: ContextLengthExceeded, InvalidRequest. A document's number is a logit: see `Reranking`.
         """
 
 

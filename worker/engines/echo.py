@@ -87,7 +87,7 @@ class EchoEngine:
 
     @property
     def pooler(self) -> EchoPooler:
-        return EchoPooler(self.card.context)
+        return EchoPooler(self.card.context, self._prefill)
 
     @property
     def tokenizer(self) -> EchoTokenizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,29 +22,47 @@ _TOGETHER = 16
 class EchoPooler:
     """See `worker.engines.Pooler`. A vector counts a text's words; a document's number, which of the query's it has."""
 
-    def __init__(self, context: int) -> None:
+    def __init__(self, context: int, pause: float = 0.0) -> None:
+        """`pause` is how many seconds it takes to read some inputs."""
         self._context = context
+        self._pause = pause
 
     def divide(self, task: PoolingTask) -> Iterator[range]:
         for start in range(0, task.size, _TOGETHER):
             yield range(start, min(start + _TOGETHER, task.size))
 
     def pool(self, task: PoolingTask, places: range, work: Cancellable = NEVER) -> Pooled:
+        if self._pause:
+            self._sleep(work)
         vectors, tokens = [], []
         for place in places:
             check(work)
             if isinstance(task, Embedding):
-                read = _numbers(task.inputs[place])
-                WholeRoom(self._context, "input").check(len(read))
+                read = self._fit(_numbers(task.inputs[place]), task, place)
                 vector = _count(read)
             else:
-                query, document = _numbers(task.query), _numbers(task.documents[place])
+                query = _numbers(task.query)
+                WholeRoom(self._context, "query").check(len(query))
+                document = self._fit(_numbers(task.documents[place]), task, place, len(query))
                 read = query + document
-                WholeRoom(self._context, "documents").check(len(read))
                 vector = np.array([len(set(query) & set(document))], "<f4")
             vectors.append(vector.tobytes())
             tokens.append(len(read))
         return Pooled(places.start, tuple(vectors), tuple(tokens))
+
+    def _sleep(self, work: Cancellable) -> None:
+        wakeup = threading.Event()
+        work.on_cancel(wakeup.set)
+        wakeup.wait(self._pause)
+        work.forget(wakeup.set)
+        check(work)
+
+    def _fit(self, tokens: list[int], task: PoolingTask, place: int, beside: int = 0) -> list[int]:
+        """What is read of an input, `beside` others. Raises ContextLengthExceeded."""
+        if task.cut is not None:
+            return tokens[: min(task.cut or self._context, self._context - beside)]
+        WholeRoom(self._context, task.param(place)).check(len(tokens) + beside)
+        return tokens
 
 
 def _numbers(text: Prompt) -> list[int]:

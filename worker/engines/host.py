@@ -157,7 +157,7 @@ class EngineHost:
 
     def _look(self) -> None:
         if not self._process.speaks(_TICK):
-            if silence := self.pulse.look(_TICK):
+            if silence := self.pulse.look(_TICK, self._process.spent()):
                 self._process.kill(f"was silent for {silence:.0f} s while it had work")
             self._process.shorten_log()
             return
