@@ -127,6 +127,9 @@ ECHO = '[[model]]\nid = "a"\nengine = "echo"\n'
         (ECHO + "engine = 'vllm'\n", "not TOML"),  # twice
         ("[[model]]\nid = 'a'\nengine = 'vllm'\n", "no engine 'vllm'; there are auto, llama.cpp, ctransformers, echo"),
         (ECHO + "architecture = 'bert'\n", "key 'architecture': there is no 'bert'; there are bloom"),
+        (ECHO + "dimensions = 64\n", "key 'dimensions': must be an array, but is a whole number"),
+        (ECHO + "dimensions = ['64']\n", "key 'dimensions': must be a whole number, but is a string"),
+        (ECHO + "dimensions = [64, 0]\n", "key 'dimensions': each is 1 to 65535, but one is 0"),
         (ECHO + "sampling = 1\n", "key 'sampling': must be a table, but is a whole number"),
         (ECHO + "sampling = { temp = 1 }\n", "key 'sampling.temp': unknown; there are temperature, top_p, top_k"),
         (ECHO + "sampling = { top_p = 1.5 }\n", "key 'sampling.top_p': must be a number, 0 to 1, but is 1.5"),

@@ -119,5 +119,7 @@ class Model:
     """This and the next two go before the settings of the same names."""
     slots: int | None = None
     threads: int | None = None
+    dimensions: tuple[int, ...] = ()
+    """How many of the first numbers of its vectors may be asked for alone, as it was trained for."""
     sampling: Mapping[str, float] = field(default_factory=dict)
     """What requests get that do not say how tokens are chosen; goes before what the file recommends."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from shared.card import Ability, Card
 from shared.catalogue import ARCHITECTURES, AUTO, WITHOUT_FILE, Model
 from shared.config import Config
+from shared.errors import ModelFileError
 from worker.formats.description import describe, is_gguf
 from worker.formats.infill import find_infill
 
@@ -23,9 +24,16 @@ def outline(model: Model, config: Config) -> Card:
     engine = "" if model.engine == AUTO else model.engine
     slots, now = model.slots or config.slots, int(time.time())
     card = Card(model.id, engine, "", context=0, slots=slots, created=now, aliases=model.aliases)
+    card = replace(card, dimensions=model.dimensions)
     if model.path is None or engine in WITHOUT_FILE:
         return card
     found = describe(model.path, None if is_gguf(model.path) else model.architecture or None)
+    if model.dimensions and model.dimensions[-1] >= found.embedding:
+        told = f"vectors of {found.embedding} numbers" if found.embedding else "no vectors"
+        raise ModelFileError(
+            f"{model.path}: models.toml names {model.dimensions[-1]} dimensions for {model.id!r}, which makes {told};"
+            " leave `dimensions` out, or name those that its makers say it was trained for"
+        )
     served_by = engine or ARCHITECTURES.get(found.architecture, "")
     if found.pooling:
         capabilities: tuple[str, ...] = (found.pooling.ability,)

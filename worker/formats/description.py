@@ -15,6 +15,7 @@ from shared.regular_file import open_regular
 from worker.formats.ggml import FILE_TYPES, NAMES
 from worker.formats.gguf import Header, MetadataArray, elements, read_header
 from worker.formats.legacy import Legacy, read_legacy
+from worker.formats.no_model import why_no_model
 from worker.formats.pooling import PoolingKind, find_length, find_pooling
 
 
@@ -43,6 +44,8 @@ class Description:
     context: int | None
     """Tokens that the model was trained for, where the file says it."""
     chat_template: bool
+    no_model: str
+    """What it is instead of a model that can be served, and what to do with it; empty where it is one."""
     pooling: PoolingKind | None
     """How it makes vectors; None where it generates text."""
     embedding: int
@@ -99,6 +102,7 @@ def _of_gguf(path: Path, header: Header) -> Description:
         quantisation=FILE_TYPES.get(file_type) or _commonest(tensors),
         context=header.context_length,
         chat_template=header.chat_template is not None,
+        no_model=why_no_model(header),
         pooling=pooling,
         embedding=find_length(header.architecture, header.metadata) if embeds else 0,
         metadata={key: _shown(value) for key, value in header.metadata.items()},
@@ -119,6 +123,7 @@ def _of_legacy(path: Path, legacy: Legacy) -> Description:
         quantisation=_commonest(tensors),
         context=next((int(v) for k, v in legacy.hyperparameters.items() if k in ("n_ctx", "max_seq_len")), None),
         chat_template=False,
+        no_model="",
         pooling=None,
         embedding=0,
         metadata={**legacy.hyperparameters, "quantization_version": legacy.quantisation_version},
