@@ -1,0 +1,21 @@
+"""Which of llama.cpp's two engines a model's file needs: text or vectors, never both."""
+
+from __future__ import annotations
+
+from shared.catalogue import Model
+from shared.config import Config
+from worker.engines import Engine
+from worker.engines.llama_cpp_files import check_files
+from worker.formats.pooling import find_pooling
+
+
+def load_model(model: Model, config: Config) -> Engine:
+    """See `worker.engines.load`."""
+    files = check_files(model)
+    if find_pooling(files.header.architecture, files.header.metadata):
+        from worker.engines.llama_cpp_pooling_engine import LlamaCppPoolingEngine
+
+        return LlamaCppPoolingEngine(model, config, files)
+    from worker.engines.llama_cpp import LlamaCppEngine
+
+    return LlamaCppEngine(model, config)
