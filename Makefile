@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos clients coherence templates attack soak upgrade fuzz model failover s3 load memory check bench lock sbom audit
+.PHONY: up test docker-test chaos clients coherence templates attack soak upgrade fuzz words model failover s3 load memory check bench lock sbom audit
 
 # What is started again and again is not compiled each time.
 test failover chaos upgrade attack memory: export PYTHONDONTWRITEBYTECODE :=
@@ -53,6 +53,9 @@ fuzz: .venv/dev          ## spoiled model files are loaded or refused in words; 
 
 fuzz-%: .venv/dev        ## fuzz-readers (all that reads files), fuzz-requests, fuzz-http; e.g. make fuzz-http ARGS="--seconds 600 --seed 7"
 	$(BIN)/python -m tests.fuzz.$* $(ARGS)
+
+words: .venv/dev         ## what the docs say of parameters, for /openapi.json
+	$(BIN)/python -m tests.documented
 
 model: .venv/dev         ## the scripts against a model of them; options in ARGS, e.g. make model ARGS="--steps 5000 --seed 7"
 	$(BIN)/python -m tests.model $(ARGS)

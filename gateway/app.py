@@ -7,12 +7,15 @@ from contextlib import suppress
 from flask import Flask
 from redis import Redis
 
-from gateway import access, answers, api, auth, cors, errors, front, health, paths
+from gateway import access, answers, auth, cors, endpoints, errors, paths
 from gateway.archive.archive import Archive
 from gateway.archive.belonging import Belonging
 from gateway.archive.housekeeping import Housekeeping
 from gateway.archive.numbers import ArchiveNumbers
 from gateway.archiver import Archiver
+from gateway.batches.feeder import Feeder
+from gateway.batches.lease import FeedLease
+from gateway.batches.line_jobs import LineJobs
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
@@ -67,6 +70,8 @@ def create_app(config: Config, keys: Keys) -> Flask:
     dispatcher = Dispatcher(tickets, replies, reconciler, directory, memory, archiver, config)
     confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
     workers = SingleFlight(lambda: _workers(client))
+    line_jobs = LineJobs(tickets, directory, memory, config)
+    feeder = Feeder(archive, recordings, line_jobs, FeedLease(client, replies.stream), keys, app.app_context)
     belonging = Belonging(archive, hasty)
     belonging.check()
     belonging.start(loops)
@@ -82,6 +87,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
         archive,
         recordings,
         archiver,
+        feeder,
         workers,
         replies.stream,
     )
@@ -89,6 +95,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
     for part in (replies, reconciler, directory, memory, confirmer, Housekeeping(archive, loops)):
         part.start()
     archiver.start(loops)
+    feeder.start(loops)
 
     answers.init_app(app)
     access.init_app(app, Proxies.parse(config.trusted_proxies))
@@ -96,9 +103,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
     cors.init_app(app, cors.Origins.parse(config.cors_origins))
     auth.init_app(app, keys, config)
     errors.init_app(app)
-    health.init_app(app)
-    front.init_app(app)
-    api.init_app(app)
+    endpoints.init_app(app)
     return app
 
 
@@ -112,5 +117,6 @@ def _workers(client: Redis) -> list[Worker] | None:
 def leave(app: Flask) -> None:
     """The process ends: say so, unless Redis is slow to hear it. The port is not free before that."""
     gateway: Gateway = app.extensions["inferq"]
+    gateway.feeder.stop()
     with suppress(*Outage), connect(gateway.config.redis_url, timeout=0.5, retries=0) as client:
         registry.leave_gateway(client, gateway.name)

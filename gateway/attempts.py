@@ -24,7 +24,8 @@ _EARLY = 1.0
 """Seconds before its announced read timeout from which on a client is taken to have left because of it."""
 
 _PATIENCE = "x-request-timeout"
-_MOST_PATIENCE = 86_400.0
+MOST_PATIENCE = 86_400.0
+"""Seconds that a job may be asked to wait in the queue."""
 
 
 @dataclass(slots=True)
@@ -89,10 +90,10 @@ def _patience(headers: Headers, usual: float) -> float:
     if text is None:
         return usual
     seconds = _seconds(text) or 0.0
-    if not 0 < seconds <= _MOST_PATIENCE:
+    if not 0 < seconds <= MOST_PATIENCE:
         raise InvalidRequest(
             f"{_PATIENCE}: expected the seconds that the job may wait in the queue, more than 0 and at most"
-            f" {_MOST_PATIENCE:g}, but got {text[:64]!r}.",
+            f" {MOST_PATIENCE:g}, but got {text[:64]!r}.",
             param=_PATIENCE,
         )
     return seconds

@@ -18,7 +18,7 @@ from shared.errors import InvalidApiKey, JobNotFound, TooManyWrongKeys
 from shared.store import translated
 from shared.ticket import Ticket
 
-_OPEN = frozenset({"front.index", "health.healthz", "health.readyz", "health.ready"})
+OPEN = frozenset({"docs.document", "front.index", "health.healthz", "health.readyz", "health.ready"})
 """Endpoints for everybody; strangers learn there no more than they must. All else is not, also what does not exist."""
 
 
@@ -34,7 +34,7 @@ def init_app(app: Flask, keys: Keys, config: Config) -> None:
                 doorkeeper.check(request.environ)
                 g.owner = EVERYBODY
         except (InvalidApiKey, TooManyWrongKeys, Forbidden) as exc:
-            if request.endpoint not in _OPEN:
+            if request.endpoint not in OPEN:
                 raise
             g.refusal = exc.description or "" if isinstance(exc, Forbidden) else exc.message
         else:

@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from gateway.auth import refusal
 from gateway.first_call import FirstCall
 from gateway.front_page import POLICY, Front, Served, render_object, render_page
+from gateway.openapi.operation import operation
 from gateway.state import this_gateway
 from shared.card import Card
 from shared.registry import Worker
@@ -22,7 +23,9 @@ _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5}
 
 
 @views.get("/")
+@operation("getIndex", media=("application/json", "text/html"))
 def index() -> ResponseReturnValue:
+    """Tell where one is, and how to begin; HTML for browsers, else JSON."""
     workers = None if refusal() else this_gateway().workers()
     cards = {worker.card.id: worker.card for worker in workers or () if worker.card}
     call = _first_call(list(cards.values()))

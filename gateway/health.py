@@ -6,6 +6,7 @@ from flask import Blueprint, Flask, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from gateway.auth import is_stranger
+from gateway.openapi.operation import operation
 from gateway.state import this_gateway
 from shared.version import VERSION
 
@@ -16,27 +17,33 @@ _LATER = {"Retry-After": "5"}
 
 
 @health.get("/healthz")
+@operation("getHealthz")
 def healthz() -> ResponseReturnValue:
-    """The process answers."""
+    """Tell that the process answers."""
     return jsonify(status="ok")
 
 
 @health.get("/readyz")
+@operation("getReadyz")
 def readyz() -> ResponseReturnValue:
-    """Redis answers, a worker has its model, and no loop keeps failing."""
+    """Tell whether Redis answers, a worker has its model, and no loop keeps failing."""
     return _readiness("ready")
 
 
 @health.get("/health")
 @health.route("/ping", methods=["GET", "POST"])
+@operation("getHealth", at="GET /health")
+@operation("getPing", at="GET /ping")
+@operation("postPing", at="POST /ping")
 def ready() -> ResponseReturnValue:
-    """The same, in the words and at the places where clients of llama.cpp and vLLM look for it."""
+    """Tell the same as `/readyz`, in the words and at the places where clients of llama.cpp and vLLM look for it."""
     return _readiness("ok")
 
 
 @health.get("/version")
+@operation("getVersion")
 def version() -> ResponseReturnValue:
-    """As vLLM tells it."""
+    """Tell the release, as vLLM does."""
     return jsonify(version=VERSION)
 
 
@@ -60,8 +67,9 @@ def _readiness(word: str) -> ResponseReturnValue:
 
 
 @health.get("/metrics")
+@operation("getMetrics", media=("text/plain",))
 def metrics() -> ResponseReturnValue:
-    """The numbers for Prometheus."""
+    """Tell the numbers for Prometheus."""
     blob, content_type = this_gateway().metrics.render(request.headers.get("Accept", ""))
     return Response(blob, content_type=content_type)
 

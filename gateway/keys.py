@@ -111,6 +111,11 @@ class Keys:
             raise InvalidApiKey("Incorrect API key provided.")
         return found[0]
 
+    def named(self, name: str) -> Owner | None:
+        """The owner of that name; None where no key is his any more."""
+        self._refresh()
+        return next((owner for owner in self._owners.values() if owner.name == name), None)
+
     def shorter_than(self, length: int) -> list[str]:
         """The names of the owners who have such a key."""
         return sorted(name for name, shortest in self._lengths.items() if shortest < length)

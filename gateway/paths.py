@@ -19,7 +19,7 @@ from shared.errors import NotServed
 from shared.nearest import nearest
 
 _UNSERVED = {
-    "OpenAI's": "assistants audio batches chatkit containers content_provenance_checks decisions edits evals"
+    "OpenAI's": "assistants audio chatkit containers content_provenance_checks decisions edits evals"
     " fine-tunes fine_tuning images live/sessions moderations organization projects realtime safety threads"
     " vector_stores videos webhook_endpoints webhook_event_types",
     "Anthropic's": "complete compliance deployments dreams environments memory_stores messages/batches organizations"
@@ -44,6 +44,7 @@ _FOREIGN = {
 _VERSIONED = frozenset(
     {
         "apply-template",
+        "batches",
         "chat",
         "completions",
         "conversations",
@@ -104,7 +105,7 @@ def _meaning(path: str) -> str:
         return "/"
     if parts and parts[0] in _VERSIONED:
         parts.insert(0, "v1")
-    elif parts[:1] == ["v1"] and parts[1] in ("health", "ping", "version"):
+    elif parts[:1] == ["v1"] and parts[1] in ("health", "ping", "version", "openapi.json", "docs"):
         del parts[0]
     return "/" + "/".join(parts)
 

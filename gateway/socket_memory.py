@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from flask import request
+from flask import has_request_context, request
 from msgspec.json import decode, encode
 
 from gateway.schemas.responses.items import Item
@@ -93,6 +93,6 @@ class SocketTurn:
 
 
 def current_turn() -> SocketTurn | None:
-    """That of the current request; None for one that came by itself."""
-    found: SocketTurn | None = request.environ.get(TURN)
+    """That of the current request; None for one that came by itself, or in a file."""
+    found: SocketTurn | None = request.environ.get(TURN) if has_request_context() else None
     return found

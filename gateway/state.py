@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flask import Flask, current_app
 from redis import Redis
@@ -20,6 +21,9 @@ from shared.loops import Loops
 from shared.registry import Worker
 from shared.tickets import Tickets
 
+if TYPE_CHECKING:  # who itself asks for these parts
+    from gateway.batches.feeder import Feeder
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -36,6 +40,7 @@ class Gateway:
     archive: Archive
     recordings: Recordings
     archiver: Archiver
+    feeder: Feeder
     workers: SingleFlight[list[Worker] | None]
     """Those there are; None where Redis is away."""
     name: str

@@ -73,6 +73,7 @@ def cli() -> None:
 @arch_flag
 @chat_format_flag
 @models_flag
+@parent_flag
 def up(
     models: tuple[str, ...],
     data_dir: Path | None,
@@ -81,6 +82,7 @@ def up(
     arch: str,
     chat_format: str,
     models_toml: str | None,
+    parent: int | None,
     **flags: Any,
 ) -> None:
     """Serve models on this machine, with all that it takes.
@@ -93,7 +95,7 @@ def up(
     from inferq import supervisor
     from shared import folders
 
-    _begin("inferq up", config := configure(models=models_toml, **flags))
+    _begin("inferq up", config := configure(models=models_toml, **flags), parent)
     names = models or ("smollm2",)
     choice = supervisor.Selection(names, engine, arch, chat_format)
     sys.exit(supervisor.up(choice, config, folder=data_dir or folders.data(), workers=workers))
@@ -191,13 +193,13 @@ def models_command(as_json: bool, models_toml: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="print a JSON object")
 @click.option("--watch", is_flag=True, help="print it again every two seconds")
 def status_command(data_dir: Path | None, as_json: bool, watch: bool) -> None:
-    """Show models, workers, queues and the last failures.
+    """Show models, workers, queues, batches and the last failures.
 
-    It asks the Redis that INFERQ_REDIS_URL names, or else that of `inferq up`.
+    It asks the Redis that INFERQ_REDIS_URL names, or else that of `inferq up`; and the archive as `inferq check`.
     """
     from inferq import status
 
-    status.show(status.place(data_dir, Config.from_env()), as_json=as_json, watch=watch)
+    status.show(status.local(data_dir, Config.from_env()), as_json=as_json, watch=watch)
 
 
 @cli.command("check")
@@ -213,11 +215,8 @@ def check_command(data_dir: Path | None, contents: bool, as_json: bool) -> None:
     status 1 when something does not balance.
     """
     from inferq import check, status
-    from shared import folders
 
-    config = Config.from_env()
-    archive = config.archive or str((data_dir or folders.data()) / "archive")
-    config = dataclasses.replace(config, redis_url=status.place(data_dir, config), archive=archive)
+    config = status.local(data_dir, Config.from_env())
     sys.exit(0 if check.show(config, as_json=as_json, contents=contents) else 1)
 
 

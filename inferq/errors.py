@@ -3,7 +3,8 @@
 InferqError
 ├── StartError    `inferq up` cannot start or cannot go on
 ├── NotRunning    there is nothing whose status could be told
-├── GatewayError  a gateway that `inferq chat` or `inferq repl` asks cannot be reached, or refuses
+├── GatewayError  a gateway that `inferq chat`, `repl` or `batch` asks cannot be reached, or refuses
+│   └── GatewayAway  it cannot be reached, or answer, at the moment
 └── PullError     a model cannot be fetched, or is not what it should be; a ModelLoadError, so that a worker tries again
 """
 
@@ -23,6 +24,10 @@ class NotRunning(InferqError):
 
 class GatewayError(InferqError):
     code = "gateway_error"
+
+
+class GatewayAway(GatewayError):
+    """Has the code of its base: the user reads why."""
 
 
 class PullError(ModelLoadError):

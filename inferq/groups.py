@@ -11,6 +11,7 @@ from shared.nearest import suggestion
 _TOOLS = {
     "infer": "inferq.tools.infer:infer",
     "chat": "inferq.tools.chat:chat",
+    "batch": "inferq.tools.batch:batch",
     "repl": "inferq.tools.repl:repl",
     "info": "inferq.tools.info:info",
     "tokens": "inferq.tools.tokens:tokens",
@@ -22,7 +23,7 @@ _TOOLS = {
 
 
 _GROUPS = {
-    "Begin with": ("up", "chat", "infer", "models", "pull", "status"),
+    "Begin with": ("up", "chat", "infer", "batch", "models", "pull", "status"),
     "Model files": ("info", "tokens", "perplexity", "convert", "quantize", "repl"),
     "Operation": ("gateway", "worker", "check"),
 }

@@ -1,4 +1,4 @@
-"""`inferq status`: what the Redis of a running inferq knows about it."""
+"""`inferq status`: what the Redis of a running inferq knows about it, and of its batches the archive."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import os
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from redis import Redis
 
+from gateway.archive.archive import Archive
+from inferq.batches import unfinished
+from inferq.batches.unfinished import UnfinishedBatch
 from inferq.errors import NotRunning
 from inferq.table import align
 from inferq.terminal import echo
@@ -41,6 +44,17 @@ class Status:
     models: dict[str, Numbers]
     failures: list[Failure]
     """The latest first."""
+    batches: list[UnfinishedBatch]
+    """The oldest first."""
+
+
+def local(data_dir: Path | None, config: Config) -> Config:
+    """With the Redis and the archive to ask: see `place`, and beside that, unless INFERQ_ARCHIVE names another one.
+
+    Raises NotRunning.
+    """
+    archive = config.archive or str((data_dir or folders.data()) / "archive")
+    return replace(config, redis_url=place(data_dir, config), archive=archive)
 
 
 def place(data_dir: Path | None, config: Config) -> str:
@@ -62,26 +76,27 @@ def place(data_dir: Path | None, config: Config) -> str:
         raise NotRunning(f"nothing runs on the data directory {file.parent}: {file.name}: {exc.strerror}") from exc
 
 
-def show(url: str, *, as_json: bool, watch: bool) -> None:
+def show(config: Config, *, as_json: bool, watch: bool) -> None:
     """Print the status; to `watch` is to do it again and again, until Ctrl-C. Raises NotRunning."""
-    client = connect(url, timeout=2.0, retries=0)
+    client, archive = connect(config.redis_url, timeout=2.0, retries=0), Archive.open(config)
     if not watch:
-        echo((as_json_text if as_json else as_table)(_look(client, url)))
+        echo((as_json_text if as_json else as_table)(_look(client, archive, config.redis_url)))
         return
     anew = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
     with suppress(KeyboardInterrupt):
         while True:
-            status = _look(client, url)
+            status = _look(client, archive, config.redis_url)
             echo(_json_line(status) if as_json else as_table(status), before="" if as_json else anew)
             time.sleep(PERIOD)
 
 
-def _look(client: Redis, url: str) -> Status:
+def _look(client: Redis, archive: Archive, url: str) -> Status:
     try:
         workers = registry.workers(client)
         names = census.models(client) | registry.models(client).keys() | {worker.model for worker in workers}
         numbers, failures = census.numbers(client, names), census.failures(client, 100)
-        return Status(registry.gateways(client), workers, census.busy(client, names), numbers, failures)
+        busy, gateways = census.busy(client, names), registry.gateways(client)
+        return Status(gateways, workers, busy, numbers, failures, unfinished.look(archive))
     except Outage as exc:
         raise no_answer(url, exc) from exc
 
@@ -144,6 +159,7 @@ def _plain(status: Status) -> dict[str, Any]:
             {"host": g.host, "pid": g.pid, "since": g.since, "ready": not g.reason, "reason": g.reason or None}
             for g in status.gateways
         ],
+        "batches": [asdict(batch) for batch in status.batches],
         "failures": [asdict(failure) for failure in status.failures],
     }
 
@@ -151,6 +167,7 @@ def _plain(status: Status) -> dict[str, Any]:
 def as_table(status: Status) -> str:
     parts = [_models(status) if status.models else "no models: no worker has been started yet"]
     parts += [_workers(status)] if status.workers else ["no live workers"]
+    parts += [_batches(status.batches)] if status.batches else []
     unwell = [gateway for gateway in status.gateways if gateway.reason]
     parts += [_gateways(unwell)] if unwell else []
     parts += [_failures(status.failures[:_SHOWN])] if status.failures else []
@@ -181,6 +198,15 @@ def _workers(status: Status) -> str:
         state = "ready" if w.card else f"not ready: {w.trouble}"
         up = _span(time.time() - w.since)
         rows.append((w.name, w.model, w.host, str(w.pid), w.version or "-", up, slots, state))
+    return align(rows)
+
+
+def _batches(batches: list[UnfinishedBatch]) -> str:
+    rows = [("BATCH", "KEY", "MODEL", "STATE", "DONE", "FAILED", "AGE")]
+    for b in batches:
+        done = f"{b.completed + b.failed} of {b.requests}" if b.requests else "-"
+        age = _span(time.time() - b.created)
+        rows.append((b.id, b.key or "-", b.model or "-", b.status.replace("_", " "), done, str(b.failed), age))
     return align(rows)
 
 

@@ -113,6 +113,8 @@ class Key(StrEnum):
     last, execution, events}. Those named by release 0.1.0, without the 2, get an entry a job: `j`, `f`, `l`, `x`
     and `e`. `<reply>:jobs` are the jobs whose events it gets: those of one that died are found there.
     """
+    BATCH = "iq:batch:"
+    """The gateway process that feeds a batch, by its name; for some seconds."""
     ARCHIVE_THINGS = "iq:archive:things"
     """What is stored, by id, where several machines share an archive: see gateway/archive/scripts/_books.lua. All that
     begins with `iq:archive:` is its index; only calls and what is known of

@@ -117,6 +117,9 @@ class PlainIndex:
                 found.append(each)
         return Page(found[:limit], len(found) > limit)
 
+    def owners(self, kind: ThingKind) -> list[str]:
+        return sorted({each.owner for each in self.things.values() if each.kind == kind})
+
     def count(self, parent: str) -> int:
         return sum(each.parent == parent for each in self.things.values())
 

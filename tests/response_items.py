@@ -16,7 +16,11 @@ CUSTOM = {"type": "custom_tool_call", "call_id": "c2", "name": "write", "input":
 RESULT = {"type": "function_call_output", "call_id": "c1", "output": "blue"}
 WRITTEN = {"type": "custom_tool_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "done"}]}
 THOUGHT = {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]}
-SAID = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Well", "annotations": []}]}
+SAID = {
+    "type": "message",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "Well", "annotations": [], "logprobs": []}],
+}
 LOOK = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}, "strict": True}
 WRITE = {"type": "custom", "name": "write", "format": {"type": "grammar", "syntax": "regex", "definition": "a+"}}
 CALLS = (ToolCall("c1", "look", '{"at":"sky"}'), ToolCall("c2", "write", "all", custom=True))

@@ -149,7 +149,7 @@ class Stack:
         """First all those at once whose servers are the others, which follow one by one."""
         self._closing.close()
         self.redis.close()
-        stop(*(child for child in self.children if child.args[0] == sys.executable))  # type: ignore[index]
+        stop(*(child for child in self.children if child.args[0] == sys.executable))  # type: ignore[index]  # a list, as `_start` is given
         for child in reversed(self.children):
             stop(child)
 

@@ -195,8 +195,8 @@ def test_a_relay_that_drops_its_connections_takes_new_ones(tmp_path: Path) -> No
 
 
 def test_events_of_a_response_are_numbered_and_fold_to_it() -> None:
-    item = {"type": "message", "role": "assistant", "id": "msg_1", "status": "completed"}
-    item["content"] = [{"type": "output_text", "text": "7.0;"}]  # type: ignore[assignment]
+    item: dict[str, Any] = {"type": "message", "role": "assistant", "id": "msg_1", "status": "completed"}
+    item["content"] = [{"type": "output_text", "text": "7.0;"}]
     usage = {"output_tokens": 1, "output_tokens_details": {"reasoning_tokens": 0}}
     whole = {"id": "one", "status": "completed", "output": [item], "usage": usage}
 

@@ -67,7 +67,9 @@ def ask(*answers: str, crashes: Sequence[tuple[float, float]] = NEVER) -> tuple[
     async def run() -> Client:
         async with await asyncio.start_server(play, "127.0.0.1", 0) as server:
             wire = Wire(server.sockets[0].getsockname()[1])
-            client = Client(ASKED, wire, Random(1), [], [], crashes)
+            client = Client(
+                request=ASKED, wire=wire, random=Random(1), refusals=[], recoveries=[], crashes=crashes
+            )  # fmt: skip
             await client.run()
             return client
 

@@ -21,7 +21,7 @@ class Cluster(Stack):
 def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
     stack = Cluster(tmp_path_factory.mktemp("cluster"))
     if request.param:
-        stack.redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
+        stack.redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]  # redis-py has no types for it
     try:
         yield stack
     finally:

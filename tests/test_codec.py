@@ -155,7 +155,7 @@ def test_an_entry_that_names_no_execution_is_read(client: Redis) -> None:
 
 def test_a_state_of_another_version(client: Redis) -> None:
     ticket: dict[str, str | int] = {"state": "paused", "model": "m", "owner": "", "seq": 0, "created": 1, "newer": "1"}
-    client.hset("iq:job:x", mapping=ticket)  # type: ignore[arg-type]
+    client.hset("iq:job:x", mapping=ticket)  # type: ignore[arg-type]  # redis-py's mapping is invariant
     tickets = Tickets(client)
     assert not tickets.get("x").state.final
     assert tickets.cancel("x") is State.IN_PROGRESS

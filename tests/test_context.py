@@ -122,7 +122,7 @@ def test_a_large_text_is_given_up_with_its_job_and_when_it_cannot_fit(monkeypatc
     assert len(server.asked) == 3
     server = FakeServer()
     with pytest.raises(ContextLengthExceeded, match="at least 300 tokens"):
-        LlamaText(server, spaced=False).tokens("a" * 10_000, Cancellation(), room=Room(250, "prompt"))  # type: ignore[arg-type]
+        LlamaText(server, spaced=False).tokens("a" * 10_000, Cancellation(), room=Room(250, "prompt"))  # type: ignore[arg-type]  # a fake server
     assert len(server.asked) == 3
 
 

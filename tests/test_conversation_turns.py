@@ -158,7 +158,7 @@ def test_the_answer_of_a_gateway_that_died_before_it_was_stored(stack: Pair, cli
         stack.kill_first()
     second = clients[1].responses.create(**asked(conversation, "second"))
     given = clients[1].responses.input_items.list(second.id, order="asc")
-    assert [item.to_dict()["content"][0]["text"] for item in given] == ["first", "first", "second"]  # type: ignore[index]
+    assert [item.to_dict()["content"][0]["text"] for item in given] == ["first", "first", "second"]  # type: ignore[index]  # values of `to_dict` are objects
     assert texts(clients[1], conversation) == ["first", "first", "second", "second"]
     stack.wait_for_first()
 

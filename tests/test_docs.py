@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from gateway import api, front, health
+from gateway import endpoints
 from shared.catalogue import ENGINES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,9 +48,7 @@ def test_there_are_recipes() -> None:
 
 def test_every_endpoint_is_named_and_no_other() -> None:
     app = Flask(__name__, static_folder=None)
-    api.init_app(app)
-    health.init_app(app)
-    front.init_app(app)
+    endpoints.init_app(app)
     there = {
         (method, re.sub(r"<[^>]*>", "{}", rule.rule))
         for rule in app.url_map.iter_rules()

@@ -101,7 +101,7 @@ def lost(disk: SlowDisk, accept: Accept, kills: int = 3, clients: int = 16) -> t
         try:
             for _ in range(kills):
                 known = len(promised)
-                wait_for(lambda known=known: len(promised) >= known + clients, "further promises", 60)  # type: ignore[misc]
+                wait_for(lambda known=known: len(promised) >= known + clients, "further promises", 60)  # type: ignore[misc]  # mypy guesses no type of a default
                 disk.killed_while_writing_late()
         finally:
             over.set()

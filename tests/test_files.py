@@ -90,7 +90,7 @@ def test_lists_go_on_after_their_page_and_are_of_a_purpose(stack: Stack) -> None
     made = [bert.files.create(file=(f"{n}.txt", b"x"), purpose=("vision", "user_data")[n % 2]).id for n in range(105)]
 
     def ids(**how: object) -> list[str]:
-        return [file.id for file in bert.files.list(**how)]  # type: ignore[arg-type]
+        return [file.id for file in bert.files.list(**how)]  # type: ignore[arg-type]  # the client's types want dicts of their own
 
     assert ids(order="asc", limit=50) == ids(order="asc") == made
     assert ids() == made[::-1]
@@ -250,11 +250,11 @@ def test_a_response_reads_a_file(echo: Stack) -> None:
     client = echo.client()
     file = client.files.create(file=("notes.md", "\ufeffgrüße".encode()), purpose="user_data")
     asked = [{"type": "input_file", "file_id": file.id}]
-    answer = client.responses.create(model="echo", input=[{"role": "user", "content": asked}])  # type: ignore[list-item,misc]
+    answer = client.responses.create(model="echo", input=[{"role": "user", "content": asked}])  # type: ignore[list-item,misc]  # the client's types want dicts of their own
     assert "grüße" in answer.output_text
     binary = client.files.create(file=("notes.md", b"gr\xfc\xdfe"), purpose="user_data")
     with pytest.raises(openai.BadRequestError, match="text"):
-        client.responses.create(model="echo", input=[{"role": "user", "content": [{**asked[0], "file_id": binary.id}]}])  # type: ignore[list-item,misc]
+        client.responses.create(model="echo", input=[{"role": "user", "content": [{**asked[0], "file_id": binary.id}]}])  # type: ignore[list-item,misc]  # the client's types want dicts of their own
     for each in (file, binary):
         client.files.delete(each.id)
 

@@ -164,6 +164,18 @@ def test_filtered_pages_go_on_and_follow_changes(index: Index) -> None:
     assert names(index, where={"model": "rare", "word": "rare"}) == ["r200", "r150", "r0"]
 
 
+def test_owners_are_known_by_what_they_have(index: Index) -> None:
+    assert index.owners(FILE) == []
+    for owner in ("carl", "ann", "bob", "", "*a"):
+        index.add([with_blob(f"file{owner}", FILE, owner=owner), thing(f"r{owner}", owner=owner)])
+    index.add([thing("conv", TALK, owner="dora"), thing("msg", ITEM, owner="dora", parent="conv")])
+    index.remove("bob", FILE, "filebob")
+    index.remove("carl", RESPONSE, "rcarl")
+    assert index.owners(FILE) == ["", "*a", "ann", "carl"]
+    assert index.owners(RESPONSE) == ["", "*a", "ann", "bob"]
+    assert (index.owners(ITEM), index.owners(CHAT)) == (["dora"], [])
+
+
 def test_parts_go_first(index: Index) -> None:
     parts = [with_blob(f"msg_{n}", ITEM, parent="conv_a") for n in range(130)]
     index.add([thing("conv_a", TALK), thing("conv_b", TALK), with_blob("msg_b", ITEM, parent="conv_b"), *parts])

@@ -155,6 +155,8 @@ class Machine(RuleBasedStateMachine):
             ("ann:b", None),
         ):
             self.same(methodcaller("held", owner, kind))
+        for kind in ThingKind:
+            self.same(methodcaller("owners", kind))
         self.same(lambda index: index.count("conv:1"))
         self.same(lambda index: index.blobs(["id_1", "id_2", "conv:1", "none"]))
         for index in self.indexes:

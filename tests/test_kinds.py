@@ -125,7 +125,7 @@ def test_who_asks_about_a_prompt_needs_what_its_answer_does() -> None:
             able = card(*(ability for ability in Ability if ability is not lacking))
             assert _refusal(about, able) == _refusal(chat, able)
         thinking = FineChat("m", (Message("user", "Hi"),), LARGE, thinking=True)
-        assert spare(Encoding("m", thinking), card("chat")) == Encoding("m", spare(thinking, card("chat")))  # type: ignore[arg-type]
+        assert spare(Encoding("m", thinking), card("chat")) == Encoding("m", spare(thinking, card("chat")))  # type: ignore[arg-type]  # of a chat comes a chat
     for task in (Encoding("m", "text"), ABOUT[Decoding], ABOUT[Describing]):
         assert text_task(task) is None
         check(task, card("made-up"))

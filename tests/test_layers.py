@@ -107,6 +107,11 @@ def test_it_is_done_in_one_place(what: str) -> None:
     assert [str(file.relative_to(ROOT)) for file in FILES if what in file.read_text()] == [ONE_PLACE[what]]
 
 
+def test_what_is_not_checked_says_why() -> None:
+    bare = re.compile(r"# (type: ignore|noqa)(: [A-Z0-9, ]+|\[[a-z, -]+\])?\s*$", re.M)
+    assert [str(file.relative_to(ROOT)) for file in (*FILES, *TESTS) if bare.search(file.read_text())] == []
+
+
 def test_files_can_be_read_in_one_sitting() -> None:
     lines = {file: len(file.read_text().splitlines()) for file in LONGEST}
     long = {str(file.relative_to(ROOT)): lines[file] for file, most in LONGEST.items() if lines[file] > most}

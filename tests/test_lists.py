@@ -103,7 +103,7 @@ def test_every_page_says_where_it_stands(http: httpx.Client, listed: Listed) -> 
         if not page["has_more"]:
             break
     assert seen == MANY
-    nothing = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+    nothing: dict[str, Any] = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
     assert http.get(f"{listed.path}&after={after}").json() == nothing
     assert list(listed.walk(after=after)) == []
 

@@ -68,4 +68,4 @@ def test_what_it_was_given_comes_back_with_it(served: Stack, pool: ThreadPoolExe
     assert asked.result(timeout=PATIENCE).json()["status"] == "completed"
     assert following.result(timeout=PATIENCE)[-1].type == "response.completed"
     items = client.conversations.items.list(conversation)
-    assert sorted(item.to_dict()["role"] for item in items) == ["assistant", "assistant", "user", "user"]  # type: ignore[type-var]
+    assert sorted(item.to_dict()["role"] for item in items) == ["assistant", "assistant", "user", "user"]  # type: ignore[type-var]  # values of `to_dict` are objects

@@ -63,9 +63,9 @@ def test_what_is_asked_for_in_vain_is_told(stack: Stack) -> None:
 
 def test_a_refusal_is_anthropics(client: anthropic.Anthropic) -> None:
     with pytest.raises(anthropic.BadRequestError) as caught:
-        client.messages.count_tokens(model="echo", messages=[user({"type": "image", "source": {}})])  # type: ignore[list-item]
+        client.messages.count_tokens(model="echo", messages=[user({"type": "image", "source": {}})])  # type: ignore[list-item]  # the client's types want dicts of their own
     body: Any = caught.value.body
     assert body["error"]["type"] == "invalid_request_error"
     assert "messages[0].content[0].type" in body["error"]["message"]
     with pytest.raises(anthropic.NotFoundError):
-        client.messages.count_tokens(model="none", messages=[USER])  # type: ignore[list-item]
+        client.messages.count_tokens(model="none", messages=[USER])  # type: ignore[list-item]  # the client's types want dicts of their own

@@ -119,7 +119,7 @@ def test_killed_processes_do_not_pile_up_files(empty: Stack, tmp_path: Path, mon
         totals += [numbers.requests("completed"), numbers("time_to_first_token_seconds_count", model="echo")]
         old = children(gateway)
         os.kill(min(old), signal.SIGKILL)
-        wait_for(lambda old=old: len(children(gateway) - old) == 1 and answers(empty.url), "the new process")  # type: ignore[misc]
+        wait_for(lambda old=old: len(children(gateway) - old) == 1 and answers(empty.url), "the new process")  # type: ignore[misc]  # mypy guesses no type of a default
         totals += [numbers.requests("completed"), numbers("time_to_first_token_seconds_count", model="echo")]
         files |= {path.name for path in private.glob("inferq-*/*.db")}
     assert totals == sorted(totals)

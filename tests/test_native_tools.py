@@ -154,7 +154,7 @@ def test_an_answer_that_makes_room_begins_anew_and_nobody_sees_it(
     def count(*args: object) -> object:
         nonlocal attempts
         attempts += 1
-        return attempt(*args)  # type: ignore[arg-type]
+        return attempt(*args)  # type: ignore[arg-type]  # whatever it is called with
 
     monkeypatch.setattr(qwen.tools._cells, "grow", grow)
     monkeypatch.setattr(ChatAnswer, "_attempt", count)
@@ -169,7 +169,7 @@ def test_ids_of_calls_become_what_the_template_wants_the_same_each_time(model: P
     call = ToolCall("call_Qh0t9Zf3aXb7Ck2Lm5Np8RsV", "wait", '{"days": 1')
     turns = [FineMessage("assistant", "", (call, replace(call, id="call_2", arguments=""))), Message("user", "?")]
     for ids, pattern in ((CallIds.GIVEN, call.id), (CallIds.NAMING, "functions.wait:0")):
-        assert adapt(turns, ids)[0].tool_calls[0].id == pattern  # type: ignore[attr-defined]
+        assert adapt(turns, ids)[0].tool_calls[0].id == pattern  # type: ignore[attr-defined]  # it is that one with calls
     [said, _] = adapt(turns, CallIds.SHORT)
     assert isinstance(said, FineMessage)
     first, second = said.tool_calls

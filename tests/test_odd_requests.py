@@ -15,7 +15,7 @@ from flask import Flask
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway import api, health
+from gateway import endpoints
 from tests.calls import CHATS, chat, post_later
 from tests.stack import Stack, running, wait_for
 
@@ -78,8 +78,7 @@ HEADERS = (
 
 def routes() -> list[str]:
     app = Flask(__name__, static_folder=None)
-    api.init_app(app)
-    health.init_app(app)
+    endpoints.init_app(app)
     return ["/{}", *sorted({re.sub(r"<[^>]*>", "{}", rule.rule) for rule in app.url_map.iter_rules()})]
 
 

@@ -173,6 +173,6 @@ def test_docs_name_every_code() -> None:
 
 def test_where_things_lie_is_told_to_the_log_alone(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     answer = app.test_client().post("/place")
-    assert (answer.status_code, answer.json["error"]["code"]) == (503, "archive_unavailable")  # type: ignore[index]
-    assert answer.json["error"]["message"] == ArchiveUnavailable.words  # type: ignore[index]
+    assert (answer.status_code, answer.json["error"]["code"]) == (503, "archive_unavailable")  # type: ignore[index]  # it is JSON
+    assert answer.json["error"]["message"] == ArchiveUnavailable.words  # type: ignore[index]  # it is JSON
     assert "/secret/place" in caplog.text

@@ -148,7 +148,7 @@ def test_the_index_has_its_part_of_redis(
 
 def test_the_documented_rights_suffice(valkey: Stack, index: RedisIndex) -> None:
     _, name, *rules = documented_user().split()
-    valkey.redis.execute_command("ACL", "SETUSER", name, *rules)  # type: ignore[no-untyped-call]
+    valkey.redis.execute_command("ACL", "SETUSER", name, *rules)  # type: ignore[no-untyped-call]  # redis-py has no types for it
     mine = RedisIndex(redis.Redis(port=valkey.redis_port, username=name, password=PASSWORD, protocol=2), Clock())
     mine.add([thing("conv", TALK), answer(1), thing("msg", ITEM, parent="conv")], AMPLE)
     mine.change(thing("conv", TALK), {"x": "y"}, 0)

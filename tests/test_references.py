@@ -109,13 +109,13 @@ def test_what_is_generated(client: OpenAI, wanted: dict[str, Any]) -> None:
     """It is as likely where it is generated, streamed or not, and where it is a prompt."""
     count = len(wanted["ids"])
     [choice] = ask(client, wanted["prompt"], max_tokens=count, extra_body={"return_token_ids": True})
-    assert choice.token_ids == wanted["ids"]  # type: ignore[attr-defined]
+    assert choice.token_ids == wanted["ids"]  # type: ignore[attr-defined]  # a field that OpenAI has not
     near(told(choice).token_logprobs or [], wanted["logprobs"])
     stream = create(client, wanted["prompt"], max_tokens=count, stream=True)
     parts = [told(part.choices[0]) for part in stream if part.choices and part.choices[0].logprobs]
     streamed = list(itertools.chain.from_iterable(part.token_logprobs or [] for part in parts))
     near(streamed, wanted["logprobs"])
-    [forced] = ask(client, choice.prompt_token_ids + wanted["ids"], echo=True, max_tokens=0)  # type: ignore[attr-defined]
+    [forced] = ask(client, choice.prompt_token_ids + wanted["ids"], echo=True, max_tokens=0)  # type: ignore[attr-defined]  # a field that OpenAI has not
     values = told(forced).token_logprobs
     assert values
     near(values[-count:], wanted["logprobs"])

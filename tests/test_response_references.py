@@ -40,7 +40,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def listed(client: OpenAI, response_id: str, **how: Any) -> list[str]:
     """What a response was given, the last first: what its items say, or are."""
     return [
-        item.content[0].text if item.type == "message" and item.content[0].type != "refusal" else item.type  # type: ignore[union-attr]
+        item.content[0].text if item.type == "message" and item.content[0].type != "refusal" else item.type  # type: ignore[union-attr]  # of a message that a user or the model has sent
         for item in client.responses.input_items.list(response_id, **how)
     ]
 
@@ -76,7 +76,7 @@ def test_a_conversation_is_gone_on_with_and_grows(strict: OpenAI) -> None:
 def test_items_are_found_by_their_ids_alone(strict: OpenAI) -> None:
     first = strict.responses.create(model="echo", input="one")
     said = {"type": "item_reference", "id": first.output[0].id}
-    second = strict.responses.create(model="echo", input=[{"role": "user", "content": "one"}, said, _user("two")])  # type: ignore[list-item]
+    second = strict.responses.create(model="echo", input=[{"role": "user", "content": "one"}, said, _user("two")])  # type: ignore[list-item]  # the client's types want dicts of their own
     assert listed(strict, second.id) == ["two", "one", "one"]
     strict.responses.delete(first.id)
     given: Any = [said, {"id": second.output[0].id}, _user("three")]
@@ -95,7 +95,7 @@ def test_calls_go_back_and_forth(strict: OpenAI) -> None:
     second = strict.responses.create(model="echo", input=given, previous_response_id=first.id)
     assert len(listed(strict, second.id)) == 5
     with pytest.raises(BadRequestError) as caught:
-        strict.responses.create(model="echo", input=[{**RESULT, "call_id": "x"}], previous_response_id=first.id)  # type: ignore[list-item]
+        strict.responses.create(model="echo", input=[{**RESULT, "call_id": "x"}], previous_response_id=first.id)  # type: ignore[list-item]  # the client's types want dicts of their own
     assert caught.value.param == "input[0].call_id"
 
 
@@ -160,9 +160,9 @@ def test_nobody_goes_on_with_what_is_anothers_or_has_not_ended(guarded: Stack) -
         {"conversation": conversation.id},
         {"input": [{"id": first.output[0].id}]},
     ):
-        alice.responses.create(model="echo", **{"input": "Hi", **more})  # type: ignore[call-overload]
+        alice.responses.create(model="echo", **{"input": "Hi", **more})  # type: ignore[call-overload]  # the client's types want dicts of their own
         with pytest.raises((BadRequestError, NotFoundError)):
-            bob.responses.create(model="echo", **{"input": "Hi", **more})  # type: ignore[call-overload]
+            bob.responses.create(model="echo", **{"input": "Hi", **more})  # type: ignore[call-overload]  # the client's types want dicts of their own
     with pytest.raises(NotFoundError):
         bob.responses.input_items.list(first.id)
     running = alice.responses.create(model="echo", input="a b c d e " * 40, background=True)

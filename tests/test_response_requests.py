@@ -87,7 +87,7 @@ def test_a_summary_stands_for_thoughts_that_are_not_told() -> None:
 
 def test_every_kind_of_item_is_stored_in_openais_shape_and_comes_back_the_same() -> None:
     phased = {**SAID, "id": "msg_x", "status": "incomplete", "phase": "commentary"}
-    spoiled = {**phased, "content": [{**SAID["content"][0], "annotations": [{"x": 1}], "logprobs": [1]}]}  # type: ignore[dict-item]
+    spoiled = {**phased, "content": [{**SAID["content"][0], "annotations": [{"x": 1}], "logprobs": [1]}]}  # type: ignore[dict-item]  # its content is a list
     easy = [{"role": role, "content": "Hi"} for role in ("system", "developer", "user", "assistant")]
     stored = items(*easy, THOUGHT, spoiled, CALL, CUSTOM, RESULT, WRITTEN)
     for item in stored:
@@ -121,7 +121,7 @@ def test_what_is_inherited_comes_first_and_stays_as_it_is() -> None:
     )
     assert options.kept
     assert (options.kept.inherited, [*options.kept.given[:2]], len(options.kept.given)) == (2, before, 3)
-    assert parse(Referred(tuple(before)), input=None, conversation={"id": "conv_1"})[1].kept.conversation == "conv_1"  # type: ignore[union-attr]
+    assert parse(Referred(tuple(before)), input=None, conversation={"id": "conv_1"})[1].kept.conversation == "conv_1"  # type: ignore[union-attr]  # it is kept
 
 
 def test_items_and_files_are_what_their_ids_stand_for() -> None:

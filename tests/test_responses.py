@@ -105,7 +105,7 @@ def test_a_loop_of_tools(echo: Stack) -> None:
     first = client.responses.create(model="echo", input=items, tools=[LOOK])
     [call] = first.output
     assert call.type == "function_call"
-    items += [call.to_dict(), {"type": "function_call_output", "call_id": call.call_id, "output": "It is blue."}]  # type: ignore[list-item]
+    items += [call.to_dict(), {"type": "function_call_output", "call_id": call.call_id, "output": "It is blue."}]  # type: ignore[list-item]  # what the client has told is no input to its types
     assert client.responses.create(model="echo", input=items, tools=[LOOK]).output_text == "It is blue."
 
 

@@ -49,7 +49,7 @@ def turn(there: Connection, text: Any, **more: Any) -> dict[str, Any]:
     """The response, or the error."""
     ask(there, text, **more)
     last: dict[str, Any] = heard(there)[-1]
-    return last["response"] if "response" in last else last["error"]  # type: ignore[no-any-return]
+    return last["response"] if "response" in last else last["error"]  # type: ignore[no-any-return]  # it is JSON
 
 
 def said(response: dict[str, Any]) -> str:

@@ -36,7 +36,7 @@ def test_others_have_their_turn_however_little_is_told(told: bytes, monkeypatch:
         return [told] if told else []
 
     greenlet = gevent.spawn(other)
-    assert b"".join(sse.replay([Delta("a")] * 5, lines)) == told * 5  # type: ignore[arg-type]
+    assert b"".join(sse.replay([Delta("a")] * 5, lines)) == told * 5  # type: ignore[arg-type]  # it is given nothing but deltas
     assert turns >= 4
     greenlet.kill()
 

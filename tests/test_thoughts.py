@@ -31,7 +31,7 @@ def read(splitter: Splitter, text: str, cuts: list[int], first: int = 0) -> list
 
 
 def parts(pieces: list[Piece]) -> tuple[str, str]:
-    return tuple("".join(p.text for p in pieces if p.reasoning is kind) for kind in (True, False))  # type: ignore[return-value]
+    return tuple("".join(p.text for p in pieces if p.reasoning is kind) for kind in (True, False))  # type: ignore[return-value]  # two of them
 
 
 def expected(text: str, tags: Tags, stage: Stage) -> tuple[str, str]:

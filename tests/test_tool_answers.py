@@ -202,7 +202,7 @@ def test_a_custom_tool(client: OpenAI) -> None:
     assert first["custom"] == {"name": "shell", "input": ""}
     assert (first["type"], first["index"], str(first["id"])[:5]) == ("custom", 0, "call_")
     assert [piece.keys() for piece in rest] == [{"index", "custom"}] * len(rest)
-    assert "".join(piece["custom"]["input"] for piece in rest) == "ls -l\n"  # type: ignore[index]
+    assert "".join(piece["custom"]["input"] for piece in rest) == "ls -l\n"  # type: ignore[index]  # values of `to_dict` are objects
 
 
 def test_functions_as_they_were_before_tools(echo: Stack) -> None:

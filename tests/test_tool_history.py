@@ -89,7 +89,7 @@ def test_functions_of_before() -> None:
         ([assistant(called()), result("1"), result(None)], "messages[3].role", "invalid_value"),
         ([assistant(called()), result(None, name="g")], "messages[2].name", "invalid_value"),
         ([result(), assistant(called())], "messages[1].tool_call_id", "invalid_value"),
-        ([assistant(called()), result(1)], "messages[2].tool_call_id", "invalid_type"),  # type: ignore[arg-type]
+        ([assistant(called()), result(1)], "messages[2].tool_call_id", "invalid_type"),  # type: ignore[arg-type]  # wrong on purpose
         ([assistant(called()), result("1", name=["f"])], "messages[2].name", "invalid_type"),
         ([assistant(called()), result("x" * 20_000)], "messages[2].tool_call_id", "string_above_max_length"),
         ([assistant(called(id="x" * 20_000))], "messages[1].tool_calls[0].id", "string_above_max_length"),

@@ -243,8 +243,8 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
         for count, title in enumerate(("inferq worker", "inferq gateway", "valkey-server"), start=1):
             old = started.child(title)
             os.kill(old, signal.SIGKILL)
-            wait_for(lambda n=count: started.log.count("ended with signal SIGKILL") == n, "the log line")  # type: ignore[misc]
-            wait_for(lambda t=title: any(t in name for name in started.family().values()), "the new child")  # type: ignore[misc]
+            wait_for(lambda n=count: started.log.count("ended with signal SIGKILL") == n, "the log line")  # type: ignore[misc]  # mypy guesses no type of a default
+            wait_for(lambda t=title: any(t in name for name in started.family().values()), "the new child")  # type: ignore[misc]  # mypy guesses no type of a default
             assert started.child(title) != old
             wait_for(lambda: answers(url), "an answer")
             if title == "inferq worker":

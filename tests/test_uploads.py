@@ -53,7 +53,7 @@ def digest(blob: bytes) -> str:
 
 def begin(client: OpenAI, size: int, **more: object) -> str:
     upload = client.uploads.create(
-        bytes=size, filename="a.txt", mime_type="text/plain", purpose="user_data", **more  # type: ignore[arg-type]
+        bytes=size, filename="a.txt", mime_type="text/plain", purpose="user_data", **more  # type: ignore[arg-type]  # the client has types of its own
     )  # fmt: skip
     return upload.id
 

@@ -110,7 +110,7 @@ def prompt_of(engine: Engine, task: TextTask) -> list[int]:
 
 def asked(engine: Engine, *turns: tuple[str, str] | Message, **more: Any) -> list[int]:
     """The tokens that a chat becomes."""
-    messages = tuple(turn if isinstance(turn, Message) else Message(*turn) for turn in turns)  # type: ignore[arg-type]
+    messages = tuple(turn if isinstance(turn, Message) else Message(*turn) for turn in turns)  # type: ignore[arg-type]  # a role and a text
     return prompt_of(engine, FineChat("tiny", messages, SAMPLING, token_ids=True, **more))
 
 

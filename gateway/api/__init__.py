@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from gateway.api import (
+    batches,
     chat,
     completions,
     conversations,
@@ -33,6 +34,7 @@ FAMILIES = (
     conversations,
     files,
     uploads,
+    batches,
     messages,
     infill,
     embeddings,

@@ -6,11 +6,14 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from gateway.api.generation import generate
+from gateway.openapi.operation import operation
 from gateway.schemas import FORMATS
 
 views = Blueprint("completions", __name__)
 
 
 @views.post("/completions")
+@operation("createCompletion", formats=[FORMATS["openai.completion"]])
 def create() -> ResponseReturnValue:
+    """Go on with a text, or fill a gap before a `suffix`."""
     return generate(FORMATS["openai.completion"])

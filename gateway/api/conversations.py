@@ -12,6 +12,8 @@ from gateway.answers import as_json
 from gateway.api.body import read_body
 from gateway.archive.thing import Thing
 from gateway.auth import owner
+from gateway.openapi.operation import operation
+from gateway.openapi.parameters import INCLUDE, paging
 from gateway.schemas.conversation import (
     ConversationChange,
     ItemsSchema,
@@ -30,49 +32,65 @@ _NEW, _CHANGE, _ITEMS = NewConversationSchema(), ConversationChange(), ItemsSche
 
 
 @views.post("/conversations")
+@operation("createConversation", body=_NEW)
 def create() -> ResponseReturnValue:
+    """Begin a conversation that responses can go on with."""
     asked = read_body(_NEW)
     return _told(conversations.create(owner().name, _named(asked["items"]), asked["metadata"]))
 
 
 @views.get("/conversations/<conversation_id>")
+@operation("getConversation")
 def retrieve(conversation_id: str) -> ResponseReturnValue:
+    """Tell a conversation."""
     return _told(conversations.find(owner().name, conversation_id))
 
 
 @views.post("/conversations/<conversation_id>")
+@operation("updateConversation", body=_CHANGE)
 def update(conversation_id: str) -> ResponseReturnValue:
+    """Change the metadata of a conversation."""
     return _told(conversations.describe(owner().name, conversation_id, read_body(_CHANGE)["metadata"]))
 
 
 @views.delete("/conversations/<conversation_id>")
+@operation("deleteConversation")
 def delete(conversation_id: str) -> ResponseReturnValue:
+    """Remove a conversation with its items."""
     conversations.remove(owner().name, conversation_id)
     return as_json(render_deleted(conversation_id))
 
 
 @views.get("/conversations/<conversation_id>/items")
+@operation("listConversationItems", parameters=[*paging(), INCLUDE])
 def list_items(conversation_id: str) -> ResponseReturnValue:
+    """List the items of a conversation."""
     include = _include()
     found = conversations.page(owner().name, conversation_id, read_paging(request.args))
     return as_json(render_list([render_item(item, include) for item in found.items], more=found.more))
 
 
 @views.post("/conversations/<conversation_id>/items")
+@operation("createConversationItems", body=_ITEMS, parameters=[INCLUDE])
 def create_items(conversation_id: str) -> ResponseReturnValue:
+    """Add items to a conversation."""
     include, items = _include(), _named(read_body(_ITEMS)["items"])
     conversations.add(owner().name, conversation_id, items)
     return as_json(render_list([render_item(item, include) for item in items], more=False))
 
 
 @views.get("/conversations/<conversation_id>/items/<item_id>")
+@operation("getConversationItem", parameters=[INCLUDE])
 def retrieve_item(conversation_id: str, item_id: str) -> ResponseReturnValue:
+    """Tell an item of a conversation."""
     include = _include()
     return as_json(render_item(conversations.item(owner().name, conversation_id, item_id), include))
 
 
 @views.delete("/conversations/<conversation_id>/items/<item_id>")
+@operation("deleteConversationItem")
 def delete_item(conversation_id: str, item_id: str) -> ResponseReturnValue:
+    """Remove an item of a conversation."""
     return _told(conversations.remove_item(owner().name, conversation_id, item_id))
 
 

@@ -14,8 +14,10 @@ from gateway import files, forms
 from gateway.answers import as_json
 from gateway.archive.thing import Thing, ThingKind
 from gateway.auth import owner
+from gateway.openapi.operation import operation
+from gateway.openapi.parameters import PURPOSE, RANGE, paging
 from gateway.places import Places
-from gateway.schemas.files import FIELDS, content_headers, read_purpose, read_range, render_file
+from gateway.schemas.files import FIELDS, FORM, content_headers, read_purpose, read_range, render_file
 from gateway.schemas.lists import read_paging, render_list
 from gateway.state import this_gateway
 
@@ -32,32 +34,42 @@ _readers = Places("files are being sent")
 
 
 @views.post("/files")
+@operation("createFile", form=FORM)
 def create() -> ResponseReturnValue:
+    """Store a file."""
     most = this_gateway().config.max_file_bytes
     with forms.received(request, owner().name, "file", FIELDS, most) as form:
         return as_json(file_object(files.create(owner().name, form)))
 
 
 @views.get("/files")
+@operation("listFiles", parameters=[*paging(MOST_LISTED, MOST_LISTED), PURPOSE])
 def list_all() -> ResponseReturnValue:
+    """List the files that are stored."""
     paging = read_paging(request.args, usual=MOST_LISTED, most=MOST_LISTED)
     page = files.page(owner().name, paging, read_purpose(request.args))
     return as_json(render_list([file_object(file) for file in page.things], more=page.more))
 
 
 @views.get("/files/<file_id>")
+@operation("retrieveFile")
 def retrieve(file_id: str) -> ResponseReturnValue:
+    """Tell what is known of a file."""
     return as_json(file_object(files.find(owner().name, file_id)))
 
 
 @views.delete("/files/<file_id>")
+@operation("deleteFile")
 def delete(file_id: str) -> ResponseReturnValue:
+    """Remove a file."""
     this_gateway().archive.remove(owner().name, ThingKind.FILE, file_id)
     return as_json({"id": file_id, "object": "file", "deleted": True})
 
 
 @views.get("/files/<file_id>/content")
+@operation("downloadFile", parameters=[RANGE], media=("application/octet-stream",))
 def content(file_id: str) -> ResponseReturnValue:
+    """Send the bytes of a file, or a range of them."""
     file = files.find(owner().name, file_id)
     mark, size = f'"{file.id}"', file.facts["bytes"]
     headers = {**content_headers(file.facts["filename"], file.facts["kind"]), "Accept-Ranges": "bytes", "ETag": mark}

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Response, after_this_request, g, request
 from flask.typing import ResponseReturnValue
 
-from gateway import access, answers, bodies, references, sse
+from gateway import access, answers, bodies, sse
 from gateway.answers import as_json
 from gateway.api.body import check_is_json
 from gateway.api.jobs import job_object
@@ -23,11 +23,10 @@ from gateway.disconnect import watch
 from gateway.dispatch import Job
 from gateway.errors import CLIENT_GONE
 from gateway.mailbox import ClientGone
+from gateway.reading import as_it_is, understand
 from gateway.schemas import PAUSE, Format
-from gateway.schemas.body import load_body
 from gateway.schemas.caps import capped
 from gateway.schemas.outcomes import failure, renamed
-from gateway.schemas.responses.references import Referring
 from gateway.state import this_gateway
 from shared.card import Ability
 from shared.errors import InvalidRequest
@@ -40,11 +39,7 @@ Begin = Callable[[Job, Options], ResponseReturnValue]
 Amend = Callable[[Any], Any]
 
 
-def _as_it_is(asked: Any) -> Any:
-    return asked
-
-
-def generate(wire: Format, begin: Begin | None = None, amend: Amend = _as_it_is) -> ResponseReturnValue:
+def generate(wire: Format, begin: Begin | None = None, amend: Amend = as_it_is) -> ResponseReturnValue:
     """Answer the current request in a format, also where it fails; `begin` where the format knows a background.
 
     `amend` makes what was sent into what is asked.
@@ -98,23 +93,16 @@ def _read(wire: Format, amend: Amend) -> tuple[Format, Task, Options, str, list[
 
     Its bytes are let go of here: the answer takes longer.
     """
-    who, path, config, chosen = owner().name, request.path, this_gateway().config, seed()
+    who, path, config = owner().name, request.path, this_gateway().config
     request.max_content_length = this_gateway().directory.largest_body()
     with bodies.received(request, who) as body:
 
-        def understand(asked: Any) -> tuple[Format, Task, Options, str, list[str], Mapping[str, Ability]]:
-            found = wire.of(asked)
-            task, options = found.parse(asked, chosen, config)
-            schema, mark = found.schema, fingerprint(who, path, body)
+        def look(found: Format, asked: Any) -> tuple[str, list[str], Mapping[str, Ability]]:
             with capped(config):
-                return found, task, options, mark, schema.ignored(asked), schema.needs(asked)
+                return fingerprint(who, path, body), found.schema.ignored(asked), found.schema.needs(asked)
 
-        if isinstance(wire, Referring):
-            asked = bodies.apart(who, len(body), lambda: amend(load_body(body)))
-            wire, more = references.look_up(wire, asked, who)  # here, and not in a thread: it asks others
-            with bodies.holding(who, more):
-                return bodies.apart(who, len(body) + more, partial(understand, asked))
-        return bodies.apart(who, len(body), lambda: understand(amend(load_body(body))))
+        found, task, options, looked = understand(wire, body, who, seed(), look, amend)
+        return found, task, options, *looked
 
 
 def seed() -> int:

@@ -6,11 +6,14 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from gateway.api.generation import generate
+from gateway.openapi.operation import operation
 from gateway.schemas import FORMATS
 
 views = Blueprint("infill", __name__)
 
 
 @views.post("/infill")
+@operation("createInfill", formats=[FORMATS["llama.cpp.infill"]])
 def create() -> ResponseReturnValue:
+    """Fill a gap in a text, as llama.cpp's server does."""
     return generate(FORMATS["llama.cpp.infill"])

@@ -17,6 +17,8 @@ from gateway.api import streaming
 from gateway.api.streaming import events_as, stream, wants_progress
 from gateway.auth import own_ticket
 from gateway.current_client import aside, step_aside
+from gateway.openapi.operation import operation
+from gateway.openapi.parameters import LAST_EVENT, PROGRESS
 from gateway.schemas import format_of
 from gateway.schemas.job import render_job
 from gateway.schemas.openai import render_failure
@@ -33,18 +35,27 @@ views = Blueprint("jobs", __name__)
 
 
 @views.get("/jobs/<job_id>")
+@operation("getJob")
 def retrieve(job_id: str) -> ResponseReturnValue:
+    """Tell how far a job is: its status, its place in the queue, its result or error."""
     return as_json(job_object(job_id))
 
 
 @views.delete("/jobs/<job_id>")
+@operation("cancelJob")
 def cancel(job_id: str) -> ResponseReturnValue:
+    """Cancel a job, and tell the final state that won."""
     this_gateway().dispatcher.cancel(own_ticket(job_id).id, aside(request.environ))
     return as_json(job_object(job_id))
 
 
 @views.get("/jobs/<job_id>/events")
+@operation("followJob", parameters=[LAST_EVENT, PROGRESS], media=("text/event-stream",))
 def follow(job_id: str) -> ResponseReturnValue:
+    """Send the events of a job, from the start or after `Last-Event-ID`.
+
+    Where there is nothing more to come, it is a 204.
+    """
     progress = wants_progress()
     ticket = own_ticket(job_id)
     after = sse.parse_mark(request.headers.get("Last-Event-ID"))

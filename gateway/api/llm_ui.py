@@ -16,9 +16,10 @@ from gateway.auth import owner
 from gateway.dispatch import Job
 from gateway.errors import CLIENT_GONE
 from gateway.mailbox import ClientGone
+from gateway.openapi.operation import operation
 from gateway.schemas import usual_format
 from gateway.schemas.outcomes import failure
-from gateway.schemas.prompt import parse_query, prompt_task
+from gateway.schemas.prompt import PROMPT, parse_query, prompt_task
 from gateway.state import this_gateway
 from shared.protocol import Delta, Event, Failed, Options, Progress
 
@@ -31,7 +32,9 @@ _PARAMETERS = {"messages": "prompt"}
 
 
 @views.get("/chat")
+@operation("chatInPlainText", parameters=[{"in": "query", "schema": PROMPT}], media=("text/plain",))
 def chat() -> ResponseReturnValue:
+    """Answer a prompt in plain text, as it comes."""
     if request.method == "HEAD":  # which Flask adds to every GET: nobody would read what is computed
         raise MethodNotAllowed(["GET"])
     prompt, model = parse_query(request.args.to_dict())

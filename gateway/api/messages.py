@@ -6,16 +6,21 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from gateway.api.generation import generate
+from gateway.openapi.operation import operation
 from gateway.schemas import FORMATS
 
 views = Blueprint("messages", __name__)
 
 
 @views.post("/messages")
+@operation("createMessage", formats=[FORMATS["anthropic.messages"]])
 def create() -> ResponseReturnValue:
+    """Answer a conversation."""
     return generate(FORMATS["anthropic.messages"])
 
 
 @views.post("/messages/count_tokens")
+@operation("countMessageTokens", formats=[FORMATS["anthropic.count_tokens"]])
 def count() -> ResponseReturnValue:
+    """Tell how many tokens of a conversation the model would read."""
     return generate(FORMATS["anthropic.count_tokens"])

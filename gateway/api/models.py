@@ -8,6 +8,8 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from gateway.offers import Offer, lookup
+from gateway.openapi.operation import operation
+from gateway.openapi.parameters import ANTHROPIC_PAGING, ANTHROPIC_VERSION
 from gateway.schemas.anthropic.model import describe_model, list_models
 from gateway.schemas.model import render_model
 from gateway.state import this_gateway
@@ -16,7 +18,12 @@ views = Blueprint("models", __name__)
 
 
 @views.get("/models")
+@operation("listModels", parameters=ANTHROPIC_PAGING)
 def index() -> ResponseReturnValue:
+    """List the models that may be asked for, by id and alias.
+
+    With the header `anthropic-version` in the words of Anthropic's, in pages.
+    """
     known = {offer.card.id: offer for offer in this_gateway().directory.offers()}
     claims = [(offer, name) for offer in known.values() for name in offer.names]
     served = [(offer, name) for offer, name in claims if lookup(name, known) is offer]
@@ -26,7 +33,9 @@ def index() -> ResponseReturnValue:
 
 
 @views.get("/models/<path:model>")
+@operation("retrieveModel", parameters=[ANTHROPIC_VERSION])
 def retrieve(model: str) -> ResponseReturnValue:
+    """Tell what is known of a model."""
     offer = this_gateway().directory.find(model)
     return jsonify(describe_model(offer.card, model) if _is_anthropics() else _object(offer, model))
 

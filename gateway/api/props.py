@@ -5,6 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from gateway.openapi.operation import operation
+from gateway.openapi.parameters import MODEL
 from gateway.state import this_gateway
 from shared.version import VERSION
 
@@ -12,7 +14,9 @@ views = Blueprint("props", __name__)
 
 
 @views.get("/props")
+@operation("getProps", parameters=[MODEL])
 def index() -> ResponseReturnValue:
+    """Tell the context and the slots of a model, as llama.cpp does."""
     directory, name = this_gateway().directory, request.args.get("model")
     card = (directory.find(name) if name else directory.default()).card
     return jsonify(

@@ -9,6 +9,8 @@ from gateway.answers import as_json
 from gateway.api.generation import generate
 from gateway.archive.thing import ThingKind
 from gateway.auth import owner
+from gateway.openapi.operation import operation
+from gateway.openapi.parameters import INCLUDE, paging
 from gateway.schemas import FORMATS
 from gateway.schemas.lists import read_paging, take_page
 from gateway.schemas.responses.include import read_include
@@ -18,17 +20,23 @@ views = Blueprint("response_input", __name__)
 
 
 @views.post("/responses/input_tokens")
+@operation("getInputTokenCounts", formats=[FORMATS["openai.input_tokens"]])
 def count() -> ResponseReturnValue:
+    """Tell how many tokens the model would read for a response."""
     return generate(FORMATS["openai.input_tokens"])
 
 
 @views.post("/responses/compact")
+@operation("compactConversation", formats=[FORMATS["openai.compact"]])
 def compact() -> ResponseReturnValue:
+    """Make a conversation shorter, with a summary by the model."""
     return generate(FORMATS["openai.compact"])
 
 
 @views.get("/responses/<response_id>/input_items")
+@operation("listInputItems", parameters=[*paging(), INCLUDE])
 def page(response_id: str) -> ResponseReturnValue:
+    """List the items that a response was given."""
     paging = read_paging(request.args)
     read_include([*request.args.getlist("include[]"), *request.args.getlist("include")])  # all is always told
     found = this_gateway().recordings.find(ThingKind.RESPONSE, response_id, owner().name)

@@ -16,6 +16,8 @@ from gateway.archive.thing import ThingKind
 from gateway.auth import own_ticket, owner
 from gateway.current_client import aside, step_aside, upgrade
 from gateway.dispatch import Job
+from gateway.openapi.operation import operation
+from gateway.openapi.parameters import RETRIEVAL
 from gateway.recordings import Recording
 from gateway.schemas import FORMATS, PAUSE, Frames
 from gateway.schemas.responses.answer import begun, render, respond
@@ -33,22 +35,27 @@ _FORMAT = FORMATS["openai.responses"]
 
 
 @views.post("/responses")
+@operation("createResponse", formats=[_FORMAT])
 def create() -> ResponseReturnValue:
+    """Answer items with items, in the background too."""
     if turn := current_turn():
         return generate(_FORMAT, amend=turn.amend)
     return generate(_FORMAT, _begin)
 
 
 @views.get("/responses", websocket=True)
+@operation("connectResponses", media=(), status=101)
 def connect() -> ResponseReturnValue:
-    """Begin a WebSocket: see `gateway/socket_turns.py`."""
+    """Answer messages over a WebSocket with a response each."""
     accepted = accept(request.headers)
     upgrade(request.environ)
     return Response(status=101, headers=accepted)
 
 
 @views.get("/responses/<response_id>")
+@operation("getResponse", parameters=RETRIEVAL, media=("application/json", "text/event-stream"))
 def retrieve(response_id: str) -> ResponseReturnValue:
+    """Tell a response that is stored or runs, also as its stream, from any event on."""
     asked = read_retrieval(request.args)
     found = _find(response_id)
     if not asked.stream:
@@ -66,7 +73,9 @@ def retrieve(response_id: str) -> ResponseReturnValue:
 
 
 @views.post("/responses/<response_id>/cancel")
+@operation("cancelResponse")
 def cancel(response_id: str) -> ResponseReturnValue:
+    """End a response that runs in the background."""
     found = _find(response_id)
     if not found.accepted.options.background:
         raise InvalidRequest(
@@ -80,7 +89,9 @@ def cancel(response_id: str) -> ResponseReturnValue:
 
 
 @views.delete("/responses/<response_id>")
+@operation("deleteResponse")
 def delete(response_id: str) -> ResponseReturnValue:
+    """Remove a response that is stored."""
     this_gateway().recordings.remove(ThingKind.RESPONSE, response_id, owner().name)
     return as_json({"id": response_id, "object": "response", "deleted": True})
 

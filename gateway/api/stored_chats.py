@@ -18,6 +18,8 @@ from gateway.answers import as_json, counted
 from gateway.api.body import read_body
 from gateway.archive.thing import Thing, ThingKind
 from gateway.auth import owner
+from gateway.openapi.operation import operation
+from gateway.openapi.parameters import METADATA, MODEL_FILTER, paging
 from gateway.recordings import Recording, Recordings
 from gateway.schemas import format_of
 from gateway.schemas.lists import read_paging, render_page, take_page
@@ -37,7 +39,9 @@ _CHANGE = ChangeSchema()
 
 
 @views.get("/chat/completions")
+@operation("listChatCompletions", parameters=[*paging(order="asc"), MODEL_FILTER, METADATA])
 def list_stored() -> ResponseReturnValue:
+    """List the chats that are stored."""
     paging, where = read_paging(request.args, descending=False), read_filters(request.args)
     this_gateway().recordings.settle(owner().name)
     page = this_gateway().archive.page(owner().name, ThingKind.CHAT, where=where, **paging._asdict())
@@ -53,12 +57,16 @@ def list_stored() -> ResponseReturnValue:
 
 
 @views.get("/chat/completions/<chat_id>")
+@operation("getChatCompletion")
 def retrieve(chat_id: str) -> ResponseReturnValue:
+    """Tell a stored chat again."""
     return as_json(_tell(_find(chat_id)))
 
 
 @views.post("/chat/completions/<chat_id>")
+@operation("updateChatCompletion", body=_CHANGE)
 def change(chat_id: str) -> ResponseReturnValue:
+    """Change the metadata of a stored chat."""
     metadata = read_body(_CHANGE).get("metadata", {})
     found, gateway = _find(chat_id), this_gateway()
     if not gateway.archive.holds(owner().name, ThingKind.CHAT, chat_id):
@@ -70,14 +78,18 @@ def change(chat_id: str) -> ResponseReturnValue:
 
 
 @views.delete("/chat/completions/<chat_id>")
+@operation("deleteChatCompletion")
 def remove(chat_id: str) -> ResponseReturnValue:
+    """Remove a stored chat."""
     _find(chat_id)  # one that runs is not stored yet
     this_gateway().recordings.remove(ThingKind.CHAT, chat_id, owner().name)
     return as_json({"object": "chat.completion.deleted", "id": chat_id, "deleted": True})
 
 
 @views.get("/chat/completions/<chat_id>/messages")
+@operation("getChatCompletionMessages", parameters=paging(order="asc"))
 def list_messages(chat_id: str) -> ResponseReturnValue:
+    """List the messages that a stored chat answers."""
     paging = read_paging(request.args, descending=False)
     given = _find(chat_id).given
     told = [render_message(chat_id, place, message) for place, message in enumerate(given)]

@@ -9,34 +9,48 @@ from flask.typing import ResponseReturnValue
 from gateway.api.generation import answer, generate, seed
 from gateway.attempts import fingerprint
 from gateway.auth import owner
+from gateway.openapi.operation import operation
+from gateway.openapi.parameters import MODEL
 from gateway.schemas import FORMATS
 from gateway.state import this_gateway
 
 views = Blueprint("tokenizers", __name__)
 
+_TOKENIZE = ("vllm.tokenize", "vllm.tokenize_chat", "llama.cpp.tokenize")
+
 
 @views.post("/tokenize")
+@operation("tokenize", formats=[FORMATS[name] for name in _TOKENIZE])
 def tokenize() -> ResponseReturnValue:
+    """Tell the tokens of a text or a conversation."""
     return generate(FORMATS["vllm.tokenize"])
 
 
 @views.post("/detokenize")
+@operation("detokenize", formats=[FORMATS["detokenize"]])
 def detokenize() -> ResponseReturnValue:
+    """Tell the text of tokens."""
     return generate(FORMATS["detokenize"])
 
 
 @views.post("/apply-template")
+@operation("applyTemplate", formats=[FORMATS["llama.cpp.apply_template"]])
 def apply_template() -> ResponseReturnValue:
+    """Tell what the model's template makes of a conversation."""
     return generate(FORMATS["llama.cpp.apply_template"])
 
 
 @views.post("/chat/completions/input_tokens")
+@operation("countChatTokens", formats=[FORMATS["llama.cpp.input_tokens"]])
 def count() -> ResponseReturnValue:
+    """Tell how many tokens the prompt of a chat has."""
     return generate(FORMATS["llama.cpp.input_tokens"])
 
 
 @views.get("/tokenizer_info")
+@operation("getTokenizerInfo", parameters=[MODEL])
 def describe() -> ResponseReturnValue:
+    """Tell what a model's tokenizer is."""
     wire = FORMATS["vllm.tokenizer_info"]
     task, options = wire.parse(request.args.to_dict(), seed(), this_gateway().config)
     mark = fingerprint(owner().name, request.path, request.query_string)

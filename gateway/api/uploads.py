@@ -11,19 +11,24 @@ from gateway.api.body import read_body
 from gateway.api.files import file_object
 from gateway.archive.thing import Thing
 from gateway.auth import owner
-from gateway.schemas.files import PARTS, UPLOAD, render_part, render_upload
+from gateway.openapi.operation import operation
+from gateway.schemas.files import PART_FORM, PARTS, UPLOAD, render_part, render_upload
 from gateway.state import this_gateway
 
 views = Blueprint("uploads", __name__)
 
 
 @views.post("/uploads")
+@operation("createUpload", body=UPLOAD)
 def create() -> ResponseReturnValue:
+    """Begin a file that comes in parts."""
     return _told(uploads.create(owner().name, read_body(UPLOAD)), None)
 
 
 @views.post("/uploads/<upload_id>/parts")
+@operation("addUploadPart", form=PART_FORM)
 def add_part(upload_id: str) -> ResponseReturnValue:
+    """Store a part of a file."""
     upload = uploads.find(owner().name, upload_id)
     most = min(uploads.LARGEST_PART, this_gateway().config.max_file_bytes)
     with forms.received(request, owner().name, "data", (), most) as form:
@@ -32,13 +37,19 @@ def add_part(upload_id: str) -> ResponseReturnValue:
 
 
 @views.post("/uploads/<upload_id>/complete")
+@operation("completeUpload", body=PARTS)
 def complete(upload_id: str) -> ResponseReturnValue:
+    """Make a file of its parts."""
     return _told(*uploads.complete(owner().name, upload_id, read_body(PARTS)))
 
 
 @views.post("/uploads/<upload_id>/cancel")
+@operation("cancelUpload")
 def cancel(upload_id: str) -> ResponseReturnValue:
-    """Its body is empty, or asks for nothing."""
+    """Give up a file that comes in parts.
+
+    The body is empty, or asks for nothing.
+    """
     return _told(uploads.cancel(owner().name, upload_id), None)
 
 

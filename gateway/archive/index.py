@@ -76,6 +76,9 @@ class Index(Protocol):
         itself, see REMEMBERED, stands where it stood.
         """
 
+    def owners(self, kind: ThingKind) -> list[str]:
+        """Who has any things of a kind, in the order of the alphabet."""
+
     def count(self, parent: str) -> int:
         """How many parts a thing has."""
 

@@ -110,6 +110,14 @@ class RedisIndex:
                 break
         return Page(found[:limit], len(found) > limit)
 
+    def owners(self, kind: ThingKind) -> list[str]:
+        with _translated():
+            found: Any = self._client.zrange(Key.ARCHIVE_OWNERS, 0, -1)
+            names = sorted(name.decode() for name in found)
+            fields = [f"things:{kind}:{name}" for name in names]
+            counts: Any = self._client.hmget(Key.ARCHIVE_COUNTS, fields) if fields else []
+        return [name for name, count in zip(names, counts, strict=True) if count]
+
     def count(self, parent: str) -> int:
         return int(self._call("parts", parent, known_by=""))
 

@@ -77,11 +77,10 @@ class SqliteIndex:
         def work(db: sqlite3.Connection) -> Page:
             conditions = ["things.owner = ?", "kind = ?", "parent = ?", "(expires = 0 OR expires > ?)"]
             values: list[Any] = [owner, kind, parent, self._now()]
-            labels = []
+            source, place, labels = "things", "things.place", list[int]()
             for name, value in (where or {}).items():
                 if not parent and len(value) <= LONGEST_LABEL:
                     labels.append(mark_of(owner, kind, name, value))
-            source, place = "things", "things.place"
             if labels:
                 labels.sort(key=lambda mark: frequency_of(db, mark))  # the rarest leads
                 source, place = "labels CROSS JOIN things ON things.place = labels.place", "labels.place"
@@ -102,6 +101,10 @@ class SqliteIndex:
             return Page(found[:limit], len(found) > limit)
 
         return self._file.read(work)
+
+    def owners(self, kind: ThingKind) -> list[str]:
+        query = "SELECT owner FROM counts WHERE kind = ? AND owner <> ? AND things > 0"
+        return self._file.read(lambda db: sorted(owner for (owner,) in db.execute(query, (kind, ALL))))
 
     def count(self, parent: str) -> int:
         query = "SELECT count(*) FROM things WHERE parent = ?"

@@ -10,6 +10,9 @@ from msgspec import convert, field, to_builtins
 from gateway.archive.thing import Thing
 from shared.protocol import Record
 
+OPEN = {"open": "yes"}
+"""What a batch's facts have beside its own until it has ended."""
+
 
 class BatchStatus(StrEnum):
     """OpenAI's. The last four are final."""
@@ -80,6 +83,5 @@ class Batch(Record, frozen=True):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The inverse of `of`."""
-        found: dict[str, Any] = to_builtins(self)
-        return found
+        """The inverse of `of`. The status is always told: those who look for batches look by it, or by `OPEN`."""
+        return {**to_builtins(self), "status": str(self.status), **({} if self.status.final else OPEN)}

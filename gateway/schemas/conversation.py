@@ -56,12 +56,8 @@ class NewConversationSchema(Strict):
 class ConversationChange(Strict):
     """Of one that there is; null takes away what it has."""
 
+    named = ("metadata",)
     metadata = Metadata(load_default={})
-
-    def judge_keys(self, data: dict[str, Any]) -> None:
-        super().judge_keys(data)
-        if "metadata" not in data:
-            raise refuse("missing_required_parameter", name="metadata")
 
 
 class ItemsSchema(Strict):

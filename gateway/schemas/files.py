@@ -17,7 +17,7 @@ from shared.config import Config
 from shared.errors import InvalidRequest
 
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
-_LISTED = (*PURPOSES, "assistants_output", "batch_output", "fine-tune-results")
+LISTED = (*PURPOSES, "assistants_output", "batch_output", "fine-tune-results")
 _IN_LINES = ("batch", "fine-tune")
 """Purposes whose files hold JSON in lines."""
 FIELDS = ("purpose", "expires_after[anchor]", "expires_after[seconds]")
@@ -87,6 +87,20 @@ class PartsSchema(Strict):
 
 UPLOAD, PARTS = UploadSchema(), PartsSchema()
 _FORM, _BEGUN = FileSchema(), FileSchema(partial=True)
+_BYTES = {"type": "string", "format": "binary"}
+FORM = {
+    "type": "object",
+    "properties": {
+        "file": _BYTES,
+        "purpose": _FORM.described["properties"]["purpose"],
+        **{f"expires_after[{name}]": field for name, field in ExpirySchema().described["properties"].items()},
+    },
+    "required": ["file", "purpose"],
+    "additionalProperties": False,
+}
+"""The JSON Schema of a form that stores a file."""
+PART_FORM = {"type": "object", "properties": {"data": _BYTES}, "required": ["data"], "additionalProperties": False}
+"""That of one with a part of a file."""
 
 
 def read_form(fields: Mapping[str, str], filename: str, config: Config, *, whole: bool) -> dict[str, Any]:
@@ -130,8 +144,8 @@ def wrong_extension(purpose: str, filename: str) -> str:
 def read_purpose(query: Mapping[str, str]) -> str:
     """That of which files are to be listed; empty for all. Raises InvalidRequest."""
     purpose = query.get("purpose", "")
-    if purpose and purpose not in _LISTED:
-        message = f"Unsupported value for 'purpose': {show(purpose)} is none of {', '.join(_LISTED)}."
+    if purpose and purpose not in LISTED:
+        message = f"Unsupported value for 'purpose': {show(purpose)} is none of {', '.join(LISTED)}."
         raise InvalidRequest(message, param="purpose", code="unsupported_value")
     return purpose
 
@@ -153,11 +167,10 @@ def render_file(identity: str, created: int, expires: int, facts: Mapping[str, A
         "object": "file",
         "bytes": facts["bytes"],
         "created_at": created,
-        "expires_at": expires or None,
+        **({"expires_at": expires} if expires else {}),
         "filename": facts["filename"],
         "purpose": facts["purpose"],
         "status": "processed",
-        "status_details": None,
     }
 
 

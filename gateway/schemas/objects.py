@@ -6,7 +6,7 @@ An empty one may also be written as `[]`, as PHP does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, pre_load
 from msgspec.json import encode
@@ -112,7 +112,7 @@ class Lenient(Schema):
         """What it takes, as the `json_schema` of fields."""
         described: dict[str, Any] = {name: field.json_schema for name, field in self.fields.items()}  # type: ignore[attr-defined]  # as every field here
         required = [name for name in described if self.fields[name].required]
-        optional = {name: {"anyOf": [one, {"type": "null"}]} for name, one in described.items() if name not in required}
+        optional = {name: nullable(one) for name, one in described.items() if name not in required}
         known = {"type": "object", "properties": {**described, **optional}, "required": required}
         return {**known, "additionalProperties": self.unknown == INCLUDE}
 
@@ -134,10 +134,16 @@ class Strict(Lenient):
     class Meta:
         unknown = EXCLUDE  # they are refused before, in the order of the request
 
+    named: ClassVar[tuple[str, ...]] = ()
+    """Keys that have to be there, if only with null."""
+
     def judge_keys(self, data: dict[str, Any]) -> None:
         for key in data:
             if key not in self.fields:
                 raise refuse("unknown_parameter", name=show_key(key))
+        for key in self.named:
+            if key not in data:
+                raise refuse("missing_required_parameter", name=key)
 
     def read(self, body: object, config: Config) -> dict[str, Any]:
         """The given parameters by name, valid and within the operator's caps. Raises InvalidRequest."""
@@ -164,6 +170,19 @@ class Strict(Lenient):
                 names = field.parameters.ignored(within)
                 found += [key] if len(names) == len(within) > 0 else [f"{key}.{name}" for name in names]
         return found
+
+
+def nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """The `json_schema` of the same, or of null, which means that it is not given."""
+    match schema:
+        case {"anyOf": alternatives}:
+            return {**schema, "anyOf": [*alternatives, {"type": "null"}]}
+        case {"type": str(kind)} if not schema.keys() & {"enum", "const"}:
+            return {**schema, "type": [kind, "null"]}
+        case {"type": [*kinds]}:
+            return {**schema, "type": [*kinds, "null"]}
+        case _:
+            return {"anyOf": [schema, {"type": "null"}]}
 
 
 def bound_keys(data: dict[str, Any]) -> None:

@@ -22,13 +22,13 @@ class PromptSchema(Strict):
     model = Text(empty=False)
 
 
-_SCHEMA = PromptSchema()
+PROMPT = PromptSchema()
 
 
 def parse_query(query: Mapping[str, str]) -> tuple[str, str | None]:
     """The prompt, and the model if one is named. Raises InvalidRequest, naming the parameter."""
     try:
-        given = _SCHEMA.load(query)
+        given = PROMPT.load(query)
     except ValidationError as exc:
         raise first(exc) from exc
     return given["prompt"], given.get("model")

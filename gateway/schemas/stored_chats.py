@@ -11,7 +11,7 @@ from gateway.schemas.chat_request import ChatSchema
 from gateway.schemas.metadata import Metadata
 from gateway.schemas.objects import Strict, levels
 from gateway.schemas.parameters import Boolean
-from gateway.schemas.problem import first, refuse
+from gateway.schemas.problem import first
 from gateway.schemas.sampling import tell_sampling
 from gateway.schemas.structured import MOST_LEVELS
 from shared.errors import InvalidRequest
@@ -44,12 +44,8 @@ class StoringChatSchema(ChatSchema):
 class ChangeSchema(Strict):
     """What can be changed of a stored chat."""
 
+    named = ("metadata",)  # null is none at all
     metadata = Metadata()
-
-    def judge_keys(self, data: dict[str, Any]) -> None:
-        super().judge_keys(data)
-        if "metadata" not in data:  # null is none at all
-            raise refuse("missing_required_parameter", name="metadata")
 
 
 def keep(given: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:

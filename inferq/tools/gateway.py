@@ -24,15 +24,20 @@ _USUAL_TOKENS = Config().usual_max_tokens
 """`max_tokens` of a completion that asks for no number: as for a chat, and not 16, as gateways have it."""
 
 
+def base_url(url: str) -> str:
+    """That of the API, which ends with `/v1`, of a gateway at this address. Raises InvalidRequest."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidRequest(f"{url!r} is no address such as http://127.0.0.1:8000", param="--url")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}/v1"
+
+
 class GatewayAnswers:
     """`model` may be None where the gateway serves only one. Raises GatewayError, InvalidRequest."""
 
     def __init__(self, url: str, model: str | None, api_key: str | None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidRequest(f"{url!r} is no address such as http://127.0.0.1:8000", param="--url")
-        self._url, self._parts = url, parts
-        self._base = parts.path.rstrip("/").removesuffix("/v1") + "/v1"
+        self._url, self._parts = url, urlsplit(base_url(url))
+        self._base = self._parts.path
         self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"

@@ -14,15 +14,20 @@ from shared.whole_file import write_whole
 force_flag = click.option("--force", is_flag=True, help="overwrite DST")
 
 
+def check_free(target: Path, *, force: bool, param: str = "DST") -> None:
+    """Raises InvalidRequest when there is such a file already, unless `force`, or when there can be none."""
+    if target.exists() and not (force and target.is_file()):
+        what = "it exists already; --force overwrites it" if target.is_file() else "it exists, and is no file"
+        raise InvalidRequest(f"{target}: {what}", param=param)
+
+
 @contextmanager
 def create(target: Path, *, force: bool) -> Iterator[Path]:
     """A place to write to. It becomes `target` when the block ends well, and disappears when it does not.
 
-    Raises InvalidRequest when there is such a file already, unless `force`, or when there can be none.
+    Raises what `check_free` does.
     """
-    if target.exists() and not (force and target.is_file()):
-        what = "it exists already; --force overwrites it" if target.is_file() else "it exists, and is no file"
-        raise InvalidRequest(f"{target}: {what}", param="DST")
+    check_free(target, force=force)
     try:
         with write_whole(target) as part:
             yield part

@@ -25,9 +25,7 @@ def gateway_flags(command: F) -> F:
     command = click.option("--api-key", metavar="K", envvar="OPENAI_API_KEY", help="of the gateway  [OPENAI_API_KEY]")(
         command
     )
-    return click.option("--url", metavar="URL", help="a running gateway, http://HOST:PORT; -m is one of its models")(
-        command
-    )
+    return click.option("--url", metavar="URL", help="a running gateway, http://HOST:PORT")(command)
 
 
 @contextmanager

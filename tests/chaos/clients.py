@@ -1,52 +1,37 @@
-"""Clients that want their answer, whatever happens, and watch that it comes once, whole, and is theirs."""
+"""Clients that want their answer, whatever happens; what they see of it is judged in `witness.py`."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
-from typing import Any, ClassVar
+from typing import Any
 
-from tests.chaos.failures import Ended, Failure, Forgotten, Gap, Refused, UnknownEvent, refusal
-from tests.chaos.forms import EXACT
-from tests.chaos.judgement import Fate, difference, judge
-from tests.chaos.plan import Kind, Request
-from tests.chaos.reading import Reading, code_of
-from tests.chaos.stored import Stored
+from tests.chaos.failures import Ended, Failure, Forgotten, Refused, UnknownEvent, refusal
+from tests.chaos.judgement import Fate
+from tests.chaos.plan import Kind
+from tests.chaos.reading import code_of
 from tests.chaos.wire import SILENCE, Answer, Broken, Wire
+from tests.chaos.witness import Witness
 
 PATIENCE = 240.0
 """Seconds after which an answer is taken for lost."""
-IN_FLIGHT = 0.5
-"""Seconds in which tokens may still arrive that their worker had sent before it died; less than any lease."""
 SECOND_LOOK = 1.5
 """Seconds after which a cancelled job is looked at again: a cancel may be among what Redis forgets."""
 
 
-@dataclass(slots=True)
-class Client:
+@dataclass(slots=True, kw_only=True)
+class Client(Witness):
     """One client with one request."""
 
-    reader: ClassVar[type[Reading]] = Reading
-    request: Request
     wire: Wire
     random: Random
     refusals: list[str]
     """Where it notes how it was refused."""
-    recoveries: list[tuple[float, float]]
-    """Where it notes the time of a fault under its job, and that of the next token."""
-    crashes: Sequence[tuple[float, float]]
-    """From when to when Redis has forgotten what was written."""
-    excuses: Collection[str] = ()
-    """Codes after which it comes again all the same."""
     job: str = ""
-    fate: Fate | None = None
-    story: list[tuple[float, str]] = field(default_factory=list)
-    """What happened to it, and when."""
-    fault_at: float | None = None
     attempts: int = 0
     sent: float = 0.0
     accepted: tuple[float, float] = (0.0, 0.0)
@@ -55,22 +40,8 @@ class Client:
     """How often it had to submit anew because Redis had forgotten its job."""
     read_anew: int = 0
     """How often it had to read from the start because Redis had forgotten where it was."""
-    given_up: int = 0
-    """How often its stream ended because Redis had forgotten a part of it, of which nobody knew what it had told."""
-    seen: str = ""
-    """The longest part of its answer that it has read."""
-    end: Reading = field(default_factory=Reading)
-    """What reads its answer now, or has read the end of it."""
-    calls: dict[tuple[str, int], str] = field(default_factory=dict)
-    """The ids of the calls of each job that it has read."""
     asked_twice: bool = False
     """It has no key by which its second attempt is known where the gateway of the first one has died."""
-    kept: list[Stored] = field(default_factory=list)
-    """What it knows to be stored."""
-
-    @property
-    def name(self) -> str:
-        return str(self.request.number)
 
     async def run(self) -> None:
         """Ask until there is an answer, or the client leaves; `fate` says which."""
@@ -89,13 +60,6 @@ class Client:
         else:
             self._judge()
 
-    def struck(self, at: float) -> None:
-        """A fault has hit the worker that computes the job."""
-        self.fault_at = at
-
-    def note(self, what: object) -> None:
-        self.story.append((time.monotonic(), str(what)))
-
     async def _ask(self) -> None:
         while True:
             try:
@@ -106,12 +70,6 @@ class Client:
                 self.note(f"{self.job} is gone: {exc!r}")
                 self.forgotten += isinstance(exc, Forgotten)
                 self.job, self.accepted = "", (0.0, 0.0)
-
-    def _excused(self, ended: Ended) -> bool:
-        if ended.code != "worker_lost" or self.request.form not in EXACT:
-            return ended.code in self.excuses
-        self.given_up += 1
-        return True  # the report says whether Redis had a reason
 
     async def _ask_once(self) -> None:
         """Raises Forgotten."""
@@ -272,50 +230,6 @@ class Client:
             self.refusals.append(told)
         raise refused
 
-    def _may_have_forgotten(self, asked: float, answered: float) -> bool:
-        """Whether Redis may have forgotten what it was asked to write then."""
-        return any(begin < answered and asked < end for begin, end in self.crashes)
-
-    async def _read(self, answer: Answer, reading: Reading) -> None:
-        """To the end of the stream. Raises Broken where it has none."""
-        async for event_id, data in answer.events():
-            if reading.take(event_id, data) and self.fault_at is not None:
-                now = time.monotonic()
-                if now - self.fault_at > IN_FLIGHT:
-                    self.recoveries.append((self.fault_at, now))
-                    self.fault_at = None
-            if reading.over:
-                reading.end()
-                self._compare(reading)
-                return
-        raise Broken("the stream has no end")
-
     async def _pause(self) -> None:
         """As the `openai` client does."""
         await asyncio.sleep(min(0.5 * 2 ** min(self.attempts - 1, 4), 8.0) * self.random.uniform(0.75, 1))
-
-    def _compare(self, reading: Reading) -> None:
-        """Note how far it has read. Raises Gap where it had read something else before."""
-        if not (reading.text.startswith(self.seen) or self.seen.startswith(reading.text)):
-            raise Gap(f"reads otherwise than before, {difference(reading.text, self.seen)}")
-        self.seen = max(self.seen, reading.text, key=len)
-        reading.check_calls(self.calls)
-
-    def _take_whole(self, answer: dict[str, Any]) -> None:
-        self.end = self.reader()
-        self.end.take_whole(answer)
-        self._compare(self.end)
-
-    def _judge(self) -> None:
-        fate = judge(self.request, self.end.text)
-        if fate is not Fate.ANSWERED:
-            self._end(fate, difference(self.end.text, self.request.expected))
-        elif wrong := self.end.wrong(self.request):
-            self._end(Fate.LOST, wrong)
-        else:
-            self._end(fate, "")
-
-    def _end(self, fate: Fate, why: str) -> None:
-        self.fate = fate
-        if why:
-            self.note(why)

@@ -83,13 +83,13 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
     outcome = Outcome([])
     outcome.clients = [
         client_for(request)(
-            request,
-            wire,
-            Random(random.random()),
-            outcome.refusals,
-            outcome.recoveries,
+            request=request,
+            wire=wire,
+            random=Random(random.random()),
+            refusals=outcome.refusals,
+            recoveries=outcome.recoveries,
             # Redis knows nothing of files, unless the index of what is stored is there.
-            () if request.path == FILES and not stack.settings.get("archive_index") else house.forgotten,
+            crashes=() if request.path == FILES and not stack.settings.get("archive_index") else house.forgotten,
         )
         for request in requests
     ]

@@ -62,7 +62,7 @@ class Parted(Stack):
             self._server(f"sentinel-{port}", config, "--sentinel")
         for port in sentinels:
             with redis.Redis(here, port) as sentinel:
-                wait_for(lambda s=sentinel: agreed(s, replicas=2), "the sentinels' agreement")  # type: ignore[misc]
+                wait_for(lambda s=sentinel: agreed(s, replicas=2), "the sentinels' agreement")  # type: ignore[misc]  # mypy guesses no type of a default
         self.settings["redis_url"] = f"redis+sentinel://{','.join(f'{back}:{port}' for port in sentinels)}/queue/0"
         self.start_gateway(processes=1)
         self.start_worker()
@@ -169,7 +169,7 @@ def partition(stack: Parted) -> Report:
         wait_for(lambda: list(stack.jobs().values()).count("in_progress") == 4, "their start")
         before = {post_later(http, "one") for _ in range(10)}
         for server in stack.replicas:
-            wait_for(lambda s=server: all(s.exists(f"iq:job:{job}") for job in before), "replication")  # type: ignore[misc]
+            wait_for(lambda s=server: all(s.exists(f"iq:job:{job}") for job in before), "replication")  # type: ignore[misc]  # mypy guesses no type of a default
         stack.hosts.cut(1)
         polling = Polling(http)
         polled = pool.submit(polling.run)
@@ -195,7 +195,7 @@ def holds_in_any_case(stack: Parted, report: Report) -> None:
     assert report.patient == [said(number) for number in range(4)]
     http = stack.http()
     for job in {post_later(http, "one"), *report.before}:
-        wait_for(lambda job=job: http.get(f"/v1/jobs/{job}").json()["status"] == "completed", "its answer")  # type: ignore[misc]
+        wait_for(lambda job=job: http.get(f"/v1/jobs/{job}").json()["status"] == "completed", "its answer")  # type: ignore[misc]  # mypy guesses no type of a default
 
 
 def test_what_the_cut_off_side_accepts_may_be_lost_unless_its_client_waits(tmp_path: Path, hosts: Hosts) -> None:

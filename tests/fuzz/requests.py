@@ -34,8 +34,8 @@ from gateway.schemas.problem import CODES
 from gateway.schemas.reasoning import ReasoningSchema
 from gateway.schemas.structured import StructuredOutputs, StructuredSchema
 from tests.fuzz import messages, responses
+from tests.fuzz.drawing import computed
 from tests.fuzz.messages import read_error
-from tests.fuzz.openapi import describe
 from tests.stack import Stack, running
 
 Operation = schemathesis.APIOperation[Any, Any, Any, Any]
@@ -131,7 +131,7 @@ def main(seconds: float, chosen: int | None) -> None:
 def verdicts(stack: Stack, chosen: int, seconds: float, without: Collection[str] = ()) -> Iterator[Verdict]:
     """Draw and send until the time is over: each operation, but those of some paths, and each mode in turn, and each at
     least once."""
-    schema = schemathesis.openapi.from_dict(describe())
+    schema = schemathesis.openapi.from_dict(computed(stack))
     schema.config.max_stream_events = sys.maxsize  # it would read the beginning of a stream only
     operations = [each.ok() for each in schema.get_all_operations() if isinstance(each, Ok)]
     turns = [(each, mode) for each in operations if each.path not in without for mode in GenerationMode]

@@ -27,7 +27,7 @@ def test_memory_is_back_after_the_retention(tmp_path: Path) -> None:
         before = settled(stack)
         submit(stack, JOBS)
         after = settled(stack, before * 1.05)
-    print(f"{before:,} bytes before, {after:,} after")  # noqa: T201 - shown when it fails, or with -s
+    print(f"{before:,} bytes before, {after:,} after")  # noqa: T201  # for who asks for it - shown when it fails, or with -s
     assert after < before * 1.05
 
 
@@ -45,7 +45,7 @@ def test_stored_answers_leave_nothing_in_redis(tmp_path: Path) -> None:
         assert gateway.poll() is None
         for number in (0, STORED - 1):
             assert stack.client().responses.retrieve(name("many", number)).output_text == "one"
-    print(f"{before:,} bytes before, {after:,} after {STORED} stored answers")  # noqa: T201
+    print(f"{before:,} bytes before, {after:,} after {STORED} stored answers")  # noqa: T201  # for who asks for it
     assert after < before * 1.05
 
 

@@ -61,7 +61,14 @@ class Crowd:
 
     async def _echo(self) -> None:
         """As in `make chaos`: streams, whole answers, polled and followed ones, cancels, keys."""
-        client = Client(next(self._requests), self.wire, Random(self.random.random()), self.refusals, [], ())
+        client = Client(
+            request=next(self._requests),
+            wire=self.wire,
+            random=Random(self.random.random()),
+            refusals=self.refusals,
+            recoveries=[],
+            crashes=(),
+        )
         await client.run()
         if client.fate in (Fate.ANSWERED, Fate.CANCELLED):
             self.fates[f"{client.request.kind}, {client.fate}"] += 1

@@ -87,11 +87,11 @@ def change_wire() -> None:
         return f"{first}\n{PRELUDE}\n{rest}"
 
     version.VERSION = VERSION
-    codec._ENCODER = Grown(codec._ENCODER)  # type: ignore[assignment]
-    codec._ACCEPTED = Learned(codec._ACCEPTED)  # type: ignore[assignment]
-    codec._EVENTS = Learned(Decoder(list[Event | Thought | None]))  # type: ignore[assignment]
-    registry.asdict, registry._announce = fields, announce  # type: ignore[assignment,attr-defined]
-    scripts.text = text  # type: ignore[assignment]
+    codec._ENCODER = Grown(codec._ENCODER)  # type: ignore[assignment]  # put into its place
+    codec._ACCEPTED = Learned(codec._ACCEPTED)  # type: ignore[assignment]  # put into its place
+    codec._EVENTS = Learned(Decoder(list[Event | Thought | None]))  # type: ignore[assignment]  # put into its place
+    registry.asdict, registry._announce = fields, announce  # type: ignore[assignment,attr-defined]  # put into its place
+    scripts.text = text  # type: ignore[assignment]  # put into its place
 
 
 def think() -> None:
@@ -104,7 +104,7 @@ def think() -> None:
             older(self, execution, Thought("Hm."))
         older(self, execution, event)
 
-    Publisher.publish = publish  # type: ignore[method-assign]
+    Publisher.publish = publish  # type: ignore[method-assign]  # put into its place
 
 
 def change_gateway() -> None:
@@ -115,7 +115,7 @@ def change_gateway() -> None:
         change_wire()
         return older(self)
 
-    Server.load = load  # type: ignore[method-assign]
+    Server.load = load  # type: ignore[method-assign]  # put into its place
 
 
 def main() -> None:

@@ -155,7 +155,15 @@ async def _ask(
                 return
             wire, own = random.choice(wires), Random(random.random())
             kind = client_for(request)
-            client = kind(request, wire, own, outcome.refusals, outcome.recoveries, fleet.forgotten, excuses)
+            client = kind(
+                request=request,
+                wire=wire,
+                random=own,
+                refusals=outcome.refusals,
+                recoveries=outcome.recoveries,
+                crashes=fleet.forgotten,
+                excuses=excuses,
+            )
             outcome.clients.append(client)
             await client.run()
 

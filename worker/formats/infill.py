@@ -18,9 +18,9 @@ _NAMES = {
 }
 """In the metadata, the name that counts first: `tokenizer.ggml.<name>_token_id`."""
 _TEXTS = {
-    "prefix": "<|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> <|code_prefix|> <|prefix|>",  # noqa: RUF001
-    "suffix": "<|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> <|code_suffix|> <|suffix|>",  # noqa: RUF001
-    "middle": "<|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> <|code_middle|> <|middle|>",  # noqa: RUF001
+    "prefix": "<|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> <|code_prefix|> <|prefix|>",  # noqa: RUF001  # as files have them
+    "suffix": "<|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> <|code_suffix|> <|suffix|>",  # noqa: RUF001  # as files have them
+    "middle": "<|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> <|code_middle|> <|middle|>",  # noqa: RUF001  # as files have them
     "repository": "<|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame>",
     "file": "<|file_sep|>",
 }

@@ -11,7 +11,7 @@ from shared.errors import InvalidRequest
 
 MOST_LISTED = 1000
 """Models of one page."""
-_USUALLY = 20
+USUAL_PAGE = 20
 _STAGE = "active"
 """Where all models are here: none is announced to go."""
 
@@ -57,7 +57,7 @@ def describe_model(card: Card, name: str) -> dict[str, Any]:
 
 def _limit(given: str) -> int:
     if not given:
-        return _USUALLY
+        return USUAL_PAGE
     if not (given.isascii() and given.isdecimal() and len(given) <= 4 and 1 <= int(given) <= MOST_LISTED):
         raise InvalidRequest(
             f"limit: expected an integer from 1 to {MOST_LISTED}, but got {given[:64]!r}.", param="limit"

@@ -97,7 +97,9 @@ def _read(part: object, *, spoken: bool) -> Part:
 
 def _text(said: str, *, spoken: bool) -> Part:
     """Annotations and log probabilities that a client sends back are not looked at."""
-    return {"type": "output_text", "text": said, "annotations": []} if spoken else {"type": "input_text", "text": said}
+    if spoken:
+        return {"type": "output_text", "text": said, "annotations": [], "logprobs": []}
+    return {"type": "input_text", "text": said}
 
 
 def _read_file(part: Part) -> Part:

@@ -77,7 +77,7 @@ class TextConfig(Strict):
 class ReasoningConfig(ReasoningObject):
     """OpenAI's, with what OpenRouter has beside it."""
 
-    summary = generate_summary = Word("auto", "concise", "detailed")  # type: ignore[assignment]
+    summary = generate_summary = Word("auto", "concise", "detailed")  # type: ignore[assignment]  # it is looked at, where the base ignores it
     context = Ignored(Word("auto", "current_turn", "all_turns"))
     mode = Ignored(Text())
 

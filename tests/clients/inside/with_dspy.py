@@ -37,26 +37,26 @@ class River(BaseModel):
     length: int = Field(ge=0, le=9999)
 
 
-class Ask(dspy.Signature):  # type: ignore[misc]
+class Ask(dspy.Signature):  # type: ignore[misc]  # its packages are in an environment of their own
     question: str = dspy.InputField()
     size: Literal["small", "big"] = dspy.OutputField()
     rivers: list[River] = dspy.OutputField()
 
 
-class Describe(dspy.Signature):  # type: ignore[misc]
+class Describe(dspy.Signature):  # type: ignore[misc]  # its packages are in an environment of their own
     question: str = dspy.InputField()
     size: Literal["small", "big"] = dspy.OutputField()
     coast: bool = dspy.OutputField()
     river: River = dspy.OutputField()
 
 
-class Call(dspy.Signature):  # type: ignore[misc]
+class Call(dspy.Signature):  # type: ignore[misc]  # its packages are in an environment of their own
     question: str = dspy.InputField()
     tools: list[dspy.Tool] = dspy.InputField()
     calls: dspy.ToolCalls = dspy.OutputField()
 
 
-class Told(dspy.ChatAdapter):  # type: ignore[misc]
+class Told(dspy.ChatAdapter):  # type: ignore[misc]  # its packages are in an environment of their own
     """Says as it is what echo is to do: the last that a module has of it."""
 
     def format_user_message_content(self, signature: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> str:

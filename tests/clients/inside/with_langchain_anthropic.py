@@ -71,7 +71,7 @@ class City(BaseModel):
     size: Literal["small", "big"]
 
 
-@tool  # type: ignore[untyped-decorator]
+@tool  # type: ignore[untyped-decorator]  # its packages are in an environment of their own
 def get_weather(city: str, days: int = 1) -> str:
     """The weather."""
     return f"cold in {city} for {days}"

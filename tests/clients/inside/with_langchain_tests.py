@@ -13,7 +13,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 UNDERSTANDING = "needs a model that understands what it is asked; echo does not, and SmolLM2 not reliably"
 
 
-class TestInferq(ChatModelIntegrationTests):  # type: ignore[misc]
+class TestInferq(ChatModelIntegrationTests):  # type: ignore[misc]  # its packages are in an environment of their own
     @property
     def chat_model_class(self) -> Any:
         return ChatOpenAI

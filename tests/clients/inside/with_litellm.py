@@ -150,7 +150,7 @@ async def responses() -> None:
 
 @check
 def tools_of_responses() -> None:
-    tools: Any = [{"type": "function", **TOOLS[0]["function"]}]  # type: ignore[dict-item]
+    tools: Any = [{"type": "function", **TOOLS[0]["function"]}]  # type: ignore[dict-item]  # a function's own object
     whole, events = ask(CALLS, tools=tools), list(ask(CALLS, tools=tools, stream=True))
     for answer in (whole, events[-1].response):
         calls = [item for item in answer.output if item.type == "function_call"]

@@ -29,7 +29,7 @@ class City(BaseModel):
     size: Literal["small", "big"]
 
 
-@function_tool  # type: ignore[untyped-decorator]
+@function_tool  # type: ignore[untyped-decorator]  # its packages are in an environment of their own
 def get_weather(city: str, days: int = 1) -> str:
     """The weather.
 

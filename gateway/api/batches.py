@@ -1,0 +1,43 @@
+"""/v1/batches: many requests in one file, answered when nobody else is in a hurry."""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from gateway.answers import as_json
+from gateway.api.body import read_body
+from gateway.archive.thing import Thing
+from gateway.auth import owner
+from gateway.batches import book
+from gateway.batches.batch import Batch
+from gateway.schemas.batches import BATCH, render_batch
+from gateway.schemas.lists import read_paging, render_list
+
+views = Blueprint("batches", __name__)
+
+
+@views.post("/batches")
+def create() -> ResponseReturnValue:
+    return as_json(_told(book.create(owner().name, read_body(BATCH))))
+
+
+@views.get("/batches")
+def list_all() -> ResponseReturnValue:
+    page = book.page(owner().name, read_paging(request.args))
+    return as_json(render_list([_told(each) for each in page.things], more=page.more))
+
+
+@views.get("/batches/<batch_id>")
+def retrieve(batch_id: str) -> ResponseReturnValue:
+    return as_json(_told(book.find(owner().name, batch_id)))
+
+
+@views.post("/batches/<batch_id>/cancel")
+def cancel(batch_id: str) -> ResponseReturnValue:
+    """Its body is empty, or asks for nothing."""
+    return as_json(_told(book.cancel(owner().name, batch_id)))
+
+
+def _told(thing: Thing) -> dict[str, object]:
+    return render_batch(thing.id, thing.created, Batch.of(thing))

@@ -1,0 +1,251 @@
+"""A batch on its way: from its file to its results. What is done is in its ledger, so anybody can go on at any time.
+
+Whatever goes wrong on the way, Redis or the archive being away, it is begun anew from there: jobs that run go on, and
+what has ended and was not written down is read once more.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import chain, islice
+
+from gevent.event import Event
+from msgspec.structs import replace
+
+from gateway import files
+from gateway.archive.archive import Archive
+from gateway.archive.thing import Thing, ThingKind
+from gateway.batches.batch import Batch, BatchError, BatchStatus
+from gateway.batches.closing import Closing
+from gateway.batches.ending import LineEnd
+from gateway.batches.flights import Flight, Flights
+from gateway.batches.ledger import Ledger
+from gateway.batches.lines import BatchLine, Inspection, read_line
+from gateway.batches.results import CANCELLED, EXPIRED, line_id, unanswered
+from gateway.batches.window import MOST_IN_FLIGHT
+from gateway.slices import give_way
+from shared.errors import ArchiveDamaged, ArchiveFull, InvalidRequest, NotStored
+
+log = logging.getLogger(__name__)
+
+MOST_UNTOLD = 256
+"""Lines that have ended before they are written down."""
+MOST_UNTOLD_BYTES = 1_048_576
+"""The same in bytes, and one line more."""
+LONGEST_UNTOLD = 30.0
+"""Seconds after which they are. At first it is one second, and a batch that takes long has few entries all the same."""
+_PART = 300
+"""Of the time since a batch was begun: what has ended is written down once in this part of it."""
+_SOONEST, _LATEST = 0.02, 0.5
+"""Seconds between two looks at what is in flight, as lines end fast or slowly."""
+_LAST_LOOK = 10.0
+"""Seconds in which lines that were cancelled end."""
+FULL_PATIENCE = 60.0
+"""Seconds for which results wait for room, before their batch fails."""
+
+
+class Broken(Exception):
+    """The batch cannot go on."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.error = BatchError(code, message)
+
+
+class Feed:
+    """Of one batch, by one process."""
+
+    def __init__(self, archive: Archive, thing: Thing, make: Callable[[Batch], Flights]) -> None:
+        """`make` makes what has its lines computed, or raises Broken."""
+        self.stopped = False
+        """It is to end soon: another one goes on."""
+        self.news = Event()
+        """Set where somebody has changed the batch, or `stopped`."""
+        self._archive = archive
+        self._thing = thing
+        self._make = make
+        self._ledger = Ledger(archive, thing)
+        self._closing = Closing(archive, thing, self._ledger)
+        self._untold = list[LineEnd]()
+        self._since = 0.0
+        """When the first of them was there."""
+
+    def run(self) -> None:
+        """To its end, unless `stopped`. Raises what keeps it from going on now."""
+        self._untold.clear()
+        batch = self._now()
+        if batch.output_file_id or batch.error_file_id:  # all but its end is there
+            self._closing.finish(_final(batch), batch.errors)
+        elif batch.status is BatchStatus.VALIDATING and not self._validate(batch):
+            return
+        elif batch.status is BatchStatus.CANCELLING and not batch.in_progress_at:
+            self._closing.finish(BatchStatus.CANCELLED)
+        else:
+            self._ledger.load()
+            broken = self._feed(self._count())
+            if not self.stopped:
+                self._end(self._count(), broken)
+
+    def _validate(self, batch: Batch) -> bool:
+        """Look at all lines; whether they make a batch."""
+        inspection = Inspection(batch.endpoint)
+        try:
+            for raw in self._raw(batch):
+                inspection.look(raw)
+                give_way()
+                if inspection.over or self.stopped:
+                    break
+            inspection.finish()
+        except InvalidRequest as exc:
+            inspection.errors.append(BatchError(exc.code, exc.message))
+        except Broken as exc:
+            inspection.errors.append(exc.error)
+        if self.stopped:
+            return False
+        if inspection.errors:
+            self._closing.finish(BatchStatus.FAILED, inspection.errors)
+            return False
+
+        def begin(found: Batch) -> Batch:
+            status = BatchStatus.IN_PROGRESS if found.status is BatchStatus.VALIDATING else found.status
+            told = {"total": inspection.total, "model": inspection.model, "in_progress_at": int(time.time())}
+            return replace(found, status=status, **told)
+
+        self._closing.change(begin)
+        return True
+
+    def _feed(self, batch: Batch) -> Broken | None:
+        """Until all lines have ended, or no further one is to begin; what has broken it."""
+        try:
+            flights = self._make(batch)
+        except Broken as exc:
+            return exc
+        try:
+            self._fly(flights, batch)
+        except Broken as exc:
+            flights.recall(iter(()))
+            with suppress(Broken):
+                self._take_in(flights, batch)
+            return exc
+        return None
+
+    def _fly(self, flights: Flights, batch: Batch) -> None:
+        lines, pause = self._left(batch), _SOONEST
+        while not self.stopped:
+            if batch.status is BatchStatus.CANCELLING or time.time() >= batch.due:
+                self._flush(flights, batch, at_once=True)
+                flights.recall(islice(self._left(batch), 2 * MOST_IN_FLIGHT))
+                self._take_in(flights, batch)
+                return
+            self._note(flights.feed(lines, batch.due))
+            self._note(ends := flights.gather())
+            over = flights.exhausted and not flights
+            batch = self._flush(flights, batch, at_once=over)
+            if over:
+                self._ledger.load()  # an index in Redis may have lost some of it
+                rest = self._left(batch)
+                if len(self._ledger.told) >= batch.total or not (first := next(rest, None)):
+                    return
+                log.warning("%s goes on at line %d: its end was lost", self._thing.id, first.number)
+                lines = chain([first], rest)
+            pause = max(_SOONEST, pause / 2) if ends else min(_LATEST, pause * 1.5)
+            if self.news.wait(pause):
+                self.news.clear()
+                batch = self._now()
+
+    def _take_in(self, flights: Flights, batch: Batch) -> None:
+        """What was called back."""
+        end = time.monotonic() + _LAST_LOOK
+        while flights and time.monotonic() < end:
+            self._note(flights.gather())
+            time.sleep(_SOONEST)
+        self._flush(flights, batch, at_once=True)
+
+    def _note(self, ends: Iterable[LineEnd]) -> None:
+        if not self._untold:
+            self._since = time.monotonic()
+        self._untold += ends
+
+    def _flush(self, flights: Flights, batch: Batch, *, at_once: bool) -> Batch:
+        """Write down what has ended, where it is time for that."""
+        age = min(LONGEST_UNTOLD, max(1.0, (time.time() - batch.in_progress_at) / _PART))
+        many = len(self._untold) >= MOST_UNTOLD or sum(len(end.text) for end in self._untold) >= MOST_UNTOLD_BYTES
+        if not self._untold or not (many or at_once or time.monotonic() - self._since >= age):
+            return batch
+        self._with_room(self._write)
+        found = self._count()
+        flights.forget(self._untold)
+        self._untold.clear()
+        return found
+
+    def _write(self) -> None:
+        while new := [end for end in self._untold if end.number not in self._ledger.told]:
+            if self._ledger.add(new):
+                return
+
+    def _with_room(self, work: Callable[[], None]) -> None:
+        """Wait for room a while. Raises Broken."""
+        end = time.monotonic() + FULL_PATIENCE
+        while True:
+            try:
+                return work()
+            except ArchiveFull as exc:
+                if time.monotonic() >= end:
+                    raise Broken(exc.code, exc.message) from exc
+            time.sleep(1)
+
+    def _end(self, batch: Batch, broken: Broken | None) -> None:
+        if not broken and batch.status is BatchStatus.IN_PROGRESS and batch.completed + batch.failed >= batch.total:
+            finalizing = {"status": BatchStatus.FINALIZING, "finalizing_at": int(time.time())}
+            batch = self._closing.change(lambda found: replace(found, **finalizing))
+        why = CANCELLED if batch.status is BatchStatus.CANCELLING else EXPIRED
+        rest = () if broken else self._unanswered(batch, why)
+        errors = (broken.error,) if broken else ()
+        try:
+            self._with_room(lambda: self._closing.file(rest, errors))
+        except Broken as exc:
+            errors = errors or (exc.error,)
+        self._closing.finish(BatchStatus.FAILED if errors else _final(batch), errors)
+        log.info("%s has ended", self._thing.id)
+
+    def _unanswered(self, batch: Batch, why: tuple[str, str]) -> Iterator[bytes]:
+        for flight in self._left(batch):
+            yield unanswered(line_id(self._thing.id, flight.number), flight.custom_id, *why)
+
+    def _count(self) -> Batch:
+        counts = self._ledger.counts
+        return self._closing.change(lambda found: replace(found, **counts))
+
+    def _now(self) -> Batch:
+        return Batch.of(self._archive.find(self._thing.owner, ThingKind.BATCH, self._thing.id))
+
+    def _left(self, batch: Batch) -> Iterator[Flight]:
+        """The lines that are not told, as far as is known when they come. Raises Broken."""
+        for number, raw in enumerate(self._raw(batch), 1):
+            if number in self._ledger.told or not raw.strip():
+                continue
+            found = read_line(raw, number, batch.endpoint)
+            if isinstance(found, BatchLine):
+                yield Flight(number, found.custom_id, found.body)
+            give_way()
+
+    def _raw(self, batch: Batch) -> Iterator[bytes]:
+        try:
+            yield from files.lines(self._thing.owner, batch.input_file_id)
+        except NotStored as exc:
+            message = f"The batch's file {batch.input_file_id!r} is not there any more."
+            raise Broken("file_not_found", message) from exc
+        except ArchiveDamaged as exc:
+            raise Broken(exc.code, exc.message) from exc
+
+
+def _final(batch: Batch) -> BatchStatus:
+    """How it ends once nothing more is to be computed."""
+    if batch.errors:
+        return BatchStatus.FAILED
+    if batch.status is BatchStatus.CANCELLING:
+        return BatchStatus.CANCELLED
+    return BatchStatus.COMPLETED if batch.completed + batch.failed >= batch.total else BatchStatus.EXPIRED

@@ -1,0 +1,160 @@
+"""The feeder: one loop a process that sees to the batches of all owners which have not ended.
+
+Each is fed by one process, which says so in Redis for some seconds; see `Feed`. Processes take them on one at a time,
+so that those of several machines share them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+
+import gevent
+from gevent.event import Event
+
+from gateway.archive.archive import Archive
+from gateway.archive.thing import Thing, ThingKind
+from gateway.batches.batch import OPEN, Batch, BatchStatus
+from gateway.batches.feed import Broken, Feed
+from gateway.batches.flights import Flights
+from gateway.batches.lease import FeedLease
+from gateway.batches.line_jobs import LineJobs
+from gateway.keys import EVERYBODY, Keys, Owner
+from gateway.recordings import Recordings
+from shared.errors import ArchiveUnavailable, InferqError, NotStored
+from shared.loops import Loops
+from shared.store import Outage
+
+log = logging.getLogger(__name__)
+
+PERIOD = 1.0
+"""Seconds between two looks."""
+MOST_FED = 16
+"""Batches that a process feeds at one time; others wait for their turn, or for another process."""
+MOST_FOUND = 100
+"""Batches of an API key among which a look finds those that are to be fed."""
+OWNER_PATIENCE = 60.0
+"""Seconds for which the batches wait of whom the keys do not name any more."""
+_FIRST, _LONGEST = 1.0, 30.0
+"""Seconds before a batch is fed again that could not be, more each time."""
+
+
+class Feeder:
+    """Of one process."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        recordings: Recordings,
+        jobs: LineJobs,
+        lease: FeedLease,
+        keys: Keys,
+        enter: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        """`enter` gives what the application's parts are found by."""
+        self._archive = archive
+        self._recordings = recordings
+        self._jobs = jobs
+        self._lease = lease
+        self._keys = keys
+        self._enter = enter
+        self._feeds = dict[str, Feed]()
+        self._resting = dict[str, tuple[float, float]]()
+        """Until when, and for how long, batches are not fed that could not be."""
+        self._unknown = dict[str, float]()
+        """Since when the keys do not name an owner."""
+        self._hurry = Event()
+        self._trouble = ""
+        self._stopped = False
+
+    def start(self, loops: Loops) -> None:
+        loops.start("feeder", self._step)
+
+    def hurry(self) -> None:
+        """There may be something to do."""
+        self._hurry.set()
+
+    def stop(self) -> None:
+        """Let go of all: another process goes on at once."""
+        self._stopped = True
+        for batch_id, feed in list(self._feeds.items()):
+            self._stop(feed)
+            with suppress(*Outage):
+                self._lease.let_go(batch_id)
+
+    def _step(self) -> None:
+        self._hurry.wait(PERIOD)
+        self._hurry.clear()
+        try:
+            for batch_id, feed in list(self._feeds.items()):
+                if not self._lease.renew(batch_id):
+                    log.warning("another process feeds %s", batch_id)
+                    self._stop(feed)
+            self._look()
+            self._trouble = ""
+        except ArchiveUnavailable as exc:  # no fault of this process: all else is served
+            if not self._trouble:
+                log.error("batches wait: %s", exc)
+            self._trouble = exc.message
+
+    def _look(self) -> None:
+        found = {thing.id: thing for thing in self._archive.of_all(ThingKind.BATCH, OPEN, MOST_FOUND)}
+        for batch_id in self._resting.keys() - found.keys():
+            del self._resting[batch_id]
+        taken = False
+        for batch_id, thing in found.items():
+            if feed := self._feeds.get(batch_id):
+                if thing.facts["status"] == BatchStatus.CANCELLING:
+                    feed.news.set()
+            elif not taken and len(self._feeds) < MOST_FED and not self._stopped and self._may_take(thing):
+                taken = self._lease.take(batch_id)
+                if taken:
+                    self._begin(thing)
+        if taken:
+            self._hurry.set()  # there may be more of them; but others have their turn
+
+    def _may_take(self, thing: Thing) -> bool:
+        if time.monotonic() < self._resting.get(thing.id, (0.0, 0.0))[0]:
+            return False
+        if self._owner(thing.owner):
+            self._unknown.pop(thing.owner, None)
+            return True
+        return time.monotonic() - self._unknown.setdefault(thing.owner, time.monotonic()) >= OWNER_PATIENCE
+
+    def _owner(self, name: str) -> Owner | None:
+        return self._keys.named(name) if self._keys else EVERYBODY if name == EVERYBODY.name else None
+
+    def _begin(self, thing: Thing) -> None:
+        feed = Feed(self._archive, thing, partial(self._make, thing))
+        self._feeds[thing.id] = feed
+        gevent.spawn(self._run, thing.id, feed)
+
+    def _make(self, thing: Thing, batch: Batch) -> Flights:
+        if owner := self._owner(thing.owner):
+            return Flights(thing.id, batch.endpoint, owner, self._jobs, self._recordings)
+        raise Broken("invalid_api_key", "The API key of this batch is none of the gateway's any more.")
+
+    def _run(self, batch_id: str, feed: Feed) -> None:
+        try:
+            with self._enter():
+                feed.run()
+            self._resting.pop(batch_id, None)
+        except NotStored:
+            log.info("%s was removed", batch_id)
+        except Exception as exc:  # it concerns this batch alone, which is begun anew
+            foreseen = isinstance(exc, (InferqError, *Outage))
+            pause = min(_LONGEST, 2 * self._resting.get(batch_id, (0.0, _FIRST / 2))[1])
+            self._resting[batch_id] = time.monotonic() + pause, pause
+            log.warning("%s waits for %.0f s: %s", batch_id, pause, exc, exc_info=None if foreseen else exc)
+        finally:
+            if self._feeds.get(batch_id) is feed:
+                del self._feeds[batch_id]
+            with suppress(*Outage):
+                self._lease.let_go(batch_id)
+
+    def _stop(self, feed: Feed) -> None:
+        feed.stopped = True
+        feed.news.set()

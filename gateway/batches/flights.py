@@ -1,0 +1,197 @@
+"""The lines of one batch that are in flight: their jobs wait or run, or have ended and are not told yet."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.batches.ending import LineEnd
+from gateway.batches.endpoints import ENDPOINTS
+from gateway.batches.line_jobs import MOST_ATTEMPTS, LineJobs, job_id_of
+from gateway.batches.telling import refuse, tell
+from gateway.batches.window import FlightWindow
+from gateway.keys import Owner
+from gateway.recordings import KINDS, Recordings
+from gateway.schemas.outcomes import outcome
+from gateway.slices import give_way
+from shared.errors import DeadlineExceeded, InferqError, JobCancelled, JobNotFound, NotStored
+from shared.protocol import State
+
+log = logging.getLogger(__name__)
+
+MOST_REFUSED = 256
+"""Lines that are refused before it is looked at what else has ended."""
+_LATER = 0.5
+"""Seconds after which it is tried again to feed a line for which there was no room, or no worker."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """A line on its way."""
+
+    number: int
+    custom_id: str
+    body: bytes
+    attempt: int = 0
+    again: bool = False
+    """It may have ended before."""
+
+
+class Flights:
+    """Of one batch, for one who feeds it. Raises StoreUnavailable, ArchiveUnavailable."""
+
+    def __init__(self, batch_id: str, endpoint: str, owner: Owner, jobs: LineJobs, recordings: Recordings) -> None:
+        self.owner = owner
+        self.exhausted = False
+        """There are no further lines."""
+        self.waits_for = ""
+        """Why no further line is fed at the moment."""
+        self._batch_id = batch_id
+        self._endpoint = endpoint
+        self._wire = ENDPOINTS[endpoint]
+        self._jobs = jobs
+        self._recordings = recordings
+        self._window = FlightWindow()
+        self._flying = dict[int, Flight]()
+        self._size = 0
+        self._again = deque[Flight]()
+        """To be fed before all others."""
+        self._not_before = 0.0
+        self._recalled = False
+
+    def __bool__(self) -> bool:
+        return bool(self._flying or self._again)
+
+    def feed(self, lines: Iterator[Flight], due: float) -> list[LineEnd]:
+        """Have as many more computed as there is room for; those that are refused have ended."""
+        ends, self.exhausted = list[LineEnd](), False
+        while time.monotonic() >= self._not_before and len(ends) < MOST_REFUSED and (flight := self._next(lines)):
+            if not self._window.has_room(len(self._flying), self._size, len(flight.body)):
+                self._again.appendleft(flight)
+                break
+            if end := self._begin(flight, due):
+                ends.append(end)
+            give_way()
+        return ends
+
+    def gather(self) -> list[LineEnd]:
+        """Those that have ended since the last time."""
+        ends, ended, waiting = list[LineEnd](), 0, 0
+        flights = list(self._flying.values())
+        states = self._jobs.states([self._id(flight) for flight in flights]) if flights else []
+        for flight, state in zip(flights, states, strict=True):
+            if state is State.QUEUED:
+                waiting += 1
+            elif state is None:
+                self._land(flight, again=True)
+            elif state.final:
+                ended += 1
+                if end := self._end_of(flight):
+                    ends.append(end)
+                give_way()
+        if flights:
+            self._window.adapt(waiting, ended)
+        return ends
+
+    def recall(self, lines: Iterator[Flight]) -> None:
+        """Feed no further ones, and cancel those that wait or run, also of who has fed these lines before."""
+        self._recalled = True
+        self._again.clear()
+        for flight in lines:
+            if flight.number not in self._flying:
+                self._take_off(flight)
+        self._jobs.cancel([self._id(flight) for flight in self._flying.values()])
+
+    def forget(self, ends: list[LineEnd]) -> None:
+        """These are told for good."""
+        self._jobs.forget([end.job_id for end in ends if end.job_id])
+
+    def _next(self, lines: Iterator[Flight]) -> Flight | None:
+        if self._again:
+            return self._again.popleft()
+        found = next(lines, None)
+        self.exhausted = found is None
+        return found
+
+    def _begin(self, flight: Flight, due: float) -> LineEnd | None:
+        if flight.again and (end := self._stored(flight)):
+            return end
+        try:
+            self._jobs.submit(self._id(flight), self._endpoint, flight.body, self.owner, due)
+        except InferqError as exc:
+            found = outcome(exc.code)
+            if not (found.retry and found.status in (429, 503)):
+                return self._refuse(flight, exc)
+            self._again.appendleft(flight)
+            self._not_before = time.monotonic() + _LATER
+            self.waits_for = exc.message
+            return None
+        except Exception:  # whatever it is, it concerns this line alone
+            log.exception("line %d of %s", flight.number, self._batch_id)
+            return self._refuse(flight, InferqError("The gateway failed on this request; its log says why."))
+        self.waits_for = ""
+        self._take_off(flight)
+        return None
+
+    def _end_of(self, flight: Flight) -> LineEnd | None:
+        """How a job has ended; None where the line is to be fed again, or was called back."""
+        job_id = self._id(flight)
+        end: LineEnd | InferqError
+        try:
+            accepted, events, size = self._jobs.read(job_id)
+            end = tell(self._batch_id, flight.number, flight.custom_id, job_id, accepted, events, size)
+        except JobNotFound:
+            flight.attempt += 1
+            self._land(flight, again=True)
+            return None
+        except InferqError as exc:
+            if outcome(exc.code).status == 503 and exc.code != "other_version":
+                raise
+            end = exc
+        except Exception:  # whatever it is, it concerns this line alone
+            log.exception("line %d of %s", flight.number, self._batch_id)
+            end = InferqError("The gateway cannot read the answer; its log says why.")
+        if isinstance(end, InferqError) and end.code == JobCancelled.code:
+            end = self._stored(flight) or end
+        again = isinstance(end, InferqError) and outcome(end.code).retry and flight.attempt + 1 < MOST_ATTEMPTS
+        flight.attempt += again
+        self._land(flight, again=again)
+        if again or isinstance(end, LineEnd):
+            return None if isinstance(end, InferqError) else end
+        if end.code == DeadlineExceeded.code or (self._recalled and end.code == JobCancelled.code):
+            return None
+        return self._refuse(flight, end)
+
+    def _refuse(self, flight: Flight, error: InferqError) -> LineEnd:
+        job_id = self._id(flight)
+        request_id = "req_" + job_id.removeprefix(self._wire.id_prefix)
+        return refuse(self._batch_id, flight.number, flight.custom_id, job_id, self._wire, error, request_id)
+
+    def _stored(self, flight: Flight) -> LineEnd | None:
+        """Its answer, where that is stored by itself and Redis has lost the job."""
+        kind, job_id = KINDS.get(self._wire.name), self._id(flight)
+        if kind is None:
+            return None
+        try:
+            found = self._recordings.stored(kind, job_id, self.owner.name)
+        except NotStored:
+            return None
+        told = tell(self._batch_id, flight.number, flight.custom_id, job_id, found.accepted, found.events, 1 << 16)
+        return told if isinstance(told, LineEnd) else self._refuse(flight, told)
+
+    def _take_off(self, flight: Flight) -> None:
+        self._flying[flight.number] = flight
+        self._size += len(flight.body)
+
+    def _land(self, flight: Flight, *, again: bool) -> None:
+        del self._flying[flight.number]
+        self._size -= len(flight.body)
+        if again and not self._recalled:
+            flight.again = True
+            self._again.append(flight)
+
+    def _id(self, flight: Flight) -> str:
+        return job_id_of(self._batch_id, self._endpoint, flight.number, flight.attempt)

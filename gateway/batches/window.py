@@ -1,0 +1,30 @@
+"""How many lines of a batch are in flight: so many that no slot idles, and no more. Pure."""
+
+from __future__ import annotations
+
+FEWEST = 4
+"""Lines in flight to begin with."""
+MOST_IN_FLIGHT = 256
+"""Lines of a batch whose jobs are in Redis at one time."""
+MOST_BYTES_IN_FLIGHT = 16_777_216
+"""The same in bytes of these lines; a single one may have more."""
+_SPARE = 4
+"""Lines that may wait beyond those that are likely to begin before the next look."""
+
+
+class FlightWindow:
+    """Of one batch."""
+
+    def __init__(self) -> None:
+        self.size = FEWEST
+
+    def has_room(self, lines: int, size: int, more: int) -> bool:
+        """For a line of `more` bytes, beside so many lines of `size` bytes together."""
+        return not lines or (lines < self.size and size + more <= MOST_BYTES_IN_FLIGHT)
+
+    def adapt(self, waiting: int, ended: int) -> None:
+        """Between two looks so many lines have ended, and so many wait still: all that wait could have begun."""
+        if waiting <= ended:
+            self.size = min(MOST_IN_FLIGHT, self.size + max(ended, self.size // 2))
+        elif waiting > 2 * ended + _SPARE:
+            self.size = max(FEWEST, self.size - 1)

@@ -1,0 +1,12 @@
+"""All that is served: each family of endpoints, and none anywhere else."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from gateway import api, docs, front, health
+
+
+def init_app(app: Flask) -> None:
+    for family in (health, front, docs, api):
+        family.init_app(app)

@@ -1,0 +1,73 @@
+"""One operation in OpenAPI's words."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+from gateway.openapi.answers import ANSWERS, Answered
+from gateway.openapi.operation import Operation
+from gateway.openapi.parameters import GENERATION
+from gateway.schemas.parameters import Boolean
+
+_JSON, _EVENTS = "application/json", "text/event-stream"
+_ANYTHING = Answered({})
+
+
+def tell(said: Operation, method: str, path: str, view: Callable[..., Any]) -> dict[str, Any]:
+    """What `APISpec.path` takes; its schemas may be marshmallow's."""
+    summary, _, rest = (inspect.getdoc(view) or "").partition("\n")
+    named: dict[str, Any] = {"operationId": said.id, "summary": summary.removesuffix(".")}
+    if rest.strip():
+        named["description"] = rest.strip()
+    in_path = (_path(name) for name in re.findall(r"\{(\w+)\}", path))
+    if parameters := [*in_path, *said.parameters, *(GENERATION if said.formats else ())]:
+        named["parameters"] = deepcopy(parameters)  # apispec changes them
+    if body := _body(said):
+        named["requestBody"] = body
+    return {**named, "responses": _responses(said, method, path)}
+
+
+def camel(identity: str) -> str:
+    """The name of a type, of that of an operation."""
+    return identity[0].upper() + identity[1:]
+
+
+def _path(name: str) -> dict[str, Any]:
+    return {"in": "path", "name": name, "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _body(said: Operation) -> dict[str, Any] | None:
+    if said.form:
+        return {"required": True, "content": {"multipart/form-data": {"schema": said.form}}}
+    schemas = [schema for schema, _ in said.bodies]
+    if not schemas:
+        return None
+    required = all(schema.described["required"] for schema in schemas)
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"required": required, "content": {_JSON: {"schema": schema}}}
+
+
+def _responses(said: Operation, method: str, path: str) -> dict[str, Any]:
+    answer = ANSWERS.get((method, path), _ANYTHING)
+    content: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in said.media}
+    if _JSON in content:
+        content[_JSON] = {"schema": answer.body}
+    if any(isinstance(wire.schema.fields.get("stream"), Boolean) for wire in said.formats):
+        content[_EVENTS] = {"schema": answer.event or {"type": "string"}}
+    responses: dict[str, Any] = {str(said.status): {"description": "It went well.", "content": content}}
+    if not content:
+        del responses[str(said.status)]["content"]
+    if said.formats:
+        job = ANSWERS.get(("GET", "/v1/jobs/{job_id}"), _ANYTHING).body
+        responses["202"] = {
+            "description": "With `Prefer: respond-async`: the job.",
+            "content": {_JSON: {"schema": job}},
+        }
+    words = "AnthropicError" if any(wire.name.startswith("anthropic.") for wire in said.formats) else "Error"
+    error = {"$ref": f"#/components/schemas/{words}"}
+    responses["default"] = {"description": "An error.", "content": {_JSON: {"schema": error}}}
+    return responses

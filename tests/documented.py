@@ -1,0 +1,108 @@
+"""What the docs say of parameters; `make words` has the gateway say the same, in `/openapi.json`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.openapi.words import PLACE
+from gateway.schemas import FORMATS
+from gateway.schemas.tokenizers import TokenizerFormat
+
+DOCS = Path(__file__).parent.parent / "docs" / "api.md"
+
+
+def endpoint(name: str) -> str:
+    """The docs' word for a format or an endpoint, which may be a plural."""
+    return name.rpartition(".")[2].removesuffix("s")
+
+
+APART = {
+    "messages.md": ("anthropic.messages", "anthropic.count_tokens"),
+    "embeddings.md": ("openai.embedding",),
+    "responses.md": ("openai.responses", "openai.input_tokens", "openai.compact"),
+}
+"""The formats that pages of their own describe."""
+_APART = [name for names in APART.values() for name in names]
+ENDPOINTS = {
+    endpoint(name): wire for name, wire in FORMATS.items() if name in _APART or not isinstance(wire, TokenizerFormat)
+}
+PAGES = {
+    DOCS: [each for each, wire in ENDPOINTS.items() if wire.name not in _APART],
+    **{DOCS.with_name(page): [*map(endpoint, names)] for page, names in APART.items()},
+}
+"""The endpoints that each of them describes."""
+TOKENIZERS = {
+    "prompt": ["vllm.tokenize"],
+    "content": ["llama.cpp.tokenize"],
+    "messages": ["vllm.tokenize_chat"],
+    "tokens": ["detokenize"],
+    "query": ["vllm.tokenizer_info"],
+    "chat": ["llama.cpp.input_tokens", "llama.cpp.apply_template"],
+}
+"""The formats of what is asked of a tokenizer, by the docs' word for them."""
+_SAYING = {
+    "Other names": "Another name of {}.",
+    "Ignored and told": "{}; asks for nothing here.",
+    "Not supported": "Only {}, which asks for nothing.",
+}
+"""How the third cell of a row is told, by the title above it."""
+_AS_ABOVE = "as above"
+
+
+def documented(title: str = "## Parameters") -> set[tuple[str, str, str]]:
+    """(parameter, endpoint, values) of every row of the parameter tables, or of those under a title."""
+    return {
+        (name, each, values)
+        for page, endpoints in PAGES.items()
+        for names, where, values, *_ in rows(page, title)
+        for name in re.findall(r"`([^`]+)`", names)
+        for each in (endpoints if where == "all" else map(endpoint, where.split(", ")))
+    }
+
+
+def rows(page: Path, title: str) -> list[list[str]]:
+    """The cells of each."""
+    section = re.split(rf"\n#{{2,{title.count('#')}}} ", page.read_text("utf-8").partition(f"\n{title}\n")[2])[0]
+    return [re.split(r" \| ?", row) for row in re.findall(r"^\| (`[^|]+` \| [^|`]+ \| [^|]+ \|[^|\n]*)", section, re.M)]
+
+
+def words() -> dict[str, dict[str, str]]:
+    """What is said of each parameter, by those formats for which it is said, in one string."""
+    found = defaultdict[str, dict[str, str]](dict)
+    for page, endpoints in PAGES.items():
+        for title in ("Supported", *_SAYING):
+            known = {each: [ENDPOINTS[each].name] for each in endpoints}
+            table = rows(page, f"### {title}") or (rows(page, "## Parameters") if title == "Supported" else [])
+            for names, where, text in _said(table, title):
+                kinds: list[str] = [*known] if where == "all" else [*map(endpoint, where.split(", "))]
+                found[" ".join(name for kind in kinds for name in known[kind])] |= dict.fromkeys(names, text)
+    for names, where, text in _said(rows(DOCS, "## Tokenizers"), "Supported"):
+        kinds = [*TOKENIZERS] if where == "all" else where.split(", ")
+        found[" ".join(name for kind in kinds for name in TOKENIZERS[kind])] |= dict.fromkeys(names, text)
+    return found
+
+
+def _said(table: list[list[str]], title: str) -> Iterator[tuple[list[str], str, str]]:
+    """The names in a row, where that is, and the text."""
+    above = usual = ""
+    for names, where, values, *rest in table:
+        values = _plain(values)
+        values = above + values.removeprefix(_AS_ABOVE) if values.startswith(_AS_ABOVE) else values
+        usual = _plain(rest[0]).replace(_AS_ABOVE, usual) if rest else ""
+        above, text = values, _SAYING.get(title, "{}.").format(values)
+        told = f" Default: {usual}." if title == "Supported" and usual not in ("", "required") else ""
+        text = re.sub(r"^[a-z]+(?=[ ,:;])", lambda found: found[0].capitalize(), text)
+        yield re.findall(r"`([^`]+)`", names), where, text + told
+
+
+def _plain(cell: str) -> str:
+    """It, without where its links lead."""
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cell).strip(" |")
+
+
+if __name__ == "__main__":
+    PLACE.write_text(json.dumps(words(), indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -1,0 +1,110 @@
+"""The description of the API: every route, every parameter, and nothing that says nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+import schemathesis
+from flask import Flask
+
+from gateway import endpoints
+from gateway.openapi.document import Undescribed, describe
+from gateway.openapi.words import PLACE
+from gateway.schemas import FORMATS
+from shared.config import Config
+from tests.documented import words
+
+
+@pytest.fixture(scope="module")
+def app() -> Flask:
+    app = Flask(__name__, static_folder=None)
+    endpoints.init_app(app)
+    return app
+
+
+@pytest.fixture(scope="module")
+def document(app: Flask) -> dict[str, Any]:
+    return describe(app, Config())
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path and what is said."""
+    for path, methods in document["paths"].items():
+        for method, said in methods.items():
+            yield method.upper(), path, said
+
+
+def properties(part: Any) -> Iterator[tuple[str, Any]]:
+    """Every property that a description names, and what it says of it."""
+    if isinstance(part, dict):
+        yield from part.get("properties", {}).items()
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from properties(each)
+
+
+def says_something(schema: dict[str, Any]) -> bool:
+    """An empty one allows anything: then a fuzzer proves nothing."""
+    return all(one.keys() & {"type", "enum", "const", "$ref", "anyOf"} for one in schema.get("anyOf", [schema]))
+
+
+def test_it_is_valid(document: dict[str, Any]) -> None:
+    schemathesis.openapi.from_dict(document).validate()
+    json.dumps(document, allow_nan=False)
+    identities = [said["operationId"] for _, _, said in operations(document)]
+    assert len(identities) == len(set(identities)) > 50
+
+
+def test_every_route_is_described_and_has_words(app: Flask, document: dict[str, Any]) -> None:
+    told = {(method, path.partition("{")[0]) for method, path, _ in operations(document)}
+    routes = {
+        (method, rule.rule.partition("<")[0])
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert told == routes
+    for method, path, said in operations(document):
+        assert said["summary"], (method, path)
+        assert said["summary"][0].isupper(), (method, path)
+        assert said["tags"], (method, path)
+
+
+def test_a_route_of_which_nothing_is_said_is_found(app: Flask) -> None:
+    other = Flask(__name__, static_folder=None)
+    endpoints.init_app(other)
+    other.add_url_rule("/v1/new", "new", lambda: "", methods=["POST"])
+    with pytest.raises(Undescribed, match=r"POST /v1/new is not described: put @operation\(\.\.\.\) under"):
+        describe(other, Config())
+
+
+def test_every_format_and_parameter_is_described(document: dict[str, Any]) -> None:
+    described = dict(properties(document["components"]))
+    queries = {parameter["name"] for _, _, said in operations(document) for parameter in said.get("parameters", ())}
+    assert {name for wire in FORMATS.values() for name in wire.schema.fields} <= described.keys() | queries
+    assert [name for name, schema in properties(document["components"]) if not says_something(schema)] == []
+
+
+def test_it_says_of_parameters_what_the_docs_do(document: dict[str, Any]) -> None:
+    assert json.loads(PLACE.read_text("utf-8")) == words(), "the docs say something else: run `make words`"
+    told = document["components"]["schemas"]["CreateChatCompletionRequest"]["properties"]
+    assert told["temperature"]["description"].startswith("0 to 100 (OpenAI's end at 2);")
+    assert not [name for name, schema in told.items() if "description" not in schema]
+
+
+def test_bounds_are_those_of_this_gateway(app: Flask) -> None:
+    for most in (7, 9):
+        schemas = describe(app, Config(max_messages=most))["components"]["schemas"]
+        assert schemas["CreateChatCompletionRequest"]["properties"]["messages"]["maxItems"] == most
+
+
+def test_a_gateway_tells_it_to_everybody(http: httpx.Client) -> None:
+    first = http.get("/openapi.json", headers={"Sec-Fetch-Site": "cross-site"})
+    assert (first.status_code, first.headers["content-type"]) == (200, "application/json")
+    assert first.json()["openapi"] == "3.1.0"
+    assert first.json()["servers"] == [{"url": "/"}]
+    assert http.get("/v1/openapi.json").content == first.content
+    again = http.get("/openapi.json", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
