@@ -94,13 +94,13 @@ def test_where_it_can_come_from(write: Write) -> None:
     assert hub.origin == HubFile("owner/name", "sub/a.gguf", "v1")
     assert (hub.source, hub.sha256, hub.engine, hub.path) == ("hf:owner/name/sub/a.gguf@v1", DIGEST, "auto", None)
     assert (talker.source, talker.engine) == ("built-in", "echo")
-    assert [model.id for model in built_in] == ["smollm2", "echo"]
+    assert [model.id for model in built_in] == ["smollm2", "minilm", "echo"]
 
 
 def test_its_names_go_before_the_built_in_ones(write: Write) -> None:
     path = write('[[model]]\nid = "mine"\naliases = ["smollm2"]\nsource = "files/tiny.gguf"\n')
     assert catalogue.resolve("smollm2", models_toml=path).id == "mine"
-    assert [model.id for model in catalogue.list_models(path)] == ["mine", "echo"]
+    assert [model.id for model in catalogue.list_models(path)] == ["mine", "minilm", "echo"]
 
 
 ECHO = '[[model]]\nid = "a"\nengine = "echo"\n'
@@ -180,15 +180,15 @@ def test_the_one_of_the_working_directory_is_read_where_it_is_named(tmp_path: Pa
     own.parent.mkdir(parents=True)
     own.write_text(ECHO.replace('"a"', '"users"'))
     ids, said = listed()
-    assert ids == ["users", "smollm2", "echo"]
+    assert ids == ["users", "smollm2", "minilm", "echo"]
     assert f"the models of {own}" in said
     here = Path(write(ECHO))
     ids, said = listed()
-    assert ids == ["users", "smollm2", "echo"]
+    assert ids == ["users", "smollm2", "minilm", "echo"]
     assert f"{here} is not read" in said
     assert "--models models.toml or INFERQ_MODELS=models.toml, or move it to" in said
     for named in (listed("--models", "models.toml"), listed(INFERQ_MODELS="models.toml")):
-        assert named[0] == ["a", "smollm2", "echo"]
+        assert named[0] == ["a", "smollm2", "minilm", "echo"]
         assert f"the models of {here}" in named[1]
         assert "not read" not in named[1]
 

@@ -176,7 +176,7 @@ def load(model: Model, config: Config) -> Engine:
     config = replace(config, **{name: value for name, value in own.items() if value is not None})
     known = outline(model, config)
     engine: Engine = factory(model, config)
-    engine.card = replace(engine.card, **{name: getattr(known, name) for name in OUTLINED})
+    engine.card = replace(engine.card, **{name: told for name in OUTLINED if (told := getattr(known, name))})
     return engine
 
 

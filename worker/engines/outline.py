@@ -11,7 +11,7 @@ from shared.config import Config
 from worker.formats.description import describe, is_gguf
 from worker.formats.infill import find_infill
 
-OUTLINED = ("aliases", "quantisation", "parameters", "size", "trained_context")
+OUTLINED = ("aliases", "quantisation", "parameters", "size", "trained_context", "embedding", "dimensions")
 """Fields of a card that an engine has nothing to add to."""
 
 
@@ -27,17 +27,22 @@ def outline(model: Model, config: Config) -> Card:
         return card
     found = describe(model.path, None if is_gguf(model.path) else model.architecture or None)
     served_by = engine or ARCHITECTURES.get(found.architecture, "")
-    tools = (Ability.TOOLS,) if served_by == "llama.cpp" else ()
-    chats = (Ability.CHAT, *tools) if model.chat_format or found.chat_template else ()
-    fills = (Ability.INFILL,) if tools and find_infill(found.metadata, found.vocabulary) else ()
+    if found.pooling:
+        capabilities: tuple[str, ...] = (found.pooling.ability,)
+    else:
+        tools = (Ability.TOOLS,) if served_by == "llama.cpp" else ()
+        chats = (Ability.CHAT, *tools) if model.chat_format or found.chat_template else ()
+        fills = (Ability.INFILL,) if tools and find_infill(found.metadata, found.vocabulary) else ()
+        capabilities = (Ability.COMPLETION, *chats, *fills)
     return replace(
         card,
         engine=served_by,
         architecture=found.architecture,
         created=int(model.path.stat().st_mtime),
-        capabilities=(Ability.COMPLETION, *chats, *fills),
+        capabilities=capabilities,
         quantisation=found.quantisation,
         parameters=found.parameters,
         size=found.size,
         trained_context=found.context or 0,
+        embedding=found.embedding,
     )
