@@ -12,10 +12,11 @@ from worker.formats.pooling import find_pooling
 def load_model(model: Model, config: Config) -> Engine:
     """See `worker.engines.load`."""
     files = check_files(model)
-    if find_pooling(files.header.architecture, files.header.metadata):
+    header = files.header
+    if kind := find_pooling(header.architecture, header.metadata, (tensor.name for tensor in header.tensors)):
         from worker.engines.llama_cpp_pooling_engine import LlamaCppPoolingEngine
 
-        return LlamaCppPoolingEngine(model, config, files)
+        return LlamaCppPoolingEngine(model, config, files, kind)
     from worker.engines.llama_cpp import LlamaCppEngine
 
     return LlamaCppEngine(model, config)

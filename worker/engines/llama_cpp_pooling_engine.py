@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from shared.cancellation import NEVER, Cancellable
-from shared.card import Ability, Card
+from shared.card import Card
 from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import InvalidRequest, ModelFileError
@@ -25,7 +25,7 @@ from worker.engines.pooling import NoScorer
 from worker.engines.pooling_wire import Reading
 from worker.engines.special_texts import Specials
 from worker.formats.identity import digest, watch
-from worker.formats.pooling import PoolingKind, find_pooling, is_split
+from worker.formats.pooling import PoolingKind, is_split
 from worker.formats.vocabulary import pieces, read_vocabulary
 
 SPLIT_CONTEXT, WHOLE_CONTEXT = 8192, 4096
@@ -46,10 +46,8 @@ class LlamaCppPoolingEngine:
         ModelLoadError: llama.cpp refused the file, or died of it.
     """
 
-    def __init__(self, model: Model, config: Config, files: Files) -> None:
+    def __init__(self, model: Model, config: Config, files: Files, kind: PoolingKind) -> None:
         self._files, header = files, files.header
-        kind = find_pooling(header.architecture, header.metadata)
-        assert kind, "see llama_cpp_models.py"
         if files.draft:
             raise ModelFileError(f"{files.draft}: {files.path.name} generates no text, so it takes no draft")
         split, ranks = is_split(header.architecture, header.metadata, kind), kind is PoolingKind.RANK
@@ -61,6 +59,7 @@ class LlamaCppPoolingEngine:
             "context": context,
             "step": _STEP if split else 0,
             "exact": files.exact(context),
+            "pooling": int(kind),
             "ranks": ranks,
             "chances": ranks and header.architecture in _SURE,
         }
@@ -83,7 +82,7 @@ class LlamaCppPoolingEngine:
             context=context,
             slots=max(config.slots, LEAST_SLOTS),
             created=int(files.path.stat().st_mtime),
-            capabilities=(Ability.RERANK if ranks else Ability.EMBEDDING,),
+            capabilities=(kind.ability,),
             digest=digest(identity, read_vocabulary(files.path, header)),
             longest_piece=max(map(len, self._pieces), default=0) if header.spells_all else 0,
             embedding=0 if ranks else len(vector) // 4,

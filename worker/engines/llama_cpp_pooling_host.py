@@ -151,16 +151,16 @@ class PoolingHost:
     def _vectors(self, sequences: list[list[int]]) -> list[bytes]:
         import numpy as np
 
-        rows = self._context.pool(sequences)
+        told = self._context.pool(sequences)
         if self._normalised:
-            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-            rows = rows / np.where(lengths > 0, lengths, 1)
+            lengths = np.linalg.norm(told, axis=1, keepdims=True)
+            rows = (told / np.where(lengths > 0, lengths, 1)).astype("<f4")
         else:
-            rows = rows[:, :1]
+            rows = told[:, :1].astype("<f4")
             if self._chances:
-                sure = np.clip(rows.astype(np.float64), 1e-30, 1 - 1e-15)
-                rows = np.log(sure / (1 - sure)).astype(np.float32)
-        return [row.tobytes() for row in rows.astype("<f4")]
+                sure = np.clip(told[:, :1].astype(np.float64), 1e-30, 1 - 1e-15)
+                rows = np.log(sure / (1 - sure)).astype("<f4")
+        return [row.tobytes() for row in rows]
 
     def _tell(self, chosen: list[tuple[Asker, int, list[int]]], vectors: list[bytes]) -> None:
         told: dict[Asker, list[tuple[int, int, bytes]]] = {}
@@ -204,6 +204,7 @@ def main() -> None:
             n_outputs_max=batch,
             n_outputs_max_per_seq=batch,
             n_seq_max=_MOST_SEQUENCES,
+            pooling_type=parameters["pooling"],
             n_threads=threads,
             n_threads_batch=threads,
             rope_freq_base=parameters["rope_freq_base"],
