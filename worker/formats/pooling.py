@@ -48,3 +48,9 @@ def find_length(architecture: str, metadata: Mapping[str, Any]) -> int:
     """Numbers of the vectors: of some models they are others than within. 0 where nobody knows."""
     found = (metadata.get(f"{architecture}.embedding_length{end}") for end in ("_out", ""))
     return next((length for length in found if type(length) is int and length > 0), 0)
+
+
+def is_split(architecture: str, metadata: Mapping[str, Any], kind: PoolingKind) -> bool:
+    """Whether what it reads may be computed in parts: each token looks back only, and the last one tells all."""
+    looks_ahead = metadata.get(f"{architecture}.attention.causal") is False or architecture in _ENCODERS
+    return kind is PoolingKind.LAST and not looks_ahead
