@@ -85,6 +85,7 @@ bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.depth
 	$(BIN)/python -m bench.archive
 	$(BIN)/python -m bench.scoring
+	$(BIN)/python -m bench.batch
 
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes
 	echo 'hatchling>=1.27' | $(COMPILE) --upgrade --output-file requirements.lock
