@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from typing import Any
+from uuid import uuid4
 
 from openai import OpenAI
 from openai.types import Batch
@@ -22,6 +23,11 @@ def request(name: str, text: str = "one two", url: str = CHATS, **body: Any) -> 
     """A line that asks for a chat, unless its body says otherwise."""
     asked = body if url != CHATS else {"messages": said(text), **body}
     return {"custom_id": name, "method": "POST", "url": url, "body": {"model": "echo", **asked}}
+
+
+def nobody() -> str:
+    """A model that is not there, and that nobody has asked for: it is waited for a while."""
+    return f"nobody-{uuid4().hex}"
 
 
 def begin(client: OpenAI, lines: Iterable[object], endpoint: Any = CHATS, **more: Any) -> str:

@@ -20,7 +20,7 @@ from openai import OpenAI
 
 from shared import catalogue
 from shared.tickets import Tickets
-from tests.stack import Stack, running
+from tests.stack import API_KEYS, KEYS, Stack, running
 from tests.tiny import loaded
 from worker.engines.llama_cpp import LlamaCppEngine
 
@@ -46,13 +46,24 @@ def short() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(scope="session")
-def smollm2_path() -> Path:
-    """The real model's file, fetched if it is not in the cache yet."""
-    subprocess.run([sys.executable, "-P", "-m", "inferq", "pull", "smollm2"], check=True)
-    path = catalogue.resolve("smollm2").path
+def _pull(name: str) -> Path:
+    """The file of a built-in model, fetched if it is not in the cache yet."""
+    subprocess.run([sys.executable, "-P", "-m", "inferq", "pull", name], check=True)
+    path = catalogue.resolve(name).path
     assert path is not None
     return path
+
+
+@pytest.fixture(scope="session")
+def smollm2_path() -> Path:
+    """The real model that writes texts."""
+    return _pull("smollm2")
+
+
+@pytest.fixture(scope="session")
+def minilm_path() -> Path:
+    """The real model that embeds texts."""
+    return _pull("minilm")
 
 
 @pytest.fixture(scope="session")
@@ -72,12 +83,24 @@ def stack(echo: Stack) -> Stack:
 
 @pytest.fixture(scope="module")
 def http(stack: Stack) -> httpx.Client:
-    return stack.http()
+    """Alice's, where the stack knows her."""
+    return stack.http(KEYS["alice"] if stack.settings.get("api_keys") == API_KEYS else "")
 
 
 @pytest.fixture(scope="module")
 def client(stack: Stack) -> OpenAI:
     return stack.client()
+
+
+@pytest.fixture(scope="module")
+def alice(stack: Stack) -> OpenAI:
+    """Her client, where the stack has `API_KEYS`; it takes nothing that OpenAI would not say."""
+    return stack.client(api_key=KEYS["alice"], _strict_response_validation=True)
+
+
+@pytest.fixture(scope="module")
+def bob(stack: Stack) -> OpenAI:
+    return stack.client(api_key=KEYS["bob"], _strict_response_validation=True)
 
 
 @pytest.fixture(scope="session")

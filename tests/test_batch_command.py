@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.batches import nobody
 from tests.calls import said
 from tests.commands import environment, inferq
 from tests.stack import Stack, wait_for
@@ -100,15 +101,15 @@ def test_a_gateway_answers_in_the_order_of_the_requests(tmp_path: Path, output: 
 
 
 def test_batches_are_listed_and_cancelled(tmp_path: Path, output: Path, at: list[str], start: Start) -> None:
-    file = write(tmp_path / "in.jsonl", [request("a", "a", model="unknown")])
+    file = write(tmp_path / "in.jsonl", [request("a", "a", model=nobody())])
     running = start("batch", "run", file, "-o", output, *at)
     state = tmp_path / "out.jsonl.batch" / "batch.json"
     wait_for(state.exists, "the batch")
     batch_id = json.loads(state.read_text())["batch"]
+    assert inferq("batch", "cancel", batch_id, *at).stdout == f"{batch_id}: cancelling\n"
     listed = json.loads(inferq("batch", "list", "--json", *at).stdout)
     assert batch_id in [each["id"] for each in listed]
     assert batch_id in inferq("batch", "list", *at).stdout
-    assert inferq("batch", "cancel", batch_id, *at).stdout == f"{batch_id}: cancelling\n"
     _, told = running.communicate(timeout=30)
     assert running.returncode == 1
     assert "the batch cancelled: 0 answered, 1 failed" in told
@@ -116,7 +117,7 @@ def test_batches_are_listed_and_cancelled(tmp_path: Path, output: Path, at: list
 
 
 def test_what_goes_on_at_a_gateway_is_taken_up_again(tmp_path: Path, output: Path, at: list[str], start: Start) -> None:
-    file = write(tmp_path / "in.jsonl", [request("a", "a", model="unknown"), request("b", "b")])
+    file = write(tmp_path / "in.jsonl", [request("a", "a", model=nobody()), request("b", "b")])
     running = start("batch", "run", file, "-o", output, *at)
     state = tmp_path / "out.jsonl.batch" / "batch.json"
     wait_for(state.exists, "the batch")
@@ -168,6 +169,7 @@ def test_what_is_missing_is_told(tmp_path: Path, output: Path, at: list[str]) ->
     file = write(tmp_path / "in.jsonl", [request("a", "a", model=None)])
     cases: list[tuple[list[str | Path], str]] = [
         ([tmp_path / "none.jsonl", "-o", output, *at], "No such file"),
+        ([file, "-o", file, "--force", *at], "a file of its own"),
         ([file, "-o", output], "Give a model"),
         ([file, "-o", output, "-m", "none-such"], "none-such"),
         ([file, "-o", output, *at, "-m", "echo"], "leave it out"),

@@ -16,7 +16,8 @@ from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from tests.batches import FINAL, counts, end, request, results
+from gateway.batches.book import MOST_UNFINISHED
+from tests.batches import FINAL, counts, end, nobody, request, results
 from tests.calls import problem, said
 from tests.commands import inferq
 from tests.stack import Stack
@@ -61,7 +62,7 @@ def test_batches_are_listed_page_by_page(client: OpenAI) -> None:
 
 
 def test_a_batch_is_cancelled(client: OpenAI, http: httpx.Client) -> None:
-    batch = begin(client, store(client, model="unknown"))
+    batch = begin(client, store(client, model=nobody()))
     cancelled = client.batches.cancel(batch.id)
     assert cancelled.status in ("cancelling", "cancelled")
     assert cancelled.cancelling_at
@@ -99,6 +100,18 @@ def test_only_a_file_of_requests_will_do(client: OpenAI, http: httpx.Client) -> 
     asked = {"input_file_id": other.id, "endpoint": CHATS, "completion_window": "24h"}
     assert "its purpose is user_data" in problem(http.post(BATCHES, json=asked), 400)["message"]
     assert problem(http.post(BATCHES, json={**asked, "input_file_id": "file-1"}), 404)["param"] == "input_file_id"
+
+
+def test_a_key_has_so_many_batches_at_most(client: OpenAI, http: httpx.Client) -> None:
+    file_id, begun = store(client, model=nobody()), list[str]()
+    for _ in range(MOST_UNFINISHED):
+        begun.append(begin(client, file_id).id)
+    with pytest.raises(openai.RateLimitError, match="batches that have not ended"):
+        begin(client, file_id)
+    for batch_id in begun:
+        client.batches.cancel(batch_id)
+    assert end(client, begun[-1]).status == "cancelled"
+    begin(client, file_id)
 
 
 def test_a_batch_that_is_not_there(http: httpx.Client) -> None:
@@ -169,7 +182,7 @@ def ended(http: httpx.Client) -> int:
 
 
 def test_it_is_shown_by_the_status(client: OpenAI, stack: Stack) -> None:
-    batch = begin(client, store(client, model="unknown"))
+    batch = begin(client, store(client, model=nobody()))
     places = {f"INFERQ_{name.upper()}": str(stack.settings[name]) for name in ("redis_url", "archive")}
     shown = json.loads(inferq("status", "--json", **places).stdout)["batches"]
     (found,) = [each for each in shown if each["id"] == batch.id]
