@@ -86,6 +86,7 @@ bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.depth
 	$(BIN)/python -m bench.archive
 	$(BIN)/python -m bench.scoring
+	$(BIN)/python -m bench.batch
 	$(BIN)/python -m bench.embeddings
 
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes
