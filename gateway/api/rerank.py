@@ -6,12 +6,19 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from gateway.api.generation import generate
+from gateway.openapi.operation import operation
 from gateway.schemas import FORMATS
 
 views = Blueprint("rerank", __name__)
 
+_FORMATS = (FORMATS["cohere.rerank"], FORMATS["tei.rerank_texts"])
+_ASKED = {"model": "MODEL", "query": "What is a fox?", "documents": ["A red animal.", "A colour."]}
 
-@views.post("/rerank")
+
 @views.post("/reranking")
+@views.post("/rerank")
+@operation("createRerank", at="POST /v1/rerank", formats=_FORMATS, example=_ASKED)
+@operation("createReranking", at="POST /v1/reranking", formats=_FORMATS, example=_ASKED)
 def rank() -> ResponseReturnValue:
+    """Tell how well each of several documents answers a query."""
     return generate(FORMATS["cohere.rerank"])
