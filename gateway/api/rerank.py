@@ -1,4 +1,4 @@
-"""/v1/rerank, which llama.cpp's server calls /v1/reranking as well"""
+"""/v1/rerank"""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from gateway.api.generation import generate
+from gateway.openapi.operation import operation
 from gateway.schemas import FORMATS
 
 views = Blueprint("rerank", __name__)
 
+RERANK = FORMATS["cohere.rerank"]
+
 
 @views.post("/rerank")
-@views.post("/reranking")
+@operation("createRerank", formats=[RERANK, FORMATS["tei.rerank_texts"]])
 def rank() -> ResponseReturnValue:
-    return generate(FORMATS["cohere.rerank"])
+    """Tell how well each of several documents answers a query, the best first."""
+    return generate(RERANK)
