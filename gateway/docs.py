@@ -1,4 +1,4 @@
-"""GET /openapi.json: the description of the API. Nobody needs a key for it: it names neither models nor releases."""
+"""GET /openapi.json, GET /docs: all that is served. Nobody needs a key for it: it names neither models nor releases."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from msgspec.json import encode
 from gateway.auth import OPEN
 from gateway.openapi.document import describe
 from gateway.openapi.operation import operation
+from gateway.openapi.page import POLICY, render
 from gateway.state import this_gateway
 from shared.config import Config
 
@@ -32,23 +33,45 @@ class Published:
 @views.get("/openapi.json")
 @operation("getOpenAPI")
 def document() -> ResponseReturnValue:
-    """Tell what this gateway takes, as OpenAPI 3.1."""
-    return _send(_document(current_app._get_current_object(), this_gateway().config), "application/json")  # type: ignore[attr-defined]  # the proxy has it
+    """Tell all that is served, as OpenAPI 3.1."""
+    return _send(_published(_app(), this_gateway().config)[0], "application/json")
 
 
-def _send(page: Published, kind: str) -> ResponseReturnValue:
-    response = Response(page.blob, mimetype=kind)
-    response.set_etag(page.mark)
+@views.get("/docs")
+@operation("getDocs", media=("text/html",))
+def page() -> ResponseReturnValue:
+    """Tell all that is served, as a page for people."""
+    response = _send(_published(_app(), this_gateway().config)[1], "text/html")
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _app() -> Flask:
+    found: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # the proxy has it
+    return found
+
+
+def _send(published: Published, kind: str) -> Response:
+    response = Response(published.blob, mimetype=kind)
+    response.set_etag(published.mark)
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 @cache
-def _document(app: Flask, config: Config) -> Published:
-    """It takes a while, and is made when it is first asked for, where it keeps nobody waiting."""
-    blob: bytes = get_hub().threadpool.apply(lambda: encode(describe(app, config, OPEN)))
-    return Published(blob, hashlib.sha256(blob).hexdigest()[:32])
+def _published(app: Flask, config: Config) -> tuple[Published, Published]:
+    """The document and the page: they take a while, and are made when one is first asked for, in a thread."""
+
+    def make() -> tuple[bytes, bytes]:
+        told = describe(app, config, OPEN)
+        return encode(told), render(told).encode()
+
+    blobs: tuple[bytes, bytes] = get_hub().threadpool.apply(make)
+    first, second = (Published(blob, hashlib.sha256(blob).hexdigest()[:32]) for blob in blobs)
+    return first, second
 
 
 def init_app(app: Flask) -> None:

@@ -5,14 +5,13 @@ Pure. Whatever others choose, the names of models and the host by which a client
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from gateway.first_call import KEY_VARIABLE, FirstCall
+from gateway.pages import policy
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -23,16 +22,12 @@ code, pre { font: 14px/1.5 ui-monospace, monospace; }
 dt { font-weight: 600; }
 dd { margin: 0 0 .6rem; overflow-wrap: anywhere; }
 """
-POLICY = (
-    f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}';"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""The page's Content-Security-Policy."""
+POLICY = policy(_STYLE)
 DOCS = {
     "OpenAI's API": "https://platform.openai.com/docs/api-reference/chat",
     "OpenAI's Python client": "https://pypi.org/project/openai/",
 }
-"""What is spoken here. What of it inferq takes is in its own docs/api.md, which no gateway has beside it."""
+"""What is spoken here. What of it inferq takes, `/docs` tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +87,10 @@ def render_page(front: Front) -> str:
 <h2>In Python</h2>
 <pre>{escape(call.python)}</pre>
 <h2>More</h2>
-<p><a href="/v1/models">/v1/models</a> lists the models, <a href="/readyz">/readyz</a> says whether they are ready.
-What is spoken here is described elsewhere: {links}.
-How much of it is taken stands in inferq's <code>docs/api.md</code>.</p>
+<p><a href="/docs">/docs</a> describes all that is served here, <a href="/openapi.json">/openapi.json</a>
+the same for programs.
+<a href="/v1/models">/v1/models</a> lists the models, <a href="/readyz">/readyz</a> says whether they are ready.
+Whose words are spoken: {links}.</p>
 </html>
 """
 

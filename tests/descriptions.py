@@ -113,3 +113,18 @@ def _plain(part: Any, closed: bool) -> Any:
 
 def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+class Watched:
+    """A client, of whose answers each has to be as all these descriptions say."""
+
+    def __init__(self, http: httpx.Client, *descriptions: Description) -> None:
+        self.http = http
+        self._descriptions = descriptions
+
+    def __call__(self, method: str, path: str, status: int = 200, **more: Any) -> Any:
+        answer = self.http.request(method, path, **more)
+        assert answer.status_code == status, answer.text
+        found = [description.faults(answer) for description in self._descriptions]
+        assert not any(found), f"{method} {path}: {found} of {answer.text[:2000]}"
+        return answer.json() if answer.headers["content-type"] == "application/json" else None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.openapi.words import PLACE
+from gateway.openapi.words import ALIAS, INERT, ONLY, PLACE
 from gateway.schemas import FORMATS
 from gateway.schemas.tokenizers import TokenizerFormat
 
@@ -44,11 +43,7 @@ TOKENIZERS = {
     "chat": ["llama.cpp.input_tokens", "llama.cpp.apply_template"],
 }
 """The formats of what is asked of a tokenizer, by the docs' word for them."""
-_SAYING = {
-    "Other names": "Another name of {}.",
-    "Ignored and told": "{}; asks for nothing here.",
-    "Not supported": "Only {}, which asks for nothing.",
-}
+_SAYING = {"Other names": ALIAS, "Ignored and told": INERT, "Not supported": ONLY}
 """How the third cell of a row is told, by the title above it."""
 _AS_ABOVE = "as above"
 
@@ -70,24 +65,24 @@ def rows(page: Path, title: str) -> list[list[str]]:
     return [re.split(r" \| ?", row) for row in re.findall(r"^\| (`[^|]+` \| [^|`]+ \| [^|]+ \|[^|\n]*)", section, re.M)]
 
 
-def words() -> dict[str, dict[str, str]]:
-    """What is said of each parameter, by those formats for which it is said, in one string."""
-    found = defaultdict[str, dict[str, str]](dict)
+def words() -> list[tuple[str, str, str]]:
+    """Each parameter, the formats of which it is, and what is said of it."""
+    found: list[tuple[str, str, str]] = []
     for page, endpoints in PAGES.items():
         for title in ("Supported", *_SAYING):
             known = {each: [ENDPOINTS[each].name] for each in endpoints}
             table = rows(page, f"### {title}") or (rows(page, "## Parameters") if title == "Supported" else [])
-            for names, where, text in _said(table, title):
-                kinds: list[str] = [*known] if where == "all" else [*map(endpoint, where.split(", "))]
-                found[" ".join(name for kind in kinds for name in known[kind])] |= dict.fromkeys(names, text)
-    for names, where, text in _said(rows(DOCS, "## Tokenizers"), "Supported"):
-        kinds = [*TOKENIZERS] if where == "all" else where.split(", ")
-        found[" ".join(name for kind in kinds for name in TOKENIZERS[kind])] |= dict.fromkeys(names, text)
-    return found
+            found += _said(table, title, known)
+    return [*found, *_said(rows(DOCS, "## Tokenizers"), "Supported", TOKENIZERS)]
 
 
-def _said(table: list[list[str]], title: str) -> Iterator[tuple[list[str], str, str]]:
-    """The names in a row, where that is, and the text."""
+def written() -> str:
+    """The same as a file has it, which Git can merge."""
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in words()) + "\n]\n"
+
+
+def _said(table: list[list[str]], title: str, known: dict[str, list[str]]) -> Iterator[tuple[str, str, str]]:
+    """What a table says of these endpoints."""
     above = usual = ""
     for names, where, values, *rest in table:
         values = _plain(values)
@@ -95,8 +90,11 @@ def _said(table: list[list[str]], title: str) -> Iterator[tuple[list[str], str, 
         usual = _plain(rest[0]).replace(_AS_ABOVE, usual) if rest else ""
         above, text = values, _SAYING.get(title, "{}.").format(values)
         told = f" Default: {usual}." if title == "Supported" and usual not in ("", "required") else ""
+        told = told.replace("Default: required", "Required")
         text = re.sub(r"^[a-z]+(?=[ ,:;])", lambda found: found[0].capitalize(), text)
-        yield re.findall(r"`([^`]+)`", names), where, text + told
+        kinds = [*known] if where == "all" else where.split(", ")
+        formats = " ".join(name for kind in kinds for name in known[kind if kind in known else endpoint(kind)])
+        yield from ((name, formats, text + told) for name in re.findall(r"`([^`]+)`", names))
 
 
 def _plain(cell: str) -> str:
@@ -105,4 +103,4 @@ def _plain(cell: str) -> str:
 
 
 if __name__ == "__main__":
-    PLACE.write_text(json.dumps(words(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    PLACE.write_text(written(), "utf-8")

@@ -53,10 +53,8 @@ def test_a_batch_is_answered(client: OpenAI) -> None:
     lines[4]["body"]["stream"] = True
     batch = end(client, begin(client, lines))
     assert batch.status == "completed"
-    print("OUT", client.files.content(batch.error_file_id).text)
     assert batch.request_counts
     assert batch.request_counts.to_dict() == {"total": 20, "completed": 18, "failed": 2}
     output, errors = results(client, batch.output_file_id), results(client, batch.error_file_id)
     assert output.keys() | errors.keys() == {f"r{n}" for n in range(20)}
     assert errors.keys() == {"r3", "r4"}
-    print(output["r1"], errors["r3"])

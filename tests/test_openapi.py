@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 
 import httpx2 as httpx
@@ -13,10 +15,12 @@ from flask import Flask
 
 from gateway import endpoints
 from gateway.openapi.document import Undescribed, describe
+from gateway.openapi.outline import outline
 from gateway.openapi.words import PLACE
+from gateway.pages import policy
 from gateway.schemas import FORMATS
 from shared.config import Config
-from tests.documented import words
+from tests.documented import written
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +92,7 @@ def test_every_format_and_parameter_is_described(document: dict[str, Any]) -> No
 
 
 def test_it_says_of_parameters_what_the_docs_do(document: dict[str, Any]) -> None:
-    assert json.loads(PLACE.read_text("utf-8")) == words(), "the docs say something else: run `make words`"
+    assert PLACE.read_text("utf-8") == written(), "the docs say something else: run `make words`"
     told = document["components"]["schemas"]["CreateChatCompletionRequest"]["properties"]
     assert told["temperature"]["description"].startswith("0 to 100 (OpenAI's end at 2);")
     assert not [name for name, schema in told.items() if "description" not in schema]
@@ -108,3 +112,39 @@ def test_a_gateway_tells_it_to_everybody(http: httpx.Client) -> None:
     assert http.get("/v1/openapi.json").content == first.content
     again = http.get("/openapi.json", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_the_page_tells_everything_and_needs_nothing_else(http: httpx.Client, document: dict[str, Any]) -> None:
+    answer = http.get("/docs", headers={"Accept": "text/html", "Sec-Fetch-Site": "cross-site"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    style = re.findall("<style>(.*?)</style>", answer.text, re.DOTALL)
+    assert len(style) == 1
+    assert answer.headers["content-security-policy"] == policy(unescape(style[0]))
+    assert not re.search(r"<script|<link|<img|<iframe|\bsrc=|\bon\w+=|\bstyle=|url\(|@import", answer.text)
+    assert http.get("/docs", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    assert '<a href="/docs">' in http.get("/", headers={"Accept": "text/html"}).text
+    identities = re.findall('<h3 id="([^"]+)"', answer.text)
+    assert identities == re.findall('<li><a href="#([^"]+)"', answer.text)
+    assert set(identities) == {said["operationId"] for _, _, said in operations(document)}
+    text = unescape(answer.text)
+    missing = {
+        name
+        for schema in document["components"]["schemas"].values()
+        for name, _ in properties(schema)
+        if not re.search(rf"<code>(?:[^<]*[.])?{re.escape(name)}</code>", text)
+    }
+    assert not missing
+
+
+def test_an_outline_names_what_is_within_and_ends() -> None:
+    node = {"type": "object", "properties": {"next": {"$ref": "#/components/schemas/Node"}}, "required": ["next"]}
+    kinds = [{"properties": {"kind": {"const": "a"}, "x": {"type": "integer", "minimum": 1, "maximum": 9}}}, node]
+    lines = outline({"type": "object", "properties": {"one": {"anyOf": kinds}}}, {"Node": node})
+    assert [(line.name, line.required, line.kinds) for line in lines] == [
+        ("one", False, ["object"]),
+        ("one.kind", False, ['"a"']),
+        ("one.x", False, ["integer 1 to 9"]),
+        ("one.next", False, ["object"]),
+        ("one.next.next", True, ["object"]),
+    ]

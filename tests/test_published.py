@@ -8,7 +8,7 @@ import httpx2 as httpx
 import pytest
 
 from tests.calls import CHATS, COMPLETIONS, chat, completion
-from tests.descriptions import published
+from tests.descriptions import Description, Watched, published
 from tests.stack import Stack
 
 RESPONSES, CONVERSATIONS = "/v1/responses", "/v1/conversations"
@@ -68,22 +68,9 @@ GENERATED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-class Watched:
-    """What a client of OpenAI's asks for, and what was wrong with all that it got."""
-
-    def __init__(self, http: httpx.Client) -> None:
-        self.http = http
-
-    def __call__(self, method: str, path: str, status: int = 200, **more: Any) -> Any:
-        answer = self.http.request(method, path, **more)
-        assert answer.status_code == status, answer.text
-        assert published().faults(answer) == [], f"{method} {path}: {answer.text[:4000]}"
-        return answer.json() if answer.headers["content-type"] == "application/json" else None
-
-
 @pytest.fixture(scope="module")
 def ask(stack: Stack) -> Watched:
-    return Watched(stack.http())
+    return Watched(stack.http(), published(), Description(stack.http().get("/openapi.json").json(), closed=True))
 
 
 @pytest.mark.parametrize("case", GENERATED)

@@ -11,31 +11,45 @@ from gateway.archive.thing import Thing
 from gateway.auth import owner
 from gateway.batches import book
 from gateway.batches.batch import Batch
+from gateway.openapi.operation import operation
+from gateway.openapi.parameters import paging
 from gateway.schemas.batches import BATCH, render_batch
 from gateway.schemas.lists import read_paging, render_list
 
 views = Blueprint("batches", __name__)
 
+_ASKED = {"input_file_id": "file-1", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+
 
 @views.post("/batches")
+@operation("createBatch", body=BATCH, example=_ASKED)
 def create() -> ResponseReturnValue:
+    """Begin a batch: the requests in a file are answered as there is time for them."""
     return as_json(_told(book.create(owner().name, read_body(BATCH))))
 
 
 @views.get("/batches")
+@operation("listBatches", parameters=paging())
 def list_all() -> ResponseReturnValue:
+    """List the batches."""
     page = book.page(owner().name, read_paging(request.args))
     return as_json(render_list([_told(each) for each in page.things], more=page.more))
 
 
 @views.get("/batches/<batch_id>")
+@operation("retrieveBatch")
 def retrieve(batch_id: str) -> ResponseReturnValue:
+    """Tell how far a batch is."""
     return as_json(_told(book.find(owner().name, batch_id)))
 
 
 @views.post("/batches/<batch_id>/cancel")
+@operation("cancelBatch")
 def cancel(batch_id: str) -> ResponseReturnValue:
-    """Its body is empty, or asks for nothing."""
+    """End a batch: what is done stays, the rest is not.
+
+    The body is empty, or asks for nothing.
+    """
     return as_json(_told(book.cancel(owner().name, batch_id)))
 
 

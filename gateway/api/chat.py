@@ -13,7 +13,11 @@ views = Blueprint("chat", __name__)
 
 
 @views.post("/chat/completions")
-@operation("createChatCompletion", formats=[FORMATS["openai.chat"]])
+@operation(
+    "createChatCompletion",
+    formats=[FORMATS["openai.chat"]],
+    example={"model": "MODEL", "messages": [{"role": "user", "content": "Hello!"}]},
+)
 def create() -> ResponseReturnValue:
     """Answer a conversation."""
     return generate(FORMATS["openai.chat"])

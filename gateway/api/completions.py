@@ -13,7 +13,9 @@ views = Blueprint("completions", __name__)
 
 
 @views.post("/completions")
-@operation("createCompletion", formats=[FORMATS["openai.completion"]])
+@operation(
+    "createCompletion", formats=[FORMATS["openai.completion"]], example={"model": "MODEL", "prompt": "Once upon a time"}
+)
 def create() -> ResponseReturnValue:
     """Go on with a text, or fill a gap before a `suffix`."""
     return generate(FORMATS["openai.completion"])

@@ -32,7 +32,7 @@ _NEW, _CHANGE, _ITEMS = NewConversationSchema(), ConversationChange(), ItemsSche
 
 
 @views.post("/conversations")
-@operation("createConversation", body=_NEW)
+@operation("createConversation", body=_NEW, example={"items": [{"role": "user", "content": "Hello!"}]})
 def create() -> ResponseReturnValue:
     """Begin a conversation that responses can go on with."""
     asked = read_body(_NEW)
@@ -47,7 +47,7 @@ def retrieve(conversation_id: str) -> ResponseReturnValue:
 
 
 @views.post("/conversations/<conversation_id>")
-@operation("updateConversation", body=_CHANGE)
+@operation("updateConversation", body=_CHANGE, example={"metadata": {"topic": "greetings"}})
 def update(conversation_id: str) -> ResponseReturnValue:
     """Change the metadata of a conversation."""
     return _told(conversations.describe(owner().name, conversation_id, read_body(_CHANGE)["metadata"]))
@@ -71,7 +71,12 @@ def list_items(conversation_id: str) -> ResponseReturnValue:
 
 
 @views.post("/conversations/<conversation_id>/items")
-@operation("createConversationItems", body=_ITEMS, parameters=[INCLUDE])
+@operation(
+    "createConversationItems",
+    body=_ITEMS,
+    example={"items": [{"role": "user", "content": "Hello!"}]},
+    parameters=[INCLUDE],
+)
 def create_items(conversation_id: str) -> ResponseReturnValue:
     """Add items to a conversation."""
     include, items = _include(), _named(read_body(_ITEMS)["items"])

@@ -13,7 +13,11 @@ views = Blueprint("embeddings", __name__)
 
 
 @views.post("/embeddings")
-@operation("createEmbedding", formats=[FORMATS["openai.embedding"]])
+@operation(
+    "createEmbedding",
+    formats=[FORMATS["openai.embedding"]],
+    example={"model": "MODEL", "input": ["Hello!", "Goodbye!"]},
+)
 def create() -> ResponseReturnValue:
     """Tell the vectors of texts."""
     return generate(FORMATS["openai.embedding"])

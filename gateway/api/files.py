@@ -34,7 +34,7 @@ _readers = Places("files are being sent")
 
 
 @views.post("/files")
-@operation("createFile", form=FORM)
+@operation("createFile", form=FORM, example={"file": "@requests.jsonl", "purpose": "batch"})
 def create() -> ResponseReturnValue:
     """Store a file."""
     most = this_gateway().config.max_file_bytes

@@ -13,7 +13,11 @@ views = Blueprint("infill", __name__)
 
 
 @views.post("/infill")
-@operation("createInfill", formats=[FORMATS["llama.cpp.infill"]])
+@operation(
+    "createInfill",
+    formats=[FORMATS["llama.cpp.infill"]],
+    example={"model": "MODEL", "input_prefix": "def add(a, b):\n    return ", "input_suffix": "\n"},
+)
 def create() -> ResponseReturnValue:
     """Fill a gap in a text, as llama.cpp's server does."""
     return generate(FORMATS["llama.cpp.infill"])

@@ -11,11 +11,12 @@ from gateway.schemas import FORMATS
 
 views = Blueprint("rerank", __name__)
 
-RERANK = FORMATS["cohere.rerank"]
+_FORMATS = (FORMATS["cohere.rerank"], FORMATS["tei.rerank_texts"])
+_ASKED = {"model": "MODEL", "query": "What is a fox?", "documents": ["A red animal.", "A colour."]}
 
 
 @views.post("/rerank")
-@operation("createRerank", formats=[RERANK, FORMATS["tei.rerank_texts"]])
+@operation("createRerank", formats=_FORMATS, example=_ASKED)
 def rank() -> ResponseReturnValue:
     """Tell how well each of several documents answers a query, the best first."""
-    return generate(RERANK)
+    return generate(FORMATS["cohere.rerank"])

@@ -18,16 +18,18 @@ from gateway.state import this_gateway
 
 views = Blueprint("response_input", __name__)
 
+_ASKED = {"model": "MODEL", "input": "Hello!"}
+
 
 @views.post("/responses/input_tokens")
-@operation("getInputTokenCounts", formats=[FORMATS["openai.input_tokens"]])
+@operation("getInputTokenCounts", formats=[FORMATS["openai.input_tokens"]], example=_ASKED)
 def count() -> ResponseReturnValue:
     """Tell how many tokens the model would read for a response."""
     return generate(FORMATS["openai.input_tokens"])
 
 
 @views.post("/responses/compact")
-@operation("compactConversation", formats=[FORMATS["openai.compact"]])
+@operation("compactConversation", formats=[FORMATS["openai.compact"]], example=_ASKED)
 def compact() -> ResponseReturnValue:
     """Make a conversation shorter, with a summary by the model."""
     return generate(FORMATS["openai.compact"])

@@ -35,7 +35,7 @@ _FORMAT = FORMATS["openai.responses"]
 
 
 @views.post("/responses")
-@operation("createResponse", formats=[_FORMAT])
+@operation("createResponse", formats=[_FORMAT], example={"model": "MODEL", "input": "Hello!"})
 def create() -> ResponseReturnValue:
     """Answer items with items, in the background too."""
     if turn := current_turn():

@@ -64,7 +64,7 @@ def retrieve(chat_id: str) -> ResponseReturnValue:
 
 
 @views.post("/chat/completions/<chat_id>")
-@operation("updateChatCompletion", body=_CHANGE)
+@operation("updateChatCompletion", body=_CHANGE, example={"metadata": {"topic": "greetings"}})
 def change(chat_id: str) -> ResponseReturnValue:
     """Change the metadata of a stored chat."""
     metadata = read_body(_CHANGE).get("metadata", {})

@@ -16,32 +16,33 @@ from gateway.state import this_gateway
 
 views = Blueprint("tokenizers", __name__)
 
+_CHAT = {"model": "MODEL", "messages": [{"role": "user", "content": "Hello!"}]}
 _TOKENIZE = ("vllm.tokenize", "vllm.tokenize_chat", "llama.cpp.tokenize")
 
 
 @views.post("/tokenize")
-@operation("tokenize", formats=[FORMATS[name] for name in _TOKENIZE])
+@operation("tokenize", formats=[FORMATS[name] for name in _TOKENIZE], example={"model": "MODEL", "prompt": "Hello!"})
 def tokenize() -> ResponseReturnValue:
     """Tell the tokens of a text or a conversation."""
     return generate(FORMATS["vllm.tokenize"])
 
 
 @views.post("/detokenize")
-@operation("detokenize", formats=[FORMATS["detokenize"]])
+@operation("detokenize", formats=[FORMATS["detokenize"]], example={"model": "MODEL", "tokens": [1, 2, 3]})
 def detokenize() -> ResponseReturnValue:
     """Tell the text of tokens."""
     return generate(FORMATS["detokenize"])
 
 
 @views.post("/apply-template")
-@operation("applyTemplate", formats=[FORMATS["llama.cpp.apply_template"]])
+@operation("applyTemplate", formats=[FORMATS["llama.cpp.apply_template"]], example=_CHAT)
 def apply_template() -> ResponseReturnValue:
     """Tell what the model's template makes of a conversation."""
     return generate(FORMATS["llama.cpp.apply_template"])
 
 
 @views.post("/chat/completions/input_tokens")
-@operation("countChatTokens", formats=[FORMATS["llama.cpp.input_tokens"]])
+@operation("countChatTokens", formats=[FORMATS["llama.cpp.input_tokens"]], example=_CHAT)
 def count() -> ResponseReturnValue:
     """Tell how many tokens the prompt of a chat has."""
     return generate(FORMATS["llama.cpp.input_tokens"])

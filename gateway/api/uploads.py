@@ -17,16 +17,18 @@ from gateway.state import this_gateway
 
 views = Blueprint("uploads", __name__)
 
+_UPLOAD = {"filename": "requests.jsonl", "purpose": "batch", "bytes": 2048, "mime_type": "application/jsonl"}
+
 
 @views.post("/uploads")
-@operation("createUpload", body=UPLOAD)
+@operation("createUpload", body=UPLOAD, example=_UPLOAD)
 def create() -> ResponseReturnValue:
     """Begin a file that comes in parts."""
     return _told(uploads.create(owner().name, read_body(UPLOAD)), None)
 
 
 @views.post("/uploads/<upload_id>/parts")
-@operation("addUploadPart", form=PART_FORM)
+@operation("addUploadPart", form=PART_FORM, example={"data": "@part.bin"})
 def add_part(upload_id: str) -> ResponseReturnValue:
     """Store a part of a file."""
     upload = uploads.find(owner().name, upload_id)
@@ -37,7 +39,7 @@ def add_part(upload_id: str) -> ResponseReturnValue:
 
 
 @views.post("/uploads/<upload_id>/complete")
-@operation("completeUpload", body=PARTS)
+@operation("completeUpload", body=PARTS, example={"part_ids": ["part_1", "part_2"]})
 def complete(upload_id: str) -> ResponseReturnValue:
     """Make a file of its parts."""
     return _told(*uploads.complete(owner().name, upload_id, read_body(PARTS)))

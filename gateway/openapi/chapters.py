@@ -37,6 +37,7 @@ def chapter_of(family: str) -> Chapter:
     return _OF.get(family) or Chapter(family.replace("_", " ").capitalize(), (family,), "")
 
 
-def place(chapter: Chapter) -> int:
+def place(family: str) -> tuple[int, int]:
     """Where it stands among all."""
-    return CHAPTERS.index(chapter) if chapter in CHAPTERS else len(CHAPTERS)
+    chapter = chapter_of(family)
+    return CHAPTERS.index(chapter) if chapter in CHAPTERS else len(CHAPTERS), chapter.families.index(family)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Collection, Iterator
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from apispec import APISpec
@@ -17,6 +18,7 @@ from gateway.openapi import operation
 from gateway.openapi.answers import SHAPES
 from gateway.openapi.chapters import Chapter, chapter_of, place
 from gateway.openapi.errors import ERRORS
+from gateway.openapi.kinds import divide
 from gateway.openapi.operation import Operation
 from gateway.openapi.schemas import SchemaPlugin
 from gateway.openapi.telling import camel, tell
@@ -52,8 +54,12 @@ class Route(NamedTuple):
     endpoint: str
 
     @property
+    def family(self) -> str:
+        return self.endpoint.partition(".")[0]
+
+    @property
     def chapter(self) -> Chapter:
-        return chapter_of(self.endpoint.partition(".")[0])
+        return chapter_of(self.family)
 
 
 def describe(app: Flask, config: Config, open_to_all: Collection[str] = ()) -> dict[str, Any]:
@@ -75,8 +81,9 @@ def describe(app: Flask, config: Config, open_to_all: Collection[str] = ()) -> d
     for name, scheme in _KEYS.items():
         spec.components.security_scheme(name, dict(scheme))
     for name, shape in {**ERRORS, **SHAPES}.items():
-        spec.components.schema(name, dict(shape))
-    routes = sorted(_routes(app), key=lambda route: place(route.chapter))
+        for part, kind in divide(name, shape).items():
+            spec.components.schema(part, deepcopy(kind))
+    routes = sorted(_routes(app), key=lambda route: place(route.family))
     bodies = dict[str, str]()
     with capped(config):
         for route in routes:

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from gateway.openapi.answers.shapes import TEXT, JsonSchema, nullable, record, word
 
-_TEXT = {"type": "string"}
-_MAYBE = {"type": ["string", "null"]}
-
-ERRORS: dict[str, dict[str, Any]] = {
-    "Error": {
-        "type": "object",
-        "properties": {
-            "error": {
-                "type": "object",
-                "properties": {
-                    "message": {**_TEXT, "description": "What is wrong, and what to do, in words."},
-                    "type": {"enum": ["invalid_request_error", "rate_limit_error", "server_error"], "type": "string"},
-                    "param": {**_MAYBE, "description": "The parameter that it is about."},
-                    "code": {**_MAYBE, "description": "What is wrong, in one word."},
-                },
-                "required": ["message", "type", "param", "code"],
-            }
-        },
-        "required": ["error"],
-    },
-    "AnthropicError": {
-        "type": "object",
-        "properties": {
-            "type": {"const": "error"},
-            "error": {
-                "type": "object",
-                "properties": {"type": _TEXT, "message": _TEXT},
-                "required": ["type", "message"],
-            },
-            "request_id": _MAYBE,
-        },
-        "required": ["type", "error"],
-    },
+ERRORS: dict[str, JsonSchema] = {
+    "Error": record(
+        error=record(
+            message={**TEXT, "description": "What is wrong, and what to do, in words."},
+            type=word("invalid_request_error", "rate_limit_error", "server_error"),
+            param={**nullable(TEXT), "description": "The parameter that it is about."},
+            code={**TEXT, "description": "What is wrong, in one word."},
+        )
+    ),
+    "AnthropicError": record(
+        type=word("error"),
+        error=record(type=TEXT, message=TEXT, details=record(error_code=TEXT)),
+        request_id=nullable(TEXT),
+    ),
 }

@@ -31,6 +31,8 @@ class Operation:
     media: Sequence[str]
     """Content types of its answer."""
     status: int
+    example: Mapping[str, Any] | None
+    """A body, or the fields of a form as curl has them."""
 
     @property
     def bodies(self) -> list[tuple[Strict, str]]:
@@ -48,9 +50,10 @@ def operation(
     parameters: Sequence[Parameter] = (),
     media: Sequence[str] = ("application/json",),
     status: int = 200,
+    example: Mapping[str, Any] | None = None,
 ) -> Callable[[View], View]:
     """Say so of a view; for each see `Operation`."""
-    said = Operation(identity, at, formats, body, form, parameters, media, status)
+    said = Operation(identity, at, formats, body, form, parameters, media, status, example)
 
     def note(view: View) -> View:
         view.__dict__.setdefault("operations", []).append(said)

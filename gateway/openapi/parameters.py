@@ -37,7 +37,7 @@ MODEL = query("model", {**_TEXT, "minLength": 1}, "The id or an alias of a model
 MODEL_FILTER = query("model", _TEXT, "Only those of this model.")
 METADATA = query(
     "metadata",
-    {**Metadata.json_schema, "type": "object"},
+    Metadata.json_schema["anyOf"][0],
     "Only those with these pairs, each as `metadata[key]=value`.",
     style="deepObject",
     explode=True,

@@ -8,7 +8,8 @@ from apispec.ext.marshmallow import MarshmallowPlugin, resolver
 from apispec.ext.marshmallow.common import make_schema_key
 
 from gateway.openapi.words import words_of
-from gateway.schemas.objects import EMPTY, Lenient, Member, nullable
+from gateway.schemas.json_schema import NO_ITEMS, nullable
+from gateway.schemas.objects import Lenient, Member
 
 _PLAIN = bool | int | float | str
 
@@ -59,22 +60,28 @@ def _declared(converter: object, field: Any, ret: dict[str, Any]) -> dict[str, A
     if not isinstance(ret.get("default"), _PLAIN) or ret["default"] == "":  # what we take for it, and nobody sends
         ret.pop("default", None)
     if isinstance(field, Member) and not field.parameters.described["required"]:
-        return {"anyOf": [{"$ref": ret.pop("$ref")}, {**EMPTY, "type": "array"}]}
+        return {"anyOf": [{"$ref": ret.pop("$ref")}, NO_ITEMS]}
     found: dict[str, Any] = {} if isinstance(field, Member) else getattr(field, "json_schema", {})
     return found
 
 
 def _annotate(schema: Any, words: dict[str, str], path: str, schemas: dict[str, Any]) -> None:
-    """Put the words for `path` and what is within it where they belong; of what is told already none."""
+    """Put the words for what is within `path` where they belong, of what is told already none; and all in their order,
+    but what is required first."""
     if not isinstance(schema, dict):
         return
     if "$ref" in schema:
         _annotate(schemas[schema["$ref"].rpartition("/")[2]], words, path, schemas)
-    for name, one in schema.get("properties", {}).items():
-        inner = f"{path}.{name}" if path else name
-        if inner in words and isinstance(one, dict):
-            one.setdefault("description", words[inner])
-        _annotate(one, words, inner, schemas)
+    if "properties" in schema:
+        prefix, required = f"{path}." if path else "", schema.get("required", ())
+        within = schema["properties"]
+        told = [name.removeprefix(prefix) for name in words if name.startswith(prefix)]
+        names = [*(name for name in told if name in within), *(name for name in within if name not in told)]
+        schema["properties"] = {name: within[name] for name in sorted(names, key=lambda name: name not in required)}
+        for name, one in schema["properties"].items():
+            if prefix + name in words and isinstance(one, dict):
+                one.setdefault("description", words[prefix + name])
+            _annotate(one, words, prefix + name, schemas)
     for one in schema.get("anyOf", ()):
         _annotate(one, words, path, schemas)
     if "items" in schema:

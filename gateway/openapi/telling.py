@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable
 from copy import deepcopy
+from http import HTTPStatus
 from typing import Any
 
 from gateway.openapi.answers import ANSWERS, Answered
@@ -41,14 +42,15 @@ def _path(name: str) -> dict[str, Any]:
 
 
 def _body(said: Operation) -> dict[str, Any] | None:
+    example = {"example": said.example} if said.example else {}
     if said.form:
-        return {"required": True, "content": {"multipart/form-data": {"schema": said.form}}}
+        return {"required": True, "content": {"multipart/form-data": {"schema": said.form, **example}}}
     schemas = [schema for schema, _ in said.bodies]
     if not schemas:
         return None
     required = all(schema.described["required"] for schema in schemas)
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-    return {"required": required, "content": {_JSON: {"schema": schema}}}
+    return {"required": required, "content": {_JSON: {"schema": schema, **example}}}
 
 
 def _responses(said: Operation, method: str, path: str) -> dict[str, Any]:
@@ -56,11 +58,14 @@ def _responses(said: Operation, method: str, path: str) -> dict[str, Any]:
     content: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in said.media}
     if _JSON in content:
         content[_JSON] = {"schema": answer.body}
-    if any(isinstance(wire.schema.fields.get("stream"), Boolean) for wire in said.formats):
+    if _EVENTS in content or any(isinstance(wire.schema.fields.get("stream"), Boolean) for wire in said.formats):
         content[_EVENTS] = {"schema": answer.event or {"type": "string"}}
     responses: dict[str, Any] = {str(said.status): {"description": "It went well.", "content": content}}
     if not content:
         del responses[str(said.status)]["content"]
+    for status, schema in answer.beside.items():
+        told = {"content": {_JSON: {"schema": schema}}} if schema else {}
+        responses[str(status)] = {"description": HTTPStatus(status).phrase, **told}
     if said.formats:
         job = ANSWERS.get(("GET", "/v1/jobs/{job_id}"), _ANYTHING).body
         responses["202"] = {

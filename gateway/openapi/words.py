@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 PLACE = Path(__file__).with_name("words.json")
+ALIAS = "Another name of {}."
+INERT = "{}; asks for nothing here."
+ONLY = "Only {}, which asks for nothing."
+"""How it is said of parameters that are no others."""
 
 
 def words_of(names: str) -> dict[str, str]:
-    """By parameter, as in `messages[].role`: of one of the formats, or of several with spaces between."""
-    said: dict[str, dict[str, str]] = json.loads(PLACE.read_text("utf-8"))
+    """By parameter, as in `messages[].role`, in the docs' order: of formats that are named with spaces between."""
+    said: list[tuple[str, str, str]] = json.loads(PLACE.read_text("utf-8"))
     wanted = set(names.split())
-    return {
-        name: text for formats, told in said.items() if wanted & set(formats.split()) for name, text in told.items()
-    }
+    return {name: text for name, formats, text in said if wanted & set(formats.split())}

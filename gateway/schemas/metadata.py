@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields
 
-from gateway.schemas.objects import EMPTY, keyed
+from gateway.schemas.json_schema import mapping
+from gateway.schemas.objects import keyed
 from gateway.schemas.parameters import short
 from gateway.schemas.problem import refuse
 
@@ -21,12 +22,11 @@ LONGEST_VALUE = 512
 class Metadata(fields.Field[dict[str, str]]):
     """Pairs of short strings."""
 
-    json_schema: ClassVar = {
-        **EMPTY,
-        "maxProperties": MOST_METADATA,
-        "propertyNames": {"maxLength": LONGEST_KEY},
-        "additionalProperties": {"type": "string", "maxLength": LONGEST_VALUE},
-    }
+    json_schema: ClassVar = mapping(
+        maxProperties=MOST_METADATA,
+        propertyNames={"maxLength": LONGEST_KEY},
+        additionalProperties={"type": "string", "maxLength": LONGEST_VALUE},
+    )
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> dict[str, str]:
         value = keyed(value)

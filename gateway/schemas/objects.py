@@ -12,6 +12,7 @@ from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, pre_l
 from msgspec.json import encode
 
 from gateway.schemas.caps import capped
+from gateway.schemas.json_schema import NO_ITEMS, mapping, nullable
 from gateway.schemas.parameters import LONGEST_TEXT, Ignored, short, text
 from gateway.schemas.problem import first, refuse, show, show_key, wrong_type
 from shared.card import Ability
@@ -19,8 +20,6 @@ from shared.config import Config
 
 MOST_PAIRS = 64
 """Keys of an object with any keys; OpenAI allows 16 of `metadata`."""
-EMPTY: dict[str, Any] = {"type": ["object", "array"], "maxItems": 0}
-"""The `json_schema` of an object that may be written as an array where it is empty."""
 
 
 def keyed(value: object) -> dict[str, Any]:
@@ -42,7 +41,7 @@ class Object(fields.Field[dict[str, Any]]):
     @property
     def json_schema(self) -> dict[str, Any]:
         values = {"type": "string", "maxLength": LONGEST_TEXT} if self.strings else True
-        return {**EMPTY, "maxProperties": MOST_PAIRS, "additionalProperties": values}
+        return mapping(maxProperties=MOST_PAIRS, additionalProperties=values)
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> dict[str, Any]:
         value = keyed(value)
@@ -64,7 +63,7 @@ class Member(fields.Nested):
     @property
     def json_schema(self) -> dict[str, Any]:
         schema = self.parameters.described
-        return schema if schema["required"] else {"anyOf": [schema, {**EMPTY, "type": "array"}]}
+        return schema if schema["required"] else {"anyOf": [schema, NO_ITEMS]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> Any:
         return super()._deserialize(keyed(value), *args, **kwargs)
@@ -170,19 +169,6 @@ class Strict(Lenient):
                 names = field.parameters.ignored(within)
                 found += [key] if len(names) == len(within) > 0 else [f"{key}.{name}" for name in names]
         return found
-
-
-def nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """The `json_schema` of the same, or of null, which means that it is not given."""
-    match schema:
-        case {"anyOf": alternatives}:
-            return {**schema, "anyOf": [*alternatives, {"type": "null"}]}
-        case {"type": str(kind)} if not schema.keys() & {"enum", "const"}:
-            return {**schema, "type": [kind, "null"]}
-        case {"type": [*kinds]}:
-            return {**schema, "type": [*kinds, "null"]}
-        case _:
-            return {"anyOf": [schema, {"type": "null"}]}
 
 
 def bound_keys(data: dict[str, Any]) -> None:

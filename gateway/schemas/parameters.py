@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields
 
 from gateway.schemas.caps import Cap
+from gateway.schemas.json_schema import exactly
 from gateway.schemas.problem import refuse, show, wrong_type
 
 INT32_MAX = 2**31 - 1
@@ -203,7 +204,8 @@ class Only(fields.Field[Any]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"enum": [*self.accepted, *([[]] if {} in self.accepted else ())] or [None]}
+        kinds = [exactly(value) for value in [*self.accepted, *([[]] if {} in self.accepted else ())]]
+        return {"type": "null"} if not kinds else kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> object:
         # True == 1 in Python, not in JSON.
@@ -226,7 +228,8 @@ class Ignored(fields.Field[Any]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"anyOf": [kind.json_schema for kind in self.kinds]}  # type: ignore[attr-defined]  # as every field here
+        kinds: list[dict[str, Any]] = [kind.json_schema for kind in self.kinds]  # type: ignore[attr-defined]  # as every field here
+        return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> object:
         for kind in self.kinds[:-1]:

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS
 from gateway.schemas.fine_sampling import FineSamplingSchema, make_sampling
 from gateway.schemas.ignored import IgnoredSchema
+from gateway.schemas.json_schema import mapping
 from gateway.schemas.logprob_request import LogprobsSchema, told
-from gateway.schemas.objects import EMPTY, Member, Strict, keyed
+from gateway.schemas.objects import Member, Strict, keyed
 from gateway.schemas.parameters import INT32_MAX, Array, Boolean, Ignored, Integer, Number, Text, text
 from gateway.schemas.problem import refuse, show, show_key, wrong_type
 from gateway.schemas.reasoning import telling
@@ -73,7 +74,7 @@ class LogitBias(fields.Field[tuple[tuple[int, float], ...]]):
     def json_schema(self) -> dict[str, Any]:
         names = {"type": "string", "pattern": f"^({_TOKEN_ID.pattern})$"}
         bounds = {"propertyNames": names, "maxProperties": int(MAX_LOGIT_BIASES)}
-        return {**EMPTY, **bounds, "additionalProperties": self._bias.json_schema}
+        return mapping(**bounds, additionalProperties=self._bias.json_schema)
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> tuple[tuple[int, float], ...]:
         value = keyed(value)

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields
 from msgspec.structs import replace
 
-from gateway.schemas.objects import EMPTY, bound_keys, keyed, write_json
+from gateway.schemas.json_schema import mapping, nullable
+from gateway.schemas.objects import bound_keys, keyed, write_json
 from gateway.schemas.parameters import LONGEST_TEXT, each, short, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from shared.protocol import FineMessage, Message, ToolCall
@@ -27,14 +28,12 @@ LONGEST_CALL_ID = 16_384
 
 def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     """The `json_schema` of an object with these, and any others."""
-    optional = {
-        name: one if name in required else {"anyOf": [one, {"type": "null"}]} for name, one in properties.items()
-    }
+    optional = {name: one if name in required else nullable(one) for name, one in properties.items()}
     return {"type": "object", "properties": optional, "required": list(required)}
 
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
-_FUNCTION = _object({"name": _NAME, "arguments": {"anyOf": [{"type": "string"}, EMPTY]}}, "name")
+_FUNCTION = _object({"name": _NAME, "arguments": {"anyOf": [{"type": "string"}, mapping()]}}, "name")
 _CUSTOM = _object({"name": _NAME, "input": {"type": "string"}}, "name")
 _ID = {"type": "string", "maxLength": LONGEST_CALL_ID}
 
@@ -64,7 +63,7 @@ class Calls(fields.Field[list[ToolCall]]):
 class LegacyCall(fields.Field["ToolCall | None"]):
     """A call as it was told before there were tools; an empty object is none."""
 
-    json_schema: ClassVar = {"anyOf": [_FUNCTION, {**EMPTY, "maxProperties": 0}]}
+    json_schema: ClassVar = {"anyOf": [_FUNCTION, mapping(maxProperties=0)]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> ToolCall | None:
         given = keyed(value)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
+from gateway.schemas.json_schema import NO_ITEMS
 from gateway.schemas.objects import Member, Object, Strict, Variant, keyed
 from gateway.schemas.parameters import Array, Boolean, Ignored, Prose, Word, text
 from gateway.schemas.problem import refuse, show
@@ -50,7 +51,7 @@ class Parameters(fields.Field[str]):
     json_schema: ClassVar = {
         "anyOf": [
             {"type": "object", "maxProperties": 0},
-            {"type": "array", "maxItems": 0},
+            NO_ITEMS,
             {"type": "object", "required": ["type"], "properties": {"type": {"const": "object"}}},
         ]
     }

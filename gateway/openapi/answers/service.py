@@ -8,6 +8,7 @@ from gateway.openapi.answers.shapes import (
     FLAG,
     NOTHING,
     NUMBER,
+    OBJECT,
     SECONDS,
     TEXT,
     Answered,
@@ -59,9 +60,10 @@ SHAPES: dict[str, JsonSchema] = {
         result={**ANYTHING, "description": "What the endpoint would have answered; null until it is completed."},
         error=nullable({**record(message=TEXT, type=TEXT, param=nullable(TEXT), code=nullable(TEXT))}),
     ),
-    "Readiness": record(_HOW, status=TEXT),
+    "Readiness": record(_HOW, status=word("ok", "ready")),
 }
-_READY = Answered(ref("Readiness"))
+_UNREADY = record(_HOW, status=word("unready"), reason=TEXT)
+_READY = Answered(ref("Readiness"), beside={503: _UNREADY})
 ANSWERS: Answers = {
     ("GET", "/v1/models"): Answered(
         either(
@@ -80,6 +82,8 @@ ANSWERS: Answers = {
     ),
     ("GET", "/v1/jobs/{job_id}"): Answered(ref("Job")),
     ("DELETE", "/v1/jobs/{job_id}"): Answered(ref("Job")),
+    ("GET", "/v1/jobs/{job_id}/events"): Answered(OBJECT, either(OBJECT, array(OBJECT)), {204: None}),
+    ("GET", "/openapi.json"): Answered(OBJECT),
     ("GET", "/"): Answered(
         record(
             {"message": TEXT, **_HOW},

@@ -5,7 +5,8 @@ No object is closed: clients pass over what they do not know, since a later rele
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 JsonSchema = dict[str, Any]
@@ -18,7 +19,7 @@ COUNT: JsonSchema = {"type": "integer", "minimum": 0}
 SECONDS: JsonSchema = {"type": "integer", "minimum": 0, "description": "Unix time, in seconds."}
 NOTHING: JsonSchema = {"type": "null"}
 OBJECT: JsonSchema = {"type": "object"}
-ANYTHING: JsonSchema = {"type": ["object", "array", "string", "number", "boolean", "null"]}
+ANYTHING: JsonSchema = {"type": ["object", "array", "string", "number", "boolean", "null"], "items": {}}
 """What the client has sent itself, or what another wrote."""
 
 
@@ -30,6 +31,8 @@ class Answered:
     """Of the whole answer; `{"$ref": "#/components/schemas/NAME"}` is one of `SHAPES`."""
     event: JsonSchema | None = None
     """Of what each server-sent event holds as `data`."""
+    beside: Mapping[int, JsonSchema | None] = field(default_factory=dict)
+    """What comes with another status, of JSON; None: no body."""
 
 
 Answers = dict[tuple[str, str], Answered]

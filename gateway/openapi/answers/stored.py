@@ -69,6 +69,7 @@ ANSWERS: Answers = {
     ("GET", "/v1/files"): Answered(page(ref("File"))),
     ("GET", _FILE): Answered(ref("File")),
     ("DELETE", _FILE): Answered(deleted("file")),
+    ("GET", f"{_FILE}/content"): Answered(TEXT, beside={304: None}),
     ("POST", "/v1/uploads"): Answered(ref("Upload")),
     ("POST", f"{_UPLOAD}/parts"): Answered(
         record(id=TEXT, object=word("upload.part"), created_at=SECONDS, upload_id=TEXT)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields
 
+from gateway.schemas.json_schema import mapping
 from gateway.schemas.message import MOST_PARTS
-from gateway.schemas.objects import EMPTY, bound_keys, keyed, write_json
+from gateway.schemas.objects import bound_keys, keyed, write_json
 from gateway.schemas.parameters import LONGEST_TEXT, each, short, text
 from gateway.schemas.problem import refuse, show, wrong_type
 from gateway.schemas.tool_calls import LONGEST_CALL_ID
@@ -192,7 +193,7 @@ _OF_MESSAGES = {
     **_TOLD,
     "thinking": _Block(_thinking, {}, {"thinking": _STRING}),
     "redacted_thinking": _Block(lambda block: Thought(""), {}),
-    "tool_use": _Block(_call, {"id": _IDENTIFIER, "name": _NAME, "input": EMPTY}),
+    "tool_use": _Block(_call, {"id": _IDENTIFIER, "name": _NAME, "input": mapping()}),
     "tool_result": _Block(
         _result, {"tool_use_id": _IDENTIFIER}, {"content": _describe(_OF_RESULTS), "is_error": {"type": "boolean"}}
     ),

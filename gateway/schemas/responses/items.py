@@ -14,6 +14,7 @@ from marshmallow import ValidationError, fields
 from msgspec.json import encode
 
 from gateway.schemas.caps import MAX_MESSAGES
+from gateway.schemas.json_schema import NO_ITEMS
 from gateway.schemas.message import MOST_PARTS
 from gateway.schemas.objects import bound_keys, keyed, write_json
 from gateway.schemas.parameters import LONGEST_TEXT, each, short, text
@@ -226,7 +227,7 @@ _KINDS: dict[str, _InputKind] = {
     "function_call_output": _InputKind("fco", _result, _RESULT),
     "custom_tool_call": _InputKind("ctc", _custom_call, {**_CALL, "input": _STRING}),
     "custom_tool_call_output": _InputKind("ctco", _result, _RESULT),
-    "reasoning": _InputKind("rs", _reasoning, {"summary": {"type": "array", "maxItems": 0}}),
+    "reasoning": _InputKind("rs", _reasoning, {"summary": NO_ITEMS}),
     COMPACTION: _InputKind("cmp", _compaction, {"encrypted_content": {"const": write_summary("")}}),
     REFERENCE: _InputKind("ref", _reference, {"id": {**_STRING, "pattern": f"^{_ID.pattern}$"}}),
 }
