@@ -20,7 +20,7 @@ from openai import OpenAI
 
 from shared import catalogue
 from shared.tickets import Tickets
-from tests.stack import Stack, running
+from tests.stack import API_KEYS, KEYS, Stack, running
 from tests.tiny import loaded
 from worker.engines.llama_cpp import LlamaCppEngine
 
@@ -72,12 +72,24 @@ def stack(echo: Stack) -> Stack:
 
 @pytest.fixture(scope="module")
 def http(stack: Stack) -> httpx.Client:
-    return stack.http()
+    """Alice's, where the stack knows her."""
+    return stack.http(KEYS["alice"] if stack.settings.get("api_keys") == API_KEYS else "")
 
 
 @pytest.fixture(scope="module")
 def client(stack: Stack) -> OpenAI:
     return stack.client()
+
+
+@pytest.fixture(scope="module")
+def alice(stack: Stack) -> OpenAI:
+    """Her client, where the stack has `API_KEYS`; it takes nothing that OpenAI would not say."""
+    return stack.client(api_key=KEYS["alice"], _strict_response_validation=True)
+
+
+@pytest.fixture(scope="module")
+def bob(stack: Stack) -> OpenAI:
+    return stack.client(api_key=KEYS["bob"], _strict_response_validation=True)
 
 
 @pytest.fixture(scope="session")

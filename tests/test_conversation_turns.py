@@ -16,9 +16,8 @@ import pytest
 from openai import NotFoundError, OpenAI
 from openai.types.responses import Response
 
-from tests.stack import Process, Stack, children, free_port, wait_for
+from tests.stack import API_KEYS, KEYS, Process, Stack, children, free_port, wait_for
 
-ALICE, BOB = "sk-alice-0123456789", "sk-bob-0123456789"
 TURNS = 20
 
 
@@ -26,7 +25,7 @@ class Pair(Stack):
     """Two gateways, each of one process, and two keys."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(directory, api_keys=f"alice:{ALICE},bob:{BOB}", gateway_processes=1, lease=2)
+        super().__init__(directory, api_keys=API_KEYS, gateway_processes=1, lease=2)
         self.ports = (self.port, free_port())
         self.gateways: list[Process] = []
 
@@ -58,7 +57,7 @@ class Pair(Stack):
         wait_for(lambda: _lives(f"http://{self.host}:{port}/healthz"), "the gateway's answer", 60)
         return gateway
 
-    def at(self, port: int, key: str = ALICE) -> OpenAI:
+    def at(self, port: int, key: str = KEYS["alice"]) -> OpenAI:
         return OpenAI(base_url=f"http://{self.host}:{port}/v1", api_key=key, max_retries=0, timeout=60)
 
     def unarchived(self, response_id: str) -> bool:
@@ -199,7 +198,7 @@ def test_to_another_key_it_does_not_exist(stack: Pair, clients: tuple[OpenAI, Op
     conversation = clients[0].conversations.create(items=[{"role": "user", "content": "mine"}]).id
     item = clients[0].conversations.items.list(conversation).data[0].id
     assert item
-    with stack.at(stack.ports[1], BOB) as bob:
+    with stack.at(stack.ports[1], KEYS["bob"]) as bob:
         for ask in (
             lambda known: bob.conversations.retrieve(known),
             lambda known: bob.conversations.update(known, metadata={}),

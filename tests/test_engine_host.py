@@ -94,13 +94,21 @@ def private(short: Path) -> Path:
 
 
 def test_a_worker_that_was_frozen_does_not_take_its_absence_for_the_hosts_silence(model: Path, private: Path) -> None:
-    with worker("sys.stdin.readline(); tell(ask()); tell(engine.host_pid); engine.close()", model, private) as process:
+    script = """
+from worker.engines import pulse
+pulse.LEAST = 6.0
+sys.stdin.readline()
+tell(ask())
+tell(engine.host_pid)
+engine.close()
+"""
+    with worker(script, model, private) as process:
         host = int(line(process).split()[0])
         os.kill(host, signal.SIGSTOP)
         tell(process)
-        time.sleep(3)  # the question is asked, and waits
+        time.sleep(1)  # the question is asked, and waits
         process.send_signal(signal.SIGSTOP)
-        time.sleep(15)  # more than a host may be silent
+        time.sleep(8)  # more than a host may be silent there
         process.send_signal(signal.SIGCONT)
         time.sleep(1)
         os.kill(host, signal.SIGCONT)

@@ -20,59 +20,41 @@ from gateway.archive.thing import Thing, ThingKind
 from shared.config import Config
 from shared.errors import InvalidRequest, NotStored
 from tests.calls import problem
-from tests.stack import Stack, running
+from tests.stack import API_KEYS, KEYS, Stack, running
 
-KEYS = {"anna": "anna-key-0123456789abcdef", "bert": "bert-key-0123456789abcdef"}
 LINES = b'{"custom_id": "1"}\n{"custom_id": "2"}\n'
 MOST = 300_000
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    keys = ",".join(f"{name}:{key}" for name, key in KEYS.items())
-    settings = {"api_keys": keys, "max_file_bytes": MOST, "archive_key_bytes": 1_000_000}
+    settings = {"api_keys": API_KEYS, "max_file_bytes": MOST, "archive_key_bytes": 1_000_000}
     with running(tmp_path_factory.mktemp("files"), **settings) as stack:
         stack.start_gateway(processes=2)
         yield stack
 
 
-def client_of(stack: Stack, name: str) -> OpenAI:
-    return stack.client(api_key=KEYS[name], _strict_response_validation=True)
-
-
-@pytest.fixture(scope="module")
-def anna(stack: Stack) -> OpenAI:
-    return client_of(stack, "anna")
-
-
-@pytest.fixture(scope="module")
-def http(stack: Stack) -> httpx.Client:
-    http = stack.http()
-    http.headers["Authorization"] = f"Bearer {KEYS['anna']}"
-    return http
-
-
-def test_a_file_comes_back_as_it_was(anna: OpenAI, tmp_path: Path) -> None:
+def test_a_file_comes_back_as_it_was(alice: OpenAI, tmp_path: Path) -> None:
     path = tmp_path / "日本 lines.jsonl"
     path.write_bytes(LINES)
-    file = anna.files.create(file=path, purpose="batch", expires_after={"anchor": "created_at", "seconds": 3600})
+    file = alice.files.create(file=path, purpose="batch", expires_after={"anchor": "created_at", "seconds": 3600})
     assert (file.bytes, file.filename, file.purpose, file.status) == (len(LINES), path.name, "batch", "processed")
     assert file.id.startswith("file-")
     assert file.expires_at == file.created_at + 3600
-    assert anna.files.retrieve(file.id) == file
-    assert anna.files.content(file.id).read() == LINES
-    with anna.files.with_streaming_response.content(file.id) as answer:
+    assert alice.files.retrieve(file.id) == file
+    assert alice.files.content(file.id).read() == LINES
+    with alice.files.with_streaming_response.content(file.id) as answer:
         assert answer.headers["content-length"] == str(len(LINES))
         assert b"".join(answer.iter_bytes(7)) == LINES
-    assert anna.files.delete(file.id).model_dump() == {"id": file.id, "object": "file", "deleted": True}
-    for again in (anna.files.retrieve, anna.files.delete, anna.files.content):
+    assert alice.files.delete(file.id).model_dump() == {"id": file.id, "object": "file", "deleted": True}
+    for again in (alice.files.retrieve, alice.files.delete, alice.files.content):
         with pytest.raises(openai.NotFoundError):
             again(file.id)
 
 
 def test_by_the_asynchronous_client_at_once(stack: Stack) -> None:
     async def ask() -> list[bytes]:
-        async with stack.async_client().with_options(api_key=KEYS["anna"]) as client:
+        async with stack.async_client().with_options(api_key=KEYS["alice"]) as client:
 
             async def one(number: int) -> bytes:
                 file = await client.files.create(file=(f"{number}.txt", b"%d" % number * 1000), purpose="user_data")
@@ -85,20 +67,19 @@ def test_by_the_asynchronous_client_at_once(stack: Stack) -> None:
     assert asyncio.run(ask()) == [b"%d" % number * 1000 for number in range(8)]
 
 
-def test_lists_go_on_after_their_page_and_are_of_a_purpose(stack: Stack) -> None:
-    bert = client_of(stack, "bert")
-    made = [bert.files.create(file=(f"{n}.txt", b"x"), purpose=("vision", "user_data")[n % 2]).id for n in range(105)]
+def test_lists_go_on_after_their_page_and_are_of_a_purpose(bob: OpenAI) -> None:
+    made = [bob.files.create(file=(f"{n}.txt", b"x"), purpose=("vision", "user_data")[n % 2]).id for n in range(105)]
 
     def ids(**how: object) -> list[str]:
-        return [file.id for file in bert.files.list(**how)]  # type: ignore[arg-type]  # the client's types want dicts of their own
+        return [file.id for file in bob.files.list(**how)]  # type: ignore[arg-type]  # the client's types want dicts of their own
 
     assert ids(order="asc", limit=50) == ids(order="asc") == made
     assert ids() == made[::-1]
     assert ids(purpose="vision", limit=20) == made[::2][::-1]
-    page = bert.files.list(limit=3, after=made[4])
+    page = bob.files.list(limit=3, after=made[4])
     assert ([file.id for file in page.data], page.has_more) == (made[3:0:-1], True)
-    for file in bert.files.list(limit=20):  # and each page goes on after one that went
-        bert.files.delete(file.id)
+    for file in bob.files.list(limit=20):  # and each page goes on after one that went
+        bob.files.delete(file.id)
     assert ids() == []
 
 
@@ -111,22 +92,21 @@ def test_a_bad_list_names_its_parameter(http: httpx.Client, query: str, param: s
 
 
 @pytest.fixture(scope="module")
-def page(anna: OpenAI) -> FileObject:
-    return anna.files.create(file=('ü".html', b"<script>alert(1)</script>", "text/html"), purpose="assistants")
+def page(alice: OpenAI) -> FileObject:
+    return alice.files.create(file=('ü".html', b"<script>alert(1)</script>", "text/html"), purpose="assistants")
 
 
-def test_another_key_has_no_such_file(stack: Stack, page: FileObject) -> None:
-    bert = client_of(stack, "bert")
+def test_another_key_has_no_such_file(bob: OpenAI, page: FileObject) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
-        bert.files.list(after=page.id)
+        bob.files.list(after=page.id)
     assert caught.value.param == "after"
-    for ask in (bert.files.retrieve, bert.files.content, bert.files.delete, lambda id: bert.files.list(after=id)):
+    for ask in (bob.files.retrieve, bob.files.content, bob.files.delete, lambda id: bob.files.list(after=id)):
         with pytest.raises(openai.NotFoundError) as theirs:
             ask(page.id)
         with pytest.raises(openai.NotFoundError) as nobodys:
             ask("file-0")
         assert str(theirs.value) == str(nobodys.value).replace("file-0", page.id)
-    assert page.id not in {file.id for file in bert.files.list()}
+    assert page.id not in {file.id for file in bob.files.list()}
 
 
 def test_a_browser_makes_no_page_of_a_file(http: httpx.Client, page: FileObject) -> None:
@@ -219,31 +199,31 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
 
 
 def keep(archive: Archive, *pieces: bytes) -> None:
-    draft = Thing("file-1", ThingKind.FILE, "anna", 1)
+    draft = Thing("file-1", ThingKind.FILE, "alice", 1)
     assert archive.keep(draft, pieces, finish=lambda thing: files.described(thing, 0, "a", "user_data", "text/plain"))
 
 
 def test_the_lines_of_a_file(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LARGEST_LINE", 4)
     keep(archive, b"one\r", b"\n\ntw", b"o\nfour\nend")
-    assert list(files.lines("anna", "file-1")) == [b"one", b"", b"two", b"four", b"end"]
-    archive.remove("anna", ThingKind.FILE, "file-1")
+    assert list(files.lines("alice", "file-1")) == [b"one", b"", b"two", b"four", b"end"]
+    archive.remove("alice", ThingKind.FILE, "file-1")
     keep(archive, b"one\ntoo l", b"ong")
     with pytest.raises(InvalidRequest, match="more than 4 bytes"):
-        list(files.lines("anna", "file-1"))
+        list(files.lines("alice", "file-1"))
 
 
 def test_an_upload_goes_after_its_hour_with_its_parts(archive: Archive) -> None:
     asked = {"bytes": 3, "filename": "a", "mime_type": "text/plain", "purpose": "user_data"}
-    upload = uploads.create("anna", asked)
+    upload = uploads.create("alice", asked)
     assert upload.expires == upload.created + uploads.LONGEST_UPLOAD
-    part = Thing("part_1", ThingKind.PART, "anna", upload.created, upload.expires, parent=upload.id)
+    part = Thing("part_1", ThingKind.PART, "alice", upload.created, upload.expires, parent=upload.id)
     assert archive.keep(part, [b"abc"])
     assert archive.expire(upload.expires - 1, 9) == 0
     assert archive.expire(upload.expires, 9) == 2
     assert not [name for name, _, _ in archive.blobs.walk() if "part_1" in name]
     with pytest.raises(NotStored):
-        uploads.complete("anna", upload.id, {"part_ids": ["part_1"]})
+        uploads.complete("alice", upload.id, {"part_ids": ["part_1"]})
 
 
 def test_a_response_reads_a_file(echo: Stack) -> None:
@@ -259,23 +239,22 @@ def test_a_response_reads_a_file(echo: Stack) -> None:
         client.files.delete(each.id)
 
 
-def test_a_key_has_a_quota_and_another_has_his_own(stack: Stack) -> None:
-    bert, anna = client_of(stack, "bert"), client_of(stack, "anna")
-    made = [bert.files.create(file=("a.bin", b"x" * 290_000), purpose="user_data").id for _ in range(3)]
+def test_a_key_has_a_quota_and_another_has_his_own(stack: Stack, alice: OpenAI, bob: OpenAI) -> None:
+    made = [bob.files.create(file=("a.bin", b"x" * 290_000), purpose="user_data").id for _ in range(3)]
     with pytest.raises(openai.PermissionDeniedError) as refused:
-        bert.files.create(file=("a.bin", b"x" * 290_000), purpose="user_data")
+        bob.files.create(file=("a.bin", b"x" * 290_000), purpose="user_data")
     assert refused.value.code == "archive_full"
     form = b'--a\r\nContent-Disposition: form-data; name=file; filename="a"\r\n\r\n'
     chunks = (form, *[b"x" * 50_000] * 5, b"\r\n--a--")  # whose size is not told
     answer = stack.http().post(
         "/v1/files",
         content=iter(chunks),
-        headers={"Content-Type": "multipart/form-data; boundary=a", "Authorization": f"Bearer {KEYS['bert']}"},
+        headers={"Content-Type": "multipart/form-data; boundary=a", "Authorization": f"Bearer {KEYS['bob']}"},
     )
     assert problem(answer, 403)["code"] == "archive_full"
-    other = anna.files.create(file=("a.bin", b"x" * 290_000), purpose="user_data")
-    bert.files.delete(made[0])
-    made[0] = bert.files.create(file=("a.bin", b"x" * 280_000), purpose="user_data").id
+    other = alice.files.create(file=("a.bin", b"x" * 290_000), purpose="user_data")
+    bob.files.delete(made[0])
+    made[0] = bob.files.create(file=("a.bin", b"x" * 280_000), purpose="user_data").id
     for file_id in made:
-        bert.files.delete(file_id)
-    anna.files.delete(other.id)
+        bob.files.delete(file_id)
+    alice.files.delete(other.id)

@@ -14,11 +14,10 @@ import pytest
 
 from gateway.forms import MOST_KEY_FORMS
 from tests.raw_http import exchange
-from tests.stack import Stack, children, running, wait_for
+from tests.stack import API_KEYS, KEYS, Stack, children, running, wait_for
 
 MB = 1_000_000
 PATIENCE = 1.5
-KEYS = {"anna": "anna-key-0123456789abcdef", "bert": "bert-key-0123456789abcdef"}
 HEAD = b"--b\r\nContent-Disposition: form-data; name=purpose\r\n\r\nuser_data\r\n"
 FILE = b'--b\r\nContent-Disposition: form-data; name=file; filename="a"\r\n\r\n'
 END = b"\r\n--b--\r\n"
@@ -26,8 +25,7 @@ END = b"\r\n--b--\r\n"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    keys = ",".join(f"{name}:{key}" for name, key in KEYS.items())
-    settings = {"api_keys": keys, "client_timeout": PATIENCE, "max_file_bytes": 160 * MB}
+    settings = {"api_keys": API_KEYS, "client_timeout": PATIENCE, "max_file_bytes": 160 * MB}
     with running(tmp_path_factory.mktemp("forms"), **settings) as stack:
         stack.start_gateway(processes=1)
         yield stack
@@ -38,7 +36,7 @@ def left(stack: Stack) -> list[Path]:
     return [path for path in (Path(stack.settings["archive"]) / "blobs").rglob("*") if path.is_file()]
 
 
-def head(name: str = "anna", *lines: str) -> bytes:
+def head(name: str = "alice", *lines: str) -> bytes:
     usual = [f"Authorization: Bearer {KEYS[name]}", "Content-Type: multipart/form-data; boundary=b", "Host: localhost"]
     return "\r\n".join(["POST /v1/files HTTP/1.1", *usual, *lines, "", ""]).encode()
 
@@ -68,7 +66,7 @@ def status(connection: socket.socket) -> int:
 )
 def test_a_hostile_form_is_refused_and_leaves_nothing(stack: Stack, body: bytes, least: int, expected: int) -> None:
     with connect(stack) as connection:
-        connection.sendall(head("anna", f"Content-Length: {max(least, len(body))}") + body)
+        connection.sendall(head("alice", f"Content-Length: {max(least, len(body))}") + body)
         assert status(connection) == expected
     assert left(stack) == []
 
@@ -78,12 +76,12 @@ def test_who_leaves_in_the_middle_leaves_nothing(stack: Stack, chunked: bool) ->
     with connect(stack) as connection:
         length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {2 * MB}"
         body = HEAD + FILE + b"x" * MB
-        connection.sendall(head("anna", length) + (b"%x\r\n%b\r\n" % (len(body), body) if chunked else body))
+        connection.sendall(head("alice", length) + (b"%x\r\n%b\r\n" % (len(body), body) if chunked else body))
         wait_for(lambda: left(stack), "the beginning")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
     wait_for(lambda: not left(stack), "the end")
     with connect(stack) as connection:
-        connection.sendall(head("anna", length) + body)
+        connection.sendall(head("alice", length) + body)
         connection.shutdown(socket.SHUT_WR)
         assert status(connection) in (0, 400)
     wait_for(lambda: not left(stack), "the end")
@@ -91,13 +89,13 @@ def test_who_leaves_in_the_middle_leaves_nothing(stack: Stack, chunked: bool) ->
 
 def test_bodies_in_chunks_and_those_that_wait_until_they_are_asked_for(stack: Stack) -> None:
     address, body = ("127.0.0.1", stack.port), FILE + b"hello" + b"\r\n" + HEAD + END[2:]
-    usual = {"Authorization": f"Bearer {KEYS['anna']}", "Content-Type": "multipart/form-data; boundary=b"}
+    usual = {"Authorization": f"Bearer {KEYS['alice']}", "Content-Type": "multipart/form-data; boundary=b"}
     for more, chunked in (({}, True), ({"expect": "100-continue"}, False), ({"expect": "100-continue"}, True)):
         answer = exchange(address, "POST /v1/files", {**usual, **more}, body, chunked=chunked)
         assert (answer.status, answer.json["bytes"], answer.json["purpose"]) == (200, 5, "user_data")
-        remove(stack, "anna", answer.json["id"])
+        remove(stack, "alice", answer.json["id"])
     with connect(stack) as connection:  # which is not asked for where it would be refused
-        connection.sendall(head("anna", f"Content-Length: {10**12}", "Expect: 100-continue"))
+        connection.sendall(head("alice", f"Content-Length: {10**12}", "Expect: 100-continue"))
         assert status(connection) == 413
     assert left(stack) == []
 
@@ -121,18 +119,18 @@ def test_a_flood_of_slow_files_takes_the_places_of_its_key_only(stack: Stack) ->
     with ExitStack() as flood:
         lines = [flood.enter_context(connect(stack)) for _ in range(MOST_KEY_FORMS)]
         for line in lines:
-            line.sendall(head("anna", f"Content-Length: {9 * MB}") + HEAD + FILE + b"x" * MB)
+            line.sendall(head("alice", f"Content-Length: {9 * MB}") + HEAD + FILE + b"x" * MB)
         wait_for(lambda: len(left(stack)) == MOST_KEY_FORMS, "the flood")
-        refused = send(stack, "anna", small())
+        refused = send(stack, "alice", small())
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "gateway_busy")
-        served = send(stack, "bert", small())
+        served = send(stack, "bob", small())
         assert served.status_code == 200
-        remove(stack, "bert", served.json()["id"])
+        remove(stack, "bob", served.json()["id"])
         assert [status(line) for line in lines] == [408] * MOST_KEY_FORMS
     assert left(stack) == []
-    served = send(stack, "anna", small())
+    served = send(stack, "alice", small())
     assert served.status_code == 200
-    remove(stack, "anna", served.json()["id"])
+    remove(stack, "alice", served.json()["id"])
 
 
 def memory(pid: int) -> int:
@@ -145,7 +143,7 @@ def test_a_large_file_is_never_in_memory(stack: Stack) -> None:
     """Neither as it comes nor as it goes; and others are served meanwhile."""
     [process] = children(stack.gateway)
     piece = os.urandom(MB)
-    send(stack, "bert", small())
+    send(stack, "bob", small())
     before, seen, over = memory(process), [0], threading.Event()
 
     def watch() -> None:
@@ -161,13 +159,13 @@ def test_a_large_file_is_never_in_memory(stack: Stack) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        file = send(stack, "anna", large()).json()
+        file = send(stack, "alice", large()).json()
         assert file["bytes"] == 128 * MB
-        headers = {"Authorization": f"Bearer {KEYS['anna']}"}
+        headers = {"Authorization": f"Bearer {KEYS['alice']}"}
         with stack.http().stream("GET", f"/v1/files/{file['id']}/content", headers=headers) as answer:
             assert all(blob == piece for blob in answer.iter_bytes(MB))
     finally:
         over.set()
         watcher.join()
     assert max(seen) - before < 50 * MB
-    remove(stack, "anna", file["id"])
+    remove(stack, "alice", file["id"])

@@ -114,6 +114,21 @@ def test_what_cannot_be_asked_is_refused(http: httpx.Client, listed: Listed) -> 
     assert problem(http.get(f"{listed.path}&after=unheard"), 404)["param"] == "after"
 
 
+def test_batches_are_walked_to_their_end(http: httpx.Client, client: OpenAI) -> None:
+    """Whoever else has some here."""
+    lines = client.files.create(file=("a.jsonl", b"no JSON"), purpose="batch").id
+    made = [
+        client.batches.create(input_file_id=lines, endpoint="/v1/chat/completions", completion_window="24h").id
+        for _ in range(MANY)
+    ]
+    whole = [batch.id for batch in client.batches.list(limit=2)]
+    assert whole[:MANY] == made[::-1]
+    assert len(set(whole)) == len(whole)
+    last = http.get(f"/v1/batches?after={whole[-1]}").json()
+    assert last == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+    assert problem(http.get("/v1/batches?before=x"), 400)["param"] == "before"
+
+
 def test_what_is_empty_ends(client: OpenAI) -> None:
     conversation = client.conversations.create()
     assert list(client.conversations.items.list(conversation.id)) == []

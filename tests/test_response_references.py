@@ -15,9 +15,8 @@ from gateway.archive.thing import Thing, ThingKind
 from shared.config import Config
 from tests.calls import problem
 from tests.response_items import CALL, RESULT
-from tests.stack import Stack, running, wait_for
+from tests.stack import API_KEYS, KEYS, Stack, running, wait_for
 
-ALICE, BOB = "sk-alice-0123456789", "sk-bob-0123456789"
 RESPONSES = "/v1/responses"
 FILE = [{"type": "input_file", "file_id": "file-0"}]
 
@@ -30,8 +29,7 @@ def strict(echo: Stack) -> OpenAI:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One with two API keys and one slow slot."""
-    keys = f"alice:{ALICE},bob:{BOB}"
-    with running(tmp_path_factory.mktemp("owners"), api_keys=keys, echo_rate=20, max_body=8192) as stack:
+    with running(tmp_path_factory.mktemp("owners"), api_keys=API_KEYS, echo_rate=20, max_body=8192) as stack:
         stack.start_gateway(processes=2)
         stack.start_worker(slots=1)
         yield stack
@@ -152,7 +150,7 @@ def test_what_a_list_is_asked_for_is_checked(http: httpx.Client, strict: OpenAI)
 
 
 def test_nobody_goes_on_with_what_is_anothers_or_has_not_ended(guarded: Stack) -> None:
-    alice, bob = (guarded.client().with_options(api_key=key) for key in (ALICE, BOB))
+    alice, bob = (guarded.client(api_key=KEYS[name]) for name in ("alice", "bob"))
     first = alice.responses.create(model="echo", input="mine")
     conversation = alice.conversations.create()
     for more in (
@@ -175,7 +173,7 @@ def test_nobody_goes_on_with_what_is_anothers_or_has_not_ended(guarded: Stack) -
 
 
 def test_what_is_looked_up_is_bounded_as_a_body_is(guarded: Stack) -> None:
-    alice = guarded.client().with_options(api_key=ALICE)
+    alice = guarded.client(api_key=KEYS["alice"])
     given: Any = [{"role": "user", "content": "a" * 4000}, _user("Hi")]
     first = alice.responses.create(model="echo", input=given)
     second = alice.responses.create(model="echo", input=given, previous_response_id=first.id)

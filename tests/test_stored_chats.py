@@ -18,9 +18,8 @@ from shared.errors import InvalidRequest, NotStored
 from tests.calls import CHATS, COMPLETIONS, chat, completion, job, problem, said, submit
 from tests.parsing import CHAT, refused_chat
 from tests.parsing import chat as parse
-from tests.stack import Stack, running, stop, wait_for
+from tests.stack import API_KEYS, KEYS, Stack, running, stop, wait_for
 
-KEYS = {"alice": "sk-alice-0123456789", "bob": "sk-bob-0123456789"}
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
 CALLS = '[{"content": "Let me see. "}, {"name": "look", "arguments": {}}]'
 PARTS = [{"type": "text", "text": "What is"}, {"type": "text", "text": "this?"}]
@@ -29,28 +28,10 @@ PARTS = [{"type": "text", "text": "What is"}, {"type": "text", "text": "this?"}]
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Two gateway processes that know two keys."""
-    keys = ",".join(f"{name}:{key}" for name, key in KEYS.items())
-    with running(tmp_path_factory.mktemp("stored"), api_keys=keys) as stack:
+    with running(tmp_path_factory.mktemp("stored"), api_keys=API_KEYS) as stack:
         stack.start_gateway(processes=2)
         stack.start_worker()
         yield stack
-
-
-@pytest.fixture(scope="module")
-def alice(stack: Stack) -> OpenAI:
-    return stack.client(api_key=KEYS["alice"], _strict_response_validation=True)
-
-
-@pytest.fixture(scope="module")
-def bob(stack: Stack) -> OpenAI:
-    return stack.client(api_key=KEYS["bob"])
-
-
-@pytest.fixture(scope="module")
-def http(stack: Stack) -> httpx.Client:
-    http = stack.http()
-    http.headers["Authorization"] = f"Bearer {KEYS['alice']}"
-    return http
 
 
 def keep(client: OpenAI, text: str = "Hello there", **more: Any) -> ChatCompletion:

@@ -16,35 +16,16 @@ import pytest
 from openai import OpenAI
 
 from tests.calls import problem
-from tests.stack import Stack, children, running, wait_for
+from tests.stack import API_KEYS, KEYS, Stack, children, running, wait_for
 
 MB = 1_000_000
-KEYS = {"anna": "anna-key-0123456789abcdef", "bert": "bert-key-0123456789abcdef"}
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    keys = ",".join(f"{name}:{key}" for name, key in KEYS.items())
-    with running(tmp_path_factory.mktemp("uploads"), api_keys=keys, max_file_bytes=20 * MB) as stack:
+    with running(tmp_path_factory.mktemp("uploads"), api_keys=API_KEYS, max_file_bytes=20 * MB) as stack:
         stack.start_gateway(processes=1)
         yield stack
-
-
-@pytest.fixture(scope="module")
-def anna(stack: Stack) -> OpenAI:
-    return stack.client(api_key=KEYS["anna"], _strict_response_validation=True)
-
-
-@pytest.fixture(scope="module")
-def bert(stack: Stack) -> OpenAI:
-    return stack.client(api_key=KEYS["bert"])
-
-
-@pytest.fixture(scope="module")
-def http(stack: Stack) -> httpx.Client:
-    http = stack.http()
-    http.headers["Authorization"] = f"Bearer {KEYS['anna']}"
-    return http
 
 
 def digest(blob: bytes) -> str:
@@ -67,80 +48,80 @@ def names(stack: Stack) -> list[str]:
     return [path.name for path in (Path(stack.settings["archive"]) / "blobs").rglob("*") if path.is_file()]
 
 
-def test_a_file_in_parts(stack: Stack, anna: OpenAI, tmp_path: Path) -> None:
+def test_a_file_in_parts(stack: Stack, alice: OpenAI, tmp_path: Path) -> None:
     blob = os.urandom(3 * MB)
     path = tmp_path / "made of parts.bin"
     path.write_bytes(blob)
-    upload = anna.uploads.upload_file_chunked(
+    upload = alice.uploads.upload_file_chunked(
         file=path, mime_type="application/pdf", purpose="user_data", part_size=MB, md5=digest(blob)
     )
     assert (upload.status, upload.filename, upload.bytes) == ("completed", path.name, len(blob))
     assert upload.expires_at == upload.created_at + 3600
     assert upload.file is not None
-    answer = anna.files.content(upload.file.id)
+    answer = alice.files.content(upload.file.id)
     assert (answer.content, answer.response.headers["content-type"]) == (blob, "application/pdf")
-    assert anna.files.retrieve(upload.file.id) == upload.file
+    assert alice.files.retrieve(upload.file.id) == upload.file
     assert upload.file.expires_at is None
     assert not [name for name in names(stack) if name.startswith("part_")]
-    anna.files.delete(upload.file.id)
+    alice.files.delete(upload.file.id)
 
 
-def test_parts_come_in_any_order_and_an_upload_is_completed_once(anna: OpenAI) -> None:
-    upload = begin(anna, 6, expires_after={"anchor": "created_at", "seconds": 7200})
-    second, first, unused = add(anna, upload, b"def"), add(anna, upload, b"abc"), add(anna, upload, b"x")
-    done = anna.uploads.complete(upload, part_ids=[first, second])
+def test_parts_come_in_any_order_and_an_upload_is_completed_once(alice: OpenAI) -> None:
+    upload = begin(alice, 6, expires_after={"anchor": "created_at", "seconds": 7200})
+    second, first, unused = add(alice, upload, b"def"), add(alice, upload, b"abc"), add(alice, upload, b"x")
+    done = alice.uploads.complete(upload, part_ids=[first, second])
     assert done.file is not None
     assert done.file.expires_at == done.file.created_at + 7200
-    assert anna.files.content(done.file.id).content == b"abcdef"
-    assert anna.uploads.complete(upload, part_ids=[first, second]) == done
-    assert anna.uploads.complete(upload, part_ids=[second, unused]) == done
-    for end in (anna.uploads.cancel, lambda id: add(anna, id, b"x")):
+    assert alice.files.content(done.file.id).content == b"abcdef"
+    assert alice.uploads.complete(upload, part_ids=[first, second]) == done
+    assert alice.uploads.complete(upload, part_ids=[second, unused]) == done
+    for end in (alice.uploads.cancel, lambda id: add(alice, id, b"x")):
         with pytest.raises(openai.BadRequestError, match="The upload is completed"):
             end(upload)
-    anna.files.delete(done.file.id)
+    alice.files.delete(done.file.id)
 
 
-def test_a_cancelled_upload_keeps_nothing(stack: Stack, anna: OpenAI) -> None:
-    upload = begin(anna, 3)
-    part = add(anna, upload, b"abc")
+def test_a_cancelled_upload_keeps_nothing(stack: Stack, alice: OpenAI) -> None:
+    upload = begin(alice, 3)
+    part = add(alice, upload, b"abc")
     assert any(part in name for name in names(stack))
-    assert anna.uploads.cancel(upload).status == "cancelled"
-    assert anna.uploads.cancel(upload).status == "cancelled"
+    assert alice.uploads.cancel(upload).status == "cancelled"
+    assert alice.uploads.cancel(upload).status == "cancelled"
     assert not any(part in name for name in names(stack))
     with pytest.raises(openai.BadRequestError, match="The upload is cancelled"):
-        anna.uploads.complete(upload, part_ids=[part])
+        alice.uploads.complete(upload, part_ids=[part])
     with pytest.raises(openai.BadRequestError, match="The upload is cancelled"):
-        add(anna, upload, b"abc")
+        add(alice, upload, b"abc")
 
 
-def test_ends_at_the_same_time_are_one_end(stack: Stack, anna: OpenAI, pool: ThreadPoolExecutor) -> None:
+def test_ends_at_the_same_time_are_one_end(stack: Stack, alice: OpenAI, pool: ThreadPoolExecutor) -> None:
     """Whoever is late is told what has happened."""
 
     def end(upload: str, part_ids: list[str]) -> str:
         try:
             return (
-                anna.uploads.complete(upload, part_ids=part_ids) if part_ids else anna.uploads.cancel(upload)
+                alice.uploads.complete(upload, part_ids=part_ids) if part_ids else alice.uploads.cancel(upload)
             ).status
         except openai.BadRequestError as exc:
             return exc.message.partition("The upload is ")[2].partition(".")[0]
 
     met = list[str]()
     for _ in range(12):
-        upload = begin(anna, 6)
-        parts = [add(anna, upload, b"abc"), add(anna, upload, b"def")]
+        upload = begin(alice, 6)
+        parts = [add(alice, upload, b"abc"), add(alice, upload, b"def")]
         ends = [pool.submit(end, upload, each) for each in (parts, parts[::-1], [], parts)]
         [told] = {each.result() for each in ends}
         met.append(told)
     assert set(met) <= {"completed", "cancelled"}
-    files = [file.id for file in anna.files.list()]
+    files = [file.id for file in alice.files.list()]
     assert len(files) == met.count("completed")
     for file_id in files:
-        anna.files.delete(file_id)
+        alice.files.delete(file_id)
 
 
-def test_what_the_parts_must_be(anna: OpenAI, http: httpx.Client) -> None:
-    upload, other = begin(anna, 6), begin(anna, 3)
-    first, second, foreign = add(anna, upload, b"abc"), add(anna, upload, b"def"), add(anna, other, b"ghi")
+def test_what_the_parts_must_be(alice: OpenAI, http: httpx.Client) -> None:
+    upload, other = begin(alice, 6), begin(alice, 3)
+    first, second, foreign = add(alice, upload, b"abc"), add(alice, upload, b"def"), add(alice, other, b"ghi")
 
     def refused(status: int, part_ids: list[str], **more: str) -> str:
         answer = http.post(f"/v1/uploads/{upload}/complete", json={"part_ids": part_ids, **more})
@@ -153,10 +134,10 @@ def test_what_the_parts_must_be(anna: OpenAI, http: httpx.Client) -> None:
     assert refused(404, [first, foreign]) == "part_ids[1]"
     assert refused(400, [first, second], md5="x") == "md5"
     assert refused(400, [first, second], md5=digest(b"defabc")) == "md5"
-    assert list(anna.files.list()) == []
-    done = anna.uploads.complete(upload, part_ids=[first, second], md5=digest(b"abcdef").upper())
+    assert list(alice.files.list()) == []
+    done = alice.uploads.complete(upload, part_ids=[first, second], md5=digest(b"abcdef").upper())
     assert done.file is not None
-    anna.files.delete(done.file.id)
+    alice.files.delete(done.file.id)
 
 
 @pytest.mark.parametrize(
@@ -178,25 +159,25 @@ def test_a_bad_upload_names_its_parameter(http: httpx.Client, change: dict[str, 
     assert problem(http.post("/v1/uploads", json={**usual, **change}), 400)["param"] == param
 
 
-def test_a_bad_part_is_refused(anna: OpenAI, http: httpx.Client) -> None:
-    url = f"/v1/uploads/{begin(anna, 3)}/parts"
+def test_a_bad_part_is_refused(alice: OpenAI, http: httpx.Client) -> None:
+    url = f"/v1/uploads/{begin(alice, 3)}/parts"
     assert problem(http.post(url, files={"data": ("a", b"")}), 400)["param"] == "data"
     assert problem(http.post(url, files={"file": ("a", b"x")}), 400)["param"] == "file"
     assert problem(http.post(url, files={"data": ("a", bytes(20 * MB + 1))}), 413)["param"] == "data"
 
 
-def test_another_key_has_no_such_upload(anna: OpenAI, bert: OpenAI) -> None:
-    mine, theirs = begin(anna, 3), begin(bert, 3)
-    part = add(anna, mine, b"abc")
-    for ask in (lambda: bert.uploads.complete(mine, part_ids=[part]), lambda: bert.uploads.cancel(mine),
-                lambda: add(bert, mine, b"x"), lambda: bert.uploads.complete(theirs, part_ids=[part])):  # fmt: skip
+def test_another_key_has_no_such_upload(alice: OpenAI, bob: OpenAI) -> None:
+    mine, theirs = begin(alice, 3), begin(bob, 3)
+    part = add(alice, mine, b"abc")
+    for ask in (lambda: bob.uploads.complete(mine, part_ids=[part]), lambda: bob.uploads.cancel(mine),
+                lambda: add(bob, mine, b"x"), lambda: bob.uploads.complete(theirs, part_ids=[part])):  # fmt: skip
         with pytest.raises(openai.NotFoundError):
             ask()
 
 
-def test_a_gateway_killed_while_a_part_comes_loses_nothing(stack: Stack, anna: OpenAI) -> None:
-    upload, sent = begin(anna, 2 * MB), threading.Event()
-    first = add(anna, upload, b"a" * MB)
+def test_a_gateway_killed_while_a_part_comes_loses_nothing(stack: Stack, alice: OpenAI) -> None:
+    upload, sent = begin(alice, 2 * MB), threading.Event()
+    first = add(alice, upload, b"a" * MB)
 
     def form() -> Iterator[bytes]:
         yield b'--b\r\nContent-Disposition: form-data; name=data; filename="x"\r\n\r\n' + b"b" * MB
@@ -204,7 +185,7 @@ def test_a_gateway_killed_while_a_part_comes_loses_nothing(stack: Stack, anna: O
         threading.Event().wait(30)
 
     def send() -> None:
-        headers = {"Authorization": f"Bearer {KEYS['anna']}", "Content-Type": "multipart/form-data; boundary=b"}
+        headers = {"Authorization": f"Bearer {KEYS['alice']}", "Content-Type": "multipart/form-data; boundary=b"}
         with pytest.raises(httpx.TransportError):
             stack.http().post(f"/v1/uploads/{upload}/parts", content=form(), headers=headers)
 
@@ -212,12 +193,12 @@ def test_a_gateway_killed_while_a_part_comes_loses_nothing(stack: Stack, anna: O
     sender.start()
     assert sent.wait(20)
     restart(stack, processes(stack))
-    second = add(anna, upload, b"b" * MB)
-    done = anna.uploads.complete(upload, part_ids=[first, second])
+    second = add(alice, upload, b"b" * MB)
+    done = alice.uploads.complete(upload, part_ids=[first, second])
     assert done.file is not None
-    assert anna.files.content(done.file.id).content == b"a" * MB + b"b" * MB
-    assert [file.id for file in anna.files.list()] == [done.file.id]
-    anna.files.delete(done.file.id)
+    assert alice.files.content(done.file.id).content == b"a" * MB + b"b" * MB
+    assert [file.id for file in alice.files.list()] == [done.file.id]
+    alice.files.delete(done.file.id)
 
 
 def processes(stack: Stack) -> list[int]:
@@ -236,11 +217,11 @@ def restart(stack: Stack, doomed: list[int]) -> None:
 
 @pytest.mark.parametrize("moment", ["is being written", "was written"])
 def test_a_gateway_killed_while_it_completes_can_be_asked_again(
-    stack: Stack, anna: OpenAI, pool: ThreadPoolExecutor, moment: str
+    stack: Stack, alice: OpenAI, pool: ThreadPoolExecutor, moment: str
 ) -> None:
     blob = os.urandom(19 * MB)
-    upload = begin(anna, len(blob))
-    parts = [add(anna, upload, blob[at : at + 5 * MB]) for at in range(0, len(blob), 5 * MB)]
+    upload = begin(alice, len(blob))
+    parts = [add(alice, upload, blob[at : at + 5 * MB]) for at in range(0, len(blob), 5 * MB)]
     before = set(names(stack))
 
     def seen() -> bool:
@@ -248,17 +229,17 @@ def test_a_gateway_killed_while_it_completes_can_be_asked_again(
         return any(name.startswith("file-") for name in more) if moment == "was written" else bool(more)
 
     doomed = processes(stack)
-    asked = pool.submit(ask, anna, upload, parts)
+    asked = pool.submit(ask, alice, upload, parts)
     while not seen() and not asked.done():
         pass
     restart(stack, doomed)
     told = asked.result()
-    done = anna.uploads.complete(upload, part_ids=parts, md5=digest(blob))
+    done = alice.uploads.complete(upload, part_ids=parts, md5=digest(blob))
     assert done.file is not None
-    assert anna.files.content(done.file.id).content == blob
-    assert [file.id for file in anna.files.list()] == [done.file.id]
-    assert anna.uploads.complete(upload, part_ids=parts) == done
-    anna.files.delete(done.file.id)
+    assert alice.files.content(done.file.id).content == blob
+    assert [file.id for file in alice.files.list()] == [done.file.id]
+    assert alice.uploads.complete(upload, part_ids=parts) == done
+    alice.files.delete(done.file.id)
     assert not told or moment == "was written", "it was killed in the middle"
 
 
