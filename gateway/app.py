@@ -16,6 +16,7 @@ from gateway.archiver import Archiver
 from gateway.batches.feeder import Feeder
 from gateway.batches.lease import FeedLease
 from gateway.batches.line_jobs import LineJobs
+from gateway.batches.numbers import BatchNumbers
 from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
@@ -71,7 +72,8 @@ def create_app(config: Config, keys: Keys) -> Flask:
     confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
     workers = SingleFlight(lambda: _workers(client))
     line_jobs = LineJobs(tickets, directory, memory, config)
-    feeder = Feeder(archive, recordings, line_jobs, FeedLease(client, replies.stream), keys, app.app_context)
+    lease = FeedLease(client, replies.stream)
+    feeder = Feeder(archive, recordings, line_jobs, lease, keys, BatchNumbers(), app.app_context)
     belonging = Belonging(archive, hasty)
     belonging.check()
     belonging.start(loops)

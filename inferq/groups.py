@@ -23,7 +23,7 @@ _TOOLS = {
 
 
 _GROUPS = {
-    "Begin with": ("up", "chat", "infer", "batch", "models", "pull", "status"),
+    "Begin with": ("up", "chat", "infer", "models", "pull", "status", "batch"),
     "Model files": ("info", "tokens", "perplexity", "convert", "quantize", "repl"),
     "Operation": ("gateway", "worker", "check"),
 }

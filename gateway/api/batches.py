@@ -15,6 +15,7 @@ from gateway.openapi.operation import operation
 from gateway.openapi.parameters import paging
 from gateway.schemas.batches import BATCH, render_batch
 from gateway.schemas.lists import read_paging, render_list
+from gateway.state import this_gateway
 
 views = Blueprint("batches", __name__)
 
@@ -25,7 +26,9 @@ _ASKED = {"input_file_id": "file-1", "endpoint": "/v1/chat/completions", "comple
 @operation("createBatch", body=BATCH, example=_ASKED)
 def create() -> ResponseReturnValue:
     """Begin a batch: the requests in a file are answered as there is time for them."""
-    return as_json(_told(book.create(owner().name, read_body(BATCH))))
+    begun = book.create(owner().name, read_body(BATCH))
+    this_gateway().feeder.hurry()
+    return as_json(_told(begun))
 
 
 @views.get("/batches")
@@ -50,7 +53,9 @@ def cancel(batch_id: str) -> ResponseReturnValue:
 
     The body is empty, or asks for nothing.
     """
-    return as_json(_told(book.cancel(owner().name, batch_id)))
+    cancelled = book.cancel(owner().name, batch_id)
+    this_gateway().feeder.hurry()
+    return as_json(_told(cancelled))
 
 
 def _told(thing: Thing) -> dict[str, object]:

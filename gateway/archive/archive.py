@@ -140,13 +140,6 @@ class Archive:
         except NotStored as exc:
             raise NotStored(how["after"], param="after") from exc
 
-    def of_all(self, kind: ThingKind, where: Mapping[str, str], most: int) -> list[Thing]:
-        """Things of a kind, whoever's, whose facts have these values: of each owner the first ones, up to so many."""
-        pages = (
-            self.index.page(owner, kind, limit=most, descending=False, where=where) for owner in self.index.owners(kind)
-        )
-        return [thing for page in pages for thing in page.things]
-
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> None:
         """It and its parts. Raises NotStored."""
         self.discard(self.index.remove(owner, kind, thing_id))

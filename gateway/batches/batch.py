@@ -83,5 +83,5 @@ class Batch(Record, frozen=True):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The inverse of `of`. The status is always told: those who look for batches look by it, or by `OPEN`."""
+        """The inverse of `of`. The status is always told, and by `OPEN` those are found that have not ended."""
         return {**to_builtins(self), "status": str(self.status), **({} if self.status.final else OPEN)}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 from gateway import files
 from gateway.archive.archive import DAY, Archive
 from gateway.archive.thing import Page, Thing, ThingKind
-from gateway.batches.batch import Batch, BatchStatus
+from gateway.batches.batch import OPEN, Batch, BatchStatus
 from gateway.schemas.batches import window_seconds
 from gateway.schemas.lists import Paging
 from gateway.state import this_gateway
@@ -20,7 +20,6 @@ LARGEST_INPUT = 209_715_200
 """Bytes of a file of requests, as OpenAI's."""
 MOST_UNFINISHED = 100
 """Batches of an API key that have not ended."""
-_UNFINISHED = [status for status in BatchStatus if not status.final]
 
 
 def create(owner: str, asked: Mapping[str, Any]) -> Thing:
@@ -59,10 +58,14 @@ def cancel(owner: str, batch_id: str) -> Thing:
     return this_gateway().archive.change(owner, ThingKind.BATCH, batch_id, _cancelling)
 
 
-def unfinished(archive: Archive, owner: str) -> Iterator[Thing]:
-    """Those of an owner that have not ended. For those of all, see `Index.owners`."""
-    for status in _UNFINISHED:
-        yield from archive.page(owner, ThingKind.BATCH, limit=MOST_UNFINISHED, where={"status": str(status)}).things
+def unfinished(archive: Archive, owner: str) -> Sequence[Thing]:
+    """Those of an owner that have not ended, the first one first."""
+    return archive.page(owner, ThingKind.BATCH, limit=MOST_UNFINISHED, descending=False, where=OPEN).things
+
+
+def all_unfinished(archive: Archive) -> list[Thing]:
+    """Those of all owners."""
+    return [thing for owner in archive.index.owners(ThingKind.BATCH) for thing in unfinished(archive, owner)]
 
 
 def _cancelling(facts: dict[str, Any]) -> Mapping[str, Any]:
@@ -75,7 +78,7 @@ def _cancelling(facts: dict[str, Any]) -> Mapping[str, Any]:
 
 
 def _check_count(archive: Archive, owner: str) -> None:
-    if (count := len(list(unfinished(archive, owner)))) >= MOST_UNFINISHED:
+    if (count := len(unfinished(archive, owner))) >= MOST_UNFINISHED:
         raise KeyFull(f"Your API key has {count} batches that have not ended, of {MOST_UNFINISHED} that it may have.")
 
 

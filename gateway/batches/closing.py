@@ -14,7 +14,7 @@ from gateway import files
 from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
 from gateway.batches.batch import Batch, BatchError, BatchStatus
-from gateway.batches.ledger import Ledger
+from gateway.batches.ledger import BatchLedger
 from gateway.slices import give_way
 
 PURPOSE, TYPE = "batch_output", "application/jsonl"
@@ -32,7 +32,7 @@ class Closing:
     Raises ArchiveUnavailable, ArchiveDamaged, ArchiveFull, NotStored where the batch is gone.
     """
 
-    def __init__(self, archive: Archive, thing: Thing, ledger: Ledger) -> None:
+    def __init__(self, archive: Archive, thing: Thing, ledger: BatchLedger) -> None:
         self._archive = archive
         self._thing = thing
         self._ledger = ledger

@@ -10,6 +10,7 @@ ENDPOINTS: dict[str, Format] = {
     "/v1/responses": FORMATS["openai.responses"],
     "/v1/messages": FORMATS["anthropic.messages"],
     "/v1/embeddings": FORMATS["openai.embedding"],
+    "/v1/rerank": FORMATS["cohere.rerank"],
     "/v1/infill": FORMATS["llama.cpp.infill"],
 }
 """By their paths, as batches and the lines of their files name them: how each of those lines is read and answered."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain, islice
 
@@ -20,62 +20,47 @@ from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
 from gateway.batches.batch import Batch, BatchError, BatchStatus
 from gateway.batches.closing import Closing
-from gateway.batches.ending import LineEnd
 from gateway.batches.flights import Flight, Flights
-from gateway.batches.ledger import Ledger
+from gateway.batches.ledger import BatchLedger
 from gateway.batches.lines import BatchLine, Inspection, read_line
+from gateway.batches.numbers import BatchNumbers
 from gateway.batches.results import CANCELLED, EXPIRED, line_id, unanswered
+from gateway.batches.untold import Broken, UntoldLines, with_room
 from gateway.batches.window import MOST_IN_FLIGHT
 from gateway.slices import give_way
 from shared.errors import ArchiveDamaged, ArchiveFull, InvalidRequest, NotStored
 
 log = logging.getLogger(__name__)
 
-MOST_UNTOLD = 256
-"""Lines that have ended before they are written down."""
-MOST_UNTOLD_BYTES = 1_048_576
-"""The same in bytes, and one line more."""
-LONGEST_UNTOLD = 30.0
-"""Seconds after which they are. At first it is one second, and a batch that takes long has few entries all the same."""
-_PART = 300
-"""Of the time since a batch was begun: what has ended is written down once in this part of it."""
 _SOONEST, _LATEST = 0.02, 0.5
 """Seconds between two looks at what is in flight, as lines end fast or slowly."""
 _LAST_LOOK = 10.0
 """Seconds in which lines that were cancelled end."""
-FULL_PATIENCE = 60.0
-"""Seconds for which results wait for room, before their batch fails."""
-
-
-class Broken(Exception):
-    """The batch cannot go on."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.error = BatchError(code, message)
 
 
 class Feed:
     """Of one batch, by one process."""
 
-    def __init__(self, archive: Archive, thing: Thing, make: Callable[[Batch], Flights]) -> None:
+    def __init__(self, archive: Archive, thing: Thing, make: Callable[[Batch], Flights], numbers: BatchNumbers) -> None:
         """`make` makes what has its lines computed, or raises Broken."""
+        self.owner = thing.owner
+        self.orphan = False
+        """The keys do not name its owner, and so it is to fail."""
         self.stopped = False
         """It is to end soon: another one goes on."""
         self.news = Event()
         """Set where somebody has changed the batch, or `stopped`."""
+        self.idle = False
+        """There is no room for its lines, or no worker."""
         self._archive = archive
         self._thing = thing
         self._make = make
-        self._ledger = Ledger(archive, thing)
+        self._ledger = BatchLedger(archive, thing)
         self._closing = Closing(archive, thing, self._ledger)
-        self._untold = list[LineEnd]()
-        self._since = 0.0
-        """When the first of them was there."""
+        self._untold = UntoldLines(self._ledger, numbers)
 
     def run(self) -> None:
         """To its end, unless `stopped`. Raises what keeps it from going on now."""
-        self._untold.clear()
         batch = self._now()
         if batch.output_file_id or batch.error_file_id:  # all but its end is there
             self._closing.finish(_final(batch), batch.errors)
@@ -128,7 +113,7 @@ class Feed:
         except Broken as exc:
             flights.recall(iter(()))
             with suppress(Broken):
-                self._take_in(flights, batch)
+                self._take_in(flights)
             return exc
         return None
 
@@ -136,14 +121,16 @@ class Feed:
         lines, pause = self._left(batch), _SOONEST
         while not self.stopped:
             if batch.status is BatchStatus.CANCELLING or time.time() >= batch.due:
-                self._flush(flights, batch, at_once=True)
+                self._write(flights)
                 flights.recall(islice(self._left(batch), 2 * MOST_IN_FLIGHT))
-                self._take_in(flights, batch)
+                self._take_in(flights)
                 return
-            self._note(flights.feed(lines, batch.due))
-            self._note(ends := flights.gather())
+            self._untold.note(flights.feed(lines, batch.due))
+            self._untold.note(ends := flights.gather())
+            self.idle = flights.idle
             over = flights.exhausted and not flights
-            batch = self._flush(flights, batch, at_once=over)
+            if over or self._untold.due(batch.in_progress_at):
+                batch = self._write(flights)
             if over:
                 self._ledger.load()  # an index in Redis may have lost some of it
                 rest = self._left(batch)
@@ -156,58 +143,33 @@ class Feed:
                 self.news.clear()
                 batch = self._now()
 
-    def _take_in(self, flights: Flights, batch: Batch) -> None:
+    def _take_in(self, flights: Flights) -> None:
         """What was called back."""
         end = time.monotonic() + _LAST_LOOK
         while flights and time.monotonic() < end:
-            self._note(flights.gather())
+            self._untold.note(flights.gather())
             time.sleep(_SOONEST)
-        self._flush(flights, batch, at_once=True)
+        self._write(flights)
 
-    def _note(self, ends: Iterable[LineEnd]) -> None:
-        if not self._untold:
-            self._since = time.monotonic()
-        self._untold += ends
-
-    def _flush(self, flights: Flights, batch: Batch, *, at_once: bool) -> Batch:
-        """Write down what has ended, where it is time for that."""
-        age = min(LONGEST_UNTOLD, max(1.0, (time.time() - batch.in_progress_at) / _PART))
-        many = len(self._untold) >= MOST_UNTOLD or sum(len(end.text) for end in self._untold) >= MOST_UNTOLD_BYTES
-        if not self._untold or not (many or at_once or time.monotonic() - self._since >= age):
-            return batch
-        self._with_room(self._write)
+    def _write(self, flights: Flights) -> Batch:
+        """Write down what has ended; the batch as it is then."""
+        ends = self._untold.write()
         found = self._count()
-        flights.forget(self._untold)
-        self._untold.clear()
+        flights.forget(ends)
         return found
-
-    def _write(self) -> None:
-        while new := [end for end in self._untold if end.number not in self._ledger.told]:
-            if self._ledger.add(new):
-                return
-
-    def _with_room(self, work: Callable[[], None]) -> None:
-        """Wait for room a while. Raises Broken."""
-        end = time.monotonic() + FULL_PATIENCE
-        while True:
-            try:
-                return work()
-            except ArchiveFull as exc:
-                if time.monotonic() >= end:
-                    raise Broken(exc.code, exc.message) from exc
-            time.sleep(1)
 
     def _end(self, batch: Batch, broken: Broken | None) -> None:
         if not broken and batch.status is BatchStatus.IN_PROGRESS and batch.completed + batch.failed >= batch.total:
             finalizing = {"status": BatchStatus.FINALIZING, "finalizing_at": int(time.time())}
             batch = self._closing.change(lambda found: replace(found, **finalizing))
         why = CANCELLED if batch.status is BatchStatus.CANCELLING else EXPIRED
-        rest = () if broken else self._unanswered(batch, why)
         errors = (broken.error,) if broken else ()
         try:
-            self._with_room(lambda: self._closing.file(rest, errors))
-        except Broken as exc:
+            with_room(lambda: self._closing.file(() if errors else self._unanswered(batch, why), errors))
+        except Broken as exc:  # there is no room, or the file with the rest of the lines is gone
             errors = errors or (exc.error,)
+            with suppress(Broken, ArchiveFull):
+                self._closing.file((), errors)
         self._closing.finish(BatchStatus.FAILED if errors else _final(batch), errors)
         log.info("%s has ended", self._thing.id)
 

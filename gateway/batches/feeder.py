@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 
@@ -16,12 +17,15 @@ import gevent
 from gevent.event import Event
 
 from gateway.archive.archive import Archive
-from gateway.archive.thing import Thing, ThingKind
-from gateway.batches.batch import OPEN, Batch, BatchStatus
-from gateway.batches.feed import Broken, Feed
+from gateway.archive.thing import Thing
+from gateway.batches.batch import Batch, BatchStatus
+from gateway.batches.book import all_unfinished
+from gateway.batches.feed import Feed
 from gateway.batches.flights import Flights
 from gateway.batches.lease import FeedLease
 from gateway.batches.line_jobs import LineJobs
+from gateway.batches.numbers import BatchNumbers
+from gateway.batches.untold import Broken
 from gateway.keys import EVERYBODY, Keys, Owner
 from gateway.recordings import Recordings
 from shared.errors import ArchiveUnavailable, InferqError, NotStored
@@ -34,11 +38,13 @@ PERIOD = 1.0
 """Seconds between two looks."""
 MOST_FED = 16
 """Batches that a process feeds at one time; others wait for their turn, or for another process."""
-MOST_FOUND = 100
-"""Batches of an API key among which a look finds those that are to be fed."""
+MOST_HELD = 256
+"""The same with those whose lines wait for room in the queue, or for a worker."""
 OWNER_PATIENCE = 60.0
 """Seconds for which the batches wait of whom the keys do not name any more."""
-_FIRST, _LONGEST = 1.0, 30.0
+_STEP = 0.2
+"""Seconds for which a process leaves others to others, for each that it feeds."""
+_FIRST, _LONGEST = 1.0, 10.0
 """Seconds before a batch is fed again that could not be, more each time."""
 
 
@@ -52,6 +58,7 @@ class Feeder:
         jobs: LineJobs,
         lease: FeedLease,
         keys: Keys,
+        numbers: BatchNumbers,
         enter: Callable[[], AbstractContextManager[object]],
     ) -> None:
         """`enter` gives what the application's parts are found by."""
@@ -60,6 +67,7 @@ class Feeder:
         self._jobs = jobs
         self._lease = lease
         self._keys = keys
+        self._numbers = numbers
         self._enter = enter
         self._feeds = dict[str, Feed]()
         self._resting = dict[str, tuple[float, float]]()
@@ -67,6 +75,7 @@ class Feeder:
         self._unknown = dict[str, float]()
         """Since when the keys do not name an owner."""
         self._hurry = Event()
+        self._pause = PERIOD
         self._trouble = ""
         self._stopped = False
 
@@ -86,7 +95,7 @@ class Feeder:
                 self._lease.let_go(batch_id)
 
     def _step(self) -> None:
-        self._hurry.wait(PERIOD)
+        self._hurry.wait(self._pause)
         self._hurry.clear()
         try:
             for batch_id, feed in list(self._feeds.items()):
@@ -101,34 +110,49 @@ class Feeder:
             self._trouble = exc.message
 
     def _look(self) -> None:
-        found = {thing.id: thing for thing in self._archive.of_all(ThingKind.BATCH, OPEN, MOST_FOUND)}
+        found = {thing.id: thing for thing in all_unfinished(self._archive)}
+        self._numbers.tell(len(found))
         for batch_id in self._resting.keys() - found.keys():
             del self._resting[batch_id]
-        taken = False
-        for batch_id, thing in found.items():
-            if feed := self._feeds.get(batch_id):
-                if thing.facts["status"] == BatchStatus.CANCELLING:
-                    feed.news.set()
-            elif not taken and len(self._feeds) < MOST_FED and not self._stopped and self._may_take(thing):
-                taken = self._lease.take(batch_id)
-                if taken:
-                    self._begin(thing)
-        if taken:
-            self._hurry.set()  # there may be more of them; but others have their turn
+        for batch_id, feed in self._feeds.items():
+            thing = found.get(batch_id)
+            if thing and (thing.facts["status"] == BatchStatus.CANCELLING or thing.facts["due"] <= time.time()):
+                feed.news.set()
+            if thing and not feed.orphan and self._is_gone(thing.owner):
+                self._stop(feed)
+        if thing := self._next(found.values()):
+            self._begin(thing)
+        # There may be more of them, which are left to who feeds fewer.
+        self._pause = min(PERIOD, _STEP * len(self._feeds)) if thing else PERIOD
 
-    def _may_take(self, thing: Thing) -> bool:
-        if time.monotonic() < self._resting.get(thing.id, (0.0, 0.0))[0]:
+    def _next(self, found: Iterable[Thing]) -> Thing | None:
+        """One that is this process's from now on: of those whose owner has the fewest here."""
+        busy = sum(not feed.idle for feed in self._feeds.values())
+        if self._stopped or busy >= MOST_FED or len(self._feeds) >= MOST_HELD:
+            return None
+        fed = Counter(feed.owner for feed in self._feeds.values())
+        for thing in sorted(found, key=lambda thing: (fed[thing.owner], thing.created)):
+            if thing.id not in self._feeds and self._may_begin(thing) and self._lease.take(thing.id):
+                return thing
+        return None
+
+    def _may_begin(self, thing: Thing) -> bool:
+        rests = time.monotonic() < self._resting.get(thing.id, (0.0, 0.0))[0]
+        return not rests and (self._owner(thing.owner) is not None or self._is_gone(thing.owner))
+
+    def _is_gone(self, owner: str) -> bool:
+        """Whether the keys have not named an owner for a while: who knows others may feed for him meanwhile."""
+        if self._owner(owner):
+            self._unknown.pop(owner, None)
             return False
-        if self._owner(thing.owner):
-            self._unknown.pop(thing.owner, None)
-            return True
-        return time.monotonic() - self._unknown.setdefault(thing.owner, time.monotonic()) >= OWNER_PATIENCE
+        return time.monotonic() - self._unknown.setdefault(owner, time.monotonic()) >= OWNER_PATIENCE
 
     def _owner(self, name: str) -> Owner | None:
         return self._keys.named(name) if self._keys else EVERYBODY if name == EVERYBODY.name else None
 
     def _begin(self, thing: Thing) -> None:
-        feed = Feed(self._archive, thing, partial(self._make, thing))
+        feed = Feed(self._archive, thing, partial(self._make, thing), self._numbers)
+        feed.orphan = self._owner(thing.owner) is None
         self._feeds[thing.id] = feed
         gevent.spawn(self._run, thing.id, feed)
 

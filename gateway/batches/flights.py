@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 MOST_REFUSED = 256
 """Lines that are refused before it is looked at what else has ended."""
-_LATER = 0.5
-"""Seconds after which it is tried again to feed a line for which there was no room, or no worker."""
+_SOON, _LATE = 0.2, 3.0
+"""Seconds after which it is tried again to feed a line for which there was no room, or no worker; each time later."""
 
 
 @dataclass(slots=True)
@@ -47,8 +47,6 @@ class Flights:
         self.owner = owner
         self.exhausted = False
         """There are no further lines."""
-        self.waits_for = ""
-        """Why no further line is fed at the moment."""
         self._batch_id = batch_id
         self._endpoint = endpoint
         self._wire = ENDPOINTS[endpoint]
@@ -59,11 +57,17 @@ class Flights:
         self._size = 0
         self._again = deque[Flight]()
         """To be fed before all others."""
-        self._not_before = 0.0
+        self._not_before, self._pause = 0.0, _SOON
+        """When it is tried again to feed, and for how long it is not then."""
         self._recalled = False
 
     def __bool__(self) -> bool:
         return bool(self._flying or self._again)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight, and nothing can be at the moment."""
+        return bool(self._again) and not self._flying
 
     def feed(self, lines: Iterator[Flight], due: float) -> list[LineEnd]:
         """Have as many more computed as there is room for; those that are refused have ended."""
@@ -126,13 +130,13 @@ class Flights:
             if not (found.retry and found.status in (429, 503)):
                 return self._refuse(flight, exc)
             self._again.appendleft(flight)
-            self._not_before = time.monotonic() + _LATER
-            self.waits_for = exc.message
+            self._not_before = time.monotonic() + self._pause
+            self._pause = min(_LATE, 2 * self._pause)
             return None
         except Exception:  # whatever it is, it concerns this line alone
             log.exception("line %d of %s", flight.number, self._batch_id)
             return self._refuse(flight, InferqError("The gateway failed on this request; its log says why."))
-        self.waits_for = ""
+        self._pause = _SOON
         self._take_off(flight)
         return None
 

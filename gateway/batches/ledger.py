@@ -20,7 +20,7 @@ from shared.errors import NotStored
 _KIND = ThingKind.OUTCOMES
 
 
-class Ledger:
+class BatchLedger:
     """As one process knows it. Raises ArchiveUnavailable, ArchiveFull, ArchiveDamaged."""
 
     def __init__(self, archive: Archive, batch: Thing) -> None:

@@ -49,12 +49,12 @@ class RequestFile:
             raise InvalidRequest("\n  ".join([f"{path} is no file of requests:", *told, *more]), param="FILE")
         return cls(path, endpoint, inspection.model, inspection.total, digest.hexdigest())
 
-    def custom_ids(self) -> Iterator[str]:
-        """In their order."""
+    def custom_ids(self) -> Iterator[tuple[int, str]]:
+        """Where they stand, from 1, in their order."""
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if isinstance(found := read_line(line, number, self.endpoint), BatchLine):
-                    yield found.custom_id
+                    yield number, found.custom_id
 
 
 def _endpoint(path: Path) -> str:

@@ -70,7 +70,7 @@ def sort(requests: RequestFile, batch_id: str, found: Sequence[Path], output: Pa
         places = {custom_id: (source, place) for source in sources for custom_id, place in _places(source)}
         target = files.enter_context(output.open("wb"))
         others = files.enter_context(errors.open("wb")) if errors else target
-        for number, custom_id in enumerate(requests.custom_ids(), 1):
+        for number, custom_id in requests.custom_ids():
             if custom_id in places:
                 source, place = places[custom_id]
                 source.seek(place)

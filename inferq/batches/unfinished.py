@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.archive.archive import Archive
-from gateway.archive.thing import ThingKind
 from gateway.batches import book
 from gateway.batches.batch import Batch
 from shared.errors import ArchiveDamaged, ArchiveUnavailable
@@ -32,7 +31,7 @@ class UnfinishedBatch:
 def look(archive: Archive) -> list[UnfinishedBatch]:
     """The oldest first; none where the archive is out of reach, for it may be another machine's."""
     try:
-        things = [thing for owner in archive.index.owners(ThingKind.BATCH) for thing in book.unfinished(archive, owner)]
+        things = book.all_unfinished(archive)
     except (ArchiveUnavailable, ArchiveDamaged):
         return []
     found = [(thing, Batch.of(thing)) for thing in sorted(things, key=lambda thing: thing.created)]

@@ -73,14 +73,16 @@ def run(
     from inferq.batches.results import sort
     from inferq.tools.terminal import exit_quietly
 
-    for target, param in ((output, "-o"), (errors, "--errors")):
-        if target:
-            check_free(target, force=force, param=param)
+    given = {"FILE": file, "-o": output, **({"--errors": errors} if errors else {})}
+    if len({path.resolve() for path in given.values()}) < len(given):
+        raise InvalidRequest("each of them is a file of its own", param=", ".join(given))
+    for param, target in list(given.items())[1:]:
+        check_free(target, force=force, param=param)
     requests = RequestFile.read(file)
     folder = output.with_name(output.name + ".batch")
     with exit_quietly(), hold(folder):
         errand = Errand(folder, requests, url or "")
-        with _place(requests, folder, url, api_key, model, flags) as client, _told_how_to_go_on(errand, url):
+        with _told_how_to_go_on(errand, url), _place(requests, folder, url, api_key, model, flags) as client:
             errand.begin(client, window or ("24h" if url else "7d"))
             ended = errand.follow(client)
             found = errand.download(client, ended)

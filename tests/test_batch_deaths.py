@@ -1,0 +1,125 @@
+"""Whatever dies while a batch is fed, each of its lines is told once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from gateway.archive.thing import ThingKind
+from shared import registry
+from tests.batches import archive_of, begin, counts, end, request, results
+from tests.stack import Stack, wait_for
+
+LINES = 60
+
+
+@pytest.fixture
+def many(empty: Stack) -> Stack:
+    """Two processes of a gateway, and a worker of two slots on which a line takes a third of a second."""
+    empty.start_gateway(processes=2)
+    empty.start_worker(slots=2, echo_rate=30)
+    return empty
+
+
+def start(client: OpenAI, number: int = LINES, **more: Any) -> str:
+    return begin(client, [request(f"r{n}", f"{n} b c d e f g h i j", **more) for n in range(number)])
+
+
+def done(client: OpenAI, batch_id: str) -> int:
+    """How many lines are completed, as far as anybody can be asked."""
+    try:
+        return counts(client.batches.retrieve(batch_id))[1]
+    except Exception:  # noqa: BLE001  # whoever would tell is being hurt
+        return -1
+
+
+def goes_on(client: OpenAI, batch_id: str, by: int = 4) -> int:
+    before = max(0, done(client, batch_id))
+    wait_for(lambda: done(client, batch_id) >= before + by, "another line's end", 40)
+    return before
+
+
+def check(client: OpenAI, batch_id: str, number: int = LINES) -> None:
+    batch = end(client, batch_id, 90)
+    output = results(client, batch.output_file_id)
+    assert (batch.status, counts(batch)) == ("completed", (number, number, 0)), batch
+    assert output.keys() == {f"r{n}" for n in range(number)}
+    for n in range(number):
+        body = output[f"r{n}"]["response"]["body"]
+        assert body["choices"][0]["message"]["content"] == f"{n} b c d e f g h i j"
+    assert batch.usage
+    assert batch.usage.output_tokens == 10 * number
+
+
+def feeder(stack: Stack, batch_id: str) -> str:
+    holder: Any = stack.redis.get(f"iq:batch:{batch_id}")
+    return holder.decode() if holder else ""
+
+
+def names(stack: Stack) -> set[str]:
+    return {process.name for process in registry.gateways(stack.redis)}
+
+
+def pid(stack: Stack, name: str) -> int:
+    return next(process.pid for process in registry.gateways(stack.redis) if process.name == name)
+
+
+def test_each_line_is_told_once_whatever_is_killed(many: Stack) -> None:
+    client = many.client(max_retries=8)
+    batch_id = start(client)
+    goes_on(client, batch_id)
+
+    os.kill(pid(many, feeder(many, batch_id)), signal.SIGKILL)  # the other process goes on
+    goes_on(client, batch_id)
+
+    many.worker.kill()
+    many.start_worker(slots=2, echo_rate=30)
+    goes_on(client, batch_id)
+
+    many.valkey.kill()
+    many.valkey.wait()
+    many.start_valkey()
+    goes_on(client, batch_id)
+
+    old = names(many)
+    many.gateway.kill()
+    wait_for(many.port_is_free, "the end of the gateway's processes")
+    many.start_gateway(processes=2)
+    wait_for(lambda: len(names(many) - old) == 2, "the new processes' cards")
+    goes_on(client, batch_id)
+
+    new = names(many) - old
+    many.valkey.kill()
+    many.valkey.wait()
+    shutil.rmtree(many.directory / "appendonlydir")
+    many.start_valkey()
+    goes_on(client, batch_id)
+
+    [other] = new - {feeder(many, batch_id)}
+    many.redis.set(f"iq:batch:{batch_id}", other, ex=5)  # for a moment both feed it
+    check(client, batch_id)
+    assert not archive_of(many).index.owners(ThingKind.OUTCOMES)
+
+
+def test_who_stops_lets_go_and_what_is_removed_is_told(many: Stack) -> None:
+    client = many.client(max_retries=8)
+    lost = start(client)
+    goes_on(client, lost)
+    many.gateway.terminate()
+    wait_for(many.port_is_free, "the end of the gateway's processes")
+    many.gateway.wait()
+    assert not feeder(many, lost)
+    archive = archive_of(many)
+    archive.remove("", ThingKind.FILE, str(archive.find("", ThingKind.BATCH, lost).facts["input_file_id"]))
+    many.start_gateway(processes=1)
+    batch = end(client, lost)
+    total, completed, failed = counts(batch)
+    assert (batch.status, total, failed) == ("failed", LINES, 0)
+    assert batch.errors
+    assert [error.code for error in batch.errors.data or ()] == ["file_not_found"]
+    assert len(results(client, batch.output_file_id)) == completed >= 4
