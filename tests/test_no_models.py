@@ -18,8 +18,8 @@ from shared.errors import ModelFileError
 from tests.commands import inferq
 from tests.tiny import tiny
 from worker import engines
-from worker.engines.outline import outline
 from worker.engines.host import EngineHost
+from worker.engines.outline import outline
 
 
 def make(path: Path, architecture: str = "llama", *, tensors: tuple[str, ...] = ("blk.0.w",), **pairs: Any) -> Path:
