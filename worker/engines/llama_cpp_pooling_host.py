@@ -31,6 +31,8 @@ from worker.engines.pooling_wire import (
     read_question,
     write,
 )
+from worker.formats.gguf import read_header
+from worker.formats.word_pieces import WordPieces
 
 if TYPE_CHECKING:
     from worker.engines.libllama_pooling import PoolingContext
@@ -214,6 +216,8 @@ def main() -> None:
             flash_attn_type=ATTENTION_PLAIN if parameters["exact"] or most <= _PLAIN else ATTENTION_AUTO,
             kv_unified=True,
         )
+        header = read_header(path := Path(parameters["path"]))
+        context.words = WordPieces(path, header) if header.tokenizer == "bert" else None
         tried, begun = min(_TRIED, most), time.monotonic()
         context.pool([[0] * tried])
         seconds = (time.monotonic() - begun) * batch / tried
