@@ -24,9 +24,9 @@ from worker.engines.pooling_wire import (
     Counting,
     Marking,
     Piece,
+    PooledInput,
     Pooling,
     Question,
-    Reading,
     Tokenizing,
     read_question,
     write,
@@ -118,7 +118,7 @@ class PoolingHost:
                     asker.left.append((place, tokens))
                 self._turns.append(asker)
 
-    def _read(self, reading: Reading) -> list[int]:
+    def _read(self, reading: PooledInput) -> list[int]:
         pieces = [self._tokens(piece, special=reading.marked) for piece in reading.pieces]
         if reading.cut is not None:
             own = len(pieces[reading.place])
