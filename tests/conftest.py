@@ -46,13 +46,24 @@ def short() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(scope="session")
-def smollm2_path() -> Path:
-    """The real model's file, fetched if it is not in the cache yet."""
-    subprocess.run([sys.executable, "-P", "-m", "inferq", "pull", "smollm2"], check=True)
-    path = catalogue.resolve("smollm2").path
+def _pull(name: str) -> Path:
+    """The file of a built-in model, fetched if it is not in the cache yet."""
+    subprocess.run([sys.executable, "-P", "-m", "inferq", "pull", name], check=True)
+    path = catalogue.resolve(name).path
     assert path is not None
     return path
+
+
+@pytest.fixture(scope="session")
+def smollm2_path() -> Path:
+    """The real model that writes texts."""
+    return _pull("smollm2")
+
+
+@pytest.fixture(scope="session")
+def minilm_path() -> Path:
+    """The real model that embeds texts."""
+    return _pull("minilm")
 
 
 @pytest.fixture(scope="session")

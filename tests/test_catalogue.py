@@ -83,7 +83,7 @@ def test_a_legacy_file_says_by_itself_or_is_told_what_it_holds(tmp_path: Path) -
 
 
 def test_what_does_not_exist_is_told_with_what_does(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match="smollm2, echo"):
+    with pytest.raises(ModelNotFound, match="smollm2, minilm, echo"):
         catalogue.resolve("gpt-9")
     with pytest.raises(ModelFileError, match="no such file"):
         catalogue.resolve("./gpt-9.gguf")
@@ -95,7 +95,7 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
     shown = inferq("models", "--json")
     assert shown.returncode == 0, shown.stderr
     rows = json.loads(shown.stdout)
-    assert [sorted(row) for row in rows] == [["aliases", "engine", "id", "path", "size", "source"]] * 2
+    assert [sorted(row) for row in rows] == [["aliases", "engine", "id", "path", "size", "source"]] * 3
     assert rows[0] == {
         "id": "smollm2",
         "aliases": [],
@@ -132,7 +132,7 @@ def test_a_pull_without_a_network_fails_clearly_and_leaves_nothing(cache: Path) 
 @pytest.mark.parametrize(
     ("arguments", "environ", "words"),
     [
-        (["worker", "gpt-9"], {}, "there are smollm2, echo"),
+        (["worker", "gpt-9"], {}, "there are smollm2, minilm, echo"),
         (["up", "nowhere/model.gguf"], {}, "no such file"),
         (["up", "echo", "--port", "0"], {"INFERQ_FLOTS": "1"}, "INFERQ_FLOTS is not a setting"),
         (["up", "echo"], {"INFERQ_SLOTS": "many"}, "not a whole number"),

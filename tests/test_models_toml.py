@@ -94,13 +94,13 @@ def test_where_it_can_come_from(write: Write) -> None:
     assert hub.origin == HubFile("owner/name", "sub/a.gguf", "v1")
     assert (hub.source, hub.sha256, hub.engine, hub.path) == ("hf:owner/name/sub/a.gguf@v1", DIGEST, "auto", None)
     assert (talker.source, talker.engine) == ("built-in", "echo")
-    assert [model.id for model in built_in] == ["smollm2", "echo"]
+    assert [model.id for model in built_in] == ["smollm2", "minilm", "echo"]
 
 
 def test_its_names_go_before_the_built_in_ones(write: Write) -> None:
     path = write('[[model]]\nid = "mine"\naliases = ["smollm2"]\nsource = "files/tiny.gguf"\n')
     assert catalogue.resolve("smollm2", models_toml=path).id == "mine"
-    assert [model.id for model in catalogue.list_models(path)] == ["mine", "echo"]
+    assert [model.id for model in catalogue.list_models(path)] == ["mine", "minilm", "echo"]
 
 
 ECHO = '[[model]]\nid = "a"\nengine = "echo"\n'
@@ -127,6 +127,9 @@ ECHO = '[[model]]\nid = "a"\nengine = "echo"\n'
         (ECHO + "engine = 'vllm'\n", "not TOML"),  # twice
         ("[[model]]\nid = 'a'\nengine = 'vllm'\n", "no engine 'vllm'; there are auto, llama.cpp, ctransformers, echo"),
         (ECHO + "architecture = 'bert'\n", "key 'architecture': there is no 'bert'; there are bloom"),
+        (ECHO + "dimensions = 64\n", "key 'dimensions': must be an array, but is a whole number"),
+        (ECHO + "dimensions = ['64']\n", "key 'dimensions': must be a whole number, but is a string"),
+        (ECHO + "dimensions = [64, 0]\n", "key 'dimensions': each is 1 to 65535, but one is 0"),
         (ECHO + "sampling = 1\n", "key 'sampling': must be a table, but is a whole number"),
         (ECHO + "sampling = { temp = 1 }\n", "key 'sampling.temp': unknown; there are temperature, top_p, top_k"),
         (ECHO + "sampling = { top_p = 1.5 }\n", "key 'sampling.top_p': must be a number, 0 to 1, but is 1.5"),
@@ -180,15 +183,15 @@ def test_the_one_of_the_working_directory_is_read_where_it_is_named(tmp_path: Pa
     own.parent.mkdir(parents=True)
     own.write_text(ECHO.replace('"a"', '"users"'))
     ids, said = listed()
-    assert ids == ["users", "smollm2", "echo"]
+    assert ids == ["users", "smollm2", "minilm", "echo"]
     assert f"the models of {own}" in said
     here = Path(write(ECHO))
     ids, said = listed()
-    assert ids == ["users", "smollm2", "echo"]
+    assert ids == ["users", "smollm2", "minilm", "echo"]
     assert f"{here} is not read" in said
     assert "--models models.toml or INFERQ_MODELS=models.toml, or move it to" in said
     for named in (listed("--models", "models.toml"), listed(INFERQ_MODELS="models.toml")):
-        assert named[0] == ["a", "smollm2", "echo"]
+        assert named[0] == ["a", "smollm2", "minilm", "echo"]
         assert f"the models of {here}" in named[1]
         assert "not read" not in named[1]
 

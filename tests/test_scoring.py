@@ -27,7 +27,7 @@ from tests.fixtures.make_legacy import MODELS
 from tests.stack import wait_for
 from tests.tiny import TINY, loaded, roomy, tiny
 from tests.vocabularies import write as write_vocabulary
-from worker.engines import Engine, host_on_demand, libllama, llama_cpp_score
+from worker.engines import Engine, host_on_demand, libllama, libllama_layout, llama_cpp_score
 from worker.engines.llama_cpp import LlamaCppEngine
 from worker.engines.llama_cpp_scoring_host import find_likeliest
 from worker.formats.vocabulary import TokenKind
@@ -269,9 +269,11 @@ def test_another_library_is_a_clear_error_and_no_crash(exact: LlamaCppEngine, mo
     import xllamacpp.xllamacpp
 
     path = xllamacpp.xllamacpp.__file__
-    layout = [*libllama._CONTEXT[:3], ("new", ctypes.c_uint32, 0), *libllama._CONTEXT[3:]]
-    monkeypatch.setattr(libllama, "_CONTEXT", layout)
-    monkeypatch.setitem(libllama._FUNCTIONS, "llama_context_default_params", (libllama._structure("_", layout), []))
+    known = libllama_layout.CONTEXT
+    layout = [*known[:3], ("new", ctypes.c_uint32, 0), *known[3:]]
+    monkeypatch.setattr(libllama, "CONTEXT", layout)
+    other = libllama_layout._structure("_", layout)
+    monkeypatch.setitem(libllama._FUNCTIONS, "llama_context_default_params", (other, []))
     with pytest.raises(libllama.UnknownLibrary, match="its llama_context_params is another one: new is 1"):
         libllama.Library(path)
     monkeypatch.setitem(libllama._FUNCTIONS, "llama_no_more", (None, []))

@@ -33,11 +33,11 @@ class PoolingRunner(Runner[range]):
     def _left(self) -> Iterator[range]:
         check_parameters(self._task, self._engine.card)
         check_size(self._task, self._engine.card)
-        return self._engine.pooler.divide(self._task)
+        return self._engine.pooler.divide(self._task, self.execution)
 
     @property
     def width(self) -> int:
-        return min(self._task.size, self._engine.card.slots)
+        return min(self._task.size, self._engine.pooler.width, self._engine.card.slots)
 
     def restore(self) -> None:
         """What was told stays so."""

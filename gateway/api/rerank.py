@@ -1,4 +1,4 @@
-"""/v1/rerank, which llama.cpp's server calls /v1/reranking as well"""
+"""/v1/rerank"""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from gateway.schemas import FORMATS
 
 views = Blueprint("rerank", __name__)
 
-_FORMATS = (FORMATS["cohere.rerank"], FORMATS["tei.rerank_texts"])
-_ASKED = {"model": "MODEL", "query": "What is a fox?", "documents": ["A red animal.", "A colour."]}
+RERANK = FORMATS["cohere.rerank"]
 
 
-@views.post("/reranking")
 @views.post("/rerank")
-@operation("createRerank", at="POST /v1/rerank", formats=_FORMATS, example=_ASKED)
-@operation("createReranking", at="POST /v1/reranking", formats=_FORMATS, example=_ASKED)
+@operation("createRerank", formats=[RERANK, FORMATS["tei.rerank_texts"]])
 def rank() -> ResponseReturnValue:
-    """Tell how well each of several documents answers a query."""
-    return generate(FORMATS["cohere.rerank"])
+    """Tell how well each of several documents answers a query, the best first."""
+    return generate(RERANK)

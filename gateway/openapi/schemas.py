@@ -40,13 +40,15 @@ class SchemaPlugin(MarshmallowPlugin):
         what the docs say of each parameter. `said` names the formats that a component is the body of."""
         assert self.converter
         schemas = document["components"]["schemas"]
-        for name in self.converter.refs.values():
+        for key, name in self.converter.refs.items():
             described = schemas[name]
             required = described.get("required", ())
             described.setdefault("additionalProperties", False)
             described["properties"] = {
                 name: one if name in required else nullable(one) for name, one in described["properties"].items()
             }
+            if named := getattr(key[0], "named", ()):
+                described["required"] = [*required, *named]
         for name, formats in said.items():
             _annotate(schemas[name], words_of(formats), "", schemas)
 

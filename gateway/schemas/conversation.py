@@ -12,7 +12,7 @@ from gateway.schemas.objects import Strict
 from gateway.schemas.parameters import each
 from gateway.schemas.problem import refuse, wrong_type
 from gateway.schemas.responses.include import LOGPROBS
-from gateway.schemas.responses.items import REFERENCE, Item, read_item
+from gateway.schemas.responses.items import REFERENCE, Item, describe_item, read_item
 
 MOST_ITEMS_AT_ONCE = 20
 """Items that one request may add to a conversation, as OpenAI's."""
@@ -27,7 +27,12 @@ class Items(fields.Field[list[Item]]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        return {"type": "array", "minItems": self.low, "maxItems": MOST_ITEMS_AT_ONCE, "items": {"type": "object"}}
+        return {
+            "type": "array",
+            "minItems": self.low,
+            "maxItems": MOST_ITEMS_AT_ONCE,
+            "items": describe_item(without=REFERENCE),
+        }
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Item]:
         if not isinstance(value, list):

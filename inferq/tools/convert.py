@@ -15,7 +15,9 @@ from shared.errors import InvalidRequest
 @click.command()
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
 @click.argument("target", metavar="DST", type=click.Path(path_type=Path))
-@click.option("--type", "kind", type=click.Choice(["f32", "f16", "bf16"]), help="of a checkpoint's weights  [f16]")
+@click.option(
+    "--type", "kind", type=click.Choice(["f32", "f16", "bf16", "q8_0"]), help="of a checkpoint's weights  [f16]"
+)
 @force_flag
 @arch_flag
 def convert(source: Path, target: Path, kind: str | None, force: bool, arch: str) -> None:

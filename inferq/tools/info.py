@@ -50,6 +50,7 @@ def _lines(description: Description) -> Iterator[str]:
     facts = {
         "file": f"{description.path} ({description.size / 1e6:.1f} MB)",
         "container": description.container + version,
+        **({"no model, but": description.no_model} if description.no_model else {}),
         "architecture": description.architecture,
         "name": description.name or "-",
         "quantisation": description.quantisation,
@@ -57,10 +58,18 @@ def _lines(description: Description) -> Iterator[str]:
         "context": "-" if description.context is None else f"{description.context:,}",
         "vocabulary": f"{len(description.vocabulary):,} tokens",
         "chat template": "yes" if description.chat_template else "no",
+        "vectors": _vectors(description),
     }
     yield from align(facts.items()).splitlines()
     yield ""
     yield from align((key, _short(value)) for key, value in description.metadata.items()).splitlines()
+
+
+def _vectors(description: Description) -> str:
+    if description.pooling is None:
+        return "no"
+    pooling = description.pooling.name.lower()
+    return f"{description.embedding:,} numbers ({pooling})" if description.embedding else "no; it ranks documents"
 
 
 def _tensor_rows(description: Description) -> Iterator[tuple[str, ...]]:
@@ -82,6 +91,9 @@ def _as_object(description: Description, tensors: bool, tokens: bool) -> dict[st
         "context": description.context,
         "vocabulary": len(description.vocabulary),
         "chat_template": description.chat_template,
+        "no_model": description.no_model or None,
+        "pooling": description.pooling.name.lower() if description.pooling else None,
+        "embedding": description.embedding or None,
         "metadata": dict(description.metadata),
     }
     if tensors:

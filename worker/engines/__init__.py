@@ -64,8 +64,14 @@ class PromptScorer(Protocol):
 class Pooler(Protocol):
     """That of one model. Its methods raise what `Engine.run` raises, and are called from several threads at once."""
 
-    def divide(self, task: PoolingTask) -> Iterator[range]:
-        """The places of inputs that are best computed together, all of them once; each range is a slot's work."""
+    width: int
+    """How many parts of one task are computed at once, at most: others' are to be as well."""
+
+    def divide(self, task: PoolingTask, work: Cancellable = NEVER) -> Iterator[range]:
+        """The places of inputs that are best computed together, all of them once; each range is a slot's work.
+
+        May refuse what `pool` would, before anything is computed.
+        """
 
     def pool(self, task: PoolingTask, places: range, work: Cancellable = NEVER) -> Pooled:
         """The vectors of the inputs at these places, of an `Embedding` of length 1 and with all their numbers.
@@ -135,10 +141,10 @@ class Engine(Protocol):
 REGISTRY = {
     "ctransformers": "worker.engines.ctransformers:CtransformersEngine",
     "echo": "worker.engines.echo:EchoEngine",
-    "llama.cpp": "worker.engines.llama_cpp:LlamaCppEngine",
+    "llama.cpp": "worker.engines.llama_cpp_models:load_model",
 }
-"""By name, the module and the class of each, which is called with (model, config); `shared.catalogue.ENGINES` has the
-names too."""
+"""By name, the module and the class of each, or what chooses one, which is called with (model, config);
+`shared.catalogue.ENGINES` has the names too."""
 
 _ONLY_LLAMA_CPP = {
     "lora": "LoRA adapter",
@@ -170,7 +176,7 @@ def load(model: Model, config: Config) -> Engine:
     config = replace(config, **{name: value for name, value in own.items() if value is not None})
     known = outline(model, config)
     engine: Engine = factory(model, config)
-    engine.card = replace(engine.card, **{name: getattr(known, name) for name in OUTLINED})
+    engine.card = replace(engine.card, **{name: told for name in OUTLINED if (told := getattr(known, name))})
     return engine
 
 

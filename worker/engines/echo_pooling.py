@@ -22,12 +22,14 @@ _TOGETHER = 16
 class EchoPooler:
     """See `worker.engines.Pooler`. A vector counts a text's words; a document's number, which of the query's it has."""
 
+    width = 256
+
     def __init__(self, context: int, pause: float = 0.0) -> None:
         """`pause` is how many seconds it takes to read some inputs."""
         self._context = context
         self._pause = pause
 
-    def divide(self, task: PoolingTask) -> Iterator[range]:
+    def divide(self, task: PoolingTask, work: Cancellable = NEVER) -> Iterator[range]:
         for start in range(0, task.size, _TOGETHER):
             yield range(start, min(start + _TOGETHER, task.size))
 

@@ -11,7 +11,7 @@ from shared.config import Config
 from shared.cores import usable
 from shared.errors import EngineError, ModelFileError
 from worker.chat_formats import template
-from worker.formats.gguf import Header, read_header
+from worker.formats.gguf import Header, read_header, read_model
 from worker.formats.identity import identity
 
 _F32 = 0
@@ -48,10 +48,10 @@ def check_files(model: Model) -> Files:
     if model.path is None:
         raise EngineError(f"the engine llama.cpp needs a file for the model {model.id!r}")
     path = _gguf(model.path, model.architecture)
-    header = read_header(path)
+    header = read_model(path)
     lora = tuple((_adapter(adapter, header), scale) for adapter, scale in model.lora)
     if model.draft is not None:
-        read_header(model.draft)
+        read_model(model.draft)
     return Files(path.resolve(), header, lora, model.draft.resolve() if model.draft else None)
 
 

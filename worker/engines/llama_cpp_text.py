@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from shared.cancellation import NEVER, Cancellable
 from shared.context import Room
-from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.special_texts import SpecialTexts
 
 LARGEST_PART = 32_768
@@ -20,14 +20,22 @@ _END = -1
 """Comes after the tokens of each text: llama.cpp passes on any number that it is given among texts."""
 
 
-class LlamaText:
-    """`spaced`: its tokenizer puts a space before every text that it is given, also before one that goes on."""
+class TextServer(Protocol):
+    """What tokenizes."""
 
-    def __init__(self, server: LlamaServer, *, spaced: bool) -> None:
+    def ask(self, path: str, body: Mapping[str, Any], work: Cancellable) -> Any:
+        """The answer of llama.cpp's server to a question at `/tokenize`."""
+
+
+class LlamaText:
+    """`spaced`: its tokenizer puts a space before every text that it is given, also before one that goes on. `ended`:
+    what it puts after a text belongs to it, for nothing goes on after it."""
+
+    def __init__(self, server: TextServer, *, spaced: bool, ended: bool = False) -> None:
         self.specials = SpecialTexts(())
         """Those that are tokens in the texts that it is given, once they are known."""
-        self._server, self._spaced = server, spaced
-        self._beginning: list[int] | None = None
+        self._server, self._spaced, self._ended = server, spaced, ended
+        self._around: tuple[list[int], list[int]] | None = None
         self._mark: list[int] = []
 
     def tokens(
@@ -57,6 +65,8 @@ class LlamaText:
                 parts = parts[1:]
             for tokens in self._more(parts, work, special=parse_special):
                 found += tokens
+        if begins and special:
+            found += self.around(work)[1]
         if room:
             room.check(len(found))
         return found
@@ -72,11 +82,15 @@ class LlamaText:
 
     def beginning(self, work: Cancellable = NEVER) -> list[int]:
         """The tokens that mark the beginning of a prompt."""
-        if self._beginning is None:
-            # What it puts after a text is for those who do not go on with it.
+        return self.around(work)[0]
+
+    def around(self, work: Cancellable = NEVER) -> tuple[list[int], list[int]]:
+        """Those, and the ones that mark its end where it is `ended`: what goes on has none."""
+        if self._around is None:
             (plain,), (marked,) = self._ask([_LETTER], work), self._ask([_LETTER], work, begins=True)
-            self._beginning = [] if marked[: len(plain)] == plain else marked[:1]
-        return self._beginning
+            before = [] if marked[: len(plain)] == plain else marked[:1]
+            self._around = before, marked[len(before) + len(plain) :] if self._ended else []
+        return self._around
 
     def _begin(self, tokens: list[int], work: Cancellable) -> list[int]:
         """With the beginning that the tokenizer gives a text, unless it has that itself."""

@@ -36,8 +36,8 @@ class LlamaTokenizer:
         self,
         text: LlamaText,
         reader: PromptReader,
-        chats: Chats,
-        tools: NativeTools,
+        chats: Chats | None,
+        tools: NativeTools | None,
         header: Header,
         pieces: Callable[[], Sequence[bytes]],
         *,
@@ -45,7 +45,8 @@ class LlamaTokenizer:
         system: bool,
         template: str,
     ) -> None:
-        """`system`: the template takes system messages; `pieces` tells what each token stands for."""
+        """`system`: the template takes system messages; `pieces` tells what each token stands for. A model that does
+        not chat has neither `chats` nor `tools`."""
         self._text, self._reader, self._chats, self._tools = text, reader, chats, tools
         self._header, self._pieces = header, pieces
         self._context, self._system, self._template = context, system, template
@@ -68,7 +69,7 @@ class LlamaTokenizer:
         return {
             "tokenizer_class": _CLASSES.get(str(header.tokenizer), _ANY),
             "add_bos_token": bool(self._text.beginning()),
-            "add_eos_token": False,
+            "add_eos_token": bool(self._text.around()[1]),
             **{f"{name}_token": self._name(header.special(key)) for name, key in _SPECIALS.items()},
             "clean_up_tokenization_spaces": False,
             "model_max_length": self._context,
@@ -83,6 +84,8 @@ class LlamaTokenizer:
         return self._text.tokens(text, work, special=task.special, parse_special=task.parse_special, room=room)
 
     def _read_chat(self, task: Encoding, chat: Chat, work: Cancellable) -> tuple[str, list[int]]:
+        assert self._chats, "it has the ability"
+        assert self._tools, "it has the ability"
         room = Telling(most_told(task), "messages")
         if needs_form(chat):
             if found := self._tools.read(chat, work, room, opens=task.opens):

@@ -1,4 +1,4 @@
-"""Converts Hugging Face checkpoints of the six architectures to GGUF, without PyTorch."""
+"""Converts Hugging Face checkpoints of some architectures to GGUF, without PyTorch."""
 
 from __future__ import annotations
 
@@ -6,25 +6,30 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+import numpy.typing as npt
 from gguf.quants import quantize
 
 from shared.errors import ModelFileError
-from worker.formats.architectures import ARCHITECTURES
+from worker.formats.architectures import CHECKPOINTS
 from worker.formats.architectures.mapping import Architecture, Hyper, Weight
 from worker.formats.architectures.settings import Settings
+from worker.formats.checkpoint_pooling import read_pooling
 from worker.formats.checkpoint_tokenizer import read_json, read_tokenizer
+from worker.formats.checkpoint_word_pieces import read_word_pieces
+from worker.formats.ggml import BLOCKS
+from worker.formats.ggml_library import quantise_rows
 from worker.formats.gguf_writer import Blob, Data, OnProgress, make_blobs, silent, write
 from worker.formats.safetensors import Stored, read_tensors
 
-KINDS = {"f32": (0, 0), "f16": (1, 1), "bf16": (30, 32)}
+KINDS = {"f32": (0, 0), "f16": (1, 1), "bf16": (30, 32), "q8_0": (8, 7)}
 """kind -> (ggml's number of the type, and of the file type)."""
-_F32 = 0
+_F32, _F16 = 0, 1
 _PIECE = 1 << 22
 """Numbers that are converted at once."""
 _OTHERS = "convert_hf_to_gguf.py"
@@ -33,18 +38,19 @@ _WITHOUT_WEIGHT = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".atten
 """Endings of tensors that were stored by mistake: masks and tables that are no weights."""
 
 
-def convert(folder: Path, target: Path, kind: str = "f16", progress: OnProgress = silent) -> None:
+def convert(folder: Path, target: Path, kind: str = "f16", progress: OnProgress = silent, *, name: str = "") -> None:
     """Write the checkpoint in `folder` to the GGUF file `target`, its matrices as `kind`, one of `KINDS`.
+
+    The model is called `name`, or else as the folder. The same checkpoint makes the same bytes.
 
     Raises ModelFileError, naming file and key, for what is missing, damaged, or would be computed otherwise.
     """
     config = read_json(folder / "config.json")
     model_type = config.get("model_type")
-    known = {a.model_type: a for a in ARCHITECTURES.values() if a.model_type}
-    if not isinstance(model_type, str) or model_type not in known:
-        _convert_with_llama_cpp(folder, target, kind, str(model_type)[:40], list(known))
+    if not isinstance(model_type, str) or model_type not in CHECKPOINTS:
+        _convert_with_llama_cpp(folder, target, kind, str(model_type)[:40])
         return
-    architecture = known[model_type]
+    architecture = CHECKPOINTS[model_type]
     assert architecture.config_hyper
     try:
         hyper = architecture.config_hyper(Settings(folder / "config.json", config))
@@ -52,9 +58,13 @@ def convert(folder: Path, target: Path, kind: str = "f16", progress: OnProgress 
         raise ModelFileError(f"{folder / 'config.json'}: {exc}") from exc
     if hyper.fault:
         raise ModelFileError(f"{folder / 'config.json'}: {hyper.fault}")
+    hyper = replace(hyper, pooling=read_pooling(folder, embeds=not hyper.causal))
     blobs = [*_blobs(folder, architecture, hyper, KINDS[kind][0]), *make_blobs(architecture, hyper)]
-    tokenizer = read_tokenizer(folder, hyper.vocabulary, config)
-    name = folder.resolve().name
+    if architecture.word_pieces:
+        tokenizer = read_word_pieces(folder, hyper.vocabulary)
+    else:
+        tokenizer = read_tokenizer(folder, hyper.vocabulary, config)
+    name = name or folder.resolve().name
     write(target, architecture, hyper, tokenizer, blobs, file_type=KINDS[kind][1], name=name, progress=progress)
 
 
@@ -73,11 +83,13 @@ def _blobs(folder: Path, architecture: Architecture, hyper: Hyper, kind: int) ->
         rows = tensor.shape if weight.transposed else tensor.shape[::-1]
         if rows != shape:
             raise ModelFileError(f"{tensor.path}: {weight.checkpoint!r} has the shape {rows}, but should have {shape}")
-        number = kind if len(shape) > 1 else _F32
-        width = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(number)][1]
-        size = width * int(np.prod(shape))
+        number = kind if len(shape) > 1 and not weight.whole else _F32
+        block, width = BLOCKS[number]
+        if shape[0] % block:
+            number, (block, width) = _F16, BLOCKS[_F16]
+        size = int(np.prod(shape)) // block * width
         yield Blob(weight.gguf, number, shape, size, _CheckpointReading(tensor, weight, hyper, number))
-    if strangers := [name for name in stored if not name.endswith(_WITHOUT_WEIGHT)]:
+    if strangers := [name for name in stored if not name.endswith(_WITHOUT_WEIGHT + architecture.unused)]:
         raise ModelFileError(f"{folder}: {strangers[0]!r} is no tensor of {architecture.name}")
 
 
@@ -110,6 +122,10 @@ class _CheckpointReading:
 
     def _convert(self, values: Any) -> Data:
         kind = gguf.GGMLQuantizationType(self.kind)
+        if kind is gguf.GGMLQuantizationType.Q8_0:
+            whole = np.ascontiguousarray(values, np.float32)
+            self._check(whole)
+            return quantise_rows(whole, self.kind)
         if kind is gguf.GGMLQuantizationType.BF16:
             bits: Data = quantize(np.ascontiguousarray(values, np.float32), kind)
             return bits
@@ -117,17 +133,23 @@ class _CheckpointReading:
             return np.ascontiguousarray(values, np.float32)
         with np.errstate(over="ignore"):
             halves = np.ascontiguousarray(values, np.float16)
-        if not np.isfinite(halves).all():
-            name = self.weight.checkpoint
-            raise ModelFileError(f"{self.tensor.path}: {name!r} has numbers beyond the range of f16; take bf16 or f32")
+        self._check(halves)
         return halves
 
+    def _check(self, values: npt.NDArray[np.floating[Any]]) -> None:
+        if not np.isfinite(values).all():
+            name, kind = self.weight.checkpoint, gguf.GGMLQuantizationType(self.kind).name.lower()
+            raise ModelFileError(
+                f"{self.tensor.path}: {name!r} has numbers beyond the range of {kind}; take bf16 or f32"
+            )
 
-def _convert_with_llama_cpp(folder: Path, target: Path, kind: str, model_type: str, known: list[str]) -> None:
+
+def _convert_with_llama_cpp(folder: Path, target: Path, kind: str, model_type: str) -> None:
     tool = shutil.which(_OTHERS)
     if tool is None:
+        known = ", ".join(CHECKPOINTS)
         raise ModelFileError(
-            f"{folder / 'config.json'}: the model type {model_type!r} cannot be converted ({', '.join(known)} can);"
+            f"{folder / 'config.json'}: the model type {model_type!r} cannot be converted ({known} can);"
             f" llama.cpp's {_OTHERS} may be able to: put it on the PATH, and this command calls it"
         )
     done = subprocess.run(

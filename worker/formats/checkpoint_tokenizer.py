@@ -22,7 +22,7 @@ _BYTES = {f"<0x{byte:02X}>" for byte in range(256)}
 def read_tokenizer(folder: Path, size: int, config: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer of a model whose embedding has `size` rows; rows without a token get one that nothing is read as.
 
-    Raises ModelFileError, naming the file, for what is missing, damaged, or of another kind than BPE.
+    Raises ModelFileError, naming the file, for what is missing, damaged, or of another kind than BPE and WordPiece.
     """
     path = folder / "tokenizer.json"
     described = read_json(path)

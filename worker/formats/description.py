@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.card import Ability
 from shared.errors import ModelFileError
 from shared.regular_file import open_regular
 from worker.formats.ggml import FILE_TYPES, NAMES
 from worker.formats.gguf import Header, MetadataArray, elements, read_header
 from worker.formats.legacy import Legacy, read_legacy
+from worker.formats.no_model import why_no_model
+from worker.formats.pooling import PoolingKind, find_length, find_pooling
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,12 @@ class Description:
     context: int | None
     """Tokens that the model was trained for, where the file says it."""
     chat_template: bool
+    no_model: str
+    """What it is instead of a model that can be served, and what to do with it; empty where it is one."""
+    pooling: PoolingKind | None
+    """How it makes vectors; None where it generates text."""
+    embedding: int
+    """Numbers of its vectors; 0 where it makes none that are told."""
     metadata: Mapping[str, Any]
     """What else the file says: numbers, texts, flags, and the lengths of arrays as text."""
     vocabulary: tuple[bytes, ...]
@@ -81,6 +90,8 @@ def _of_gguf(path: Path, header: Header) -> Description:
     tensors = tuple(
         TensorPlace(t.name, NAMES[t.kind], t.shape, header.data_offset + t.offset, t.size) for t in header.tensors
     )
+    pooling = find_pooling(header.architecture, header.metadata, (tensor.name for tensor in header.tensors))
+    embeds = pooling is not None and pooling.ability is Ability.EMBEDDING
     return Description(
         path=path,
         size=path.stat().st_size,
@@ -91,6 +102,9 @@ def _of_gguf(path: Path, header: Header) -> Description:
         quantisation=FILE_TYPES.get(file_type) or _commonest(tensors),
         context=header.context_length,
         chat_template=header.chat_template is not None,
+        no_model=why_no_model(header),
+        pooling=pooling,
+        embedding=find_length(header.architecture, header.metadata) if embeds else 0,
         metadata={key: _shown(value) for key, value in header.metadata.items()},
         vocabulary=tuple(elements(path, tokens)) if tokens else (),
         tensors=tensors,
@@ -109,6 +123,9 @@ def _of_legacy(path: Path, legacy: Legacy) -> Description:
         quantisation=_commonest(tensors),
         context=next((int(v) for k, v in legacy.hyperparameters.items() if k in ("n_ctx", "max_seq_len")), None),
         chat_template=False,
+        no_model="",
+        pooling=None,
+        embedding=0,
         metadata={**legacy.hyperparameters, "quantization_version": legacy.quantisation_version},
         vocabulary=legacy.vocabulary,
         tensors=tensors,

@@ -20,8 +20,9 @@ from shared.regular_file import open_regular
 from worker.formats.cursor import U32, U64, Cursor
 from worker.formats.ggml import BLOCKS
 from worker.formats.gguf_header import Header, MetadataArray, Tensor
+from worker.formats.no_model import tell_kind, why_no_model
 
-__all__ = ["Header", "MetadataArray", "Tensor", "elements", "read_header"]
+__all__ = ["Header", "MetadataArray", "Tensor", "elements", "read_header", "read_model"]
 
 _STRING, _ARRAY = 8, 9
 _SCALARS = {i: struct.Struct("<" + c) for i, c in enumerate("BbHhIif?")} | {
@@ -55,6 +56,14 @@ def read_header(path: Path) -> Header:
         raise ModelFileError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
 
 
+def read_model(path: Path) -> Header:
+    """The header of a GGUF file that is a model of texts. Raises ModelFileError, also where it is something else."""
+    header = read_header(path)
+    if reason := why_no_model(header):
+        raise ModelFileError(f"{path}: this is no model that can be served, but {reason}")
+    return header
+
+
 def elements(path: Path, array: MetadataArray) -> list[Any]:
     """The values of an array of the metadata of a file whose header has been read; strings are bytes."""
     with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -68,8 +77,6 @@ class _GgufReader(Cursor):
     def header(self) -> Header:
         version = self.version()
         tensor_count, pair_count = self.count("tensors", 24), self.count("metadata pairs", 13)
-        if tensor_count == 0:
-            self.refuse(8, "the file has no tensors")
         places: dict[str, int] = {}
         pairs: dict[str, tuple[int, int]] = {}
         metadata: dict[str, Any] = {}
@@ -81,13 +88,19 @@ class _GgufReader(Cursor):
             places[key] = start
             metadata[key] = self.value(key)
             pairs[key] = start, self.at
+        if tensor_count == 0:
+            words = "tokenizer.ggml.tokens" in metadata
+            what = ": it is a vocabulary alone; serve the file that has the model's weights" if words else ""
+            self.refuse(8, f"the file has no tensors{what}")
         alignment = metadata.get("general.alignment", 32)
         if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
             self.refuse(places["general.alignment"], f"general.alignment is {alignment!r}, which is no power of two")
         tensors = self.tensors(tensor_count, alignment)
         architecture = metadata.get("general.architecture")
         if not isinstance(architecture, str) or not architecture:
-            self.refuse(places.get("general.architecture", 24), "general.architecture is missing or no name")
+            kind = tell_kind(metadata)
+            what = f"this is {kind}" if kind else "general.architecture is missing or no name"
+            self.refuse(places.get("general.architecture", 24), what)
         self.check_blocks(metadata, places, tensors)
         self.check_vocabulary(metadata, places)
         data_offset = self.data_offset(alignment)
@@ -144,7 +157,7 @@ class _GgufReader(Cursor):
             if tensor.offset + tensor.size > room:
                 end = self.data_offset(alignment) + tensor.offset + tensor.size
                 what = f"the data of tensor {tensor.name!r} ends at byte {end}, but the file has {self.size}"
-                self.refuse(place, f"{what}; it is truncated or damaged")
+                self.refuse(place, f"{what}; it is truncated or damaged: fetch it again")
         return tuple(tensors)
 
     def tensor(self, alignment: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ import numpy.typing as npt
 
 from worker.formats.architectures.mapping import Architecture, Hyper
 from worker.formats.tokenizer import Tokenizer
+
+logging.getLogger("gguf.gguf_writer").setLevel(logging.WARNING)  # it tells what nobody asks for
 
 OnProgress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
@@ -121,6 +124,12 @@ def _describe(writer: gguf.GGUFWriter, architecture: Architecture, hyper: Hyper)
         writer.add_clamp_kqv(hyper.clip)
     if hyper.parallel is not None:
         writer.add_parallel_residual(hyper.parallel)
+    if hyper.types:
+        writer.add_token_type_count(hyper.types)
+    if not hyper.causal:
+        writer.add_causal_attention(False)
+    if hyper.pooling is not None:
+        writer.add_pooling_type(gguf.PoolingType(hyper.pooling))
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
@@ -137,9 +146,15 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
         (tokenizer.bos, writer.add_bos_token_id),
         (tokenizer.eos, writer.add_eos_token_id),
         (tokenizer.unknown, writer.add_unk_token_id),
+        (tokenizer.separator, writer.add_sep_token_id),
+        (tokenizer.padding, writer.add_pad_token_id),
+        (tokenizer.mask, writer.add_mask_token_id),
     ):
         if token is not None:
             add(token)
     writer.add_add_bos_token(tokenizer.add_bos)
+    for name, value in (("lowercase", tokenizer.lowercase), ("strip_accents", tokenizer.strip_accents)):
+        if value is not None:
+            writer.add_bool(f"tokenizer.ggml.normalizer.{name}", value)
     if tokenizer.chat_template:
         writer.add_chat_template(tokenizer.chat_template)

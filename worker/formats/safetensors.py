@@ -23,6 +23,8 @@ _TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2
 LARGEST_HEADER = 16 << 20
 """Bytes of the JSON that begins a file; a hundred thousand tensors need about as much."""
 _MOST_DIMENSIONS = 8
+_NUMBERS = ".position_ids"
+"""Ending of the whole numbers 0, 1, 2, ..., which older checkpoints have as a tensor."""
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -81,6 +83,7 @@ def _read(path: Path) -> dict[str, Stored]:
     if not isinstance(described, dict):
         raise ModelFileError(f"{path}: at byte 8: the header is not a JSON object")
     described.pop("__metadata__", None)
+    described = {name: entry for name, entry in described.items() if not name.endswith(_NUMBERS)}
     return {name: _read_entry(path, size, 8 + length, name, entry) for name, entry in described.items()}
 
 

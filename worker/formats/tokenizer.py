@@ -16,7 +16,7 @@ from worker.formats.vocabulary import TokenKind, spell
 @dataclass(frozen=True, slots=True)
 class Tokenizer:
     model: str
-    """`gpt2` (byte-level BPE) or `llama` (SentencePiece)."""
+    """`gpt2` (byte-level BPE), `llama` (SentencePiece) or `bert` (WordPiece)."""
     tokens: Sequence[str]
     kinds: Sequence[TokenKind]
     pre: str = ""
@@ -26,7 +26,13 @@ class Tokenizer:
     bos: int | None = None
     eos: int | None = None
     unknown: int | None = None
+    separator: int | None = None
+    padding: int | None = None
+    mask: int | None = None
     add_bos: bool = False
+    lowercase: bool | None = None
+    """Of WordPiece: letters are made small before they are looked for; and the next, they lose their accents."""
+    strip_accents: bool | None = None
     chat_template: str = ""
 
 

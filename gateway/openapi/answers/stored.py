@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gateway.batches.batch import BatchStatus
-from gateway.openapi.answers.responses import USAGE
 from gateway.openapi.answers.shapes import (
     COUNT,
     SECONDS,
@@ -22,6 +21,13 @@ from gateway.openapi.answers.shapes import (
 )
 
 _TIMES = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
+_USAGE = record(
+    input_tokens=COUNT,
+    input_tokens_details=record(cached_tokens=COUNT),
+    output_tokens=COUNT,
+    output_tokens_details=record(reasoning_tokens=COUNT),
+    total_tokens=COUNT,
+)
 _MISTAKE = record(code=TEXT, message=TEXT, param=nullable(TEXT), line=nullable(COUNT))
 SHAPES: dict[str, JsonSchema] = {
     "File": record(
@@ -46,7 +52,6 @@ SHAPES: dict[str, JsonSchema] = {
         file=nullable(ref("File")),
     ),
     "Batch": record(
-        {"usage": USAGE, "model": TEXT},
         id=TEXT,
         object=word("batch"),
         endpoint=TEXT,
@@ -57,9 +62,11 @@ SHAPES: dict[str, JsonSchema] = {
         output_file_id=nullable(TEXT),
         error_file_id=nullable(TEXT),
         created_at=SECONDS,
-        expires_at=nullable(SECONDS),
+        expires_at=SECONDS,
         request_counts=record(total=COUNT, completed=COUNT, failed=COUNT),
         metadata=nullable(table(TEXT)),
+        model=nullable(TEXT),
+        usage=_USAGE,
         **{f"{time}_at": nullable(SECONDS) for time in _TIMES},
     ),
 }

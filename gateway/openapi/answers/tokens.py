@@ -23,7 +23,19 @@ _COUNTED = Answered(record(object=word("response.input_tokens"), input_tokens=CO
 _PIECE = record(id=COUNT, piece=either(TEXT, array(COUNT)))
 _USAGE = record(prompt_tokens=COUNT, total_tokens=COUNT)
 _VECTOR = either(array(NUMBER), {**TEXT, "contentEncoding": "base64"})
-_TOKENS = {
+_RANKED = Answered(
+    either(
+        record(
+            id=TEXT,
+            object=word("list"),
+            model=TEXT,
+            results=array(record({"document": record(text=TEXT)}, index=COUNT, relevance_score=NUMBER)),
+            usage=_USAGE,
+        ),
+        array(record({"text": TEXT}, index=COUNT, score=NUMBER)),
+    )
+)
+ANSWERS: Answers = {
     ("POST", "/v1/tokenize"): Answered(
         either(
             record(count=COUNT, max_model_len=nullable(COUNT), tokens=array(COUNT), token_strs=nullable(array(TEXT))),
@@ -33,9 +45,6 @@ _TOKENS = {
     ("POST", "/v1/detokenize"): Answered(record(prompt=TEXT, content=TEXT)),
     ("POST", "/v1/apply-template"): Answered(record(prompt=TEXT)),
     ("GET", "/v1/tokenizer_info"): Answered(table(ANYTHING)),
-}
-ANSWERS: Answers = {
-    **_TOKENS,
     ("POST", "/v1/chat/completions/input_tokens"): _COUNTED,
     ("POST", "/v1/responses/input_tokens"): _COUNTED,
     ("POST", "/v1/embeddings"): Answered(
@@ -46,16 +55,6 @@ ANSWERS: Answers = {
             usage=_USAGE,
         )
     ),
-    ("POST", "/v1/rerank"): Answered(
-        either(
-            record(
-                id=TEXT,
-                object=word("list"),
-                model=TEXT,
-                results=array(record({"document": record(text=TEXT)}, index=COUNT, relevance_score=NUMBER)),
-                usage=_USAGE,
-            ),
-            array(record({"text": TEXT}, index=COUNT, score=NUMBER)),
-        )
-    ),
+    ("POST", "/v1/rerank"): _RANKED,
+    ("POST", "/v1/reranking"): _RANKED,
 }

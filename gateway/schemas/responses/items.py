@@ -41,13 +41,18 @@ class Input(fields.Field[list[Item]]):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        kinds = [*(kind.json_schema(name) for name, kind in _KINDS.items()), _EASY]
-        return {"anyOf": [_STRING, {"type": "array", "maxItems": int(MAX_MESSAGES), "items": {"anyOf": kinds}}]}
+        return {"anyOf": [_STRING, {"type": "array", "maxItems": int(MAX_MESSAGES), "items": describe_item()}]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> list[Item]:
         if isinstance(value, str):
             return [read_item({"role": "user", "content": value})]
         return read_items(value)
+
+
+def describe_item(without: str = "") -> dict[str, Any]:
+    """The `json_schema` of one item, of any type but this one."""
+    kinds = [kind.json_schema(name) for name, kind in _KINDS.items() if name != without]
+    return {"anyOf": [*kinds, _EASY]}
 
 
 def read_items(value: object) -> list[Item]:

@@ -1,7 +1,7 @@
 // The AI SDK: `ai` with `@ai-sdk/openai-compatible`.
 import assert from "node:assert/strict";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { Output, generateObject, generateText, stepCountIs, streamObject, streamText, tool } from "ai";
+import { Output, cosineSimilarity, embed, embedMany, generateObject, generateText, stepCountIs, streamObject, streamText, tool } from "ai";
 import { z } from "zod";
 import { OSLO, QUESTION, SEPARATORS, URL, WORDS, atLeast, calling, check, run, told } from "./checks.mjs";
 
@@ -102,6 +102,19 @@ check("loop of tools, streamed", async () => {
   assert.deepEqual([await answer.text, (await answer.steps).length, called], ["cold in Oslo\ncold in Rome", 2, CALLED]);
   atLeast(kinds.filter((kind) => kind === "tool-input-delta").length, 3);
   assert.equal(kinds.filter((kind) => kind === "tool-result").length, 2);
+});
+
+check("embed and embedMany", async () => {
+  const { embedding, usage } = await embed({ model: inferq.textEmbeddingModel("echo"), value: "the red fox", maxRetries: 0 });
+  assert.deepEqual([embedding.length, usage.tokens], [64, 3]);
+  const values = Array.from({ length: 3000 }, (_, number) => `text ${number}`);
+  const many = await embedMany({ model: inferq.textEmbeddingModel("echo"), values: [...values, "fox red the"], maxRetries: 0 });
+  assert.equal(many.embeddings.length, 3001);
+  assert.deepEqual(many.embeddings.at(-1), embedding);
+  assert.ok(cosineSimilarity(embedding, many.embeddings[0]) < 0.9);
+  const providerOptions = { inferq: { dimensions: 16 } };
+  const short = await embed({ model: inferq.textEmbeddingModel("echo"), value: "a", providerOptions, maxRetries: 0 });
+  assert.equal(short.embedding.length, 16);
 });
 
 check("a real model in a form", async () => {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import tiktoken
 from checks import QUESTION, URL, WORDS, at_least, calling, check, equal, run
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI, OpenAI
+from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, Field
 
 chat = ChatOpenAI(base_url=f"{URL}/v1", api_key="none", model="echo", max_retries=0, timeout=60)
@@ -190,6 +191,33 @@ def response_before() -> None:
     called = bound.invoke(CALLS)
     results = [get_weather.invoke(call) for call in called.tool_calls]
     equal(bound.invoke([HumanMessage(CALLS), called, *results]).text, "cold in Oslo for 2\ncold in Rome for 1")
+
+
+def embeddings(**more: Any) -> OpenAIEmbeddings:
+    return OpenAIEmbeddings(base_url=f"{URL}/v1", api_key="none", model="echo", max_retries=0, timeout=60, **more)
+
+
+ALIKE = ["the red fox", "fox red the", "something else"]
+
+
+@check
+async def texts_embedded() -> None:
+    embedder = embeddings(check_embedding_ctx_length=False)
+    first, second, third = embedder.embed_documents(ALIKE)
+    equal((first == second, first == third, len(first)), (True, False, 64))
+    equal(embedder.embed_query(ALIKE[1]), first)
+    equal(await embedder.aembed_documents(ALIKE), [first, second, third])
+    equal(len(embeddings(check_embedding_ctx_length=False, dimensions=16).embed_query("a")), 16)
+
+
+@check
+def token_ids_embedded() -> None:
+    """Its default: the ids of OpenAI's tokenizer, which it fetches from the internet; bytes stand for them here."""
+    every = {bytes([number]): number for number in range(256)}
+    bytewise = tiktoken.Encoding("bytes", pat_str=r"[\s\S]", mergeable_ranks=every, special_tokens={})
+    tiktoken.registry.ENCODINGS["cl100k_base"] = bytewise
+    first, second, third = embeddings().embed_documents(["abc", "cba", "a b c d" * 3000])
+    equal((first == second, first == third, len(third)), (True, False, 64))
 
 
 @check

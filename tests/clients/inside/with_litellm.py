@@ -182,6 +182,35 @@ def chats_by_responses() -> None:
 
 
 @check
+def embedding() -> None:
+    for provider in ("openai", "hosted_vllm"):
+        told = litellm.embedding(f"{provider}/echo", ["the red fox", "fox red the"], **WHERE)
+        first, second = (each["embedding"] for each in told.data)
+        equal((first, len(first), told.usage.prompt_tokens), (second, 64, 6))
+    short = litellm.embedding("openai/echo", "a", dimensions=16, allowed_openai_params=["dimensions"], **WHERE)
+    equal(len(short.data[0]["embedding"]), 16)
+
+
+@check
+async def aembedding() -> None:
+    told = await litellm.aembedding("openai/echo", "the red fox", **WHERE)
+    equal(len(told.data[0]["embedding"]), 64)
+
+
+DOCUMENTS = ["nothing of it", "fox red the quick", "a red thing"]
+
+
+@check
+def rerank() -> None:
+    where = {"api_key": "none"}
+    for provider, base in (("hosted_vllm", f"{URL}/v1"), ("cohere", URL), ("jina_ai", f"{URL}/v1")):
+        asked: dict[str, Any] = {"query": "the red fox", "documents": DOCUMENTS, "top_n": 2, "api_base": base, **where}
+        told = litellm.rerank(f"{provider}/echo", **asked)
+        equal([each["index"] for each in told.results], [1, 2])
+        assert told.results[0]["relevance_score"] > told.results[1]["relevance_score"] > 0.5
+
+
+@check
 def a_real_model_in_a_form() -> None:
     more: dict[str, Any] = {"temperature": 0, "max_tokens": 200}
     answer = complete("Tell me of a river.", "openai/smollm2", response_format=River, **more)

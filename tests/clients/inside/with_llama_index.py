@@ -9,6 +9,7 @@ from checks import OSLO, URL, WORDS, at_least, calling, check, equal, run
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
+from llama_index.embeddings.openai_like import OpenAILikeEmbedding
 from llama_index.llms.openai import OpenAIResponses
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel, Field
@@ -117,6 +118,15 @@ async def agent_by_responses() -> None:
         agent = FunctionAgent(tools=[get_weather], llm=by_responses(), system_prompt="Be brief.", streaming=streaming)
         equal(str(await agent.run(CALLS)), "cold in Oslo\ncold in Rome")
         equal(sorted(called), CALLED)
+
+
+@check
+async def embeddings() -> None:
+    embedder = OpenAILikeEmbedding(model_name="echo", api_base=f"{URL}/v1", api_key="none", embed_batch_size=100)
+    texts = ["fox red the", *(f"text {number}" for number in range(250))]
+    vectors = embedder.get_text_embedding_batch(texts)
+    equal((len(vectors), vectors[0]), (251, embedder.get_query_embedding("the red fox")))
+    equal(await embedder.aget_text_embedding_batch(texts), vectors)
 
 
 @check

@@ -20,7 +20,21 @@ Path("llm/extra-openai-models.yaml").write_text(
 - {{model_id: echo-completion, model_name: echo, api_base: "{URL}/v1", api_key_name: none, completion: true}}
 """
 )
-Path("llm/keys.json").write_text('{"none": "none"}')
+Path("llm/keys.json").write_text('{"none": "none", "openai": "none"}')
+
+PLUGIN = """
+import llm
+from llm.default_plugins.openai_models import OpenAIEmbeddingModel
+
+@llm.hookimpl
+def register_embedding_models(register):
+    register(OpenAIEmbeddingModel("echo", "echo"))
+"""
+Path("plugin/llm_inferq-1.dist-info").mkdir(parents=True)
+Path("plugin/llm_inferq.py").write_text(PLUGIN)
+Path("plugin/llm_inferq-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: llm-inferq\nVersion: 1\n")
+Path("plugin/llm_inferq-1.dist-info/entry_points.txt").write_text("[llm]\ninferq = llm_inferq\n")
+os.environ |= {"PYTHONPATH": "plugin", "OPENAI_BASE_URL": f"{URL}/v1"}
 
 
 def llm(*words: str, told: str = "") -> str:
@@ -69,6 +83,18 @@ def completion_model() -> None:
 def line_separators() -> None:
     llm("-m", "echo", SEPARATORS)
     equal(last()["response"], SEPARATORS)
+
+
+@check
+def embed() -> None:
+    """By the plugin above, and where OPENAI_BASE_URL leads."""
+    vector = json.loads(llm("embed", "-m", "echo", "-c", "the red fox"))
+    equal((len(vector), round(sum(number**2 for number in vector), 5)), (64, 1.0))
+    Path("texts.json").write_text(
+        json.dumps([{"id": "a", "text": "the red fox"}, {"id": "b", "text": "something else"}])
+    )
+    llm("embed-multi", "texts", "texts.json", "-m", "echo", "--store")
+    equal(json.loads(llm("similar", "texts", "-c", "fox red the", "-n", "1"))["id"], "a")
 
 
 SCHEMA = "name: a river, length int"

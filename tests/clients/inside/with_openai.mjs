@@ -198,6 +198,21 @@ check("files", async () => {
   assert.equal((await client.files.delete(file.id)).deleted, true);
 });
 
+check("embeddings", async () => {
+  const input = ["the red fox", "fox red the", "something else"];
+  const told = await client.embeddings.create({ model: "echo", input });
+  const floats = await client.embeddings.create({ model: "echo", input, encoding_format: "float" });
+  assert.deepEqual(told.data.map(({ index }) => index), [0, 1, 2]);
+  assert.deepEqual(told.data.map(({ embedding }) => embedding), floats.data.map(({ embedding }) => embedding.map(Math.fround)));
+  const [first, second, third] = told.data.map(({ embedding }) => embedding);
+  assert.deepEqual(first, second);
+  assert.notDeepEqual(first, third);
+  assert.deepEqual(told.usage, { prompt_tokens: 8, total_tokens: 8 });
+  const coded = await client.embeddings.create({ model: "echo", input: [[1, 2], [3]], encoding_format: "base64", dimensions: 16 });
+  assert.equal(Buffer.from(coded.data[1].embedding, "base64").length, 64);
+  await assert.rejects(client.embeddings.create({ model: "smollm2", input }), /Models that can: echo/);
+});
+
 check("a real model in a form", async () => {
   const more = { model: "smollm2", temperature: 0, max_tokens: 300 };
   const answer = await chats.parse(asked("Tell me of Oslo.", { ...more, response_format: form }));

@@ -299,6 +299,44 @@ def files() -> None:
         assert client.files.delete(file.id).deleted
 
 
+ALIKE = ["the red fox", "fox red the", "something else"]
+"""The first two are alike to echo."""
+
+
+@check
+def embeddings() -> None:
+    strict = OpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0, _strict_response_validation=True)
+    told = client.embeddings.create(model="echo", input=ALIKE)  # in base64, which is not what strict ones expect
+    floats = strict.embeddings.create(model="echo", input=ALIKE, encoding_format="float")
+    equal([each.index for each in told.data], [0, 1, 2])
+    equal((told.usage.prompt_tokens, told.usage.total_tokens), (8, 8))
+    first, second, third = (tuple(round(number, 6) for number in each.embedding) for each in told.data)
+    equal([tuple(round(number, 6) for number in each.embedding) for each in floats.data], [first, second, third])
+    equal((first == second, first == third, len(first)), (True, False, 64))
+    short = strict.embeddings.create(model="echo", input=[[1, 2], [3]], dimensions=16, encoding_format="float")
+    equal([len(each.embedding) for each in short.data], [16, 16])
+    many = client.embeddings.create(model="echo", input=[f"text {number}" for number in range(2048)])
+    equal([each.index for each in many.data], list(range(2048)))
+
+
+@check
+async def async_embeddings() -> None:
+    async with AsyncOpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0, timeout=60) as client:
+        for format in ("float", "base64"):
+            told = await client.embeddings.create(model="echo", input=ALIKE, encoding_format=format)
+            equal(len(told.data), 3)
+
+
+@check
+def errors_of_embeddings() -> None:
+    for given, param in ((["a", ""], "input[1]"), ([], "input"), (["a"] * 2049, "input")):
+        try:
+            client.embeddings.create(model="echo", input=given)
+            raise AssertionError("it was taken")
+        except BadRequestError as exc:
+            equal(exc.param, param)
+
+
 @check
 def a_real_model_in_a_form() -> None:
     more: dict[str, Any] = {"model": "smollm2", "temperature": 0, "max_tokens": 300}
@@ -313,6 +351,11 @@ def a_real_model_in_a_form() -> None:
 def a_real_model() -> None:
     answer = create(model="smollm2", messages=[{"role": "user", "content": QUESTION}], temperature=0)
     assert "Paris" in answer.choices[0].message.content, answer.choices[0].message.content
+    try:
+        client.embeddings.create(model="smollm2", input=QUESTION)
+        raise AssertionError("a model of chats has embedded")
+    except BadRequestError as exc:
+        equal((exc.param, "Models that can: echo" in str(exc)), ("model", True))
 
 
 run()

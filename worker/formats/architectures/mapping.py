@@ -47,6 +47,12 @@ class Hyper:
     clip: float | None = None
     parallel: bool | None = None
     """Whether attention and feed-forward of a block read the same input."""
+    types: int = 0
+    """Kinds of tokens that the model tells apart by where they stand, as those of two texts."""
+    causal: bool = True
+    """A token sees only those before it."""
+    pooling: int | None = None
+    """llama.cpp's number of how one vector becomes of those of all tokens."""
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -62,6 +68,7 @@ class Hyper:
             "keys": keys,
             "qkv": queries + 2 * keys,
             "frequencies": (self.rotary or 0) // 2,
+            "types": self.types,
         }
 
     @property
@@ -90,6 +97,10 @@ class Hyper:
         return ""
 
 
+def _without_legacy(numbers: Mapping[str, float], shapes: Mapping[str, tuple[int, ...]]) -> Hyper:
+    raise ValueError("there are no legacy files of it")
+
+
 Order = Callable[[Hyper], "Rows"]
 """Which row of the source becomes row i."""
 
@@ -109,6 +120,8 @@ class Weight:
     transposed: bool = False
     """In checkpoints, which then hold input x output."""
     optional: bool = False
+    whole: bool = False
+    """It is small, and stays f32."""
     made: Callable[[Hyper], Floats] | None = None
     """What no file has, but llama.cpp's graph wants; nothing is written where it is empty."""
 
@@ -127,16 +140,19 @@ class Architecture:
 
     name: str
     weights: tuple[Weight, ...]
-    legacy_hyper: Callable[[Mapping[str, float], Mapping[str, tuple[int, ...]]], Hyper]
+    legacy_hyper: Callable[[Mapping[str, float], Mapping[str, tuple[int, ...]]], Hyper] = _without_legacy
     """From the legacy file's numbers and its tensors' shapes (innermost first); may raise KeyError, ValueError."""
-    layout: tuple[str, ...]
-    """The numbers at the head of a legacy file; one that is named twice must be the same both times."""
+    layout: tuple[str, ...] = ()
+    """The numbers at the head of a legacy file; one that is named twice must be the same both times. Empty where there
+    are no such files."""
     containers: frozenset[str] = frozenset((GGML, RUSTFORMERS))
     gguf: str = ""
     """llama.cpp's name of the graph that computes it; empty where files are read, but not repacked."""
     model_type: str = ""
     """The name in a checkpoint's config.json; empty where checkpoints are not converted."""
     config_hyper: Callable[[Settings], Hyper] | None = None
+    unused: tuple[str, ...] = ()
+    """Endings of tensors of a checkpoint that the graph does without."""
     marks: frozenset[bytes] = frozenset()
     """Tokens by which it differs from another architecture of the same layout."""
     scored: bool = False
@@ -145,6 +161,8 @@ class Architecture:
     """Whether legacy files may hold a token's bytes as the characters U+0000 to U+00FF."""
     pre: str = "gpt-2"
     """llama.cpp's name of how the architecture's own tokenizer splits a text."""
+    word_pieces: bool = False
+    """Whether its tokenizer is of the kind WordPiece."""
     rms: bool = False
     by_block: tuple[Weight, ...] = field(init=False)
     once: tuple[Weight, ...] = field(init=False)
