@@ -18,7 +18,7 @@ up: .venv/run            ## serve on http://127.0.0.1:8000; options and models i
 test: .venv/dev          ## all tests
 	$(BIN)/inferq pull
 	$(BIN)/inferq pull minilm
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 docker-test: .venv/dev   ## docker-compose.yml on a Docker engine; as root on Debian 12 it brings one along
 	tests/docker/engine.sh $(BIN)/python -m pytest tests/docker/test_compose.py
@@ -86,6 +86,7 @@ bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.depth
 	$(BIN)/python -m bench.archive
 	$(BIN)/python -m bench.scoring
+	$(BIN)/python -m bench.batch
 	$(BIN)/python -m bench.embeddings
 
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes

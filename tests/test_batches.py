@@ -102,10 +102,9 @@ def test_only_a_file_of_requests_will_do(client: OpenAI, http: httpx.Client) -> 
     assert problem(http.post(BATCHES, json={**asked, "input_file_id": "file-1"}), 404)["param"] == "input_file_id"
 
 
-def test_a_key_has_so_many_batches_at_most(client: OpenAI, http: httpx.Client) -> None:
-    file_id, begun = store(client, model=nobody()), list[str]()
-    for _ in range(MOST_UNFINISHED):
-        begun.append(begin(client, file_id).id)
+def test_a_key_has_so_many_batches_at_most(client: OpenAI) -> None:
+    file_id = store(client, model=nobody())
+    begun = [begin(client, file_id).id for _ in range(MOST_UNFINISHED)]
     with pytest.raises(openai.RateLimitError, match="batches that have not ended"):
         begin(client, file_id)
     for batch_id in begun:
@@ -172,7 +171,7 @@ def test_a_thousand_requests_of_four_endpoints_at_once(client: OpenAI, stack: St
             kind.model_validate(line["response"]["body"])
         assert batch.usage
         assert batch.usage.input_tokens == 2 * len(bodies)
-    assert ended(http) == before + 1000
+    assert ended(http) >= before + 1000  # other batches of the stack may end meanwhile
 
 
 def ended(http: httpx.Client) -> int:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2 as httpx
-import pytest
-
-from tests.stack import running
 
 BETAS = "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,effort-2025-11-24"
 HEADERS = {
@@ -47,14 +43,6 @@ IGNORED = {"system", "metadata", "context_management"}
 WHERE = {"role": "system", "content": [{"type": "text", "text": "# Environment\nLinux", **REMEMBERED}]}
 """It tells this after what was said first."""
 CALL = '{"name": "Bash", "arguments": {"command": "ls"}}'
-
-
-@pytest.fixture(scope="module")
-def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    with running(tmp_path_factory.mktemp("agent")) as stack:
-        stack.start_gateway()
-        stack.start_worker()
-        yield stack.http()
 
 
 def ask(http: httpx.Client, *messages: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:

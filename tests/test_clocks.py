@@ -7,8 +7,6 @@ import subprocess
 import sys
 from typing import Any
 
-import pytest
-
 from tests.calls import post_later
 from tests.stack import Stack, wait_for
 
@@ -53,22 +51,21 @@ def test_a_jump_back_delays_a_deadline_by_no_more_than_the_patience(empty: Stack
     wait_for(lambda: empty.state(waiting) == "failed", "its deadline")
 
 
-@pytest.mark.parametrize("part", [("gateway",), ("worker", "echo")], ids=["gateway", "worker"])
-def test_whoever_has_another_lease_says_so_and_refuses(empty: Stack, part: tuple[str, ...]) -> None:
-    empty.start_gateway()
-    empty.start_worker()
-    settings = {**empty.settings, "lease": 3, "port": 0}
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "inferq", *part],
-        env=os.environ | {f"INFERQ_{name.upper()}": str(value) for name, value in settings.items()},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "INFERQ_LEASE is 3 here, and 2 for the others on this Redis" in done.stderr
-    assert len(empty.workers()) == 1
+def test_whoever_has_another_lease_says_so_and_refuses(served: Stack) -> None:
+    served.start_worker()
+    settings = {**served.settings, "lease": 3, "port": 0}
+    for part in (("gateway",), ("worker", "echo")):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "inferq", *part],
+            env=os.environ | {f"INFERQ_{name.upper()}": str(value) for name, value in settings.items()},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode != 0
+        assert "INFERQ_LEASE is 3 here, and 2 for the others on this Redis" in done.stderr
+        assert len(served.workers()) == 1
 
 
 def test_a_lease_that_nobody_has_any_more_may_change(empty: Stack) -> None:

@@ -137,7 +137,7 @@ def empties(schema: Any, place: str) -> Iterator[str]:
         yield from empties(one, f"{place} {name}")
     for one in schema.get("anyOf", ()):
         yield from empties(one, place)
-    if schema.get("items"):
+    if schema.get("items"):  # of an array that may hold anything they say so
         yield from empties(schema["items"], f"{place} []")
 
 

@@ -89,9 +89,10 @@ class Feeder:
     def stop(self) -> None:
         """Let go of all: another process goes on at once."""
         self._stopped = True
-        for batch_id, feed in list(self._feeds.items()):
+        for feed in self._feeds.values():
             self._stop(feed)
-            with suppress(*Outage):
+        with suppress(*Outage):
+            for batch_id in list(self._feeds):
                 self._lease.let_go(batch_id)
 
     def _step(self) -> None:

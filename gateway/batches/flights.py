@@ -17,7 +17,7 @@ from gateway.keys import Owner
 from gateway.recordings import KINDS, Recordings
 from gateway.schemas.outcomes import outcome
 from gateway.slices import give_way
-from shared.errors import DeadlineExceeded, InferqError, JobCancelled, JobNotFound, NotStored
+from shared.errors import ArchiveDamaged, DeadlineExceeded, InferqError, JobCancelled, JobNotFound, NotStored
 from shared.protocol import State
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Flights:
                 if end := self._end_of(flight):
                     ends.append(end)
                 give_way()
-        if flights:
+        if len(flights) >= self._window.size or waiting:
             self._window.adapt(waiting, ended)
         return ends
 
@@ -183,6 +183,8 @@ class Flights:
             found = self._recordings.stored(kind, job_id, self.owner.name)
         except NotStored:
             return None
+        except ArchiveDamaged as exc:
+            return self._refuse(flight, exc)
         told = tell(self._batch_id, flight.number, flight.custom_id, job_id, found.accepted, found.events, 1 << 16)
         return told if isinstance(told, LineEnd) else self._refuse(flight, told)
 

@@ -36,6 +36,8 @@ MOST_NAMES = 1_000
 """Names of models of which a process remembers whether they were there."""
 MODEL_PATIENCE = 30.0
 """Seconds for which a model is waited for that nobody has seen."""
+_AT_ONCE = 64
+"""Tickets that are looked at in one round trip: a few milliseconds."""
 _SOON = 1
 """Seconds after which the record of a job goes that nobody needs any more."""
 
@@ -93,11 +95,14 @@ class LineJobs:
 
     def states(self, job_ids: Sequence[str]) -> list[State | None]:
         """Of each; None where there is no such job any more."""
-        with translated(), self._tickets.client.pipeline(transaction=False) as pipeline:
-            for job_id in job_ids:
-                pipeline.hmget(f"{Key.JOB}{job_id}", "state", "ended")
-            found = pipeline.execute()
-        return [_state(*told) for told in found]
+        found = list[State | None]()
+        for some in (job_ids[start : start + _AT_ONCE] for start in range(0, len(job_ids), _AT_ONCE)):
+            with translated(), self._tickets.client.pipeline(transaction=False) as pipeline:
+                for job_id in some:
+                    pipeline.hmget(f"{Key.JOB}{job_id}", "state", "ended")
+                found += [_state(*told) for told in pipeline.execute()]
+            give_way()
+        return found
 
     def read(self, job_id: str) -> tuple[Accepted, list[Event], int]:
         """A job that has ended: its head, its events to the last one, and how many bytes they have.

@@ -17,6 +17,8 @@ from shared.config import PREFIX
 
 _OTHERS = ("REDIS_URL", "ARCHIVE", "ARCHIVE_INDEX", "HOST", "PORT", "EXPECTED_MODELS", "LOG_FORMAT", "LOG_LEVEL")
 """Settings of what the user runs otherwise."""
+_TOLD = 12
+"""Lines of the log that are told where it fails."""
 _PATIENCE = 60.0
 """Seconds for all of it to end; its parts have bounds of their own."""
 
@@ -68,5 +70,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(log_file: Path) -> str:
-    lines = log_file.read_text(errors="replace").splitlines()
-    return lines[-1].removeprefix("inferq: ") if lines else "it ended without a word"
+    lines = log_file.read_text(errors="replace").splitlines()[-_TOLD:]
+    return "\n  ".join(["its log ends with", *lines]) if lines else "it ended without a word"

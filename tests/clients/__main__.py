@@ -76,6 +76,7 @@ def serving(measures: bool) -> Iterator[str]:
         else:
             stack.start_worker("echo", echo_rate=ECHO_RATE)
             stack.start_worker("smollm2", slots=1)
+            stack.start_worker("minilm")
         yield stack.url
 
 

@@ -13,7 +13,7 @@ const text = (message) => message.content.filter(({ type }) => type === "text").
 check("models", async () => {
   const listed = [];
   for await (const model of client.models.list()) listed.push(model.id);
-  assert.deepEqual(listed.sort(), ["echo", "smollm2"]);
+  assert.deepEqual(listed.sort(), ["echo", "minilm", "smollm2"]);
 });
 
 check("create", async () => {

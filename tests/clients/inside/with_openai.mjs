@@ -12,7 +12,7 @@ const asked = (content, more = {}) => ({ model: "echo", messages: [{ role: "user
 check("models", async () => {
   const listed = [];
   for await (const model of client.models.list()) listed.push(model.id);
-  assert.deepEqual(listed.sort(), ["echo", "smollm2"]);
+  assert.deepEqual(listed.sort(), ["echo", "minilm", "smollm2"]);
 });
 
 check("create", async () => {

@@ -23,7 +23,7 @@ def create(**body: Any) -> Any:
 @check
 def models() -> None:
     listed = {model.id: model.object for model in client.models.list()}
-    equal(listed, {"echo": "model", "smollm2": "model"})
+    equal(listed, dict.fromkeys(("echo", "minilm", "smollm2"), "model"))
     equal(client.models.retrieve("echo").id, "echo")
 
 
@@ -355,7 +355,11 @@ def a_real_model() -> None:
         client.embeddings.create(model="smollm2", input=QUESTION)
         raise AssertionError("a model of chats has embedded")
     except BadRequestError as exc:
-        equal((exc.param, "Models that can: echo" in str(exc)), ("model", True))
+        equal((exc.param, "Models that can: echo, minilm" in str(exc)), ("model", True))
+    told = client.embeddings.create(model="minilm", input=["A dog barks.", "A puppy yaps.", "Stocks fell."])
+    first, second, third = (each.embedding for each in told.data)
+    near, far = (sum(a * b for a, b in zip(first, other, strict=True)) for other in (second, third))
+    assert near > 0.3 > 0.1 > far, (near, far)
 
 
 run()
