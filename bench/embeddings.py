@@ -2,8 +2,9 @@
 
     python -m bench.embeddings [--runs N]
 
-Both sides: the same file and threads, batches of 512 tokens for the server, which has as many slots as help it; texts
-of about 12 and 80 words, one and 32 a request, 1 and 8 clients, in turns.
+Both sides: the same file, and threads that leave their cores while they wait, without which llama.cpp's are many times
+slower where the machine has other work; the server has batches of 512 tokens and 8 slots. Texts of about 12 and 80
+words, one and 32 a request, 1 and 8 clients, in turns.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from bench.machine import describe, spread
@@ -32,7 +35,6 @@ SENTENCE = "the sea was calm and a boat slow light house keeper read old letters
 SIZES = {"short": 12, "long": 80}
 SHAPES = ((1, 1), (1, 32), (8, 1), (8, 32))
 """Clients, and texts of each of their requests."""
-SECONDS = 2.0
 _SERVER = """
 import signal, sys, xllamacpp
 path, port, slots, threads = sys.argv[1], *map(int, sys.argv[2:])
@@ -51,9 +53,9 @@ def text(words: int) -> str:
     return " ".join(random.choices(SENTENCE.split(), k=random.randint(words * 3 // 4, words * 5 // 4)))
 
 
-def measure(port: int, clients: int, each: int, words: int) -> float:
+def measure(port: int, clients: int, each: int, words: int, seconds: float) -> float:
     """Texts a second of all clients together, each on a connection that stays open."""
-    until = time.perf_counter() + SECONDS
+    until = time.perf_counter() + seconds
 
     def ask(_: int) -> int:
         connection, count = http.client.HTTPConnection("127.0.0.1", port), 0
@@ -77,7 +79,8 @@ def measure(port: int, clients: int, each: int, words: int) -> float:
 @contextmanager
 def llama_server(path: Path, threads: int) -> Iterator[int]:
     port = free_port()
-    child = subprocess.Popen([sys.executable, "-c", _SERVER, str(path), *map(str, (port, SLOTS, threads))])
+    command = [sys.executable, "-c", _SERVER, str(path), *map(str, (port, SLOTS, threads))]
+    child = subprocess.Popen(command, env={**os.environ, "OMP_WAIT_POLICY": "passive"})
     try:
         wait_for(lambda: _answers(port), "llama.cpp's server", 60)
         yield port
@@ -98,12 +101,14 @@ def _answers(port: int) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description="vectors against llama.cpp's own server")
     parser.add_argument("--runs", type=int, default=5, help="runs of each side and shape, in turns [5]")
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds of a run [2]")
+    parser.add_argument("--size", choices=sorted(SIZES), help="texts of this size alone")
     given = parser.parse_args()
     path = pull.provide(catalogue.resolve(MODEL)).path
     assert path is not None
     threads = usable()
     print(describe("inferq", "xllamacpp", "redis", "rq", "gunicorn"))
-    print(f"{path.name}, {threads} threads, {SLOTS} slots of the server, {given.runs} runs of {SECONDS:g} s in turns")
+    print(f"{path.name}, {threads} threads, {SLOTS} slots there, {given.runs} runs of {given.seconds:g} s in turns")
     with (
         llama_server(path, threads) as other,
         tempfile.TemporaryDirectory() as folder,
@@ -111,21 +116,26 @@ def main() -> None:
     ):
         stack.start_gateway(processes=1)
         stack.start_worker(MODEL, threads=threads)
-        for size, words in SIZES.items():
+        for size in [given.size] if given.size else SIZES:
             for clients, each in SHAPES:
-                compare({"inferq": stack.port, "llama.cpp": other}, size, words, clients, each, given.runs)
+                sides = {"inferq": stack.port, "llama.cpp": other}
+                measures: dict[str, Callable[[], float]] = {
+                    side: partial(measure, port, clients, each, SIZES[size], given.seconds)
+                    for side, port in sides.items()
+                }
+                print(f"{size} texts, {each} a request, {clients} clients: {compare(measures, given.runs)}", flush=True)
 
 
-def compare(sides: dict[str, int], size: str, words: int, clients: int, each: int, runs: int) -> None:
-    speeds: dict[str, list[float]] = {side: [] for side in sides}
+def compare(measures: dict[str, Callable[[], float]], runs: int) -> str:
+    """Each in turns, in words."""
+    speeds: dict[str, list[float]] = {side: [] for side in measures}
     for run in range(runs + 1):
-        for side, port in sides.items():
-            speed = measure(port, clients, each, words)
+        for side, speed in [(side, take()) for side, take in measures.items()]:
             if run:  # the first warms up
                 speeds[side].append(speed)
     ratios = [ours / theirs for ours, theirs in zip(speeds["inferq"], speeds["llama.cpp"], strict=True)]
-    shown = ", ".join(f"{side} {spread(values, ' texts/s', 0)}" for side, values in speeds.items())
-    print(f"{size} texts, {each} a request, {clients} clients: {shown}; ratio {spread(ratios)}", flush=True)
+    shown = (f"{side} {spread(values, ' texts/s', 0)}" for side, values in speeds.items())
+    return f"{', '.join(shown)}; ratio {spread(ratios)}"
 
 
 if __name__ == "__main__":

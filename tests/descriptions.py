@@ -36,6 +36,8 @@ _CONTRADICTED = (
     r"choices\.\d+\.finish_reason: null .*",  # of chunks of completions it says nothing
     r"choices\.\d+\.delta\.tool_calls\.\d+\.type: \"custom\" .*",  # nor of these
     r"data\.\d+\.embedding: \".*",  # `base64` is described of the request alone
+    r"(data\.\d+\.)?((in_progress|finalizing|completed|failed|expired|cancelling|cancelled)_at|model|errors): null .*",
+    r"(data\.\d+\.)?(output|error)_file_id: null .*",  # of a batch, not yet: so in its own examples
     r"data\.\d+(\.role: \"user\" .*|: \"refusal\" .*)",  # of stored messages: so in its own examples
 )
 """Where OpenAI itself answers otherwise than its description says, or what came later does."""

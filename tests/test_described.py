@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -10,7 +11,7 @@ import pytest
 
 from tests.calls import CHATS, COMPLETIONS, LATER, chat, completion
 from tests.descriptions import Description, Schema, Watched
-from tests.stack import Stack
+from tests.stack import Stack, running
 
 MESSAGES = "/v1/messages"
 THOUGHTS = "<think>hm hm</think>Well"
@@ -92,6 +93,11 @@ def test_other_ways_to_tokenize(ask: Watched) -> None:
     ask("GET", "/v1/tokenizer_info", params={"model": "echo"})
 
 
+def test_what_answers_a_query_best(ask: Watched) -> None:
+    for more in ({"documents": ["a", "b"]}, {"documents": ["a"], "return_documents": True}, {"texts": ["a", "b"]}):
+        ask("POST", "/v1/rerank", json={"model": "echo", "query": "a", **more})
+
+
 def test_a_job(ask: Watched) -> None:
     job = ask("POST", CHATS, status=202, json=chat("on and " * 1000), headers=LATER)["id"]
     ask("GET", f"/v1/jobs/{job}")
@@ -133,6 +139,18 @@ def empties(schema: Any, place: str) -> Iterator[str]:
         yield from empties(one, place)
     if schema.get("items"):  # of an array that may hold anything they say so
         yield from empties(schema["items"], f"{place} []")
+
+
+def test_strangers_get_nothing_else(tmp_path: Path) -> None:
+    """Whatever is not described as open to all."""
+    with running(tmp_path, api_keys="anna:sk-anna-0123456789") as stack:
+        stack.start_gateway(processes=1)
+        http = stack.http()
+        for path, said in http.get("/openapi.json").json()["paths"].items():
+            for method, operation in said.items():
+                if {} not in operation.get("security", ()):
+                    answer = http.request(method, path.replace("{", "").replace("}", ""))
+                    assert answer.status_code == 401, f"{method} {path}: {answer.text}"
 
 
 @pytest.mark.parametrize("spoil", [{"more": 1}, {"choices": [{"index": 0}]}, {"created": -1}, {"usage": None}])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
-from tests.calls import CHATS, COMPLETIONS, chat, completion
+from tests.calls import CHATS, COMPLETIONS, ENDLESS, chat, completion
 from tests.descriptions import Description, Watched, published
 from tests.stack import Stack
 
@@ -150,6 +151,17 @@ def test_files_and_uploads(ask: Watched) -> None:
     done = ask("POST", f"/v1/uploads/{upload}/complete", json={"part_ids": [part]})
     ask("DELETE", f"/v1/files/{done['file']['id']}")
     ask("POST", f"/v1/uploads/{ask('POST', '/v1/uploads', json=body)['id']}/cancel")
+
+
+def test_a_batch(ask: Watched) -> None:
+    line = {"custom_id": "a", "method": "POST", "url": CHATS, "body": chat(ENDLESS)}
+    form: dict[str, Any] = {"files": {"file": ("a.jsonl", json.dumps(line).encode())}, "data": {"purpose": "batch"}}
+    asked = {"input_file_id": ask("POST", "/v1/files", **form)["id"], "endpoint": CHATS, "completion_window": "24h"}
+    identity = ask("POST", "/v1/batches", json={**asked, "metadata": {"topic": "tests"}})["id"]
+    ask("GET", "/v1/batches", params={"limit": 2})
+    ask("GET", f"/v1/batches/{identity}")
+    ask("POST", f"/v1/batches/{identity}/cancel")
+    ask("GET", "/v1/batches/batch_none", status=404)
 
 
 def test_models_and_embeddings(ask: Watched) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,22 +19,30 @@ from inferq import pull
 from inferq.errors import PullError
 from shared import checksums
 from shared.catalogue import Model, Wheel
-from tests.commands import inferq
+from tests.checkpoints import make_bert
+from tests.commands import environment, inferq
 from tests.fixtures.make_legacy import write
 from tests.tiny import TINY
+from worker.formats.checkpoint import convert
 from worker.formats.repack import provide_gguf
 
 MEMBER = "some_model/tiny.gguf"
 
 
+FOLDER = "some_model/bert"
+
+
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wheel:
-    """In a folder, which pip takes for the index."""
+    """In a folder, which pip takes for the index; a checkpoint is in it too."""
     path = tmp_path / "index" / "some_model-1.2-py3-none-any.whl"
     path.parent.mkdir()
     about = "some_model-1.2.dist-info"
+    checkpoint = make_bert(tmp_path / "bert")
     with zipfile.ZipFile(path, "w") as file:
         file.write(TINY, MEMBER)
+        for part in checkpoint.rglob("*"):
+            file.write(part, f"{FOLDER}/{part.relative_to(checkpoint)}")
         file.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: some-model\nVersion: 1.2\n")
         file.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         file.writestr(f"{about}/RECORD", "")
@@ -88,6 +101,52 @@ def test_no_member_moves_a_file_of_the_user(tmp_path: Path, wheel: Wheel, way: s
     with pytest.raises(PullError, match="has no file"):
         pull.provide(Model("carried", bad.source, None, "auto", None, origin=bad))
     assert victim.read_bytes() == b"GGUF precious"
+
+
+class TestCheckpoints:
+    """A wheel may carry a checkpoint, of which the model's file is made."""
+
+    @pytest.fixture
+    def model(self, tmp_path: Path, wheel: Wheel) -> Model:
+        convert(tmp_path / "bert", tmp_path / "expected.gguf", "q8_0", name="small")
+        made = replace(wheel, member=FOLDER, made="small.Q8_0.gguf", kind="q8_0")
+        digest = hashlib.sha256((tmp_path / "expected.gguf").read_bytes()).hexdigest()
+        return Model("carried", made.source, None, "llama.cpp", None, origin=made, sha256=digest)
+
+    def test_it_is_converted_once(self, model: Model, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO")
+        with ThreadPoolExecutor(2) as threads:
+            first, second = threads.map(pull.provide, (model, model))
+        assert first.path == second.path
+        assert first.path
+        assert sum("fetched carried" in line for line in caplog.messages) == 1
+        assert hashlib.sha256(first.path.read_bytes()).hexdigest() == model.sha256
+        born = first.path.stat().st_ino
+        assert pull.provide(first).path == first.path
+        assert first.path.stat().st_ino == born
+        first.path.write_bytes(b"GGUF, but another")
+        assert pull.provide(first).path == first.path
+        assert hashlib.sha256(first.path.read_bytes()).hexdigest() == model.sha256
+
+    def test_what_became_something_else_is_not_kept(self, model: Model) -> None:
+        with pytest.raises(PullError, match=f"has sha256 {model.sha256}, expected 000"):
+            pull.provide(replace(model, sha256="0" * 64))
+        assert isinstance(model.origin, Wheel)
+        assert [path.name for path in model.origin.place.parent.iterdir()] == ["pull.lock"]
+
+    def test_one_that_was_killed_is_begun_anew(self, model: Model, tmp_path: Path) -> None:
+        assert isinstance(model.origin, Wheel)
+        place = model.origin.place
+        code = f"from inferq import pull; from shared.catalogue import Model, Wheel; pull.provide({model!r})"
+        doomed = subprocess.Popen([sys.executable, "-P", "-c", code], env=environment())
+        while not list(place.parent.glob("partial-*")):
+            assert doomed.poll() is None
+            time.sleep(0.01)
+        doomed.kill()
+        doomed.wait()
+        (place.parent / f".{place.name}.0.part").write_bytes(b"half")
+        assert pull.provide(model).path == place
+        assert {path.name for path in place.parent.iterdir()} == {"pull.lock", place.name}
 
 
 def test_a_repacked_file_that_was_changed_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from gguf import GGUFReader
 
 from shared import catalogue
+from shared.config import Config
 from shared.errors import ModelFileError
+from shared.protocol import Embedding
 from tests.checkpoints import CONFIG, MODULES, TOKENIZER, WORDS, make_bert
+from worker import engines
 from worker.formats.checkpoint import convert
 from worker.formats.description import describe
 from worker.formats.gguf import read_header
@@ -28,6 +34,31 @@ def test_texts_have_the_tokens_of_its_own_tokenizer(minilm_path: Path) -> None:
     for told in REFERENCE["tokens"]:
         assert [101, *pieces.encode(told["text"], special=True), 102] == told["ids"], ascii(told["text"])
     assert 102 not in pieces.encode("a text with [SEP] inside", special=False)
+
+
+def test_the_engine_reads_texts_so_and_its_vectors_are_alike_as_in_64_bits(minilm_path: Path) -> None:
+    model = replace(catalogue.resolve("minilm"), path=minilm_path)
+    told = [told for told in REFERENCE["tokens"] if "[" not in told["text"]]
+    sentences = tuple(REFERENCE["sentences"])
+    with closing(engines.load(model, Config(slots=1))) as engine:
+        assert (engine.card.capabilities, engine.card.embedding) == (("embedding",), 384)
+        for each in told:
+            assert engine.tokenize(each["text"]) == each["ids"], ascii(each["text"])
+        task = Embedding("minilm", sentences)
+        pooled = [engine.pooler.pool(task, places) for places in engine.pooler.divide(task)]
+    rows = b"".join(vector for part in sorted(pooled, key=lambda part: part.first) for vector in part.vectors)
+    vectors = np.frombuffer(rows, "<f4").reshape(len(sentences), -1)
+    off = [
+        abs(vectors[i] @ vectors[j] - score) for i, row in enumerate(REFERENCE["scores"]) for j, score in enumerate(row)
+    ]
+    assert max(off) < 0.01
+    assert sentences[4:7] == (
+        "A man is eating food.",
+        "A man is eating a piece of bread.",
+        "The girl is carrying a baby.",
+    )
+    assert vectors[4] @ vectors[5] == pytest.approx(0.754, abs=0.002)
+    assert vectors[4] @ vectors[6] == pytest.approx(-0.106, abs=0.002)
 
 
 def test_the_same_checkpoint_makes_the_same_bytes(minilm_path: Path) -> None:

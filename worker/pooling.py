@@ -18,6 +18,9 @@ from worker.run import Runner
 class PoolingRunner(Runner[range]):
     """The computation of an `Embedding` or a `Reranking`: each part is told in one event."""
 
+    _whole: Pooled | None = None
+    """The only part, which is told with the end: that is one entry less for all who relay it."""
+
     @cached_property
     def _task(self) -> PoolingTask:
         task = self.execution.accepted.task
@@ -55,9 +58,14 @@ class PoolingRunner(Runner[range]):
             pooled = replace(pooled, vectors=tuple(_shorten(vector, dimensions) for vector in pooled.vectors))
         with self._lock:
             self._told.update(enumerate(pooled.tokens, pooled.first))
-        self._tell(pooled)
+        if len(part) < self._task.size:
+            self._tell(pooled)
+        else:
+            self._whole = pooled
 
     def _finish(self) -> Done:
+        if self._whole:
+            self._tell(self._whole)
         return Done(Usage(sum(self._told.values()), 0))
 
 

@@ -10,8 +10,9 @@ from http import HTTPStatus
 from typing import Any
 
 from gateway.openapi.answers import ANSWERS, Answered
+from gateway.openapi.answers.shapes import either, ref
 from gateway.openapi.operation import Operation
-from gateway.openapi.parameters import GENERATION
+from gateway.openapi.parameters import ANTHROPIC_VERSION, GENERATION
 from gateway.schemas.parameters import Boolean
 
 _JSON, _EVENTS = "application/json", "text/event-stream"
@@ -48,7 +49,7 @@ def _body(said: Operation) -> dict[str, Any] | None:
     schemas = [schema for schema, _ in said.bodies]
     if not schemas:
         return None
-    required = all(schema.described["required"] for schema in schemas)
+    required = all(schema.described["required"] or schema.named for schema in schemas)
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"required": required, "content": {_JSON: {"schema": schema, **example}}}
 
@@ -72,7 +73,10 @@ def _responses(said: Operation, method: str, path: str) -> dict[str, Any]:
             "description": "With `Prefer: respond-async`: the job.",
             "content": {_JSON: {"schema": job}},
         }
-    words = "AnthropicError" if any(wire.name.startswith("anthropic.") for wire in said.formats) else "Error"
-    error = {"$ref": f"#/components/schemas/{words}"}
+    words = {"AnthropicError" if any(wire.name.startswith("anthropic.") for wire in said.formats) else "Error"}
+    if ANTHROPIC_VERSION in said.parameters:
+        words.add("AnthropicError")
+    errors = [ref(name) for name in sorted(words)]
+    error = either(*errors) if len(errors) > 1 else errors[0]
     responses["default"] = {"description": "An error.", "content": {_JSON: {"schema": error}}}
     return responses

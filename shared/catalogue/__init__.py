@@ -26,7 +26,7 @@ __all__ = [
     "announced",
     "cache",
     "is_legacy",
-    "listed",
+    "list_models",
     "resolve",
     "with_file",
 ]

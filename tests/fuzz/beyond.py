@@ -50,6 +50,13 @@ BEYOND: set[tuple[str | None, str]] = {
     *((name, "unsupported_value") for name in ("prompt_logprobs", "echo")),  # not in streams, or with `suffix`
     *((name, "integer_below_min_value") for name in ("max_completion_tokens", "max_tokens", *ALIASES)),  # 0, with them
     ("starting_after", "invalid_value"),  # only of a stream
+    *((name, "invalid_value") for name in ("file", "filename")),  # of JSON lines, where its purpose says so
+    *((name, "invalid_value") for name in ("part_ids", "upload_id")),  # as many bytes as were told, and only once
+    *((name, "invalid_value") for name in ("input_file_id", "batch_id")),  # a file for batches; one that runs
+    ("data", "invalid_value"),  # not empty
+    *((f"expires_after.{name}", "missing_required_parameter") for name in ("anchor", "seconds")),  # both, in a form
+    ("completion_window", "unsupported_value"),  # only so long
+    *((name, "invalid_value") for name in ("Last-Event-ID", "after_id", "before_id")),
     ("response_id", "invalid_value"),  # only what runs in the background can be cancelled
     *messages.BEYOND,
     *responses.BEYOND,

@@ -48,13 +48,13 @@ def computes(said: Schema) -> bool:
     return "202" in said["responses"]
 
 
-def draw(operation: Operation, mode: GenerationMode, number: int) -> list[Case] | None:
+def draw(operation: Operation, mode: GenerationMode, number: int, size: int) -> list[Case] | None:
     """A batch, the same for the same number. None of what takes nothing that could be spoiled."""
     cases: list[Case] = []
     once = settings(database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
     @seed(number)
-    @settings(once, max_examples=BATCH)
+    @settings(once, max_examples=size)
     @given(operation.as_strategy(generation_mode=mode))
     def collect(case: Case) -> None:
         cases.append(case)

@@ -21,6 +21,7 @@ BEYOND = {
     ("messages", "array_above_max_length"),  # with the results
 }
 """See `tests.fuzz.requests.BEYOND`."""
+_BEFORE = re.compile(r"([a-z_]+): ")
 _NAMED = re.compile(r"'([^']*)'")
 
 
@@ -43,5 +44,5 @@ def read_error(said: dict[str, Any]) -> tuple[str | None, str, str]:
     error = said["error"]
     if "param" in error:
         return error["param"], error["code"], error["message"]
-    found = _NAMED.search(error["message"])
+    found = _BEFORE.match(error["message"]) or _NAMED.search(error["message"])
     return found[1] if found else None, error["details"]["error_code"], error["message"]

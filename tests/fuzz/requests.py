@@ -29,7 +29,7 @@ from schemathesis import GenerationMode
 from gateway.schemas.parameters import LONGEST_TEXT
 from tests.descriptions import Description
 from tests.fuzz import messages, responses
-from tests.fuzz.drawing import Case, draw, operations
+from tests.fuzz.drawing import BATCH, Case, draw, operations
 from tests.fuzz.known import Known
 from tests.fuzz.weighing import weigh
 from tests.stack import Stack, running
@@ -72,10 +72,15 @@ def main(cases: int | None, seconds: float, chosen: int | None) -> None:
 
 
 def verdicts(
-    stack: Stack, chosen: int, seconds: float, without: Collection[str] = (), cases: int | None = None
+    stack: Stack,
+    chosen: int,
+    seconds: float = 0,
+    cases: int | None = None,
+    size: int = BATCH,
+    without: Collection[str] = (),
 ) -> Iterator[Verdict]:
     """Draw and send so many, or until the time is over: each operation, but those of some paths, and each mode in turn,
-    and each at least once."""
+    and each at least once; `size` at a time."""
     document = stack.http().get("/openapi.json").json()
     turns = [(each, mode) for each in operations(document) if each.path not in without for mode in GenerationMode]
     described, known, dice = Description(document, closed=True), Known(), random.Random(chosen)
@@ -85,7 +90,7 @@ def verdicts(
             if batch >= len(turns) and (time.monotonic() > end if cases is None else sent >= cases):
                 return
             operation, mode = turns[batch % len(turns)]
-            if (drawn := draw(operation, mode, chosen * 1_000_000 + batch)) is None:
+            if (drawn := draw(operation, mode, chosen * 1_000_000 + batch, size)) is None:
                 turns[batch % len(turns)] = operation, GenerationMode.POSITIVE
                 continue
             for case in drawn:
@@ -112,9 +117,9 @@ def prepare(case: Case, mode: GenerationMode, known: Known, dice: random.Random)
         if isinstance(case.body, dict) and case.path == "/v1/responses":
             responses.connect(case.body)
     if case.query:  # only the prompt would be missed
-        case.query = {
-            name: [""] if vanishes(value) and name != "prompt" else value for name, value in case.query.items()
-        }
+        empty = {name for name, value in case.query.items() if vanishes(value) and name != "prompt"}
+        kept = {name: value for name, value in case.query.items() if name not in empty}
+        case.query = kept if mode is GenerationMode.POSITIVE else {**kept, **{name: [""] for name in empty}}
 
 
 def connect(messages: Any) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from worker.formats.word_pieces import WordPieces
+
 _RANK = 4
 """The kind of pooling by which a model tells numbers of its own, and no place among meanings."""
 
@@ -45,6 +47,8 @@ class PoolingContext:
         self._places = (ctypes.POINTER(c_int32) * batch)(
             *(self._sequences[place:].ctypes.data_as(ctypes.POINTER(c_int32)) for place in range(batch))
         )
+        self.words: WordPieces | None = None
+        """What splits texts in llama.cpp's place."""
         self._batch.seq_id = ctypes.cast(self._places, ctypes.POINTER(ctypes.POINTER(c_int32)))
 
     def pool(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
@@ -75,6 +79,12 @@ class PoolingContext:
     def tokenize(self, text: bytes, *, begins: bool, special: bool) -> list[int]:
         """The tokens of some UTF-8. One that `begins` has those that the model puts around a text; where `special`
         ones count, their names are the tokens."""
+        if self.words is None:
+            return self._tokenize(text, begins=begins, special=special)
+        around = self._tokenize(b"", begins=begins, special=False)
+        return [*around[:1], *self.words.encode(text.decode(), special=special), *around[1:]]
+
+    def _tokenize(self, text: bytes, *, begins: bool, special: bool) -> list[int]:
         room = len(text) + 16
         tokens = (c_int32 * room)()
         count = self._library.llama_tokenize(self._vocabulary, text, len(text), tokens, room, begins, special)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from worker.engines.pooling_wire import Piece, Reading
+from worker.engines.pooling_wire import Piece, PooledInput
 from worker.engines.special_texts import Specials
 
 _GIVEN = re.compile(r"\{(query|document)\}")
@@ -18,21 +18,21 @@ class PairReader:
     def __init__(self, template: str, marks: Sequence[list[int]], specials: Specials) -> None:
         self._template, self._marks, self._specials = template, marks, specials
 
-    def join(self, query: str, document: str) -> Reading:
+    def join(self, query: str, document: str) -> PooledInput:
         """As it is meant: where a text begins within a template, the tokens before it may be others."""
         if not self._template:
             before, between, after = self._marks
-            return Reading([before, query, between, document, after], 3)
-        return Reading([*self._fill(self._template, query, document)], marked=True)
+            return PooledInput([before, query, between, document, after], 3)
+        return PooledInput([*self._fill(self._template, query, document)], marked=True)
 
-    def split(self, query: str, document: list[int], cut: int | None) -> Reading:
+    def split(self, query: str, document: list[int], cut: int | None) -> PooledInput:
         """With the document as a piece of its own, which can be cut off."""
         if not self._template:
             before, between, after = self._marks
-            return Reading([before, query, between, document, after], 3, cut)
+            return PooledInput([before, query, between, document, after], 3, cut)
         start, _, end = self._template.partition("{document}")
         pieces: list[Piece] = [*self._fill(start, query, "")]
-        return Reading([*pieces, document, *self._fill(end, query, "")], len(pieces), cut, marked=True)
+        return PooledInput([*pieces, document, *self._fill(end, query, "")], len(pieces), cut, marked=True)
 
     def _fill(self, template: str, query: str, document: str) -> list[str]:
         """Texts that follow each other, none of which has a special token that the template does not have."""

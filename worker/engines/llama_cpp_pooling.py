@@ -11,7 +11,7 @@ from shared.protocol import Embedding, Pooled, PoolingTask, Prompt
 from worker.engines.llama_cpp_pairs import PairReader
 from worker.engines.llama_cpp_pooling_client import PoolingClient
 from worker.engines.llama_cpp_text import LARGEST_PART, LlamaText
-from worker.engines.pooling_wire import Piece, Reading
+from worker.engines.pooling_wire import Piece, PooledInput
 
 MOST_TOGETHER = 64
 """Inputs of a part."""
@@ -69,7 +69,7 @@ class LlamaPooler:
             room.check(len(self._text.tokens(task.query, work, begins=False, parse_special=False, room=room)))
             room.check(self._client.count([self._pairs.join(task.query, "")], work)[0])
         beside = 0 if isinstance(task, Embedding) else len(task.query.encode()) + self._context // 8
-        doubtful: list[tuple[int, Reading]] = []
+        doubtful: list[tuple[int, PooledInput]] = []
         weight = 0
         for place in range(task.size):
             given = _input(task, place)
@@ -92,16 +92,16 @@ class LlamaPooler:
         if doubtful:
             self._count(task, doubtful, work)
 
-    def _count(self, task: PoolingTask, doubtful: Sequence[tuple[int, Reading]], work: Cancellable) -> None:
+    def _count(self, task: PoolingTask, doubtful: Sequence[tuple[int, PooledInput]], work: Cancellable) -> None:
         counts = self._client.count([reading for _, reading in doubtful], work)
         for (place, _), count in zip(doubtful, counts, strict=True):
             WholeRoom(self._context, task.param(place)).check(count)
 
-    def _reading(self, task: PoolingTask, place: int, work: Cancellable) -> Reading:
+    def _reading(self, task: PoolingTask, place: int, work: Cancellable) -> PooledInput:
         cut = None if task.cut is None else task.cut or self._context
         given = _input(task, place)
         if not isinstance(given, str):
-            return Reading([list(given)], 0, cut)
+            return PooledInput([list(given)], 0, cut)
         if not isinstance(task, Embedding):
             if len(given) <= LARGEST_PART and (
                 cut is None or len(given.encode()) + len(task.query.encode()) < cut // 2
@@ -111,7 +111,7 @@ class LlamaPooler:
         before, after = self._around
         own = None if cut is None else max(0, cut - len(before) - len(after))
         piece: Piece = given if len(given) <= LARGEST_PART else self._tokens(task, place, given, work)
-        return Reading([before, piece, after], 1, own, self._special)
+        return PooledInput([before, piece, after], 1, own, self._special)
 
     def _tokens(self, task: PoolingTask, place: int, text: str, work: Cancellable) -> list[int]:
         """Of a large text, which is given to the tokenizer in parts, or only its beginning."""

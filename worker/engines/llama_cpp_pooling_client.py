@@ -15,9 +15,9 @@ from worker.engines.pooling_wire import (
     LENGTH,
     Counting,
     Marking,
+    PooledInput,
     Pooling,
     Question,
-    Reading,
     Tokenizing,
     receive,
     write,
@@ -56,12 +56,12 @@ class PoolingClient:
         (told,) = self._tell(Marking(), 1, _tokens, NEVER)
         return told
 
-    def count(self, readings: Sequence[Reading], work: Cancellable = NEVER) -> list[int]:
+    def count(self, readings: Sequence[PooledInput], work: Cancellable = NEVER) -> list[int]:
         """How many tokens each of them has."""
         (told,) = self._tell(Counting(list(readings)), 1, _numbers, work)
         return told
 
-    def pool(self, readings: Sequence[Reading], work: Cancellable = NEVER) -> tuple[list[bytes], list[int]]:
+    def pool(self, readings: Sequence[PooledInput], work: Cancellable = NEVER) -> tuple[list[bytes], list[int]]:
         """The vector of each, and how many tokens were read."""
         vectors, counts, left = [b""] * len(readings), [0] * len(readings), set(range(len(readings)))
         for told in self._tell(Pooling(list(readings)), len(readings), _vectors, work):

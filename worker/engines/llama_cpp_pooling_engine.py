@@ -22,7 +22,7 @@ from worker.engines.llama_cpp_specials import find_specials
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_tokenizer import LlamaTokenizer
 from worker.engines.pooling import NoScorer
-from worker.engines.pooling_wire import Reading
+from worker.engines.pooling_wire import PooledInput
 from worker.engines.special_texts import Specials
 from worker.formats.identity import digest, watch
 from worker.formats.pooling import PoolingKind, is_split
@@ -70,7 +70,7 @@ class LlamaCppPoolingEngine:
             specials = Specials() if model.parse_special else find_specials(model, files, text)
             text.specials = specials.control
             around, marks = text.around(), client.marks()
-            ((vector,), _) = client.pool([Reading([around[0] or [0]])])
+            ((vector,), _) = client.pool([PooledInput([around[0] or [0]])])
         except BaseException:
             self._host.close()
             raise

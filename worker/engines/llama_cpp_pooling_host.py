@@ -24,13 +24,15 @@ from worker.engines.pooling_wire import (
     Counting,
     Marking,
     Piece,
+    PooledInput,
     Pooling,
     Question,
-    Reading,
     Tokenizing,
     read_question,
     write,
 )
+from worker.formats.gguf import read_header
+from worker.formats.word_pieces import WordPieces
 
 if TYPE_CHECKING:
     from worker.engines.libllama_pooling import PoolingContext
@@ -116,7 +118,7 @@ class PoolingHost:
                     asker.left.append((place, tokens))
                 self._turns.append(asker)
 
-    def _read(self, reading: Reading) -> list[int]:
+    def _read(self, reading: PooledInput) -> list[int]:
         pieces = [self._tokens(piece, special=reading.marked) for piece in reading.pieces]
         if reading.cut is not None:
             own = len(pieces[reading.place])
@@ -214,6 +216,8 @@ def main() -> None:
             flash_attn_type=ATTENTION_PLAIN if parameters["exact"] or most <= _PLAIN else ATTENTION_AUTO,
             kv_unified=True,
         )
+        header = read_header(path := Path(parameters["path"]))
+        context.words = WordPieces(path, header) if header.tokenizer == "bert" else None
         tried, begun = min(_TRIED, most), time.monotonic()
         context.pool([[0] * tried])
         seconds = (time.monotonic() - begun) * batch / tried

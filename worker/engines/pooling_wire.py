@@ -21,7 +21,7 @@ Piece = str | list[int]
 """Of what is read at once: a text, or tokens."""
 
 
-class Reading(msgspec.Struct, frozen=True, array_like=True):
+class PooledInput(msgspec.Struct, frozen=True, array_like=True):
     """Some pieces that follow each other. Of the one at `place` the end is cut off where the whole is too long, after
     `cut` tokens or as many as there is room for, the less; with None nothing is. Where texts are `marked`, the names of
     special tokens in them are those."""
@@ -47,13 +47,13 @@ class Marking(msgspec.Struct, frozen=True, array_like=True, tag="mark"):
 class Counting(msgspec.Struct, frozen=True, array_like=True, tag="count"):
     """Tell how many tokens each of them has: numbers."""
 
-    readings: list[Reading]
+    readings: list[PooledInput]
 
 
 class Pooling(msgspec.Struct, frozen=True, array_like=True, tag="pool"):
     """Tell the vector of each, several at a time: lists of a place, how many tokens were read, and a vector."""
 
-    readings: list[Reading]
+    readings: list[PooledInput]
 
 
 Question = Tokenizing | Marking | Counting | Pooling

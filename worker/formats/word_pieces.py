@@ -33,7 +33,7 @@ class WordPieces:
         lowercase = header.metadata.get("tokenizer.ggml.normalizer.lowercase") is not False
         strips = header.metadata.get("tokenizer.ggml.normalizer.strip_accents", lowercase) is True
         self._strips = strips
-        self._clean, self._split = _Letters(_clean), _Letters(functools.partial(_split, lowercase, strips))
+        self._clean, self._split = _LetterMap(_clean), _LetterMap(functools.partial(_split, lowercase, strips))
         self._beginnings: dict[str, int] = {}
         self._others: dict[str, int] = {}
         self._control: dict[str, int] = {}
@@ -79,7 +79,7 @@ class WordPieces:
         return tuple(found)
 
 
-class _Letters(dict[int, str]):
+class _LetterMap(dict[int, str]):
     """What becomes of each letter."""
 
     def __init__(self, become: Callable[[str], str]) -> None:
@@ -97,7 +97,7 @@ def _clean(letter: str) -> str:
     """Without what is none, white space as a space, and ideographs apart."""
     if letter in "\t\n\r":
         return " "
-    if letter == "\ufffd" or unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cs", "Cn"):
+    if letter == "\ufffd" or unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cs"):
         return ""
     if letter.isspace():
         return " "

@@ -24,13 +24,7 @@ from gateway.openapi.answers.shapes import (
 )
 from shared.protocol import State
 
-_META = record(
-    n_ctx=nullable(COUNT),
-    n_ctx_train=nullable(COUNT),
-    n_embd=nullable(COUNT),
-    n_params=nullable(COUNT),
-    size=nullable(COUNT),
-)
+_META = record(**dict.fromkeys(("n_ctx", "n_ctx_train", "n_embd", "n_params", "size"), nullable(COUNT)))
 _ENDS = {"first_id": nullable(TEXT), "last_id": nullable(TEXT), "has_more": FLAG}
 _HOW = {"models": array(TEXT), "unready": array(TEXT)}
 SHAPES: dict[str, JsonSchema] = {
