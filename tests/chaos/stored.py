@@ -111,10 +111,10 @@ class Shelf:
             order = sorted if stored.among(lost) else list
             turns = dict.fromkeys(_turns(_said(told["data"])))
             wrong = "" if order(turns) == order(_turns(stored.told)) else wrong
-        if wrong and isinstance(stored.told, bytes) and status == 200 and stored.among(forgotten[True]):
-            if _names(blob) == _names(stored.told) != set():
-                self.ended_anew += 1
-                wrong = ""
+        again = isinstance(stored.told, bytes) and status == 200 and _names(blob) == _names(stored.told) != set()
+        if wrong and again and stored.among(forgotten[True]):
+            self.ended_anew += 1
+            wrong = ""
         if wrong and isinstance(stored.told, Mapping) and isinstance(told, Mapping) and stored.among(lost):
             anew = {**told, "completed_at": stored.told["completed_at"]}
             if anew == stored.told:
