@@ -134,22 +134,15 @@ class Feeder:
         busy = [feed for feed in self._feeds.values() if not feed.idle]
         held = busy if len(busy) >= MOST_FED else list(self._feeds.values())
         full, fed = held is busy or len(held) >= MOST_HELD, Counter(feed.owner for feed in held)
+        greediest, most = fed.most_common(1)[0] if full else ("", 0)
         for thing in sorted(found, key=lambda thing: (fed[thing.owner], thing.created)):
-            if self._stopped or thing.id in self._feeds or not self._may_begin(thing):
-                continue
-            if full:
-                self._give_up(held, fed, fed[thing.owner] + 1)
+            if self._stopped or (full and (most <= fed[thing.owner] + 1 or any(feed.stopped for feed in held))):
                 return None
-            if self._lease.take(thing.id):
+            if thing.id not in self._feeds and self._may_begin(thing) and self._lease.take(thing.id):
+                if full:
+                    self._stop([feed for feed in held if feed.owner == greediest][-1])
                 return thing
         return None
-
-    def _give_up(self, held: Iterable[Feed], fed: Counter[str], enough: int) -> None:
-        """Leave one of those to others, the latest of the owner with the most, where he has more than enough."""
-        owner, most = fed.most_common(1)[0]
-        theirs = [feed for feed in held if feed.owner == owner]
-        if most > enough and not any(feed.stopped for feed in held):
-            self._stop(theirs[-1])
 
     def _may_begin(self, thing: Thing) -> bool:
         rests = time.monotonic() < self._resting.get(thing.id, (0.0, 0.0))[0]
