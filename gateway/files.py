@@ -89,16 +89,25 @@ def page(owner: str, paging: Paging, purpose: str) -> Page:
 def lines(owner: str, file_id: str) -> Iterator[bytes]:
     """The lines of a file, without their ends. Raises NotStored, and InvalidRequest for one that is too long."""
     file = find(owner, file_id)
-    rest = b""
+    begun, size = list[bytes](), 0
     for piece in this_gateway().archive.read(file):
-        *whole, rest = (rest + piece).split(b"\n")
-        for number, line in enumerate((*whole, rest)):
-            if len(line) > LARGEST_LINE:
-                raise _refuse(f"a line of the file has more than {LARGEST_LINE} bytes")
-            if number < len(whole):
-                yield line.removesuffix(b"\r")
-    if rest:
-        yield rest
+        first, *others = piece.split(b"\n")
+        begun.append(first)
+        size += len(first)
+        for next_one in others:
+            yield _join(begun, size).removesuffix(b"\r")
+            begun, size = [next_one], len(next_one)
+        if size > LARGEST_LINE:  # however long it gets
+            break
+    if size:
+        yield _join(begun, size)
+
+
+def _join(pieces: list[bytes], size: int) -> bytes:
+    """A line."""
+    if size > LARGEST_LINE:
+        raise _refuse(f"a line of the file has more than {LARGEST_LINE} bytes")
+    return b"".join(pieces)
 
 
 def _refuse(problem: str) -> InvalidRequest:

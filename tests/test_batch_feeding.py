@@ -129,3 +129,13 @@ def test_few_of_many_lines_are_in_redis_at_a_time(client: OpenAI, stack: Stack) 
     assert len(seen) > 5, "it is told how far it is"
     assert most <= MOST_IN_FLIGHT + 3 * MOST_UNTOLD
     assert not archive_of(stack).index.owners(ThingKind.OUTCOMES)
+
+
+def test_a_line_is_as_long_as_a_body_at_most(client: OpenAI, http: httpx.Client) -> None:
+    lines = [request("a"), request("b", "a" * 5_000_000)]
+    batch = end(client, begin(client, lines))
+    assert counts(batch) == (2, 1, 1)
+    refused = http.post(CHATS, json=lines[1]["body"])
+    told = results(client, batch.error_file_id)["b"]["response"]
+    assert (told["status_code"], told["body"]) == (refused.status_code, refused.json())
+    assert refused.status_code == 413
