@@ -16,8 +16,8 @@ from tests.fuzz.weighing import weigh
 from tests.stack import Stack
 
 SEED = 11
-SIZE = 4
-"""Requests at a time: a few hundred in all."""
+SIZE = 2
+"""Requests at a time: some two hundred in all."""
 
 
 def test_each_is_answered_or_refused_in_words(stack: Stack) -> None:
