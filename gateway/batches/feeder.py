@@ -168,7 +168,7 @@ class Feeder:
                 feed.run()
             self._resting.pop(batch_id, None)
         except NotStored:
-            log.info("%s was removed", batch_id)
+            log.info("%s was removed, or somebody else has ended it", batch_id)
         except Exception as exc:  # it concerns this batch alone, which is begun anew
             foreseen = isinstance(exc, (InferqError, *Outage))
             pause = min(_LONGEST, 2 * self._resting.get(batch_id, (0.0, _FIRST / 2))[1])

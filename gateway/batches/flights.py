@@ -75,6 +75,8 @@ class Flights:
         self._aside_until, self._aside_pause = 0.0, _SOON
         """The same for these."""
         self._recalled = False
+        self._kept = list[str]()
+        """Jobs that have ended, and whose answers are to be stored by themselves."""
 
     def __bool__(self) -> bool:
         return bool(self._flying or self._again or self._aside)
@@ -112,6 +114,9 @@ class Flights:
                 if end := self._end_of(flight):
                     ends.append(end)
                 give_way()
+        if self._kept:  # before anybody is told: nobody computes them again then, whatever Redis forgets
+            self._recordings.on_end(*self._kept)
+            self._kept.clear()
         if len(flights) >= self._window.size or waiting:
             self._window.adapt(waiting, ended)
         return ends
@@ -179,6 +184,8 @@ class Flights:
         end: LineEnd | InferqError
         try:
             accepted, events, size = self._jobs.read(job_id)
+            if accepted.options.kept:
+                self._kept.append(job_id)
             end = tell(self._batch_id, flight.number, flight.custom_id, job_id, accepted, events, size)
         except JobNotFound:
             flight.attempt += 1

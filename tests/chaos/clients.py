@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -42,6 +42,11 @@ class Client(Witness):
     """How often it had to read from the start because Redis had forgotten where it was."""
     asked_twice: bool = False
     """It has no key by which its second attempt is known where the gateway of the first one has died."""
+
+    @property
+    def jobs(self) -> Collection[str]:
+        """What is computed for it."""
+        return [self.job] if self.job else []
 
     async def run(self) -> None:
         """Ask until there is an answer, or the client leaves; `fate` says which."""
