@@ -49,6 +49,11 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def begun(state: Path) -> str:
+    """The id of a batch that was begun, as its folder says."""
+    return str(json.loads(state.read_text())["batch"]) if state.exists() else ""
+
+
 def names(path: Path) -> list[str]:
     return [each["custom_id"] for each in read(path)]
 
@@ -109,8 +114,7 @@ def test_batches_are_listed_and_cancelled(tmp_path: Path, output: Path, at: list
     file = write(tmp_path / "in.jsonl", [request("a", "a", model=nobody())])
     running = start("batch", "run", file, "-o", output, *at)
     state = tmp_path / "out.jsonl.batch" / "batch.json"
-    wait_for(state.exists, "the batch")
-    batch_id = json.loads(state.read_text())["batch"]
+    batch_id = wait_for(lambda: begun(state), "the batch")
     assert inferq("batch", "cancel", batch_id, *at).stdout == f"{batch_id}: cancelling\n"
     listed = json.loads(inferq("batch", "list", "--json", *at).stdout)
     assert batch_id in [each["id"] for each in listed]
@@ -125,11 +129,10 @@ def test_what_goes_on_at_a_gateway_is_taken_up_again(tmp_path: Path, output: Pat
     file = write(tmp_path / "in.jsonl", [request("a", "a", model=nobody()), request("b", "b")])
     running = start("batch", "run", file, "-o", output, *at)
     state = tmp_path / "out.jsonl.batch" / "batch.json"
-    wait_for(state.exists, "the batch")
+    batch_id = wait_for(lambda: begun(state), "the batch")
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=30)
     assert running.returncode == 130
-    batch_id = json.loads(state.read_text())["batch"]
     assert f"{batch_id} goes on at" in told
     other = inferq("batch", "run", write(tmp_path / "other.jsonl", [request("c", "c")]), "-o", output, *at)
     assert (other.returncode, "to begin anew" in other.stderr) == (2, True)

@@ -22,7 +22,7 @@ from tests.answers import host_of
 from tests.engines import chat
 from tests.pooling_models import ask_server, loaded, tiny_bert, tiny_last, vectors
 from worker import engines
-from worker.engines import Engine
+from worker.engines import Engine, pulse
 from worker.formats.pooling import PoolingKind
 
 TEXTS = ("red fox", "", "sea", "[SEP] red", "blue\0sea", "\N{FOX FACE} light", "green boat " * 9, "a b", "[ sep ] red")
@@ -172,6 +172,17 @@ def test_a_host_that_dies_is_missed_at_once_and_replaced(tmp_path: Path) -> None
         with pytest.raises(HostDied, match=r"(?s)killed by SIGKILL; its log ends:.*loading .*model\.gguf"):
             engine.pooler.pool(task, range(1))
         assert vectors(engine, task) == [pytest.approx(vector, abs=1e-4)]
+        assert host_of(engine) != before
+
+
+def test_a_host_that_hangs_is_ended_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "STILL", 3.0)
+    with loaded(tiny_bert(tmp_path / "model.gguf", PoolingKind.MEAN)) as engine:
+        before, task = host_of(engine), Embedding("tiny", ("sea",))
+        os.kill(before, signal.SIGSTOP)
+        with pytest.raises(HostDied, match=r"was silent for [4-9] s while it had work, and was killed; its log ends:"):
+            engine.pooler.pool(task, range(1))
+        assert len(vectors(engine, task)) == 1
         assert host_of(engine) != before
 
 

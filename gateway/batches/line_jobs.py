@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from gateway import grammars
+from gateway import bodies, grammars
 from gateway.batches.endpoints import ENDPOINTS
 from gateway.batches.lines import LONGEST_TOLD_MODEL, model_of
 from gateway.directory import Directory
@@ -66,6 +66,7 @@ class LineJobs:
 
         Raises what a request to the endpoint is refused with.
         """
+        self._check_size(body)
         digest = job_id.removeprefix(ENDPOINTS[endpoint].id_prefix)
         self._check_length(body)
         wire, task, options, _ = understand(
@@ -172,6 +173,13 @@ class LineJobs:
         self._missed.pop(name, None)
         self._seen[name] = 0.0
         return found
+
+    def _check_size(self, body: bytes) -> None:
+        """Raises InvalidRequest, as a request to the endpoint is refused; NoWorker where no model is there to tell."""
+        if len(body) > (most := self._directory.largest_body()):
+            if not self._directory.offers():
+                raise NoWorker("No worker has come yet.", param="model")
+            raise bodies.too_large(most)
 
     def _standing(self, owner: Owner) -> Standing:
         found = owner.standing(Tier.FLEX, self._memory.share)

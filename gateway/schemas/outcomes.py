@@ -29,6 +29,7 @@ _OUTCOMES: dict[str, Outcome] = {
     **dict.fromkeys(CODES, _INVALID),
     "context_length_exceeded": _INVALID,
     "unknown_event": _INVALID,
+    "request_entity_too_large": Outcome(413, retry=False),
     "file_too_large": Outcome(413, retry=False),
     TOO_LARGE: Outcome(413, retry=False),
     "model_not_found": Outcome(404, retry=False),
