@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -59,16 +59,25 @@ def main(cases: int | None, seconds: float, chosen: int | None) -> None:
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), log_level="error") as stack:
         stack.start_gateway(processes=1)
         stack.start_worker()
-        told = list(verdicts(stack, chosen, seconds, cases=cases))
+        told = list(report(verdicts(stack, chosen, seconds, cases=cases)))
     counts = Counter((verdict.operation, verdict.mode.value, verdict.status, verdict.code) for verdict in told)
     for (operation, mode, status, code), times in sorted(counts.items()):
         print(f"{operation:44} {mode:9} {status} {code:32} {times:6}")
-    faults = [verdict for verdict in told if verdict.fault]
-    kinds = {(verdict.operation, verdict.mode, verdict.fault[:100]): verdict for verdict in faults}
-    for verdict in [*kinds.values()][:40]:
-        print(f"\nBROKEN: {verdict.operation}, {verdict.mode.value}: {verdict.fault[:2000]}\n{verdict.body[:1000]}")
-    print(f"\nseed {chosen}: {len(told)} requests in {time.monotonic() - begun:.0f} s, {len(faults)} problems")
+    faults = sum(bool(verdict.fault) for verdict in told)
+    print(f"\nseed {chosen}: {len(told)} requests in {time.monotonic() - begun:.0f} s, {faults} problems")
     sys.exit(1 if faults else 0)
+
+
+def report(told: Iterable[Verdict]) -> Iterator[Verdict]:
+    """Pass them on, and print each new kind of fault at once: a run that is cut short has told them."""
+    kinds = set[tuple[str, GenerationMode, str]]()
+    for verdict in told:
+        kind = verdict.operation, verdict.mode, verdict.fault[:100]
+        if verdict.fault and kind not in kinds:
+            kinds.add(kind)
+            about = f"{verdict.operation}, {verdict.mode.value}"
+            print(f"\nBROKEN: {about}: {verdict.fault[:2000]}\n{verdict.body[:1000]}", flush=True)
+        yield verdict
 
 
 def verdicts(
