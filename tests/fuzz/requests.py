@@ -122,6 +122,10 @@ def prepare(case: Case, mode: GenerationMode, known: Known, dice: random.Random)
         if isinstance(part, dict) and isinstance(model := part.get("model"), str) and 0 < len(model) <= LONGEST_TEXT:
             part["model"] = "echo"
     if mode is GenerationMode.POSITIVE:
+        case.path_parameters = {  # no route takes two lines
+            name: value.replace("%0A", "-") if isinstance(value, str) else value
+            for name, value in (case.path_parameters or {}).items()
+        }
         known.put(case, dice)
         if isinstance(case.body, dict) and "messages" in case.body:
             anthropic = case.path.startswith("/v1/messages")
