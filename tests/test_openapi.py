@@ -130,6 +130,16 @@ def test_a_gateway_tells_it_to_everybody(http: httpx.Client) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_what_the_page_gets_is_there(http: httpx.Client) -> None:
+    lines = re.findall("<pre>curl (?!-X)([^<{]*)</pre>", http.get("/docs").text)
+    places = [
+        re.match(r'"?\$BASE([^" ]*)', unescape(line)) for line in lines if " -d " not in line and " -F " not in line
+    ]
+    paths = [place[1] for place in places if place]
+    assert "/api/chat?prompt=Hello" in paths
+    assert [path for path in paths if http.get(path).status_code != 200] == []
+
+
 def test_the_page_tells_everything_and_needs_nothing_else(http: httpx.Client, document: dict[str, Any]) -> None:
     answer = http.get("/docs", headers={"Accept": "text/html", "Sec-Fetch-Site": "cross-site"})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")

@@ -37,6 +37,14 @@ class TestInfo:
         assert len(said["tokens"]) == 512
         assert {"name": "token_embd.weight", "type": "F16", "shape": [128, 512]}.items() <= said["tensors"][0].items()
 
+    def test_a_model_by_its_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "models.toml").write_text(f'[[model]]\nid = "tiny"\nsource = "{TINY}"\n')
+        assert output("info", "tiny", "--models", tmp_path / "models.toml") == output("info", TINY)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        for name, words in (("echo", "has no file"), ("minilm", "inferq pull minilm"), ("minilmm", "mean 'minilm'")):
+            done = inferq("info", name)
+            assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+
     def test_what_is_no_model(self, tmp_path: Path) -> None:
         (tmp_path / "text.gguf").write_text("Hello")
         for arguments in ((tmp_path / "text.gguf",), (tmp_path / "none",), (TINY, "--arch", "gptj")):

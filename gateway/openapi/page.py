@@ -77,9 +77,13 @@ def _groups(lines: list[Property]) -> list[Group]:
 
 
 def _call(said: dict[str, Any], method: str, path: str) -> str:
-    """The operation in a shell."""
+    """The operation in a shell; empty where that cannot be."""
     content = said.get("requestBody", {}).get("content", {})
-    parts = [f"curl $BASE{path}" if method == "GET" or content else f"curl -X {method} $BASE{path}"]
+    if "101" in said["responses"]:  # a WebSocket, of which curl knows little
+        return ""
+    asked = [each["name"] for each in said.get("parameters", ()) if each["in"] == "query" and each.get("required")]
+    place = f'"$BASE{path}?{"&".join(f"{name}=Hello" for name in asked)}"' if asked else f"$BASE{path}"
+    parts = [f"curl {place}" if method == "GET" or content else f"curl -X {method} {place}"]
     if said.get("security") != [{}]:
         parts.append(f'-H "Authorization: Bearer ${KEY_VARIABLE}"')
     for kind, body in content.items():

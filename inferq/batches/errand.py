@@ -24,6 +24,8 @@ from shared.whole_file import write_whole
 
 _PERIOD = 0.5
 """Seconds between two looks."""
+_QUIET = 30.0
+"""Seconds between two lines that tell how far it is, where there is no progress bar."""
 _PACE = 20
 """Looks over which tokens a second are told."""
 FINAL = ("completed", "failed", "expired", "cancelled")
@@ -51,13 +53,13 @@ class Errand:
             self._note()
 
     def follow(self, client: BatchClient) -> dict[str, Any]:
-        """Wait for its end, with a progress bar on stderr if that is a terminal. The batch as it is then.
+        """Wait for its end, with a progress bar on stderr if that is a terminal, else a line now and then.
 
-        A gateway that is away is waited for.
+        The batch as it is then. A gateway that is away is waited for.
         """
         from tqdm import tqdm
 
-        pace = deque[tuple[float, int]](maxlen=_PACE)
+        pace, due = deque[tuple[float, int]](maxlen=_PACE), time.monotonic()
         with tqdm(total=self._requests.total, unit=" requests", disable=None, leave=False, smoothing=0.1) as shown:
             while True:
                 batch = self._patiently(lambda: client.get(self.batch_id))
@@ -67,7 +69,11 @@ class Errand:
                     shown.initial = shown.n = counts["completed"] + counts["failed"]  # done before we looked
                 shown.update(counts["completed"] + counts["failed"] - shown.n)
                 shown.set_postfix_str(f"{counts['failed']} failed, {_per_second(pace):.0f} tokens/s", refresh=False)
-                shown.set_description_str(batch["status"].replace("_", " "))
+                shown.set_description_str(status := batch["status"].replace("_", " "))
+                if shown.disable and time.monotonic() >= due:
+                    ended = f"{counts['completed']} of {self._requests.total} answered, {counts['failed']} failed"
+                    echo(f"inferq: {batch['id']}: {status}, {ended}", err=True)
+                    due += _QUIET
                 if batch["status"] in FINAL:
                     return batch
                 time.sleep(_PERIOD)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from inferq.batches.client import BatchClient
     from inferq.batches.errand import Errand
     from inferq.batches.requests import RequestFile
+    from shared.catalogue import Model
 
 _FILE = click.Path(path_type=Path)
 _SERVING = ("engine", "arch", "chat_format", "models_toml", "slots", "threads")
@@ -166,9 +169,21 @@ def _place(
     if requests.model and requests.model not in (found.id, *found.aliases):
         message = f"{requests.path}: the first request asks for the model {requests.model!r}, not for {found.id!r}"
         raise InvalidRequest(message, param="-m")
+    _fetch(found)
     words = [word for flag, value in given.items() for word in (flag, str(value))]
     with private_stack(folder, name, words) as client:
         yield client
+
+
+def _fetch(model: Model) -> None:
+    """So that whoever waits sees how far it is. Raises PullError."""
+    from inferq import pull
+    from inferq.tools.terminal import show_status, status
+    from shared.progress import listen
+
+    tell = show_status if sys.stderr.isatty() else partial(echo, err=True)
+    with status(f"fetching {model.id}"), listen(lambda step: tell(f"{model.id}: {step}")):
+        pull.provide(model)
 
 
 @contextmanager

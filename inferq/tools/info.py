@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from inferq.commands import arch_flag
+from inferq.commands import arch_flag, models_flag
 from inferq.table import align
 from inferq.terminal import echo
 from inferq.tools.flags import json_flag
+from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from worker.formats.description import Description
@@ -22,19 +23,21 @@ _LONGEST = 80
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("model", metavar="MODEL|FILE")
 @click.option("--tensors", is_flag=True, help="list the tensors too")
 @click.option("--tokens", is_flag=True, help="list the vocabulary too, as the file writes it")
 @arch_flag
+@models_flag
 @json_flag
-def info(file: Path, tensors: bool, tokens: bool, arch: str, as_json: bool) -> None:
+def info(model: str, tensors: bool, tokens: bool, arch: str, models_toml: str | None, as_json: bool) -> None:
     """Show what a file says about its model.
 
-    FILE is in GGUF or a legacy GGML format. It is checked as it is before it is served, but its weights are not read.
+    MODEL is a name out of `inferq models`, whose file is on this machine; a FILE is in GGUF or a legacy GGML format. It
+    is checked as it is before it is served, but its weights are not read.
     """
     from worker.formats.description import describe
 
-    description = describe(file, arch or None)
+    description = describe(_locate(model, models_toml or ""), arch or None)
     if as_json:
         echo(json.dumps(_as_object(description, tensors, tokens), indent=2))
         return
@@ -43,6 +46,19 @@ def info(file: Path, tensors: bool, tokens: bool, arch: str, as_json: bool) -> N
         echo("\n" + align(_tensor_rows(description)))
     if tokens:
         echo("\n" + align([("ID", "TOKEN"), *((str(i), _token(t)) for i, t in enumerate(description.vocabulary))]))
+
+
+def _locate(name: str, models_toml: str) -> Path:
+    """The file of that path, whatever it holds, or else the model's of that name. Raises InvalidRequest."""
+    from shared import catalogue
+
+    if (file := Path(name)).exists():
+        return file
+    model = catalogue.resolve(name, models_toml=models_toml)
+    if model.path is None:
+        why = f"is not on this machine: `inferq pull {name}` fetches it" if model.origin else "has no file"
+        raise InvalidRequest(f"{name} {why}")
+    return model.path
 
 
 def _lines(description: Description) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+import time
+from typing import Any, cast
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it fetches its prices at the start
 
@@ -208,6 +209,21 @@ def rerank() -> None:
         told = litellm.rerank(f"{provider}/echo", **asked)
         equal([each["index"] for each in told.results], [1, 2])
         assert told.results[0]["relevance_score"] > told.results[1]["relevance_score"] > 0.5
+
+
+@check
+def batch() -> None:
+    url = "/v1/chat/completions"
+    body = {"model": "echo", "messages": [{"role": "user", "content": WORDS}]}
+    line = json.dumps({"custom_id": "a", "method": "POST", "url": url, "body": body})
+    where: dict[str, Any] = {"custom_llm_provider": "openai", "api_base": f"{URL}/v1", "api_key": "none"}
+    file: Any = litellm.create_file(file=("requests.jsonl", line.encode()), purpose="batch", **where)
+    begun: Any = litellm.create_batch(completion_window="24h", endpoint=url, input_file_id=file.id, **where)
+    while (found := cast(Any, litellm.retrieve_batch(begun.id, **where))).status != "completed":
+        assert found.status in ("validating", "in_progress", "finalizing"), found
+        time.sleep(0.2)
+    told: Any = litellm.file_content(found.output_file_id, **where)
+    equal(json.loads(told.content)["response"]["body"]["choices"][0]["message"]["content"], WORDS)
 
 
 @check

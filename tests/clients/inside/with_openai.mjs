@@ -213,6 +213,27 @@ check("embeddings", async () => {
   await assert.rejects(client.embeddings.create({ model: "smollm2", input }), /Models that can: echo/);
 });
 
+check("batches", async () => {
+  const endpoint = "/v1/chat/completions";
+  const line = (custom_id, more) => JSON.stringify({ custom_id, method: "POST", url: endpoint, body: asked(WORDS, more) });
+  const lines = [line("first"), line("wrong", { temperature: "hot" }), line("last", { max_tokens: 3 })];
+  const file = await client.files.create({ file: await toFile(Buffer.from(lines.join("\n")), "requests.jsonl"), purpose: "batch" });
+  let batch = await client.batches.create({ input_file_id: file.id, endpoint, completion_window: "24h" });
+  while (!["completed", "failed", "expired", "cancelled"].includes(batch.status)) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    batch = await client.batches.retrieve(batch.id);
+  }
+  assert.equal(batch.status, "completed");
+  assert.deepEqual(batch.request_counts, { total: 3, completed: 2, failed: 1 });
+  const content = async (id) => (await (await client.files.content(id)).text()).trim().split("\n").map((each) => JSON.parse(each));
+  const texts = (await content(batch.output_file_id)).map(({ custom_id, response }) => [custom_id, response.body.choices[0].message.content]);
+  assert.deepEqual(Object.fromEntries(texts), { first: WORDS, last: "word0 word1 word2" });
+  const [{ custom_id, response }] = await content(batch.error_file_id);
+  assert.deepEqual([custom_id, response.status_code, response.body.error.param], ["wrong", 400, "temperature"]);
+  const { data } = await client.batches.list({ limit: 1 });
+  assert.equal(data[0].id, batch.id);
+});
+
 check("a real model in a form", async () => {
   const more = { model: "smollm2", temperature: 0, max_tokens: 300 };
   const answer = await chats.parse(asked("Tell me of Oslo.", { ...more, response_format: form }));
