@@ -86,16 +86,18 @@ def page(owner: str, paging: Paging, purpose: str) -> Page:
 def lines(owner: str, file_id: str) -> Iterator[bytes]:
     """The lines of a file, without their ends. Raises NotStored, and InvalidRequest for one that is too long."""
     file = find(owner, file_id)
-    rest = b""
+    held, size = list[bytes](), 0
     for piece in this_gateway().archive.read(file):
-        *whole, rest = (rest + piece).split(b"\n")
-        for number, line in enumerate((*whole, rest)):
-            if len(line) > LARGEST_LINE:
+        for number, part in enumerate(piece.split(b"\n")):
+            if number:
+                yield b"".join(held).removesuffix(b"\r")
+                held, size = [], 0
+            held.append(part)
+            size += len(part)
+            if size > LARGEST_LINE:
                 raise _refuse(f"a line of the file has more than {LARGEST_LINE} bytes")
-            if number < len(whole):
-                yield line.removesuffix(b"\r")
-    if rest:
-        yield rest
+    if size:
+        yield b"".join(held)
 
 
 def _refuse(problem: str) -> InvalidRequest:
