@@ -86,18 +86,25 @@ def page(owner: str, paging: Paging, purpose: str) -> Page:
 def lines(owner: str, file_id: str) -> Iterator[bytes]:
     """The lines of a file, without their ends. Raises NotStored, and InvalidRequest for one that is too long."""
     file = find(owner, file_id)
-    held, size = list[bytes](), 0
+    begun, size = list[bytes](), 0
     for piece in this_gateway().archive.read(file):
-        for number, part in enumerate(piece.split(b"\n")):
-            if number:
-                yield b"".join(held).removesuffix(b"\r")
-                held, size = [], 0
-            held.append(part)
-            size += len(part)
-            if size > LARGEST_LINE:
-                raise _refuse(f"a line of the file has more than {LARGEST_LINE} bytes")
+        first, *others = piece.split(b"\n")
+        begun.append(first)
+        size += len(first)
+        for next_one in others:
+            yield _join(begun, size).removesuffix(b"\r")
+            begun, size = [next_one], len(next_one)
+        if size > LARGEST_LINE:  # however long it gets
+            break
     if size:
-        yield b"".join(held)
+        yield _join(begun, size)
+
+
+def _join(pieces: list[bytes], size: int) -> bytes:
+    """A line."""
+    if size > LARGEST_LINE:
+        raise _refuse(f"a line of the file has more than {LARGEST_LINE} bytes")
+    return b"".join(pieces)
 
 
 def _refuse(problem: str) -> InvalidRequest:

@@ -10,12 +10,17 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.archive.archive import Archive
+from gateway.batches.batch import Batch
+from gateway.batches.book import all_unfinished
+from shared.config import Config
 from tests.batches import nobody
 from tests.calls import said
 from tests.commands import environment, inferq
@@ -140,13 +145,16 @@ def test_a_terminal_has_a_progress_bar(tmp_path: Path, output: Path, at: list[st
     file = write(tmp_path / "in.jsonl", [request(number, "a b c") for number in range(10)])
     end, inner = pty.openpty()
     termios.tcsetwinsize(inner, (24, 120))
-    assert start("batch", "run", file, "-o", output, *at, stderr=inner).wait(30) == 0
+    running, shown = start("batch", "run", file, "-o", output, *at, stderr=inner), b""
     os.close(inner)
-    shown = os.read(end, 65536).decode()
+    with suppress(OSError):  # nobody has the other end any more
+        while part := os.read(end, 65536):
+            shown += part
     os.close(end)
-    assert "0 failed, " in shown
-    assert "tokens/s" in shown
-    assert "10 answered, 0 failed" in shown
+    assert running.wait(30) == 0
+    assert b"0 failed, " in shown
+    assert b"tokens/s" in shown
+    assert b"10 answered, 0 failed" in shown
 
 
 @pytest.mark.parametrize(
@@ -211,10 +219,10 @@ def test_without_a_gateway_it_goes_on_where_it_was(tmp_path: Path, output: Path,
 def progress(folder: Path, before: int) -> int:
     """How many requests have ended of the batch that runs in a folder, once they are more than before."""
 
+    archive = Archive.open(Config(archive=str(folder / "archive")))
+
     def look() -> int:
-        shown = inferq("status", "--data-dir", folder, "--json")
-        batches = json.loads(shown.stdout)["batches"] if shown.returncode == 0 else []
-        return sum(each["completed"] for each in batches if each["completed"] > before)
+        return sum(done for thing in all_unfinished(archive) if (done := Batch.of(thing).completed) > before)
 
     found = wait_for(look, "some answers", 60)
     assert isinstance(found, int)

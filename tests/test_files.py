@@ -210,6 +210,9 @@ def test_the_lines_of_a_file(archive: Archive, monkeypatch: pytest.MonkeyPatch) 
     keep(archive, b"one\r", b"\n\ntw", b"o\nfour\nend")
     assert list(files.lines("alice", "file-1")) == [b"one", b"", b"two", b"four", b"end"]
     archive.remove("alice", ThingKind.FILE, "file-1")
+    keep(archive, b"o", b"n", b"e\n", b"\r\n", b"\n")
+    assert list(files.lines("alice", "file-1")) == [b"one", b"", b""]
+    archive.remove("alice", ThingKind.FILE, "file-1")
     keep(archive, b"one\ntoo l", b"ong")
     with pytest.raises(InvalidRequest, match="more than 4 bytes"):
         list(files.lines("alice", "file-1"))

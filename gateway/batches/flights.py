@@ -12,7 +12,8 @@ from gateway.batches.ending import LineEnd
 from gateway.batches.endpoints import ENDPOINTS
 from gateway.batches.line_jobs import MOST_ATTEMPTS, LineJobs, job_id_of
 from gateway.batches.telling import refuse, tell
-from gateway.batches.window import MOST_BYTES_IN_FLIGHT, FlightWindow
+from gateway.batches.untold import MOST_UNTOLD_BYTES
+from gateway.batches.window import LARGEST_WAITING, MOST_BYTES_IN_FLIGHT, FlightWindow
 from gateway.keys import Owner
 from gateway.recordings import KINDS, Recordings
 from gateway.schemas.outcomes import outcome
@@ -52,7 +53,8 @@ class Flight:
 
 
 class Flights:
-    """Of one batch, for one who feeds it. Raises StoreUnavailable, ArchiveUnavailable."""
+    """Of one batch, for one who feeds it. Raises StoreUnavailable, ArchiveUnavailable, and why a large line has to wait
+    where nothing else is in flight: whoever feeds it is to begin anew."""
 
     def __init__(self, batch_id: str, endpoint: str, owner: Owner, jobs: LineJobs, recordings: Recordings) -> None:
         self.owner = owner
@@ -100,8 +102,8 @@ class Flights:
         return ends
 
     def gather(self) -> list[LineEnd]:
-        """Those that have ended since the last time."""
-        ends, ended, waiting = list[LineEnd](), 0, 0
+        """Those that have ended since the last time; some of them, where their answers are large."""
+        ends, ended, waiting, size = list[LineEnd](), 0, 0, 0
         flights = list(self._flying.values())
         states = self._jobs.states([self._id(flight) for flight in flights]) if flights else []
         for flight, state in zip(flights, states, strict=True):
@@ -109,10 +111,11 @@ class Flights:
                 waiting += 1
             elif state is None:
                 self._land(flight, again=True)
-            elif state.final:
+            elif state.final and size < MOST_UNTOLD_BYTES:
                 ended += 1
                 if end := self._end_of(flight):
                     ends.append(end)
+                    size += len(end.text)
                 give_way()
         if self._kept:  # before anybody is told: nobody computes them again then, whatever Redis forgets
             self._recordings.on_end(*self._kept)
@@ -164,6 +167,8 @@ class Flights:
             found = outcome(exc.code)
             if not (found.retry and found.status in (429, 503)):
                 return self._refuse(flight, exc)
+            if len(flight.body) > LARGEST_WAITING and not self._flying:
+                raise
             if isinstance(exc, (NoWorker, ModelUnavailable)):
                 self._aside.append(flight)
                 return None

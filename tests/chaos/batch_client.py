@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.batches.line_jobs import MOST_ATTEMPTS, job_id_of
+from tests.chaos.clients import PATIENCE
 from tests.chaos.failures import Ended, Failure
 from tests.chaos.forms import RESPONSES, Form
 from tests.chaos.judgement import difference
@@ -24,6 +25,8 @@ _FINAL = ("completed", "failed", "expired", "cancelled")
 
 class BatchClient(FileClient):
     """Stores a file of requests, begins a batch of it, asks now and then how far it is, and reads what came of it."""
+
+    patience = 2 * PATIENCE  # everybody else goes first
 
     @property
     def jobs(self) -> Collection[str]:

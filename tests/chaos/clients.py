@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.chaos.failures import Ended, Failure, Forgotten, Refused, UnknownEvent, refusal
 from tests.chaos.judgement import Fate
@@ -27,6 +27,7 @@ SECOND_LOOK = 1.5
 class Client(Witness):
     """One client with one request."""
 
+    patience: ClassVar[float] = PATIENCE
     wire: Wire
     random: Random
     refusals: list[str]
@@ -53,11 +54,11 @@ class Client(Witness):
         leaves = self.request.leaves_after
         self.note("asks")
         try:
-            async with asyncio.timeout(PATIENCE if leaves is None else leaves):
+            async with asyncio.timeout(self.patience if leaves is None else leaves):
                 await self._ask()
         except TimeoutError:
             if leaves is None:
-                self._end(Fate.LOST, f"no answer within {PATIENCE:.0f} s")
+                self._end(Fate.LOST, f"no answer within {self.patience:.0f} s")
             else:
                 await self._leave()
         except Failure as exc:
@@ -158,7 +159,7 @@ class Client(Witness):
         self._end(Fate.CANCELLED, "")
         if self.request.kind in (Kind.POLL, Kind.FOLLOW) and self.job:
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(self.patience):
                     await self._cancel()
             except Forgotten:
                 self.note(f"{self.job} is forgotten, and with it that it is to be cancelled")

@@ -46,6 +46,8 @@ class Scene:
     clients: int
     """Requests at one time."""
     settings: Mapping[str, Any]
+    whole: bool = False
+    """The course is played to its end: until then clients ask, and no longer."""
 
 
 @dataclass(slots=True)
@@ -104,7 +106,7 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
         outcome.before = await house.memory()
         begun = time.monotonic()
         course = asyncio.ensure_future(scene.course(mischief))
-        await _ask(outcome.clients, scene.clients)
+        outcome.clients = await _ask(outcome.clients, scene.clients, course.done if scene.whole else lambda: False)
         outcome.seconds = time.monotonic() - begun
         course.cancel()
         with suppress(asyncio.CancelledError):
@@ -128,20 +130,25 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
     return outcome
 
 
-async def _ask(clients: Sequence[Client], at_once: int) -> None:
-    """Let the clients ask, so many at one time; say now and then how far they are."""
-    waiting = iter(clients)
+async def _ask(clients: Sequence[Client], at_once: int, over: Callable[[], bool]) -> list[Client]:
+    """Let the clients ask, so many at one time, until it is `over`; say now and then how far they are.
+
+    Those that have asked.
+    """
+    waiting, asked = iter(clients), list[Client]()
     ended = 0
 
     async def one_after_the_other() -> None:
         nonlocal ended
-        for client in waiting:
+        while not over() and (client := next(waiting, None)):
+            asked.append(client)
             await client.run()
             ended += 1
             if ended % 100 == 0:
                 sys.stderr.write(f"{ended} of {len(clients)} requests\n")
 
     await asyncio.gather(*(one_after_the_other() for _ in range(at_once)))
+    return asked
 
 
 async def _unfinished(stack: Parts) -> int:
