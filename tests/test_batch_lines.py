@@ -19,6 +19,8 @@ from gateway.batches.lines import (
     read_line,
 )
 from gateway.batches.results import CANCELLED, EXPIRED, answered, line_id, unanswered
+from gateway.batches.untold import Broken, with_room
+from shared.errors import ArchiveFull
 
 CHATS = "/v1/chat/completions"
 
@@ -143,3 +145,20 @@ def read(raw: bytes) -> dict[str, Any]:
     assert raw.endswith(b"\n")
     found: dict[str, Any] = json.loads(raw)
     return found
+
+
+def test_an_archive_without_room_is_waited_for_only_so_long() -> None:
+    left = iter([ArchiveFull("There is no room.")])
+
+    def once() -> None:
+        for fault in left:
+            raise fault
+
+    with_room(once)
+
+    def always() -> None:
+        raise ArchiveFull("There is no room.")
+
+    with pytest.raises(Broken) as broken:
+        with_room(always, patience=0)
+    assert (broken.value.error.code, broken.value.error.message) == ("archive_full", "There is no room.")

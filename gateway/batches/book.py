@@ -83,6 +83,7 @@ def _cancelling(facts: dict[str, Any]) -> Mapping[str, Any]:
 
 
 def _check_count(archive: Archive, owner: str) -> None:
+    """Those that are added at this moment are not counted. They harm nothing: only the first so many are fed."""
     if (count := len(unfinished(archive, owner))) >= MOST_UNFINISHED:
         raise KeyFull(f"Your API key has {count} batches that have not ended, of {MOST_UNFINISHED} that it may have.")
 

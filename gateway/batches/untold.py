@@ -69,9 +69,9 @@ class UntoldLines:
                 return
 
 
-def with_room(work: Callable[[], None]) -> None:
-    """Do what needs room in the archive, for which it waits a while. Raises Broken."""
-    end = time.monotonic() + FULL_PATIENCE
+def with_room(work: Callable[[], None], patience: float = FULL_PATIENCE) -> None:
+    """Do what needs room in the archive, for which it waits so many seconds. Raises Broken."""
+    end = time.monotonic() + patience
     while True:
         try:
             return work()

@@ -207,10 +207,11 @@ class _InputKind(NamedTuple):
 
 def _parts(*texts: Sequence[str]) -> dict[str, Any]:
     """The `json_schema` of a string, or of parts of these types, each with the member that is its text."""
-    kinds = [
-        {"type": "object", "properties": {"type": {"const": kind}, name: _STRING}, "required": ["type", name]}
-        for kind, name in texts
-    ]
+    kinds = []
+    for kind, name in texts:
+        usual = name == "text"  # what has one needs no type
+        named = {"type": {"enum": [kind, None] if usual else [kind]}, name: _STRING}
+        kinds.append({"type": "object", "properties": named, "required": [name] if usual else ["type", name]})
     return {"anyOf": [_STRING, {"type": "array", "maxItems": MOST_PARTS, "items": {"anyOf": kinds}}]}
 
 
