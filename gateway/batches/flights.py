@@ -97,7 +97,7 @@ class Flights:
                     ends.append(end)
                 give_way()
         if len(flights) >= self._window.size or waiting:
-            self._window.adapt(waiting, ended)
+            self._window.adapt(len(self._flying) - waiting, waiting, ended)
         return ends
 
     def recall(self, lines: Iterator[Flight]) -> None:
