@@ -48,6 +48,7 @@ def test_a_batch_leaves_room_for_its_owner_and_goes_after_live_chats(stack: Stac
 def test_as_many_lines_wait_as_run(stack: Stack) -> None:
     bob = of(stack, "bob")
     batch_id = begin(bob, [request(f"r{n}", "word " * 400) for n in range(40)])
+    wait_for(lambda: stack.redis.zcard("iq:leases:echo") == 4, "a line in every slot")
     wait_for(lambda: stack.redis.zcard("iq:waiting:echo") >= 4, "successors of lines that end at one time", 10)
     bob.batches.cancel(batch_id)
     assert end(bob, batch_id).status == "cancelled"
