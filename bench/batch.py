@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="few of all, in under four minutes")
     asked = parser.parse_args()
     if asked.short:
-        asked.lines, asked.rounds, asked.live = 60, 2, 8
+        asked.lines, asked.rounds, asked.live = 40, 2, 8
     print(describe("inferq", "xllamacpp", "openai"))
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), log_level="warning") as stack:
         stack.start_gateway(processes=1)

@@ -54,9 +54,20 @@ class Visit:
         return _SOON
 
 
-def fingerprint(owner: str, path: str, body: bytes) -> str:
+def fingerprint(owner: str, path: str, *body: bytes) -> str:
     """By which the same request of the same owner is known."""
-    return _hash(owner.encode(), path.encode(), body)
+    return _hash(owner.encode(), path.encode(), *body)
+
+
+def read_count(headers: Headers) -> int | None:
+    """How often the client has tried before, where it counts that."""
+    number = headers.get("x-stainless-retry-count", "")
+    return int(number) if number.isdecimal() and len(number) < 4 else None
+
+
+def read_key(headers: Headers) -> bytes:
+    """The Idempotency-Key of a request; empty where it has none."""
+    return headers.get("Idempotency-Key", "").encode("utf-8", "surrogateescape")
 
 
 def read_visit(headers: Headers, owner: str, fingerprint: str, *, waits: bool, parts: bool, usual: float) -> Visit:
@@ -65,17 +76,17 @@ def read_visit(headers: Headers, owner: str, fingerprint: str, *, waits: bool, p
     `waits` for the answer, or polls for it later; reads it in `parts`, as it comes, or as a whole. The job of one that
     says nothing of it may wait in the queue for the `usual` seconds. Raises InvalidRequest.
     """
-    number = headers.get("x-stainless-retry-count", "")
+    count, key = read_count(headers), read_key(headers)
     timeout = headers.get("x-stainless-read-timeout") or headers.get("x-stainless-timeout", "")  # as in JavaScript
-    key = headers.get("Idempotency-Key", "")
     attempt = Attempt(
         fingerprint=fingerprint,
-        number=int(number) if number.isdecimal() and len(number) < 4 else 0,
-        idempotency=_hash(owner.encode(), key.encode("utf-8", "surrogateescape")) if key else "",
+        number=count or 0,
+        idempotency=_hash(owner.encode(), key) if key else "",
         waits=waits,
         parts=parts,
     )
-    return Visit(attempt, counts=number.isdecimal(), read_timeout=_seconds(timeout), patience=_patience(headers, usual))
+    patience = _patience(headers, usual)
+    return Visit(attempt, counts=count is not None, read_timeout=_seconds(timeout), patience=patience)
 
 
 def _seconds(text: str) -> float | None:

@@ -18,7 +18,7 @@ from werkzeug.exceptions import BadRequest
 
 from gateway.client import TooSlow
 from gateway.incoming import words
-from shared.errors import GatewayBusy, InferqError, RequestTooSlow
+from shared.errors import GatewayBusy, InferqError, InvalidRequest, RequestTooSlow
 
 T = TypeVar("T")
 
@@ -92,6 +92,11 @@ def read_piece(request: Request) -> bytes:
         raise RequestTooSlow(f"The request was not received in time: {words(exc)}.") from exc
     except ParseException as exc:
         raise BadRequest(f"The request body cannot be read: {words(exc)}.") from exc
+
+
+def too_large(most: int) -> InvalidRequest:
+    """What refuses a body of more bytes."""
+    return InvalidRequest(f"The request body is larger than {most} bytes", code="request_entity_too_large")
 
 
 def _hold(owner: str, size: int) -> None:

@@ -10,12 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
-from uuid import uuid4
+
+from msgspec.structs import replace
 
 from gateway.archive.archive import DAY, Archive
 from gateway.archive.index import MOST_PAGE
 from gateway.archive.thing import Thing, ThingKind
 from gateway.conversation_items import SMALL, make_parts, place_of, read_all, read_one, write_all
+from gateway.creations import Creation
 from gateway.schemas.lists import Paging
 from gateway.schemas.responses.items import Item
 from gateway.state import this_gateway
@@ -37,19 +39,16 @@ class ItemPage(NamedTuple):
     """There are others after these."""
 
 
-def create(owner: str, items: Sequence[Item], metadata: Mapping[str, str]) -> Thing:
-    """A new conversation. Raises ArchiveFull."""
-    archive, now = this_gateway().archive, int(time.time())
-    conversation = Thing(
-        f"conv_{uuid4().hex}",
-        ThingKind.CONVERSATION,
-        owner,
-        now,
-        expires=archive.usual_expiry(now),
-        facts={"metadata": dict(metadata)},
-    )
-    archive.keep(conversation, also=write_all(archive, make_parts(owner, conversation.id, items, now)))
-    return conversation
+def create(items: Sequence[Item], metadata: Mapping[str, str], creation: Creation) -> Thing:
+    """A new conversation. Raises ArchiveFull, IdempotencyKeyReused."""
+    archive = this_gateway().archive
+
+    def make(draft: Thing) -> Thing | None:
+        parts = write_all(archive, make_parts(draft.owner, draft.id, items, draft.created))
+        facts = {**draft.facts, "metadata": dict(metadata)}
+        return archive.keep(replace(draft, expires=archive.usual_expiry(draft.created), facts=facts), also=parts)
+
+    return creation.once(ThingKind.CONVERSATION, "conv_", make)
 
 
 def find(owner: str, conversation_id: str) -> Thing:

@@ -22,7 +22,7 @@ from shared.config import Config
 from shared.context import check_size
 from shared.errors import ModelNotFound, ModelUnavailable, NoWorker
 from shared.loops import Loops, for_each
-from shared.nearest import suggestion
+from shared.nearest import LONGEST_NAME, suggestion
 from shared.parameters import check_parameters
 from shared.protocol import PoolingTask, Task, TextTask
 from shared.recommendation import complete
@@ -148,7 +148,8 @@ class Directory:
         more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         shown = islice(names.items(), MOST_NAMED)
         there = ", ".join(f"{each} (loading)" if status is Readiness.LOADING else each for each, status in shown) + more
-        raise ModelNotFound(f"The model {name!r} does not exist.{hint} Models that exist: {there}.", param="model")
+        asked = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+        raise ModelNotFound(f"The model {asked!r} does not exist.{hint} Models that exist: {there}.", param="model")
 
     def _sweep(self) -> None:
         """With all workers dead somebody still has to expire jobs and requeue those of the dead."""

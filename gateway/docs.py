@@ -9,6 +9,7 @@ from functools import cache
 from flask import Blueprint, Flask, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from gevent import get_hub
+from gevent.lock import BoundedSemaphore
 from msgspec.json import encode
 
 from gateway.auth import OPEN
@@ -61,9 +62,20 @@ def _send(published: Published, kind: str) -> Response:
     return response
 
 
-@cache
 def _published(app: Flask, config: Config) -> tuple[Published, Published]:
-    """The document and the page: they take a while, and are made when one is first asked for, in a thread."""
+    """The document and the page: made once, however many ask for the first one at a time."""
+    with _turn():
+        return _make(app, config)
+
+
+@cache
+def _turn() -> BoundedSemaphore:
+    return BoundedSemaphore()
+
+
+@cache
+def _make(app: Flask, config: Config) -> tuple[Published, Published]:
+    """They take a while: in a thread."""
 
     def make() -> tuple[bytes, bytes]:
         told = describe(app, config, OPEN)

@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
+from gateway.bodies import too_large
 from gateway.paths import explain, is_anthropics
 from gateway.schemas.anthropic.failure import render_failure as render_anthropics
 from gateway.schemas.openai import render_failure
@@ -98,7 +99,8 @@ def _answer_http(error: HTTPException) -> Answer:
             allowed = ", ".join(sorted(error.valid_methods or ()))
             message = f"{request.method} is not allowed on {request.path}, only {allowed}"
         case RequestEntityTooLarge():
-            message = f"The request body is larger than {request.max_content_length} bytes"
+            _forget_frames(error)
+            return _answer_ours(too_large(request.max_content_length or 0))
         case _:
             message = error.description or error.name
     _forget_frames(error)

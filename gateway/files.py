@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from uuid import uuid4
 
 from msgspec.structs import replace
 
 from gateway.archive.thing import Page, Thing, ThingKind
+from gateway.creations import Creation
 from gateway.forms import FileForm
 from gateway.schemas.files import read_form
 from gateway.schemas.lists import Paging
@@ -21,10 +20,10 @@ _PAGE = 100
 """Things that are asked for at once."""
 
 
-def create(owner: str, form: FileForm) -> Thing:
-    """Store the file of a form. Raises what `FileForm.content` and `Archive.keep` do."""
+def create(form: FileForm, creation: Creation) -> Thing:
+    """Store the file of a form. Raises IdempotencyKeyReused, and what `FileForm.content` and `Archive.keep` do."""
     gateway = this_gateway()
-    gateway.archive.check_room(owner, form.least)
+    gateway.archive.check_room(creation.owner, form.least)
 
     def content() -> Iterator[bytes]:
         size = 0
@@ -40,17 +39,15 @@ def create(owner: str, form: FileForm) -> Thing:
     def finish(thing: Thing) -> Thing:
         given = read_form(form.fields, form.filename, gateway.config, whole=True)
         expires = expiry(thing.created, given["purpose"], given.get("expires_after"))
-        return described(thing, expires, given["filename"], given["purpose"], form.kind)
+        known = creation.know(thing, form.mark)
+        return described(known, expires, given["filename"], given["purpose"], form.kind)
 
-    draft = Thing(f"file-{uuid4().hex}", ThingKind.FILE, owner, int(time.time()))
-    kept = gateway.archive.keep(draft, content(), finish=finish)
-    assert kept is not None, "nobody else has this id"
-    return kept
+    return creation.once(ThingKind.FILE, "file-", lambda draft: gateway.archive.keep(draft, content(), finish=finish))
 
 
 def described(thing: Thing, expires: int, filename: str, purpose: str, kind: str) -> Thing:
     """A file that was written, with what is told of it; `kind` is its content type."""
-    facts = {"bytes": thing.size, "filename": filename, "purpose": purpose, "kind": kind}
+    facts = {**thing.facts, "bytes": thing.size, "filename": filename, "purpose": purpose, "kind": kind}
     return replace(thing, expires=expires, facts=facts)
 
 
@@ -89,16 +86,25 @@ def page(owner: str, paging: Paging, purpose: str) -> Page:
 def lines(owner: str, file_id: str) -> Iterator[bytes]:
     """The lines of a file, without their ends. Raises NotStored, and InvalidRequest for one that is too long."""
     file = find(owner, file_id)
-    rest = b""
+    begun, size = list[bytes](), 0
     for piece in this_gateway().archive.read(file):
-        *whole, rest = (rest + piece).split(b"\n")
-        for number, line in enumerate((*whole, rest)):
-            if len(line) > LARGEST_LINE:
-                raise _refuse(f"a line of the file has more than {LARGEST_LINE} bytes")
-            if number < len(whole):
-                yield line.removesuffix(b"\r")
-    if rest:
-        yield rest
+        first, *others = piece.split(b"\n")
+        begun.append(first)
+        size += len(first)
+        for next_one in others:
+            yield _join(begun, size).removesuffix(b"\r")
+            begun, size = [next_one], len(next_one)
+        if size > LARGEST_LINE:  # however long it gets
+            break
+    if size:
+        yield _join(begun, size)
+
+
+def _join(pieces: list[bytes], size: int) -> bytes:
+    """A line."""
+    if size > LARGEST_LINE:
+        raise _refuse(f"a line of the file has more than {LARGEST_LINE} bytes")
+    return b"".join(pieces)
 
 
 def _refuse(problem: str) -> InvalidRequest:

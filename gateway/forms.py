@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 
 from flask import Request
+from msgspec.json import encode
 from werkzeug.exceptions import UnsupportedMediaType
 
 from gateway.bodies import read_piece
@@ -37,6 +39,7 @@ class FileForm:
         self.filename = ""
         self.kind = UNKNOWN
         """The file's content type."""
+        self._sum = sha256()
         self._parts = read_parts(pieces, boundary)
         self._file, self._known, self._most = file, fields, most
 
@@ -61,6 +64,7 @@ class FileForm:
             if part.name == self._file:
                 if size > self._most:
                     raise too_large(self._file, self._most)
+                self._sum.update(event)
                 yield event
             elif size > LARGEST_FIELD:
                 raise _refuse(part.name, f"has more than {LARGEST_FIELD} bytes", "string_above_max_length")
@@ -70,6 +74,12 @@ class FileForm:
         if not found:
             message = f"Missing required parameter '{self._file}': the form has no file of this name."
             raise InvalidRequest(message, param=self._file, code="missing_required_parameter")
+
+    @property
+    def mark(self) -> str:
+        """By which the same form is known, however it was written."""
+        told = encode([self.filename, self.kind, sorted(self.fields.items())])
+        return sha256(told + self._sum.digest()).hexdigest()
 
     def _begin(self, part: PartHead, *, again: bool) -> None:
         """Raises InvalidRequest for a part that must not come."""

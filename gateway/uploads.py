@@ -12,10 +12,12 @@ from contextlib import suppress
 from functools import partial
 from hashlib import md5, sha256
 from typing import Any
-from uuid import uuid4
+
+from msgspec.structs import replace
 
 from gateway import files
 from gateway.archive.thing import Thing, ThingKind
+from gateway.creations import Creation
 from gateway.forms import FileForm
 from gateway.state import this_gateway
 from shared.errors import InvalidRequest, NotStored
@@ -27,16 +29,16 @@ LONGEST_UPLOAD = 3600
 PENDING, COMPLETED, CANCELLED = "pending", "completed", "cancelled"
 
 
-def create(owner: str, asked: Mapping[str, Any]) -> Thing:
-    """Begin one. Raises ArchiveFull where there is no room for it as it looks now."""
-    archive, now = this_gateway().archive, int(time.time())
-    archive.check_room(owner, asked["bytes"])
-    identity = f"upload_{uuid4().hex}"
-    kept = archive.keep(
-        Thing(identity, ThingKind.UPLOAD, owner, now, now + LONGEST_UPLOAD, {**asked, "status": PENDING, "file": ""})
-    )
-    assert kept is not None, "nobody else has this id"
-    return kept
+def create(asked: Mapping[str, Any], creation: Creation) -> Thing:
+    """Begin one. Raises ArchiveFull where there is no room for it as it looks now, and IdempotencyKeyReused."""
+    archive = this_gateway().archive
+
+    def make(draft: Thing) -> Thing | None:
+        archive.check_room(draft.owner, asked["bytes"])
+        facts = {**draft.facts, **asked, "status": PENDING, "file": ""}
+        return archive.keep(replace(draft, expires=draft.created + LONGEST_UPLOAD, facts=facts))
+
+    return creation.once(ThingKind.UPLOAD, "upload_", make)
 
 
 def find(owner: str, upload_id: str) -> Thing:
@@ -52,8 +54,9 @@ def file_of(upload: Thing) -> Thing | None:
         return None
 
 
-def add_part(upload: Thing, form: FileForm) -> Thing:
-    """Store a part. Raises InvalidRequest where the upload has ended, what `FileForm.content` and `Archive.keep` do."""
+def add_part(upload: Thing, form: FileForm, creation: Creation) -> Thing:
+    """Store a part. Raises InvalidRequest where the upload has ended, IdempotencyKeyReused, and what
+    `FileForm.content` and `Archive.keep` do."""
     archive, owner = this_gateway().archive, upload.owner
     _check_pending(upload)
     archive.check_room(owner, form.least)
@@ -67,11 +70,14 @@ def add_part(upload: Thing, form: FileForm) -> Thing:
             raise InvalidRequest("Invalid 'data': it is empty.", param="data")
         _check_pending(find(owner, upload.id))
 
-    identity = f"part_{uuid4().hex}"
-    draft = Thing(identity, ThingKind.PART, owner, int(time.time()), upload.expires, parent=upload.id)
-    kept = archive.keep(draft, content())
-    assert kept is not None, "nobody else has this id"
-    return kept
+    def finish(part: Thing) -> Thing:
+        return creation.know(part, form.mark)
+
+    def make(draft: Thing) -> Thing | None:
+        part = replace(draft, expires=upload.expires, parent=upload.id)
+        return archive.keep(part, content(), finish=finish)
+
+    return creation.once(ThingKind.PART, "part_", make)
 
 
 def cancel(owner: str, upload_id: str) -> Thing:

@@ -20,6 +20,7 @@ import pytest
 from openai import OpenAI
 
 from shared import catalogue
+from shared.scratch import Scratch, socket_root
 from shared.tickets import Tickets
 from tests.stack import API_KEYS, KEYS, Stack, running
 from tests.tiny import loaded
@@ -44,6 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Modules of few tests first: those start processes, and one that is begun last of all keeps everybody waiting."""
     sizes = Counter(item.path for item in items)
     items.sort(key=lambda item: sizes[item.path])
+
+
+def pytest_sessionfinish() -> None:
+    """Stacks are ended by force, and their folders of scratch go with the next one's: here is the last."""
+    for prefix in ("inferq-counts-", "inferq-host-"):
+        Scratch(prefix, socket_root()).remove()
 
 
 @pytest.fixture

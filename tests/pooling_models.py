@@ -43,8 +43,8 @@ for line in sys.stdin:
 """
 
 
-def tiny_bert(path: Path, kind: PoolingKind, template: str = "") -> Path:
-    """`template`: what it makes of a query and a document."""
+def tiny_bert(path: Path, kind: PoolingKind, template: str = "", broken: str = "") -> Path:
+    """`template`: what it makes of a query and a document; the weights of the word `broken` are no numbers."""
     writer, random = gguf.GGUFWriter(path, "bert"), np.random.default_rng(5)
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"▁{word}" for word in WORDS)]
     writer.add_block_count(LAYERS)
@@ -70,6 +70,8 @@ def tiny_bert(path: Path, kind: PoolingKind, template: str = "") -> Path:
 
     def add(name: str, *shape: int) -> None:
         made = random.normal(0, 0.4, shape).astype(np.float32)
+        if broken and name == "token_embd.weight":
+            made[tokens.index(f"▁{broken}")] = np.nan
         writer.add_tensor(name, made + 1 if name.endswith("norm.weight") else made)
 
     add("token_embd.weight", len(tokens), WIDTH)

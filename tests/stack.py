@@ -151,13 +151,22 @@ class Stack:
         wait_for(lambda: httpx.get(f"{self.url}/v1/models").json().get("data") == [], "the end of the models")
 
     def close(self) -> None:
-        """All at once, and by force: who is asked to end takes a second or two, which a test of that has."""
+        """All at once, and by force: who is asked to end takes a second or two, which a test of that has.
+
+        A gateway's processes, which would follow their arbiter within half a second, as well.
+        """
         self._closing.close()
         self.redis.close()
+        followers = children(*(child for child in self.children if child.poll() is None))
         for child in self.children:
             child.kill()
+        for pid in followers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for child in self.children:
             child.wait()
+        for pid in followers:
+            assert gone(pid, 10)
 
     def _get(self, path: str) -> bool:
         try:
@@ -176,9 +185,10 @@ class Stack:
         return child
 
 
-def children(process: Process) -> set[int]:
-    """The pids of its children."""
-    listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+def children(*processes: Process) -> set[int]:
+    """The pids of their children."""
+    parents = ",".join(str(process.pid) for process in processes)
+    listed = subprocess.run(["pgrep", "-P", parents], capture_output=True, text=True, check=False)
     return set(map(int, listed.stdout.split()))
 
 

@@ -10,12 +10,17 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.archive.archive import Archive
+from gateway.batches.batch import Batch
+from gateway.batches.open_batches import OpenBatches
+from shared.config import Config
 from tests.batches import nobody
 from tests.calls import said
 from tests.commands import environment, inferq
@@ -42,6 +47,11 @@ def write(path: Path, requests: Sequence[object]) -> Path:
 
 def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def begun(state: Path) -> str:
+    """The id of a batch that was begun, as its folder says."""
+    return str(json.loads(state.read_text())["batch"]) if state.exists() else ""
 
 
 def names(path: Path) -> list[str]:
@@ -104,8 +114,7 @@ def test_batches_are_listed_and_cancelled(tmp_path: Path, output: Path, at: list
     file = write(tmp_path / "in.jsonl", [request("a", "a", model=nobody())])
     running = start("batch", "run", file, "-o", output, *at)
     state = tmp_path / "out.jsonl.batch" / "batch.json"
-    wait_for(state.exists, "the batch")
-    batch_id = json.loads(state.read_text())["batch"]
+    batch_id = wait_for(lambda: begun(state), "the batch")
     assert inferq("batch", "cancel", batch_id, *at).stdout == f"{batch_id}: cancelling\n"
     listed = json.loads(inferq("batch", "list", "--json", *at).stdout)
     assert batch_id in [each["id"] for each in listed]
@@ -120,11 +129,10 @@ def test_what_goes_on_at_a_gateway_is_taken_up_again(tmp_path: Path, output: Pat
     file = write(tmp_path / "in.jsonl", [request("a", "a", model=nobody()), request("b", "b")])
     running = start("batch", "run", file, "-o", output, *at)
     state = tmp_path / "out.jsonl.batch" / "batch.json"
-    wait_for(state.exists, "the batch")
+    batch_id = wait_for(lambda: begun(state), "the batch")
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=30)
     assert running.returncode == 130
-    batch_id = json.loads(state.read_text())["batch"]
     assert f"{batch_id} goes on at" in told
     other = inferq("batch", "run", write(tmp_path / "other.jsonl", [request("c", "c")]), "-o", output, *at)
     assert (other.returncode, "to begin anew" in other.stderr) == (2, True)
@@ -137,13 +145,16 @@ def test_a_terminal_has_a_progress_bar(tmp_path: Path, output: Path, at: list[st
     file = write(tmp_path / "in.jsonl", [request(number, "a b c") for number in range(10)])
     end, inner = pty.openpty()
     termios.tcsetwinsize(inner, (24, 120))
-    assert start("batch", "run", file, "-o", output, *at, stderr=inner).wait(30) == 0
+    running, shown = start("batch", "run", file, "-o", output, *at, stderr=inner), b""
     os.close(inner)
-    shown = os.read(end, 65536).decode()
+    with suppress(OSError):  # nobody has the other end any more
+        while part := os.read(end, 65536):
+            shown += part
     os.close(end)
-    assert "0 failed, " in shown
-    assert "tokens/s" in shown
-    assert "10 answered, 0 failed" in shown
+    assert running.wait(30) == 0
+    assert b"0 failed, " in shown
+    assert b"tokens/s" in shown
+    assert b"10 answered, 0 failed" in shown
 
 
 @pytest.mark.parametrize(
@@ -208,10 +219,10 @@ def test_without_a_gateway_it_goes_on_where_it_was(tmp_path: Path, output: Path,
 def progress(folder: Path, before: int) -> int:
     """How many requests have ended of the batch that runs in a folder, once they are more than before."""
 
+    archive = Archive.open(Config(archive=str(folder / "archive")))
+
     def look() -> int:
-        shown = inferq("status", "--data-dir", folder, "--json")
-        batches = json.loads(shown.stdout)["batches"] if shown.returncode == 0 else []
-        return sum(each["completed"] for each in batches if each["completed"] > before)
+        return sum(done for thing in OpenBatches(archive).find() if (done := Batch.of(thing).completed) > before)
 
     found = wait_for(look, "some answers", 60)
     assert isinstance(found, int)

@@ -112,6 +112,30 @@ def test_each_line_is_told_once_whatever_is_killed(many: Stack) -> None:
     assert not archive_of(many).index.owners(ThingKind.OUTCOMES)
 
 
+def test_what_is_lost_of_the_ledger_is_answered_again(many: Stack) -> None:
+    """As an index in Redis does it that is put back to where a batch has not ended yet: what it names is removed."""
+    client, archive = many.client(max_retries=8), archive_of(many)
+    many.start_worker()  # a fast one
+    batch_id = start(client, 40, max_tokens=10)
+    goes_on(client, batch_id)
+    first = archive.find("", ThingKind.OUTCOMES, f"outcomes_{batch_id}_0")
+    archive.blobs.remove(first.blob)
+    check(client, batch_id, 40)
+    assert not archive.index.owners(ThingKind.OUTCOMES)
+
+
+def test_an_answer_is_stored_by_itself_before_its_line_is_told(stack: Stack, client: OpenAI) -> None:
+    """Nobody computes it again then, whatever Redis forgets."""
+    archive, about = archive_of(stack), {"input": "one two"}
+    for _ in range(3):
+        batch_id = begin(client, [request("r", url="/v1/responses", **about)], "/v1/responses")
+        told = wait_for(lambda: archive.find("", ThingKind.BATCH, batch_id).facts.get("completed"), "the end")  # noqa: B023
+        names = [thing.id for thing in archive.page("", ThingKind.RESPONSE, limit=100).things]
+        assert told == 1
+        output = end(client, batch_id).output_file_id
+        assert results(client, output)["r"]["response"]["body"]["id"] in names
+
+
 def test_who_stops_lets_go_and_what_is_removed_is_told(many: Stack) -> None:
     client = many.client(max_retries=8)
     lost = start(client)

@@ -13,7 +13,7 @@ from gateway.archive.thing import ThingKind
 from gateway.batches.endpoints import ENDPOINTS
 from gateway.batches.untold import MOST_UNTOLD
 from gateway.batches.window import MOST_IN_FLIGHT
-from tests.batches import archive_of, begin, counts, end, expire, request, results
+from tests.batches import archive_of, begin, counts, end, expire, nobody, request, results
 from tests.calls import CHATS, chat
 from tests.stack import Stack, wait_for
 
@@ -89,43 +89,68 @@ def test_a_file_that_is_none_of_requests_fails_whole(client: OpenAI) -> None:
 
 
 def test_what_is_not_answered_in_time_has_expired(client: OpenAI, stack: Stack) -> None:
-    lines = [request(f"r{n}", model="nobody" if n % 2 else "echo") for n in range(4)]
+    lines = [request(f"r{n}", model=nobody() if n % 2 else "echo") for n in range(4)]
     batch_id = begin(client, lines, metadata={"project": "x"})
-    wait_for(lambda: counts(client.batches.retrieve(batch_id))[1] == 1, "the first line's end")
+    wait_for(lambda: counts(client.batches.retrieve(batch_id))[1] == 2, "the ends of the others")
     expire(stack, batch_id)
     batch = end(client, batch_id)
-    assert (batch.status, counts(batch), batch.metadata) == ("expired", (4, 1, 0), {"project": "x"})
+    assert (batch.status, counts(batch), batch.metadata) == ("expired", (4, 2, 0), {"project": "x"})
     assert batch.expired_at
-    assert results(client, batch.output_file_id).keys() == {"r0"}
+    assert results(client, batch.output_file_id).keys() == {"r0", "r2"}
     errors = results(client, batch.error_file_id)
-    assert errors.keys() == {"r1", "r2", "r3"}
+    assert errors.keys() == {"r1", "r3"}
     assert {(line["response"], line["error"]["code"]) for line in errors.values()} == {(None, "batch_expired")}
 
 
 def test_a_cancelled_one_keeps_what_it_has(client: OpenAI) -> None:
-    batch_id = begin(client, [request("a"), request("b", model="nobody else"), request("c")])
-    wait_for(lambda: counts(client.batches.retrieve(batch_id))[1] == 1, "the first line's end")
+    batch_id = begin(client, [request("a"), request("b", model=nobody()), request("c")])
+    wait_for(lambda: counts(client.batches.retrieve(batch_id))[1] == 2, "the ends of the others")
     assert client.batches.cancel(batch_id).status == "cancelling"
     batch = end(client, batch_id)
-    assert (batch.status, counts(batch)) == ("cancelled", (3, 1, 0))
+    assert (batch.status, counts(batch)) == ("cancelled", (3, 2, 0))
     assert batch.cancelled_at
-    assert results(client, batch.output_file_id).keys() == {"a"}
+    assert results(client, batch.output_file_id).keys() == {"a", "c"}
     errors = results(client, batch.error_file_id)
-    assert {(name, line["error"]["code"]) for name, line in errors.items()} == {
-        ("b", "batch_cancelled"),
-        ("c", "batch_cancelled"),
-    }
+    assert {name: line["error"]["code"] for name, line in errors.items()} == {"b": "batch_cancelled"}
+
+
+def test_lines_go_past_those_whose_models_are_not_there(client: OpenAI) -> None:
+    lines = [*(request(f"n{n}", model=nobody()) for n in range(3)), *(request(f"e{n}") for n in range(3))]
+    batch_id = begin(client, lines)
+    wait_for(lambda: counts(client.batches.retrieve(batch_id)) == (6, 3, 0), "the ends of the others")
+    client.batches.cancel(batch_id)
+    assert results(client, end(client, batch_id).output_file_id).keys() == {"e0", "e1", "e2"}
+
+
+def test_a_line_is_as_large_as_a_request_may_be(client: OpenAI, http: httpx.Client) -> None:
+    large = request("large", "x" * 2_200_000)
+    batch = end(client, begin(client, [large, request("small")]))
+    assert counts(batch) == (2, 1, 1)
+    refused = http.post(CHATS, json=large["body"])
+    response = results(client, batch.error_file_id)["large"]["response"]
+    assert (response["status_code"], response["body"]) == (413, refused.json())
+    assert refused.status_code == 413
 
 
 def test_few_of_many_lines_are_in_redis_at_a_time(client: OpenAI, stack: Stack) -> None:
-    lines = [json.dumps(request(f"r{n}", "x")) for n in range(5000)]
+    lines = [json.dumps(request(f"r{n}", "x")) for n in range(2500)]
     batch_id = begin(client, lines)
     most, seen = 0, set[int]()
     while (batch := client.batches.retrieve(batch_id)).status != "completed":
         most = max(most, sum(1 for _ in stack.redis.scan_iter("iq:job:*", count=1000)))
         seen.add(counts(batch)[1])
-    assert counts(batch) == (5000, 5000, 0)
-    assert len(results(client, batch.output_file_id)) == 5000
+    assert counts(batch) == (2500, 2500, 0)
+    assert len(results(client, batch.output_file_id)) == 2500
     assert len(seen) > 5, "it is told how far it is"
     assert most <= MOST_IN_FLIGHT + 3 * MOST_UNTOLD
     assert not archive_of(stack).index.owners(ThingKind.OUTCOMES)
+
+
+def test_a_line_is_as_long_as_a_body_at_most(client: OpenAI, http: httpx.Client) -> None:
+    lines = [request("a"), request("b", "a" * 5_000_000)]
+    batch = end(client, begin(client, lines))
+    assert counts(batch) == (2, 1, 1)
+    refused = http.post(CHATS, json=lines[1]["body"])
+    told = results(client, batch.error_file_id)["b"]["response"]
+    assert (told["status_code"], told["body"]) == (refused.status_code, refused.json())
+    assert refused.status_code == 413

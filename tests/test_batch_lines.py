@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from gateway.batches.lines import LONGEST_CUSTOM_ID, MOST_ERRORS, MOST_REQUESTS, BatchLine, Inspection, read_line
+from gateway.batches.lines import (
+    LONGEST_CUSTOM_ID,
+    MOST_ERRORS,
+    MOST_LINES,
+    MOST_REQUESTS,
+    BatchLine,
+    Inspection,
+    read_line,
+)
 from gateway.batches.results import CANCELLED, EXPIRED, answered, line_id, unanswered
 
 CHATS = "/v1/chat/completions"
@@ -89,8 +97,9 @@ def test_some_errors_are_enough() -> None:
 
 def test_many_requests() -> None:
     """50,000 of them, whose custom_ids take no memory; and one more."""
+    one = line(f"NUMBER {'x' * 400}")
     tracemalloc.start()
-    found = inspect(line(f"{number} {'x' * 400}") for number in range(MOST_REQUESTS))
+    found = inspect(one.replace(b"NUMBER", b"%d" % number) for number in range(MOST_REQUESTS))
     assert (found.total, found.errors) == (MOST_REQUESTS, [])
     assert tracemalloc.get_traced_memory()[1] < 16_000_000
     tracemalloc.stop()
@@ -101,8 +110,16 @@ def test_many_requests() -> None:
     assert found.over
 
 
+def test_blank_lines_have_an_end() -> None:
+    found = Inspection("/v1/chat/completions")
+    found.look(line("a"))
+    while not found.over:
+        found.look(b"\r")
+    assert [(each.code, each.line) for each in found.errors] == [("too_many_tasks", MOST_LINES + 1)]
+
+
 def test_what_a_model_is_does_not_matter_yet() -> None:
-    for body in ({"model": 7}, {}, {"model": ["a"] * 9}):
+    for body in ({"model": 7}, {}, {"model": ["a"] * 9}, {"model": "a" * 1_000_000}):
         assert inspect([line(body=body)]).model == ""
 
 

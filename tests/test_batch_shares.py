@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from gateway.batches.feeder import MOST_FED
 from tests.batches import begin, counts, end, request
 from tests.calls import said
 from tests.stack import Stack, running, wait_for
@@ -63,3 +64,13 @@ def test_one_without_a_worker_holds_up_no_other(stack: Stack) -> None:
         assert counts(bob.batches.retrieve(batch_id)) == (2, 0, 0)
         bob.batches.cancel(batch_id)
     assert {end(bob, batch_id).status for batch_id in stuck} == {"cancelled"}
+
+
+def test_who_has_many_leaves_a_place_to_who_has_few(stack: Stack) -> None:
+    bob, ann = of(stack, "bob"), of(stack, "ann")
+    many = [begin(bob, lines(300)) for _ in range(MOST_FED + 1)]
+    wait_for(lambda: len([*stack.redis.scan_iter("iq:batch:*", count=1000)]) == MOST_FED, "batches in every place")
+    assert end(ann, begin(ann, lines(2))).status == "completed"
+    for batch_id in many:
+        assert bob.batches.cancel(batch_id).status == "cancelling"
+    assert {end(bob, batch_id).status for batch_id in many} == {"cancelled"}

@@ -13,10 +13,12 @@ import pytest
 from flask import Flask
 from openai import OpenAI
 from openai.types import FileObject
+from werkzeug.datastructures import Headers
 
 from gateway import files, uploads
 from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
+from gateway.creations import Creation
 from shared.config import Config
 from shared.errors import InvalidRequest, NotStored
 from tests.calls import problem
@@ -208,6 +210,9 @@ def test_the_lines_of_a_file(archive: Archive, monkeypatch: pytest.MonkeyPatch) 
     keep(archive, b"one\r", b"\n\ntw", b"o\nfour\nend")
     assert list(files.lines("alice", "file-1")) == [b"one", b"", b"two", b"four", b"end"]
     archive.remove("alice", ThingKind.FILE, "file-1")
+    keep(archive, b"o", b"n", b"e\n", b"\r\n", b"\n")
+    assert list(files.lines("alice", "file-1")) == [b"one", b"", b""]
+    archive.remove("alice", ThingKind.FILE, "file-1")
     keep(archive, b"one\ntoo l", b"ong")
     with pytest.raises(InvalidRequest, match="more than 4 bytes"):
         list(files.lines("alice", "file-1"))
@@ -215,7 +220,7 @@ def test_the_lines_of_a_file(archive: Archive, monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_upload_goes_after_its_hour_with_its_parts(archive: Archive) -> None:
     asked = {"bytes": 3, "filename": "a", "mime_type": "text/plain", "purpose": "user_data"}
-    upload = uploads.create("alice", asked)
+    upload = uploads.create(asked, Creation("alice", "", Headers()))
     assert upload.expires == upload.created + uploads.LONGEST_UPLOAD
     part = Thing("part_1", ThingKind.PART, "alice", upload.created, upload.expires, parent=upload.id)
     assert archive.keep(part, [b"abc"])

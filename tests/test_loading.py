@@ -33,7 +33,7 @@ aliases = ["{ALIAS}", "org/other"]
 source = "{TINY}"
 chat_format = "plain"
 """
-SHORT = {"model": ALIAS, "prompt": "thirteen green", "max_tokens": 2}
+SHORT: dict[str, Any] = {"model": ALIAS, "prompt": "thirteen green", "max_tokens": 2, "temperature": 0}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_requests_wait_until_it_is_loaded(stack: Stack, pool: ThreadPoolExecutor
 
         later = submit(http, COMPLETIONS, SHORT)
         assert (job(http, later)["status"], job(http, later)["queue_position"]) == ("queued", 1)
-        whole = pool.submit(client.completions.create, model=ALIAS, prompt="thirteen green", max_tokens=2)
+        whole = pool.submit(lambda: client.completions.create(**SHORT))
         chats = pool.submit(client.chat.completions.create, model=MODEL, messages=said("Hello"), max_tokens=2)
         plain = pool.submit(stack.http().get, "/api/chat?prompt=Hello")
         streamed = pool.submit(read, stack, chat("Hello", model="org/other", max_tokens=2))

@@ -83,7 +83,7 @@ def test_the_commands_say_so_at_once(tmp_path: Path, case: str) -> None:
     about, words = CASES[case]
     path = make(tmp_path / "file.gguf", **about)
     begins = words.partition(".*")[0]
-    refused = inferq("up", str(path), "--data-dir", str(tmp_path / "data"))
+    refused = inferq("up", str(path), "--port", "0", "--data-dir", str(tmp_path / "data"))
     assert (refused.returncode != 0, begins in refused.stderr) == (True, True), refused.stderr
     shown = inferq("info", str(path), "--json")
     told = json.loads(shown.stdout)["no_model"] if case == "adapter" else shown.stderr

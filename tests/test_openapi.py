@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Iterator
 from html import unescape
+from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import httpx2 as httpx
 import pytest
 import schemathesis
 from flask import Flask
 
-from gateway import endpoints
+from gateway import docs, endpoints
 from gateway.openapi.document import Undescribed, describe
 from gateway.openapi.outline import outline
 from gateway.openapi.words import PLACE
@@ -53,6 +55,20 @@ def properties(part: Any) -> Iterator[tuple[str, Any]]:
 def says_something(schema: dict[str, Any]) -> bool:
     """An empty one allows anything: then a fuzzer proves nothing."""
     return all(one.keys() & {"type", "enum", "const", "$ref", "anyOf"} for one in schema.get("anyOf", [schema]))
+
+
+def test_many_who_ask_at_once_have_it_made_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def make(*given: Any) -> dict[str, Any]:
+        made.append(given)
+        return describe(*given)
+
+    monkeypatch.setattr(docs, "describe", make)
+    app.extensions["inferq"] = SimpleNamespace(config=Config())
+    asking = [gevent.spawn(app.test_client().get, path) for path in ("/openapi.json", "/docs") * 4]
+    assert [each.get().status_code for each in asking] == [200] * 8
+    assert len(made) == 1
 
 
 def test_it_is_valid(document: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema, fields
@@ -13,47 +12,8 @@ from gateway.schemas import FORMATS
 from gateway.schemas.objects import Variant
 from gateway.schemas.parameters import Array, Ignored, Only
 from gateway.schemas.tokenizers import TokenizerFormat
+from tests.documented import DOCS, ENDPOINTS, TOKENIZERS, documented, rows
 from tests.parsing import CHAT, USER, chat
-
-DOCS = Path(__file__).parent.parent / "docs" / "api.md"
-
-
-def endpoint(name: str) -> str:
-    """The docs' word for a format or an endpoint, which may be a plural."""
-    return name.rpartition(".")[2].removesuffix("s")
-
-
-APART = {
-    "messages.md": ("anthropic.messages", "anthropic.count_tokens"),
-    "embeddings.md": ("openai.embedding", "cohere.rerank", "tei.rerank_texts"),
-    "responses.md": ("openai.responses", "openai.input_tokens", "openai.compact"),
-}
-"""The formats that pages of their own describe."""
-_APART = [name for names in APART.values() for name in names]
-ENDPOINTS = {
-    endpoint(name): wire for name, wire in FORMATS.items() if name in _APART or not isinstance(wire, TokenizerFormat)
-}
-PAGES = {
-    DOCS: [each for each, wire in ENDPOINTS.items() if wire.name not in _APART],
-    **{DOCS.with_name(page): [*map(endpoint, names)] for page, names in APART.items()},
-}
-"""The endpoints that each of them describes."""
-
-
-def documented(title: str = "## Parameters") -> set[tuple[str, str, str]]:
-    """(parameter, endpoint, values) of every row of the parameter tables, or of those under a title."""
-    return {
-        (name, each, values)
-        for page, endpoints in PAGES.items()
-        for names, where, values in rows(page, title)
-        for name in re.findall(r"`([^`]+)`", names)
-        for each in (endpoints if where == "all" else map(endpoint, where.split(", ")))
-    }
-
-
-def rows(page: Path, title: str) -> list[tuple[str, str, str]]:
-    section = re.split(rf"\n#{{2,{title.count('#')}}} ", page.read_text("utf-8").partition(f"\n{title}\n")[2])[0]
-    return re.findall(r"^\| (`[^|]+`) \| ([^|]+) \| ([^|]+) \|", section, re.M)
 
 
 def walk(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -95,22 +55,13 @@ def test_docs_tell_what_the_unsupported_are_accepted_at() -> None:
 
 
 def test_docs_name_the_parameters_of_those_who_ask_a_tokenizer() -> None:
-    told = {
-        "prompt": [FORMATS["vllm.tokenize"]],
-        "content": [FORMATS["llama.cpp.tokenize"]],
-        "messages": [FORMATS["vllm.tokenize_chat"]],
-        "tokens": [FORMATS["detokenize"]],
-        "query": [FORMATS["vllm.tokenizer_info"]],
-        "chat": [FORMATS["llama.cpp.input_tokens"], FORMATS["llama.cpp.apply_template"]],
-    }
+    told = {kind: [FORMATS[name] for name in names] for kind, names in TOKENIZERS.items()}
     assert {id(wire) for wires in told.values() for wire in wires} == {
         id(wire) for wire in FORMATS.values() if isinstance(wire, TokenizerFormat) and wire not in ENDPOINTS.values()
     }
-    section = DOCS.read_text("utf-8").partition("\n## Tokenizers\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (`[^|]+`) \| ([^|]+) \| [^|]+ \| [^|]*\|$", section, re.M)
     said = {
         (name, kind)
-        for names, where in rows
+        for names, where, *_ in rows(DOCS, "## Tokenizers")
         for name in re.findall(r"`([^`]+)`", names)
         for kind in (told if where == "all" else where.split(", "))
     }

@@ -16,13 +16,13 @@ from shared.cancellation import Cancellation
 from shared.card import Ability
 from shared.catalogue import Model
 from shared.config import Config
-from shared.errors import ContextLengthExceeded, HostDied, InvalidRequest, JobCancelled
+from shared.errors import ContextLengthExceeded, EngineError, HostDied, InvalidRequest, JobCancelled
 from shared.protocol import Embedding, Encoding, Reranking
 from tests.answers import host_of
 from tests.engines import chat
 from tests.pooling_models import ask_server, loaded, tiny_bert, tiny_last, vectors
 from worker import engines
-from worker.engines import Engine
+from worker.engines import Engine, pulse
 from worker.formats.pooling import PoolingKind
 
 TEXTS = ("red fox", "", "sea", "[SEP] red", "blue\0sea", "\N{FOX FACE} light", "green boat " * 9, "a b", "[ sep ] red")
@@ -175,6 +175,51 @@ def test_a_host_that_dies_is_missed_at_once_and_replaced(tmp_path: Path) -> None
         assert host_of(engine) != before
 
 
+def test_a_host_that_hangs_is_ended_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "STILL", 3.0)
+    with loaded(tiny_bert(tmp_path / "model.gguf", PoolingKind.MEAN)) as engine:
+        before, task = host_of(engine), Embedding("tiny", ("sea",))
+        os.kill(before, signal.SIGSTOP)
+        with pytest.raises(HostDied, match=r"was silent for [4-9] s while it had work, and was killed; its log ends:"):
+            engine.pooler.pool(task, range(1))
+        assert len(vectors(engine, task)) == 1
+        assert host_of(engine) != before
+
+
 def test_what_makes_vectors_makes_no_text(bert: Engine) -> None:
     with pytest.raises(InvalidRequest):
         next(iter(bert.run(chat("red"), Cancellation())))
+
+
+def test_a_text_that_is_no_numbers_fails_alone(tmp_path: Path) -> None:
+    """Of those who share its batch each has its vector, and the host lives."""
+    with loaded(tiny_bert(tmp_path / "model.gguf", PoolingKind.MEAN, broken="sea")) as engine:
+        pid = host_of(engine)
+        good, bad = Embedding("tiny", ("red fox", "blue")), Embedding("tiny", ("red sea", "boat"))
+        first = vectors(engine, good)
+        failures = []
+
+        def ask() -> None:
+            for _ in range(20):
+                try:
+                    vectors(engine, bad)
+                except EngineError as exc:
+                    failures.append(exc)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        for _ in range(20):
+            assert np.array(vectors(engine, good)) == pytest.approx(np.array(first), abs=1e-4)
+        thread.join()
+        assert len(failures) == 20
+        assert not any(isinstance(failure, HostDied) for failure in failures)
+        assert host_of(engine) == pid
+
+
+def test_a_query_is_read_with_each_document(tmp_path: Path) -> None:
+    """So a part of a long one has few of them: others have their turn in between."""
+    with loaded(tiny_last(tmp_path / "model.gguf")) as engine:
+        many = Reranking("tiny", "hello " * 60, ("b",) * 64)
+        parts = [*engine.pooler.divide(many)]
+        assert max(map(len, parts)) < 64
+        assert [place for part in parts for place in part] == [*range(64)]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from shared import registry
 from tests.calls import CHATS, COMPLETIONS, ENDLESS, chat, post_later, submit
 from tests.commands import environment, inferq
 from tests.logged import Logged
@@ -49,6 +50,11 @@ def status(stack: Stack) -> dict[str, Any]:
     assert (code, complaint) == (0, "")
     shown: dict[str, Any] = json.loads(output)
     return shown
+
+
+def told(stack: Stack) -> str:
+    """What the workers tell of themselves, which `status` takes a second to show."""
+    return str(registry.workers(stack.redis))
 
 
 def replace(file: Path, content: bytes) -> None:
@@ -129,7 +135,7 @@ def test_a_worker_whose_file_is_no_good_waits_for_a_better_one(tmp_path: Path) -
     try:
         stack.start_gateway()
         worker = stack._inferq("worker", str(file))
-        wait_for(lambda: "GGUF version" in str(status(stack)["workers"]), "the reason")
+        wait_for(lambda: "GGUF version" in told(stack), "the reason", 60)
         answer = stack.http().get("/readyz")
         assert (answer.status_code, answer.json()["unready"]) == (503, ["tiny"])
         assert str(tmp_path) not in answer.text
@@ -141,7 +147,7 @@ def test_a_worker_whose_file_is_no_good_waits_for_a_better_one(tmp_path: Path) -
         assert "not ready: " in ended(**redis_of(stack))[1]
 
         file.write_bytes(TINY.read_bytes())
-        wait_for(lambda: stack.http().get("/readyz").status_code == 200, "readiness", 40)
+        wait_for(lambda: stack.http().get("/readyz").status_code == 200, "readiness", 60)
         assert stack.http().get("/readyz").json() == {"status": "ready", "models": ["tiny"], "unready": []}
         body = {"model": "tiny", "prompt": "Once", "max_tokens": 2}
         assert stack.http().post("/v1/completions", json=body).status_code == 200
@@ -151,21 +157,22 @@ def test_a_worker_whose_file_is_no_good_waits_for_a_better_one(tmp_path: Path) -
         replace(file, UNKNOWN)
         [host] = children(worker)
         os.kill(host, signal.SIGKILL)
-        wait_for(lambda: "not those any more" in str(status(stack)["workers"]), "the reason")
+        wait_for(lambda: "not those any more" in told(stack), "the reason", 60)
+        assert "not those any more" in str(status(stack)["workers"])
         assert "not those any more" not in stack.http().get("/readyz").text
         later = submit(stack.http(), COMPLETIONS, body)
         assert stack.http().get("/readyz").status_code == 503
         wait_for(lambda: stack.redis.llen("rq:queue:tiny") == 1, "the job's return to the queue")
         assert stack.state(later) == "queued"
         replace(file, TINY.read_bytes())
-        wait_for(lambda: stack.state(later) == "completed", "the answer", 40)
+        wait_for(lambda: stack.state(later) == "completed", "the answer", 60)
     finally:
         stack.close()
 
 
 def test_a_worker_that_is_not_ready_ends_at_once_when_told_to(empty: Stack, tmp_path: Path) -> None:
     worker = empty._inferq("worker", str(tmp_path / "missing.gguf"))
-    wait_for(lambda: "no such file" in str(status(empty)["workers"]), "the worker")
+    wait_for(lambda: "no such file" in told(empty), "the worker", 60)
     worker.terminate()
     assert worker.wait(10) == 0
     assert status(empty)["workers"] == []

@@ -6,13 +6,13 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from gateway.answers import as_json
-from gateway.api.body import read_body
+from gateway.api.body import read_creation
 from gateway.archive.thing import Thing
 from gateway.auth import owner
 from gateway.batches import book
 from gateway.batches.batch import Batch
 from gateway.openapi.operation import operation
-from gateway.openapi.parameters import paging
+from gateway.openapi.parameters import COMING_AGAIN, paging
 from gateway.schemas.batches import BATCH, render_batch
 from gateway.schemas.lists import read_paging, render_list
 from gateway.state import this_gateway
@@ -23,10 +23,10 @@ _ASKED = {"input_file_id": "file-1", "endpoint": "/v1/chat/completions", "comple
 
 
 @views.post("/batches")
-@operation("createBatch", body=BATCH, example=_ASKED)
+@operation("createBatch", body=BATCH, example=_ASKED, parameters=[COMING_AGAIN])
 def create() -> ResponseReturnValue:
     """Begin a batch: the requests in a file are answered as there is time for them."""
-    begun = book.create(owner().name, read_body(BATCH))
+    begun = book.create(*read_creation(BATCH))
     this_gateway().feeder.hurry()
     return as_json(_told(begun))
 

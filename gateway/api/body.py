@@ -8,7 +8,9 @@ from flask import request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from gateway import bodies
+from gateway.attempts import fingerprint
 from gateway.auth import owner
+from gateway.creations import Creation
 from gateway.schemas.body import load_body
 from gateway.schemas.objects import Strict
 from gateway.state import this_gateway
@@ -16,10 +18,20 @@ from gateway.state import this_gateway
 
 def read_body(schema: Strict) -> dict[str, Any]:
     """What the current request asks for, by name. Raises InvalidRequest, and what `received` does."""
+    return read_creation(schema)[0]
+
+
+def read_creation(schema: Strict) -> tuple[dict[str, Any], Creation]:
+    """The same, and the making of what it asks for."""
     check_is_json()
-    config, who = this_gateway().config, owner().name
+    config, who, path = this_gateway().config, owner().name, request.path
+
+    def read(body: bytes) -> tuple[dict[str, Any], str]:
+        return schema.read(load_body(body), config), fingerprint(who, path, body)
+
     with bodies.received(request, who) as body:
-        return bodies.apart(who, len(body), lambda: schema.read(load_body(body), config))
+        asked, mark = bodies.apart(who, len(body), lambda: read(body))
+    return asked, Creation(who, path, request.headers, mark)
 
 
 def check_is_json() -> None:

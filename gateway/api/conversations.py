@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from gateway import conversations
 from gateway.answers import as_json
-from gateway.api.body import read_body
+from gateway.api.body import read_body, read_creation
 from gateway.archive.thing import Thing
 from gateway.auth import owner
+from gateway.creations import Creation
 from gateway.openapi.operation import operation
-from gateway.openapi.parameters import INCLUDE, paging
+from gateway.openapi.parameters import COMING_AGAIN, INCLUDE, paging
 from gateway.schemas.conversation import (
     ConversationChange,
     ItemsSchema,
@@ -32,11 +31,16 @@ _NEW, _CHANGE, _ITEMS = NewConversationSchema(), ConversationChange(), ItemsSche
 
 
 @views.post("/conversations")
-@operation("createConversation", body=_NEW, example={"items": [{"role": "user", "content": "Hello!"}]})
+@operation(
+    "createConversation",
+    body=_NEW,
+    example={"items": [{"role": "user", "content": "Hello!"}]},
+    parameters=[COMING_AGAIN],
+)
 def create() -> ResponseReturnValue:
     """Begin a conversation that responses can go on with."""
-    asked = read_body(_NEW)
-    return _told(conversations.create(owner().name, _named(asked["items"]), asked["metadata"]))
+    asked, creation = read_creation(_NEW)
+    return _told(conversations.create(_named(asked["items"], creation), asked["metadata"], creation))
 
 
 @views.get("/conversations/<conversation_id>")
@@ -75,11 +79,12 @@ def list_items(conversation_id: str) -> ResponseReturnValue:
     "createConversationItems",
     body=_ITEMS,
     example={"items": [{"role": "user", "content": "Hello!"}]},
-    parameters=[INCLUDE],
+    parameters=[COMING_AGAIN, INCLUDE],
 )
 def create_items(conversation_id: str) -> ResponseReturnValue:
     """Add items to a conversation."""
-    include, items = _include(), _named(read_body(_ITEMS)["items"])
+    include, (asked, creation) = _include(), read_creation(_ITEMS)
+    items = _named(asked["items"], creation)
     conversations.add(owner().name, conversation_id, items)
     return as_json(render_list([render_item(item, include) for item in items], more=False))
 
@@ -107,6 +112,6 @@ def _include() -> frozenset[str]:
     return read_include([*request.args.getlist("include"), *request.args.getlist("include[]")])
 
 
-def _named(items: list[Item]) -> list[Item]:
-    """The items, each with an id."""
-    return name_items(items, (), 0, uuid4().hex)
+def _named(items: list[Item], creation: Creation) -> list[Item]:
+    """The items, each with an id, which is the same when they come again."""
+    return name_items(items, (), 0, creation.seed)

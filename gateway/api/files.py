@@ -14,8 +14,9 @@ from gateway import files, forms
 from gateway.answers import as_json
 from gateway.archive.thing import Thing, ThingKind
 from gateway.auth import owner
+from gateway.creations import Creation
 from gateway.openapi.operation import operation
-from gateway.openapi.parameters import PURPOSE, RANGE, paging
+from gateway.openapi.parameters import COMING_AGAIN, PURPOSE, RANGE, paging
 from gateway.places import Places
 from gateway.schemas.files import FIELDS, FORM, content_headers, read_purpose, read_range, render_file
 from gateway.schemas.lists import read_paging, render_list
@@ -34,12 +35,13 @@ _readers = Places("files are being sent")
 
 
 @views.post("/files")
-@operation("createFile", form=FORM, example={"file": "@requests.jsonl", "purpose": "batch"})
+@operation("createFile", form=FORM, example={"file": "@requests.jsonl", "purpose": "batch"}, parameters=[COMING_AGAIN])
 def create() -> ResponseReturnValue:
     """Store a file."""
     most = this_gateway().config.max_file_bytes
     with forms.received(request, owner().name, "file", FIELDS, most) as form:
-        return as_json(file_object(files.create(owner().name, form)))
+        creation = Creation(owner().name, request.path, request.headers)
+        return as_json(file_object(files.create(form, creation)))
 
 
 @views.get("/files")

@@ -7,11 +7,13 @@ from flask.typing import ResponseReturnValue
 
 from gateway import forms, uploads
 from gateway.answers import as_json
-from gateway.api.body import read_body
+from gateway.api.body import read_body, read_creation
 from gateway.api.files import file_object
 from gateway.archive.thing import Thing
 from gateway.auth import owner
+from gateway.creations import Creation
 from gateway.openapi.operation import operation
+from gateway.openapi.parameters import COMING_AGAIN
 from gateway.schemas.files import PART_FORM, PARTS, UPLOAD, render_part, render_upload
 from gateway.state import this_gateway
 
@@ -21,20 +23,21 @@ _UPLOAD = {"filename": "requests.jsonl", "purpose": "batch", "bytes": 2048, "mim
 
 
 @views.post("/uploads")
-@operation("createUpload", body=UPLOAD, example=_UPLOAD)
+@operation("createUpload", body=UPLOAD, example=_UPLOAD, parameters=[COMING_AGAIN])
 def create() -> ResponseReturnValue:
     """Begin a file that comes in parts."""
-    return _told(uploads.create(owner().name, read_body(UPLOAD)), None)
+    return _told(uploads.create(*read_creation(UPLOAD)), None)
 
 
 @views.post("/uploads/<upload_id>/parts")
-@operation("addUploadPart", form=PART_FORM, example={"data": "@part.bin"})
+@operation("addUploadPart", form=PART_FORM, example={"data": "@part.bin"}, parameters=[COMING_AGAIN])
 def add_part(upload_id: str) -> ResponseReturnValue:
     """Store a part of a file."""
     upload = uploads.find(owner().name, upload_id)
     most = min(uploads.LARGEST_PART, this_gateway().config.max_file_bytes)
     with forms.received(request, owner().name, "data", (), most) as form:
-        part = uploads.add_part(upload, form)
+        creation = Creation(owner().name, request.path, request.headers)
+        part = uploads.add_part(upload, form, creation)
     return as_json(render_part(part.id, part.created, upload_id))
 
 

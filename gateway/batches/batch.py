@@ -75,6 +75,8 @@ class Batch(Record, frozen=True):
     """Seconds after its making that a file of results goes; 0: as files of batches do."""
     errors: tuple[BatchError, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    mark: str = ""
+    """See `Creation`."""
 
     @classmethod
     def of(cls, thing: Thing) -> Batch:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
+
+from msgspec.structs import replace
 
 from gateway import files
 from gateway.archive.archive import DAY, Archive
 from gateway.archive.thing import Page, Thing, ThingKind
 from gateway.batches.batch import Batch, BatchStatus
 from gateway.batches.open_batches import MOST_UNFINISHED, unfinished
+from gateway.creations import Creation
 from gateway.schemas.batches import window_seconds
 from gateway.schemas.lists import Paging
 from gateway.state import this_gateway
@@ -21,25 +23,28 @@ LARGEST_INPUT = 209_715_200
 """Bytes of a file of requests, as OpenAI's."""
 
 
-def create(owner: str, asked: Mapping[str, Any]) -> Thing:
-    """Begin one. Raises InvalidRequest, NotStored, KeyFull, ArchiveFull."""
-    archive, now = this_gateway().archive, int(time.time())
-    due = now + window_seconds(asked["completion_window"])
-    _check_count(archive, owner)
-    _take_file(archive, owner, asked["input_file_id"], due)
-    batch = Batch(
-        endpoint=asked["endpoint"],
-        input_file_id=asked["input_file_id"],
-        completion_window=asked["completion_window"],
-        due=due,
-        output_expires_after=asked.get("output_expires_after", {}).get("seconds", 0),
-        metadata=asked["metadata"],
-    )
-    usual = archive.usual_expiry(now)
-    expires = max(usual, due + DAY) if usual else 0  # whoever asks for what has become of it finds it
-    kept = archive.keep(Thing(f"batch_{uuid4().hex}", ThingKind.BATCH, owner, now, expires, batch.facts))
-    assert kept is not None, "nobody else has this id"
-    return kept
+def create(asked: Mapping[str, Any], creation: Creation) -> Thing:
+    """Begin one. Raises InvalidRequest, NotStored, KeyFull, ArchiveFull, IdempotencyKeyReused."""
+    archive, owner = this_gateway().archive, creation.owner
+
+    def make(draft: Thing) -> Thing | None:
+        due = draft.created + window_seconds(asked["completion_window"])
+        _check_count(archive, owner)
+        _take_file(archive, owner, asked["input_file_id"], due)
+        batch = Batch(
+            endpoint=asked["endpoint"],
+            input_file_id=asked["input_file_id"],
+            completion_window=asked["completion_window"],
+            due=due,
+            output_expires_after=asked.get("output_expires_after", {}).get("seconds", 0),
+            metadata=asked["metadata"],
+            **creation.facts,
+        )
+        usual = archive.usual_expiry(draft.created)
+        expires = max(usual, due + DAY) if usual else 0  # whoever asks for what has become of it finds it
+        return archive.keep(replace(draft, expires=expires, facts=batch.facts))
+
+    return creation.once(ThingKind.BATCH, "batch_", make)
 
 
 def find(owner: str, batch_id: str) -> Thing:

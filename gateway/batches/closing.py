@@ -16,6 +16,7 @@ from gateway.archive.thing import Thing, ThingKind
 from gateway.batches.batch import Batch, BatchError, BatchStatus
 from gateway.batches.ledger import BatchLedger
 from gateway.slices import give_way
+from shared.errors import ArchiveDamaged
 
 PURPOSE, TYPE = "batch_output", "application/jsonl"
 _TIMES = {
@@ -29,13 +30,16 @@ _TIMES = {
 class Closing:
     """Of one batch. Whoever dies in between, the next one goes on: the first file that is stored stays.
 
-    Raises ArchiveUnavailable, ArchiveDamaged, ArchiveFull, NotStored where the batch is gone.
+    Raises ArchiveUnavailable, ArchiveFull, NotStored where the batch is gone, and ArchiveDamaged where an index in
+    Redis has forgotten some of it: then it is to be begun anew.
     """
 
     def __init__(self, archive: Archive, thing: Thing, ledger: BatchLedger) -> None:
         self._archive = archive
         self._thing = thing
         self._ledger = ledger
+        self._last = Batch.of(thing)
+        """As it was left."""
 
     def file(self, rest: Iterable[bytes], errors: tuple[BatchError, ...]) -> None:
         """Make the files; `rest` is told in that of errors of lines that were not answered."""
@@ -51,13 +55,19 @@ class Closing:
         self.change(lambda batch: replace(batch, **how))
 
     def change(self, how: Callable[[Batch], Batch]) -> Batch:
-        """What the batch is from now on."""
+        """What the batch is from now on. One that has ended stays as it is."""
+        thing = self._thing
 
         def facts(old: dict[str, Any]) -> dict[str, Any]:
-            return how(Batch.of(replace(self._thing, facts=old))).facts
+            batch = Batch.of(replace(thing, facts=old))
+            if batch.status.final:
+                return old
+            if _is_before(batch, self._last):
+                raise ArchiveDamaged(f"The index has forgotten how far {thing.id} was.")
+            return how(batch).facts
 
-        thing = self._thing
-        return Batch.of(self._archive.change(thing.owner, ThingKind.BATCH, thing.id, facts))
+        self._last = Batch.of(self._archive.change(thing.owner, ThingKind.BATCH, thing.id, facts))
+        return self._last
 
     def _keep(self, which: str, pieces: Iterator[bytes]) -> str:
         """The id of the file; empty where it would be."""
@@ -80,3 +90,11 @@ class Closing:
 
         self._archive.keep(Thing(file_id, ThingKind.FILE, thing.owner, created), content(), finish=finish)
         return file_id
+
+
+def _is_before(batch: Batch, last: Batch) -> bool:
+    """Whether it was that before it was the other."""
+    if last.in_progress_at and not batch.in_progress_at:
+        return True
+    files = {last.output_file_id, last.error_file_id} - {"", batch.output_file_id, batch.error_file_id}
+    return bool(files) or batch.completed + batch.failed < last.completed + last.failed

@@ -62,6 +62,8 @@ class Feed:
     def run(self) -> None:
         """To its end, unless `stopped`. Raises what keeps it from going on now."""
         batch = self._now()
+        if batch.status.final:
+            return
         if batch.output_file_id or batch.error_file_id:  # all but its end is there
             self._closing.finish(_final(batch), batch.errors)
         elif batch.status is BatchStatus.VALIDATING and not self._validate(batch):
@@ -69,10 +71,13 @@ class Feed:
         elif batch.status is BatchStatus.CANCELLING and not batch.in_progress_at:
             self._closing.finish(BatchStatus.CANCELLED)
         else:
-            self._ledger.load()
-            broken = self._feed(self._count())
-            if not self.stopped:
-                self._end(self._count(), broken)
+            broken = self._feed()
+            if self.stopped:
+                return
+            if not (batch := self._count()).status.final:
+                self._end(batch, broken)
+            else:  # somebody else has fed it, and has ended it meanwhile
+                self._ledger.remove()
 
     def _validate(self, batch: Batch) -> bool:
         """Look at all lines; whether they make a batch."""
@@ -102,10 +107,11 @@ class Feed:
         self._closing.change(begin)
         return True
 
-    def _feed(self, batch: Batch) -> Broken | None:
+    def _feed(self) -> Broken | None:
         """Until all lines have ended, or no further one is to begin; what has broken it."""
         try:
-            flights = self._make(batch)
+            with_room(self._ledger.open)
+            flights = self._make(batch := self._count())
         except Broken as exc:
             return exc
         try:
@@ -119,7 +125,7 @@ class Feed:
 
     def _fly(self, flights: Flights, batch: Batch) -> None:
         lines, pause = self._left(batch), _SOONEST
-        while not self.stopped:
+        while not (self.stopped or batch.status.final):
             if batch.status is BatchStatus.CANCELLING or time.time() >= batch.due:
                 self._write(flights)
                 flights.recall(islice(self._left(batch), 2 * MOST_IN_FLIGHT))
@@ -162,15 +168,16 @@ class Feed:
         if not broken and batch.status is BatchStatus.IN_PROGRESS and batch.completed + batch.failed >= batch.total:
             finalizing = {"status": BatchStatus.FINALIZING, "finalizing_at": int(time.time())}
             batch = self._closing.change(lambda found: replace(found, **finalizing))
+        status = BatchStatus.FAILED if broken else _final(batch)
         why = CANCELLED if batch.status is BatchStatus.CANCELLING else EXPIRED
         errors = (broken.error,) if broken else ()
         try:
             with_room(lambda: self._closing.file(() if errors else self._unanswered(batch, why), errors))
         except Broken as exc:  # there is no room, or the file with the rest of the lines is gone
-            errors = errors or (exc.error,)
+            status, errors = BatchStatus.FAILED, errors or (exc.error,)
             with suppress(Broken, ArchiveFull):
                 self._closing.file((), errors)
-        self._closing.finish(BatchStatus.FAILED if errors else _final(batch), errors)
+        self._closing.finish(status, errors)
         log.info("%s has ended", self._thing.id)
 
     def _unanswered(self, batch: Batch, why: tuple[str, str]) -> Iterator[bytes]:
@@ -205,9 +212,13 @@ class Feed:
 
 
 def _final(batch: Batch) -> BatchStatus:
-    """How it ends once nothing more is to be computed."""
+    """How it ends once nothing more is to be computed. Raises ArchiveDamaged where nobody knows why that is so."""
     if batch.errors:
         return BatchStatus.FAILED
     if batch.status is BatchStatus.CANCELLING:
         return BatchStatus.CANCELLED
-    return BatchStatus.COMPLETED if batch.completed + batch.failed >= batch.total else BatchStatus.EXPIRED
+    if batch.completed + batch.failed >= batch.total:
+        return BatchStatus.COMPLETED
+    if time.time() < batch.due:
+        raise ArchiveDamaged("The index has forgotten that the batch was cancelled.")
+    return BatchStatus.EXPIRED

@@ -38,13 +38,13 @@ PERIOD = 1.0
 """Seconds between two looks."""
 MOST_FED = 16
 """Batches that a process feeds at one time; others wait for their turn, or for another process."""
-MOST_HELD = 256
+MOST_HELD = 64
 """The same with those whose lines wait for room in the queue, or for a worker."""
 OWNER_PATIENCE = 60.0
 """Seconds for which the batches wait of whom the keys do not name any more."""
 _STEP = 0.2
 """Seconds for which a process leaves others to others, for each that it feeds."""
-_FIRST, _LONGEST = 1.0, 10.0
+_FIRST, _LONGEST = 1.0, 30.0
 """Seconds before a batch is fed again that could not be, more each time."""
 
 
@@ -128,13 +128,20 @@ class Feeder:
         self._pause = min(PERIOD, _STEP * len(self._feeds)) if thing else PERIOD
 
     def _next(self, found: Iterable[Thing]) -> Thing | None:
-        """One that is this process's from now on: of those whose owner has the fewest here."""
-        busy = sum(not feed.idle for feed in self._feeds.values())
-        if self._stopped or busy >= MOST_FED or len(self._feeds) >= MOST_HELD:
-            return None
-        fed = Counter(feed.owner for feed in self._feeds.values())
+        """One that is this process's from now on: of those whose owner has the fewest here.
+
+        Where there is no place for it, whoever has the most gives one up.
+        """
+        busy = [feed for feed in self._feeds.values() if not feed.idle]
+        held = busy if len(busy) >= MOST_FED else list(self._feeds.values())
+        full, fed = held is busy or len(held) >= MOST_HELD, Counter(feed.owner for feed in held)
+        greediest, most = fed.most_common(1)[0] if full else ("", 0)
         for thing in sorted(found, key=lambda thing: (fed[thing.owner], thing.created)):
+            if self._stopped or (full and (most <= fed[thing.owner] + 1 or any(feed.stopped for feed in held))):
+                return None
             if thing.id not in self._feeds and self._may_begin(thing) and self._lease.take(thing.id):
+                if full:
+                    self._stop([feed for feed in held if feed.owner == greediest][-1])
                 return thing
         return None
 
@@ -169,7 +176,7 @@ class Feeder:
                 feed.run()
             self._resting.pop(batch_id, None)
         except NotStored:
-            log.info("%s was removed", batch_id)
+            log.info("%s was removed, or somebody else has ended it", batch_id)
         except Exception as exc:  # it concerns this batch alone, which is begun anew
             foreseen = isinstance(exc, (InferqError, *Outage))
             pause = min(_LONGEST, 2 * self._resting.get(batch_id, (0.0, _FIRST / 2))[1])

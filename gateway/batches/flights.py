@@ -12,18 +12,30 @@ from gateway.batches.ending import LineEnd
 from gateway.batches.endpoints import ENDPOINTS
 from gateway.batches.line_jobs import MOST_ATTEMPTS, LineJobs, job_id_of
 from gateway.batches.telling import refuse, tell
-from gateway.batches.window import FlightWindow
+from gateway.batches.untold import MOST_UNTOLD_BYTES
+from gateway.batches.window import LARGEST_WAITING, MOST_BYTES_IN_FLIGHT, FlightWindow
 from gateway.keys import Owner
 from gateway.recordings import KINDS, Recordings
 from gateway.schemas.outcomes import outcome
 from gateway.slices import give_way
-from shared.errors import ArchiveDamaged, DeadlineExceeded, InferqError, JobCancelled, JobNotFound, NotStored
+from shared.errors import (
+    ArchiveDamaged,
+    DeadlineExceeded,
+    InferqError,
+    JobCancelled,
+    JobNotFound,
+    ModelUnavailable,
+    NotStored,
+    NoWorker,
+)
 from shared.protocol import State
 
 log = logging.getLogger(__name__)
 
 MOST_REFUSED = 256
 """Lines that are refused before it is looked at what else has ended."""
+MOST_ASIDE = 64
+"""Lines of a batch that wait for their models, while those behind them go on."""
 _SOON, _LATE = 0.2, 3.0
 """Seconds after which it is tried again to feed a line for which there was no room, or no worker; each time later."""
 
@@ -41,7 +53,8 @@ class Flight:
 
 
 class Flights:
-    """Of one batch, for one who feeds it. Raises StoreUnavailable, ArchiveUnavailable."""
+    """Of one batch, for one who feeds it. Raises StoreUnavailable, ArchiveUnavailable, and why a large line has to wait
+    where nothing else is in flight: whoever feeds it is to begin anew."""
 
     def __init__(self, batch_id: str, endpoint: str, owner: Owner, jobs: LineJobs, recordings: Recordings) -> None:
         self.owner = owner
@@ -59,19 +72,26 @@ class Flights:
         """To be fed before all others."""
         self._not_before, self._pause = 0.0, _SOON
         """When it is tried again to feed, and for how long it is not then."""
+        self._aside = list[Flight]()
+        """Whose model is not there."""
+        self._aside_until, self._aside_pause = 0.0, _SOON
+        """The same for these."""
         self._recalled = False
+        self._kept = list[str]()
+        """Jobs that have ended, and whose answers are to be stored by themselves."""
 
     def __bool__(self) -> bool:
-        return bool(self._flying or self._again)
+        return bool(self._flying or self._again or self._aside)
 
     @property
     def idle(self) -> bool:
         """Nothing is in flight, and nothing can be at the moment."""
-        return bool(self._again) and not self._flying
+        return bool(self._again or self._aside) and not self._flying
 
     def feed(self, lines: Iterator[Flight], due: float) -> list[LineEnd]:
         """Have as many more computed as there is room for; those that are refused have ended."""
         ends, self.exhausted = list[LineEnd](), False
+        self._try_aside()
         while time.monotonic() >= self._not_before and len(ends) < MOST_REFUSED and (flight := self._next(lines)):
             if not self._window.has_room(len(self._flying), self._size, len(flight.body)):
                 self._again.appendleft(flight)
@@ -82,8 +102,8 @@ class Flights:
         return ends
 
     def gather(self) -> list[LineEnd]:
-        """Those that have ended since the last time."""
-        ends, ended, waiting = list[LineEnd](), 0, 0
+        """Those that have ended since the last time; some of them, where their answers are large."""
+        ends, ended, waiting, size = list[LineEnd](), 0, 0, 0
         flights = list(self._flying.values())
         states = self._jobs.states([self._id(flight) for flight in flights]) if flights else []
         for flight, state in zip(flights, states, strict=True):
@@ -91,11 +111,15 @@ class Flights:
                 waiting += 1
             elif state is None:
                 self._land(flight, again=True)
-            elif state.final:
+            elif state.final and size < MOST_UNTOLD_BYTES:
                 ended += 1
                 if end := self._end_of(flight):
                     ends.append(end)
+                    size += len(end.text)
                 give_way()
+        if self._kept:  # before anybody is told: nobody computes them again then, whatever Redis forgets
+            self._recordings.on_end(*self._kept)
+            self._kept.clear()
         if len(flights) >= self._window.size or waiting:
             self._window.adapt(len(self._flying) - waiting, waiting, ended)
         return ends
@@ -104,6 +128,7 @@ class Flights:
         """Feed no further ones, and cancel those that wait or run, also of who has fed these lines before."""
         self._recalled = True
         self._again.clear()
+        self._aside.clear()
         for flight in lines:
             if flight.number not in self._flying:
                 self._take_off(flight)
@@ -113,9 +138,22 @@ class Flights:
         """These are told for good."""
         self._jobs.forget([end.job_id for end in ends if end.job_id])
 
+    def _try_aside(self) -> None:
+        """Have those tried once more that wait for their models, if it is time."""
+        now = time.monotonic()
+        if not self._aside:
+            self._aside_until, self._aside_pause = now + _SOON, _SOON
+        elif now >= self._aside_until:
+            self._aside_pause = min(_LATE, 2 * self._aside_pause)
+            self._aside_until = now + self._aside_pause
+            self._again.extend(self._aside)
+            self._aside.clear()
+
     def _next(self, lines: Iterator[Flight]) -> Flight | None:
         if self._again:
             return self._again.popleft()
+        if len(self._aside) >= MOST_ASIDE or sum(len(each.body) for each in self._aside) >= MOST_BYTES_IN_FLIGHT:
+            return None
         found = next(lines, None)
         self.exhausted = found is None
         return found
@@ -129,6 +167,11 @@ class Flights:
             found = outcome(exc.code)
             if not (found.retry and found.status in (429, 503)):
                 return self._refuse(flight, exc)
+            if len(flight.body) > LARGEST_WAITING and not self._flying:
+                raise
+            if isinstance(exc, (NoWorker, ModelUnavailable)):
+                self._aside.append(flight)
+                return None
             self._again.appendleft(flight)
             self._not_before = time.monotonic() + self._pause
             self._pause = min(_LATE, 2 * self._pause)
@@ -146,6 +189,8 @@ class Flights:
         end: LineEnd | InferqError
         try:
             accepted, events, size = self._jobs.read(job_id)
+            if accepted.options.kept:
+                self._kept.append(job_id)
             end = tell(self._batch_id, flight.number, flight.custom_id, job_id, accepted, events, size)
         except JobNotFound:
             flight.attempt += 1

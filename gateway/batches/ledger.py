@@ -15,13 +15,13 @@ from gateway.archive.archive import Archive
 from gateway.archive.index import MOST_PAGE
 from gateway.archive.thing import Thing, ThingKind
 from gateway.batches.ending import LineEnd
-from shared.errors import NotStored
+from shared.errors import ArchiveDamaged, NotStored
 
 _KIND = ThingKind.OUTCOMES
 
 
 class BatchLedger:
-    """As one process knows it. Raises ArchiveUnavailable, ArchiveFull, ArchiveDamaged."""
+    """As one process knows it. Raises ArchiveUnavailable, ArchiveFull."""
 
     def __init__(self, archive: Archive, batch: Thing) -> None:
         self._archive = archive
@@ -31,6 +31,11 @@ class BatchLedger:
         """The numbers of lines that have ended."""
         self.counts = Counter[str]()
         """By the names of `Batch`: `completed` and `failed` lines, and tokens."""
+
+    def open(self) -> None:
+        """Have it there, and know what is written down in it."""
+        self._archive.keep(self._root)
+        self.load()
 
     def load(self) -> None:
         """What is written down now."""
@@ -42,7 +47,8 @@ class BatchLedger:
     def add(self, ends: Sequence[LineEnd]) -> bool:
         """Write down how these lines have ended, none of which is told yet.
 
-        False, and nothing is written, where somebody else has done so meanwhile: that is known from here on.
+        False, and nothing is written, where somebody else has done so meanwhile: that is known from here on. Raises
+        NotStored where it is not open any more: somebody else has ended the batch.
         """
         well, badly = [end for end in ends if end.well], [end for end in ends if not end.well]
         facts: dict[str, Any] = {
@@ -53,12 +59,7 @@ class BatchLedger:
         }
         entry_id = f"{self._root.id}_{self._next}"
         entry = Thing(entry_id, _KIND, self._root.owner, self._root.created, facts=facts, parent=self._root.id)
-        texts = [end.text for end in (*well, *badly)]
-        try:
-            kept = self._archive.keep(entry, texts)
-        except NotStored:  # it is the first one
-            self._archive.keep(self._root)
-            kept = self._archive.keep(entry, texts)
+        kept = self._archive.keep(entry, [end.text for end in (*well, *badly)])
         if kept is None:
             self.load()
             return False
@@ -66,22 +67,35 @@ class BatchLedger:
         return True
 
     def texts(self, *, well: bool) -> Iterator[bytes]:
-        """What is told of all lines that have ended well, or badly, in pieces: of each once."""
+        """What is told of all lines that have ended well, or badly, in pieces: of each once.
+
+        Raises ArchiveDamaged where some of it is lost: it is not told any more that these lines have ended.
+        """
         seen = set[int]()
         for entry in self._entries():
             numbers, split = [*entry.facts["completed"], *entry.facts["failed"]], entry.facts["split"]
             part = (0, split) if well else (split, entry.size)
             if seen.isdisjoint(numbers):
-                yield from self._archive.read(entry, *part) if part[0] < part[1] else ()
+                yield from self._read(entry, *part) if part[0] < part[1] else ()
             else:  # Redis had lost an entry, and others have written before that was noticed
-                lines = b"".join(self._archive.read(entry, *part)).splitlines(keepends=True)
+                lines = b"".join(self._read(entry, *part)).splitlines(keepends=True)
                 named = zip(entry.facts["completed" if well else "failed"], lines, strict=True)
                 yield b"".join(line for number, line in named if number not in seen)
             seen.update(numbers)
+        if not seen >= self.told:
+            raise ArchiveDamaged(f"The index has forgotten some of {self._root.id}.")
 
     def remove(self) -> None:
         with suppress(NotStored):
             self._archive.remove(self._root.owner, _KIND, self._root.id)
+
+    def _read(self, entry: Thing, start: int, end: int) -> Iterator[bytes]:
+        try:
+            yield from self._archive.read(entry, start, end)
+        except (NotStored, ArchiveDamaged) as exc:  # or an index in Redis has forgotten that it was removed
+            with suppress(NotStored):
+                self._archive.remove(entry.owner, _KIND, entry.id)
+            raise ArchiveDamaged(f"{entry.id} is lost: {exc}") from exc
 
     def _note(self, entry: Thing) -> None:
         for name in ("completed", "failed"):

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from hashlib import sha256
+from typing import TypeVar
 
 from msgspec.structs import replace
 
-from gateway import grammars
+from gateway import bodies, grammars
 from gateway.batches.endpoints import ENDPOINTS
+from gateway.batches.lines import LONGEST_TOLD_MODEL, model_of
 from gateway.directory import Directory
 from gateway.keys import Owner
 from gateway.memory import Memory
 from gateway.reading import understand
+from gateway.schemas.outcomes import TOO_LARGE
 from gateway.slices import give_way
 from shared import streams
 from shared.config import Config
@@ -27,6 +31,8 @@ from shared.protocol import Accepted, Event, State, Task, final_state
 from shared.store import translated
 from shared.ticket import Standing, Tier
 from shared.tickets import Tickets
+
+T = TypeVar("T")
 
 MOST_OF_A_QUEUE = 0.5
 """The part of a model's queue, and of the jobs that an API key may have, beyond which no further line is fed."""
@@ -60,7 +66,9 @@ class LineJobs:
 
         Raises what a request to the endpoint is refused with.
         """
+        self._check_size(body)
         digest = job_id.removeprefix(ENDPOINTS[endpoint].id_prefix)
+        self._check_length(body)
         wire, task, options, _ = understand(
             ENDPOINTS[endpoint], body, owner.name, int(digest[:8], 16) % (2**32 - 1), lambda *_: None
         )
@@ -133,14 +141,26 @@ class LineJobs:
                 pipeline.zrem(Key.RETAINED, job_id)
             pipeline.execute()
 
+    def _check_length(self, body: bytes) -> None:
+        """Before a large one is understood, which takes long. Raises InvalidRequest, and what `find` does."""
+        if len(body) <= self._config.largest_body(1):
+            return
+        name = model_of(body)
+        find = partial(self._directory.find, name) if name else self._directory.default
+        if len(body) > (most := self._config.largest_body(self._patiently(name, find).card.context or None)):
+            raise InvalidRequest(f"The request body is larger than {most} bytes", code=TOO_LARGE)
+
     def _admit(self, task: Task) -> Task:
-        """As the directory does; where there is no such model, one that was there is waited for, and any for a while.
+        return self._patiently(task.model, lambda: self._directory.admit(task))
+
+    def _patiently(self, name: str, find: Callable[[], T]) -> T:
+        """What the directory says; where there is no such model, one that was there is waited for, and any for a while.
 
         It may be that everything was started anew, and its worker has yet to come.
         """
-        name = task.model
+        name = name[:LONGEST_TOLD_MODEL]
         try:
-            found = self._directory.admit(task)
+            found = find()
         except ModelNotFound as exc:
             missed = self._missed.setdefault(name, time.monotonic())
             if name in self._seen or time.monotonic() - missed < MODEL_PATIENCE:
@@ -153,6 +173,13 @@ class LineJobs:
         self._missed.pop(name, None)
         self._seen[name] = 0.0
         return found
+
+    def _check_size(self, body: bytes) -> None:
+        """Raises InvalidRequest, as a request to the endpoint is refused; NoWorker where no model is there to tell."""
+        if len(body) > (most := self._directory.largest_body()):
+            if not self._directory.offers():
+                raise NoWorker("No worker has come yet.", param="model")
+            raise bodies.too_large(most)
 
     def _standing(self, owner: Owner) -> Standing:
         found = owner.standing(Tier.FLEX, self._memory.share)

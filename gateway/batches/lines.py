@@ -18,8 +18,12 @@ from gateway.schemas.problem import show
 
 MOST_REQUESTS = 50_000
 """Requests of a batch, as OpenAI's."""
+MOST_LINES = 100_000
+"""Lines of a batch's file, with the blank ones."""
 LONGEST_CUSTOM_ID = 512
 """Characters of a `custom_id`."""
+LONGEST_TOLD_MODEL = 256
+"""Characters of the name of a model that a batch tells: it is read again with each list of batches."""
 MOST_ERRORS = 50
 """Errors of its file that a batch tells; the rest is not looked at."""
 _ABSENT = Raw(b"null")
@@ -97,18 +101,28 @@ class Inspection:
     @property
     def over(self) -> bool:
         """No further line changes what is told."""
-        return len(self.errors) >= MOST_ERRORS or self.total > MOST_REQUESTS
+        return len(self.errors) >= MOST_ERRORS or self.total > MOST_REQUESTS or self._number > MOST_LINES
 
     def look(self, raw: bytes) -> None:
         """At the next line."""
+        if self.over:
+            return
         self._number += 1
-        if self.over or not raw.strip():
-            return
-        self.total += 1
-        if self.total > MOST_REQUESTS:
-            message = f"The file has more than {MOST_REQUESTS} requests. Please divide it."
-            self.errors.append(BatchError("too_many_tasks", message, None, self._number))
-            return
+        if self._number > MOST_LINES:
+            self._refuse(MOST_LINES, "lines")
+        elif raw.strip():
+            self.total += 1
+            if self.total > MOST_REQUESTS:
+                self._refuse(MOST_REQUESTS, "requests")
+            else:
+                self._read(raw)
+
+    def finish(self) -> None:
+        """There are no further lines."""
+        if not self.total:
+            self.errors.append(BatchError("empty_file", "The file has no request.", None, None))
+
+    def _read(self, raw: bytes) -> None:
         found = read_line(raw, self._number, self._endpoint)
         if isinstance(found, BatchLine):
             first = self._seen.setdefault(_digest(found.custom_id), self._number)
@@ -116,14 +130,13 @@ class Inspection:
                 message = f"Line {first} has the same 'custom_id'; each request of a batch needs one of its own."
                 found = BatchError("duplicate_custom_id", message, "custom_id", self._number)
             elif self.total == 1:
-                self.model = _model(found.body)
+                self.model = model_of(found.body)
         if isinstance(found, BatchError):
             self.errors.append(found)
 
-    def finish(self) -> None:
-        """There are no further lines."""
-        if not self.total:
-            self.errors.append(BatchError("empty_file", "The file has no request.", None, None))
+    def _refuse(self, most: int, what: str) -> None:
+        message = f"The file has more than {most} {what}. Please divide it."
+        self.errors.append(BatchError("too_many_tasks", message, None, self._number))
 
 
 def _text(raw: Raw) -> str | None:
@@ -134,11 +147,13 @@ def _text(raw: Raw) -> str | None:
         return None
 
 
-def _model(body: bytes) -> str:
+def model_of(body: bytes) -> str:
+    """The name; empty where there is none, or none that a model has."""
     try:
-        return _BODY.decode(body).model
+        name = _BODY.decode(body).model
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return ""
+    return name if len(name) <= LONGEST_TOLD_MODEL else ""
 
 
 def _digest(custom_id: str) -> bytes:

@@ -6,8 +6,11 @@ FEWEST = 4
 """Lines in flight to begin with."""
 MOST_IN_FLIGHT = 256
 """Lines of a batch whose jobs are in Redis at one time."""
-MOST_BYTES_IN_FLIGHT = 16_777_216
+MOST_BYTES_IN_FLIGHT = 4_194_304
 """The same in bytes of these lines; a single one may have more."""
+LARGEST_WAITING = 65_536
+"""Bytes of a line that is held where it has to wait, and nothing of its batch is in flight: a larger one is read again
+later."""
 _SPARE = 4
 """Lines that may wait beyond twice as many as begin before the next look."""
 

@@ -76,6 +76,9 @@ PROGRESS = header(
     {"type": "string", "enum": ["0", "1"], "default": "0"},
     "`1`: comments in a stream tell at once how far the job is.",
 )
+COMING_AGAIN = header(
+    "Idempotency-Key", _TEXT, "The same key with the same body makes one thing; with another body it is a 422."
+)
 GENERATION = (
     header(
         "Idempotency-Key",

@@ -20,6 +20,8 @@ class Outcome(NamedTuple):
     """Seconds, where the error itself does not tell; at most 120, or OpenAI's client gives up."""
 
 
+TOO_LARGE = "request_entity_too_large"
+"""As what HTTP itself refuses is called, for a body that comes otherwise."""
 _INVALID = Outcome(400, retry=False)
 _UNKNOWN = Outcome(500, retry=True)
 
@@ -27,7 +29,9 @@ _OUTCOMES: dict[str, Outcome] = {
     **dict.fromkeys(CODES, _INVALID),
     "context_length_exceeded": _INVALID,
     "unknown_event": _INVALID,
+    "request_entity_too_large": Outcome(413, retry=False),
     "file_too_large": Outcome(413, retry=False),
+    TOO_LARGE: Outcome(413, retry=False),
     "model_not_found": Outcome(404, retry=False),
     "model_unavailable": Outcome(503, retry=True, retry_after=10),
     "no_worker": Outcome(503, retry=True, retry_after=5),

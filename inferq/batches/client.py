@@ -35,8 +35,9 @@ class BatchClient:
             return str(self._ask("POST", "/files", data={"purpose": "batch"}, files=form)["id"])
 
     def create(self, file_id: str, endpoint: str, window: str) -> dict[str, Any]:
+        """The one batch of that file, however often this asks for it."""
         asked = {"input_file_id": file_id, "endpoint": endpoint, "completion_window": window}
-        return self._ask("POST", "/batches", json=asked)
+        return self._ask("POST", "/batches", json=asked, headers={"Idempotency-Key": file_id})
 
     def get(self, batch_id: str) -> dict[str, Any]:
         return self._ask("GET", f"/batches/{batch_id}")

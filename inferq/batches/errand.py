@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,17 @@ class Errand:
         self._requests = requests
         self._url = url
         self._state_file = folder / "batch.json"
-        self.batch_id = self._known()
+        self._file_id, self.batch_id = self._known()
 
     def begin(self, client: BatchClient, window: str) -> None:
         """Begin the batch, unless it was before."""
+        if not self._file_id:
+            self._file_id = client.store(self._requests.path)
+            self._note()  # whoever goes on from here asks for the one batch of this file
         if not self.batch_id:
-            file_id = client.store(self._requests.path)
-            self.batch_id = client.create(file_id, self._requests.endpoint, window)["id"]
-            state = {"batch": self.batch_id, "digest": self._requests.digest, "url": self._url}
-            with write_whole(self._state_file) as part:
-                part.write_text(json.dumps(state))
+            begun = self._patiently(lambda: client.create(self._file_id, self._requests.endpoint, window))
+            self.batch_id = begun["id"]
+            self._note()
 
     def follow(self, client: BatchClient) -> dict[str, Any]:
         """Wait for its end, with a progress bar on stderr if that is a terminal. The batch as it is then.
@@ -56,18 +57,11 @@ class Errand:
         """
         from tqdm import tqdm
 
-        away, pace = "", deque[tuple[float, int]](maxlen=_PACE)
+        pace = deque[tuple[float, int]](maxlen=_PACE)
         with tqdm(total=self._requests.total, unit=" requests", disable=None, leave=False, smoothing=0.1) as shown:
             while True:
-                try:
-                    batch = client.get(self.batch_id)
-                except GatewayAway as exc:
-                    if str(exc) != away:
-                        echo(f"inferq: {exc}; it is asked again", err=True)
-                    away = str(exc)
-                    time.sleep(_PERIOD)
-                    continue
-                counts, used, away = batch["request_counts"], batch["usage"], ""
+                batch = self._patiently(lambda: client.get(self.batch_id))
+                counts, used = batch["request_counts"], batch["usage"]
                 pace.append((time.monotonic(), used["output_tokens"] or used["input_tokens"]))
                 if not shown.n and len(pace) == 1:
                     shown.initial = shown.n = counts["completed"] + counts["failed"]  # done before we looked
@@ -91,19 +85,37 @@ class Errand:
         """It is over, and what it has brought is elsewhere."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _known(self) -> str:
-        """The batch's id, if it was begun."""
+    def _patiently(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What the gateway says, once it does."""
+        away = ""
+        while True:
+            try:
+                return ask()
+            except GatewayAway as exc:
+                if str(exc) != away:
+                    echo(f"inferq: {exc}; it is asked again", err=True)
+                away = str(exc)
+                time.sleep(_PERIOD)
+
+    def _note(self) -> None:
+        """Write down how far it has begun."""
+        state = {"file": self._file_id, "batch": self.batch_id, "digest": self._requests.digest, "url": self._url}
+        with write_whole(self._state_file) as part:
+            part.write_text(json.dumps(state))
+
+    def _known(self) -> tuple[str, str]:
+        """The ids of its file and of its batch; empty where they are not there yet."""
         try:
             state = json.loads(self._state_file.read_text())
         except FileNotFoundError:
-            return ""
+            return "", ""
         except ValueError as exc:
             raise self._foreign("cannot be understood") from exc
         if state["digest"] != self._requests.digest:
             raise self._foreign(f"is of another {self._requests.path.name}: what it was has changed")
         if state["url"] != self._url:
             raise self._foreign(f"runs at {state['url']}" if state["url"] else "runs without a gateway")
-        return str(state["batch"])
+        return str(state["file"]), str(state["batch"])
 
     def _foreign(self, why: str) -> InvalidRequest:
         message = f"the batch in {self.folder} {why}; go on with that, or remove the folder to begin anew"

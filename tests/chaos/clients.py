@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.chaos.failures import Ended, Failure, Forgotten, Refused, UnknownEvent, refusal
 from tests.chaos.judgement import Fate
@@ -27,6 +27,7 @@ SECOND_LOOK = 1.5
 class Client(Witness):
     """One client with one request."""
 
+    patience: ClassVar[float] = PATIENCE
     wire: Wire
     random: Random
     refusals: list[str]
@@ -43,16 +44,21 @@ class Client(Witness):
     asked_twice: bool = False
     """It has no key by which its second attempt is known where the gateway of the first one has died."""
 
+    @property
+    def jobs(self) -> Collection[str]:
+        """What is computed for it."""
+        return [self.job] if self.job else []
+
     async def run(self) -> None:
         """Ask until there is an answer, or the client leaves; `fate` says which."""
         leaves = self.request.leaves_after
         self.note("asks")
         try:
-            async with asyncio.timeout(PATIENCE if leaves is None else leaves):
+            async with asyncio.timeout(self.patience if leaves is None else leaves):
                 await self._ask()
         except TimeoutError:
             if leaves is None:
-                self._end(Fate.LOST, f"no answer within {PATIENCE:.0f} s")
+                self._end(Fate.LOST, f"no answer within {self.patience:.0f} s")
             else:
                 await self._leave()
         except Failure as exc:
@@ -153,7 +159,7 @@ class Client(Witness):
         self._end(Fate.CANCELLED, "")
         if self.request.kind in (Kind.POLL, Kind.FOLLOW) and self.job:
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(self.patience):
                     await self._cancel()
             except Forgotten:
                 self.note(f"{self.job} is forgotten, and with it that it is to be cancelled")

@@ -60,7 +60,7 @@ class Ground:
 
     async def pick_needed(self, workers: Collection[Child]) -> Child | None:
         """A worker that is up, of those who compute the most of what was hit the least so far."""
-        forms = {client.job: client.request.form for client in self.clients if client.job}
+        forms = {job: client.request.form for client in self.clients for job in client.jobs}
         hit = Counter[Form](dict.fromkeys(LASTING, 0))
         hit.update(forms[job] for job in self.struck.elements() if forms.get(job) in LASTING)
         least = min(hit.values())

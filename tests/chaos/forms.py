@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from tests.calls import CHATS, COMPLETIONS, said
+from tests.chaos.vectors import EMBEDDINGS, embed
 from worker.engines.echo_answer import TOKEN
 from worker.engines.echo_logprobs import judge
 from worker.engines.echo_tokenizer import number
@@ -50,15 +51,18 @@ class Form(StrEnum):
     PARTS = "file in parts"
     COUNT = "count"
     """What a tokenizer says of a text or a conversation."""
+    EMBEDDING = "embedding"
+    BATCH = "batch"
+    """Of many requests in a file, see `plan`."""
 
 
-INSTANT = (Form.COUNT, Form.FILE, Form.PARTS)
+INSTANT = (Form.COUNT, Form.FILE, Form.PARTS, Form.EMBEDDING)
 """Those for which no worker computes for long."""
 LASTING = tuple(form for form in Form if form not in INSTANT)
 """Those that take long enough to be hurt."""
 FORMS = (*[Form.TEXT] * 4, *[form for form in LASTING if form is not Form.TEXT] * 2, *INSTANT)
 """As often as they are asked for."""
-WHOLE = (Form.SCORES, *INSTANT)
+WHOLE = (Form.SCORES, Form.BATCH, *INSTANT)
 """Those that are not streamed, but followed."""
 EXACT = (Form.LIKELY, Form.ECHO, Form.SCORES)
 """Those that cannot be taken up in the middle of a token: where Redis has lost a part that was read, they end."""
@@ -147,6 +151,9 @@ def draw(form: Form, words: Sequence[str], random: Random) -> Task:
             return Task(FILES, {}, Answer(text, 0, finish=""))
         case Form.COUNT:
             return _count(text, random)
+        case Form.EMBEDDING:
+            asked, vectors = embed(words, random)
+            return Task(EMBEDDINGS, asked, Answer(vectors, 0, finish=""))
         case _:
             return _thoughtful(form, words, random)
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 from typing import Any
 
 from tests.calls import CHATS, COMPLETIONS
-from tests.chaos.forms import FORMS, RESPONSES, WHOLE, Answer, Form, Task, draw
+from tests.chaos.forms import FORMS, INFILL, MESSAGES, RESPONSES, WHOLE, Answer, Form, Task, draw
+from tests.chaos.vectors import EMBEDDINGS
+
+BATCHES = "/v1/batches"
+_OF_BATCHES = {
+    CHATS: (Form.TEXT, Form.THOUGHTS, Form.CALLS, Form.JSON, Form.LIKELY, Form.STORED),
+    COMPLETIONS: (Form.ECHO,),
+    MESSAGES: (Form.MESSAGE,),
+    RESPONSES: (Form.RESPONSE,),
+    INFILL: (Form.GAP,),
+    EMBEDDINGS: (Form.EMBEDDING,),
+}
+"""What lines of batches ask for, by their endpoints."""
+_WORDS_OF_A_LINE = 12
 
 
 class Kind(StrEnum):
@@ -42,7 +55,7 @@ class Request:
     answer: Answer | None = None
     """The same with what else is known of it; None where it is not."""
     before: tuple[Request, ...] = ()
-    """Those that have to be answered first."""
+    """Those that have to be answered first; the lines of a batch, of which those without `answer` are refused."""
 
     def written(self) -> dict[str, Any]:
         """The body of it."""
@@ -84,6 +97,11 @@ def echoes(
         keyed = kind in (Kind.POLL, Kind.FOLLOW) or (leaves is None and random.random() < 0.5)
         model = models[-1] if random.random() < 0.1 else random.choice(models[:-1])
         key = f"{random.getrandbits(64):x}" if keyed else ""
+        if form is Form.BATCH:
+            lines = tuple(_lines(number, words, models, random))
+            batch = Request(number, Kind.POLL, BATCHES, {"endpoint": lines[0].path}, "", "", leaves, form, before=lines)
+            requests.append(batch)
+            continue
         task = draw(form, words, random)
         request = _request(number, kind, task, model, key)
         before = tuple(
@@ -92,6 +110,18 @@ def echoes(
         )
         requests.append(replace(request, leaves_after=leaves, form=form, before=before))
     return requests
+
+
+def _lines(number: int, words: Sequence[str], models: Sequence[str], random: Random) -> Iterator[Request]:
+    """Those of a batch for one endpoint, which share its words; a tenth of them is refused."""
+    forms = random.choice(list(_OF_BATCHES.values()))
+    for at in range(0, len(words) - _WORDS_OF_A_LINE + 1, _WORDS_OF_A_LINE):
+        form = random.choice(forms)
+        task = draw(form, words[at : at + _WORDS_OF_A_LINE], random)
+        line = replace(_request(number, Kind.WHOLE, task, random.choice(models), ""), form=form)
+        if random.random() < 0.1:
+            line = replace(line, answer=None, body={**line.body, **random.choice(({"model": 7}, {"stream": True}))})
+        yield line
 
 
 def _request(number: int, kind: Kind, task: Task, model: str, key: str) -> Request:

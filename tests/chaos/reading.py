@@ -11,6 +11,7 @@ from typing import Any
 from tests.chaos.failures import Ended, Failure
 from tests.chaos.forms import Answer, Likelihood, mark
 from tests.chaos.plan import Request
+from tests.chaos.vectors import transcript_of
 
 _REASONS = {"end_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
 """OpenAI's words for Anthropic's."""
@@ -66,6 +67,8 @@ class Reading:
                 if over:
                     self.over = True
                     self._take_gap(chunk)
+            case {"object": "list"}:
+                self.text += transcript_of(chunk)
             case _:
                 self.text += json.dumps(chunk)
         return len(self.text) > before
@@ -80,6 +83,8 @@ class Reading:
             case {"content": str(text), "stop": True}:
                 self._say("content", text)
                 self._take_gap(answer)
+            case {"object": "list"}:
+                self.text += transcript_of(answer)
             case _:
                 self.text += json.dumps(answer)
         self.over = True

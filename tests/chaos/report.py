@@ -145,7 +145,9 @@ def within(outcome: Outcome) -> Counter[tuple[Form, str]]:
     found = Counter[tuple[Form, str]]()
     for client in outcome.clients:
         streamed = client.request.kind in (Kind.STREAM, Kind.FOLLOW)
-        found[client.request.form, "streamed" if streamed else "whole"] += outcome.struck[client.job]
+        found[client.request.form, "streamed" if streamed else "whole"] += sum(
+            outcome.struck[job] for job in client.jobs
+        )
     return +found
 
 

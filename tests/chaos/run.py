@@ -12,20 +12,22 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from gateway.archive.archive import Archive
+from gateway.batches.open_batches import OpenBatches
 from tests.chaos.archive_faults import HIDDEN, RECOVERED, UNNAMED
+from tests.chaos.casting import client_for
 from tests.chaos.clients import Client
 from tests.chaos.faults import Fault
 from tests.chaos.forms import FILES
 from tests.chaos.house import Crew, House, Parts, serves
 from tests.chaos.mischief import Mischief
-from tests.chaos.plan import Request
+from tests.chaos.plan import BATCHES, Request
 from tests.chaos.stored import Shelf
-from tests.chaos.storing_clients import client_for
 from tests.chaos.wire import Wire
 from tests.stack import free_port, stop
 
@@ -44,6 +46,8 @@ class Scene:
     clients: int
     """Requests at one time."""
     settings: Mapping[str, Any]
+    whole: bool = False
+    """The course is played to its end: until then clients ask, and no longer."""
 
 
 @dataclass(slots=True)
@@ -88,8 +92,10 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
             random=Random(random.random()),
             refusals=outcome.refusals,
             recoveries=outcome.recoveries,
-            # Redis knows nothing of files, unless the index of what is stored is there.
-            crashes=() if request.path == FILES and not stack.settings.get("archive_index") else house.forgotten,
+            # Redis knows nothing of files and batches, unless the index of what is stored is there.
+            crashes=()
+            if request.path in (FILES, BATCHES) and not stack.settings.get("archive_index")
+            else house.forgotten,
         )
         for request in requests
     ]
@@ -100,7 +106,7 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
         outcome.before = await house.memory()
         begun = time.monotonic()
         course = asyncio.ensure_future(scene.course(mischief))
-        await _ask(outcome.clients, scene.clients)
+        outcome.clients = await _ask(outcome.clients, scene.clients, course.done if scene.whole else lambda: False)
         outcome.seconds = time.monotonic() - begun
         course.cancel()
         with suppress(asyncio.CancelledError):
@@ -108,6 +114,7 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
         await mischief.heal()
         await asyncio.wait_for(house.all_up(), 60)
         outcome.faults, outcome.struck = mischief.made, mischief.struck
+        await all_final(partial(_unfinished, stack))
         await all_final(house.active)
         outcome.shelf = await _look(stack, house, outcome.clients, mischief.made)
         outcome.books = await asyncio.to_thread(_check, stack)
@@ -123,28 +130,39 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
     return outcome
 
 
-async def _ask(clients: Sequence[Client], at_once: int) -> None:
-    """Let the clients ask, so many at one time; say now and then how far they are."""
-    waiting = iter(clients)
+async def _ask(clients: Sequence[Client], at_once: int, over: Callable[[], bool]) -> list[Client]:
+    """Let the clients ask, so many at one time, until it is `over`; say now and then how far they are.
+
+    Those that have asked.
+    """
+    waiting, asked = iter(clients), list[Client]()
     ended = 0
 
     async def one_after_the_other() -> None:
         nonlocal ended
-        for client in waiting:
+        while not over() and (client := next(waiting, None)):
+            asked.append(client)
             await client.run()
             ended += 1
             if ended % 100 == 0:
                 sys.stderr.write(f"{ended} of {len(clients)} requests\n")
 
     await asyncio.gather(*(one_after_the_other() for _ in range(at_once)))
+    return asked
+
+
+async def _unfinished(stack: Parts) -> int:
+    """Batches that have not ended, also those of which nobody knows."""
+    archive = Archive.open(stack.config())
+    return len(await asyncio.to_thread(OpenBatches(archive).find))
 
 
 async def all_final(active: Callable[[], Awaitable[object]]) -> None:
-    """Wait until no job is `active`: those whose clients left in an outage have no one to cancel them, but end."""
+    """Wait until no job or batch is `active`: those whose clients left in an outage have no one to cancel them."""
     end = time.monotonic() + 90
     while jobs := await active():
         if time.monotonic() > end:
-            raise AssertionError(f"{jobs} jobs do not end")
+            raise AssertionError(f"{jobs} jobs or batches do not end")
         await asyncio.sleep(0.1)
 
 

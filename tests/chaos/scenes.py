@@ -70,4 +70,5 @@ def rolling(lease: float) -> Scene:
         course=deploy,
         clients=12,
         settings={**_SHARED, "lease": lease, "slots": 4, "echo_rate": 50},
+        whole=True,
     )

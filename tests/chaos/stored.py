@@ -60,7 +60,7 @@ class Shelf:
     asked_twice: int = 0
     """What is stored twice, for its client has no key to be known by, and came again when a gateway had died."""
     ended_anew: int = 0
-    """Responses that Redis has lost before their end was stored, and that have ended once more, at another time."""
+    """Responses and batches whose end Redis has lost, and that have ended once more, at another time."""
     wrong: list[str] = field(default_factory=list)
     waiting: int = 0
     """Answers that are not stored yet, although all have ended long ago."""
@@ -83,9 +83,11 @@ class Shelf:
                     self._complain(client, f"its chat is listed {listed[chat]} times")
 
     def count(self, archive: Archive, clients: Iterable[Client], lost: Outages) -> None:
-        """Look into the archive for what is stored twice."""
+        """Look into the archive for what is stored twice, and for what batches leave."""
         ended = Counter[str]()
         for thing in archive.index.walk():
+            if thing.kind is ThingKind.OUTCOMES:
+                self.wrong.append(f"{thing.id} is left of a batch")
             if thing.kind in (ThingKind.RESPONSE, ThingKind.CHAT) and thing.facts.get("status") == "completed":
                 ended[thing.facts["metadata"].get("number", "")] += 1
         for client in (client for client in clients if client.fate is Fate.ANSWERED):
@@ -109,6 +111,10 @@ class Shelf:
             order = sorted if stored.among(lost) else list
             turns = dict.fromkeys(_turns(_said(told["data"])))
             wrong = "" if order(turns) == order(_turns(stored.told)) else wrong
+        again = isinstance(stored.told, bytes) and status == 200 and _names(blob) == _names(stored.told) != set()
+        if wrong and again and stored.among(forgotten[True]):
+            self.ended_anew += 1
+            wrong = ""
         if wrong and isinstance(stored.told, Mapping) and isinstance(told, Mapping) and stored.among(lost):
             anew = {**told, "completed_at": stored.told["completed_at"]}
             if anew == stored.told:
@@ -122,6 +128,12 @@ class Shelf:
     def _complain(self, client: Client, wrong: str) -> None:
         story = "".join(f"\n  {at - client.story[0][0]:+.2f} {what}" for at, what in client.story)
         self.wrong.append(f"request {client.name} ({client.request.form}, {client.request.kind}): {wrong}{story}")
+
+
+def _names(results: bytes) -> set[str]:
+    """Of the lines of a file, where it is one of a batch's results."""
+    lines = results.splitlines() if results.startswith(b"{") else []
+    return {json.loads(line)["custom_id"] for line in lines}
 
 
 def _turns(said: Sequence[tuple[str, str]]) -> list[tuple[tuple[str, str], ...]]:

@@ -36,6 +36,7 @@ class _Sender(StoringClient):
     async def _send(self, path: str, body: dict[str, Any] | None = None, form: bytes | None = None) -> Any:
         self.sent = time.monotonic()
         while True:
+            self.attempts += 1
             async with (
                 self._patiently("storing"),
                 self.wire.request("POST", path, body, whose=self.name, form=form) as answer,
@@ -145,20 +146,31 @@ class FileClient(_Sender):
     """Stores a file, at once or in parts, and reads it."""
 
     async def _ask_once(self) -> None:
-        blob, begun = self.request.expected.encode(), time.monotonic()
-        self.accepted = (begun, math.inf)
-        self.kept.clear()
+        blob = self.request.expected.encode()
+        self._begin()
         file = await (self._store_parts(blob) if self.request.form is Form.PARTS else self._store(blob))
-        path = f"{FILES}/{file}/content"
-        self.kept.append(Stored(self.request, path, begun, blob))
+        self.end.text = (await self._content(file, blob)).decode()
+
+    def _begin(self) -> None:
+        self.accepted = (time.monotonic(), math.inf)
+        self.kept.clear()
+
+    async def _content(self, file: str, known: bytes | None = None) -> bytes:
+        """What a file is, which is noted as what is `known` of it, or as what it is."""
+        path, (begun, _) = f"{FILES}/{file}/content", self.accepted
+        if known is not None:
+            self.kept.append(Stored(self.request, path, begun, known))
         while True:
             async with self._patiently("reading"), self.wire.request("GET", path, whose=self.name) as answer:
                 await self._accepted(answer, 200)
-                self.end.text = (await answer.body()).decode()
-                return
+                blob = await answer.body()
+                if known is None:
+                    self.kept.append(Stored(self.request, path, begun, blob))
+                return blob
 
-    async def _store(self, blob: bytes) -> str:
-        form = _field(b"purpose", b"user_data") + _field(b'file"; filename="a.txt', blob) + b"--b--\r\n"
+    async def _store(self, blob: bytes, purpose: bytes = b"user_data") -> str:
+        name = b"a.jsonl" if purpose == b"batch" else b"a.txt"
+        form = _field(b"purpose", purpose) + _field(b'file"; filename="' + name, blob) + b"--b--\r\n"
         return str((await self._send(FILES, form=form))["id"])
 
     async def _store_parts(self, blob: bytes) -> str:
@@ -183,18 +195,3 @@ def _missing(exc: Failure) -> bool:
 
 def _field(name: bytes, value: bytes) -> bytes:
     return b'--b\r\nContent-Disposition: form-data; name="' + name + b'"\r\n\r\n' + value + b"\r\n"
-
-
-def client_for(request: Request) -> type[Client]:
-    """Who asks for an answer of that form."""
-    return _CLIENTS.get(request.form, Client)
-
-
-_CLIENTS: dict[Form, type[Client]] = {
-    Form.STORED: StoringClient,
-    Form.RESPONSE: ResponseClient,
-    Form.TALK: TalkingClient,
-    Form.CHAIN: TalkingClient,
-    Form.FILE: FileClient,
-    Form.PARTS: FileClient,
-}

@@ -18,10 +18,10 @@ from random import Random
 from urllib.request import Request, urlopen
 
 from tests.chaos import plan
+from tests.chaos.casting import client_for
 from tests.chaos.forms import Form
 from tests.chaos.house import Crew
 from tests.chaos.run import Outcome, all_final
-from tests.chaos.storing_clients import client_for
 from tests.chaos.wire import Wire
 from tests.stack import free_port
 from tests.upgrade.balancer import Balancer

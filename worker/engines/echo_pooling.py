@@ -36,18 +36,20 @@ class EchoPooler:
     def pool(self, task: PoolingTask, places: range, work: Cancellable = NEVER) -> Pooled:
         if self._pause:
             self._sleep(work)
-        vectors, tokens = [], []
+        vectors, tokens, query = [], [], list[int]()
+        if not isinstance(task, Embedding):
+            query = _numbers(task.query)
+            WholeRoom(self._context, "query").check(len(query))
+        asked = set(query)
         for place in places:
             check(work)
             if isinstance(task, Embedding):
                 read = self._fit(_numbers(task.inputs[place]), task, place)
                 vector = _count(read)
             else:
-                query = _numbers(task.query)
-                WholeRoom(self._context, "query").check(len(query))
                 document = self._fit(_numbers(task.documents[place]), task, place, len(query))
                 read = query + document
-                vector = np.array([len(set(query) & set(document))], "<f4")
+                vector = np.array([len(asked & set(document))], "<f4")
             vectors.append(vector.tobytes())
             tokens.append(len(read))
         return Pooled(places.start, tuple(vectors), tuple(tokens))

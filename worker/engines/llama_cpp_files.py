@@ -12,6 +12,7 @@ from shared.cores import usable
 from shared.errors import EngineError, ModelFileError
 from worker.chat_formats import template
 from worker.formats.gguf import Header, read_header, read_model
+from worker.formats.gguf_parts import with_parts
 from worker.formats.identity import identity
 
 _F32 = 0
@@ -23,6 +24,9 @@ _EXACT = 8192
 class Files:
     path: Path
     header: Header
+    """With the tensors of all parts, whose offsets are in their own files."""
+    parts: tuple[Path, ...]
+    """All files of the model; one, as a rule."""
     lora: tuple[tuple[Path, float], ...]
     draft: Path | None
 
@@ -37,7 +41,7 @@ class Files:
     def identify(self, model: Model) -> str:
         """What tells apart whatever comes of these files from what comes of others. Raises OSError."""
         adapters, ropes = dict(self.lora), (model.rope_freq_base, model.rope_freq_scale)
-        return identity([self.path, *adapters], [scale for _, scale in self.lora], *ropes)
+        return identity([*self.parts, *adapters], [scale for _, scale in self.lora], *ropes)
 
 
 def check_files(model: Model) -> Files:
@@ -48,11 +52,14 @@ def check_files(model: Model) -> Files:
     if model.path is None:
         raise EngineError(f"the engine llama.cpp needs a file for the model {model.id!r}")
     path = _gguf(model.path, model.architecture)
-    header = read_model(path)
+    header, parts = with_parts(path, read_model(path))
     lora = tuple((_adapter(adapter, header), scale) for adapter, scale in model.lora)
     if model.draft is not None:
         read_model(model.draft)
-    return Files(path.resolve(), header, lora, model.draft.resolve() if model.draft else None)
+    # Of several, llama.cpp finds the others by the name of the first, which a link may have alone.
+    path = path.absolute() if len(parts) > 1 else path.resolve()
+    draft = model.draft.resolve() if model.draft else None
+    return Files(path, header, tuple(part.resolve() for part in parts), lora, draft)
 
 
 def _gguf(path: Path, architecture: str) -> Path:
@@ -81,7 +88,7 @@ def host_parameters(model: Model, files: Files, config: Config, batch: int, key:
     """What the host needs to know, which reads `batch` tokens a step, and answers who knows the key."""
     return {
         "path": str(files.path),
-        "reads": [str(path) for path in (files.path, *dict(files.lora), files.draft) if path],
+        "reads": [str(path) for path in (*files.parts, *dict(files.lora), files.draft) if path],
         "key": key,
         "context": config.context,
         "slots": config.slots,

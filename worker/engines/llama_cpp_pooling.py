@@ -49,8 +49,9 @@ class LlamaPooler:
         """All that may be too long is counted before anything is computed."""
         self._check(task, work)
         start, weight = 0, 0
+        beside = 0 if isinstance(task, Embedding) else _weigh(task.query)  # is read with each document
         for place in range(task.size):
-            own = _weigh(_input(task, place))
+            own = beside + _weigh(_input(task, place))
             if place > start and (place - start == MOST_TOGETHER or weight + own > _BYTES):
                 yield range(start, place)
                 start, weight = place, 0

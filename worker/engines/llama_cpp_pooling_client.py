@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from shared.cancellation import NEVER, Cancellable, aborting, check
-from shared.errors import HostDied
+from shared.errors import EngineError, HostDied
 from worker.engines.host import EngineHost
 from worker.engines.pooling_wire import (
     LARGEST_TELLING,
@@ -62,10 +62,12 @@ class PoolingClient:
         return told
 
     def pool(self, readings: Sequence[PooledInput], work: Cancellable = NEVER) -> tuple[list[bytes], list[int]]:
-        """The vector of each, and how many tokens were read."""
+        """The vector of each, and how many tokens were read. Raises EngineError where one is of no numbers."""
         vectors, counts, left = [b""] * len(readings), [0] * len(readings), set(range(len(readings)))
         for told in self._tell(Pooling(list(readings)), len(readings), _vectors, work):
             for place, count, vector in told:
+                if not vector:
+                    raise EngineError("what the model computes of a text are no numbers")
                 vectors[place], counts[place] = vector, count
                 left.discard(place)
         return vectors, counts

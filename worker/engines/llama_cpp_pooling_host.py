@@ -155,6 +155,12 @@ class PoolingHost:
         import numpy as np
 
         told = self._context.pool(sequences)
+        bad = [place for place, row in enumerate(told) if not np.isfinite(row).all()]
+        if len(sequences) > 1:  # one that is of no numbers makes those beside it so
+            for place in bad:
+                told[place] = self._context.pool([sequences[place]])
+            bad = [place for place in bad if not np.isfinite(told[place]).all()]
+        told[bad] = 0
         if self._normalised:
             lengths = np.linalg.norm(told, axis=1, keepdims=True)
             rows = (told / np.where(lengths > 0, lengths, 1)).astype("<f4")
@@ -163,7 +169,7 @@ class PoolingHost:
             if self._chances:
                 sure = np.clip(told[:, :1].astype(np.float64), 1e-30, 1 - 1e-15)
                 rows = np.log(sure / (1 - sure)).astype("<f4")
-        return [row.tobytes() for row in rows]
+        return [b"" if place in bad else row.tobytes() for place, row in enumerate(rows)]
 
     def _tell(self, chosen: list[tuple[Asker, int, list[int]]], vectors: list[bytes]) -> None:
         told: dict[Asker, list[tuple[int, int, bytes]]] = {}
@@ -187,7 +193,7 @@ def main() -> None:
     parameters: dict[str, Any] = child.parameters
     print(f"loading {parameters['path']}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the host's log
 
-    import numpy  # noqa: F401 - after `HostEnd`, which ties this process to the worker: imports take a while
+    import numpy as np  # after `HostEnd`, which ties this process to the worker: imports take a while
     import xllamacpp.xllamacpp
 
     from worker.engines.libllama import ATTENTION_AUTO, ATTENTION_PLAIN, F16, F32, Library, UnknownLibrary
@@ -220,7 +226,8 @@ def main() -> None:
         header = read_header(path := Path(parameters["path"]))
         context.words = WordPieces(path, header) if header.tokenizer == "bert" else None
         tried, begun = min(_TRIED, most), time.monotonic()
-        context.pool([[0] * tried])
+        if not np.isfinite(context.pool([[0] * tried])).all():
+            raise RuntimeError("what it computes are no numbers")
         seconds = (time.monotonic() - begun) * batch / tried
     except UnknownLibrary as exc:
         sys.exit(f"this version of xllamacpp has another llama.cpp than is known here: {exc}")

@@ -51,7 +51,8 @@ class Counting(msgspec.Struct, frozen=True, array_like=True, tag="count"):
 
 
 class Pooling(msgspec.Struct, frozen=True, array_like=True, tag="pool"):
-    """Tell the vector of each, several at a time: lists of a place, how many tokens were read, and a vector."""
+    """Tell the vector of each, several at a time: lists of a place, how many tokens were read, and a vector; none where
+    what was computed are no numbers."""
 
     readings: list[PooledInput]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import mmap
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -73,6 +73,18 @@ def elements(path: Path, array: MetadataArray) -> list[Any]:
         return [value for (value,) in _SCALARS[array.kind].iter_unpack(data[array.offset : end])]
 
 
+def find_fault(metadata: Mapping[str, Any], tensors: Sequence[Tensor]) -> tuple[str, str] | None:
+    """The key of a count of blocks that all tensors of a model do not bear out, and what is wrong with it.
+
+    llama.cpp allocates by the block count before it looks for the blocks, and aborts when it is too high.
+    """
+    most = sum("blk." in tensor.name for tensor in tensors)
+    for key, value in metadata.items():
+        if key.endswith(".block_count") and (type(value) is not int or not 0 <= value <= most):
+            return key, f"{key} is {value!r}, but the file has {most} tensors of blocks"
+    return None
+
+
 class _GgufReader(Cursor):
     def header(self) -> Header:
         version = self.version()
@@ -88,7 +100,8 @@ class _GgufReader(Cursor):
             places[key] = start
             metadata[key] = self.value(key)
             pairs[key] = start, self.at
-        if tensor_count == 0:
+        part, parts = (found if type(found := metadata.get(f"split.{name}")) is int else 0 for name in ("no", "count"))
+        if tensor_count == 0 and parts < 2:
             words = "tokenizer.ggml.tokens" in metadata
             what = ": it is a vocabulary alone; serve the file that has the model's weights" if words else ""
             self.refuse(8, f"the file has no tensors{what}")
@@ -97,11 +110,14 @@ class _GgufReader(Cursor):
             self.refuse(places["general.alignment"], f"general.alignment is {alignment!r}, which is no power of two")
         tensors = self.tensors(tensor_count, alignment)
         architecture = metadata.get("general.architecture")
-        if not isinstance(architecture, str) or not architecture:
+        if part > 0:  # the first one tells it
+            architecture = architecture or ""
+        if not isinstance(architecture, str) or not (architecture or part > 0):
             kind = tell_kind(metadata)
             what = f"this is {kind}" if kind else "general.architecture is missing or no name"
             self.refuse(places.get("general.architecture", 24), what)
-        self.check_blocks(metadata, places, tensors)
+        if parts < 2 and (fault := find_fault(metadata, tensors)):
+            self.refuse(places[fault[0]], fault[1])
         self.check_vocabulary(metadata, places)
         data_offset = self.data_offset(alignment)
         facts = MappingProxyType(metadata)
@@ -180,13 +196,6 @@ class _GgufReader(Cursor):
 
     def data_offset(self, alignment: int) -> int:
         return (self.at + alignment - 1) & -alignment
-
-    def check_blocks(self, metadata: Mapping[str, Any], places: Mapping[str, int], tensors: tuple[Tensor, ...]) -> None:
-        """llama.cpp allocates by the block count before it looks for the blocks, and aborts when it is too high."""
-        most = sum("blk." in tensor.name for tensor in tensors)
-        for key, value in metadata.items():
-            if key.endswith(".block_count") and (type(value) is not int or not 0 <= value <= most):
-                self.refuse(places[key], f"{key} is {value!r}, but the file has {most} tensors of blocks")
 
     def check_vocabulary(self, metadata: Mapping[str, Any], places: Mapping[str, int]) -> None:
         """llama.cpp indexes these arrays without a look at their types and lengths, and aborts on duplicates."""
