@@ -129,7 +129,7 @@ def test_an_answer_is_stored_by_itself_before_its_line_is_told(stack: Stack, cli
     archive, about = archive_of(stack), {"input": "one two"}
     for _ in range(3):
         batch_id = begin(client, [request("r", url="/v1/responses", **about)], "/v1/responses")
-        told = wait_for(lambda: archive.find("", ThingKind.BATCH, batch_id).facts.get("completed"), "the end")  # noqa: B023
+        told = wait_for(lambda: archive.find("", ThingKind.BATCH, batch_id).facts.get("completed"), "the end")  # noqa: B023  # asked within this round
         names = [thing.id for thing in archive.page("", ThingKind.RESPONSE, limit=100).things]
         assert told == 1
         output = end(client, batch_id).output_file_id
