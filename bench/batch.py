@@ -1,6 +1,6 @@
 """What a batch costs a live chat, and what the way of a batch costs its own pace, on the real model.
 
-    python -m bench.batch [--lines 500] [--rounds 3] [--live 30]
+    python -m bench.batch [--short] [--lines 500] [--rounds 4] [--live 30]
 
 Prints, of one worker of four slots: the time to the first token of a live chat, alone and while the batch runs, beside
 one step of the engine, which a slot is waited for; and the lines a second of the batch beside those of the same
@@ -34,9 +34,12 @@ STEP_TOKENS = 128
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--lines", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--live", type=int, default=30, help="chats whose first token is timed")
+    parser.add_argument("--short", action="store_true", help="few of all, in under four minutes")
     asked = parser.parse_args()
+    if asked.short:
+        asked.lines, asked.rounds, asked.live = 40, 2, 8
     print(describe("inferq", "xllamacpp", "openai"))
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), log_level="warning") as stack:
         stack.start_gateway(processes=1)
@@ -59,9 +62,12 @@ def main() -> None:
         print(f"more, median: {more:.0f} ms; a step of {STEP_TOKENS} prompt tokens: {spread(step, ' ms', 0)}")
 
         paces: dict[str, list[float]] = {"batch": [], "client": []}
-        for _ in range(asked.rounds):
-            paces["batch"].append(len(lines) / by_batch(client, lines))
-            paces["client"].append(len(lines) / asyncio.run(by_client(stack.async_client(), lines)))
+        for turn in range(2 * asked.rounds):
+            fresh = [line(n + (turn + 1) * len(lines)) for n in range(len(lines))]  # nobody has read before
+            if turn % 4 in (0, 3):  # each goes first in every other round
+                paces["batch"].append(len(lines) / by_batch(client, fresh))
+            else:
+                paces["client"].append(len(lines) / asyncio.run(by_client(stack.async_client(), fresh)))
         for name, found in paces.items():
             print(f"{len(lines)} lines by {name}, {asked.rounds} rounds in turns: {spread(found, '/s')}")
         ratios = [ours / theirs for ours, theirs in zip(*paces.values(), strict=True)]

@@ -20,7 +20,7 @@ import pytest
 
 from gateway.archive.archive import Archive
 from gateway.batches.batch import Batch
-from gateway.batches.book import all_unfinished
+from gateway.batches.open_batches import OpenBatches
 from shared.config import Config
 from tests.batches import nobody
 from tests.calls import said
@@ -225,7 +225,7 @@ def progress(folder: Path, before: int) -> int:
     archive = Archive.open(Config(archive=str(folder / "archive")))
 
     def look() -> int:
-        return sum(done for thing in all_unfinished(archive) if (done := Batch.of(thing).completed) > before)
+        return sum(done for thing in OpenBatches(archive).find() if (done := Batch.of(thing).completed) > before)
 
     found = wait_for(look, "some answers", 60)
     assert isinstance(found, int)

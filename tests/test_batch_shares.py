@@ -16,13 +16,13 @@ from tests.stack import Stack, running, wait_for
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Keys that may go, and a worker of two slots on which a line takes a fifth of a second."""
+    """Keys that may go, and a worker of four slots on which a line takes a fifth of a second."""
     folder = tmp_path_factory.mktemp("shares")
     keys = folder / "keys"
     keys.write_text("ann:key-of-ann-0123456789 max_jobs=6\nbob:key-of-bob-0123456789\n")
     with running(folder, api_keys=f"@{keys}") as stack:
         stack.start_gateway(processes=1)
-        stack.start_worker(slots=2, echo_rate=20)
+        stack.start_worker(slots=4, echo_rate=20)
         yield stack
 
 
@@ -44,6 +44,15 @@ def test_a_batch_leaves_room_for_its_owner_and_goes_after_live_chats(stack: Stac
         ann.chat.completions.create(model="echo", messages=said("one two three four"))
     assert counts(ann.batches.retrieve(batch_id))[1] - before < 20
     assert counts(end(ann, batch_id)) == (40, 40, 0)
+
+
+def test_as_many_lines_wait_as_run(stack: Stack) -> None:
+    bob = of(stack, "bob")
+    batch_id = begin(bob, [request(f"r{n}", "word " * 400) for n in range(40)])
+    wait_for(lambda: stack.redis.zcard("iq:leases:echo") == 4, "a line in every slot")
+    wait_for(lambda: stack.redis.zcard("iq:waiting:echo") >= 4, "successors of lines that end at one time", 10)
+    bob.batches.cancel(batch_id)
+    assert end(bob, batch_id).status == "cancelled"
 
 
 def test_one_without_a_worker_holds_up_no_other(stack: Stack) -> None:

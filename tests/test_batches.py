@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from gateway.batches.book import MOST_UNFINISHED
+from gateway.batches.open_batches import MOST_UNFINISHED
 from tests.batches import FINAL, counts, end, nobody, request, results
 from tests.calls import problem, said
 from tests.commands import inferq

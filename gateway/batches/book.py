@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from gateway import files
 from gateway.archive.archive import DAY, Archive
 from gateway.archive.thing import Page, Thing, ThingKind
-from gateway.batches.batch import OPEN, Batch, BatchStatus
+from gateway.batches.batch import Batch, BatchStatus
+from gateway.batches.open_batches import MOST_UNFINISHED, unfinished
 from gateway.creations import Creation
 from gateway.schemas.batches import window_seconds
 from gateway.schemas.lists import Paging
@@ -20,8 +21,6 @@ from shared.errors import InvalidRequest, KeyFull, NotStored
 
 LARGEST_INPUT = 209_715_200
 """Bytes of a file of requests, as OpenAI's."""
-MOST_UNFINISHED = 100
-"""Batches of an API key that have not ended."""
 
 
 def create(asked: Mapping[str, Any], creation: Creation) -> Thing:
@@ -61,16 +60,6 @@ def page(owner: str, paging: Paging) -> Page:
 def cancel(owner: str, batch_id: str) -> Thing:
     """Have one end soon, with what it has. Raises NotStored, and InvalidRequest where it has ended otherwise."""
     return this_gateway().archive.change(owner, ThingKind.BATCH, batch_id, _cancelling)
-
-
-def unfinished(archive: Archive, owner: str) -> Sequence[Thing]:
-    """Those of an owner that have not ended, the first one first."""
-    return archive.page(owner, ThingKind.BATCH, limit=MOST_UNFINISHED, descending=False, where=OPEN).things
-
-
-def all_unfinished(archive: Archive) -> list[Thing]:
-    """Those of all owners."""
-    return [thing for owner in archive.index.owners(ThingKind.BATCH) for thing in unfinished(archive, owner)]
 
 
 def _cancelling(facts: dict[str, Any]) -> Mapping[str, Any]:

@@ -19,12 +19,12 @@ from gevent.event import Event
 from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing
 from gateway.batches.batch import Batch, BatchStatus
-from gateway.batches.book import all_unfinished
 from gateway.batches.feed import Feed
 from gateway.batches.flights import Flights
 from gateway.batches.lease import FeedLease
 from gateway.batches.line_jobs import LineJobs
 from gateway.batches.numbers import BatchNumbers
+from gateway.batches.open_batches import OpenBatches
 from gateway.batches.untold import Broken
 from gateway.keys import EVERYBODY, Keys, Owner
 from gateway.recordings import Recordings
@@ -63,6 +63,7 @@ class Feeder:
     ) -> None:
         """`enter` gives what the application's parts are found by."""
         self._archive = archive
+        self._open = OpenBatches(archive)
         self._recordings = recordings
         self._jobs = jobs
         self._lease = lease
@@ -96,22 +97,22 @@ class Feeder:
                 self._lease.let_go(batch_id)
 
     def _step(self) -> None:
-        self._hurry.wait(self._pause)
+        hurry = self._hurry.wait(self._pause)
         self._hurry.clear()
         try:
             for batch_id, feed in list(self._feeds.items()):
                 if not self._lease.renew(batch_id):
                     log.warning("another process feeds %s", batch_id)
                     self._stop(feed)
-            self._look()
+            self._look(sure=hurry)
             self._trouble = ""
         except ArchiveUnavailable as exc:  # no fault of this process: all else is served
             if not self._trouble:
                 log.error("batches wait: %s", exc)
             self._trouble = exc.message
 
-    def _look(self) -> None:
-        found = {thing.id: thing for thing in all_unfinished(self._archive)}
+    def _look(self, *, sure: bool) -> None:
+        found = {thing.id: thing for thing in self._open.find(sure=sure)}
         self._numbers.tell(len(found))
         for batch_id in self._resting.keys() - found.keys():
             del self._resting[batch_id]

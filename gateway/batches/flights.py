@@ -121,7 +121,7 @@ class Flights:
             self._recordings.on_end(*self._kept)
             self._kept.clear()
         if len(flights) >= self._window.size or waiting:
-            self._window.adapt(waiting, ended)
+            self._window.adapt(len(self._flying) - waiting, waiting, ended)
         return ends
 
     def recall(self, lines: Iterator[Flight]) -> None:

@@ -12,7 +12,7 @@ LARGEST_WAITING = 65_536
 """Bytes of a line that is held where it has to wait, and nothing of its batch is in flight: a larger one is read again
 later."""
 _SPARE = 4
-"""Lines that may wait beyond those that are likely to begin before the next look."""
+"""Lines that may wait beyond twice as many as begin before the next look."""
 
 
 class FlightWindow:
@@ -25,9 +25,12 @@ class FlightWindow:
         """For a line of `more` bytes, beside so many lines of `size` bytes together."""
         return not lines or (lines < self.size and size + more <= MOST_BYTES_IN_FLIGHT)
 
-    def adapt(self, waiting: int, ended: int) -> None:
-        """Between two looks so many lines have ended, and so many wait still: all that wait could have begun."""
-        if waiting <= ended:
+    def adapt(self, running: int, waiting: int, ended: int) -> None:
+        """Of those in flight at this look so many run, so many wait still, and so many have ended since the last one.
+
+        As many are to wait as run, for those may all end before the next look; and more than have ended.
+        """
+        if waiting <= ended or waiting < running:
             self.size = min(MOST_IN_FLIGHT, self.size + max(ended, self.size // 2))
-        elif waiting > 2 * ended + _SPARE:
+        elif waiting > 2 * max(running, ended) + _SPARE:
             self.size = max(FEWEST, self.size - 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.archive.archive import Archive
-from gateway.batches import book
 from gateway.batches.batch import Batch
+from gateway.batches.open_batches import OpenBatches
 from shared.errors import ArchiveDamaged, ArchiveUnavailable
 
 
@@ -31,7 +31,7 @@ class UnfinishedBatch:
 def look(archive: Archive) -> list[UnfinishedBatch]:
     """The oldest first; none where the archive is out of reach, for it may be another machine's."""
     try:
-        things = book.all_unfinished(archive)
+        things = OpenBatches(archive).find()
     except (ArchiveUnavailable, ArchiveDamaged):
         return []
     found = [(thing, Batch.of(thing)) for thing in sorted(things, key=lambda thing: thing.created)]

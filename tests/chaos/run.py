@@ -18,7 +18,7 @@ from random import Random
 from typing import Any
 
 from gateway.archive.archive import Archive
-from gateway.batches.book import all_unfinished
+from gateway.batches.open_batches import OpenBatches
 from tests.chaos.archive_faults import HIDDEN, RECOVERED, UNNAMED
 from tests.chaos.casting import client_for
 from tests.chaos.clients import Client
@@ -154,7 +154,7 @@ async def _ask(clients: Sequence[Client], at_once: int, over: Callable[[], bool]
 async def _unfinished(stack: Parts) -> int:
     """Batches that have not ended, also those of which nobody knows."""
     archive = Archive.open(stack.config())
-    return len(await asyncio.to_thread(all_unfinished, archive))
+    return len(await asyncio.to_thread(OpenBatches(archive).find))
 
 
 async def all_final(active: Callable[[], Awaitable[object]]) -> None:

@@ -75,14 +75,15 @@ class PoolingHost:
         server.setblocking(False)
         self._selector.register(server, selectors.EVENT_READ)
         while True:
-            for key, _ in self._selector.select(0 if self._turns else None):
-                if key.data is None:
-                    connection, _ = server.accept()
-                    self._selector.register(connection, selectors.EVENT_READ, Asker(connection))
-                else:
-                    self._hear(key.data)
-            if self._turns:
-                self._compute()
+            # Until there is no more news: who connects has asked by the next look, and so shares the batch.
+            while news := self._selector.select(0 if self._turns else None):
+                for key, _ in news:
+                    if key.data is None:
+                        connection, _ = server.accept()
+                        self._selector.register(connection, selectors.EVENT_READ, Asker(connection))
+                    else:
+                        self._hear(key.data)
+            self._compute()
 
     def _hear(self, asker: Asker) -> None:
         try:
