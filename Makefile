@@ -47,6 +47,7 @@ upgrade: .venv/dev       ## two neighbouring releases side by side under load; o
 
 clients: .venv/dev       ## unmodified clients, each in an environment of its own; e.g. make clients ARGS="--short", ARGS="llm aider", ARGS="--list"
 	$(BIN)/inferq pull
+	$(BIN)/inferq pull minilm
 	$(BIN)/python -m tests.clients $(ARGS)
 
 fuzz: .venv/dev          ## spoiled model files are loaded or refused in words; options in ARGS, e.g. make fuzz ARGS="--seed 7"

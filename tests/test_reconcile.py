@@ -81,9 +81,8 @@ class TestAnEndThatNobodyTold:
     def test_to_a_gateway_that_began_while_memory_was_out(self, empty: Stack, pool: ThreadPoolExecutor) -> None:
         begun = time.monotonic()
         first = empty.start_gateway()
-        empty.start_worker(
-            echo_rate=10 / max(1, time.monotonic() - begun)
-        )  # it is to run on when the next one is there
+        rate = 10 / max(1, time.monotonic() - begun)  # it is to run on when the next one is there
+        empty.start_worker(echo_rate=rate)
         job_id = post_later(empty.http(), WORDS)
         wait_for(lambda: empty.events(job_id) > 3, "text")
         empty.redis.config_set("maxmemory", "1")

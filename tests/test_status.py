@@ -76,7 +76,7 @@ def test_it_shows_what_goes_on(stack: Stack) -> None:
     http = stack.http()
     assert http.post(CHATS, json=chat("one two")).status_code == 200
     assert http.post(CHATS, json=chat("w " * 40_000)).status_code == 400
-    jobs = [post_later(http, ENDLESS) for _ in range(3)]
+    jobs = [post_later(http, ENDLESS * 5) for _ in range(3)]  # two commands are started meanwhile
     wait_for(lambda: stack.state(jobs[0]) == "in_progress", "the start")
     shown = status(stack)
     [model] = shown["models"]

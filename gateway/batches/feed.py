@@ -72,12 +72,8 @@ class Feed:
             self._closing.finish(BatchStatus.CANCELLED)
         else:
             broken = self._feed()
-            if self.stopped:
-                return
-            if not (batch := self._count()).status.final:
+            if not (self.stopped or (batch := self._count()).status.final):
                 self._end(batch, broken)
-            else:  # somebody else has fed it, and has ended it meanwhile
-                self._ledger.remove()
 
     def _validate(self, batch: Batch) -> bool:
         """Look at all lines; whether they make a batch."""
@@ -111,7 +107,10 @@ class Feed:
         """Until all lines have ended, or no further one is to begin; what has broken it."""
         try:
             with_room(self._ledger.open)
-            flights = self._make(batch := self._count())
+            if (batch := self._count()).status.final:  # somebody else has ended it just now
+                self._ledger.remove()
+                return None
+            flights = self._make(batch)
         except Broken as exc:
             return exc
         try:

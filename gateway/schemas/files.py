@@ -20,6 +20,7 @@ PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 LISTED = (*PURPOSES, "assistants_output", "batch_output", "fine-tune-results")
 _IN_LINES = ("batch", "fine-tune")
 """Purposes whose files hold JSON in lines."""
+_MD5 = "[0-9A-Fa-f]{32}"
 FIELDS = ("purpose", "expires_after[anchor]", "expires_after[seconds]")
 """Those of a form beside its file."""
 LONGEST_FILENAME = 512
@@ -71,15 +72,23 @@ class UploadSchema(FileSchema):
             raise refuse("invalid_value", problem, name="filename")
 
 
+class Checksum(Text):
+    """An MD5 in hexadecimal digits."""
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{_MD5}$"}
+
+
 class PartsSchema(Strict):
     """Of which parts a file is made, in their order."""
 
     part_ids = Array(Text(longest=64), 1, MOST_PART_IDS, required=True)
-    md5 = Text(longest=32)
+    md5 = Checksum(longest=32)
 
     @validates_schema(skip_on_field_errors=True)
     def sense(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if not re.fullmatch("[0-9A-Fa-f]{32}", data.get("md5", "0" * 32)):
+        if not re.fullmatch(_MD5, data.get("md5", "0" * 32)):
             raise refuse("invalid_value", "expected 32 hexadecimal digits", name="md5")
         if len(set(data["part_ids"])) < len(data["part_ids"]):
             raise refuse("invalid_value", "a part is named twice", name="part_ids")

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import click
 
 from tests.attack import (
+    batches,
     bodies,
     connections,
     engines,
@@ -28,6 +29,7 @@ from tests.attack import (
     strangers,
     tokenizers,
     tools,
+    vectors,
 )
 from tests.attack.judgement import HEAD, row
 from tests.attack.plan import ATTACKS
@@ -47,6 +49,8 @@ KINDS = (
     strangers,
     files,
     stored,
+    batches,
+    vectors,
 )
 SHORT = 3.0
 """Seconds of an attack in short form."""

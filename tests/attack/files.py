@@ -10,6 +10,7 @@ from tests.attack.plan import attack
 
 _BOUNDARY = b"b"
 _PURPOSE = b"--b\r\nContent-Disposition: form-data; name=purpose\r\n\r\nuser_data\r\n"
+_BATCH = _PURPOSE.replace(b"user_data", b"batch")
 _FILE = b'--b\r\nContent-Disposition: form-data; name=file; filename="a"\r\n\r\n'
 _END = b"\r\n--b--\r\n"
 _MB = 1_000_000
@@ -17,15 +18,23 @@ LARGE = _PURPOSE + _FILE + secrets.token_bytes(8 * _MB) + _END
 """A form with a file of 8 MB."""
 
 
-def _head(me: Attacker, size: int, path: str = "/v1/files") -> bytes:
+def head(me: Attacker, size: int, path: str = "/v1/files") -> bytes:
     return me.head("POST", path, Content_Type="multipart/form-data; boundary=b", Content_Length=str(size))
 
 
 async def send(me: Attacker, body: bytes, number: int, *expected: int) -> None:
     """Store the file of a form. Other answers than those expected are holes."""
-    reply = await me.ask(_head(me, len(body)) + body, number)
+    reply = await me.ask(head(me, len(body)) + body, number)
     if reply.status not in expected:
         me.hits.holes.append(f"a form of {len(body)} bytes: {reply.status} {reply.body[:200]!r}")
+
+
+async def send_batch(me: Attacker, content: bytes) -> str:
+    """The id of a file of requests."""
+    body = _BATCH + _FILE.replace(b'"a"', b'"a.jsonl"') + content + _END
+    reply = await me.ask(head(me, len(body)) + body)
+    assert reply.status == 200, reply.body[:200]
+    return str(reply.json()["id"])
 
 
 @attack(least=20, stores=True)
@@ -35,7 +44,7 @@ async def slow_files(me: Attacker) -> None:
     async def trickle(number: int) -> None:
         line = await me.connect(number)
         try:
-            await line.send(_head(me, 4 * _MB) + _PURPOSE + _FILE)
+            await line.send(head(me, 4 * _MB) + _PURPOSE + _FILE)
             while True:
                 await line.send(b"x" * 1000)
                 await asyncio.sleep(1.0)
@@ -67,7 +76,7 @@ async def hostile_forms(me: Attacker) -> None:
 async def unread_files(me: Attacker) -> None:
     """A file of 20 MB that two hundred ask for and nobody reads."""
     body = _PURPOSE + _FILE + secrets.token_bytes(20 * _MB) + _END
-    file = (await me.ask(_head(me, len(body)) + body)).json()["id"]
+    file = (await me.ask(head(me, len(body)) + body)).json()["id"]
     await me.crowd(200, lambda number: me.stay_mute(me.head("GET", f"/v1/files/{file}/content"), number))
 
 

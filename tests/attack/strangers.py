@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from contextlib import suppress
 
 from tests.attack.attacker import SAME, Attacker, Reply
 from tests.attack.plan import Scene, attack
@@ -23,6 +25,51 @@ async def wrong_keys(me: Attacker) -> None:
 async def readyz(me: Attacker) -> None:
     """The one page that asks Redis and needs no key, by a hundred at once."""
     await me.crowd(100, lambda number: me.ask(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n", number))
+
+
+@attack(least=100)
+async def descriptions(me: Attacker) -> None:
+    """The description of the API, whole and as a page, without a key: many ask for it, and most never read it."""
+    asked = [
+        b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in (b"/openapi.json", b"/docs", b"/v1/docs/")
+    ]
+
+    async def once(number: int) -> object:
+        request = asked[number % 3]
+        return await (me.stay_mute(request, number) if number % 4 else me.ask(request, number))
+
+    await me.crowd(200, once)
+
+
+@attack(least=20)
+async def unserved(me: Attacker) -> None:
+    """Bodies of 60 MB, and those that never end, to endpoints that there are not, with paths as long as they may be."""
+    paths = (
+        "/v1/images/generations",
+        "/v1/audio/" + "x/" * 3000,
+        "/v1/moderations/%0d%0aX-Y:%20z",
+        "/v1/" + "chat-" * 1500,
+    )
+
+    async def once(number: int) -> None:
+        line = await me.connect(number)
+        try:
+            length = {"Content_Length": str(60_000_000)} if number % 2 else {"Transfer_Encoding": "chunked"}
+            piece = b"x" * 0x8000 if number % 2 else b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+            await line.send(me.head("POST", paths[number % len(paths)], Content_Type="application/json", **length))
+            answer = asyncio.ensure_future(line.reply())
+            answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # who is over asks no more
+            with suppress(OSError):  # it need not read all of it
+                while not answer.done():
+                    await line.send(piece)
+                    await asyncio.sleep(0)
+            reply = await answer
+            if reply.status not in (404, 429, 501) or b"\n" in reply.body.strip():
+                _hole(me, f"{reply.status} {reply.body[:200]!r}")
+        finally:
+            line.leave()
+
+    await me.crowd(20, once)
 
 
 @attack(least=50)

@@ -52,6 +52,8 @@ BEYOND: set[tuple[str | None, str]] = {
     ("starting_after", "invalid_value"),  # only of a stream
     *((name, "invalid_value") for name in ("file", "filename")),  # of JSON lines, where its purpose says so
     *((name, "invalid_value") for name in ("part_ids", "upload_id")),  # as many bytes as were told, and only once
+    ("md5", "invalid_value"),  # that of the parts
+    ("samplers", "empty_array"),  # of infill, only where nothing is generated
     *((name, "invalid_value") for name in ("input_file_id", "batch_id")),  # a file for batches; one that runs
     ("data", "invalid_value"),  # not empty
     *((f"expires_after.{name}", "missing_required_parameter") for name in ("anchor", "seconds")),  # both, in a form

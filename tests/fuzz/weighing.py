@@ -53,6 +53,8 @@ def _accepted(case: Case, answer: schemathesis.Response, mode: GenerationMode) -
         return f"the stream has no end: {answer.text[-500:]}"
     if mode is GenerationMode.POSITIVE or any(value in ("", [""]) for value in (case.query or {}).values()):
         return ""  # in a query, what is empty is not given
+    if "metadata[]" in (case.query or {}):
+        return ""  # a list of one is read as a pair without a name
     if case.path == "/v1/models":
         return ""  # only Anthropic's clients, who say that they are, have pages of it
     if computes(case.operation.definition.raw):
