@@ -124,7 +124,8 @@ def test_killed_processes_do_not_pile_up_files(empty: Stack, tmp_path: Path, mon
         files |= {path.name for path in private.glob("inferq-*/*.db")}
     assert totals == sorted(totals)
     assert totals[-2:] == [12, 12]
-    assert files == {f"{kind}_{place}.db" for kind in ("counter", "gauge_sum", "histogram") for place in (0, 1)}
+    kinds = ("counter", "gauge_sum", "gauge_mostrecent", "histogram")
+    assert files == {f"{kind}_{place}.db" for kind in kinds for place in (0, 1)}
 
 
 def test_how_requests_end(stack: Stack, numbers: Numbers) -> None:
