@@ -57,7 +57,7 @@ def test_what_was_killed_is_forgotten(tmp_path: Path, folder: Path) -> None:
         wait_for(lambda: not stack.jobs(), "the end of all jobs and their retention", 90)
         assert len(list(folder.glob("inferq-*"))) <= 4  # of the gateway and the engine host that live now
         counted = [file.name for file in folder.glob("inferq-*/*.db")]
-        assert len(counted) <= 2 * len({name.partition("_")[0] for name in counted})
+        assert len(counted) <= 2 * len({name.rpartition("_")[0] for name in counted})
         assert stack.redis.zcard("iq:live:gateways") == 2
         assert len(list(stack.redis.scan_iter("iq:reply:*"))) <= 2
         assert check(stack) == 0
