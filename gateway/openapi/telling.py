@@ -12,7 +12,7 @@ from typing import Any
 from gateway.openapi.answers import ANSWERS, Answered
 from gateway.openapi.answers.shapes import either, ref
 from gateway.openapi.operation import Operation
-from gateway.openapi.parameters import ANTHROPIC_VERSION, GENERATION
+from gateway.openapi.parameters import ANTHROPIC_VERSION, GENERATION, RANGE
 from gateway.schemas.parameters import Boolean
 
 _JSON, _EVENTS = "application/json", "text/event-stream"
@@ -64,6 +64,8 @@ def _responses(said: Operation, method: str, path: str) -> dict[str, Any]:
     responses: dict[str, Any] = {str(said.status): {"description": "It went well.", "content": content}}
     if not content:
         del responses[str(said.status)]["content"]
+    if RANGE in said.parameters:
+        responses["206"] = {"description": "A part of it.", "content": content}
     for status, schema in answer.beside.items():
         told = {"content": {_JSON: {"schema": schema}}} if schema else {}
         responses[str(status)] = {"description": HTTPStatus(status).phrase, **told}

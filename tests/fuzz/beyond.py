@@ -52,6 +52,7 @@ BEYOND: set[tuple[str | None, str]] = {
     ("starting_after", "invalid_value"),  # only of a stream
     *((name, "invalid_value") for name in ("file", "filename")),  # of JSON lines, where its purpose says so
     *((name, "invalid_value") for name in ("part_ids", "upload_id")),  # as many bytes as were told, and only once
+    (None, "requested_range_not_satisfiable"),  # bytes that the file has
     ("md5", "invalid_value"),  # that of the parts
     (None, "idempotency_key_reused"),  # a header that was drawn before, with another body
     ("samplers", "empty_array"),  # of infill, only where nothing is generated

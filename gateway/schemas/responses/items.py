@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields
@@ -199,10 +200,12 @@ class _InputKind(NamedTuple):
     read: Callable[[Mapping[str, Any]], Item]
     required: Mapping[str, Any]
     """Members that it has to have, each with its `json_schema`."""
+    further: Mapping[str, Any] = MappingProxyType({})
+    """Those that it may have."""
 
     def json_schema(self, kind: str) -> dict[str, Any]:
         named = {"type": {"const": kind}, **self.required}
-        return {"type": "object", "properties": named, "required": [*named]}
+        return {"type": "object", "properties": {**named, **self.further}, "required": [*named]}
 
 
 def _parts(*texts: Sequence[str]) -> dict[str, Any]:
@@ -233,7 +236,7 @@ _KINDS: dict[str, _InputKind] = {
     "function_call_output": _InputKind("fco", _result, _RESULT),
     "custom_tool_call": _InputKind("ctc", _custom_call, {**_CALL, "input": _STRING}),
     "custom_tool_call_output": _InputKind("ctco", _result, _RESULT),
-    "reasoning": _InputKind("rs", _reasoning, {"summary": NO_ITEMS}),
+    "reasoning": _InputKind("rs", _reasoning, {}, {"summary": NO_ITEMS}),
     COMPACTION: _InputKind("cmp", _compaction, {"encrypted_content": {"const": write_summary("")}}),
     REFERENCE: _InputKind("ref", _reference, {"id": {**_STRING, "pattern": f"^{_ID.pattern}$"}}),
 }
