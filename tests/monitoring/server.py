@@ -46,6 +46,11 @@ class Prometheus:
         found: list[dict[str, Any]] = self._get("query", query=query)["result"]
         return found
 
+    def ask_range(self, query: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """The same over a time: series with `metric` and `values`."""
+        found: list[dict[str, Any]] = self._get("query_range", query=query, start=start, end=end, step=step)["result"]
+        return found
+
     def firing(self) -> set[tuple[str, str]]:
         """The alerts that fire, and the model of each, if it has one."""
         labels = [alert["labels"] for alert in self._get("alerts")["alerts"] if alert["state"] == "firing"]
@@ -59,7 +64,7 @@ class Prometheus:
     def rules(self) -> list[dict[str, Any]]:
         return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
 
-    def _get(self, what: str, **query: str) -> Any:
+    def _get(self, what: str, **query: str | float) -> Any:
         answer = httpx.get(f"{self.url}/api/v1/{what}", params=query, timeout=20)
         told = answer.json()
         assert told["status"] == "success", (query, told)
