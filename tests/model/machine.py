@@ -95,14 +95,15 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
         jobs = self.world.jobs
         waited_for = [each for each in self.callers if each.job in jobs and jobs[each.job].waiting]
         caller = newest(waited_for or self.callers, which)
-        other = next(gateway for gateway in GATEWAYS if gateway != caller.reply)
+        dies, other = sorted(GATEWAYS, key=lambda gateway: gateway != caller.reply)
+        self.announce_gateway(dies, False, Sending.ONCE)
         if listens:
             self.do("attach", other, [Sighting(caller.job, 0, "", "", False)], actor=f"reconciler {other}")
         self.pair.pass_time(61_000)
-        for _ in range(5):  # after so long everybody has a moment to say that he lives
+        for _ in range(7):  # after so long everybody has a moment to say that he lives
             self.announce_gateway(other, False, Sending.ONCE)
             self.do("lapse")
-            self.pair.pass_time(2900)
+            self.pair.pass_time(2000)
 
     @action(1, gateway=gateways, most=st.integers(1, 9), after=st.sampled_from([0, 0, 16_000]), sending=makings)
     def evict(self, gateway: str, most: int, after: int, sending: Sending) -> None:
