@@ -87,7 +87,8 @@ def _mean(counts: Counter[str], gauge: str) -> float | None:
 def _quantiles(counts: Counter[str], name: str) -> dict[str, float] | None:
     """What half, and 95 of 100, did not exceed; of a speed, what they reached at least."""
     what, unit = _TIMES[name]
-    classes = sorted((int(field.partition(".")[2]), n) for field, n in counts.items() if field.startswith(f"{what}."))
+    fields = ((field.partition("."), count) for field, count in counts.items())
+    classes = sorted((int(number), count) for (of, _, number), count in fields if of == what and number.isdigit())
     if not classes:
         return None
     late = 0.05 if what == "speed" else 0.95
