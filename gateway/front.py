@@ -1,18 +1,22 @@
-"""GET /: where one is, and how to begin. Nobody needs a key for it; strangers are told no models."""
+"""GET /: for people the page, for programs where they are and how to begin.
+
+Nobody needs a key for it; strangers are told no models.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from flask import Blueprint, Flask, Response, g, jsonify, request
+from flask import Blueprint, Flask, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from gateway.auth import refusal
 from gateway.first_call import FirstCall
-from gateway.front_page import POLICY, Front, Served, render_object, render_page
+from gateway.front_page import Front, Served, render_object
 from gateway.openapi.operation import operation
 from gateway.state import this_gateway
+from gateway.ui.views import page
 from shared.card import Card
 from shared.registry import Worker
 
@@ -25,21 +29,22 @@ _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5}
 @views.get("/")
 @operation("getIndex", media=("application/json", "text/html"))
 def index() -> ResponseReturnValue:
-    """Tell where one is, and how to begin; HTML for browsers, else JSON."""
+    """Tell where one is, and how to begin; for browsers it is the chat."""
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        response = page("index")
+    else:
+        response = jsonify(render_object(_front()))
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-store"
+    response.vary.add("Accept")
+    return response
+
+
+def _front() -> Front:
     workers = None if refusal() else this_gateway().workers()
     cards = {worker.card.id: worker.card for worker in workers or () if worker.card}
     call = _first_call(list(cards.values()))
-    front = Front(call, refusal(), None if workers is None else _served(workers, cards))
-    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-        response = Response(render_page(front), mimetype="text/html")
-        response.headers["Content-Security-Policy"] = POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
-    else:
-        response = jsonify(render_object(front))
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
-    response.vary.add("Accept")
-    return response
+    return Front(call, refusal(), None if workers is None else _served(workers, cards))
 
 
 def _first_call(cards: Sequence[Card]) -> FirstCall:
