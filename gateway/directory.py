@@ -90,11 +90,13 @@ class Directory:
         contexts = [offer.card.context for offer in (self._offers or self._read()).values() if not offer.refusal]
         return self._config.largest_body(None if 0 in contexts else max(contexts, default=0))
 
-    def seen(self) -> tuple[list[Offer], list[Worker]]:
-        """All models, refused ones too, in the order of their ids, and the workers, as they were within a second.
+    def look_around(self, *, afresh: bool) -> tuple[list[Offer], list[Worker]]:
+        """All models, refused ones too, in the order of their ids, and the workers: now, or as they were lately seen.
 
-        Asks nobody.
+        Raises what Redis does.
         """
+        if afresh:
+            self._look()
         return sorted(self._offers.values(), key=lambda offer: offer.card.id), self._workers
 
     def known_id(self, name: str) -> str:

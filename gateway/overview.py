@@ -39,19 +39,19 @@ class Overviews:
 
     def whole(self, whose: str) -> dict[str, Any]:
         """The moment and the last hour. Raises what Redis does."""
-        survey, told = self._moment(whose)
+        survey, told = self._moment(whose, afresh=True)
         buckets = self._hours.read(whose, survey.at, survey.tail)
         everybody = buckets if whose == ALL else self._hours.read(ALL, survey.at, survey.tail_of_all)
         return {**told, "history": render_history(first_minute(survey.at), buckets, everybody, survey.models)}
 
     def news(self, whose: str) -> dict[str, Any]:
         """The moment, and of the last hour what has changed. Raises what Redis does."""
-        survey, told = self._moment(whose)
+        survey, told = self._moment(whose, afresh=False)
         first = minute(survey.at) - (TAIL - 1) * STEP
         return {**told, "history_tail": render_history(first, survey.tail, survey.tail_of_all, survey.models)}
 
-    def _moment(self, whose: str) -> tuple[Survey, dict[str, Any]]:
-        offers, workers = self._directory.seen()
+    def _moment(self, whose: str, *, afresh: bool) -> tuple[Survey, dict[str, Any]]:
+        offers, workers = self._directory.look_around(afresh=afresh)
         survey = self._surveyor.look([offer.card.id for offer in offers], whose, MOST_TOLD)
         failures = [
             failure for failure in census.failures(self._client, _MOST_FAILURES) if whose in (ALL, failure.owner)

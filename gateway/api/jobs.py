@@ -44,10 +44,10 @@ def index() -> ResponseReturnValue:
     gateway, page = this_gateway(), read_paging(request.args, descending=False)
     if page.descending:
         raise InvalidRequest("order: jobs are listed in one order only, 'asc'.", param="order", code="invalid_value")
-    models = [offer.card.id for offer in gateway.directory.seen()[0]]
-    if wanted := request.args.get("model"):
-        models = [model for model in models if model == gateway.directory.known_id(wanted)]
     with translated():
+        models = [offer.card.id for offer in gateway.directory.look_around(afresh=True)[0]]
+        if wanted := request.args.get("model"):
+            models = [model for model in models if model == gateway.directory.known_id(wanted)]
         found, more = gateway.tickets.list(models, scope(owner()), page.limit, page.after)
     told = []
     for ticket, place in found:
