@@ -34,7 +34,7 @@ end
 -- How many jobs of a model wait and run at this moment, and how many slots there are.
 local function sample(model)
   local numbers = { queued = redis.call('ZCARD', KEY.deadlines .. model), busy = redis.call('ZCARD', KEY.leases .. model), slots = 0 }
-  for _, slots in ipairs(redis.call('HVALS', KEY.slots .. model)) do numbers.slots = numbers.slots + slots end
+  for _, slots in ipairs(redis.call('HVALS', KEY.slots .. model)) do numbers.slots = numbers.slots + (tonumber(slots) or 0) end
   if numbers.queued + numbers.busy + numbers.slots == 0 then return end
   numbers.samples = 1
   local seconds, lasts = unpack(BUCKETS[2])

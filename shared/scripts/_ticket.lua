@@ -116,7 +116,7 @@ local function tally(model, id, state, last)
     local further, took = usage.completion_tokens - 1, now - t[6]
     if further > 0 and took > 0 then numbers['speed.' .. class(further * 100000 / took)] = 1 end -- in hundredths of a token a second
   end
-  remember(model, owner, numbers)
+  pcall(remember, model, owner, numbers) -- whatever is wrong with it: the job ends
   if last.usage then
     count(model, 'prompt_tokens', last.usage.prompt_tokens)
     count(model, 'completion_tokens', last.usage.completion_tokens)
