@@ -1,0 +1,51 @@
+/** From Markdown to HTML. HTML in it is text, but for a few tags that only set type. */
+
+import { Marked, Renderer } from "../vendor/marked.js";
+import { leads } from "./clean.js";
+
+const ESCAPES = /** @type {Record<string, string>} */ ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" });
+const TAG = /^<\/?(?:br|b|i|u|s|sub|sup|kbd|mark|small|em|strong|del|code)\s*\/?>/i;
+const ANCHORS = /<\/?a\b[^>]*>/g;
+const LANGUAGE = /^[\w+#.-]{1,30}/;
+
+/** @param {string} text */
+const escape = (text) => text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? "");
+
+/** What stands for a link: where it may not lead there, its words. @param {string} href @param {string} words  as HTML @param {string} [title] @param {string} [kind] */
+function link(href, words, title, kind) {
+  const inner = words.replace(ANCHORS, "");
+  if (!leads(href)) return inner;
+  return `<a href="${escape(href)}"${title ? ` title="${escape(title)}"` : ""}${kind ? ` class="${kind}"` : ""}>${inner}</a>`;
+}
+
+const marked = new Marked({ gfm: true, breaks: true, async: false });
+marked.use({
+  tokenizer: {
+    html: () => undefined,
+    tag(src) {
+      const found = TAG.exec(src);
+      if (!found) return undefined;
+      return { type: "html", raw: found[0], text: found[0], block: false, inLink: false, inRawBlock: false };
+    },
+  },
+  renderer: {
+    link({ href, title, tokens }) {
+      return link(href, this.parser.parseInline(tokens), title ?? "");
+    },
+    // Pictures are not fetched: whoever wrote the address would learn who reads.
+    image({ href, title, text }) {
+      return link(href, escape(text || href), title ?? "", "picture");
+    },
+    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
+    code({ text, lang }) {
+      const language = LANGUAGE.exec(lang ?? "")?.[0].toLowerCase();
+      return `<pre><code${language ? ` class="language-${escape(language)}"` : ""}>${escape(text)}</code></pre>`;
+    },
+    table(token) {
+      return `<div class="table">${Renderer.prototype.table.call(this, token)}</div>`;
+    },
+  },
+});
+
+/** @param {string} text  @returns {string} HTML, not yet clean */
+export const render = (text) => /** @type {string} */ (marked.parse(text));
