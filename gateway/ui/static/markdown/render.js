@@ -2,11 +2,12 @@
 
 import { Marked, Renderer } from "../vendor/marked.js";
 import { leads } from "./clean.js";
+import { formulas } from "./formulas.js";
 
 const ESCAPES = /** @type {Record<string, string>} */ ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" });
 const TAG = /^<\/?(?:br|b|i|u|s|sub|sup|kbd|mark|small|em|strong|del|code)\s*\/?>/i;
 const ANCHORS = /<\/?a\b[^>]*>/g;
-const LANGUAGE = /^[\w+#.-]{1,30}/;
+const FORMULA = /\\\((?:[^\\]|\\(?!\))){1,2000}?\\\)|\$(?![\s$])[^$\n`]{1,500}?(?<!\s)\$(?![\w$])/g;
 
 /** @param {string} text */
 const escape = (text) => text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? "");
@@ -20,6 +21,9 @@ function link(href, words, title, kind) {
 
 const marked = new Marked({ gfm: true, breaks: true, async: false });
 marked.use({
+  extensions: formulas(escape),
+  // A star within a formula ends nothing.
+  hooks: { emStrongMask: (src) => src.replace(FORMULA, (found) => "x".repeat(found.length)) },
   tokenizer: {
     html: () => undefined,
     tag(src) {
@@ -37,10 +41,7 @@ marked.use({
       return link(href, escape(text || href), title ?? "", "picture");
     },
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
-    code({ text, lang }) {
-      const language = LANGUAGE.exec(lang ?? "")?.[0].toLowerCase();
-      return `<pre><code${language ? ` class="language-${escape(language)}"` : ""}>${escape(text)}</code></pre>`;
-    },
+    code: ({ text, lang }) => `<pre title="${escape(lang ?? "")}">${escape(text)}</pre>`,
     table(token) {
       return `<div class="table">${Renderer.prototype.table.call(this, token)}</div>`;
     },
