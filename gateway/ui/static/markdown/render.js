@@ -6,6 +6,8 @@ import { formulas } from "./formulas.js";
 
 const ESCAPES = /** @type {Record<string, string>} */ ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" });
 const TAG = /^<\/?(?:br|b|i|u|s|sub|sup|kbd|mark|small|em|strong|del|code)\s*\/?>/i;
+/** Characters of a cell that stand in one line. */
+const LONG_CELL = 22;
 const ANCHORS = /<\/?a\b[^>]*>/g;
 const FORMULA = /\\\((?:[^\\]|\\(?!\))){1,2000}?\\\)|\$(?![\s$])[^$\n`]{1,500}?(?<!\s)\$(?![\w$])/g;
 
@@ -42,6 +44,13 @@ marked.use({
     },
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
     code: ({ text, lang }) => `<pre title="${escape(lang ?? "")}">${escape(text)}</pre>`,
+    listitem(item) {
+      return `<li${item.task ? ' class="task"' : ""}>${this.parser.parse(item.tokens)}</li>`;
+    },
+    tablecell(cell) {
+      const [name, kind] = [cell.header ? "th" : "td", cell.text.length > LONG_CELL ? ' class="long"' : ""];
+      return `<${name}${kind}${cell.align ? ` align="${cell.align}"` : ""}>${this.parser.parseInline(cell.tokens)}</${name}>`;
+    },
     table(token) {
       return `<div class="table">${Renderer.prototype.table.call(this, token)}</div>`;
     },
