@@ -17,7 +17,7 @@ from shared.protocol import Failed
 
 log = logging.getLogger(__name__)
 
-_PROBES = frozenset({"/healthz", "/readyz", "/health", "/ping", "/metrics"})
+PROBES = frozenset({"/healthz", "/readyz", "/health", "/ping", "/metrics"})
 """What asks for these asks often: they are logged at `debug`."""
 
 
@@ -60,7 +60,7 @@ def _record_end(response: Response) -> Response:
         if job and job.visit:
             gateway.metrics.measure(job)
         spent = round((time.monotonic() - began) * 1000, 1)
-        level = logging.DEBUG if endpoint in _PROBES else logging.INFO
+        level = logging.DEBUG if endpoint in PROBES else logging.INFO
         log.log(level, "answered", extra={**fields, "ms": spent, "outcome": outcome, "model": known})
         logs.bind()
 

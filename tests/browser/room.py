@@ -36,7 +36,8 @@ _SETUP = """async () => {
   };
   /** Once it is all there. */
   window.settled = async () => {
-    while (window.stream.frame || place.querySelector('.math:not(.set, .unset)')) await new Promise(requestAnimationFrame);
+    const waiting = () => window.stream.frame || place.querySelector('.math:not(.set, .unset)');
+    while (waiting()) await new Promise(requestAnimationFrame);
   };
   show('$x$');
   await settled();  // from now on formulas are set at once

@@ -1,4 +1,4 @@
-"""What a model may write to hurt: nothing of it runs, asks anybody for anything, or takes the page away from who uses it."""
+"""What a model may write to hurt: nothing of it runs, asks for anything, or takes the page away from who uses it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUN = [
     "<img src=x onerror=ran++>",
     "<svg onload=ran++><svg/onload=ran++>",
     "</textarea></title></style><svg/onload=ran++>",
-    "<iframe srcdoc='<script>parent.ran++</script>'></iframe><object data=javascript:ran++><embed src=javascript:ran++>",
+    "<iframe srcdoc='<script>parent.ran++</script>'></iframe><object data=javascript:ran++><embed src=//evil.example>",
     "<form action=javascript:ran++><input autofocus onfocus=ran++><button>go</button></form>",
     "<details open ontoggle=ran++>a</details><video><source onerror=ran++></video><marquee onstart=ran++>",
     "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=ran++&gt;'>",
@@ -31,7 +31,8 @@ RUN = [
     '[a](https://b.org/ "x\\" onmouseover=ran++ y=\\"") [b](https://b.org/"onclick="ran++)',
     '```js"><img/src/onerror=ran++>\nlet a\n```\n\n```<script>ran++</script>\na\n```',
     "`<img src=x onerror=ran++>`\n\n    <script>ran++</script>",
-    "$\\href{javascript:ran++}{a}$ $\\htmlStyle{color:red}{a}$ $\\includegraphics{https://evil.example/e.png}$ $\\pmb a$",
+    "$\\href{javascript:ran++}{a}$ $\\htmlStyle{color:red}{a}$ $\\includegraphics{https://evil.example/e.png}$",
+    "$\\pmb a$ $\\errmessage{a}$ $\\fcolorbox{red}{blue}{a}$",
     "$<img src=x onerror=ran++>$ $$\\text{<script>ran++</script>}$$ $\\html@mathml{<b>}{<img src onerror=ran++>}$",
     "|<img src=x onerror=ran++>|\n|-|\n|[a](javascript:ran++)|",
     "nul \0 in <scr\0ipt>ran++</scr\0ipt>, alone \ud800 and \udc00, &#0; &#x110000;",
@@ -140,7 +141,7 @@ def test_the_page_stays_usable(room: Room, name: str) -> None:
       const stream = window.stream;
       stream.write(text, false);
       let turns = 0;
-      for (let before = -1; stream.frame; turns++) await new Promise((resolve) => setTimeout(resolve));
+      for (; stream.frame; turns++) await new Promise((resolve) => setTimeout(resolve));
       stream.write(text, true);
       for (; stream.frame; turns++) await new Promise((resolve) => setTimeout(resolve));
       return [turns, place.querySelectorAll('*').length, place.textContent.length];
