@@ -18,7 +18,18 @@ from shared.errors import InvalidApiKey, JobNotFound, TooManyWrongKeys
 from shared.store import translated
 from shared.ticket import Ticket
 
-OPEN = frozenset({"docs.document", "docs.page", "front.index", "health.healthz", "health.readyz", "health.ready"})
+OPEN = frozenset(
+    {
+        "docs.document",
+        "docs.page",
+        "front.index",
+        "health.healthz",
+        "health.readyz",
+        "health.ready",
+        "ui.asset",
+        "ui.overview",
+    }
+)
 """Endpoints for everybody; strangers learn there no more than they must. All else is not, also what does not exist."""
 
 
