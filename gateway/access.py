@@ -18,7 +18,7 @@ from shared.protocol import Failed
 
 log = logging.getLogger(__name__)
 
-_PROBES = frozenset({"/healthz", "/readyz", "/health", "/ping", "/metrics"})
+PROBES = frozenset({"/healthz", "/readyz", "/health", "/ping", "/metrics"})
 """What asks for these asks often: they are logged at `debug`, and not traced."""
 
 
@@ -31,7 +31,7 @@ def init_app(app: Flask, proxies: Proxies) -> None:
         g.peer = proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))
         g.scheme = proxies.scheme(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_PROTO", ""))
         g.request_id = f"req_{uuid4().hex}"
-        if request.path not in _PROBES:
+        if request.path not in PROBES:
             request_span.begin(request)
         logs.bind(request_id=g.request_id, trace_id=request_span.trace_id())
 
@@ -66,7 +66,7 @@ def _record_end(response: Response) -> Response:
         if job and job.visit:
             gateway.metrics.measure(job)
         spent = round((time.monotonic() - began) * 1000, 1)
-        level = logging.DEBUG if endpoint in _PROBES else logging.INFO
+        level = logging.DEBUG if endpoint in PROBES else logging.INFO
         log.log(level, "answered", extra={**fields, "ms": spent, "outcome": outcome, "model": known})
         request_span.end(span, of_request, status, outcome, known, job and job.id)
         logs.bind()
