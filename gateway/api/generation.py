@@ -71,7 +71,8 @@ def answer(
     if options.background:
         assert begin, "of a format that knows no background"
         _promise(job)
-        return begin(job, options)
+        with translate_loss():
+            return begin(job, options)
     with wait_for(job) as waiting:
         try:
             if not options.stream:
