@@ -23,12 +23,14 @@ from gateway.durability import Confirmer
 from gateway.keys import Keys
 from gateway.memory import Memory
 from gateway.metrics import Metrics
+from gateway.overview import Overviews
 from gateway.peers import Proxies
 from gateway.reconcile import Reconciler
 from gateway.recordings import Recordings
 from gateway.replies import Replies
 from gateway.single_flight import SingleFlight
 from gateway.state import Gateway, set_gateway
+from gateway.watchers import Watchers
 from shared import registry
 from shared.config import Config
 from shared.heap import Heap
@@ -74,6 +76,8 @@ def create_app(config: Config, keys: Keys) -> Flask:
     line_jobs = LineJobs(tickets, directory, memory, config)
     lease = FeedLease(client, replies.stream)
     feeder = Feeder(archive, recordings, line_jobs, lease, keys, BatchNumbers(), app.app_context)
+    overviews = Overviews(hasty, directory, dispatcher.estimator)
+    watchers = Watchers(overviews, keys)
     belonging = Belonging(archive, hasty)
     belonging.check()
     belonging.start(loops)
@@ -91,6 +95,8 @@ def create_app(config: Config, keys: Keys) -> Flask:
         archiver,
         feeder,
         workers,
+        overviews,
+        watchers,
         replies.stream,
     )
     set_gateway(app, Gateway(*parts))
@@ -98,6 +104,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
         part.start()
     archiver.start(loops)
     feeder.start(loops)
+    watchers.start(loops)
 
     answers.init_app(app)
     access.init_app(app, Proxies.parse(config.trusted_proxies))

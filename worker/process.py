@@ -19,6 +19,7 @@ from shared import registry
 from shared.backoff import Backoff
 from shared.catalogue import Model
 from shared.config import Config
+from shared.cores import usable
 from shared.errors import ModelFileError, ModelLoadError
 from shared.progress import listen
 from shared.store import Outage, connect, refuse_cluster
@@ -51,7 +52,8 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
         signal.signal(number, lambda *_: sys.exit(0))
     name, since = f"{model.id}-{secrets.token_hex(4)}", int(time.time())
     me = registry.Worker(name, model.id, socket.gethostname(), os.getpid(), since, reason=_LOADING, version=VERSION)
-    me = replace(me, outline=outline(model, config))
+    threads = model.threads or config.threads or usable()
+    me = replace(me, outline=outline(model, config), threads=threads)
     client, lease_ms = connect(config.redis_url, retries=1), int(config.lease * 1000)
     with suppress(*Outage):  # before the model is loaded, which may take minutes
         _check(client, lease_ms)

@@ -105,6 +105,7 @@ if better then
   local _, _, id = read(better)
   if now - redis.call('HGET', ticket(id), 'created') >= OVERLOOKED then preempt(model, 0) end
 end
+sample(model)
 if now < hold then return 0 end
 
 local count_of_lost = 0

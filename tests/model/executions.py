@@ -79,7 +79,10 @@ class Executions(Course):
             self._record(job, entry)
             for reply in job.replies:
                 news[reply].append((job_id, entry))
-            job.tokens += sum(len(event.tokens) for event in events if isinstance(event, Delta))
+            tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
+            if tokens and not job.tokens:
+                job.first = self.now
+            job.tokens += tokens
             if state:
                 self._finish(job, state, events[-1])
         return _answer(job), job.seq

@@ -65,6 +65,8 @@ class Job:
     exec: str = ""
     worker: str = ""
     started: int | None = None
+    first: int | None = None
+    """When the first token came."""
     ended: int | None = None
     lease: int = 0
     """Until when its execution is believed to run."""
