@@ -56,7 +56,7 @@ def test_each_key_sees_its_own_and_an_admin_all_and_cancels_it(keyed: Stack, ope
             page.locator("tr", has_text="plain").get_by_role("button").click()
             wait_for(lambda: keyed.state(mine) == "cancelled", "the cancellation")
             expect(page.locator("section[aria-labelledby=jobs-title] tbody tr")).to_have_count(1)
-            assert keyed.state(others) == "running"
+            assert keyed.state(others) == "in_progress"
     finally:
         keyed.http(ADMIN).delete(f"/v1/jobs/{others}")
 
@@ -124,7 +124,8 @@ def test_the_last_hour_moves_on(stack: Stack, open_page: Open) -> None:
         found = page.evaluate(
             """async (source) => {
               const { moved } = await import(source);
-              const before = { step: 60, from: 600, models: { a: { requests: [1, 2, 3] }, gone: { requests: [4, 5, 6] } } };
+              const models = { a: { requests: [1, 2, 3] }, gone: { requests: [4, 5, 6] } };
+              const before = { step: 60, from: 600, models };
               const tail = { step: 60, from: 720, models: { a: { requests: [7, 8] }, fresh: { requests: [0, 9] } } };
               return moved(before, tail);
             }""",

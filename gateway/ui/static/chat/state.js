@@ -30,7 +30,10 @@ export async function start() {
   if (!kept.lasting) trouble.value = "memory";
   heads.value = sorted(await kept.heads());
   listen((told) => {
-    if (told.kind === "changed") take(told.head, told.messages, told.removed);
+    if (told.kind === "changed") {
+      if (!kept.lasting) void kept.write(told.head, told.messages, told.removed);
+      take(told.head, told.messages, told.removed);
+    }
     if (told.kind === "gone") forget(told.id);
   });
   const follow = () => {
@@ -124,6 +127,7 @@ export function show(id) {
 
 /**
  * Take a message and all that follows it out of the open conversation. Its end is then the branch beside it, or before.
+ * Returns what it was, for whoever wants it back: see `add`.
  * @param {Message} message
  */
 export async function drop(message) {
@@ -134,6 +138,7 @@ export async function drop(message) {
   take(told, [], removed);
   await keep((kept) => kept.write(told, [], removed));
   tell({ kind: "changed", head: told, messages: [], removed });
+  return value;
 }
 
 /**
@@ -157,7 +162,7 @@ export async function add(...conversations) {
   for (const conversation of conversations) {
     const told = head(conversation);
     const messages = Object.values(conversation.messages);
-    list(told);
+    take(told, messages, []);
     await keep((kept) => kept.write(told, messages));
     tell({ kind: "changed", head: told, messages, removed: [] });
   }
