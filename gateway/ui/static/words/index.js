@@ -3,13 +3,14 @@
 import { signal } from "../vendor/preact.js";
 import { chat } from "./chat.js";
 import { common } from "./common.js";
+import { markdown } from "./markdown.js";
 import { overview } from "./overview.js";
 
 export const LANGUAGES = /** @type {const} */ (["en", "de"]);
 /** @typedef {typeof LANGUAGES[number]} Language */
 /** @typedef {readonly [en: string, de: string]} Row */
 
-const table = { ...common, ...chat, ...overview };
+const table = { ...common, ...chat, ...markdown, ...overview };
 /** @typedef {keyof typeof table} Word */
 
 /** @returns {Language} */
