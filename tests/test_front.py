@@ -1,4 +1,4 @@
-"""`GET /`: where one is, for people and programs; its lines work as they stand, and strangers learn no model."""
+"""`GET /`: where one is, for programs; its lines work as they stand, and strangers learn no model."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from html import unescape
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import pytest
 
 from gateway.first_call import FirstCall
-from shared import registry
 from shared.card import Ability, Card
-from shared.registry import Worker
 from tests.commands import environment
-from tests.stack import Stack, running, wait_for
+from tests.stack import Stack, running
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 KEY = "sk-somebody-0123456789"
@@ -34,44 +31,33 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-def page(http: httpx.Client, **headers: str) -> str:
-    answer = http.get("/", headers=BROWSER | {name.replace("_", "-"): value for name, value in headers.items()})
+def told(http: httpx.Client, **headers: str) -> dict[str, Any]:
+    answer = http.get("/", headers={name.replace("_", "-"): value for name, value in headers.items()})
     assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    return answer.text
-
-
-def blocks(text: str) -> list[str]:
-    """What is to be copied."""
-    return [unescape(block) for block in re.findall("<pre>(.*?)</pre>", text, re.DOTALL)]
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def test_who_asks_gets_what_they_can_read(echo: Stack) -> None:
     http = echo.http()
     for accept in ("*/*", "application/json", "", "no/such;q=x"):
-        told = http.get("/", headers={"Accept": accept}).json()
-        assert (told["base_url"], told["models"]) == (f"{echo.url}/v1", ["echo"])
-    assert f"<code>{echo.url}/v1</code>" in page(http)
+        said = told(http, Accept=accept)
+        assert (said["base_url"], said["models"]) == (f"{echo.url}/v1", ["echo"])
+        assert {"/docs", "/openapi.json"} <= set(said["docs"].values())
+    assert http.get("/", headers=BROWSER).headers["Content-Type"] == "text/html; charset=utf-8"
     for headers in ({}, BROWSER):
         whole, head = (http.request(method, "/", headers=headers) for method in ("GET", "HEAD"))
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["Content-Length"] == whole.headers["Content-Length"]
-        assert "Accept" in head.headers["Vary"]
-
-
-def test_a_browser_runs_and_fetches_nothing_of_it(echo: Stack) -> None:
-    answer = echo.http().get("/", headers=BROWSER)
-    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
-    assert not re.search(r"<script|<link|<img|<iframe|\bsrc=|\bon\w+=|url\(|@import", answer.text)
-    assert "color-scheme: light dark" in answer.text
+        assert {"Accept"} <= set(re.split(", *", head.headers["Vary"]))
 
 
 @pytest.mark.parametrize("key", ["", KEY])
 def test_its_lines_work_as_they_stand(echo: Stack, keyed: Stack, key: str) -> None:
     stack, environ = (keyed, environment(OPENAI_API_KEY=key)) if key else (echo, environment())
-    text = page(stack.http(), **({"Authorization": f"Bearer {key}"} if key else {}))
-    curl, python = blocks(text)
-    assert KEY not in text
+    said = told(stack.http(), **({"Authorization": f"Bearer {key}"} if key else {}))
+    curl, python = said["curl"], said["python"]
+    assert KEY not in str(said)
     done = subprocess.run(["bash", "-c", curl], env=environ, capture_output=True, text=True, check=True)
     assert '"content":"Hello!"' in done.stdout, done
     done = subprocess.run([sys.executable, "-c", python], env=environ, capture_output=True, text=True, check=True)
@@ -97,43 +83,27 @@ def test_so_do_those_for_models_that_do_not_chat(echo: Stack, ability: Ability, 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer sk-wrong-0123456789"}], ids=["no key", "wrong key"])
 def test_strangers_learn_no_model(keyed: Stack, headers: dict[str, str]) -> None:
-    http = keyed.http()
-    text = page(http, **headers)
-    assert "echo" not in text
-    assert "API key" in text
-    assert "MODEL" in blocks(text)[0]
-    told = http.get("/", headers=headers).json()
-    assert "models" not in told
-    assert "API key" in told["message"]
-    assert "echo" not in str(told)
+    said = told(keyed.http(), **headers)
+    assert "models" not in said
+    assert "API key" in said["message"]
+    assert "MODEL" in said["curl"]
+    assert "echo" not in str(said)
 
 
-def test_a_page_of_others_learns_no_model_and_its_reader_why(echo: Stack) -> None:
+def test_a_page_of_others_learns_no_model_and_why(echo: Stack) -> None:
     """A link that was clicked elsewhere leads here too."""
     for headers, why in (
         ({"Sec-Fetch-Site": "cross-site"}, "other origins"),
         ({"Host": "evil.example"}, "INFERQ_ALLOWED_HOSTS"),
     ):
-        text = page(echo.http(), **headers)
-        assert "echo" not in text
-        assert why in text
-
-
-def test_what_others_choose_is_only_text(keyed: Stack) -> None:
-    """A model's name may be any file's."""
-    card = Card(ODD, "echo", "", 100, 1, 0, aliases=("<b>also</b>",))
-    registry.announce(keyed.redis, Worker("odd-1", ODD, "here", 1, int(time.time()), card))
-    mine = {"Authorization": f"Bearer {KEY}"}
-    text = wait_for(lambda: "alert" in (told := page(keyed.http(), **mine)) and told, "the card")
-    registry.withdraw(keyed.redis, "odd-1")
-    assert "<img" not in text
-    assert "<b>" not in text
-    assert "&lt;b&gt;also&lt;/b&gt;" in text
+        said = told(echo.http(), **headers)
+        assert "models" not in said
+        assert why in said["message"]
 
 
 @pytest.mark.parametrize("host", ["a<b>c", '"><script>x</script>', "a b", "x/y", "h:999999", "[::1", "ü", ""])
 def test_an_odd_host_stands_nowhere(keyed: Stack, host: str) -> None:
-    request = f"GET / HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
+    request = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     with socket.create_connection(("127.0.0.1", keyed.port)) as connection:
         connection.sendall(request.encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()

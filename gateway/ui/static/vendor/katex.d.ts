@@ -1,0 +1,2 @@
+// katex 0.19.1, MIT
+export { default } from "katex";

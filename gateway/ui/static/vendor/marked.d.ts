@@ -1,0 +1,2 @@
+// marked 18.2.1, MIT
+export * from "marked";
