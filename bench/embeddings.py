@@ -3,8 +3,8 @@
     python -m bench.embeddings [--short] [--runs N] [--sentence-transformers]
 
 Both sides: the same file, and as many threads; the server has batches of 512 tokens and 8 slots. It is there twice: as
-it is by itself, when its threads keep their cores while they wait for each other, which is the fastest where there is no
-other work and many times slower where there is; and with threads that sleep then (`passive`). Texts of about 12 and
+it is by itself, when its threads keep their cores while they wait for each other, which is the fastest where there is
+no other work and many times slower where there is; and with threads that sleep then (`passive`). Texts of about 12 and
 80 words, one and 32 a request, 1 and 8 clients, in turns. Prints texts a second, and the CPU time of a text in each
 process. Where asked for, one client is compared with sentence-transformers too, which is in a client's own process.
 """
