@@ -7,7 +7,8 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Open, call, panel, say
+from tests.browser.conftest import Open
+from tests.browser.panels import call, panel, say
 from tests.stack import Stack
 
 

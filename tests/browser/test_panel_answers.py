@@ -7,7 +7,8 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Open, panel, say, sent
+from tests.browser.conftest import Open
+from tests.browser.panels import panel, say, sent
 from tests.stack import Stack
 
 WEATHER = {"name": "get_weather", "arguments": {"city": "Oslo"}}

@@ -12,7 +12,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.browser.conftest import Open, call
+from tests.browser.conftest import Open
+from tests.browser.panels import call
 from tests.stack import Stack
 
 HOSTILE = 'it\'s "quoted" $HOME `id` \\ \\n !! %s {x}\nJSON\n\'\'\'"""\r\n\0\x7f\u2028\u202eäöü 日本 🙂 </script>'

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Download, Page, expect
 
-from tests.browser.conftest import Open, call, panel, say
+from tests.browser.conftest import Open
+from tests.browser.panels import call, panel, say
 from tests.stack import Stack
 
 HOSTILE = '<img src=x onerror="window.harmed = 1"><script>window.harmed = 1</script> [x](javascript:window.harmed=1)'

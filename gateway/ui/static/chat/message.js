@@ -29,7 +29,7 @@ export function MessageView({ message, index, count }) {
       ? html`<${Editing} message=${said} onClose=${() => setEditing(false)} />`
       : said.role === "assistant"
         ? html`<${Answer} message=${said} running=${Boolean(running)} />`
-        : html`<div class="said">${said.content}</div>`}
+        : html`<div class="said"><${Markdown} text=${said.content} plain /></div>`}
     <footer>
       ${running ? html`<${Standing} phase=${running.phase} />` : html`<${Actions} message=${said} onEdit=${() => setEditing(true)} />`}
       ${count > 1 && html`<${Branches} message=${said} index=${index} count=${count} />`}
