@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos clients coherence templates attack soak upgrade fuzz words model failover s3 load memory check page page-checks browser screenshots vendor bench lock sbom audit
+.PHONY: up test docker-test chaos clients coherence templates attack soak upgrade fuzz words model failover s3 load memory monitoring check page page-checks browser screenshots vendor bench lock sbom audit
 
 # What is started again and again is not compiled each time.
 test failover chaos upgrade attack memory: export PYTHONDONTWRITEBYTECODE :=
@@ -74,11 +74,14 @@ load: .venv/dev          ## two thousand streams at once
 memory: .venv/dev        ## what a hundred thousand small jobs, and whatever was killed, leave behind
 	$(BIN)/python -m pytest --numprocesses 2 tests/load/test_memory.py tests/load/test_leaks.py --timeout 600
 
+monitoring: .venv/dev    ## deploy/prometheus and deploy/grafana, by a real Prometheus, which Debian's package has, and Grafana's types
+	tests/monitoring/prometheus.sh $(BIN)/python -m pytest tests/monitoring
+
 check: .venv/dev page    ## format, lint, types, layers, and what the docs name
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_glossary.py tests/test_docs.py tests/test_mutants.py tests/test_bounds.py
+	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_glossary.py tests/test_docs.py tests/test_mutants.py tests/test_bounds.py tests/test_monitoring.py
 
 browser: .venv/dev       ## the page, in a real browser; as root on Debian it brings one along
 	tests/browser/chromium.sh

@@ -8,8 +8,9 @@ import { t } from "../words/index.js";
 import { answers, goOn, regenerate, send } from "./answers.js";
 import { grow } from "./composer.js";
 import { add, current, drop, show } from "./state.js";
+import { JsonAnswer, isJson } from "./json_answer.js";
 import { Outcome, Standing } from "./standing.js";
-import { ToolCallView } from "./tool_call.js";
+import { ToolCalls } from "./tool_call.js";
 import { children } from "./tree.js";
 
 /** @import { Message } from "./types.js" */
@@ -42,8 +43,10 @@ function Answer({ message, running }) {
   const { content, reasoning, toolCalls = [] } = message;
   return html`
     ${reasoning && html`<${Thoughts} text=${reasoning} thinking=${running && !content && !toolCalls.length} done=${!running} />`}
-    ${content && html`<div class="answer"><${Markdown} text=${content} done=${!running} /></div>`}
-    ${toolCalls.map((call) => html`<${ToolCallView} key=${call.id} call=${call} message=${message} />`)}
+    ${content && html`<div class="answer">
+      ${isJson(message) ? html`<${JsonAnswer} message=${message} running=${running} />` : html`<${Markdown} text=${content} done=${!running} />`}
+    </div>`}
+    ${toolCalls.length > 0 && html`<${ToolCalls} message=${message} running=${running} />`}
   `;
 }
 

@@ -6,7 +6,7 @@ import { Icon } from "../parts/icons.js";
 import { Menu } from "../parts/menu.js";
 import { t } from "../words/index.js";
 import { chosen, isReady, known, models, modelsTrouble, refresh } from "./models.js";
-import { bytes, count, parameters } from "./numbers.js";
+import { bytes, count, parameters } from "../parts/numbers.js";
 import { change, current } from "./state.js";
 
 /** @import { ChatModel } from "./models.js" */

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "../vendor/preact.js";
 import { t } from "../words/index.js";
-import { count, duration, rough } from "./numbers.js";
+import { count, duration, rough } from "../parts/numbers.js";
 
 /** @import { Message, Phase } from "./types.js" */
 

@@ -11,9 +11,12 @@ import { isAnswering, stop } from "./answers.js";
 import { Composer } from "./composer.js";
 import { Conversations } from "./conversations.js";
 import { Announcer } from "./announcer.js";
+import { CodeDialog } from "./code_dialog.js";
+import { DropPlace } from "./files.js";
 import { Messages } from "./messages.js";
 import { Panel, panelOpen } from "./panel.js";
 import { ModelPicker } from "./picker.js";
+import { Shortcuts } from "./shortcuts.js";
 import { begin, current, shown, trouble } from "./state.js";
 import { Welcome } from "./welcome.js";
 
@@ -84,6 +87,9 @@ export function Chat() {
       </main>
     </div>
     <${Panel} />
+    <${CodeDialog} />
+    <${Shortcuts} />
+    <${DropPlace} />
     <${Announcer} />
     <${Notices} />
     <${KeyDialog} />

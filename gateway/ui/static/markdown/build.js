@@ -6,10 +6,10 @@ import { intricate } from "./intricate.js";
 import { Listing } from "./listing.js";
 import { render } from "./render.js";
 
-/** @param {string} text  @param {boolean} plain  as it was typed @returns {Node[]} */
-export function build(text, plain) {
-  if (plain || intricate(text)) return [typed(text)];
-  const made = prose(render(text));
+/** @param {string} text  @param {boolean} plain  as it was typed @param {string} [head]  of the table that goes on @returns {Node[]} */
+export function build(text, plain, head = "") {
+  if (plain || intricate(head + text)) return [typed(text)];
+  const made = prose(render(head + text));
   for (const pre of made.querySelectorAll("pre")) {
     const listing = new Listing(pre.title);
     listing.append(pre.textContent ?? "");

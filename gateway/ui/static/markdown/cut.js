@@ -4,7 +4,10 @@
  */
 
 /** Characters of a block. What is longer is cut between two lines or words, so that no block takes long to read. */
-export const LONGEST = 12_000;
+export const LONGEST = 10_000;
+/** Lines of a block or cells of a table, after which another goes on; an item of a list counts for some lines. */
+const MOST_PARTS = 1_000;
+const ITEM_PARTS = 4;
 
 const FENCE = /^( {0,3})(`{3,}(?=[^`]*$)|~{3,})[ \t]*(.*)$/;
 /** A line that is not all there, and may become one. */
@@ -72,8 +75,10 @@ export class Prose {
   constructor(from, head) {
     this.from = this.at = from;
     this.list = this.blank = false;
+    /** The first two lines of a table, with which it can go on in another block. */
     this.table = this.head = head;
     this.before = from;
+    this.parts = 0;
   }
 
   /** Where it ends, or -1. @param {string} text @param {boolean} done */
@@ -84,7 +89,8 @@ export class Prose {
       if (this.at === text.length) return done ? this.at : -1;
       if (!line.whole) return -1;
       if (this.ends(line.text)) return this.at;
-      if (ROW.test(line.text) && line.text.includes("|") && this.at > this.from) this.table = text.slice(this.before, line.next);
+      if (this.at > this.from && line.text.includes("|") && ROW.test(line.text)) this.table = text.slice(this.before, line.next);
+      if (this.table) this.parts += line.text.split("|").length;
       this.before = this.at;
       this.at = line.next;
     }
@@ -101,7 +107,8 @@ export class Prose {
     const item = ITEM.test(line);
     if (this.blank && !item && !/^[ \t]/.test(line)) return true;
     if (this.at > this.from && FENCE.test(line) && !(this.list && /^ {2}/.test(line))) return true;
-    if (item && this.at - this.from > LONGEST / 2) return true;
+    if (this.parts > MOST_PARTS || (item && this.at - this.from > LONGEST / 2)) return true;
+    this.parts += item ? ITEM_PARTS : 1;
     this.list ||= item;
     this.blank = false;
     return false;
@@ -120,13 +127,14 @@ function seam(text, from) {
 /**
  * The block that begins there, behind blank lines, or null as long as that cannot be told.
  * @param {string} text @param {number} at @param {boolean} done @param {string} head  of the table that was cut there
+ * @param {boolean} fences  whether fences are looked for
  */
-export function begin(text, at, done, head) {
+export function begin(text, at, done, head, fences) {
   for (;;) {
     const line = lineAt(text, at, done);
     if (!line.whole && (!line.text.trim() || MAYBE_FENCE.test(line.text))) return null;
     if (line.text.trim()) {
-      const fence = FENCE.exec(line.text);
+      const fence = fences && FENCE.exec(line.text);
       return fence ? new Fence(fence, line.next) : new Prose(at, line.text.includes("|") ? head : "");
     }
     if (line.next === text.length) return null;

@@ -28,8 +28,10 @@ function turn(old, node) {
     return node;
   }
   if (made.has(node) || !(old instanceof Element) || !(node instanceof Element)) return old;
+  const attributes = [...old.attributes];
+  if (attributes.some(({ name }, index) => node.attributes[index]?.name !== name) || node.attributes.length !== attributes.length)
+    for (const { name } of attributes) old.removeAttribute(name);
   for (const { name, value } of node.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  for (const { name } of [...old.attributes]) if (!node.hasAttribute(name)) old.removeAttribute(name);
   morph(old, [...old.childNodes], [...node.childNodes]);
   return old;
 }

@@ -14,6 +14,8 @@ import { morph } from "./morph.js";
 const SLICE_MS = 12;
 /** Of its time, the last block takes one part of so many. */
 const SHARE = 8;
+/** Elements of a text, of which the rest is shown as it is. */
+const MOST_ELEMENTS = 20_000;
 
 export class Stream {
   /** @param {HTMLElement} place  empty; nobody else changes it @param {boolean} [plain]  as it was typed, but for code */
@@ -22,7 +24,7 @@ export class Stream {
     this.plain = plain;
     this.text = "";
     this.done = false;
-    this.frame = this.at = this.due = 0;
+    this.frame = this.at = this.due = this.elements = 0;
     this.head = "";
     /** @type {import("./cut.js").Prose | Fence | null} */
     this.open = null;
@@ -37,7 +39,7 @@ export class Stream {
 
   restart() {
     this.place.replaceChildren();
-    this.at = this.due = 0;
+    this.at = this.due = this.elements = 0;
     this.head = "";
     this.open = this.listing = null;
     this.tail = [];
@@ -81,20 +83,27 @@ export class Stream {
 
   /** Reads a block that has ended; false where none has. */
   step() {
-    this.open ??= begin(this.text, this.at, this.done, this.head);
+    this.open ??= begin(this.text, this.at, this.done, this.head, !this.full());
     if (!this.open) return false;
     const end = this.open instanceof Fence ? this.fence(this.open) : this.open.read(this.text, this.done);
     if (end < 0) return false;
     if (this.listing) this.listing.close();
     else if (!(this.open instanceof Fence)) {
-      this.put(build(this.open.head + this.text.slice(this.open.from, end), this.plain));
+      this.put(build(this.text.slice(this.open.from, end), this.plain || this.full(), this.open.head));
       this.head = this.open.table;
     }
     this.at = end;
-    this.tail.forEach(colour);
+    for (const node of this.tail) {
+      colour(node);
+      if (node instanceof Element) this.elements += 1 + node.querySelectorAll("*").length;
+    }
     this.tail = [];
     this.listing = this.open = null;
     return true;
+  }
+
+  full() {
+    return this.elements > MOST_ELEMENTS;
   }
 
   /** @param {Fence} fence */
@@ -115,8 +124,9 @@ export class Stream {
       this.half.textContent = this.open.rest(this.text);
       if (this.half.textContent) this.listing?.last.after(this.half);
     } else if (this.open) {
-      const text = this.open.head + this.text.slice(this.open.from);
-      this.put(build(this.plain ? text : mend(text), this.plain));
+      const text = this.text.slice(this.open.from);
+      const plain = this.plain || this.full();
+      this.put(build(plain ? text : mend(text), plain, this.open.head));
     }
   }
 

@@ -53,8 +53,6 @@ export const chat = {
   "phase.reconnecting.in": ["Connection lost. Reconnecting in {wait}…", "Verbindung verloren. Verbindet in {wait} neu …"],
   "phase.full": ["{message} Trying again in {wait}.", "{message} Neuer Versuch in {wait}."],
   "phase.key": ["An API key is needed.", "Ein API-Schlüssel wird gebraucht."],
-  "seconds": ["{count} s", "{count} s"],
-  "minutes": ["{count} min", "{count} min"],
 
   "ended.stopped": ["Stopped", "Angehalten"],
   "ended.length": ["Cut off: no more tokens were allowed", "Abgeschnitten: mehr Token waren nicht erlaubt"],
@@ -70,7 +68,6 @@ export const chat = {
   "said.ended": ["Answer: {text}", "Antwort: {text}"],
   "said.stopped": ["The answer was stopped.", "Die Antwort wurde angehalten."],
 
-  "model": ["Model", "Modell"],
   "model.pick": ["Model: {model}", "Modell: {model}"],
   "model.none": ["No model is ready", "Kein Modell ist bereit"],
   "model.seeking": ["Looking for models…", "Sucht Modelle …"],
