@@ -7,6 +7,7 @@ import { Menu } from "../parts/menu.js";
 import { notify } from "../parts/notices.js";
 import { t } from "../words/index.js";
 import { answers, stop } from "./answers.js";
+import { toComposer } from "./composer.js";
 import { Search } from "./search.js";
 import { add, amend, begin, current, heads, matches, remove } from "./state.js";
 
@@ -91,5 +92,6 @@ async function takeAway(head) {
   const runs = [...answers.value.values()].map(({ value }) => value.message).filter((message) => message.conversation === head.id);
   await Promise.all(runs.map(({ id }) => stop(id)));
   const removed = await remove(head.id);
+  toComposer();
   notify(t("deleted", { title: head.title || t("untitled") }), removed && (() => void add(removed)));
 }
