@@ -8,8 +8,11 @@ from playwright.sync_api import Locator, Page, expect
 
 
 def say(page: Page, text: str) -> None:
-    page.get_by_label("Ask something").fill(text)
-    page.keyboard.press("Enter")
+    field = page.get_by_label("Ask something")
+    field.fill(text)
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()  # a model is there
+    field.press("Enter")
+    expect(field).to_have_value("")
 
 
 def ask(page: Page, text: str) -> str:

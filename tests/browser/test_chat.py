@@ -128,10 +128,12 @@ def test_nothing_is_wider_than_the_page(stack: Stack, open_page: Open, width: in
 def overflow(page: Page) -> list[str]:
     """What stands out of the page, sideways."""
     found: list[str] = page.evaluate("""() => {
-        const inside = (box) => box.width === 0 || (box.left >= -1 && box.right <= innerWidth + 1);
         const hidden = (element) => element.closest('[inert], .unseen, svg, pre');
-        const out = [...document.querySelectorAll('body *')].filter((e) => !hidden(e) && !inside(e.getBoundingClientRect()));
-        return [...out.map((e) => e.outerHTML.slice(0, 100)), ...(document.documentElement.scrollWidth > innerWidth ? ['page'] : [])];
+        const isOut = ({ width, left, right }) => width > 0 && (left < -1 || right > innerWidth + 1);
+        const all = [...document.querySelectorAll('body *')].filter((element) => !hidden(element));
+        const out = all.filter((element) => isOut(element.getBoundingClientRect()));
+        const page = document.documentElement.scrollWidth > innerWidth ? ['page'] : [];
+        return [...out.map((element) => element.outerHTML.slice(0, 100)), ...page];
     }""")
     return found
 
@@ -145,3 +147,11 @@ def test_without_a_store_it_says_so(stack: Stack, open_page: Open) -> None:
         page.get_by_role("button", name="New chat").first.click()
         page.get_by_role("link", name="kept in memory").click()
         expect(answer(page)).to_have_text("kept in memory")
+
+
+def test_a_model_answers(smollm2: Stack, open_page: Open) -> None:
+    with open_page(smollm2.url) as page:
+        assert "Paris" in ask(page, "What is the capital of France?")
+        expect(page.locator(".numbers")).to_contain_text("tokens/s")
+        assert ask(page, "Say it again, please.")
+        expect(page.locator(".numbers").last).to_contain_text("from the cache")

@@ -6,6 +6,10 @@ import { signal } from "../vendor/preact.js";
 export const key = signal(localStorage.getItem("inferq.key") ?? "");
 key.subscribe((value) => (value ? localStorage.setItem("inferq.key", value) : localStorage.removeItem("inferq.key")));
 
+addEventListener("storage", (event) => {
+  if (event.key === "inferq.key") key.value = event.newValue ?? ""; // another tab was told
+});
+
 /** Whether the gateway asks for a key: because it got `none`, or a `wrong` one. */
 export const refused = signal(/** @type {"none" | "wrong" | null} */ (null));
 

@@ -19,7 +19,8 @@ export function Announcer() {
       setText(t("said.begun"));
     } else if (last && was === last.id) {
       setWas("");
-      setText(last.state === "done" ? t("said.ended", { text: last.content.slice(0, MOST) }) : t("said.stopped"));
+      if (last.state === "failed") setText(t("failed", { message: last.error?.message ?? "" }));
+      else setText(last.state === "done" ? t("said.ended", { text: last.content.slice(0, MOST) }) : t("said.stopped"));
     }
   }, [runs, last]);
   return html`<div class="unseen" role="status" aria-live="polite" id="said">${text}</div>`;

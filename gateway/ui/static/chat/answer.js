@@ -57,6 +57,9 @@ export class Answer {
     try {
       if (this.message.request) await this.#submit();
       if (this.message.state === "running") await this.#read();
+    } catch (error) {
+      reportError(error); // a fault of the page itself: without this the answer would never end
+      this.#end({ state: "failed", error: { status: 0, code: null, message: String(error) } });
     } finally {
       clearInterval(watch);
       clearTimeout(this.#painting);

@@ -15,6 +15,8 @@ import { newId, pathTo } from "./tree.js";
 export const answers = signal(/** @type {Map<string, Signal<Running>>} */ (new Map()));
 /** Those that this tab reads. */
 const own = /** @type {Map<string, Answer>} */ (new Map());
+/** Those that it has read to their end. */
+export const readHere = /** @type {Set<string>} */ (new Set());
 /** Those that it would read if nobody else did. */
 const awaited = /** @type {Set<string>} */ (new Set());
 
@@ -66,12 +68,7 @@ export async function reply(message, results) {
 export async function goOn(message) {
   const { error, finish, usage, ...rest } = message;
   const model = message.model ?? chosen.value?.id ?? "";
-  const { messages, ...asked } = body({ ...current.value, model }, pathTo(current.value, message.parent));
-  const begun = { role: "assistant", content: message.content, ...(message.reasoning && { reasoning_content: message.reasoning }) };
-  const request = {
-    key: newId(),
-    body: { ...asked, messages: [...messages, begun], continue_final_message: true, add_generation_prompt: false },
-  };
+  const request = { key: newId(), body: body({ ...current.value, model }, pathTo(current.value, message.id)) };
   const running = /** @type {Message} */ ({ ...rest, state: "running", request, timings: { sent: Date.now() } });
   display({ message: running, phase: { kind: "sending" } });
   await put(running);
@@ -101,7 +98,7 @@ async function answer(path, said) {
   const model = chosen.value?.id ?? current.value.model;
   const message = made({ role: "assistant", content: "", parent: path[path.length - 1]?.id ?? null });
   const request = { key: message.id, body: body({ settings, model }, path) };
-  const running = /** @type {Message} */ ({ ...message, state: "running", model, request, timings: { sent: Date.now() } });
+  const running = /** @type {Message} */ ({ ...message, state: "running", model, settings, request, timings: { sent: Date.now() } });
   display({ message: running, phase: { kind: "sending" } });
   await say(...said, running);
   run(running, true);
@@ -141,7 +138,9 @@ async function read(message) {
   });
   own.set(message.id, answering);
   try {
-    return await answering.run();
+    const ended = await answering.run();
+    readHere.add(message.id);
+    return ended;
   } finally {
     own.delete(message.id);
   }

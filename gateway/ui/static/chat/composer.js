@@ -73,6 +73,11 @@ export function Composer() {
   </form>`;
 }
 
+/** Whatever had the focus is gone. A finger had none, and would get a keyboard. */
+export function toComposer() {
+  if (!finger.matches) document.getElementById("composer")?.focus();
+}
+
 /**
  * As high as its text, where styles cannot say so.
  * @param {HTMLTextAreaElement | null} field

@@ -1,11 +1,13 @@
 /** All conversations, by last use. */
 
 import { html, signal, useEffect, useRef } from "../vendor/preact.js";
+import { IconButton } from "../parts/buttons.js";
 import { Icon } from "../parts/icons.js";
 import { Menu } from "../parts/menu.js";
 import { notify } from "../parts/notices.js";
 import { t } from "../words/index.js";
 import { answers, stop } from "./answers.js";
+import { toComposer } from "./composer.js";
 import { Search } from "./search.js";
 import { add, amend, begin, current, heads, matches, remove } from "./state.js";
 
@@ -15,8 +17,8 @@ const DAY = 86_400_000;
 /** The one that is being renamed. */
 const renamed = signal("");
 
-/** @param {{onChosen: () => void}} props */
-export function Conversations({ onChosen }) {
+/** @param {{onChosen: () => void, onClose?: () => void}} props  `onClose` where they hide the rest */
+export function Conversations({ onChosen, onClose }) {
   const found = matches.value;
   const list = found ? heads.value.filter(({ id }) => found.has(id)) : heads.value;
   const start = () => {
@@ -25,7 +27,10 @@ export function Conversations({ onChosen }) {
     document.getElementById("composer")?.focus();
   };
   return html`
-    <button type="button" class="new-chat" onClick=${start}><${Icon} name="plus" /> ${t("new")}</button>
+    <div class="side-head">
+      <button type="button" class="new-chat" onClick=${start}><${Icon} name="plus" /> ${t("new")}</button>
+      ${onClose && html`<${IconButton} icon="close" label=${t("conversations.hide")} onClick=${onClose} />`}
+    </div>
     <${Search} />
     ${!list.length && html`<p class="quiet hint">${t(found ? "conversations.unmatched" : "conversations.none")}</p>`}
     <div class="list">
@@ -87,5 +92,6 @@ async function takeAway(head) {
   const runs = [...answers.value.values()].map(({ value }) => value.message).filter((message) => message.conversation === head.id);
   await Promise.all(runs.map(({ id }) => stop(id)));
   const removed = await remove(head.id);
+  toComposer();
   notify(t("deleted", { title: head.title || t("untitled") }), removed && (() => void add(removed)));
 }

@@ -9,5 +9,5 @@ import { Chat } from "./view.js";
 const ready = start();
 void startModels();
 await ready;
-render(html`<${Chat} />`, /** @type {Element} */ (document.getElementById("root")));
 await startAnswers();
+render(html`<${Chat} />`, /** @type {Element} */ (document.getElementById("root")));

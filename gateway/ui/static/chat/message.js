@@ -5,12 +5,13 @@ import { Markdown } from "../markdown/markdown.js";
 import { CopyButton, IconButton } from "../parts/buttons.js";
 import { notify } from "../parts/notices.js";
 import { t } from "../words/index.js";
-import { answers, goOn, regenerate, send } from "./answers.js";
-import { grow } from "./composer.js";
+import { answers, goOn, regenerate, send, stop } from "./answers.js";
+import { grow, toComposer } from "./composer.js";
 import { add, current, drop, show } from "./state.js";
+import { JsonAnswer, isJson } from "./json_answer.js";
 import { Outcome, Standing } from "./standing.js";
-import { ToolCallView } from "./tool_call.js";
-import { children } from "./tree.js";
+import { ToolCalls } from "./tool_call.js";
+import { children, under } from "./tree.js";
 
 /** @import { Message } from "./types.js" */
 
@@ -42,8 +43,10 @@ function Answer({ message, running }) {
   const { content, reasoning, toolCalls = [] } = message;
   return html`
     ${reasoning && html`<${Thoughts} text=${reasoning} thinking=${running && !content && !toolCalls.length} done=${!running} />`}
-    ${content && html`<div class="answer"><${Markdown} text=${content} done=${!running} /></div>`}
-    ${toolCalls.map((call) => html`<${ToolCallView} key=${call.id} call=${call} message=${message} />`)}
+    ${content && html`<div class="answer">
+      ${isJson(message) ? html`<${JsonAnswer} message=${message} running=${running} />` : html`<${Markdown} text=${content} done=${!running} />`}
+    </div>`}
+    ${toolCalls.length > 0 && html`<${ToolCalls} message=${message} running=${running} />`}
   `;
 }
 
@@ -69,14 +72,21 @@ function Actions({ message, onEdit }) {
   const { role, content, state, finish, toolCalls } = message;
   const cut = state === "stopped" || (state === "done" && finish === "length") || state === "failed";
   const remove = async () => {
+    const runs = under(current.value, message.id).filter((id) => answers.value.has(id));
+    await Promise.all(runs.map(stop));
     const before = await drop(message);
+    toComposer();
     notify(t("deleted.message"), () => void add(before));
+  };
+  const make = (/** @type {(message: Message) => Promise<void>} */ answered) => {
+    toComposer();
+    void answered(message);
   };
   return html`<div class="actions">
     ${content && html`<${CopyButton} text=${() => content} label=${t("copy.message")} />`}
     ${role === "user" && html`<${IconButton} icon="edit" label=${t("edit")} onClick=${onEdit} />`}
-    ${role === "assistant" && html`<${IconButton} icon="again" label=${t("regenerate")} onClick=${() => void regenerate(message)} />`}
-    ${role === "assistant" && cut && content && !toolCalls?.length && html`<${IconButton} icon="go" label=${t("continue")} onClick=${() => void goOn(message)} />`}
+    ${role === "assistant" && html`<${IconButton} icon="again" label=${t("regenerate")} onClick=${() => make(regenerate)} />`}
+    ${role === "assistant" && cut && content && !toolCalls?.length && html`<${IconButton} icon="go" label=${t("continue")} onClick=${() => make(goOn)} />`}
     <${IconButton} icon="bin" label=${t("delete")} onClick=${() => void remove()} />
   </div>`;
 }
@@ -89,7 +99,7 @@ function Branches({ message, index, count }) {
   };
   return html`<div class="branches" role="group" aria-label=${t("branches")}>
     <${IconButton} icon="left" label=${t("branch.before")} disabled=${index === 0} onClick=${() => turn(-1)} />
-    <span aria-label=${t("branch", { index: index + 1, count })}>${index + 1}/${count}</span>
+    <span role="img" aria-label=${t("branch", { index: index + 1, count })}>${index + 1}/${count}</span>
     <${IconButton} icon="right" label=${t("branch.after")} disabled=${index === count - 1} onClick=${() => turn(1)} />
   </div>`;
 }
@@ -105,6 +115,7 @@ function Editing({ message, onClose }) {
   useEffect(() => grow(ref.current), [text]);
   const save = () => {
     onClose();
+    toComposer();
     if (text.trim()) void send(text.trim(), message.parent);
   };
   /** @param {KeyboardEvent} event */

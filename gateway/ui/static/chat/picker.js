@@ -7,7 +7,7 @@ import { Menu } from "../parts/menu.js";
 import { t } from "../words/index.js";
 import { chosen, isReady, known, models, modelsTrouble, refresh } from "./models.js";
 import { bytes, count, parameters } from "../parts/numbers.js";
-import { change, current } from "./state.js";
+import { change } from "./state.js";
 
 /** @import { ChatModel } from "./models.js" */
 
@@ -45,9 +45,4 @@ function describe(model) {
     </span>
     <span class="quiet">${told.join(" · ")}</span>
   </span>`;
-}
-
-/** Whether the open conversation asks for a model that is not there. */
-export function isElsewhere() {
-  return known.value && current.value.model !== "" && chosen.value?.id !== current.value.model && !chosen.value?.aliases.includes(current.value.model);
 }

@@ -1,6 +1,7 @@
 /** The conversations, as this tab shows them. What changes here is kept, and told to the other tabs. */
 
 import { computed, signal } from "../vendor/preact.js";
+import { usual } from "./settings.js";
 import { openStore } from "./store.js";
 import { listen, tell } from "./tabs.js";
 import { blank, head, path, tip, titleOf, under } from "./tree.js";
@@ -13,7 +14,7 @@ export const heads = signal(/** @type {Head[]} */ ([]));
 /** Where a search has found something: their ids; null where nothing is searched. */
 export const matches = signal(/** @type {Set<string> | null} */ (null));
 /** The one that is open. It is in the list from its first message on. */
-export const current = signal(blank());
+export const current = signal(blank({ settings: usual.value }));
 /** Its messages on the way to the leaf. */
 export const shown = computed(() => path(current.value));
 /** Why what is said is not kept. */
@@ -53,12 +54,11 @@ export async function open(id) {
 }
 
 /**
- * A new conversation, of the same model and settings unless others are given.
+ * A new conversation, of the same model and the usual settings unless others are given.
  * @param {Partial<Conversation>} [given]
  */
 export function begin(given = {}) {
-  const { model, settings } = current.value;
-  current.value = blank({ model, settings, ...given });
+  current.value = blank({ model: current.value.model, settings: usual.value, ...given });
   if (location.hash) history.pushState(null, "", location.pathname + location.search);
 }
 

@@ -16,12 +16,15 @@
  * @property {string} [reasoning_effort]
  * @property {object} [responseFormat]  as the API has it
  * @property {Tool[]} [tools]
+ * @property {string} [toolChoice]  `auto`, `none`, `required`, or `function:` and the name of the one that has to be called
+ * @property {boolean} [parallelToolCalls]  false: one call at most
  *
- * @typedef {object} Tool  a function that the model may call; `answer` is what the stub gives back
+ * @typedef {object} Tool  a function that the model may call; `answer` is what the stub gives back, by itself where it is `automatic`
  * @property {string} name
  * @property {string} [description]
  * @property {object} [parameters]
  * @property {string} [answer]
+ * @property {boolean} [automatic]
  *
  * @typedef {{id: string, name: string, arguments: string}} ToolCall
  *
@@ -66,6 +69,7 @@
  * @property {Usage} [usage]
  * @property {Timings} [timings]
  * @property {string} [model]
+ * @property {Settings} [settings]  of an answer: what was asked of the model
  * @property {number} created  Unix time in milliseconds
  *
  * @typedef {object} Head  a conversation without its messages

@@ -11,9 +11,12 @@ import { isAnswering, stop } from "./answers.js";
 import { Composer } from "./composer.js";
 import { Conversations } from "./conversations.js";
 import { Announcer } from "./announcer.js";
+import { CodeDialog } from "./code_dialog.js";
+import { DropPlace } from "./files.js";
 import { Messages } from "./messages.js";
 import { Panel, panelOpen } from "./panel.js";
 import { ModelPicker } from "./picker.js";
+import { Shortcuts } from "./shortcuts.js";
 import { begin, current, shown, trouble } from "./state.js";
 import { Welcome } from "./welcome.js";
 
@@ -36,10 +39,16 @@ function toggleSide() {
   }
 }
 
+function closeDrawer() {
+  if (!drawerOpen.value) return;
+  drawerOpen.value = false;
+  requestAnimationFrame(() => /** @type {HTMLElement | null} */ (document.querySelector("[aria-controls=side]"))?.focus());
+}
+
 /** @param {KeyboardEvent} event */
 function press(event) {
   if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
-  if (isNarrow.value && drawerOpen.value) drawerOpen.value = false;
+  if (isNarrow.value && drawerOpen.value) closeDrawer();
   else if (isAnswering()) void stop(shown.value[shown.value.length - 1]?.id ?? "");
 }
 
@@ -49,14 +58,18 @@ export function Chat() {
     return () => document.removeEventListener("keydown", press);
   }, []);
   const open = isNarrow.value ? drawerOpen.value : sideOpen.value;
+  const drawer = isNarrow.value && open;
+  useEffect(() => {
+    if (drawer) /** @type {HTMLElement | null} */ (document.querySelector("#side button"))?.focus();
+  }, [drawer]);
   const empty = shown.value.length === 0;
   return html`<div class="chat" data-side=${open ? "open" : "closed"}>
     <a class="skip" href="#composer" onClick=${skip}>${t("skip")}</a>
     <nav class="side" id="side" aria-label=${t("conversations")} inert=${!open}>
-      <${Conversations} onChosen=${() => (drawerOpen.value = false)} />
+      <${Conversations} onChosen=${closeDrawer} onClose=${isNarrow.value ? closeDrawer : undefined} />
     </nav>
-    ${isNarrow.value && open && html`<div class="veil" onClick=${toggleSide}></div>`}
-    <div class="middle">
+    ${drawer && html`<div class="veil" onClick=${closeDrawer}></div>`}
+    <div class="middle" inert=${drawer}>
       <header class="bar">
         <${IconButton} icon="menu" label=${t(open ? "conversations.hide" : "conversations.show")} onClick=${toggleSide} aria-expanded=${open} aria-controls="side" />
         <${IconButton} icon="plus" label=${t("new")} onClick=${() => begin()} class="icon-button new" />
@@ -74,6 +87,9 @@ export function Chat() {
       </main>
     </div>
     <${Panel} />
+    <${CodeDialog} />
+    <${Shortcuts} />
+    <${DropPlace} />
     <${Announcer} />
     <${Notices} />
     <${KeyDialog} />

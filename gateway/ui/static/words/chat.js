@@ -6,7 +6,6 @@ export const chat = {
   "stop": ["Stop", "Anhalten"],
   "latest": ["Jump to latest", "Zum Neuesten"],
   "conversation": ["Conversation", "Gespräch"],
-  "messages.none": ["Nothing was said yet", "Noch wurde nichts gesagt"],
 
   "conversations": ["Conversations", "Gespräche"],
   "conversations.show": ["Show conversations", "Gespräche zeigen"],
@@ -71,7 +70,6 @@ export const chat = {
   "model.pick": ["Model: {model}", "Modell: {model}"],
   "model.none": ["No model is ready", "Kein Modell ist bereit"],
   "model.seeking": ["Looking for models…", "Sucht Modelle …"],
-  "model.away": ["{model} (not served now)", "{model} (jetzt nicht bedient)"],
   "model.unreachable": ["The gateway does not answer", "Das Gateway antwortet nicht"],
   "model.loading": ["loading", "lädt"],
   "model.failed": ["failed", "gescheitert"],
