@@ -1,4 +1,4 @@
-"""A long answer is read, sent and told in slices, and others have their turn; a short one goes in one piece."""
+"""A long answer is read, sent and told in slices, so that others have a turn meanwhile; a short one in one piece."""
 
 from __future__ import annotations
 
