@@ -75,9 +75,8 @@ for _, reply in ipairs(lapsed('gateways', ARGV[1])) do
         if other ~= reply then streams[#streams + 1] = other end
       end
       redis.call('HSET', ticket(id), 'reply', table.concat(streams, ' '))
-      local before = redis.call('HGET', ticket(id), 'waiting')
       dismiss(id, function(other) return string.sub(other, -#reply) == reply end)
-      if before ~= '' and #streams == 0 and abandoned(id) then redis.call('ZADD', KEY.lingering .. t[2], 'NX', now + linger, id) end
+      if #streams == 0 and abandoned(id) then redis.call('ZADD', KEY.lingering .. t[2], 'NX', now + linger, id) end
     end
   end
   if #jobs == 0 then
