@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.browser.conftest import Open
-from tests.browser.panels import call
+from tests.browser.panels import call, panel, say
 from tests.stack import Stack
 
 HOSTILE = 'it\'s "quoted" $HOME `id` \\ \\n !! %s {x}\nJSON\n\'\'\'"""\r\n\0\x7f\u2028\u202eäöü 日本 🙂 </script>'
@@ -77,3 +77,23 @@ def test_what_is_copied_runs_and_answers_the_same(stack: Stack, open_page: Open)
             program = call(page, "chat/code.js", "python", sent)
             said = _run(sys.executable, "-c", program, key="unknown to the gateway" if streamed else "")
             assert (said == HOSTILE + "\n") if streamed else (repr(HOSTILE) in said)
+
+
+SAID = "what's \\n $HOME?\n\n''\"\"\" `id`"
+
+
+def test_what_the_page_shows_of_its_request_is_what_it_has_sent(stack: Stack, open_page: Open) -> None:
+    with open_page(stack.url, permissions=["clipboard-read", "clipboard-write"]) as page:
+        settings = panel(page, "Sampling")
+        settings.get_by_label("Instructions").fill('Say "it\'s" `so`.')
+        settings.get_by_label("Top k", exact=True).fill("40")
+        body = say(page, SAID)
+        settings.get_by_label("Top k", exact=True).fill("1")  # for what is asked next
+        page.get_by_role("button", name="View as code").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Copy").click()
+        posted = page.evaluate("navigator.clipboard.readText()")
+        assert json.loads(posted.partition("<<'JSON'\n")[2].removesuffix("\nJSON\n")) == body
+        dialog.get_by_role("button", name="Python").click()
+        dialog.get_by_role("button", name="Copy").click()
+        assert _run(sys.executable, "-c", page.evaluate("navigator.clipboard.readText()")) == SAID + "\n"

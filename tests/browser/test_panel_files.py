@@ -141,7 +141,7 @@ def test_a_thousand_conversations_are_searched_in_titles_and_texts(stack: Stack,
     with open_page(stack.url) as page:
         panel(page)
         bring(page, file(*many))
-        expect(page.get_by_text("Conversations imported: 1000.")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("Conversations imported: 1000.")).to_be_visible(timeout=90_000)
         search = page.get_by_label("Search conversations")
         search.fill("koln")
         expect(page.get_by_text("1 found")).to_be_attached(timeout=60_000)

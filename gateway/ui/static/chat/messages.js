@@ -14,6 +14,7 @@ export function Messages() {
   const scroller = useRef(/** @type {HTMLDivElement | null} */ (null));
   const inside = useRef(/** @type {HTMLDivElement | null} */ (null));
   const stuck = useRef(true);
+  const before = useRef(0);
   const [away, setAway] = useState(false);
   const path = shown.value;
   const known = families(current.value);
@@ -27,7 +28,10 @@ export function Messages() {
   const look = () => {
     const { current: place } = scroller;
     if (!place) return;
-    stuck.current = place.scrollHeight - place.scrollTop - place.clientHeight < NEAR;
+    // What grows beneath its reader, such as JSON that is set in lines at its end, is no scrolling: only who goes up lets go.
+    if (place.scrollHeight - place.scrollTop - place.clientHeight < NEAR) stuck.current = true;
+    else if (place.scrollTop < before.current) stuck.current = false;
+    before.current = place.scrollTop;
     setAway(!stuck.current);
   };
   useEffect(() => {

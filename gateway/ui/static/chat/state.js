@@ -159,10 +159,12 @@ export async function remove(id) {
  * @param {Conversation[]} conversations
  */
 export async function add(...conversations) {
+  const ids = new Set(conversations.map(({ id }) => id));
+  heads.value = sorted([...conversations.map(head), ...heads.value.filter(({ id }) => !ids.has(id))]); // once, for there may be thousands
   for (const conversation of conversations) {
     const told = head(conversation);
     const messages = Object.values(conversation.messages);
-    take(told, messages, []);
+    update(told, messages, []);
     await keep((kept) => kept.write(told, messages));
     tell({ kind: "changed", head: told, messages, removed: [] });
   }
@@ -192,6 +194,11 @@ async function keep(write) {
 /** @param {Head} changed @param {Message[]} messages @param {string[]} removed */
 function take(changed, messages, removed) {
   list(changed);
+  update(changed, messages, removed);
+}
+
+/** @param {Head} changed @param {Message[]} messages @param {string[]} removed */
+function update(changed, messages, removed) {
   if (current.value.id !== changed.id) return;
   current.value = { ...current.value, ...changed };
   insert(messages, removed);
