@@ -23,13 +23,15 @@ from gateway.durability import Confirmer
 from gateway.keys import Keys
 from gateway.memory import Memory
 from gateway.metrics import Metrics
+from gateway.overview import Overviews
 from gateway.peers import Proxies
 from gateway.reconcile import Reconciler
 from gateway.recordings import Recordings
 from gateway.replies import Replies
 from gateway.single_flight import SingleFlight
 from gateway.state import Gateway, set_gateway
-from shared import registry
+from gateway.watchers import Watchers
+from shared import registry, tracing
 from shared.config import Config
 from shared.heap import Heap
 from shared.loops import Loops
@@ -46,6 +48,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.largest_body()  # a view that reads one looks at the models
+    tracing.begin("gateway")
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
 
     client = connect(config.redis_url)
@@ -74,6 +77,8 @@ def create_app(config: Config, keys: Keys) -> Flask:
     line_jobs = LineJobs(tickets, directory, memory, config)
     lease = FeedLease(client, replies.stream)
     feeder = Feeder(archive, recordings, line_jobs, lease, keys, BatchNumbers(), app.app_context)
+    overviews = Overviews(hasty, directory, dispatcher.estimator)
+    watchers = Watchers(overviews, keys)
     belonging = Belonging(archive, hasty)
     belonging.check()
     belonging.start(loops)
@@ -91,6 +96,8 @@ def create_app(config: Config, keys: Keys) -> Flask:
         archiver,
         feeder,
         workers,
+        overviews,
+        watchers,
         replies.stream,
     )
     set_gateway(app, Gateway(*parts))
@@ -98,6 +105,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
         part.start()
     archiver.start(loops)
     feeder.start(loops)
+    watchers.start(loops)
 
     answers.init_app(app)
     access.init_app(app, Proxies.parse(config.trusted_proxies))
@@ -122,3 +130,4 @@ def leave(app: Flask) -> None:
     gateway.feeder.stop()
     with suppress(*Outage), connect(gateway.config.redis_url, timeout=0.5, retries=0) as client:
         registry.leave_gateway(client, gateway.name)
+    tracing.end()

@@ -79,11 +79,20 @@ def own_ticket(job_id: str) -> Ticket:
 
     Raises JobNotFound, for a job of somebody else just as for one that there is not, and StoreUnavailable.
     """
-    with translated():
-        ticket = this_gateway().tickets.get(job_id)
+    ticket = _ticket(job_id)
     if ticket.owner != owner().name:
         raise JobNotFound(job_id)
     return ticket
+
+
+def seen_ticket(job_id: str) -> Ticket:
+    """The ticket of a job whose state the current request's owner may see, and which he may cancel. Raises as above."""
+    return _ticket(job_id) if owner().admin else own_ticket(job_id)
+
+
+def _ticket(job_id: str) -> Ticket:
+    with translated():
+        return this_gateway().tickets.get(job_id)
 
 
 def _key() -> str:

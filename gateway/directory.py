@@ -26,6 +26,7 @@ from shared.nearest import LONGEST_NAME, suggestion
 from shared.parameters import check_parameters
 from shared.protocol import PoolingTask, Task, TextTask
 from shared.recommendation import complete
+from shared.registry import Worker
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
 from shared.version import VERSION
@@ -42,6 +43,7 @@ class Directory:
         self._lease_ms = int(config.lease * 1000)
         self._expected = config.expected
         self._offers: dict[str, Offer] = {}
+        self._workers: list[Worker] = []
 
     def start(self) -> None:
         self._loops.start("directory", self._look, pause=1.0)
@@ -88,6 +90,15 @@ class Directory:
         contexts = [offer.card.context for offer in (self._offers or self._read()).values() if not offer.refusal]
         return self._config.largest_body(None if 0 in contexts else max(contexts, default=0))
 
+    def look_around(self, *, afresh: bool) -> tuple[list[Offer], list[Worker]]:
+        """All models, refused ones too, in the order of their ids, and the workers: now, or as they were lately seen.
+
+        Raises what Redis does.
+        """
+        if afresh:
+            self._look()
+        return sorted(self._offers.values(), key=lambda offer: offer.card.id), self._workers
+
     def known_id(self, name: str) -> str:
         """The id of the model that was lately seen under a name; empty when none was. Asks nobody."""
         offer = lookup(name, self._offers)
@@ -128,7 +139,7 @@ class Directory:
     def _look(self) -> None:
         client = self._client
         cards, workers, queues = registry.models(client), registry.workers(client), census.models(client)
-        self._offers = offers(cards, workers, queues, self._expected)
+        self._offers, self._workers = offers(cards, workers, queues, self._expected), workers
 
     def _read(self) -> dict[str, Offer]:
         with translated():

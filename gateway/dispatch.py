@@ -72,7 +72,7 @@ class Dispatcher:
         self._memory = memory
         self._archiver = archiver
         self._config = config
-        self._estimator = Estimator(tickets)
+        self.estimator = Estimator(tickets)
         self.followers = Followers(config.max_followers)
 
     def submit(self, task: Task, wire: Format, options: Options, owner: Owner, request_id: str, visit: Visit) -> Job:
@@ -90,8 +90,8 @@ class Dispatcher:
         job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
         self._prepare(box, task, options)
-        fingerprint = self._directory.fingerprint(task.model)
-        accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options, fingerprint)
+        further = self._directory.fingerprint(task.model), *visit.carried
+        accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options, *further)
         job = Job(job_id, accepted, box, owner.standing(Tier.of(options.tier), self._memory.share), visit)
         try:
             with translated():
@@ -99,9 +99,9 @@ class Dispatcher:
         except BaseException as exc:
             self._replies.close(box)
             if isinstance(exc, QueueFull):
-                raise Crowded(exc, self._estimator.next_place(task.model, self._config.max_queue)) from exc
+                raise Crowded(exc, self.estimator.next_place(task.model, self._config.max_queue)) from exc
             if isinstance(exc, KeyFull | KeyMemoryFull):
-                raise Crowded(exc, self._estimator.next_end(task.model, owner.name)) from exc
+                raise Crowded(exc, self.estimator.next_end(task.model, owner.name)) from exc
             if isinstance(exc, StoreUnavailable):
                 self._withdraw(job_id)
             raise
@@ -225,7 +225,7 @@ class Dispatcher:
             position = self._tickets.position(job_id)
         except Outage:
             return None
-        return None if position is None else Turn(position, self._estimator.wait(model, position))
+        return None if position is None else Turn(position, self.estimator.wait(model, position))
 
     def cancel(self, job_id: str, aside: AbstractContextManager[object], patience: float = 10.0) -> State:
         """Cancel a job and wait until it has ended; its final state, which may be another one that came first.

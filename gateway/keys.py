@@ -2,8 +2,7 @@
 
 Given as entries `name:key` or `key`, separated by commas, or as `@` and the path of a file with such entries, one a
 line, where `#` begins a comment. After the key an entry may go on with words: `weight=2 priority max_jobs=50
-max_bytes=100000000`. The file
-is read again when it changes. Of a key only its digest is kept.
+max_bytes=100000000 admin`. The file is read again when it changes. Of a key only its digest is kept.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ _WORDS = {
     "priority": "`priority`",
     "max_jobs": "`max_jobs=` and a whole number from 1 on",
     "max_bytes": "`max_bytes=` and a whole number from 1 on",
+    "admin": "`admin`",
 }
 
 
@@ -60,6 +60,8 @@ class Owner:
     """How many of its jobs may wait and run at once; 0 for no bound."""
     max_bytes: int = 0
     """What those may hold of Redis's memory; 0 for the share of a key."""
+    admin: bool = False
+    """It sees how everybody's jobs are, though not what they ask and are answered, and may cancel them."""
 
     def standing(self, tier: Tier, share: int = 0) -> Standing:
         """That of its jobs in a tier; `share` is what a key's jobs may hold of Redis's memory, in bytes, or 0."""
@@ -71,7 +73,7 @@ class Owner:
             raise TierRefused("service_tier: this API key may not ask for 'priority'.", param="service_tier")
 
 
-EVERYBODY = Owner("", priority=True)
+EVERYBODY = Owner("", priority=True, admin=True)
 """The one owner of a gateway without keys."""
 
 Owners = dict[bytes, Owner]
@@ -160,7 +162,8 @@ class Keys:
                 )
             if by_name.setdefault(owner.name, owner) != owner:
                 raise ConfigError(
-                    f"{place} {number}: {owner.name!r} has another weight, priority, max_jobs or max_bytes before"
+                    f"{place} {number}: {owner.name!r} has another weight, priority, max_jobs, max_bytes or admin"
+                    " before"
                 )
         if not owners:
             raise ConfigError(f"{place.rpartition(',')[0]}: holds no keys")
@@ -192,7 +195,7 @@ def _standing(words: Sequence[str], place: str) -> dict[str, Any]:
         match name:
             case "weight" if name not in given and _WEIGHT.fullmatch(value):
                 given[name] = float(value)
-            case "priority" if name not in given and not equals:
+            case "priority" | "admin" if name not in given and not equals:
                 given[name] = True
             case "max_jobs" if name not in given and _COUNT.fullmatch(value):
                 given[name] = int(value)

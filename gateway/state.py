@@ -14,8 +14,10 @@ from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
 from gateway.metrics import Metrics
+from gateway.overview import Overviews
 from gateway.recordings import Recordings
 from gateway.single_flight import SingleFlight
+from gateway.watchers import Watchers
 from shared.config import Config
 from shared.loops import Loops
 from shared.registry import Worker
@@ -43,6 +45,8 @@ class Gateway:
     feeder: Feeder
     workers: SingleFlight[list[Worker] | None]
     """Those there are; None where Redis is away."""
+    overviews: Overviews
+    watchers: Watchers
     name: str
     """By which Redis knows this process."""
 

@@ -26,11 +26,11 @@ def addition(job_id: str, execution: str, *, first: int, events: Sequence[Event]
 
 
 def _ending(last: Event) -> dict[str, Any]:
-    """What the end of a job leaves in the counts, and in the list of failures."""
+    """What the end of a job leaves in the counts, the history, and the list of failures."""
     match last:
         case Done(usage=usage):
-            counted = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
-            return {"usage": counted}
+            names = ("prompt_tokens", "completion_tokens", "cached_tokens")
+            return {"usage": {name: getattr(usage, name) for name in names}}
         case Failed():
             return {"code": last.code, "message": last.message}
     raise TypeError(f"a job does not end with {type(last).__name__}")

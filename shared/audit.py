@@ -47,7 +47,18 @@ _SINGLE = (
 )
 _OF_JOBS = (Key.JOB, Key.TASK, Key.GIVEN, Key.EVENTS, Key.RQ_JOB)
 _KINDS = (
-    *("rq:", *_SINGLE, *_OF_JOBS, "iq:reply:", Key.ORPHANS, Key.JOINED, Key.IDEMPOTENCY, Key.OWNED, Key.EXEC),
+    *(
+        "rq:",
+        *_SINGLE,
+        *_OF_JOBS,
+        "iq:reply:",
+        Key.ORPHANS,
+        Key.JOINED,
+        Key.IDEMPOTENCY,
+        Key.OWNED,
+        Key.EXEC,
+        Key.HISTORY,
+    ),
     *(f"{Key.CARD}{kind}:" for kind in Kind),
     *(key.format("") for key in _OF_MODELS),
 )

@@ -57,6 +57,8 @@ class Failure:
     """Empty where none had begun it."""
     code: str
     message: str
+    owner: str = ""
+    """Empty where nobody is, and where that is not told: by 0.2.0."""
 
 
 def models(client: Redis) -> set[str]:
@@ -123,7 +125,7 @@ def failures(client: Redis, most: int) -> list[Failure]:
             int(entry_id.partition(b"-")[0]) / 1000,
             *(
                 fields.get(name, b"").decode(errors="replace")
-                for name in (b"job", b"model", b"worker", b"code", b"message")
+                for name in (b"job", b"model", b"worker", b"code", b"message", b"owner")
             ),
         )
         for entry_id, fields in entries

@@ -112,8 +112,8 @@ class NoWorker(InferqError):
 class JobNotFound(InferqError):
     code = "job_not_found"
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"There is no job {job_id!r}.")
+    def __init__(self, job_id: str, *, param: str | None = None) -> None:
+        super().__init__(f"There is no job {job_id[:64]!r}.", param=param)
 
 
 class InvalidApiKey(InferqError):

@@ -9,15 +9,18 @@ from __future__ import annotations
 import ctypes
 import os
 from contextlib import suppress
-from pathlib import Path
 
+from shared import footprint
 from shared.loops import Loops
 
 _PERIOD = 5.0
 """Seconds between two looks."""
 _GROWN = 16_777_216
 """Bytes beyond the least that was ever left that make a trimming worth its milliseconds."""
-_STATM = Path("/proc/self/statm")
+
+
+def _resident() -> int:
+    return footprint.resident(os.getpid())
 
 
 class Heap:
@@ -27,7 +30,7 @@ class Heap:
         self._least = 0
         self._trim = None
         with suppress(OSError, AttributeError):  # another libc
-            if _STATM.exists():
+            if _resident():
                 self._trim = ctypes.CDLL(None).malloc_trim
 
     def start(self, loops: Loops) -> None:
@@ -37,8 +40,3 @@ class Heap:
         if self._trim is not None and _resident() > self._least + _GROWN:
             self._trim(0)
             self._least = min(self._least or _resident(), _resident())
-
-
-def _resident() -> int:
-    """Bytes of memory that this process takes."""
-    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

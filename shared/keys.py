@@ -19,7 +19,7 @@ class Key(StrEnum):
     - `head` what an answer needs of the encoded `Accepted`; `bytes` that it holds until it ends, or is stored;
       `orphan` where in `iq:orphans:` it stands;
     - `seq` number of the last event; `by` the execution that wrote it, `0` for one of the scripts; `tokens` of its
-      events;
+      events; `first` when the first of them came;
     - `reply` the reply streams that get its events; `parts` somebody reads the answer as it comes, so that nothing of
       it can be taken back;
     - `conversation` that gets the answer when it is stored; `removed` it is not to be stored any more;
@@ -27,7 +27,9 @@ class Key(StrEnum):
       request came; `kept` somebody was promised it (202): it runs, whoever leaves; `deserted` it was cancelled because
       nobody waited any more;
     - `place` among the waiting jobs; `charge` what its owner was charged for its running execution; `preempt` it is
-      asked back for a better job; `preempted` how often it was; `spent` how long earlier executions of it held slots.
+      asked back for a better job; `preempted` how often it was; `spent` how long earlier executions of it held slots;
+    - `back` when it was put back, the last time; `lost` the execution that had it before and when that began, with a
+      colon, where its worker had died.
     """
     TASK = "iq:task:"
     """The encoded `Accepted` of a job that waits or runs."""
@@ -105,7 +107,9 @@ class Key(StrEnum):
     OLDER = "iq:older"
     """There while somebody of version 0.1.0 lives; see scripts/_older.lua."""
     FAILURES = "iq:failures"
-    """A stream of the last failed jobs."""
+    """A stream of the last failed jobs; without their owners where 0.2.0 or an earlier version has ended them."""
+    HISTORY = "iq:history:"
+    """`<seconds>:<Unix time>:<owner, or * for all>`: what happened in these seconds; for a while. See history.py."""
     WRITTEN = "iq:written"
     """When 202s were confirmed last."""
     REPLY = "iq:reply:2:"

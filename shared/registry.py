@@ -67,6 +67,12 @@ class Worker:
     wire: int = WIRE
     detail: str = ""
     """The reason for those who look after it: with paths, and the end of a log."""
+    threads: int = 0
+    """With which its engine computes; 0 where that is not told, as by 0.2.0. So are the next two."""
+    memory_bytes: int = 0
+    """In use by it and its engine's hosts, what they share counted for each."""
+    load: float | None = None
+    """Cores that these have used on average since its last card."""
 
     @property
     def trouble(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import ClassVar
 
 from shared.protocol import State
 
@@ -94,6 +96,12 @@ class Claim:
     """The encoded `Accepted`."""
     waited: int
     """Milliseconds since it was submitted."""
+    queued: int = 0
+    """The same since it was put back, the last time."""
+    lost: str = ""
+    """The execution before, if its worker died under it."""
+    ran: int = 0
+    """Milliseconds from that one's begin until it was taken for lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +123,29 @@ class Ticket:
     created: int
     started: int | None
     ended: int | None
+
+    FIELDS: ClassVar = ("state", "model", "owner", "seq", "by", "tokens", "deserted", "created", "started", "ended")
+    """Those of its hash that `read` takes."""
+
+    @classmethod
+    def read(cls, job_id: str, values: Sequence[bytes | None]) -> Ticket | None:
+        """The one that has these; None where there is none."""
+        fields = {name: value.decode() for name, value in zip(cls.FIELDS, values, strict=True) if value is not None}
+        if "state" not in fields:
+            return None
+        state = State(fields["state"])
+        if "ended" in fields and not state.final:  # in a way that only another version knows
+            state = State.FAILED
+        return cls(
+            id=job_id,
+            state=state,
+            model=fields["model"],
+            owner=fields["owner"],
+            events=int(fields["seq"]),
+            by=fields.get("by", ""),
+            tokens=int(fields.get("tokens", 0)),
+            deserted="deserted" in fields,
+            created=int(fields["created"]),
+            started=int(fields["started"]) if "started" in fields else None,
+            ended=int(fields["ended"]) if "ended" in fields else None,
+        )

@@ -7,7 +7,7 @@ was lost, so every script can be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec.msgpack import Encoder
@@ -43,8 +43,8 @@ MOST_EVICTED = 500
 RETURN_SECONDS = 15.0
 """How long a job waits for its client to come again when the gateway of its client has died."""
 
-_FIELDS = ("state", "model", "owner", "seq", "by", "tokens", "deserted", "created", "started", "ended")
-"""Those that `get` reads."""
+Listed = tuple[Ticket, int | None]
+"""A job, and its place in the queue where that is told."""
 _PACKER = Encoder()
 
 
@@ -68,6 +68,7 @@ class Tickets:
         self._attach = script(client, "attach")
         self._leave = script(client, "leave")
         self._evict = script(client, "evict")
+        self._jobs = script(client, "jobs")
 
     def submit(
         self,
@@ -135,8 +136,8 @@ class Tickets:
         job_id, *found = self._claim(keys=[], args=[model, permit, execution, lease_ms, worker])
         if not job_id:
             return None
-        seq, tries, accepted, waited = found
-        return Claim(job_id.decode(), int(seq), int(tries), accepted, int(waited))
+        seq, tries, accepted, waited, queued, lost, ran = found
+        return Claim(job_id.decode(), int(seq), int(tries), accepted, int(waited), int(queued), lost.decode(), int(ran))
 
     def waits(self, model: str) -> bool:
         """Whether there is a job to be claimed."""
@@ -218,26 +219,26 @@ class Tickets:
 
     def get(self, job_id: str) -> Ticket:
         """Raises JobNotFound."""
-        found: Any = self.client.hmget(f"{Key.JOB}{job_id}", _FIELDS)  # the others may be many
-        fields = {name: value.decode() for name, value in zip(_FIELDS, found, strict=True) if value is not None}
-        if "state" not in fields:
+        found: Any = self.client.hmget(f"{Key.JOB}{job_id}", Ticket.FIELDS)  # the others may be many
+        ticket = Ticket.read(job_id, found)
+        if ticket is None:
             raise JobNotFound(job_id)
-        state = State(fields["state"])
-        if "ended" in fields and not state.final:  # in a way that only another version knows
-            state = State.FAILED
-        return Ticket(
-            id=job_id,
-            state=state,
-            model=fields["model"],
-            owner=fields["owner"],
-            events=int(fields["seq"]),
-            by=fields.get("by", ""),
-            tokens=int(fields.get("tokens", 0)),
-            deserted="deserted" in fields,
-            created=int(fields["created"]),
-            started=int(fields["started"]) if "started" in fields else None,
-            ended=int(fields["ended"]) if "ended" in fields else None,
-        )
+        return ticket
+
+    def list(self, models: Iterable[str], owner: str, most: int, after: str = "") -> tuple[list[Listed], bool]:
+        """Jobs that wait or run, an owner's or those of all: a page of up to `most`, and whether there are more.
+
+        `models` are in their order; `after` is the last one of the page before. Raises JobNotFound where that is none.
+        """
+        more, *found = self._jobs(keys=[], args=[owner, most, after, *models])
+        if more < 0:
+            raise JobNotFound(after, param="after")
+        ids = [job_id.decode() for job_id in found[::2]]
+        with self.client.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hmget(f"{Key.JOB}{job_id}", Ticket.FIELDS)
+            tickets = map(Ticket.read, ids, pipe.execute())
+        return [(each, place or None) for each, place in zip(tickets, found[1::2], strict=True) if each], more > 0
 
     def position(self, job_id: str) -> int | None:
         """The job's place in the order in which jobs are served, from 1; None when it does not wait."""

@@ -101,6 +101,8 @@ def test_what_answers_a_query_best(ask: Watched) -> None:
 def test_a_job(ask: Watched) -> None:
     job = ask("POST", CHATS, status=202, json=chat("on and " * 1000), headers=LATER)["id"]
     ask("GET", f"/v1/jobs/{job}")
+    ask("GET", "/v1/jobs")
+    ask("GET", "/v1/overview")
     ask("DELETE", f"/v1/jobs/{job}")
     ask("GET", "/v1/jobs/none", status=404)
 

@@ -42,10 +42,10 @@ def lingering(tickets: Tickets) -> set[bytes]:
 
 def test_with_a_gateway_its_clients_go_and_not_those_of_others(tickets: Tickets) -> None:
     announce(tickets, DEAD, LIVING)
-    for job_id in ("alone", "shared", "ending"):
+    for job_id in ("alone", "shared", "followed", "ending"):
         submit(tickets, job_id, reply=DEAD, attempt=WAITS)
     submit(tickets, "promised", reply=DEAD, attempt=PROMISED)
-    tickets.attach(LIVING, [Sighting("shared", 0, "", "v")])
+    tickets.attach(LIVING, [Sighting("shared", 0, "", "v"), Sighting("followed", 0, "", "")])
     tickets.cancel("ending")
     bury(tickets, Kind.GATEWAYS, DEAD)
     lapse(tickets)

@@ -15,10 +15,11 @@ from dataclasses import replace
 
 from redis import Redis
 
-from shared import registry
+from shared import registry, tracing
 from shared.backoff import Backoff
 from shared.catalogue import Model
 from shared.config import Config
+from shared.cores import usable
 from shared.errors import ModelFileError, ModelLoadError
 from shared.progress import listen
 from shared.store import Outage, connect, refuse_cluster
@@ -51,13 +52,15 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
         signal.signal(number, lambda *_: sys.exit(0))
     name, since = f"{model.id}-{secrets.token_hex(4)}", int(time.time())
     me = registry.Worker(name, model.id, socket.gethostname(), os.getpid(), since, reason=_LOADING, version=VERSION)
-    me = replace(me, outline=outline(model, config))
+    threads = model.threads or config.threads or usable()
+    me = replace(me, outline=outline(model, config), threads=threads)
     client, lease_ms = connect(config.redis_url, retries=1), int(config.lease * 1000)
     with suppress(*Outage):  # before the model is loaded, which may take minutes
         _check(client, lease_ms)
     with Presence(client, me, lease_ms) as presence:
         loaded = _load(locate, config, presence.tell)
     try:
+        tracing.begin("worker")
         patiently(lambda: _check(client, lease_ms))
         # Leases must be renewed well within their time or not at all: a command that hangs must not hold back the next.
         lease_client = connect(config.redis_url, timeout=1.0, retries=0)
@@ -68,6 +71,7 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
         worker.work(logging_level="WARNING")  # what RQ says at "info" we say ourselves
     finally:
         loaded.close()
+        tracing.end()
     return 0
 
 

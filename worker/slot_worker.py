@@ -170,6 +170,8 @@ class SlotWorker(PatientWorker):
         """The execution is over: its end is stored, or the job is not its own any more."""
         with self._lock:
             known = self._attempts.pop(execution.id, None)
+        if known:
+            execution.tell()
         if known and execution.settled and not (execution.fenced or execution.handed_back):
             log.info("job ended", extra=execution.names | execution.result())
 

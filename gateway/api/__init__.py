@@ -16,6 +16,7 @@ from gateway.api import (
     llm_ui,
     messages,
     models,
+    overview,
     props,
     rerank,
     response_input,
@@ -42,6 +43,7 @@ FAMILIES = (
     tokenizers,
     models,
     jobs,
+    overview,
     props,
 )
 

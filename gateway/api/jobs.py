@@ -1,4 +1,4 @@
-"""/v1/jobs/{id}: poll a job, cancel it, follow its events."""
+"""/v1/jobs: list those that run and wait, poll a job, cancel it, follow its events."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from gateway import answers, sse
 from gateway.answers import as_json
 from gateway.api import streaming
 from gateway.api.streaming import events_as, stream, wants_progress
-from gateway.auth import own_ticket
+from gateway.auth import own_ticket, owner, seen_ticket
 from gateway.current_client import aside, step_aside
+from gateway.estimate import Turn
 from gateway.openapi.operation import operation
-from gateway.openapi.parameters import LAST_EVENT, PROGRESS
+from gateway.openapi.parameters import LAST_EVENT, MODEL_FILTER, PROGRESS, paging
+from gateway.overview import scope
 from gateway.schemas import format_of
 from gateway.schemas.job import render_job
+from gateway.schemas.lists import read_paging, render_list
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import failure, outcome
 from gateway.slices import give_way
 from gateway.state import this_gateway
 from shared import streams
-from shared.errors import EventNotFound, StoreUnavailable
+from shared.errors import EventNotFound, InvalidRequest, StoreUnavailable
 from shared.protocol import Done, Event, Failed, State
 from shared.store import translated
 from shared.ticket import Ticket
@@ -34,18 +37,40 @@ from shared.ticket import Ticket
 views = Blueprint("jobs", __name__)
 
 
+@views.get("/jobs")
+@operation("listJobs", parameters=[*paging()[:2], MODEL_FILTER])
+def index() -> ResponseReturnValue:
+    """List the jobs that run, and then those that wait; those of everybody for an API key with the word `admin`."""
+    gateway, page = this_gateway(), read_paging(request.args, descending=False)
+    if page.descending:
+        raise InvalidRequest("order: jobs are listed in one order only, 'asc'.", param="order", code="invalid_value")
+    with translated():
+        models = [offer.card.id for offer in gateway.directory.look_around(afresh=True)[0]]
+        if wanted := request.args.get("model"):
+            models = [model for model in models if model == gateway.directory.known_id(wanted)]
+        found, more = gateway.tickets.list(models, scope(owner()), page.limit, page.after)
+    told = []
+    for ticket, place in found:
+        turn = Turn(place, gateway.dispatcher.estimator.wait(ticket.model, place)) if place else None
+        told.append({**render_job(ticket, turn, None, None), "owner": ticket.owner or None})
+    return as_json(render_list(told, more=more))
+
+
 @views.get("/jobs/<job_id>")
 @operation("getJob")
 def retrieve(job_id: str) -> ResponseReturnValue:
-    """Tell how far a job is: its status, its place in the queue, its result or error."""
+    """Tell how far a job is: its status, its place in the queue, its result or error.
+
+    An API key with the word `admin` may ask so of anybody's job, and is not told its result.
+    """
     return as_json(job_object(job_id))
 
 
 @views.delete("/jobs/<job_id>")
 @operation("cancelJob")
 def cancel(job_id: str) -> ResponseReturnValue:
-    """Cancel a job, and tell the final state that won."""
-    this_gateway().dispatcher.cancel(own_ticket(job_id).id, aside(request.environ))
+    """Cancel a job, and tell the final state that won. An API key with the word `admin` may cancel anybody's."""
+    this_gateway().dispatcher.cancel(seen_ticket(job_id).id, aside(request.environ))
     return as_json(job_object(job_id))
 
 
@@ -84,12 +109,12 @@ def _check(after: sse.Mark, ticket: Ticket) -> None:
 
 
 def job_object(job_id: str) -> dict[str, Any]:
-    """What is known about a job of ours now. Raises JobNotFound, StoreUnavailable."""
-    gateway, ticket = this_gateway(), own_ticket(job_id)
+    """What is known about a job now, and its result where it is ours. Raises JobNotFound, StoreUnavailable."""
+    gateway, ticket = this_gateway(), seen_ticket(job_id)
     turn = gateway.dispatcher.turn(ticket.model, job_id) if ticket.state is State.QUEUED else None
     result = error = None
     with translated():
-        if ticket.state is State.COMPLETED:
+        if ticket.state is State.COMPLETED and ticket.owner == owner().name:
             accepted = streams.accepted(gateway.client, job_id)
             result = format_of(accepted).render(job_id, accepted, answers.counted(_whole(job_id)))
         elif ticket.state.final:

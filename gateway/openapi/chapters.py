@@ -26,6 +26,7 @@ CHAPTERS = (
     Chapter("Tokenizers", ("tokenizers",), "What a model reads: tokens of a text or a conversation, and back."),
     Chapter("Models", ("models", "props"), "The models that may be asked for."),
     Chapter("Jobs", ("jobs",), "Whatever is computed, while it waits and runs, and for a while after."),
+    Chapter("Overview", ("overview",), "What goes on, and what the last hour was like."),
     Chapter("Plain text", ("llm_ui",), "An answer and nothing else."),
     Chapter("Gateway", ("front", "docs", "health"), "Where one is, and how it is."),
 )

@@ -97,23 +97,33 @@ end
 
 local function count(model, what, by) redis.call('HINCRBY', KEY.counts .. model, what, by) end
 
--- Count a job that has ended in `state` with the event `last`, and note why it failed.
+-- Count a job that has ended in `state` with the event `last`, remember how it went, and note why it failed.
 local function tally(model, id, state, last)
-  local t = redis.call('HMGET', ticket(id), 'created', 'started', 'worker')
+  local t = redis.call('HMGET', ticket(id), 'created', 'started', 'worker', 'owner', 'tokens', 'first')
+  local owner, usage = t[4] or '', last.usage or { completion_tokens = tonumber(t[5] or 0) }
+  local numbers = { requests = 1, failed = state == 'failed' and 1 or 0, prompt_tokens = usage.prompt_tokens or 0,
+    cached_tokens = usage.cached_tokens or 0, output_tokens = usage.completion_tokens }
   count(model, 'jobs:' .. (state == 'failed' and last.code or state), 1)
   if t[2] then
     local wait, k = math.max(0, t[2] - t[1]), 0
     while k < 21 and 2 ^ k < wait do k = k + 1 end
     count(model, 'wait:' .. k, 1)
     count(model, 'wait_ms', wait)
+    numbers['wait.' .. class(wait)] = 1
   end
+  if t[6] then
+    numbers['first.' .. class(t[6] - t[1])] = 1
+    local further, took = usage.completion_tokens - 1, now - t[6]
+    if further > 0 and took > 0 then numbers['speed.' .. class(further * 100000 / took)] = 1 end -- in hundredths of a token a second
+  end
+  pcall(remember, model, owner, numbers) -- whatever is wrong with it: the job ends
   if last.usage then
     count(model, 'prompt_tokens', last.usage.prompt_tokens)
     count(model, 'completion_tokens', last.usage.completion_tokens)
   end
   if state == 'failed' then
-    redis.call('XADD', KEY.failures, 'MAXLEN', 100, '*', 'job', id, 'model', model, 'worker', t[3] or '', 'code', last.code,
-      'message', last.message)
+    redis.call('XADD', KEY.failures, 'MAXLEN', 100, '*', 'job', id, 'model', model, 'owner', owner, 'worker', t[3] or '', 'code',
+      last.code, 'message', last.message)
   end
 end
 
@@ -246,13 +256,18 @@ local function patience(id)
   return t[2] and math.max(wait, DAY) or wait
 end
 
--- A running job waits again, where it waited before; its patience begins anew.
-local function requeue(model, id, exec)
+-- A running job waits again, where it waited before; its patience begins anew. `lost`: its worker has died, or seems to have.
+local function requeue(model, id, exec, lost)
   unlist(model, id, exec)
   redis.call('HINCRBY', ticket(id), 'spent', math.max(1, now - redis.call('HGET', ticket(id), 'started')))
   if redis.call('HDEL', ticket(id), 'preempt') == 1 then redis.call('HINCRBY', ticket(id), 'preempted', 1) end
   local deadline = now + patience(id)
-  redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline)
+  redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline, 'back', now)
+  if lost then
+    redis.call('HSET', ticket(id), 'lost', exec .. ':' .. redis.call('HGET', ticket(id), 'started'))
+  else
+    redis.call('HDEL', ticket(id), 'lost')
+  end
   redis.call('ZADD', KEY.deadlines .. model, deadline, id)
   enlist(model, id)
   if older() then begin(id) end

@@ -23,6 +23,7 @@ local function append(id, exec, first, count, blob, tokens, state, ending)
   if t[4] ~= 'in_progress' then return { 0, stored } end
   if first ~= stored + 1 then return { -1, stored } end
   local held = t[9] and { 'bytes', t[9] + #blob } or {}
+  if tokens > 0 and tonumber(t[7] or 0) == 0 then redis.call('HSET', ticket(id), 'first', now) end
   record(id, first, last, exec, blob, 'tokens', (t[7] or 0) + tokens, unpack(held))
   if t[9] then grown[t[10]] = (grown[t[10]] or 0) + #blob end
   for reply in names(t[8]) do

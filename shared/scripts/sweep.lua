@@ -105,6 +105,7 @@ if better then
   local _, _, id = read(better)
   if now - redis.call('HGET', ticket(id), 'created') >= OVERLOOKED then preempt(model, 0) end
 end
+pcall(sample, model)
 if now < hold then return 0 end
 
 local count_of_lost = 0
@@ -119,7 +120,7 @@ for i = #lost, 1, -1 do -- each permit goes to the head
   elseif tonumber(t[3]) >= most then
     fail(model, id, t[2], 'failed', 'worker_lost', 'Its workers died under the job ' .. t[3] .. ' times.')
   else
-    requeue(model, id, t[2])
+    requeue(model, id, t[2], true)
     count_of_lost = count_of_lost + 1
   end
 end

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from shared.codec import encode
-from shared.protocol import Done, Event, Failed, State
+from shared.protocol import Done, Event, Failed, State, Usage
 from tests.model.job import Entry, Job
 from tests.model.living import Living, together
 from tests.model.schedule import youngest
 
 CANCELLED = Failed("cancelled", "The job was cancelled.")
 OVERDUE = Failed("deadline_exceeded", "The job waited in the queue beyond its deadline.")
+MOST_OWNERS_TOLD = 2
+"""Here: so few that they are reached."""
 AT_ONCE = 1000
 """What the gateway that has sent an answer has to store it, before others do."""
 
@@ -31,9 +36,10 @@ class Course(Living):
             drop(self.orphans.get(job.orphaned, []), job.id)
             job.orphaned = None
 
-    def _requeue(self, job: Job) -> None:
-        """A running job waits again, where it waited before."""
+    def _requeue(self, job: Job, *, lost: bool = False) -> None:
+        """A running job waits again, where it waited before; `lost` where its worker has died."""
         self._stop(job)
+        job.back, job.lost = self.now, (job.exec, job.started or 0) if lost else None
         job.spent += max(1, self.now - (job.started or 0))
         job.preempted += job.preempt
         job.preempt = False
@@ -87,11 +93,12 @@ class Course(Living):
             waited = max(0, job.started - job.created)
             counts[f"wait:{next((k for k in range(21) if 2**k >= waited), 21)}"] += 1
             counts["wait_ms"] += waited
+        self._remember(job, state, last)
         if isinstance(last, Done):
             counts["prompt_tokens"] += last.usage.prompt_tokens
             counts["completion_tokens"] += last.usage.completion_tokens
         if failed and isinstance(last, Failed):
-            self.failures.append((job.id, job.model, job.worker, last.code, last.message))
+            self.failures.append((job.id, job.model, job.owner, job.worker, last.code, last.message))
             del self.failures[:-100]
         if job.running and job.started is not None:
             held = max(1, self.now - job.started) + job.spent
@@ -108,10 +115,47 @@ class Course(Living):
         if state is not State.COMPLETED:
             self._reclaim(job)
 
+    def _remember(self, job: Job, state: State, last: Event) -> None:
+        """How it went, for the history of the last hour."""
+        usage = last.usage if isinstance(last, Done) else Usage(0, job.tokens)
+        numbers = {"requests": 1, "failed": int(state is State.FAILED), "prompt_tokens": usage.prompt_tokens}
+        numbers |= {"cached_tokens": usage.cached_tokens, "output_tokens": usage.completion_tokens}
+        if job.started is not None:
+            numbers[f"wait.{near(job.started - job.created)}"] = 1
+        if job.first is not None:
+            numbers[f"first.{near(job.first - job.created)}"] = 1
+            further, took = usage.completion_tokens - 1, self.now - job.first
+            if further > 0 and took > 0:
+                numbers[f"speed.{near(further * 100_000 / took)}"] = 1
+        for seconds in (10, 60):
+            for of in ("*", *self._told(seconds, job.owner)):
+                self._note(seconds, of, job.model, numbers)
+
+    def _told(self, seconds: int, owner: str) -> list[str]:
+        """The owner, if there is one, and room for what is told of him."""
+        if not owner or self._bucket(seconds, owner) in self.history:
+            return [owner] if owner else []
+        everybody = self.history[self._bucket(seconds, "*")]
+        everybody["owners"] += 1
+        return [owner] if everybody["owners"] <= MOST_OWNERS_TOLD else []
+
+    def _note(self, seconds: int, of: str, model: str, numbers: Mapping[str, int]) -> None:
+        for what, number in numbers.items():
+            if number:
+                self.history[self._bucket(seconds, of)][f"{what}:{model}"] += number
+
+    def _bucket(self, seconds: int, of: str) -> tuple[int, int, str]:
+        return seconds, self.now // 1000 // seconds * seconds, of
+
     def _retire(self, job: Job) -> None:
         """It may be forgotten from now on."""
         job.unarchived = None
         self.retained[job.id] = self.now + job.keep * 1000
+
+
+def near(number: float) -> int:
+    """The class of those that lie close to it."""
+    return math.ceil(4 * math.log(number) / math.log(2)) if number > 1 else 0
 
 
 def drop(entries: list[str], entry: str) -> bool:

@@ -38,7 +38,10 @@ class Executions(Course):
         if job is None or job.exec != execution or job.final:
             return None
         assert job.started is not None
-        return Claim(job.id, job.seq, job.tries, job.accepted, job.started - job.created)
+        since = job.created if job.back is None else job.back
+        lost, began = job.lost or ("", since)
+        times = (job.started - job.created, job.started - since)
+        return Claim(job.id, job.seq, job.tries, job.accepted, *times, lost, since - began)
 
     def _runnable(self, job: Job) -> bool:
         if self.now < job.deadline:
@@ -79,7 +82,10 @@ class Executions(Course):
             self._record(job, entry)
             for reply in job.replies:
                 news[reply].append((job_id, entry))
-            job.tokens += sum(len(event.tokens) for event in events if isinstance(event, Delta))
+            tokens = sum(len(event.tokens) for event in events if isinstance(event, Delta))
+            if tokens and not job.tokens:
+                job.first = self.now
+            job.tokens += tokens
             if state:
                 self._finish(job, state, events[-1])
         return _answer(job), job.seq

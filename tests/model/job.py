@@ -65,6 +65,8 @@ class Job:
     exec: str = ""
     worker: str = ""
     started: int | None = None
+    first: int | None = None
+    """When the first token came."""
     ended: int | None = None
     lease: int = 0
     """Until when its execution is believed to run."""
@@ -98,6 +100,10 @@ class Job:
     """How often it went back because of that."""
     spent: int = 0
     """How long earlier executions of it held slots."""
+    back: int | None = None
+    """When it was put back, the last time."""
+    lost: tuple[str, int] | None = None
+    """The execution before, and when that began, where its worker had died."""
 
     @property
     def queued(self) -> bool:

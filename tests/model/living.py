@@ -39,7 +39,9 @@ class Living:
         self.asked: set[str] = set()
         """Models that have a queue."""
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.failures: list[tuple[str, str, str, str, str]] = []
+        self.history: defaultdict[tuple[int, int, str], Counter[str]] = defaultdict(Counter)
+        """What happened in so many seconds from a Unix time on, to an owner's jobs or `*` to those of all."""
+        self.failures: list[tuple[str, ...]] = []
         self.keys: dict[str, tuple[str, str]] = {}
         """The job and the fingerprint of an Idempotency-Key."""
         self.orphans: dict[tuple[str, int], list[str]] = {}
@@ -147,11 +149,11 @@ class Living:
         return [name for name, until in group.items() if until < self.now]
 
     def _orphan(self, job: Job, reply: str) -> None:
-        """Its clients at a gateway that died are gone, but may come again to another one."""
+        """Its clients at a gateway that died are gone, but may come again to another one, or read it there already."""
         job.replies.remove(reply)
         attended = bool(job.waiting)
         job.waiting = [(visitor, at) for visitor, at in job.waiting if at != reply]
-        if attended and job.abandoned:
+        if attended and job.abandoned and not job.replies:
             job.lingers = self.now + int(RETURN_SECONDS * 1000)
 
     def owned(self, owner: str) -> list[str]:
@@ -178,6 +180,7 @@ class Living:
         ends += [(f"iq:joined:{visitor}",) for visitor in self.joined]
         ends += [("iq:evicting",)] if self.evicting[0] else []
         ends += [(f"iq:sweep:{model}",) for model in self.sweeps]
+        ends += [(f"iq:history:{seconds}:{start}:{of}",) for seconds, start, of in self.history]
         return ends + [(reply,) for reply in self.streams]
 
     def end(self, *keys: str) -> None:
@@ -189,6 +192,9 @@ class Living:
             self.streams.pop(key, None)
             self.joined.pop(key.removeprefix("iq:joined:"), None)
             self.evicting = ("", 0) if key == "iq:evicting" else self.evicting
+            if key.startswith("iq:history:"):
+                seconds, start, of = key.removeprefix("iq:history:").split(":")
+                self.history.pop((int(seconds), int(start), of), None)
             fingerprint, _, number = key.removeprefix("iq:orphans:").rpartition(":")
             if number.isdigit():
                 self.orphans.pop((fingerprint, int(number)), None)

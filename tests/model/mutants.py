@@ -15,7 +15,7 @@ class Mutant:
     instead: str
 
 
-_TICKET, _SCHEDULE, _MEMORY = "_ticket", "_schedule", "_memory"
+_TICKET, _SCHEDULE, _MEMORY, _HISTORY = "_ticket", "_schedule", "_memory", "_history"
 
 MUTANTS = (
     Mutant("append by any execution", "append", "if t[1] ~= exec then", "if not t[1] then"),
@@ -138,6 +138,7 @@ MUTANTS = (
     Mutant("sweep believes any deadline", "sweep", "if deadline > latest then", "if false then"),
     Mutant("lapse leaves the visitors of the dead", "lapse", "string.sub(other, -#reply) == reply", "false"),
     Mutant("lapse dismisses the visitors of the living", "lapse", "string.sub(other, -#reply) == reply", "true"),
+    Mutant("lapse cancels what is read elsewhere", "lapse", "#streams == 0 and abandoned(id)", "abandoned(id)"),
     Mutant("lapse at once after an outage", "lapse", "if now < hold and hold - now <= HOLD then return end", ""),
     Mutant("attach forgets who waits", _TICKET, "if visitor ~= '' then await(id, visitor, reply) end", ""),
     Mutant("announce with any lease", "announce", "if agreed and others > 0 then", "if false then"),
@@ -184,5 +185,13 @@ MUTANTS = (
     Mutant("what is removed runs on", "remove", "\ncancel(id)", ""),
     Mutant("what is removed is put back", "remove", "redis.call('HDEL', ticket(id), 'deserted')", ""),
     Mutant("what is removed is found", "remove", "redis.call('DEL', KEY.given .. id)", ""),
+    Mutant("an end that is not remembered", _TICKET, "pcall(remember, model, owner, numbers)", ""),
+    Mutant("a history of everybody", _HISTORY, "<= MOST_OWNERS_TOLD", "<= MOST_OWNERS_TOLD + 1000"),
+    Mutant("a history for ever", _HISTORY, "      redis.call('EXPIRE', bucket(seconds, of), lasts)\n", ""),
+    Mutant("what is sampled stays for ever", _HISTORY, "  redis.call('EXPIRE', bucket(seconds, ALL), lasts)\n", ""),
+    Mutant("an owner's end that is his alone", _HISTORY, "and { ALL, owner } or", "and { owner } or"),
+    Mutant("the first token came last", "append", "tonumber(t[7] or 0) == 0", "true"),
+    Mutant("slots that nobody samples", "sweep", "pcall(sample, model)\n", ""),
+    Mutant("a failure of nobody", _TICKET, "'owner', owner, 'worker'", "'owner', '', 'worker'"),
     Mutant("what is put back waits to be stored, too", "submit", "  let_go(id) -- of what waits to be stored\n", ""),
 )

@@ -131,8 +131,11 @@ def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
         False,
         dict.fromkeys(("last", "ours", "counts"), str(last)) | {"hold": str(hold)} if last else {},
     )
-    names = ("job", "model", "worker", "code", "message")
+    names = ("job", "model", "owner", "worker", "code", "message")
     yield "iq:failures", "stream", False, [dict(zip(names, failure, strict=True)) for failure in world.failures]
+    for (seconds, start, of), counted in world.history.items():
+        told = {name: str(number) for name, number in counted.items()}
+        yield f"iq:history:{seconds}:{start}:{of}", "hash", True, told
     yield "rq:queues", "set", False, sorted(f"rq:queue:{model}" for model in world.asked)
     yield "rq:workers", "set", False, sorted(f"rq:worker:{name}" for name in world.registered)
 
@@ -151,7 +154,13 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
     numbers = {"created": job.created, "wait": job.wait, "deadline": job.deadline, "keep": job.keep, "seq": job.seq}
     numbers |= {"tokens": job.tokens, "tries": job.tries, "cancel": int(job.cancel)}
     sets = {"reply": sorted(job.replies), "waiting": sorted(f"{visitor}@{at}" for visitor, at in job.waiting)}
-    where_there = {"started": job.started, "ended": job.ended, "worker": job.worker, "returned": job.returned}
+    where_there = {
+        "started": job.started,
+        "first": job.first,
+        "ended": job.ended,
+        "worker": job.worker,
+        "returned": job.returned,
+    }
     where_there |= {"kept": int(job.kept), "parts": int(job.parts), "joined": int(job.joined)}
     where_there |= {"deserted": int(job.deserted), "charge": job.charge}
     where_there |= {"preempt": int(job.preempt), "preempted": job.preempted, "spent": job.spent}
@@ -161,6 +170,7 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
         "conversation": job.conversation,
         "orphan": ":".join(map(str, job.orphaned or ())),
     }
+    where_there |= {"back": job.back, "lost": ":".join(map(str, job.lost or ()))}
     where_there |= {"idempotency": f"iq:idempotency:{job.key}" if job.key else ""}
     ticket = {**head, **numbers, **{name: value for name, value in where_there.items() if value}}
     yield f"iq:job:{job.id}", "hash", job.ends, {name: str(value) for name, value in ticket.items()} | sets

@@ -18,6 +18,7 @@ from shared.scripts import COMMON, name_keys, script
 from shared.ticket import Answer, Attempt, Claim, Sighting
 from shared.tickets import Tickets
 from shared.unarchived import Due, Unarchived
+from tests.model.course import MOST_OWNERS_TOLD
 from tests.model.job import Addition
 from tests.model.picture import CLOCK
 from tests.model.schedule import MOST_PREEMPTIONS
@@ -25,6 +26,7 @@ from tests.model.schedule import MOST_PREEMPTIONS
 _TIME = ("redis.call('TIME')", f"redis.call('HMGET', '{CLOCK}', 's', 'us')")
 
 _PREEMPTIONS = ("_schedule", "local MOST_PREEMPTIONS = 10", f"local MOST_PREEMPTIONS = {MOST_PREEMPTIONS}")
+_OWNERS = ("_history", "local MOST_OWNERS_TOLD = 200", f"local MOST_OWNERS_TOLD = {MOST_OWNERS_TOLD}")
 
 
 class NoSuchText(LookupError):
@@ -44,7 +46,12 @@ class Edits:
 
     def _source(self, name: str) -> str:
         source = (resources.files(shared.scripts) / f"{name}.lua").read_text()
-        for script_name, text, instead in [("_now", *_TIME), _PREEMPTIONS] + ([self.fault] if self.fault else []):
+        for script_name, text, instead in [
+            ("_now", *_TIME),
+            _PREEMPTIONS,
+            _OWNERS,
+            *([self.fault] if self.fault else []),
+        ]:
             if script_name == name:
                 if source.count(text) != 1:
                     raise NoSuchText(f"{source.count(text)} times in {name}.lua: {text!r}")

@@ -36,6 +36,7 @@ class World(Storing, Executions):
             if job.abandoned:
                 self._desert(job)
         self._count_permits(model)
+        self._sample(model)
         if self.now < hold:
             return 0
         lost = 0
@@ -46,7 +47,7 @@ class World(Storing, Executions):
                 told = f"Its workers died under the job {job.tries} times."
                 self._fail(job, State.FAILED, Failed("worker_lost", told))
             else:
-                self._requeue(job)
+                self._requeue(job, lost=True)
                 lost += 1
         if lost:
             self.counts[model]["recovered"] += lost
@@ -62,6 +63,13 @@ class World(Storing, Executions):
                 job.deadline = min(job.deadline, self.now + job.patience)
         for job_id, since in self.limbo[model].items():
             self.limbo[model][job_id] = min(since, self.now)
+
+    def _sample(self, model: str) -> None:
+        jobs = [job for job in self.jobs.values() if job.model == model]
+        numbers = {"queued": sum(job.queued for job in jobs), "busy": sum(job.running for job in jobs)}
+        numbers["slots"] = sum(self.slots[model].values())
+        if any(numbers.values()):
+            self._note(60, "*", model, {**numbers, "samples": 1})
 
     def _count_permits(self, model: str) -> None:
         """As many as jobs wait; those that lie between the queue and a claim for too long are dropped."""

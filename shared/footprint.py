@@ -1,0 +1,23 @@
+"""What a process takes of the machine, as Linux tells it; 0 elsewhere, and of one that is no more."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory in use."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def spent(pid: int) -> float:
+    """Seconds of a processor's time that its threads have had, to a hundredth."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
