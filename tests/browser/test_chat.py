@@ -130,8 +130,9 @@ def overflow(page: Page) -> list[str]:
     found: list[str] = page.evaluate("""() => {
         const inside = (box) => box.width === 0 || (box.left >= -1 && box.right <= innerWidth + 1);
         const hidden = (element) => element.closest('[inert], .unseen, svg, pre');
-        const out = [...document.querySelectorAll('body *')].filter((e) => !hidden(e) && !inside(e.getBoundingClientRect()));
-        return [...out.map((e) => e.outerHTML.slice(0, 100)), ...(document.documentElement.scrollWidth > innerWidth ? ['page'] : [])];
+        const stands = (element) => !hidden(element) && !inside(element.getBoundingClientRect());
+        const out = [...document.querySelectorAll('body *')].filter(stands).map((e) => e.outerHTML.slice(0, 100));
+        return document.documentElement.scrollWidth > innerWidth ? [...out, 'page'] : out;
     }""")
     return found
 
