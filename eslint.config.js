@@ -20,6 +20,7 @@ export default [
           message: "Only markdown/ makes nodes of text, and what it makes is clean.",
         })),
       ],
+      "no-unused-vars": ["error", { ignoreRestSiblings: true }],
       "no-var": "error",
       "prefer-const": "error",
       eqeqeq: "error",

@@ -2,9 +2,10 @@
 
     python -m bench.embeddings [--short] [--runs N] [--sentence-transformers]
 
-Both sides: the same file, and threads that leave their cores while they wait, without which llama.cpp's are many times
-slower where the machine has other work; the server has batches of 512 tokens and 8 slots. Texts of about 12 and 80
-words, one and 32 a request, 1 and 8 clients, in turns. Prints texts a second, and the CPU time of a text in each
+Both sides: the same file, and as many threads; the server has batches of 512 tokens and 8 slots. It is there twice: as
+it is by itself, when its threads keep their cores while they wait for each other, which is the fastest where there is
+no other work and many times slower where there is; and with threads that sleep then (`passive`). Texts of about 12 and
+80 words, one and 32 a request, 1 and 8 clients, in turns. Prints texts a second, and the CPU time of a text in each
 process. Where asked for, one client is compared with sentence-transformers too, which is in a client's own process.
 """
 
@@ -38,6 +39,8 @@ SENTENCE = "the sea was calm and a boat slow light house keeper read old letters
 SIZES = {"short": 12, "long": 80}
 SHAPES = ((1, 1), (1, 32), (8, 1), (8, 32))
 """Clients, and texts of each of their requests."""
+SERVERS: Mapping[str, Mapping[str, str]] = {"llama.cpp": {}, "llama.cpp, passive": {"OMP_WAIT_POLICY": "passive"}}
+"""By their names, what they have in their environment."""
 _SERVER = """
 import signal, sys, xllamacpp
 path, port, slots, threads = sys.argv[1], *map(int, sys.argv[2:])
@@ -121,13 +124,13 @@ def measure(rival: Rival, clients: int, each: int, words: int, seconds: float) -
 
 
 @contextmanager
-def llama_server(path: Path, threads: int) -> Iterator[Rival]:
+def llama_server(path: Path, threads: int, name: str, environment: Mapping[str, str]) -> Iterator[Rival]:
     port = free_port()
     command = [sys.executable, "-c", _SERVER, str(path), *map(str, (port, SLOTS, threads))]
-    child = subprocess.Popen(command, env={**os.environ, "OMP_WAIT_POLICY": "passive"})
+    child = subprocess.Popen(command, env={**os.environ, **environment})
     try:
         wait_for(lambda: _answers(port), "llama.cpp's server", 60)
-        yield Rival("llama.cpp", lambda: over_http(port), {"llama.cpp": child.pid})
+        yield Rival(name, lambda: over_http(port), {"llama.cpp": child.pid})
     finally:
         child.kill()
         child.wait()
@@ -157,7 +160,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="runs of each side and shape, in turns [5]")
     parser.add_argument("--seconds", type=float, default=2.0, help="seconds of a run [2]")
     parser.add_argument("--size", choices=sorted(SIZES), help="texts of this size alone")
-    parser.add_argument("--short", action="store_true", help="three runs of a second, in under four minutes")
+    parser.add_argument("--short", action="store_true", help="three runs of a second, in two to five minutes")
     parser.add_argument("--sentence-transformers", action="store_true", help="with that; the first time it is fetched")
     given = parser.parse_args()
     runs, seconds = (3, 1.0) if given.short else (given.runs, given.seconds)
@@ -167,7 +170,9 @@ def main() -> None:
     print(describe("inferq", "xllamacpp", "redis", "rq", "gunicorn"))
     print(f"{path.name}, {threads} threads, {SLOTS} slots there, {runs} runs of {seconds:g} s in turns")
     with ExitStack() as stack:
-        rivals = [stack.enter_context(inferq(threads)), stack.enter_context(llama_server(path, threads))]
+        rivals = [stack.enter_context(inferq(threads))]
+        for name, environment in SERVERS.items():
+            rivals.append(stack.enter_context(llama_server(path, threads, name, environment)))
         if given.sentence_transformers:
             other = stack.enter_context(sentence_transformers(MODEL, threads))
             rivals.append(Rival("sentence-transformers", lambda: other.ask, {"in process": other.pid}, clients=1))

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from flask import Flask, Response, g, request
 
+from gateway import request_span
 from gateway.dispatch import Job
 from gateway.errors import CLIENT_GONE
 from gateway.peers import Proxies
@@ -18,7 +19,7 @@ from shared.protocol import Failed
 log = logging.getLogger(__name__)
 
 PROBES = frozenset({"/healthz", "/readyz", "/health", "/ping", "/metrics"})
-"""What asks for these asks often: they are logged at `debug`."""
+"""What asks for these asks often: they are logged at `debug`, and not traced."""
 
 
 def init_app(app: Flask, proxies: Proxies) -> None:
@@ -30,7 +31,9 @@ def init_app(app: Flask, proxies: Proxies) -> None:
         g.peer = proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))
         g.scheme = proxies.scheme(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_PROTO", ""))
         g.request_id = f"req_{uuid4().hex}"
-        logs.bind(request_id=g.request_id)
+        if request.path not in PROBES:
+            request_span.begin(request)
+        logs.bind(request_id=g.request_id, trace_id=request_span.trace_id())
 
     app.before_request(begin)
     app.after_request(_record_end)
@@ -39,7 +42,9 @@ def init_app(app: Flask, proxies: Proxies) -> None:
 def note(job: Job) -> None:
     """The current request waits for this job."""
     g.job = job
-    logs.bind(request_id=g.request_id, job_id=job.id, model=job.accepted.task.model)
+    request_span.link(job.accepted)
+    names = {"request_id": g.request_id, "trace_id": request_span.trace_id()}
+    logs.bind(**names, job_id=job.id, model=job.accepted.task.model)
 
 
 def _record_end(response: Response) -> Response:
@@ -50,6 +55,7 @@ def _record_end(response: Response) -> Response:
     endpoint = request.url_rule.rule if request.url_rule else ""
     key = g.owner.name if "owner" in g else None
     status = response.status_code  # `end` must not know the response, which knows `end`
+    span, of_request = g.get("span"), request_span.describe(request, endpoint)
     fields = {"method": request.method, "path": request.path, "peer": g.peer, "key": key, "status": status}
 
     @response.call_on_close
@@ -62,6 +68,7 @@ def _record_end(response: Response) -> Response:
         spent = round((time.monotonic() - began) * 1000, 1)
         level = logging.DEBUG if endpoint in PROBES else logging.INFO
         log.log(level, "answered", extra={**fields, "ms": spent, "outcome": outcome, "model": known})
+        request_span.end(span, of_request, status, outcome, known, job and job.id)
         logs.bind()
 
     return response

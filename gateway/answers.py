@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 
+from gateway.current_client import hold_head
 from gateway.schemas import Frame, Frames
 from gateway.schemas.openai import encode
 from gateway.slices import give_way
@@ -32,6 +34,8 @@ _TOKEN, _PIECE = 36, 100
 """Bytes that a token's id takes, and its text."""
 _NUMBER = 14
 """Those of a vector's number, as text."""
+
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 _held: Counter[str] = Counter()
 """Bytes of answers by owner."""
@@ -122,13 +126,15 @@ def as_json(value: Any) -> Response:
 
 
 def init_app(app: Flask) -> None:
-    """Let go of every answer once it was sent, or was not."""
-    app.after_request(_let_go)
+    """Send every answer that is whole in one piece, and let go of it once it was sent, or was not."""
+    app.after_request(_send_off)
 
 
-def _let_go(response: Response) -> Response:
+def _send_off(response: Response) -> Response:
     if held := g.get("answer"):
         response.call_on_close(held.let_go)
+    if response.is_sequence and response.status_code not in _WITHOUT_BODY and response.calculate_content_length():
+        hold_head(request.environ)
     return response
 
 

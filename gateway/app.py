@@ -31,7 +31,7 @@ from gateway.replies import Replies
 from gateway.single_flight import SingleFlight
 from gateway.state import Gateway, set_gateway
 from gateway.watchers import Watchers
-from shared import registry
+from shared import registry, tracing
 from shared.config import Config
 from shared.heap import Heap
 from shared.loops import Loops
@@ -48,6 +48,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.largest_body()  # a view that reads one looks at the models
+    tracing.begin("gateway")
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
 
     client = connect(config.redis_url)
@@ -129,3 +130,4 @@ def leave(app: Flask) -> None:
     gateway.feeder.stop()
     with suppress(*Outage), connect(gateway.config.redis_url, timeout=0.5, retries=0) as client:
         registry.leave_gateway(client, gateway.name)
+    tracing.end()

@@ -14,6 +14,7 @@ from werkzeug.datastructures import Headers
 
 from shared.errors import InvalidRequest
 from shared.ticket import Attempt
+from shared.tracing import NOWHERE, Carried
 
 _SOON = 2.0
 """Seconds within which the `openai` client comes again after a broken connection (it waits for half a second)."""
@@ -42,6 +43,8 @@ class Visit:
     begun: bool = False
     """It has got a part of the answer, or the status line: it will not come again by itself."""
     since: float = field(default_factory=time.monotonic)
+    carried: Carried = NOWHERE
+    """Where its job belongs among traces."""
 
     def linger(self) -> float:
         """Seconds that the job shall wait for the client, which leaves now."""

@@ -61,6 +61,9 @@ class Client:
         """It sends the body of its request when it is told to, and has not been told yet."""
         self.upgraded: Mapping[str, Any] | None = None
         """The WSGI environment of its request for a WebSocket, once that is granted."""
+        self.holds_head = False
+        """What it is sent next waits for what follows it: that is a wake-up of whoever reads less."""
+        self._head = b""
         self.last_words = b""
         """What it is sent where it is made to leave while it asks for nothing."""
         self._socket = sock
@@ -82,6 +85,7 @@ class Client:
 
     def expect_body(self, *, held_back: bool) -> None:
         self.expecting, self.received, self.held_back = False, 0, held_back
+        self.holds_head, self._head = False, b""
         self._begun, self._due = True, time.monotonic() + self._patience
 
     def recv(self, size: int) -> bytes:
@@ -135,6 +139,11 @@ class Client:
         small piece.
         """
         self.step_aside()
+        if self.holds_head:
+            self.holds_head, self._head = False, data
+            return
+        if self._head:
+            data, self._head = self._head + data, b""
         self._send(data)
         self.slice.rest()
 

@@ -35,6 +35,13 @@ def step_aside(environ: Mapping[str, Any]) -> None:
         client.step_aside()
 
 
+def hold_head(environ: Mapping[str, Any]) -> None:
+    """The request is answered next, with a head whose body follows at once: both go in one piece."""
+    client = _client(environ)
+    if client and client.upgraded is None and environ["REQUEST_METHOD"] != "HEAD":
+        client.holds_head = True
+
+
 def aside(environ: Mapping[str, Any]) -> AbstractContextManager[None]:
     """The request waits for nothing but an event, while this lasts."""
     return client.aside() if (client := _client(environ)) else nullcontext()

@@ -90,8 +90,8 @@ class Dispatcher:
         job_id, attempt = wire.id_prefix + uuid4().hex, visit.attempt
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
         self._prepare(box, task, options)
-        fingerprint = self._directory.fingerprint(task.model)
-        accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options, fingerprint)
+        further = self._directory.fingerprint(task.model), *visit.carried
+        accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options, *further)
         job = Job(job_id, accepted, box, owner.standing(Tier.of(options.tier), self._memory.share), visit)
         try:
             with translated():

@@ -95,12 +95,15 @@ class Recordings:
         Raises JobNotFound where the job is gone, or its answer is not to be stored, or is; NotUnderstood; Redis's own.
         """
         given = self._unarchived.given(job_id, give_way)
-        state, accepted = self._tickets.get(job_id).state, streams.accepted(self._client, job_id)
-        events, blobs = list[Event](), list[bytes]()
-        for entry in streams.entries(self._client, job_id, pause=give_way):
-            events += filter(None, entry.events)
-            blobs.append(entry.blob)
-        if state.final and not (events and final_state(events[-1])):
+        for _ in range(2):  # Redis may come back without its last second, while its record is read
+            state, accepted = self._tickets.get(job_id).state, streams.accepted(self._client, job_id)
+            events, blobs = list[Event](), list[bytes]()
+            for entry in streams.entries(self._client, job_id, pause=give_way):
+                events += filter(None, entry.events)
+                blobs.append(entry.blob)
+            if not state.final or (events and final_state(events[-1])):
+                break
+        else:
             events.append(Failed(WorkerLost.code, "The end of the answer is not there any more."))
             blobs.append(encode(events[-1:]))
         state = (final_state(events[-1]) if events else None) or state  # which may be of a moment before

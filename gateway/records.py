@@ -13,9 +13,10 @@ from gateway.agreement import Conflict
 from gateway.mailbox import Mailbox
 from gateway.slices import give_way
 from shared import streams
-from shared.errors import InferqError, WorkerLost
+from shared.errors import InferqError, JobNotFound, WorkerLost
 from shared.store import Outage
 from shared.streams import Entry
+from shared.tickets import Tickets
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Records:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self._tickets = Tickets(client)
         self._filling: dict[Mailbox, bool] = {}
         """Those that are being filled, and whether something came meanwhile."""
         self._turns = Semaphore(_READERS)
@@ -93,8 +95,18 @@ class Records:
             box.start_over()
             return True
         if over and not box.doubted:
+            if not self._is_over(box):  # Redis has come back without its last second meanwhile
+                box.over, box.heard = False, 0.0
+                return False
             box.fail(WorkerLost("The end of the answer is not there any more: the job ended too long ago."))
         return False
+
+    def _is_over(self, box: Mailbox) -> bool:
+        """Whether the job has ended, also where it is gone."""
+        try:
+            return self._tickets.get(box.job_id).state.final
+        except JobNotFound:
+            return True
 
     def _writer(self, box: Mailbox, number: int) -> str | None:
         return _STORED if box.stored else streams.writer(self._client, box.job_id, number)

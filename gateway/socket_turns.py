@@ -32,7 +32,7 @@ _TAKEN = ("SERVER_", "REMOTE_", "SCRIPT_NAME", "wsgi.", "gunicorn.socket")
 """What the names of a handshake begin with that stand in the requests too."""
 _HEADERS = (
     *("HOST", "AUTHORIZATION", "X_API_KEY", "ORIGIN", "REFERER", "SEC_FETCH_SITE"),
-    *("USER_AGENT", "X_FORWARDED_FOR", "X_FORWARDED_PROTO", "X_REQUEST_TIMEOUT"),
+    *("USER_AGENT", "X_FORWARDED_FOR", "X_FORWARDED_PROTO", "X_REQUEST_TIMEOUT", "TRACEPARENT", "TRACESTATE"),
 )
 """Of the handshake that hold for what is sent after it."""
 _LAST = ("response.completed", "response.incomplete")

@@ -27,7 +27,9 @@ class Key(StrEnum):
       request came; `kept` somebody was promised it (202): it runs, whoever leaves; `deserted` it was cancelled because
       nobody waited any more;
     - `place` among the waiting jobs; `charge` what its owner was charged for its running execution; `preempt` it is
-      asked back for a better job; `preempted` how often it was; `spent` how long earlier executions of it held slots.
+      asked back for a better job; `preempted` how often it was; `spent` how long earlier executions of it held slots;
+    - `back` when it was put back, the last time; `lost` the execution that had it before and when that began, with a
+      colon, where its worker had died.
     """
     TASK = "iq:task:"
     """The encoded `Accepted` of a job that waits or runs."""

@@ -14,7 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection
 
 from shared.config import PREFIX, ConfigError
-from shared.errors import JobNotFound, MemoryFull, StoreUnavailable
+from shared.errors import JobNotFound, MemoryFull, NotStored, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -138,5 +138,5 @@ def translate_loss() -> Iterator[None]:
     """Around what is done with a job that was accepted just now: Redis may lose it before its client hears of it."""
     try:
         yield
-    except JobNotFound as exc:
+    except (JobNotFound, NotStored) as exc:
         raise StoreUnavailable("The queue has lost the request before it could be kept. Please try again.") from exc

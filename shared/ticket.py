@@ -96,6 +96,12 @@ class Claim:
     """The encoded `Accepted`."""
     waited: int
     """Milliseconds since it was submitted."""
+    queued: int = 0
+    """The same since it was put back, the last time."""
+    lost: str = ""
+    """The execution before, if its worker died under it."""
+    ran: int = 0
+    """Milliseconds from that one's begin until it was taken for lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,8 +136,8 @@ class Tickets:
         job_id, *found = self._claim(keys=[], args=[model, permit, execution, lease_ms, worker])
         if not job_id:
             return None
-        seq, tries, accepted, waited = found
-        return Claim(job_id.decode(), int(seq), int(tries), accepted, int(waited))
+        seq, tries, accepted, waited, queued, lost, ran = found
+        return Claim(job_id.decode(), int(seq), int(tries), accepted, int(waited), int(queued), lost.decode(), int(ran))
 
     def waits(self, model: str) -> bool:
         """Whether there is a job to be claimed."""

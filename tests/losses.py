@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from redis import Redis
 
 from tests.stack import Stack
 
@@ -48,3 +51,17 @@ def go_back(stack: Stack, copy: Path) -> None:
     shutil.rmtree(stack.directory / "appendonlydir")
     shutil.copytree(copy, stack.directory / "appendonlydir")
     stack.start_valkey()
+
+
+def forgetting(client: Redis) -> Callable[[], None]:
+    """What has Redis be what it is now once more, the first time that it is called."""
+    known = {key: (client.dump(key), max(0, client.pttl(key))) for key in client.scan_iter()}
+    calls = iter([None])
+
+    def forget() -> None:
+        for _ in calls:
+            client.flushall()
+            for key, (blob, lasts) in known.items():
+                client.restore(key, lasts, blob)  # type: ignore[arg-type]  # not awaited
+
+    return forget

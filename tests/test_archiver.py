@@ -25,8 +25,8 @@ from shared.protocol import Delta, Done, State, Usage
 from tests.losses import copy_of, go_back, lose_job
 from tests.stack import Stack, children, running, stop, wait_for
 
-SLOW = "word " * 100
-"""Three seconds of an answer."""
+SLOW, SLOWER = "word " * 100, "word " * 400
+"""Three seconds of an answer, and twelve of one that is not to end before it was hurt."""
 
 
 @pytest.fixture(scope="module")
@@ -84,27 +84,27 @@ def test_who_waits_for_a_lost_job_is_told_what_is_stored(
     wait_for(lambda: all(stack.events(each) > 3 for each in ids), "a part of each")
     for job_id in ids:
         accepted = streams.accepted(stack.redis, job_id)
-        ending = Delta(offset=len(SLOW), finish_reason="stop"), Done(Usage(1, 100))
-        events = [encode([Delta("word ", (1,), offset=5 * index)]) for index in range(100)] + [encode(ending)]
+        ending = Delta(offset=len(SLOWER), finish_reason="stop"), Done(Usage(1, 400))
+        events = [encode([Delta("word ", (1,), offset=5 * index)]) for index in range(400)] + [encode(ending)]
         archive = Archive.open(Config(archive=str(stack.settings["archive"])))
         thing = Thing(job_id, ThingKind.RESPONSE, "", accepted.created)
         assert archive.keep(thing, pack(accepted, State.COMPLETED, ("Hello",), events))
         lose_job(stack, job_id)
-    assert [answer.result(60) for answer in answers] == [SLOW, SLOW]
+    assert [answer.result(60) for answer in answers] == [SLOWER, SLOWER]
     assert set(stack.jobs()) == before
 
 
 def said(client: OpenAI, stream: bool) -> str:
     if not stream:
-        whole: Response = client.responses.create(model="echo", input=SLOW)
+        whole: Response = client.responses.create(model="echo", input=SLOWER)
         return whole.output_text
-    events = client.responses.create(model="echo", input=SLOW, stream=True)
+    events = client.responses.create(model="echo", input=SLOWER, stream=True)
     return "".join(event.delta for event in events if event.type == "response.output_text.delta")
 
 
 def test_what_was_stored_stays_when_redis_forgets_the_end(stack: Stack, client: OpenAI) -> None:
     stored(stack)
-    response_id = ask(client, SLOW, background=True)
+    response_id = ask(client, 2 * SLOW, background=True)
     wait_for(lambda: stack.events(response_id) > 3, "a part of the answer")
     copy = copy_of(stack)
     assert stack.state(response_id) == "in_progress"

@@ -15,12 +15,13 @@ from tests.attack.plan import Attack, Scene
 from tests.attack.run import play
 from tests.attack.victim import Chat
 from tests.attack.watch import Seen
+from tests.pace import slowness
 from tests.soak.slope import drift
 
 
-async def many_models(me: Attacker) -> None:
-    """A harmless crowd."""
-    await me.crowd(10, lambda number: me.ask(me.head("GET", "/v1/models"), number))
+async def some_models(me: Attacker) -> None:
+    """A harmless crowd, which takes its time."""
+    await me.crowd(10, lambda number: me.ask(me.head("GET", "/v1/models"), number), pause=0.4)
 
 
 async def nothing(me: Attacker) -> None:
@@ -29,10 +30,10 @@ async def nothing(me: Attacker) -> None:
 
 
 def test_an_attack_that_hits_nothing_proves_nothing() -> None:
-    """And one that hits harms nobody here, of whom somebody has asked meanwhile."""
-    harmless, void = play([Attack(many_models, Scene.ECHO, 20, False), Attack(nothing, Scene.ECHO, 1, False)], 1.0)
+    """And one that hits, however long it takes for that, harms nobody here, of whom somebody has asked meanwhile."""
+    harmless, void = play([Attack(some_models, Scene.ECHO, 20, False), Attack(nothing, Scene.ECHO, 1, False)], 0.3)
     assert list(harmless.faults()) == []
-    assert harmless.hits.answers[200] == harmless.hits.count > 20
+    assert harmless.hits.answers[200] == harmless.hits.count >= 20
     assert harmless.during
     assert harmless.seen.redis > 1_000_000
     assert harmless.seen.worst > harmless.seen.idle - 1_000_000 > 0
@@ -77,6 +78,8 @@ def test_what_an_attack_does_is_judged(change: dict[str, object], fault: str) ->
 
 def test_a_slow_machine_has_more_time() -> None:
     assert list(replace(STOOD, before=[Chat(0, 0.1)], during=[Chat(1, 4.9)]).faults()) == []
+    assert list(replace(STOOD, slow=1.5, during=[Chat(1, 2.9)]).faults()) == []
+    assert slowness() >= 1
 
 
 def rises(values: list[float]) -> bool:

@@ -116,11 +116,12 @@ def test_each_line_is_told_once_whatever_is_killed(many: Stack) -> None:
 def test_what_is_lost_of_the_ledger_is_answered_again(many: Stack) -> None:
     """As an index in Redis does it that is put back to where a batch has not ended yet: what it names is removed."""
     client, archive = many.client(max_retries=8), archive_of(many)
-    many.start_worker()  # a fast one
     batch_id = start(client, 40, max_tokens=10)
     goes_on(client, batch_id)
+    many.worker.kill()  # so that it does not end before
     first = archive.find("", ThingKind.OUTCOMES, f"outcomes_{batch_id}_0")
     archive.blobs.remove(first.blob)
+    many.start_worker()  # a fast one
     check(client, batch_id, 40)
     assert not archive.index.owners(ThingKind.OUTCOMES)
 

@@ -36,14 +36,15 @@ def lines(number: int, **more: Any) -> list[dict[str, Any]]:
 
 def test_a_batch_leaves_room_for_its_owner_and_goes_after_live_chats(stack: Stack) -> None:
     ann = of(stack, "ann")
-    batch_id = begin(ann, lines(40))
+    batch_id = begin(ann, lines(400))  # of half a minute
     wait_for(lambda: stack.redis.scard("iq:owned:ann") == 3, "the lines' jobs")
     before = counts(ann.batches.retrieve(batch_id))[1]
     for _ in range(3):
         assert int(stack.redis.scard("iq:owned:ann")) <= 3
         ann.chat.completions.create(model="echo", messages=said("one two three four"))
-    assert counts(ann.batches.retrieve(batch_id))[1] - before < 20
-    assert counts(end(ann, batch_id)) == (40, 40, 0)
+    assert counts(ann.batches.retrieve(batch_id))[1] - before < 200
+    ann.batches.cancel(batch_id)
+    assert end(ann, batch_id).status == "cancelled"
 
 
 def test_as_many_lines_wait_as_run(stack: Stack) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from tests.chaos.plan import Kind, Request
 from tests.chaos.reading import Reading
 from tests.chaos.relay import Relay
 from tests.chaos.response_reading import ResponseReading
+from tests.chaos.stored import Shelf, Stored
 from tests.stack import Stack, running
 
 ASKED = Request(7, Kind.STREAM, CHATS, {}, "7.0; 7.1; 7.2; 7.3;", "", None)
@@ -221,3 +223,23 @@ def test_events_of_a_response_are_numbered_and_fold_to_it() -> None:
             short.take("", event(number, "output_text.delta", delta="7.0;"))
     with pytest.raises(Failure, match="fold"):
         short.take("", event(3, "completed", response=whole))
+
+
+def test_a_conversation_may_lack_what_redis_has_forgotten_and_nothing_else() -> None:
+    client: Any = SimpleNamespace(request=ASKED, name="7", kept=[], story=[(0.0, "asks")], asked_twice=False)
+    said = [(role, f"7.{turn};") for turn in range(3) for role in ("user", "assistant")]
+    for turn in range(3):
+        client.kept.append(Stored(ASKED, f"/v1/responses/{turn}", turn, {"id": str(turn)}, answered=turn + 0.5))
+    items = Stored(ASKED, "/v1/conversations/c/items", 0, said, answered=3)
+    client.kept.insert(2, items)
+    data = [{"role": role, "content": text} for role, text in said]
+    for outage, left, wrong in (
+        ((2.2, 3.0), data[:4], 0),
+        ((2.2, 3.0), data, 0),
+        ((2.2, 3.0), data[:2], 1),
+        ((1.2, 1.6), data[:4], 1),
+        ((9.0, 9.9), data[:4], 1),
+    ):
+        shelf = Shelf()
+        shelf.note(client, items, (200, b"", {"data": left}), [outage], {True: [], False: [outage]})
+        assert len(shelf.wrong) == wrong, (outage, left)

@@ -23,6 +23,7 @@ from shared.scripts import script
 from shared.tickets import Tickets
 from tests.calls import CHATS, ENDLESS, LATER, chat, post_later, problem
 from tests.logged import Logged
+from tests.losses import lose_job
 from tests.stack import Process, Stack, wait_for
 
 SHIM = Path(__file__).parent / "fixtures" / "slow_fsync.c"
@@ -211,3 +212,22 @@ def test_what_confirms_can_be_written_when_redis_is_out_of_memory(empty: Stack) 
     empty.redis.config_set("maxmemory", "1")
     assert script(empty.redis, "written")(keys=[], args=["none"]) == [0]
     assert empty.redis.exists("iq:written")
+
+
+def test_a_job_that_is_lost_once_it_was_made_sure_of_is_a_503(disk: SlowDisk, pool: ThreadPoolExecutor) -> None:
+    """As by a machine's crash. Whoever asks for an answer has named no job, and is not told that there is none."""
+    disk.start_gateway(processes=1)
+    disk.start_worker(echo_rate=1)
+    disk.fsync_takes(900)
+    wait_for(disk.writes_late, "a write that was put off")
+    http = disk.http()
+    body = {"model": "echo", "input": ENDLESS, "background": True, "stream": True}
+    asked = pool.submit(http.post, "/v1/responses", json=body)
+
+    def waits() -> bool:
+        return any(each["cmd"] == "waitaof" and "b" in each["flags"] for each in disk.redis.client_list())
+
+    wait_for(waits, "the gateway's waiting for the file")
+    [job_id] = disk.jobs()
+    lose_job(disk, job_id)
+    assert problem(asked.result(), 503)["code"] == "store_unavailable"

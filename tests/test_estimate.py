@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import statistics
 from collections.abc import Iterator
 
@@ -93,8 +94,10 @@ def test_jobs_and_streams_tell_it(stack: Stack) -> None:
     http = stack.http()
     first = post_later(http, LONG, service_tier="flex")
     wait_for(lambda: stack.state(first) == "in_progress", "the start")
+    stack.worker.send_signal(signal.SIGSTOP)  # it is not through before all are asked
     flex = [post_later(http, LONG, service_tier="flex") for _ in range(3)]
     jobs = [http.get(f"/v1/jobs/{job_id}").json() for job_id in flex]
+    stack.worker.send_signal(signal.SIGCONT)
     seconds, micros = stack.redis.time()
     assert [job["queue_position"] for job in jobs] == [1, 2, 3]
     told = [job["estimated_wait"] for job in jobs]

@@ -42,10 +42,10 @@ def lingering(tickets: Tickets) -> set[bytes]:
 
 def test_with_a_gateway_its_clients_go_and_not_those_of_others(tickets: Tickets) -> None:
     announce(tickets, DEAD, LIVING)
-    for job_id in ("alone", "shared", "ending"):
+    for job_id in ("alone", "shared", "followed", "ending"):
         submit(tickets, job_id, reply=DEAD, attempt=WAITS)
     submit(tickets, "promised", reply=DEAD, attempt=PROMISED)
-    tickets.attach(LIVING, [Sighting("shared", 0, "", "v")])
+    tickets.attach(LIVING, [Sighting("shared", 0, "", "v"), Sighting("followed", 0, "", "")])
     tickets.cancel("ending")
     bury(tickets, Kind.GATEWAYS, DEAD)
     lapse(tickets)
@@ -53,12 +53,16 @@ def test_with_a_gateway_its_clients_go_and_not_those_of_others(tickets: Tickets)
     assert tickets.client.hmget("iq:job:shared", "reply", "waiting") == [LIVING.encode(), f"v@{LIVING}".encode()]
     lapse(tickets)  # once it has no jobs left
     assert {key for key in left(tickets) if DEAD in key} == set()
+    assert tickets.get("followed").state is State.QUEUED
     assert {key for key in left(tickets) if LIVING in key} >= {LIVING, f"{LIVING}:jobs"}
     assert [process.name for process in registry.gateways(tickets.client)] == [LIVING]
     tickets.client.zadd("iq:lingering:m", {"alone": 1})
     sweep(tickets)
     states = [tickets.get(job_id).state for job_id in ("alone", "shared", "promised")]
     assert states == [State.CANCELLED, State.QUEUED, State.QUEUED]
+    bury(tickets, Kind.GATEWAYS, LIVING)
+    lapse(tickets)
+    assert lingering(tickets) == {b"shared", b"followed"}
 
 
 def test_a_job_whose_gateway_died_goes_on_for_a_client_that_comes_again(tickets: Tickets) -> None:

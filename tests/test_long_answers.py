@@ -1,8 +1,10 @@
-"""A long answer is read, sent and told in slices, so that others have their turn in between."""
+"""A long answer is read, sent and told in slices, so that others have a turn meanwhile; a short one in one piece."""
 
 from __future__ import annotations
 
+import re
 import signal
+import socket
 import time
 from typing import Any
 
@@ -94,3 +96,20 @@ def test_what_is_all_there_is_made_an_answer_with_pauses(monkeypatch: pytest.Mon
         assert len(list(answers.counted(events))) == 1000
         g.answer.let_go()
     assert 20 < len(pauses) < 1000
+
+
+def test_a_whole_answer_comes_in_one_piece(stack: Stack) -> None:
+    """Its head alone would wake whoever reads it once more. What follows on the connection is a head again."""
+    body = b'{"model": "echo", "messages": [{"role": "user", "content": "Hello!"}]}'
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", stack.port), 30) as connection:
+        for request in (
+            *[head + b"Content-Length: %d\r\n\r\n" % len(body) + body] * 5,
+            b"GET /v1/models/none HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        ):
+            connection.sendall(request)
+            fields, _, content = connection.recv(65_536).partition(b"\r\n\r\n")
+            (length,) = re.findall(rb"\r\nContent-Length: (\d+)", fields)
+            assert len(content) == int(length) > 0
+            connection.sendall(b"HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(65_536).endswith(b"\r\n\r\n")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from msgspec.structs import replace
 
 from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
+from gateway.mailbox import Mailbox
 from gateway.recordings import Recordings
+from gateway.records import Records
 from shared import unarchived
 from shared.config import Config
 from shared.errors import ArchiveUnavailable, NotStored
@@ -18,6 +21,7 @@ from shared.protocol import Accepted, Chat, Delta, Kept, Message, Options, Sampl
 from shared.ticket import NOBODY
 from shared.tickets import Tickets
 from shared.unarchived import Unarchived
+from tests.losses import forgetting
 from tests.transitions import END, append, claim
 
 CHAT = ThingKind.CHAT
@@ -64,6 +68,46 @@ def test_an_answer_is_found_while_it_waits_runs_and_has_ended(tickets: Tickets, 
             recordings.find(kind, "a", owner)
         with pytest.raises(NotStored):
             recordings.remove(kind, "a", owner)
+
+
+def test_an_end_that_redis_loses_while_its_record_is_read_was_none(
+    tickets: Tickets, recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stored as a failure before, although its client may have been told the whole answer."""
+    submit(tickets, "a")
+    assert claim(tickets, "a", "x")
+    pieces = [Delta("ab", offset=2 * n) for n in range(200)]  # of more than one slice
+    for n, piece in enumerate(pieces):
+        append(tickets, "a", "x", n + 1, piece)
+    forget = forgetting(tickets.client)
+    append(tickets, "a", "x", len(pieces) + 1, END)
+    monkeypatch.setattr("gateway.recordings.give_way", forget)
+    found, _ = recordings.read("a")
+    assert (found.state, found.events) == (State.IN_PROGRESS, pieces)
+    append(tickets, "a", "x", len(pieces) + 1, END)
+    assert recordings.find(CHAT, "a", "alice").state is State.COMPLETED
+
+
+def test_who_waits_for_an_end_that_redis_loses_meanwhile_waits_on(
+    tickets: Tickets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(tickets, "a")
+    assert claim(tickets, "a", "x")
+    for n in range(200):
+        append(tickets, "a", "x", n + 1, Delta("ab", offset=2 * n))
+    forget = forgetting(tickets.client)
+    append(tickets, "a", "x", 201, END)
+    monkeypatch.setattr("gateway.records.give_way", forget)
+    records, box = Records(tickets.client), Mailbox("a")
+    box.over = True
+    records.fill(box)
+    gevent.wait(timeout=10)
+    assert (box.ended, box.over) == (False, False)
+    append(tickets, "a", "x", 201, END)
+    records.fill(box)
+    gevent.wait(timeout=10)
+    assert box.ended
+    assert list(iter(lambda: box.take(0), None))[-1] == END
 
 
 def test_what_was_not_to_be_stored_is_not_found(tickets: Tickets, recordings: Recordings) -> None:

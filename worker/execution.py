@@ -13,6 +13,8 @@ from shared.codec import decode_accepted
 from shared.errors import InferqError
 from shared.protocol import Accepted, Delta, Done, Event, Failed, State, final_state
 from shared.ticket import Claim
+from shared.tracing import trace_id
+from worker.execution_spans import ExecutionSpans
 
 _MOST = 256
 """Events that are sent at once: whoever reads them decodes them in one go."""
@@ -51,6 +53,7 @@ class Execution(Cancellation):
             "request_id": self.accepted.request_id,
             "job_id": self.job_id,
             "model": self.accepted.task.model,
+            "trace_id": trace_id(self.accepted.traceparent),
         }
         """What every line of the log about it carries."""
         self.fenced = False
@@ -61,6 +64,7 @@ class Execution(Cancellation):
         self.continuable = False
         """Another execution could go on where this one stops."""
         self._waited = claim.waited
+        self._spans = ExecutionSpans.begin(execution_id, claim, self.accepted)
         self._began = time.monotonic()
         self._events: list[Event] = []
         self._answered = False
@@ -105,9 +109,13 @@ class Execution(Cancellation):
             if self._state is not None:
                 return False  # it was spoiled
             first = not self._events or (isinstance(event, Delta) and not self._answered)
+            if self._spans and first and isinstance(event, Delta):
+                self._spans.answer()
             self._answered = self._answered or isinstance(event, Delta)
             self._events.append(event)
             self._state = final_state(event)
+            if self._spans and self._state is not None:
+                self._spans.stop()
             return first or self._state is not None
 
     def unsent(self) -> list[Event]:
@@ -158,6 +166,13 @@ class Execution(Cancellation):
         """True when the end has been stored."""
         with self._lock:
             return self._state is not None and self.stored - self.before == len(self._events)
+
+    def tell(self) -> None:
+        """It is over: have its spans told, where it has some."""
+        if self._spans is None:
+            return
+        outcome = "fenced" if self.fenced else "handed_back" if self.handed_back else ""
+        self._spans.end(self._events, outcome)
 
     def result(self) -> dict[str, Any]:
         """How it ended, for the log."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from redis import Redis
 
-from shared import registry
+from shared import registry, tracing
 from shared.backoff import Backoff
 from shared.catalogue import Model
 from shared.config import Config
@@ -60,6 +60,7 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
     with Presence(client, me, lease_ms) as presence:
         loaded = _load(locate, config, presence.tell)
     try:
+        tracing.begin("worker")
         patiently(lambda: _check(client, lease_ms))
         # Leases must be renewed well within their time or not at all: a command that hangs must not hold back the next.
         lease_client = connect(config.redis_url, timeout=1.0, retries=0)
@@ -70,6 +71,7 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
         worker.work(logging_level="WARNING")  # what RQ says at "info" we say ourselves
     finally:
         loaded.close()
+        tracing.end()
     return 0
 
 

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from functools import cached_property
 from types import FrameType
 from typing import Any
 
@@ -28,7 +29,7 @@ from shared.errors import InferqError, NotUnderstood
 from shared.heap import Heap
 from shared.loops import Loops
 from shared.protocol import Failed
-from shared.store import Outage
+from shared.store import Line, Outage
 from shared.tickets import Tickets
 from worker.engines import Engine
 from worker.execution import Execution
@@ -109,10 +110,15 @@ class SlotWorker(PatientWorker):
         self._slots.give_back()
         raise StopRequested
 
+    @cached_property
+    def _line(self) -> Line:
+        """On which the dequeuer waits."""
+        return Line(self.connection)
+
     def _take(self, queue: Queue) -> bytes | None:
         """Move a permit to the intermediate list, waiting up to a second for one; b"" where a job waits without one."""
         try:
-            entry: bytes | None = self.connection.blmove(queue.key, queue.intermediate_queue_key, 1)  # type: ignore[assignment]  # str only with decode_responses
+            entry: bytes | None = self._line.blmove(queue.key, queue.intermediate_queue_key, 1)  # type: ignore[assignment]  # str only with decode_responses
         except OutOfMemoryError:  # BLMOVE is refused, and only finished jobs give memory back
             entry = self.tickets.move(queue.key, queue.intermediate_queue_key)
             if entry is None:
@@ -170,6 +176,8 @@ class SlotWorker(PatientWorker):
         """The execution is over: its end is stored, or the job is not its own any more."""
         with self._lock:
             known = self._attempts.pop(execution.id, None)
+        if known:
+            execution.tell()
         if known and execution.settled and not (execution.fenced or execution.handed_back):
             log.info("job ended", extra=execution.names | execution.result())
 

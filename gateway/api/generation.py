@@ -11,7 +11,7 @@ from typing import Any
 from flask import Response, after_this_request, g, request
 from flask.typing import ResponseReturnValue
 
-from gateway import access, answers, bodies, sse
+from gateway import access, answers, bodies, request_span, sse
 from gateway.answers import as_json
 from gateway.api.body import check_is_json
 from gateway.api.jobs import job_object
@@ -71,7 +71,8 @@ def answer(
     if options.background:
         assert begin, "of a format that knows no background"
         _promise(job)
-        return begin(job, options)
+        with translate_loss():
+            return begin(job, options)
     with wait_for(job) as waiting:
         try:
             if not options.stream:
@@ -119,6 +120,7 @@ def submit(task: Task, wire: Format, options: Options, mark: str, *, waits: bool
     usual = this_gateway().config.request_timeout
     parts = waits and options.stream
     client = read_visit(request.headers, who.name, mark, waits=waits, parts=parts, usual=usual)
+    client.carried = request_span.carried()
     try:
         job = this_gateway().dispatcher.submit(task, wire, options, who, g.request_id, client)
     except InvalidRequest as exc:

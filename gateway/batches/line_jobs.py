@@ -23,7 +23,7 @@ from gateway.memory import Memory
 from gateway.reading import understand
 from gateway.schemas.outcomes import TOO_LARGE
 from gateway.slices import give_way
-from shared import streams
+from shared import streams, tracing
 from shared.config import Config
 from shared.errors import InvalidRequest, JobNotFound, ModelNotFound, NoWorker
 from shared.keys import Key
@@ -31,6 +31,7 @@ from shared.protocol import Accepted, Event, State, Task, final_state
 from shared.store import translated
 from shared.ticket import Standing, Tier
 from shared.tickets import Tickets
+from shared.tracing import NOWHERE, Carried
 
 T = TypeVar("T")
 
@@ -85,8 +86,8 @@ class LineJobs:
             exc.param = wire.parameters.get(exc.param, exc.param) if exc.param else None
             raise
         options = replace(options, tier=str(Tier.FLEX))
-        fingerprint = self._directory.fingerprint(task.model)
-        accepted = Accepted(task, int(time.time()), owner.name, f"req_{digest}", wire.name, options, fingerprint)
+        further = self._directory.fingerprint(task.model), *_trace(job_id, task.model)
+        accepted = Accepted(task, int(time.time()), owner.name, f"req_{digest}", wire.name, options, *further)
         with translated():
             self._tickets.submit(
                 job_id,
@@ -184,6 +185,13 @@ class LineJobs:
     def _standing(self, owner: Owner) -> Standing:
         found = owner.standing(Tier.FLEX, self._memory.share)
         return dataclasses.replace(found, most=max(1, int(found.most * MOST_OF_A_QUEUE)) if found.most else 0)
+
+
+def _trace(job_id: str, model: str) -> Carried:
+    """A line begins a trace of its own: the request that has made its batch is long over."""
+    if (here := tracing.here()) is None:
+        return NOWHERE
+    return here.produce("batch line", {"inferq.job_id": job_id, "gen_ai.request.model": model})
 
 
 def _state(state: bytes | None, ended: bytes | None) -> State | None:

@@ -68,6 +68,10 @@ class Accepted(Record, frozen=True):
     options: Options = Options()
     fingerprint: str = ""
     """OpenAI's `system_fingerprint`: of what is served when the job is accepted. Empty in what release 0.2.0 wrote."""
+    traceparent: str = ""
+    """W3C's: where in which trace the job belongs. Empty where its gateway is not traced."""
+    tracestate: str = ""
+    """The same of its client."""
 
     def head(self) -> Accepted:
         """What an answer needs of it, which is small: all but what is to be computed. Its own head is the same."""

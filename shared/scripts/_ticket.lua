@@ -256,13 +256,18 @@ local function patience(id)
   return t[2] and math.max(wait, DAY) or wait
 end
 
--- A running job waits again, where it waited before; its patience begins anew.
-local function requeue(model, id, exec)
+-- A running job waits again, where it waited before; its patience begins anew. `lost`: its worker has died, or seems to have.
+local function requeue(model, id, exec, lost)
   unlist(model, id, exec)
   redis.call('HINCRBY', ticket(id), 'spent', math.max(1, now - redis.call('HGET', ticket(id), 'started')))
   if redis.call('HDEL', ticket(id), 'preempt') == 1 then redis.call('HINCRBY', ticket(id), 'preempted', 1) end
   local deadline = now + patience(id)
-  redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline)
+  redis.call('HSET', ticket(id), 'state', 'queued', 'exec', '', 'deadline', deadline, 'back', now)
+  if lost then
+    redis.call('HSET', ticket(id), 'lost', exec .. ':' .. redis.call('HGET', ticket(id), 'started'))
+  else
+    redis.call('HDEL', ticket(id), 'lost')
+  end
   redis.call('ZADD', KEY.deadlines .. model, deadline, id)
   enlist(model, id)
   if older() then begin(id) end

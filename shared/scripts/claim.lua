@@ -1,8 +1,10 @@
 #!lua flags=allow-oom
 -- A permit was moved to the intermediate list, or nothing has come for a while: make execution `exec` the owner of the next job.
 -- ARGV: model, the permit or '', exec, lease in milliseconds, worker
--- Returns {id, events emitted so far, executions so far, the encoded `Accepted`, milliseconds that it waited} of the job that is this
---         execution's, the same when the command is resent; {''} when nothing waits that can be run, or that job has ended since.
+-- Returns {id, events emitted so far, executions so far, the encoded `Accepted`, milliseconds that it waited, those since it was put
+--         back or else accepted, the execution before if its worker died or '', milliseconds for which that had the job} of the job
+--         that is this execution's, the same when the command is resent; {''} when nothing waits that can be run, or that job has
+--         ended since.
 local model, permit, exec, lease, worker = unpack(ARGV)
 local mark = KEY.exec .. exec
 redis.call('LREM', KEY.rq_queue .. model .. ':intermediate', 0, permit) -- doubled ones too
@@ -30,5 +32,6 @@ if not id then
   redis.call('ZADD', KEY.rq_wip .. model, '+inf', id .. ':' .. exec)
   offer(model, id, job.place)
 end
-local t = redis.call('HMGET', ticket(id), 'seq', 'tries', 'started', 'created')
-return { id, tonumber(t[1]), tonumber(t[2]), accepted(id), t[3] - t[4] }
+local t = redis.call('HMGET', ticket(id), 'seq', 'tries', 'started', 'created', 'back', 'lost')
+local lost, began = string.match(t[6] or '', '^(.*):(%d+)$')
+return { id, tonumber(t[1]), tonumber(t[2]), accepted(id), t[3] - t[4], t[3] - (t[5] or t[4]), lost or '', lost and t[5] - began or 0 }

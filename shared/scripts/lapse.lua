@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Forget who lives no longer. Of a gateway the clients are gone too; their jobs wait a moment, for they may come again to another one.
+-- Forget who lives no longer. Of a gateway the clients are gone too; their jobs wait a moment, for they may come again to another one,
+-- and go on where somebody reads them there already.
 -- Of a model that nobody serves nothing is kept but what its jobs need.
 -- Workers and gateways all call it each second; one call in 0.4 s does it.
 -- ARGV: milliseconds that gateways, workers and models are believed to live, milliseconds that a job waits for its client
@@ -74,9 +75,8 @@ for _, reply in ipairs(lapsed('gateways', ARGV[1])) do
         if other ~= reply then streams[#streams + 1] = other end
       end
       redis.call('HSET', ticket(id), 'reply', table.concat(streams, ' '))
-      local before = redis.call('HGET', ticket(id), 'waiting')
       dismiss(id, function(other) return string.sub(other, -#reply) == reply end)
-      if before ~= '' and abandoned(id) then redis.call('ZADD', KEY.lingering .. t[2], 'NX', now + linger, id) end
+      if #streams == 0 and abandoned(id) then redis.call('ZADD', KEY.lingering .. t[2], 'NX', now + linger, id) end
     end
   end
   if #jobs == 0 then

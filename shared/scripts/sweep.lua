@@ -120,7 +120,7 @@ for i = #lost, 1, -1 do -- each permit goes to the head
   elseif tonumber(t[3]) >= most then
     fail(model, id, t[2], 'failed', 'worker_lost', 'Its workers died under the job ' .. t[3] .. ' times.')
   else
-    requeue(model, id, t[2])
+    requeue(model, id, t[2], true)
     count_of_lost = count_of_lost + 1
   end
 end

@@ -39,8 +39,8 @@ class Ground(Stack):
     def key(self, name: str) -> str:
         return self.keys.get(name, "")
 
-    def target(self, seconds: float, force: float) -> Target:
-        return Target(self.port, self.key("mallory"), self.model, self.slow, seconds, force)
+    def target(self, seconds: float, least: int) -> Target:
+        return Target(self.port, self.key("mallory"), self.model, self.slow, seconds, least=least)
 
     def start(self) -> None:
         """All of it."""

@@ -15,6 +15,7 @@ from tests.attack.judgement import MINUTE, MOST_KEPT, Outcome
 from tests.attack.plan import Attack
 from tests.attack.victim import Chat, Victim
 from tests.attack.watch import Watch
+from tests.pace import slowness
 
 _CHATS = 8
 """Of the victim, before the first attack and after each."""
@@ -47,10 +48,11 @@ def _play(attack: Attack, ground: Ground, seconds: float, rest: Sequence[Chat]) 
         pool.submit(time.sleep, 0).result()  # the attacker's process is there
         before = victim.wait(0, 2 if rest else _CHATS + 1)[1:]  # the first one opens connections
         if failed := [chat.failure for chat in before if chat.failure]:
-            raise AssertionError(f"not served before the attack: {failed[0]}")
+            raise AssertionError(f"not served before {attack.name}: {failed[0]}")
+        slow = slowness()
         with Watch(ground) as watch:
             begun = time.monotonic()
-            hits: Hits = pool.submit(run, attack.body, ground.target(seconds, 1.0)).result()
+            hits: Hits = pool.submit(run, attack.body, ground.target(seconds, attack.least)).result()
             time.sleep(max(0.0, begun + _LEAST - time.monotonic()))  # one that is over at once
             pool.shutdown()  # which breaks off all its connections
             ended = time.monotonic()
@@ -58,6 +60,7 @@ def _play(attack: Attack, ground: Ground, seconds: float, rest: Sequence[Chat]) 
             back = watch.calm_down(MOST_KEPT, MINUTE)
             kept = watch.seen.now - watch.seen.idle
         during = victim.between(begun, ended)
+        slow = max(slow, slowness())
     log = ground.logged()
     leaked = [name for name, key in ground.keys.items() if key in log]
-    return Outcome(attack, hits, rest or before, during, after, watch.seen, back, kept, leaked, ground.overfull())
+    return Outcome(attack, hits, rest or before, during, after, watch.seen, back, kept, leaked, ground.overfull(), slow)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 _FLAGS = [
     "--no-sandbox",  # CI is root in a container
@@ -18,6 +18,10 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+_PATIENCE = 30_000
+"""Milliseconds: for a machine that has other work to do."""
+expect.set_options(timeout=_PATIENCE)
 
 
 @contextmanager
@@ -41,7 +45,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda said: faults.append(said.text) if _is_fault(said.type, said.text) else None)
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(_PATIENCE)
     page.goto(url)
     yield page
     context.close()

@@ -8,11 +8,14 @@ from functools import partial
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.browser import chromium, opened
 
 Open = Callable[..., AbstractContextManager[Page]]
+
+
+expect.set_options(timeout=30_000)  # for machines that are busy; what is there at once takes no longer
 
 
 @pytest.fixture(scope="session")

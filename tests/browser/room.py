@@ -16,7 +16,8 @@ _SETUP = """async () => {
   const { Stream } = await import(base + 'markdown/stream.js');
   const place = document.createElement('div');
   place.id = 'tried';
-  document.body.replaceChildren(place);
+  document.getElementById('root').style.display = 'none';  // the chat goes on behind it
+  document.body.append(place);
   window.ran = 0;
   /** Shows a text that comes in pieces, whose ends are `cuts`; returns what stands there at once. */
   window.show = (text, cuts = [], plain = false) => {

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Dialog, Page, expect
 
+from tests.browser.chats import answer, say
 from tests.browser.conftest import Open
 from tests.browser.room import Room, opened_room
 from tests.stack import Stack
@@ -167,9 +168,8 @@ def test_what_echo_repeats_runs_nothing(stack: Stack, open_page: Open) -> None:
         seen = watched(page, stack.url)
         text = "\n\n".join(RUN).replace("\0", "").replace("\ud800", "").replace("\udc00", "")
         links = "\n\n".join(f"[a]({url})" for url in LINKS)
-        page.get_by_label("Ask something").fill(f"{text}\n\n{links}\n\nthe end of it")
-        page.get_by_role("button", name="Send").click()
-        expect(page.locator(".answer .markdown").last).to_contain_text("the end of it")
-        expect(page.locator(".answer math").first).to_be_visible()
+        say(page, f"{text}\n\n{links}\n\nthe end of it")
+        expect(answer(page)).to_contain_text("the end of it")
+        expect(answer(page).locator("math").first).to_be_visible()
         assert page.evaluate("ran") == 0
         assert not seen

@@ -21,6 +21,8 @@ HOST_PATIENCE = 120.0
 steps that it was asked for, which while tokens are told one by one may be a dozen."""
 _APART = 15.0
 """Seconds between two faults of one worker's engine host: it has to be sound before it dies again."""
+_UNUSED = 10.0
+"""Seconds in which no job needs a frozen host, after which nobody would notice it."""
 _FRESH, _COUNTED_AFTER = 0.5, 0.9
 """Seconds: a stream runs when it has brought something within the first; by the second a fault shows in it."""
 
@@ -81,9 +83,7 @@ class HostFaults:
         worker = self._ground.pick([w for w in self._ground.house.workers if now - self._hurt.get(w, 0) > _APART])
         if worker is None or not (hosts := _hosts(worker.process, scoring=kind == "scoring host")):
             return None
-        jobs = await self._ground.house.running_on(worker)
-        if kind == "scoring host":
-            jobs &= {client.job for client in self._ground.clients if client.request.form in SCORED}
+        jobs = await self._users(worker, kind)
         if jobs & self._struck or (kind == "scoring host" and not jobs):
             return None
         host = hosts.pop()
@@ -94,13 +94,27 @@ class HostFaults:
         self._struck |= jobs | await self._ground.house.running_on(worker)  # one may have begun meanwhile
         if number is signal.SIGKILL:
             return self._ground.watch(fault, worker, asyncio.sleep(3))
-        return self._ground.watch(fault, worker, self._noticed(fault, worker, worker.process, host))
+        return self._ground.watch(fault, worker, self._noticed(fault, worker, kind, host))
 
-    async def _noticed(self, fault: Fault, worker: Child, process: Process, host: int) -> None:
-        """Wait until the worker has killed its frozen host, or has ended itself; else let the host go on."""
+    async def _users(self, worker: Child, kind: str) -> set[str]:
+        """The jobs on a worker that need such a host."""
+        jobs = await self._ground.house.running_on(worker)
+        if kind == "scoring host":
+            jobs &= {client.job for client in self._ground.clients if client.request.form in SCORED}
+        return jobs
+
+    async def _noticed(self, fault: Fault, worker: Child, kind: str, host: int) -> None:
+        """Wait until the worker has killed its frozen host, or has ended itself; else let the host go on.
+
+        So it does where nobody needs the host any more, which is not missed then.
+        """
+        process, needed = worker.process, fault.at
         while process.poll() is None and host in await asyncio.to_thread(children, process):
-            if time.monotonic() - fault.at > HOST_PATIENCE:
+            now = time.monotonic()
+            needed = now if await self._users(worker, kind) else needed
+            if now - fault.at > HOST_PATIENCE:
                 fault.unnoticed = f"no worker noticed within {HOST_PATIENCE:.0f} s: {fault.kind}"
+            if fault.unnoticed or now - needed > _UNUSED:
                 break
             await asyncio.sleep(0.5)
         self._hurt[worker] = time.monotonic()

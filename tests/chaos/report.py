@@ -21,13 +21,16 @@ REQUESTS_A_KIND = 25
 """Requests during which one more kind of fault has to hit a running job."""
 MOST_GIVEN_UP = 4
 """Streams of log probabilities that may end with a death of Redis: of some the last events were not in its file."""
+ENDING = 12
+"""Lines of a story's end that the verdict has."""
 BAD = (Fate.LOST, Fate.DOUBLED, Fate.CROSSED, Fate.GAP)
 
 
 def table(outcome: Outcome, lease: float) -> str:
     """What happened, for people."""
     fates = Counter(client.fate for client in outcome.clients)
-    lines = [f"{len(outcome.clients)} requests in {outcome.seconds:.0f} s: " + _list({f: fates[f] for f in Fate})]
+    took = f"{outcome.seconds:.0f} s on a machine {outcome.slow:.1f} times slower than ours"
+    lines = [f"{len(outcome.clients)} requests in {took}: " + _list({f: fates[f] for f in Fate})]
     kinds = Counter(client.request.kind for client in outcome.clients)
     lines.append("asked as " + _list(kinds) + "; refused and repeated: " + (_list(Counter(outcome.refusals)) or "none"))
     lines.append(
@@ -69,6 +72,7 @@ def summed(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome(
         clients=[client for outcome in outcomes for client in outcome.clients],
         seconds=sum(outcome.seconds for outcome in outcomes),
+        slow=max(outcome.slow for outcome in outcomes),
         struck=sum((outcome.struck for outcome in outcomes), Counter()),
         faults=[fault for outcome in outcomes for fault in outcome.faults],
         recoveries=[times for outcome in outcomes for times in outcome.recoveries],
@@ -82,6 +86,20 @@ def summed(outcomes: Sequence[Outcome]) -> Outcome:
         ),
         books="\n".join(filter(None, (outcome.books for outcome in outcomes))),
     )
+
+
+def verdict(seeds: Sequence[int], broken: Mapping[int, Sequence[str]], arguments: str) -> str:
+    """The last words of all: which promises were `broken` with which seed, in short, and how to see it again."""
+    lines = [""]
+    for promise in (promise for promises in broken.values() for promise in promises):
+        what, *story = promise.splitlines()
+        lines += [f"BROKEN, {what}", *(["  …"] if len(story) > ENDING else []), *story[-ENDING:]]
+    count = sum(map(len, broken.values()))
+    lines.append(
+        f"seeds {', '.join(map(str, seeds))}: {f'{count} promises broken' if broken else 'every promise kept'}"
+    )
+    lines += [f'again: make chaos ARGS="{arguments} --seed {seed}"' for seed in broken]
+    return "\n".join(lines)
 
 
 def broken_promises(outcome: Outcome, least_hits: int, kinds: Collection[str] = ()) -> Iterator[str]:
@@ -101,11 +119,7 @@ def broken_promises(outcome: Outcome, least_hits: int, kinds: Collection[str] = 
     for told, count in Counter(outcome.refusals).items():
         if not told.startswith(("429 ", "503 ")):
             yield f"{count} requests were refused with {told}"
-    if hits(outcome) < least_hits:
-        yield f"only {hits(outcome)} faults hit a running job, which proves too little; {least_hits} must"
-    missing = sorted(set(kinds) - {fault.kind for fault in outcome.faults if fault.hit})
-    if missing and len(set(kinds)) - len(missing) < len(outcome.clients) // REQUESTS_A_KIND:
-        yield f"no fault of these kinds hit a running job, which proves too little: {', '.join(missing)}"
+    yield from too_little(outcome.faults, outcome.planned, least_hits, kinds)
     yield from outcome.shelf.wrong
     if outcome.shelf.waiting:
         yield f"{outcome.shelf.waiting} answers wait to be stored, and nobody does it"
@@ -116,13 +130,27 @@ def broken_promises(outcome: Outcome, least_hits: int, kinds: Collection[str] = 
         yield f"Redis does not forget; its largest keys, in bytes: {largest}"
 
 
+def too_little(faults: Sequence[Fault], requests: int, least_hits: int, kinds: Collection[str]) -> Iterator[str]:
+    """Why these faults prove too little of so many requests; see `broken_promises`."""
+    hit = [fault.kind for fault in faults if fault.hit]
+    if len(hit) < least_hits:
+        yield f"only {len(hit)} faults hit a running job, which proves too little; {least_hits} must"
+    missing = sorted(set(kinds).difference(hit))
+    if missing and len(set(kinds)) - len(missing) < requests // REQUESTS_A_KIND:
+        yield f"no fault of these kinds hit a running job, which proves too little: {', '.join(missing)}"
+
+
 def slow_recoveries(outcome: Outcome, lease: float) -> Iterator[str]:
-    """The same of the time from a fault to the next token, where other workers have slots to spare."""
+    """The same of the time from a fault to the next token, where other workers have slots to spare.
+
+    A slower machine has more time for what is done after the lease has ended.
+    """
+    usual, longest = outcome.slow, 3 * outcome.slow
     if times := alone(outcome, lease):
-        if len(times) >= 20 and statistics.median(times) > lease + 1:  # fewer streams are those of a few faults
-            yield f"recovery takes {statistics.median(times):.2f} s in the median, more than a lease and 1 s"
-        if max(times) > lease + 3:
-            yield f"a recovery took {max(times):.2f} s, more than a lease and 3 s"
+        if len(times) >= 20 and statistics.median(times) > lease + usual:  # fewer streams are those of a few faults
+            yield f"recovery takes {statistics.median(times):.2f} s in the median, more than a lease and {usual:.1f} s"
+        if max(times) > lease + longest:
+            yield f"a recovery took {max(times):.2f} s, more than a lease and {longest:.1f} s"
 
 
 def unhurt_forms(outcome: Outcome, least: int) -> Iterator[str]:

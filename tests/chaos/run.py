@@ -29,6 +29,7 @@ from tests.chaos.mischief import Mischief
 from tests.chaos.plan import BATCHES, Request
 from tests.chaos.stored import Shelf
 from tests.chaos.wire import Wire
+from tests.pace import slowness
 from tests.stack import free_port, stop
 
 SLACK = 50_000
@@ -55,7 +56,11 @@ class Outcome:
     """What came of it."""
 
     clients: list[Client]
+    planned: int = 0
+    """Requests that were to be asked; more are where the faults did not hit enough meanwhile."""
     seconds: float = 0.0
+    slow: float = 1.0
+    """How many times slower the machine was than the one on which bounds in seconds were found."""
     faults: list[Fault] = field(default_factory=list)
     struck: Counter[str] = field(default_factory=Counter)
     """The jobs whose worker was hurt, and how often."""
@@ -71,20 +76,40 @@ class Outcome:
     """What was found of what is stored."""
 
 
-def run(scene: Scene, requests: Sequence[Request], random: Random, *, patient: bool = True) -> Outcome:
-    """Play the scene to its end; `patient`: also see that Redis forgets it, which takes a minute."""
+def run(
+    scene: Scene,
+    requests: Sequence[Request],
+    random: Random,
+    *,
+    patient: bool = True,
+    more: Sequence[Request] = (),
+    enough: Callable[[Sequence[Fault]], bool] = lambda faults: True,
+) -> Outcome:
+    """Play the scene to its end; `patient`: also see that Redis forgets it, which takes a minute.
+
+    Where all are answered before the faults were `enough`, as a fast machine does it, `more` is asked meanwhile.
+    """
     with tempfile.TemporaryDirectory() as folder:
         stack = Parts(Path(folder), **scene.settings)
         try:
-            return asyncio.run(_play(stack, scene, requests, random, patient))
+            return asyncio.run(_play(stack, scene, requests, random, patient, more, enough))
         finally:
             stack.close()
 
 
-async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random: Random, patient: bool) -> Outcome:
+async def _play(
+    stack: Parts,
+    scene: Scene,
+    requests: Sequence[Request],
+    random: Random,
+    patient: bool,
+    more: Sequence[Request],
+    enough: Callable[[Sequence[Fault]], bool],
+) -> Outcome:
     house = House(stack, scene.crews, relayed=True)
     wire = Wire(stack.port)
-    outcome = Outcome([])
+    outcome = Outcome([], len(requests))
+    slow = slowness()
     outcome.clients = [
         client_for(request)(
             request=request,
@@ -97,7 +122,7 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
             if request.path in (FILES, BATCHES) and not stack.settings.get("archive_index")
             else house.forgotten,
         )
-        for request in requests
+        for request in (*requests, *more)
     ]
     mischief = Mischief(house, wire, outcome.clients, stack.settings["lease"], random)
     keeping = asyncio.create_task(house.keep())
@@ -106,8 +131,12 @@ async def _play(stack: Parts, scene: Scene, requests: Sequence[Request], random:
         outcome.before = await house.memory()
         begun = time.monotonic()
         course = asyncio.ensure_future(scene.course(mischief))
-        outcome.clients = await _ask(outcome.clients, scene.clients, course.done if scene.whole else lambda: False)
-        outcome.seconds = time.monotonic() - begun
+        over = course.done if scene.whole else lambda: False
+        asked = await _ask(outcome.clients[: len(requests)], scene.clients, over)
+        outcome.clients = asked + await _ask(
+            outcome.clients[len(requests) :], scene.clients, lambda: enough(mischief.made)
+        )
+        outcome.seconds, outcome.slow = time.monotonic() - begun, max(slow, slowness())
         course.cancel()
         with suppress(asyncio.CancelledError):
             await course

@@ -71,7 +71,7 @@ class Shelf:
 
         async def one_after_the_other() -> None:
             for client, stored in left:
-                self._note(client, stored, await _ask(client.wire.at(port), stored), lost, forgotten)
+                self.note(client, stored, await _ask(client.wire.at(port), stored), lost, forgotten)
 
         await asyncio.gather(*(one_after_the_other() for _ in range(_AT_ONCE)))
         wires = {client.wire.key: client.wire.at(port) for client in clients}
@@ -98,19 +98,23 @@ class Shelf:
             elif known and again > 0 and not any(stored.among(lost) for stored in client.kept):
                 self._complain(client, f"stored {ended[client.name]} times, not {len(known)}")
 
-    def _note(
+    def note(
         self, client: Client, stored: Stored, answer: tuple[int, bytes, Any], lost: Outages, forgotten: Forgotten
     ) -> None:
+        """What was answered where it is to be: the status, the body, and what it says."""
         status, blob, told = answer
         if status == 404 and stored.among(forgotten[isinstance(stored.told, bytes)]):
             self.forgotten += 1
             return
         wrong = f"{status} {blob[:300]!r}" if status != 200 else _differs(stored, blob, told)
         if wrong and isinstance(stored.told, list) and status == 200 and (client.asked_twice or stored.among(lost)):
-            # Where Redis lost the end of an answer it comes after those that followed.
+            # Where Redis lost the end of an answer it comes after those that followed; what it forgot comes nowhere.
+            answers = [each for each in client.kept if isinstance(each.told, Mapping)]
+            known, turns = _turns(stored.told), list(dict.fromkeys(_turns(_said(told["data"]))))
+            gone = {turn for turn, each in zip(known, answers, strict=False) if each.among(forgotten[False])}
             order = sorted if stored.among(lost) else list
-            turns = dict.fromkeys(_turns(_said(told["data"])))
-            wrong = "" if order(turns) == order(_turns(stored.told)) else wrong
+            left = [order(turn for turn in each if turn not in gone) for each in (turns, known)]
+            wrong = "" if left[0] == left[1] else wrong
         again = isinstance(stored.told, bytes) and status == 200 and _names(blob) == _names(stored.told) != set()
         if wrong and again and stored.among(forgotten[True]):
             self.ended_anew += 1

@@ -36,9 +36,10 @@ class Course(Living):
             drop(self.orphans.get(job.orphaned, []), job.id)
             job.orphaned = None
 
-    def _requeue(self, job: Job) -> None:
-        """A running job waits again, where it waited before."""
+    def _requeue(self, job: Job, *, lost: bool = False) -> None:
+        """A running job waits again, where it waited before; `lost` where its worker has died."""
         self._stop(job)
+        job.back, job.lost = self.now, (job.exec, job.started or 0) if lost else None
         job.spent += max(1, self.now - (job.started or 0))
         job.preempted += job.preempt
         job.preempt = False

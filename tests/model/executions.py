@@ -38,7 +38,10 @@ class Executions(Course):
         if job is None or job.exec != execution or job.final:
             return None
         assert job.started is not None
-        return Claim(job.id, job.seq, job.tries, job.accepted, job.started - job.created)
+        since = job.created if job.back is None else job.back
+        lost, began = job.lost or ("", since)
+        times = (job.started - job.created, job.started - since)
+        return Claim(job.id, job.seq, job.tries, job.accepted, *times, lost, since - began)
 
     def _runnable(self, job: Job) -> bool:
         if self.now < job.deadline:

@@ -100,6 +100,10 @@ class Job:
     """How often it went back because of that."""
     spent: int = 0
     """How long earlier executions of it held slots."""
+    back: int | None = None
+    """When it was put back, the last time."""
+    lost: tuple[str, int] | None = None
+    """The execution before, and when that began, where its worker had died."""
 
     @property
     def queued(self) -> bool:

@@ -149,11 +149,10 @@ class Living:
         return [name for name, until in group.items() if until < self.now]
 
     def _orphan(self, job: Job, reply: str) -> None:
-        """Its clients at a gateway that died are gone, but may come again to another one."""
+        """Its clients at a gateway that died are gone, but may come again to another one, or read it there already."""
         job.replies.remove(reply)
-        attended = bool(job.waiting)
         job.waiting = [(visitor, at) for visitor, at in job.waiting if at != reply]
-        if attended and job.abandoned:
+        if job.abandoned and not job.replies and job.lingers is None:
             job.lingers = self.now + int(RETURN_SECONDS * 1000)
 
     def owned(self, owner: str) -> list[str]:

@@ -9,8 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from shared.card import Card
 from shared.registry import GatewayProcess, Kind, Worker
-from shared.ticket import Standing, Tier
+from shared.ticket import Sighting, Standing, Tier
 from tests.model.cast import (
+    GATEWAYS,
     LEASE,
     MODELS,
     WORKERS,
@@ -87,6 +88,22 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
             if forget:
                 self.pair.pass_time(1800)
                 self.do("lapse")
+
+    @action(2, needs="callers", which=number, listens=st.booleans())
+    def outlive(self, which: int, listens: bool) -> None:
+        """Of two gateways the one where a client waits dies; at the other one somebody reads the answer too, or not."""
+        jobs = self.world.jobs
+        waited_for = [each for each in self.callers if each.job in jobs and jobs[each.job].waiting]
+        caller = newest(waited_for or self.callers, which)
+        dies, other = sorted(GATEWAYS, key=lambda gateway: gateway != caller.reply)
+        self.announce_gateway(dies, False, Sending.ONCE)
+        if listens:
+            self.do("attach", other, [Sighting(caller.job, 0, "", "", False)], actor=f"reconciler {other}")
+        self.pair.pass_time(61_000)
+        for _ in range(7):  # after so long everybody has a moment to say that he lives
+            self.announce_gateway(other, False, Sending.ONCE)
+            self.do("lapse")
+            self.pair.pass_time(2000)
 
     @action(1, gateway=gateways, most=st.integers(1, 9), after=st.sampled_from([0, 0, 16_000]), sending=makings)
     def evict(self, gateway: str, most: int, after: int, sending: Sending) -> None:

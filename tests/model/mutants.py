@@ -138,6 +138,7 @@ MUTANTS = (
     Mutant("sweep believes any deadline", "sweep", "if deadline > latest then", "if false then"),
     Mutant("lapse leaves the visitors of the dead", "lapse", "string.sub(other, -#reply) == reply", "false"),
     Mutant("lapse dismisses the visitors of the living", "lapse", "string.sub(other, -#reply) == reply", "true"),
+    Mutant("lapse cancels what is read elsewhere", "lapse", "#streams == 0 and abandoned(id)", "abandoned(id)"),
     Mutant("lapse at once after an outage", "lapse", "if now < hold and hold - now <= HOLD then return end", ""),
     Mutant("attach forgets who waits", _TICKET, "if visitor ~= '' then await(id, visitor, reply) end", ""),
     Mutant("announce with any lease", "announce", "if agreed and others > 0 then", "if false then"),

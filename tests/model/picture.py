@@ -170,6 +170,7 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
         "conversation": job.conversation,
         "orphan": ":".join(map(str, job.orphaned or ())),
     }
+    where_there |= {"back": job.back, "lost": ":".join(map(str, job.lost or ()))}
     where_there |= {"idempotency": f"iq:idempotency:{job.key}" if job.key else ""}
     ticket = {**head, **numbers, **{name: value for name, value in where_there.items() if value}}
     yield f"iq:job:{job.id}", "hash", job.ends, {name: str(value) for name, value in ticket.items()} | sets

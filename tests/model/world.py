@@ -47,7 +47,7 @@ class World(Storing, Executions):
                 told = f"Its workers died under the job {job.tries} times."
                 self._fail(job, State.FAILED, Failed("worker_lost", told))
             else:
-                self._requeue(job)
+                self._requeue(job, lost=True)
                 lost += 1
         if lost:
             self.counts[model]["recovered"] += lost

@@ -51,11 +51,17 @@ class PoolingContext:
         """What splits texts in llama.cpp's place."""
         self._batch.seq_id = ctypes.cast(self._places, ctypes.POINTER(ctypes.POINTER(c_int32)))
 
-    def pool(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+    @property
+    def remembers(self) -> bool:
+        """It has memory for what it reads, as much as that of a model that generates text."""
+        return bool(self._memory)
+
+    def pool(self, sequences: Sequence[Sequence[int]], threads: int) -> npt.NDArray[np.float32]:
         """A row of numbers for each, of whatever length; none of them knows of the others. Damaged weights, or a text
         that is too much for them, make infinite ones, or none. Raises RuntimeError."""
         import numpy as np
 
+        self._library.llama_set_n_threads(self._context, threads, threads)
         end = 0
         for number, tokens in enumerate(sequences):
             start, end = end, end + len(tokens)

@@ -6,6 +6,13 @@ import { signal } from "../vendor/preact.js";
 export const key = signal(localStorage.getItem("inferq.key") ?? "");
 key.subscribe((value) => (value ? localStorage.setItem("inferq.key", value) : localStorage.removeItem("inferq.key")));
 
+addEventListener("storage", (event) => {
+  if (event.key === "inferq.key") key.value = event.newValue ?? ""; // another tab was told
+});
+
+/** Whether the gateway asks for a key: because it got `none`, or a `wrong` one. */
+export const refused = signal(/** @type {"none" | "wrong" | null} */ (null));
+
 /** What a gateway has said of a request that failed, or that it cannot be reached (status 0). */
 export class ApiError extends Error {
   /**
@@ -28,7 +35,7 @@ export class ApiError extends Error {
  * @param {{method?: string, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal}} [options]
  */
 export async function ask(path, { method, body, headers = {}, signal: until } = {}) {
-  const sent = { ...(key.value ? { Authorization: `Bearer ${key.value}` } : {}), ...headers };
+  const sent = /** @type {Record<string, string>} */ ({ ...(key.value ? { Authorization: `Bearer ${key.value}` } : {}), ...headers });
   let response;
   try {
     response = await fetch(path, {
@@ -43,6 +50,7 @@ export async function ask(path, { method, body, headers = {}, signal: until } = 
     throw new ApiError(0, String(error));
   }
   if (response.ok) return response;
+  if (response.status === 401) refused.value = sent.Authorization ? "wrong" : "none";
   const told = await response.json().catch(() => ({}));
   const { message = response.statusText, code, param } = told.error ?? {};
   const wait = Number(response.headers.get("Retry-After"));

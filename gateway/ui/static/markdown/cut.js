@@ -115,11 +115,26 @@ export class Prose {
   }
 }
 
+/** What follows when there is too much: cut by its length alone. */
+export class Rest {
+  /** @param {number} from */
+  constructor(from) {
+    this.from = from;
+    this.table = this.head = "";
+  }
+
+  /** Where it ends, or -1. @param {string} text @param {boolean} done */
+  read(text, done) {
+    if (text.length - this.from > LONGEST) return seam(text, this.from);
+    return done ? text.length : -1;
+  }
+}
+
 /** Between two words near the longest a block may be. @param {string} text @param {number} from */
 function seam(text, from) {
   const end = from + LONGEST;
-  const space = text.lastIndexOf(" ", end);
-  if (space > end - 200) return space + 1;
+  const space = text.slice(end - 200, end).search(/\s\S*$/);
+  if (space >= 0) return end - 200 + space + 1;
   const last = text.charCodeAt(end - 1);
   return last >= 0xd800 && last < 0xdc00 ? end - 1 : end;
 }
@@ -127,14 +142,16 @@ function seam(text, from) {
 /**
  * The block that begins there, behind blank lines, or null as long as that cannot be told.
  * @param {string} text @param {number} at @param {boolean} done @param {string} head  of the table that was cut there
- * @param {boolean} fences  whether fences are looked for
+ * @param {boolean} full  whether it is shown as it is from there on
+ * @returns {Fence | Prose | Rest | null}
  */
-export function begin(text, at, done, head, fences) {
+export function begin(text, at, done, head, full) {
+  if (full) return at < text.length ? new Rest(at) : null;
   for (;;) {
     const line = lineAt(text, at, done);
     if (!line.whole && (!line.text.trim() || MAYBE_FENCE.test(line.text))) return null;
     if (line.text.trim()) {
-      const fence = fences && FENCE.exec(line.text);
+      const fence = FENCE.exec(line.text);
       return fence ? new Fence(fence, line.next) : new Prose(at, line.text.includes("|") ? head : "");
     }
     if (line.next === text.length) return null;

@@ -26,7 +26,7 @@ export class Stream {
     this.done = false;
     this.frame = this.at = this.due = this.elements = 0;
     this.head = "";
-    /** @type {import("./cut.js").Prose | Fence | null} */
+    /** @type {ReturnType<typeof begin>} */
     this.open = null;
     /** @type {Node[]} what the open block is so far */
     this.tail = [];
@@ -83,7 +83,7 @@ export class Stream {
 
   /** Reads a block that has ended; false where none has. */
   step() {
-    this.open ??= begin(this.text, this.at, this.done, this.head, !this.full());
+    this.open ??= begin(this.text, this.at, this.done, this.head, this.full());
     if (!this.open) return false;
     const end = this.open instanceof Fence ? this.fence(this.open) : this.open.read(this.text, this.done);
     if (end < 0) return false;

@@ -1,6 +1,12 @@
 /** The overview. */
 
-import { html, render } from "../vendor/preact.js";
+import { effect, html, render } from "../vendor/preact.js";
 import { t } from "../words/index.js";
+import { start } from "./source.js";
+import { Page } from "./view.js";
 
-render(html`<main><h1>${t("title.overview")}</h1></main>`, /** @type {Element} */ (document.getElementById("root")));
+effect(() => {
+  document.title = `${t("title.overview")} - inferq`;
+});
+start();
+render(html`<${Page} />`, /** @type {Element} */ (document.getElementById("root")));

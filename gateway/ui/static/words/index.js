@@ -5,12 +5,13 @@ import { chat } from "./chat.js";
 import { common } from "./common.js";
 import { markdown } from "./markdown.js";
 import { overview } from "./overview.js";
+import { panel } from "./panel.js";
 
 export const LANGUAGES = /** @type {const} */ (["en", "de"]);
 /** @typedef {typeof LANGUAGES[number]} Language */
 /** @typedef {readonly [en: string, de: string]} Row */
 
-const table = { ...common, ...chat, ...markdown, ...overview };
+const table = { ...common, ...chat, ...markdown, ...overview, ...panel };
 /** @typedef {keyof typeof table} Word */
 
 /** @returns {Language} */

@@ -1,0 +1,24 @@
+/** A dialog that the rest of the page waits for. */
+
+import { html, useEffect, useId, useRef } from "../vendor/preact.js";
+import { t } from "../words/index.js";
+import { IconButton } from "./buttons.js";
+
+/** @param {{title: string, onClose: () => void, children?: unknown, class?: string}} props  it is open while it is there */
+export function Dialog({ title, onClose, children, class: kind = "" }) {
+  const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const id = useId();
+  useEffect(() => {
+    const before = /** @type {HTMLElement | null} */ (document.activeElement);
+    ref.current?.showModal();
+    return () => before?.focus();
+  }, []);
+  /** @param {MouseEvent} event */
+  const beside = (event) => event.target === ref.current && onClose();
+  return html`<dialog ref=${ref} class=${`dialog ${kind}`} aria-labelledby=${id} onClose=${onClose} onMouseDown=${beside}>
+    <div class="dialog-inside">
+      <header><h2 id=${id}>${title}</h2><${IconButton} icon="close" label=${t("close")} onClick=${onClose} /></header>
+      ${children}
+    </div>
+  </dialog>`;
+}

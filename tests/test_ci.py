@@ -1,0 +1,56 @@
+"""What `.ci/run` says of a suite that has failed is why, in a few lines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.report import ENDING, verdict
+
+WHY = Path(__file__).parents[1] / ".ci" / "why.py"
+FAILING = """
+import sys
+
+def test_adds() -> None:
+    sys.stderr.write("2026-11-29T09:31:57.997Z INFO worker.slot_worker[1] job ended\\n" * 99)
+    assert {numbers} == 3
+
+def test_counts() -> None:
+    pass
+"""
+
+
+def why(tmp_path: Path, printed: str, lines: int = 40) -> list[str]:
+    log = tmp_path / "log"
+    log.write_text(printed)
+    found = subprocess.run([sys.executable, WHY, log, str(lines)], capture_output=True, text=True, check=True)
+    return found.stdout.splitlines()
+
+
+@pytest.mark.parametrize("numbers", ["1 + 1", "[*range(200)]"])
+def test_a_test_that_fails_is_told_with_what_it_asserts(tmp_path: Path, numbers: str) -> None:
+    module = tmp_path / "test_sums.py"
+    module.write_text(FAILING.replace("{numbers}", numbers))
+    command = [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", str(module)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    assert len(printed.splitlines()) > 100
+    found = why(tmp_path, f"== test\n{printed}make: *** [Makefile:21: test] Error 1\n")
+    assert len(found) < 15
+    for told in ("test_adds", "== 3", "AssertionError", "1 failed, 1 passed"):
+        assert any(told in line for line in found), found
+    assert not any("job ended" in line for line in found)
+    assert "1 failed, 1 passed" in why(tmp_path, printed, 3)[-1]
+
+
+def test_of_others_the_last_lines_are_told(tmp_path: Path) -> None:
+    story = "\n".join(["request 7 (stream) is lost:", *(f"  +{n}.00 asks" for n in range(99))])
+    last = verdict([6, 7], {7: [f"SmolLM2: {story}"]}, "--requests 200")
+    found = why(tmp_path, "== seed 6\nFAULT\n\n" * 50 + f"{last}\nmake: *** [Makefile:31: chaos] Error 1\n")
+    assert len(found) == 40
+    assert found[-3:-1] == ["seeds 6, 7: 1 promises broken", 'again: make chaos ARGS="--requests 200 --seed 7"']
+    begin = found.index("BROKEN, SmolLM2: request 7 (stream) is lost:")
+    assert found[begin + 2 : begin + 2 + ENDING] == [f"  +{n}.00 asks" for n in range(99 - ENDING, 99)]
+    assert verdict([6], {}, "").strip() == "seeds 6: every promise kept"
