@@ -1,4 +1,4 @@
-"""A long answer is read, sent and told in slices, so that others have their turn meanwhile; a short one in one piece."""
+"""A long answer is read, sent and told in slices, so that others have their turn meanwhile; a short one in one."""
 
 from __future__ import annotations
 
