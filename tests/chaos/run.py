@@ -29,6 +29,7 @@ from tests.chaos.house import Crew, House, Parts, serves
 from tests.chaos.mischief import Mischief
 from tests.chaos.plan import BATCHES, Request
 from tests.chaos.stored import Shelf
+from tests.chaos.watching import OverviewWatcher
 from tests.chaos.wire import Wire
 from tests.pace import slowness
 from tests.stack import free_port, stop
@@ -73,6 +74,8 @@ class Outcome:
     """The same once all that has an end has ended."""
     books: str = ""
     """What `inferq check` says; empty when they balance."""
+    overview: str = ""
+    """Why what the overview says cannot be; empty where it can."""
     shelf: Shelf = field(default_factory=Shelf)
     """What was found of what is stored."""
 
@@ -126,7 +129,8 @@ async def _play(
         for request in (*requests, *more)
     ]
     mischief = Mischief(house, wire, outcome.clients, stack.settings["lease"], random)
-    keeping = asyncio.create_task(house.keep())
+    watcher = OverviewWatcher(wire)
+    keeping, watching = asyncio.create_task(house.keep()), asyncio.create_task(watcher.watch())
     try:
         await asyncio.wait_for(house.all_up(), 60)
         outcome.before = await house.memory()
@@ -146,6 +150,7 @@ async def _play(
         outcome.faults, outcome.struck = mischief.made, mischief.struck
         await all_final(partial(_unfinished, stack))
         await all_final(house.active)
+        outcome.overview = await watcher.judge(house.redis, house.models)
         outcome.shelf = await _look(stack, house, outcome.clients, mischief.made)
         lacks = bool(stack.settings.get("archive_index") and house.forgotten)
         outcome.books = await asyncio.to_thread(_check, stack, lacks)
@@ -154,9 +159,10 @@ async def _play(
         outcome.after = await _settled(house, outcome.before)
         outcome.books = outcome.books or await asyncio.to_thread(_check, stack, lacks)
     finally:
-        keeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeping
+        for task in (watching, keeping):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await house.redis.aclose()
     return outcome
 
