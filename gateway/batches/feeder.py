@@ -101,6 +101,8 @@ class Feeder:
         self._hurry.clear()
         try:
             for batch_id, feed in list(self._feeds.items()):
+                if self._stopped:  # to renew what was let go of is to take it again, and nobody would go on with it
+                    return
                 if not self._lease.renew(batch_id):
                     log.warning("another process feeds %s", batch_id)
                     self._stop(feed)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.chaos.clients import Client
-from tests.chaos.failures import Failure, Gap, Refused
+from tests.chaos.failures import Failure, Forgotten, Gap, Refused
 from tests.chaos.forms import FILES, Form
 from tests.chaos.judgement import Fate, difference
 from tests.chaos.plan import Kind, Request
@@ -182,6 +182,10 @@ class FileClient(_Sender):
             form = _field(b'data"; filename="a', piece) + b"--b--\r\n"
             parts.append((await self._send(f"/v1/uploads/{upload}/parts", form=form))["id"])
         done = await self._send(f"/v1/uploads/{upload}/complete", {"part_ids": parts})
+        if done["file"] is None:  # Redis forgot it after it was made, and before the upload named it
+            raise (
+                Forgotten if self._may_have_forgotten(self.accepted[0], time.monotonic()) else Failure("it has no file")
+            )
         return str(done["file"]["id"])
 
     def _keep(self) -> None:
