@@ -24,7 +24,7 @@ def loaded(http: httpx.Client, place: str) -> dict[str, int]:
             found[where] = http.get(where)
             assert found[where].status_code == 200, where
             if where.endswith(".js"):
-                modules = re.findall(r'^(?:import|export)\b[^"\']*["\'](\.[^"\']+)', found[where].text, re.M)
+                modules = re.findall(r'^(?:import|export)\b[^"\']*["\'](\.{1,2}/[^"\']+)', found[where].text, re.M)
                 open_places += [str(httpx.URL(where).join(module)) for module in modules]
     return {
         where: len(answer.content)

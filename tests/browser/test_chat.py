@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.chats import answer, ask, button, ended, many
 from tests.browser.conftest import Open
+from tests.browser.panels import call
 from tests.stack import Stack
 
 
@@ -21,6 +22,21 @@ def test_a_conversation_is_kept(stack: Stack, open_page: Open) -> None:
         expect(page.locator(".message")).to_have_count(0)
         page.get_by_role("link", name="one two three").click()
         expect(answer(page)).to_have_text("four")
+
+
+TITLES = {
+    "## What is **bold**, *slanted* and ~~gone~~?": "What is bold, slanted and gone?",
+    "\n- see [the docs](https://a.org/x_y) of `snake_case`": "see the docs of snake_case",
+    "```python\nprint(2 * 3 * 4, a_b_c)\n```": "print(2 * 3 * 4, a_b_c)",
+    "1. > __init__ and 2*3*4": "init and 2*3*4",
+    "?!": "?!",
+    "*a **b " * 100_000: "a **b " + "*a **b " * 7 + "*a…",
+}
+
+
+def test_a_title_is_plain_words(stack: Stack, open_page: Open) -> None:
+    with open_page(stack.url) as page:
+        assert [call(page, "chat/tree.js", "titleOf", text) for text in TITLES] == [*TITLES.values()]
 
 
 def test_a_draft_is_kept(stack: Stack, open_page: Open) -> None:

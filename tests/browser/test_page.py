@@ -32,6 +32,9 @@ def test_it_asks_this_gateway_alone_and_is_quickly_there(stack: Stack, open_page
         assert all(url.startswith((stack.url, "data:", "blob:")) for url in asked), asked
         sizes = page.evaluate("performance.getEntriesByType('resource').map((each) => each.encodedBodySize)")
         assert sum(sizes) < 250_000
+        hinted = page.locator("link[rel=modulepreload], script").evaluate_all("all => all.map(e => e.href || e.src)")
+        modules = [url for url in asked if url.endswith(".js")]
+        assert sorted(hinted) == sorted(modules), "each module is asked for at once, and once"
 
 
 def test_each_thing_is_said_once_and_in_every_language() -> None:
