@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.chats import answer, ask, button, ended, many
+from tests.browser.chats import answer, ask, begun, button, ended, many, say
 from tests.browser.conftest import Open
 from tests.browser.panels import call
-from tests.stack import Stack
+from tests.pace import slowness
+from tests.stack import Stack, wait_for
 
 
 def test_a_conversation_is_kept(stack: Stack, open_page: Open) -> None:
@@ -171,3 +174,16 @@ def test_a_model_answers(smollm2: Stack, open_page: Open) -> None:
         expect(page.locator(".numbers")).to_contain_text("tokens/s")
         assert ask(page, "Say it again, please.")
         expect(page.locator(".numbers").last).to_contain_text("from the cache")
+
+
+def test_stop_frees_a_models_slot_at_once(smollm2: Stack, open_page: Open) -> None:
+    with open_page(smollm2.url) as page:
+        before = set(smollm2.jobs())
+        say(page, "Tell me a very long story of a river, with all its villages.")
+        begun(page)
+        [job] = set(smollm2.jobs()) - before
+        pace = slowness()
+        pressed = time.monotonic()
+        page.get_by_role("button", name="Stop").click()
+        wait_for(lambda: smollm2.state(job) == "cancelled", "the end of the job")
+        assert time.monotonic() - pressed < 0.5 * pace
