@@ -125,6 +125,7 @@ SBOM ?= build/inferq.cdx.json
 sbom: .venv/dev          ## what inferq is made of, as CycloneDX, the same each time; elsewhere by SBOM=file
 	mkdir -p $(dir $(SBOM))
 	PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file $(SBOM) requirements.lock
+	$(BIN)/python deploy/page_libraries.py $(SBOM)
 
 audit: .venv/dev         ## both locks against the advisories on PyPI; asks pypi.org itself, so no part of CI
 	$(BIN)/uv tool run --from 'pip-audit>=2.10,<3' pip-audit --strict --require-hashes --disable-pip \

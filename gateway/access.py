@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 PROBES = frozenset({"/healthz", "/readyz", "/health", "/ping", "/metrics"})
 """What asks for these asks often: they are logged at `debug`, and not traced."""
+_QUIET = PROBES | {"/ui/<edition>/<path:name>", "/v1/overview/events"}
+"""Neither are the files of a page, which are many at once, and what watches for hours."""
 
 
 def init_app(app: Flask, proxies: Proxies) -> None:
@@ -31,7 +33,7 @@ def init_app(app: Flask, proxies: Proxies) -> None:
         g.peer = proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))
         g.scheme = proxies.scheme(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_PROTO", ""))
         g.request_id = f"req_{uuid4().hex}"
-        if request.path not in PROBES:
+        if _rule() not in _QUIET:
             request_span.begin(request)
         logs.bind(request_id=g.request_id, trace_id=request_span.trace_id())
 
@@ -52,7 +54,7 @@ def _record_end(response: Response) -> Response:
     response.headers["x-request-id"] = response.headers["request-id"] = g.request_id  # OpenAI's name, and Anthropic's
     gateway = this_gateway()
     began, job, failure, model = g.began, g.get("job"), g.get("outcome"), g.get("model", "")
-    endpoint = request.url_rule.rule if request.url_rule else ""
+    endpoint = _rule()
     key = g.owner.name if "owner" in g else None
     status = response.status_code  # `end` must not know the response, which knows `end`
     span, of_request = g.get("span"), request_span.describe(request, endpoint)
@@ -66,12 +68,17 @@ def _record_end(response: Response) -> Response:
         if job and job.visit:
             gateway.metrics.measure(job)
         spent = round((time.monotonic() - began) * 1000, 1)
-        level = logging.DEBUG if endpoint in PROBES else logging.INFO
+        level = logging.DEBUG if endpoint in _QUIET else logging.INFO
         log.log(level, "answered", extra={**fields, "ms": spent, "outcome": outcome, "model": known})
         request_span.end(span, of_request, status, outcome, known, job and job.id)
         logs.bind()
 
     return response
+
+
+def _rule() -> str:
+    """By which the current request was found; empty where it leads nowhere."""
+    return request.url_rule.rule if request.url_rule else ""
 
 
 def _outcome(status: int, job: Job | None) -> str:

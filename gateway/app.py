@@ -21,6 +21,7 @@ from gateway.directory import Directory
 from gateway.dispatch import Dispatcher
 from gateway.durability import Confirmer
 from gateway.keys import Keys
+from gateway.mailbox import Mailbox
 from gateway.memory import Memory
 from gateway.metrics import Metrics
 from gateway.overview import Overviews
@@ -71,8 +72,13 @@ def create_app(config: Config, keys: Keys) -> Flask:
     recordings = Recordings(client, archive)
     archiver = Archiver(tickets, recordings, archive, stored.count_answer)
     recordings.on_end = archiver.settle
-    dispatcher = Dispatcher(tickets, replies, reconciler, directory, memory, archiver, config)
     confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
+
+    def keep(box: Mailbox) -> None:
+        archiver.note(box.job_id)
+        confirmer.confirm_end(box)
+
+    dispatcher = Dispatcher(tickets, replies, reconciler, directory, memory, archiver, keep, config)
     workers = SingleFlight(lambda: _workers(client))
     line_jobs = LineJobs(tickets, directory, memory, config)
     lease = FeedLease(client, replies.stream)

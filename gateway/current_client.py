@@ -29,6 +29,12 @@ def await_turn(owner: str, environ: Mapping[str, Any]) -> bool:
     return True
 
 
+def has_left(environ: Mapping[str, Any]) -> bool:
+    """Whether the client of a request has closed its connection, or its side of it."""
+    client = _client(environ)
+    return client is not None and client.has_left()
+
+
 def step_aside(environ: Mapping[str, Any]) -> None:
     """The request waits for nothing but events, from here on."""
     if client := _client(environ):

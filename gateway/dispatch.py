@@ -63,6 +63,7 @@ class Dispatcher:
         directory: Directory,
         memory: Memory,
         archiver: Archiver,
+        keep: Callable[[Mailbox], None],
         config: Config,
     ) -> None:
         self._tickets = tickets
@@ -71,6 +72,7 @@ class Dispatcher:
         self._directory = directory
         self._memory = memory
         self._archiver = archiver
+        self._keep = keep
         self._config = config
         self.estimator = Estimator(tickets)
         self.followers = Followers(config.max_followers)
@@ -144,15 +146,14 @@ class Dispatcher:
             self._push(job, again=True)
 
     def _prepare(self, box: Mailbox, task: Task, options: Options) -> None:
-        """Have a mailbox know how it is told."""
+        """Have a mailbox know how it is told, and what comes before the end of an answer that is to be stored."""
         box.exact = tells_tokens(task)
         if options.kept:
-            box.at_end = partial(self._archiver.note, box.job_id)
+            box.at_end = partial(self._keep, box)
 
     def _withdraw(self, job_id: str) -> None:
-        """See that a job whose client was told "not accepted" does not run, should its command arrive after all.
-
-        Unless that client came again meanwhile and was given the job: then it is accepted.
+        """See that a job whose client was told "not accepted" does not run, should its command arrive after all,
+        unless that client came again meanwhile and was given the job: then it is accepted.
         """
         self._reconciler.say(partial(self._tickets.withdraw, job_id), after=_IN_FLIGHT)
 

@@ -1,8 +1,9 @@
-"""The confirmer: one greenlet a process that makes sure of the jobs which are accepted with a 202.
+"""The confirmer: one greenlet a process that makes sure of jobs which are accepted with a 202, or whose end is told.
 
 With `appendfsync everysec` Redis answers before it writes to its append-only file while an fsync is slow, and a SIGKILL
 loses what it has not written. For a client that waits the job is submitted again; one that was given a 202 has left. So
-the 202 is only given once the job is in the file. WAITAOF tells that of what its own connection has written last: hence
+the 202 is only given once the job is in the file, and so is the end of an answer that is to be stored, whose client may
+look for it. WAITAOF tells that of what its own connection has written last: hence
 a connection of our own, on which one small write comes after all jobs that were accepted before it.
 """
 
@@ -18,8 +19,10 @@ from typing import Any
 
 from redis import Redis, ResponseError
 
+from gateway.mailbox import Mailbox
 from shared.errors import StoreUnavailable
 from shared.loops import Loops
+from shared.protocol import Done
 from shared.scripts import script
 
 log = logging.getLogger(__name__)
@@ -72,6 +75,15 @@ class Confirmer:
         if not kept:
             log.warning("the job is not known to be in Redis's append-only file")
             raise StoreUnavailable("The queue could not make sure of the job. Please try again.")
+
+    def confirm_end(self, box: Mailbox) -> None:
+        """Return once the end of an answer that is to be stored is in the file, or `PATIENCE` is over: it is told then.
+
+        Raises nothing: what is computed is told all the same.
+        """
+        if isinstance(box.last, Done) and not box.stored:
+            with suppress(StoreUnavailable):
+                self.confirm(box.job_id)
 
     def _round(self) -> None:
         """Confirm all that wait. When it fails they wait on: the next round asks whether their jobs are still there."""

@@ -191,7 +191,7 @@ def models_command(as_json: bool, models_toml: str | None) -> None:
 @cli.command("status")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="D", help="folder of the queue, as of `inferq up`")
 @click.option("--json", "as_json", is_flag=True, help="print a JSON object")
-@click.option("--watch", is_flag=True, help="print it again every two seconds")
+@click.option("--watch", is_flag=True, help="show it live, until q or Ctrl-C")
 def status_command(data_dir: Path | None, as_json: bool, watch: bool) -> None:
     """Show models, workers, queues, batches and the last failures.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -18,8 +17,8 @@ from gateway.archive.archive import Archive
 from inferq.batches import unfinished
 from inferq.batches.unfinished import UnfinishedBatch
 from inferq.errors import NotRunning
-from inferq.table import align
-from inferq.terminal import echo
+from inferq.table import align, span
+from inferq.terminal import drawable, echo
 from shared import census, folders, registry
 from shared.census import Failure, Numbers
 from shared.config import PREFIX, Config
@@ -77,16 +76,25 @@ def place(data_dir: Path | None, config: Config) -> str:
 
 
 def show(config: Config, *, as_json: bool, watch: bool) -> None:
-    """Print the status; to `watch` is to do it again and again, until Ctrl-C. Raises NotRunning."""
+    """Print the status; to `watch` is to do it again and again, until Ctrl-C, at a terminal in its place.
+
+    Raises NotRunning.
+    """
     client, archive = connect(config.redis_url, timeout=2.0, retries=0), Archive.open(config)
     if not watch:
         echo((as_json_text if as_json else as_table)(_look(client, archive, config.redis_url)))
-        return
-    anew = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
+        return None
+    if not as_json and (console := drawable()):
+        from inferq.watch import screen  # takes long to import
+
+        try:
+            return screen.watch(console, client, archive, config, PERIOD)
+        except Outage as exc:
+            raise no_answer(config.redis_url, exc) from exc
     with suppress(KeyboardInterrupt):
         while True:
             status = _look(client, archive, config.redis_url)
-            echo(_json_line(status) if as_json else as_table(status), before="" if as_json else anew)
+            echo(_json_line(status) if as_json else as_table(status))
             time.sleep(PERIOD)
 
 
@@ -196,7 +204,7 @@ def _workers(status: Status) -> str:
     for w in status.workers:
         slots = f"{status.busy.get(w.name, 0)} of {w.card.slots}" if w.card else "-"
         state = "ready" if w.card else f"not ready: {w.trouble}"
-        up = _span(time.time() - w.since)
+        up = span(time.time() - w.since)
         rows.append((w.name, w.model, w.host, str(w.pid), w.version or "-", up, slots, state))
     return align(rows)
 
@@ -205,26 +213,18 @@ def _batches(batches: list[UnfinishedBatch]) -> str:
     rows = [("BATCH", "KEY", "MODEL", "STATE", "DONE", "FAILED", "AGE")]
     for b in batches:
         done = f"{b.completed + b.failed} of {b.requests}" if b.requests else "-"
-        age = _span(time.time() - b.created)
+        age = span(time.time() - b.created)
         rows.append((b.id, b.key or "-", b.model or "-", b.status.replace("_", " "), done, str(b.failed), age))
     return align(rows)
 
 
 def _gateways(unwell: list[GatewayProcess]) -> str:
     rows = [("GATEWAY", "PID", "UP", "STATE")]
-    rows += [(g.host, str(g.pid), _span(time.time() - g.since), f"not well: {g.reason}") for g in unwell]
+    rows += [(g.host, str(g.pid), span(time.time() - g.since), f"not well: {g.reason}") for g in unwell]
     return align(rows)
 
 
 def _failures(failures: list[Failure]) -> str:
     rows = [("FAILED", "MODEL", "JOB", "CODE", "REASON")]
-    rows += [(f"{_span(time.time() - f.at)} ago", f.model, f.job, f.code, f.message) for f in failures]
+    rows += [(f"{span(time.time() - f.at)} ago", f.model, f.job, f.code, f.message) for f in failures]
     return align(rows)
-
-
-def _span(seconds: float) -> str:
-    whole = max(0, int(seconds))
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if whole >= size:
-            return f"{whole // size} {unit}"
-    return f"{whole} s"

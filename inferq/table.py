@@ -1,4 +1,4 @@
-"""Rows of text, as columns for a terminal."""
+"""Rows of text as columns for a terminal, and what stands in their cells."""
 
 from __future__ import annotations
 
@@ -16,3 +16,12 @@ def align(rows: Iterable[Sequence[str]]) -> str:
 def printable(cell: str) -> str:
     """Without what would move the cursor, or do worse to a terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in cell)
+
+
+def span(seconds: float) -> str:
+    """A length of time, in its largest whole unit."""
+    whole = max(0, int(seconds))
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"

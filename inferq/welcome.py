@@ -64,7 +64,8 @@ def tell_how_to_begin(address: str, cards: Sequence[Card], config: Config) -> No
     key = f"one of {PREFIX}API_KEYS; the line below takes it from {KEY_VARIABLE}" if call.keyed else "any text"
     echo(
         f"\n  models    {', '.join(names)}\n  base URL  {base}\n  API key   {key}\n\n  {call.curl}\n\n"
-        f"  A browser shows more at {address}, and `{_program()} status` what goes on. Ctrl-C ends all of it.\n",
+        f"  In a browser {address} is a chat, and {address}/overview shows what goes on;\n"
+        f"  so does `{_program()} status`. Ctrl-C ends all of it.\n",
         err=True,
     )
 

@@ -17,7 +17,7 @@ RECIPES = re.findall(r"^\d+\. .*(?:\n   .*)*", (ROOT / "CONTRIBUTING.md").read_t
 
 
 def files(text: str) -> list[str]:
-    return re.findall(r"`((?:bench|docs|gateway|inferq|shared|tests|worker)/[\w./-]*)`", text)
+    return re.findall(r"`((?:bench|deploy|docs|gateway|inferq|shared|tests|worker)/[\w./-]*)`", text)
 
 
 def words(path: Path) -> list[str]:

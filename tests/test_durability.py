@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx2 as httpx
 import pytest
 import redis
 from redis.backoff import NoBackoff
@@ -40,13 +41,13 @@ class OneSlot(Logged):
 class SlowDisk(OneSlot):
     """A stack whose Valkey believes that an fsync takes `fsync_ms`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: Any) -> None:
         self._shim, self._told = directory / "slow_fsync.so", directory / "fsync_ms"
         if not shutil.which("gcc"):
             pytest.skip("a slow fsync needs gcc")
         subprocess.run(["gcc", "-shared", "-fPIC", "-o", self._shim, SHIM], check=True)
         self.fsync_takes(0)
-        super().__init__(directory)
+        super().__init__(directory, **settings)
 
     def fsync_takes(self, ms: int) -> None:
         new = self._told.with_suffix(".new")
@@ -148,6 +149,31 @@ def test_the_same_sigkill_loses_jobs_that_were_not_confirmed(disk: SlowDisk) -> 
     promised, gone, _ = lost(disk, accept, kills=1)
     assert gone
     assert gone < promised
+
+
+def test_a_sigkill_while_fsync_is_slow_loses_no_stored_answer_that_was_told(tmp_path: Path) -> None:
+    """Where it is found is in Redis too, so nothing else has it."""
+    disk = SlowDisk(tmp_path, archive_index="redis")
+    try:
+        disk.start_gateway(processes=1)
+        disk.start_worker()
+        http = disk.http()
+        disk.fsync_takes(900)
+        for _ in range(2):
+            wait_for(disk.writes_late, "a write that was put off")
+            told = http.post("/v1/responses", json={"model": "echo", "input": "one two"}).json()
+            disk.valkey.kill()
+            disk.valkey.wait()
+            disk.start_valkey()
+            path = f"/v1/responses/{told['id']}"
+            found = wait_for(lambda path=path: _unless_away(http.get(path)), "an answer")  # type: ignore[misc]  # mypy guesses no type of a default
+            assert found.json() == told
+    finally:
+        disk.close()
+
+
+def _unless_away(answer: httpx.Response) -> httpx.Response | None:
+    return None if answer.status_code == 503 else answer
 
 
 @contextmanager

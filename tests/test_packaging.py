@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ def test_a_wheel_has_all_of_it_and_leaves_nothing_in_the_clone(tmp_path: Path) -
     clone.mkdir()
     for name in PACKAGES:
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):  # what git passes over the backend does, too
         shutil.copy(ROOT / name, clone)
     before = sorted(clone.rglob("*"))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-build-isolation"]
@@ -26,5 +27,22 @@ def test_a_wheel_has_all_of_it_and_leaves_nothing_in_the_clone(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert sorted(clone.rglob("*")) == before
     [wheel] = tmp_path.glob("*.whl")
-    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    names = zipfile.ZipFile(wheel).namelist()
+    assert [name for name in names if name.endswith(".dist-info/licenses/gateway/ui/static/vendor/LICENCES.txt")]
+    packed = {name for name in names if ".dist-info/" not in name}
     assert packed == {path.relative_to(clone).as_posix() for name in PACKAGES for path in (clone / name).rglob("*.*")}
+    told = _served(wheel, tmp_path / "installed")
+    assert {"chat/main.js", "overview/main.js", "style/base.css", "vendor/LICENCES.txt"} <= set(told)
+
+
+def _served(wheel: Path, place: Path) -> list[str]:
+    """The files of the page, as they are found beside the code of a wheel."""
+    zipfile.ZipFile(wheel).extractall(place)
+    code = "import gateway.ui.views as ui; print(ui.__file__, *ui.site().pages, *ui.site().assets)"
+    environment = os.environ | {"PYTHONPATH": str(place)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=place, env=environment, capture_output=True, text=True, check=True
+    )
+    file, *told = done.stdout.split()
+    assert file.startswith(str(place))
+    return told

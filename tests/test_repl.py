@@ -3,60 +3,19 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.commands import inferq, output
 from tests.stack import Stack, children, running, wait_for
+from tests.terminal import Terminal
 from tests.tiny import TINY
 
 GREEDY = ("-n", "6", "--temperature", "0", "--ignore-eos")
-
-
-class Terminal:
-    """A program at a terminal."""
-
-    def __init__(self, *arguments: str, **environ: str) -> None:
-        self.end, inner = pty.openpty()
-        command = [sys.executable, "-P", "-m", "inferq", *arguments]
-        self.child = subprocess.Popen(
-            command,
-            stdin=inner,
-            stdout=inner,
-            stderr=inner,
-            start_new_session=True,
-            env={**os.environ, "TERM": "dumb", **environ},
-        )
-        os.close(inner)
-        self.seen = ""
-
-    def type(self, text: str) -> None:
-        os.write(self.end, text.encode())
-
-    def reads(self, text: str, seconds: float = 20) -> None:
-        """Wait until the program has written it, after all that was waited for before."""
-        end = time.monotonic() + seconds
-        while text not in self.seen:
-            assert time.monotonic() < end, self.seen
-            if select.select([self.end], [], [], 0.1)[0]:
-                self.seen += os.read(self.end, 4096).decode(errors="replace")
-        self.seen = self.seen[self.seen.index(text) + len(text) :]
-
-    def interrupt(self, after: float = 0.0) -> None:
-        """`after` seconds: readline sees one that comes just before it waits for a key only with the next key."""
-        time.sleep(after)
-        self.child.send_signal(signal.SIGINT)
-
-    def close(self) -> None:
-        assert self.child.wait(20) == 0
-        os.close(self.end)
 
 
 def refused(*arguments: str | Path, given: str = "hi\n") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import threading
@@ -149,3 +150,18 @@ def test_what_many_ask_at_once_is_found_out_once_for_all_of_them() -> None:
     for thread in threads:
         thread.join(30)
     assert sorted(answers) == [0, *[1] * 9]
+
+
+def test_a_job_whose_client_leaves_as_its_request_is_read_is_none(stack: Logged) -> None:
+    since, sent = len(stack.lines()), json.dumps(chat("Hello")).encode()
+    head = f"POST {CHATS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {MINE['Authorization']}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as leaving:
+        leaving.sendall(head.encode() + sent[:1])
+        time.sleep(0.5)  # its turn has come, and it was there
+        with frozen(stack):
+            leaving.sendall(sent[1:])
+            leaving.close()
+    [line] = wait_for(lambda: answered(stack, since), "its line")
+    assert line["status"] == 499
+    assert "job_id" not in line

@@ -18,7 +18,7 @@ from gateway.api.jobs import job_object
 from gateway.api.streaming import events, events_as, first_events, stream, wants_progress
 from gateway.attempts import fingerprint, read_visit
 from gateway.auth import owner
-from gateway.current_client import aside, step_aside
+from gateway.current_client import aside, has_left, step_aside
 from gateway.disconnect import watch
 from gateway.dispatch import Job
 from gateway.errors import CLIENT_GONE
@@ -64,7 +64,10 @@ def answer(
     after_this_request(partial(_tell, ignored))
     preferences = request.headers.get("Prefer", "").lower().split(",")
     later, progress = "respond-async" in map(str.strip, preferences), wants_progress()
-    job = submit(task, wire, options, mark, waits=not (later or options.background))
+    waits = not (later or options.background)
+    if waits and has_left(request.environ):  # while its body was read
+        return CLIENT_GONE
+    job = submit(task, wire, options, mark, waits=waits)
     ignored += this_gateway().directory.ignored(job.accepted.task.model, needs)
     if later:
         return _later(job)

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.cancellation import Cancellation
@@ -15,11 +16,21 @@ from shared.protocol import Chat, Event, TextTask
 from worker.engines import Engine
 
 
+@dataclass(frozen=True, slots=True)
+class QueuePlace:
+    """The job waits in the queue of a gateway."""
+
+    position: int
+    """From 1."""
+    wait: str
+    """How long about, as the gateway says it; empty where nobody can tell."""
+
+
 class Answers(Protocol):
     model: str
     """The name that tasks carry."""
 
-    def answer(self, task: TextTask) -> Iterator[Event]:
+    def answer(self, task: TextTask) -> Iterator[Event | QueuePlace]:
         """The events up to `Done`. Raises JobCancelled soon after `cancel`."""
 
     def cancel(self) -> None:

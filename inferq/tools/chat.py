@@ -16,16 +16,19 @@ from inferq.tools.source import gateway_flags, open_answers
 @model_flag
 @gateway_flags
 @click.option("--system", metavar="TEXT", default="", help="what the model is told before anything else")
+@click.option("--plain", is_flag=True, help="print answers as they are written, and no more")
 @chat_format_flag
 @model_flags
 @sampling_flags
-def chat(model: str | None, system: str, **flags: Any) -> None:
+def chat(model: str | None, system: str, plain: bool, **flags: Any) -> None:
     """Talk with a model, here or at a running gateway.
 
-    It is the model -m, or that of the gateway at --url, and sees the whole conversation. /help lists the commands.
+    It is the model -m, or that of the gateway at --url, and sees the whole conversation. /help lists the commands. A
+    terminal shows its Markdown; elsewhere answers are printed as they are written.
     """
     from inferq.tools.dialogue import Command, hold
     from inferq.tools.terminal import exit_quietly
+    from inferq.tools.views import choose_view
     from shared.protocol import Chat, Message
 
     history: list[Message] = []
@@ -54,4 +57,4 @@ def chat(model: str | None, system: str, **flags: Any) -> None:
         "system": Command("TEXT: tell the model something before anything else; alone: show it", tell),
     }
     with exit_quietly(), open_answers(model, flags) as answers:
-        hold(answers, task, commands, heard)
+        hold(answers, task, commands, heard, choose_view(plain=plain))

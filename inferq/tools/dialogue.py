@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from inferq.terminal import echo
 from inferq.tools.answers import Answers, interruptible
 from inferq.tools.prompt import inputs, interactive
-from inferq.tools.terminal import show_status
+from inferq.tools.views import AnswerView, PlainAnswer
 from shared.errors import InferqError, JobCancelled
-from shared.protocol import Delta, Progress, TextTask
+from shared.protocol import TextTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,11 @@ def hold(
     task: Callable[[str], TextTask],
     commands: Mapping[str, Command],
     heard: Callable[[str, str], None] = lambda asked, answered: None,
+    view: Callable[[], AnswerView] = PlainAnswer,
 ) -> None:
-    """Return at the end of the input or at /quit. `heard` is told what was said, also the part of what was stopped.
+    """Return at the end of the input or at /quit. A `view` shows one answer.
+
+    `heard` is told what was said, also the part of what was stopped.
 
     At a terminal an error ends the answer; elsewhere it ends the program.
     """
@@ -45,7 +49,7 @@ def hold(
             echo(f"there is no /{name}; /help lists what there is", err=True)
         else:
             try:
-                heard(text, _print_answer(answers, task(text)))
+                heard(text, _show_answer(answers, task(text), view()))
             except InferqError as exc:
                 if not interactive():
                     raise
@@ -59,23 +63,9 @@ def _help(commands: Mapping[str, Command]) -> None:
     echo("A line that ends with \\ goes on in the next. Ctrl-C ends an answer.")
 
 
-def _print_answer(answers: Answers, task: TextTask) -> str:
-    """Print the answer as it comes, without its thoughts; the text of it, as far as it came."""
-    text, thought = "", 0
-    try:
-        with interruptible(answers):
-            for event in answers.answer(task):
-                if isinstance(event, Progress):
-                    show_status(f"reading the prompt: {event.done}/{event.total}")
-                elif isinstance(event, Delta) and event.reasoning:
-                    thought += len(event.text)
-                    show_status(f"thinking: {thought} characters")
-                elif isinstance(event, Delta):
-                    if not text:
-                        show_status("")
-                    text += event.text
-                    echo(event.text, nl=False)
-    except JobCancelled:
-        show_status("")
-    echo()
-    return text
+def _show_answer(answers: Answers, task: TextTask, view: AnswerView) -> str:
+    """Show the answer as it comes; the text of it without its thoughts, as far as it came."""
+    with view, suppress(JobCancelled), interruptible(answers):
+        for event in answers.answer(task):
+            view.take(event)
+    return view.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -13,13 +14,17 @@ from urllib.parse import urlsplit
 from msgspec.structs import asdict
 
 from inferq.errors import GatewayError
+from inferq.tools.answers import QueuePlace
 from shared.cancellation import NEVER, Cancellable, Cancellation, abort, check
 from shared.config import Config
 from shared.errors import InvalidRequest
-from shared.protocol import Chat, Delta, Done, Event, TextTask, Usage
+from shared.protocol import Chat, Delta, Done, Event, Progress, TextTask, Usage
 
 _CONNECT = 10.0
 """Seconds to reach it."""
+_QUEUED = re.compile(rb": queued position=(\d{1,9})(?: wait=(\d{1,9}s))?")
+_READING = re.compile(rb": prompt (\d{1,9})/(\d{1,9})")
+"""The comments that tell how a job stands."""
 _USUAL_TOKENS = Config().usual_max_tokens
 """`max_tokens` of a completion that asks for no number: as for a chat, and not 16, as gateways have it."""
 
@@ -39,17 +44,21 @@ class GatewayAnswers:
         self._url, self._parts = url, urlsplit(base_url(url))
         self._base = self._parts.path
         self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+        self._headers["x-inferq-progress"] = "1"
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._running = Cancellation()
         self.model = model or self._only_model()
 
-    def answer(self, task: TextTask) -> Iterator[Event]:
+    def answer(self, task: TextTask) -> Iterator[Event | QueuePlace]:
         self._running = Cancellation()
         chat = isinstance(task, Chat)
         with self._connect(self._running) as connection:
             response = self._request(connection, "/chat/completions" if chat else "/completions", _body(task))
             for chunk in self._chunks(response):
+                if isinstance(chunk, Progress | QueuePlace):
+                    yield chunk
+                    continue
                 for choice in chunk["choices"]:
                     said = choice["delta"] if chat else {"content": choice["text"]}
                     if thoughts := said.get("reasoning_content"):
@@ -95,8 +104,10 @@ class GatewayAnswers:
             raise self._refusal(response.read(), f"{response.status} {response.reason}")
         return response
 
-    def _chunks(self, response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+    def _chunks(self, response: http.client.HTTPResponse) -> Iterator[dict[str, Any] | Progress | QueuePlace]:
         while line := response.readline():
+            if stand := _stand(line):
+                yield stand
             if not line.startswith(b"data: "):
                 continue
             if line.strip() == b"data: [DONE]":
@@ -113,6 +124,13 @@ class GatewayAnswers:
         except (ValueError, KeyError, TypeError):
             reason = otherwise
         return GatewayError(f"{self._url}: {reason}")
+
+
+def _stand(comment: bytes) -> Progress | QueuePlace | None:
+    """How the job stands, where the line is a comment that tells it."""
+    if place := _QUEUED.match(comment):
+        return QueuePlace(int(place[1]), (place[2] or b"").decode())
+    return Progress(int(read[1]), int(read[2])) if (read := _READING.match(comment)) else None
 
 
 def _body(task: TextTask) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def test_it_is_used_with_the_keyboard_alone(stack: Stack, open_page: Open) -> No
         page.keyboard.press("Escape")
         tab_to(page, "Appearance and key")
         page.keyboard.press("Enter")
+        expect(page.get_by_role("menuitemradio", name="As the system")).to_be_focused()
         page.keyboard.press("d")
         page.keyboard.press("Enter")
         expect(page.locator("html")).to_have_attribute("data-theme", "dark")
@@ -159,7 +160,11 @@ def overflow(page: Page) -> list[str]:
 
 def test_without_a_store_it_says_so(stack: Stack, open_page: Open) -> None:
     with open_page(stack.url) as page:
-        page.add_init_script("IDBFactory.prototype.open = () => { throw new DOMException('no', 'SecurityError'); }")
+        page.add_init_script("""{
+            const refuse = () => { throw new DOMException('no', 'SecurityError'); };
+            IDBFactory.prototype.open = refuse;
+            Object.defineProperty(window, 'localStorage', { get: refuse });
+        }""")
         page.reload()
         expect(page.get_by_role("alert")).to_contain_text("keeps nothing")
         assert ask(page, "kept in memory") == "kept in memory"

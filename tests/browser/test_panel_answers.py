@@ -71,12 +71,16 @@ def test_calls_wait_for_all_their_results_and_then_the_answer_goes_on(stack: Sta
         assert [each["tool_call_id"] for each in results] == [call["id"] for call in calls["tool_calls"]]
         expect(page.locator(".answer")).to_contain_text(re.compile("It's “warm”: 30 °C\\s*42"))
         expect(page.get_by_role("button", name="Send the results")).to_have_count(0)
+        expect(page.get_by_role("article", name="Result of calculate")).to_contain_text("42")
         settings.get_by_role("combobox", name="May it call them?").select_option("function:calculate")
         body = say(page, "how much is it?")
         assert body["tool_choice"] == {"type": "function", "function": {"name": "calculate"}}
         with page.expect_request("**/v1/chat/completions") as asked:
             page.get_by_role("button", name="Send the result", exact=True).click()
         assert "tool_choice" not in sent(asked.value), "it has called"
+        page.evaluate("localStorage.setItem('inferq.language', 'de')")
+        page.reload()
+        expect(page.locator(".call-head").first).to_have_text("Ruft get_weather auf")
 
 
 def test_a_prepared_result_is_given_by_itself_but_not_for_ever(stack: Stack, open_page: Open) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -75,7 +76,7 @@ class Client(Witness):
                     raise
                 self.note(f"{self.job} is gone: {exc!r}")
                 self.forgotten += isinstance(exc, Forgotten)
-                self.job, self.accepted = "", (0.0, 0.0)
+                self.job, self.accepted, self.away = "", (0.0, 0.0), 0.0
 
     async def _ask_once(self) -> None:
         """Raises Forgotten."""
@@ -133,11 +134,13 @@ class Client(Witness):
 
     async def _follow(self) -> None:
         reading, path = self.reader(), f"/v1/jobs/{self.job}/events"
+        left = time.monotonic()
         while True:
             self.end = reading
             headers = {"Last-Event-ID": reading.last_id} if reading.last_id else {}
             try:
                 async with self.wire.request("GET", path, None, headers, whose=self.name, resumable=True) as answer:
+                    self.away, left = max(self.away, time.monotonic() - left), math.inf
                     if answer.status != 204:  # which says that all was read
                         await self._accepted(answer, 200)
                         await self._read(answer, reading)
@@ -149,6 +152,7 @@ class Client(Witness):
                 reading = self.reader()
             except Broken as exc:
                 self.note(f"following after {reading.last_id!r}: {exc}")
+                left = min(left, time.monotonic())
                 self._compare(reading)
                 await self._pause()
             except Refused as exc:

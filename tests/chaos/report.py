@@ -123,6 +123,8 @@ def broken_promises(outcome: Outcome, least_hits: int, kinds: Collection[str] = 
     yield from outcome.shelf.wrong
     if outcome.shelf.waiting:
         yield f"{outcome.shelf.waiting} answers wait to be stored, and nobody does it"
+    if outcome.overview:
+        yield outcome.overview
     if outcome.books:
         yield f"the books do not balance: {outcome.books}"
     if sum(outcome.after.values()) > sum(outcome.before.values()) + SLACK:

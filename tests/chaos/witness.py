@@ -7,10 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from shared.tickets import RETURN_SECONDS
 from tests.chaos.failures import Ended, Gap
 from tests.chaos.forms import EXACT
 from tests.chaos.judgement import Fate, difference, judge
-from tests.chaos.plan import Request
+from tests.chaos.plan import Kind, Request
 from tests.chaos.reading import Reading
 from tests.chaos.stored import Stored
 from tests.chaos.wire import Answer, Broken
@@ -43,6 +44,8 @@ class Witness:
     """What reads its answer now, or has read the end of it."""
     calls: dict[tuple[str, int], str] = field(default_factory=dict)
     """The ids of the calls of each job that it has read."""
+    away: float = 0.0
+    """The longest time, in seconds, that nobody read its job."""
     kept: list[Stored] = field(default_factory=list)
     """What it knows to be stored."""
 
@@ -58,6 +61,8 @@ class Witness:
         self.story.append((time.monotonic(), str(what)))
 
     def _excused(self, ended: Ended) -> bool:
+        if ended.code == "cancelled" and self.request.kind is Kind.STREAM and self.away > RETURN_SECONDS:
+            return True  # its gateway took longer to be back than a stream's job waits for its client
         if ended.code != "worker_lost" or self.request.form not in EXACT:
             return ended.code in self.excuses
         self.given_up += 1

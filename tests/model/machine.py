@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from shared.card import Card
 from shared.registry import GatewayProcess, Kind, Worker
-from shared.ticket import Sighting, Standing, Tier
+from shared.ticket import ORDINARY, Sighting, Standing, Tier
 from tests.model.cast import (
     GATEWAYS,
     LEASE,
@@ -89,16 +89,14 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
                 self.pair.pass_time(1800)
                 self.do("lapse")
 
-    @action(2, needs="callers", which=number, listens=st.booleans())
-    def outlive(self, which: int, listens: bool) -> None:
+    @action(3, dies=gateways, listens=st.sampled_from([True, True, False]), parts=sometimes)
+    def outlive(self, dies: str, listens: bool, parts: bool) -> None:
         """Of two gateways the one where a client waits dies; at the other one somebody reads the answer too, or not."""
-        jobs = self.world.jobs
-        waited_for = [each for each in self.callers if each.job in jobs and jobs[each.job].waiting]
-        caller = newest(waited_for or self.callers, which)
-        dies, other = sorted(GATEWAYS, key=lambda gateway: gateway != caller.reply)
+        other = next(gateway for gateway in GATEWAYS if gateway != dies)
         self.announce_gateway(dies, False, Sending.ONCE)
-        if listens:
-            self.do("attach", other, [Sighting(caller.job, 0, "", "", False)], actor=f"reconciler {other}")
+        self.submit("m", dies, True, parts, "", 9, None, 3000, "o", ORDINARY, Sending.ONCE)
+        if listens and self.ids:
+            self.do("attach", other, [Sighting(self.ids[-1], 0, "", "", False)], actor=f"reconciler {other}")
         self.pair.pass_time(61_000)
         for _ in range(7):  # after so long everybody has a moment to say that he lives
             self.announce_gateway(other, False, Sending.ONCE)

@@ -1,10 +1,11 @@
 /** The public API, as any client calls it: one way to ask, one kind of error. */
 
 import { signal } from "../vendor/preact.js";
+import { keep, kept } from "../parts/kept.js";
 
 /** The API key, where the gateway asks for one; kept by this browser. */
-export const key = signal(localStorage.getItem("inferq.key") ?? "");
-key.subscribe((value) => (value ? localStorage.setItem("inferq.key", value) : localStorage.removeItem("inferq.key")));
+export const key = signal(kept("inferq.key") ?? "");
+key.subscribe((value) => keep("inferq.key", value));
 
 addEventListener("storage", (event) => {
   if (event.key === "inferq.key") key.value = event.newValue ?? ""; // another tab was told

@@ -39,9 +39,9 @@ export function CodeDialog() {
   const { answer } = asked.value;
   const keyed = Boolean(key.value);
   const text = LANGUAGES[language].write({ origin: location.origin, body: requestOf(answer), keyed });
-  return html`<${Dialog} title=${t("code")} class="code-dialog" onClose=${() => (asked.value = null)}>
+  return html`<${Dialog} title=${t("code.view")} class="code-dialog" onClose=${() => (asked.value = null)}>
     <div class="code-head">
-      <div class="tabs" role="group" aria-label=${t("code")}>
+      <div class="tabs" role="group" aria-label=${t("code.view")}>
         ${Object.entries(LANGUAGES).map(
           ([id, { name }]) =>
             html`<button key=${id} type="button" aria-pressed=${id === language} onClick=${() => setLanguage(/** @type {keyof typeof LANGUAGES} */ (id))}>${name}</button>`,

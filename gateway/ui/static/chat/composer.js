@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { Icon } from "../parts/icons.js";
+import { keep, kept } from "../parts/kept.js";
 import { t } from "../words/index.js";
 import { answers, send, stop } from "./answers.js";
 import { chosen } from "./models.js";
@@ -16,18 +17,8 @@ function place() {
   return `inferq.draft.${heads.value.some((head) => head.id === id) ? id : "new"}`;
 }
 
-/** @param {string} text */
-function keep(text) {
-  try {
-    if (text) localStorage.setItem(place(), text);
-    else localStorage.removeItem(place());
-  } catch {
-    // no room: the draft is not kept
-  }
-}
-
 export function Composer() {
-  const [text, setText] = useState(() => localStorage.getItem(place()) ?? "");
+  const [text, setText] = useState(() => kept(place()) ?? "");
   const ref = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   const last = shown.value[shown.value.length - 1];
   const runs = last !== undefined && answers.value.has(last.id);
@@ -41,7 +32,7 @@ export function Composer() {
   /** @param {string} value */
   const write = (value) => {
     setText(value);
-    keep(value);
+    keep(place(), value);
   };
   const say = () => {
     if (!ready) return;

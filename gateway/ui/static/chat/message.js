@@ -3,11 +3,12 @@
 import { html, signal, useEffect, useRef, useState } from "../vendor/preact.js";
 import { Markdown } from "../markdown/markdown.js";
 import { CopyButton, IconButton } from "../parts/buttons.js";
+import { keep, kept } from "../parts/kept.js";
 import { notify } from "../parts/notices.js";
 import { t } from "../words/index.js";
 import { answers, goOn, regenerate, send, stop } from "./answers.js";
 import { grow, toComposer } from "./composer.js";
-import { add, current, drop, show } from "./state.js";
+import { add, current, drop, show, shown } from "./state.js";
 import { JsonAnswer, isJson } from "./json_answer.js";
 import { Outcome, Standing } from "./standing.js";
 import { ToolCalls } from "./tool_call.js";
@@ -16,26 +17,33 @@ import { children, under } from "./tree.js";
 /** @import { Message } from "./types.js" */
 
 /** Whether thoughts are shown while they come. */
-const watches = signal(localStorage.getItem("inferq.thoughts") === "open");
+const watches = signal(kept("inferq.thoughts") === "open");
 
 /** @param {{message: Message, index: number, count: number}} props  `index` among its `count` branches */
 export function MessageView({ message, index, count }) {
   const [editing, setEditing] = useState(false);
   const running = answers.value.get(message.id)?.value;
   const said = running?.message ?? message;
-  const name = said.role === "user" ? t("you") : said.role === "tool" ? t("tool") : t("model.answer", { model: said.model ?? "" });
+  const name = said.role === "user" ? t("you") : said.role === "tool" ? resultOf(said) : t("model.answer", { model: said.model ?? "" });
   return html`<article class=${`message ${said.role}`} aria-label=${name} aria-busy=${Boolean(running)}>
     ${editing
       ? html`<${Editing} message=${said} onClose=${() => setEditing(false)} />`
       : said.role === "assistant"
         ? html`<${Answer} message=${said} running=${Boolean(running)} />`
-        : html`<div class="said"><${Markdown} text=${said.content} plain /></div>`}
+        : html`${said.role === "tool" && html`<p class="call-head">${name}</p>`}
+            <div class="said"><${Markdown} text=${said.content} plain /></div>`}
     <footer>
       ${running ? html`<${Standing} phase=${running.phase} />` : html`<${Actions} message=${said} onEdit=${() => setEditing(true)} />`}
       ${count > 1 && html`<${Branches} message=${said} index=${index} count=${count} />`}
       ${!running && html`<${Outcome} message=${said} />`}
     </footer>
   </article>`;
+}
+
+/** What a tool's result is called: by its tool, where the call is there. @param {Message} said */
+function resultOf({ toolCallId }) {
+  const call = shown.value.flatMap(({ toolCalls = [] }) => toolCalls).findLast(({ id }) => id === toolCallId);
+  return call ? t("call.result", { name: call.name }) : t("tool");
 }
 
 /** @param {{message: Message, running: boolean}} props */
@@ -59,7 +67,7 @@ function Thoughts({ text, thinking, done }) {
   const toggle = () => {
     if (!thinking || !ref.current) return;
     watches.value = ref.current.open;
-    localStorage.setItem("inferq.thoughts", ref.current.open ? "open" : "closed");
+    keep("inferq.thoughts", ref.current.open ? "open" : "closed");
   };
   return html`<details class="thoughts" ref=${ref} onToggle=${toggle}>
     <summary>${t(thinking ? "thinking" : "thoughts")}</summary>

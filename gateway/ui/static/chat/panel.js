@@ -58,7 +58,7 @@ function Content() {
     <${Usual} />
     <section class="files" aria-label=${t("this")}>
       <h3>${t("this")}</h3>
-      <button type="button" onClick=${() => showCode()}>${t("code")}</button>
+      <button type="button" onClick=${() => showCode()}>${t("code.view")}</button>
       <${Files} />
     </section>`;
 }

@@ -1,6 +1,7 @@
 /** What is asked of the model, as it may be kept: read with care from files and from the browser, and usual for new chats. */
 
 import { signal } from "../vendor/preact.js";
+import { keep, kept } from "../parts/kept.js";
 import { PARAMETERS, read, show } from "./parameters.js";
 import { Wrong, list, object, oneOf, record, text, truth } from "./shape.js";
 
@@ -69,22 +70,18 @@ const readAll = object(
 export const readSettings = (value, place) => /** @type {Settings} */ (readAll(value, place));
 
 /** What new chats begin with. */
-export const usual = signal(kept());
+export const usual = signal(readUsual());
 
 /** @param {Settings} settings */
 export function makeUsual(settings) {
   usual.value = settings;
-  try {
-    localStorage.setItem(KEPT, JSON.stringify(settings));
-  } catch {
-    // A browser that keeps nothing has it until the tab is closed.
-  }
+  keep(KEPT, JSON.stringify(settings));
 }
 
 /** @returns {Settings} */
-function kept() {
+function readUsual() {
   try {
-    return readSettings(JSON.parse(localStorage.getItem(KEPT) ?? "{}"), "");
+    return readSettings(JSON.parse(kept(KEPT) ?? "{}"), "");
   } catch {
     return {}; // of another release, or spoiled: a chat without it is better than none
   }

@@ -19,7 +19,7 @@ const SHORTCUTS = [
   { keys: ["Ctrl", "K"], word: "search", run: () => focus("search") },
   { keys: ["Ctrl", "."], word: "panel", run: () => (panelOpen.value = !panelOpen.value) },
   { keys: ["/"], word: "ask", run: () => focus("composer") },
-  { keys: ["c"], word: "code", run: () => showCode() },
+  { keys: ["c"], word: "code.view", run: () => showCode() },
   { keys: ["?"], word: "shortcuts", run: () => (shortcutsOpen.value = true) },
 ];
 /** What other rooms do with keys. @type {readonly {keys: string[], word: Word}[]} */

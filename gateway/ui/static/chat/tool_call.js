@@ -14,8 +14,9 @@ const MOST_ROUNDS = 8;
 
 /** A call: its arguments in lines, or as they are while they come. @param {{call: ToolCall, children?: unknown}} props */
 function Call({ call, children: form }) {
+  const [before, after] = t("call", { name: "\n" }).split("\n"); // the name stands elsewhere in each language
   return html`<section class="tool-call" aria-label=${t("call", { name: call.name })}>
-    <p class="call-head">${t("call", { name: "" })}<code>${call.name}</code></p>
+    <p class="call-head">${before}<code>${call.name}</code>${after}</p>
     <pre tabindex="0"><code>${tidy(call.arguments) ?? call.arguments}</code></pre>
     ${form}
   </section>`;

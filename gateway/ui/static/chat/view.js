@@ -4,6 +4,7 @@ import { effect, html, signal, useEffect } from "../vendor/preact.js";
 import { AppearanceMenu } from "../parts/appearance.js";
 import { IconButton } from "../parts/buttons.js";
 import { Icon } from "../parts/icons.js";
+import { keep, kept } from "../parts/kept.js";
 import { KeyDialog } from "../parts/key.js";
 import { Notices } from "../parts/notices.js";
 import { t } from "../words/index.js";
@@ -25,7 +26,7 @@ const narrow = matchMedia("(max-width: 60rem)");
 const isNarrow = signal(narrow.matches);
 narrow.addEventListener("change", () => (isNarrow.value = narrow.matches));
 const drawerOpen = signal(false);
-const sideOpen = signal(localStorage.getItem("inferq.side") !== "closed");
+const sideOpen = signal(kept("inferq.side") !== "closed");
 
 effect(() => {
   document.title = current.value.title ? `${current.value.title} - inferq` : "inferq";
@@ -35,7 +36,7 @@ function toggleSide() {
   if (isNarrow.value) drawerOpen.value = !drawerOpen.value;
   else {
     sideOpen.value = !sideOpen.value;
-    localStorage.setItem("inferq.side", sideOpen.value ? "open" : "closed");
+    keep("inferq.side", sideOpen.value ? "open" : "closed");
   }
 }
 

@@ -4,14 +4,15 @@ import { effect, html, signal } from "../vendor/preact.js";
 import { key } from "../api/client.js";
 import { LANGUAGES, language, speak, t } from "../words/index.js";
 import { Icon } from "./icons.js";
+import { keep, kept } from "./kept.js";
 import { asksForKey } from "./key.js";
 import { Menu } from "./menu.js";
 
 const THEMES = /** @type {const} */ (["system", "light", "dark"]);
 /** @typedef {typeof THEMES[number]} Theme */
 
-const kept = localStorage.getItem("inferq.theme");
-export const theme = signal(THEMES.find((each) => each === kept) ?? "system");
+const wanted = kept("inferq.theme");
+export const theme = signal(THEMES.find((each) => each === wanted) ?? "system");
 
 effect(() => {
   const { value } = theme;
@@ -22,7 +23,7 @@ effect(() => {
 /** @param {Theme} chosen */
 function dress(chosen) {
   theme.value = chosen;
-  localStorage.setItem("inferq.theme", chosen);
+  keep("inferq.theme", chosen);
 }
 
 export function AppearanceMenu() {

@@ -1,6 +1,7 @@
 /** What the page says, in the language of who reads it. One table: each row has every language. */
 
 import { signal } from "../vendor/preact.js";
+import { keep, kept } from "../parts/kept.js";
 import { chat } from "./chat.js";
 import { common } from "./common.js";
 import { markdown } from "./markdown.js";
@@ -16,8 +17,7 @@ const table = { ...common, ...chat, ...markdown, ...overview, ...panel };
 
 /** @returns {Language} */
 function preferred() {
-  const kept = localStorage.getItem("inferq.language");
-  const wanted = [kept, ...navigator.languages].map((tag) => tag?.slice(0, 2));
+  const wanted = [kept("inferq.language"), ...navigator.languages].map((tag) => tag?.slice(0, 2));
   return LANGUAGES.find((language) => language === wanted.find((tag) => LANGUAGES.some((each) => each === tag))) ?? "en";
 }
 
@@ -26,7 +26,7 @@ export const language = signal(preferred());
 /** @param {Language} chosen */
 export function speak(chosen) {
   language.value = chosen;
-  localStorage.setItem("inferq.language", chosen);
+  keep("inferq.language", chosen);
   document.documentElement.lang = chosen;
 }
 

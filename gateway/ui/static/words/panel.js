@@ -94,7 +94,7 @@ export const panel = {
   "default.make": ["Make default for new conversations", "Als Standard für neue Gespräche"],
   "default.made": ["New conversations begin like this one.", "Neue Gespräche beginnen jetzt so."],
   "this": ["This conversation", "Dieses Gespräch"],
-  "code": ["View as code", "Als Code zeigen"],
+  "code.view": ["View as code", "Als Code zeigen"],
   "code.hint": ["The last request of this conversation, as it was sent.", "Die letzte Anfrage dieses Gesprächs, wie sie gesendet wurde."],
   "code.hint.next": ["What this conversation would send now.", "Was dieses Gespräch jetzt senden würde."],
   "code.key": ["Your key is not in it: set OPENAI_API_KEY where you run it.", "Dein Schlüssel steht nicht darin: Setze OPENAI_API_KEY, wo du es ausführst."],
