@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,8 @@ _KINDS = {
 """Files of other kinds, such as declarations of types, are not sent."""
 _EDITION = "EDITION"
 """Stands for the edition in pages."""
+_MAIN = re.compile(rb' *<script type="module" src="/ui/EDITION/([^"]+)"></script>\n')
+_IMPORT = re.compile(rb'^(?:import|export)\b[^;"]*"(\.[^"]+)";', re.M)
 
 POLICY = "; ".join(
     (
@@ -83,7 +87,19 @@ class Site:
         for name, blob in found.items():
             stem, _, ending = name.rpartition(".")
             if ending == "html":
-                pages[stem] = Asset.of(_KINDS[".html"], blob.replace(_EDITION.encode(), edition.encode()))
+                told = _MAIN.sub(lambda main: _hints(main[1].decode(), found) + main[0], blob)
+                pages[stem] = Asset.of(_KINDS[".html"], told.replace(_EDITION.encode(), edition.encode()))
             else:
                 assets[name] = Asset.of(_KINDS[f".{ending}"], blob)
         return cls(edition, assets, pages)
+
+
+def _hints(main: str, files: dict[str, bytes]) -> bytes:
+    """All that a module imports, for a browser to ask for at once, not for each when it has read the one before."""
+    needed = [main]
+    for name in needed:
+        for match in _IMPORT.finditer(files[name]):
+            found = posixpath.normpath(posixpath.join(posixpath.dirname(name), match[1].decode()))
+            if found not in needed:
+                needed.append(found)
+    return b"".join(b'<link rel="modulepreload" href="/ui/EDITION/%b">\n' % name.encode() for name in needed[1:])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.chats import answer, ask, button, ended, many
+from tests.browser.chats import answer, ask, begun, button, ended, many, say
 from tests.browser.conftest import Open
-from tests.stack import Stack
+from tests.browser.panels import call
+from tests.pace import slowness
+from tests.stack import Stack, wait_for
 
 
 def test_a_conversation_is_kept(stack: Stack, open_page: Open) -> None:
@@ -21,6 +25,21 @@ def test_a_conversation_is_kept(stack: Stack, open_page: Open) -> None:
         expect(page.locator(".message")).to_have_count(0)
         page.get_by_role("link", name="one two three").click()
         expect(answer(page)).to_have_text("four")
+
+
+TITLES = {
+    "## What is **bold**, *slanted* and ~~gone~~?": "What is bold, slanted and gone?",
+    "\n- see [the docs](https://a.org/x_y) of `snake_case`": "see the docs of snake_case",
+    "```python\nprint(2 * 3 * 4, a_b_c)\n```": "print(2 * 3 * 4, a_b_c)",
+    "1. > __init__ and 2*3*4": "init and 2*3*4",
+    "?!": "?!",
+    "*a **b " * 100_000: "a **b " + "*a **b " * 7 + "*a…",
+}
+
+
+def test_a_title_is_plain_words(stack: Stack, open_page: Open) -> None:
+    with open_page(stack.url) as page:
+        assert [call(page, "chat/tree.js", "titleOf", text) for text in TITLES] == [*TITLES.values()]
 
 
 def test_a_draft_is_kept(stack: Stack, open_page: Open) -> None:
@@ -160,3 +179,16 @@ def test_a_model_answers(smollm2: Stack, open_page: Open) -> None:
         expect(page.locator(".numbers")).to_contain_text("tokens/s")
         assert ask(page, "Say it again, please.")
         expect(page.locator(".numbers").last).to_contain_text("from the cache")
+
+
+def test_stop_frees_a_models_slot_at_once(smollm2: Stack, open_page: Open) -> None:
+    with open_page(smollm2.url) as page:
+        before = set(smollm2.jobs())
+        say(page, "Tell me a very long story of a river, with all its villages.")
+        begun(page)
+        [job] = set(smollm2.jobs()) - before
+        pace = slowness()
+        pressed = time.monotonic()
+        page.get_by_role("button", name="Stop").click()
+        wait_for(lambda: smollm2.state(job) == "cancelled", "the end of the job")
+        assert time.monotonic() - pressed < 0.5 * pace

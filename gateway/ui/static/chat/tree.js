@@ -2,8 +2,19 @@
 
 /** @import { Conversation, Head, Message } from "./types.js" */
 
-/** Letters of a title. */
+/** Letters of a title, and of a text those in which it is looked for. */
 const TITLE = 60;
+const LOOKED_AT = 600;
+
+const FENCE = /^\s*(?:`{3,}|~{3,})/;
+/** What stands before a line and around words, and what is left of it. */
+const SIGNS = /** @type {[RegExp, string][]} */ ([
+  [/^(?:\s*(?:#{1,6}|>|[-*+]|\d{1,9}[.)])(?=\s))+/, ""],
+  [/!?\[([^[\]]*)\]\([^()]*\)/g, "$1"],
+  [/(?<![\w*])(\*{1,3})(?=\S)(.+?)(?<=\S)\1(?![\w*])/g, "$2"],
+  [/(?<![\w_])(_{1,3})(?=\S)(.+?)(?<=\S)\1(?![\w_])/g, "$2"],
+  [/(~~|`+)(?=\S)(.+?)(?<=\S)\1/g, "$2"],
+]);
 
 /** A name that nobody else has. Not `randomUUID`, which pages without TLS lack. */
 export function newId() {
@@ -99,10 +110,16 @@ export function under(conversation, id) {
 }
 
 /**
- * What a conversation is called that begins with a text.
+ * What a conversation is called that begins with a text: its first words, without the signs of Markdown.
  * @param {string} text
  */
 export function titleOf(text) {
-  const line = text.trim().split("\n", 1)[0]?.trim() ?? "";
+  const begun = text.slice(0, LOOKED_AT).split("\n").filter((line) => !FENCE.test(line)).map(plain);
+  const line = begun.find((each) => /[\p{L}\p{N}]/u.test(each)) ?? begun.find(Boolean) ?? "";
   return line.length > TITLE ? `${line.slice(0, TITLE).replace(/\s+\S*$/, "")}…` : line;
+}
+
+/** @param {string} line */
+function plain(line) {
+  return SIGNS.reduce((rest, [sign, inner]) => rest.replace(sign, inner), line).trim();
 }

@@ -1,0 +1,89 @@
+"""The page stays smooth, whatever a model writes: what it takes of a core is compared with what plain text takes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.chats import ask, begun, ended, many, say
+from tests.browser.conftest import Open
+from tests.browser.effort import SHOW, watched
+from tests.browser.panels import call, panel
+from tests.stack import Stack
+
+WORDS = "some words " * 25_000
+"""Shown as it is, a browser takes so long for it that a person may just notice."""
+LONG = {
+    "table": "|" + "a|" * 50 + "\n|" + "-|" * 50 + "\n" + ("|" + "1|" * 50 + "\n") * 2_000,
+    "wide table": "|" + "a|" * 120 + "\n|" + "-|" * 120 + "\n" + ("|" + "1|" * 120 + "\n") * 600,
+    "line": "a" * 1_000_000,
+    "items": ("- " + "i" * 205 + "\n") * 2_000,
+    "code": "```js\n" + ("let a='" + "c" * 200 + "'\n") * 2_000 + "```\n",
+}
+
+
+TALK = [
+    {
+        "id": str(number),
+        "parent": str(number - 1) if number else None,
+        "role": "assistant" if number % 2 else "user",
+        "content": f"## Part {number}\n\n{many(90)}\n\n- one\n- **two**\n\n| a | b |\n|---|---|\n| 1 | $x^2$ |\n",
+    }
+    for number in range(100)
+]
+MOVED = """() => {
+  window.moved = [];
+  const above = ({ node }) => node && !node.parentElement?.closest('.message:last-child');
+  const note = (list) => list.getEntries().forEach(({ sources }) =>
+    moved.push(...sources.filter(above).map(({ node }) => (node.outerHTML ?? node.data).slice(0, 200))));
+  new PerformanceObserver(note).observe({ type: 'layout-shift' });
+}"""
+"""Notes what is pushed about, but for what stands beneath the words that come."""
+
+
+def effort(page: Page, text: str) -> float:
+    """Of the longest task in which a text is shown as it is."""
+    with watched(page) as plain:
+        page.evaluate(SHOW, text)
+    return plain.longest
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_what_is_huge_freezes_nothing_while_it_comes(stack: Stack, open_page: Open, name: str) -> None:
+    with open_page(stack.url) as page:
+        ask(page, "$first$")
+        bound = max(4 * effort(page, LONG[name]), effort(page, WORDS))
+        with watched(page) as answered:
+            call(page, "chat/answers.js", "send", f"{LONG[name]}\n\nand its end")
+            expect(page.locator(".message")).to_have_count(4)
+            expect(page.get_by_role("button", name="Send")).to_be_visible()  # to read all its text would be a long task
+        expect(page.locator(".answer .markdown").last).to_contain_text("and its end")
+        assert answered.longest < bound, (answered.longest, bound)
+        assert answered.between < 3 * bound, (answered.between, bound)
+
+
+def test_a_long_talk_stays_smooth(stack: Stack, open_page: Open) -> None:
+    with open_page(stack.url) as page:
+        panel(page)
+        text = json.dumps({"format": "inferq.conversations", "version": 1, "conversations": [{"messages": TALK}]})
+        page.locator(".panel input[type=file]").set_input_files(
+            {"name": "chats.json", "mimeType": "application/json", "buffer": text.encode()}
+        )
+        expect(page.locator(".message")).to_have_count(100)
+        page.get_by_role("button", name="Settings of this chat").click()
+        bound = effort(page, WORDS)
+        with watched(page) as answered:
+            say(page, f"# More\n\n{many(4_000)}")
+            begun(page)
+            page.evaluate(MOVED)
+            page.wait_for_timeout(500)
+        assert not page.evaluate("moved")
+        ended(page)
+        with watched(page) as scrolled:
+            page.locator(".scroller").hover()
+            for _ in range(20):
+                page.mouse.wheel(0, -2_000)
+                page.wait_for_timeout(50)
+        assert max(answered.longest, scrolled.longest) < bound / 2, (answered.longest, scrolled.longest, bound)
