@@ -102,6 +102,9 @@ def complete(owner: str, upload_id: str, asked: Mapping[str, Any]) -> tuple[Thin
             if upload.facts["status"] != COMPLETED:  # else somebody was faster, and the parts went
                 _check_pending(upload)  # as they did where it was cancelled
                 raise
+    elif file_of(upload) is None:  # an index in Redis that was put back may have it so, and then there still are parts
+        with suppress(NotStored):
+            _make_file(upload, asked["part_ids"], asked.get("md5", "").lower())
     _drop_parts(upload)
     return upload, file_of(upload)
 

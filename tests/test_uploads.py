@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import md5
+from hashlib import md5, sha256
 from pathlib import Path
 
 import httpx2 as httpx
@@ -15,6 +15,8 @@ import openai
 import pytest
 from openai import OpenAI
 
+from gateway.archive.thing import ThingKind
+from tests.batches import archive_of
 from tests.calls import problem
 from tests.stack import API_KEYS, KEYS, Stack, children, running, wait_for
 
@@ -79,6 +81,21 @@ def test_parts_come_in_any_order_and_an_upload_is_completed_once(alice: OpenAI) 
         with pytest.raises(openai.BadRequestError, match="The upload is completed"):
             end(upload)
     alice.files.delete(done.file.id)
+
+
+def test_a_file_that_is_lost_while_its_parts_are_there_is_made_again(stack: Stack, alice: OpenAI) -> None:
+    """As where the index is put back to between the two: the upload is completed, and names what there is not."""
+    upload = begin(alice, 6)
+    parts = [add(alice, upload, data) for data in (b"one", b"two")]
+    name = "file-" + sha256("/".join((upload, *parts)).encode()).hexdigest()[:32]
+    ended = {"status": "completed", "file": name}
+    archive_of(stack).change("alice", ThingKind.UPLOAD, upload, lambda facts: {**facts, **ended})
+    for _ in range(2):
+        told = alice.uploads.complete(upload, part_ids=parts)
+        assert told.file is not None
+        assert alice.files.content(told.file.id).read() == b"onetwo"
+    alice.files.delete(name)
+    assert alice.uploads.complete(upload, part_ids=parts).file is None
 
 
 def test_a_cancelled_upload_keeps_nothing(stack: Stack, alice: OpenAI) -> None:
