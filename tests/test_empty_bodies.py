@@ -109,7 +109,7 @@ def test_what_is_no_json_needs_its_name_as_soon_as_there_is_a_byte(stack: Stack)
             assert (told.status, told.json["error"]["code"]) == (415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize("route", sorted({*routes("GET"), *routes("DELETE")}))
+@pytest.mark.parametrize("route", sorted({*routes("GET"), *routes("DELETE")} - {"/v1/overview/events"}))  # endless
 def test_a_body_that_nobody_reads_is_in_nobodys_way(
     http: httpx.Client, path_to: Callable[[str], str], route: str
 ) -> None:

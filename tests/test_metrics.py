@@ -141,6 +141,8 @@ def test_how_requests_end(stack: Stack, numbers: Numbers) -> None:
     wait_for(lambda: numbers.requests("client_gone"), "the client's leaving")
     wait_for(lambda: numbers("jobs_total", outcome="cancelled"), "the cancellation")
     assert http.delete(f"/v1/jobs/{post_later(http, ENDLESS)}").json()["status"] == "cancelled"
+    one_more = 1 + sum(value for (_, labels), value in before.items() if ("endpoint", "/v1/jobs/<job_id>") in labels)
+    wait_for(lambda: numbers("requests_total", endpoint="/v1/jobs/<job_id>") == one_more, "the count of the answer")
 
     new = risen(before, numbers.all())
     expected = [

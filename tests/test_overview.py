@@ -94,7 +94,7 @@ def test_what_has_ended_is_counted_for_its_owner_and_for_all(everybody: dict[str
     assert minute["output_tokens"] == 5
     assert 0 < minute["first_token"]["p50"] <= minute["first_token"]["p95"] < 10
     assert minute["queue_wait"]["p95"] < 10
-    assert 10 < minute["tokens_per_second"]["p95"] <= minute["tokens_per_second"]["p50"] < 200
+    assert 10 < minute["tokens_per_second"]["p95"] <= minute["tokens_per_second"]["p50"] < 2000
     last = {name: values[-2:] for name, values in told["alice"]["history"]["models"]["echo"].items()}
     assert sum(last["output_tokens"]) == 5
     assert any(last["first_token_p50"])

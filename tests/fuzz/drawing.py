@@ -33,15 +33,17 @@ ALIKE = (
     "/v1/reranking",
 )
 """Paths that take what another does: to draw from a large description takes its time."""
+UNDRAWN = ("/v1/overview/events", "/ui/{edition}/{name}")
+"""A stream that takes nothing and has no end, and files whose names nobody would draw."""
 
 
 def operations(document: Schema) -> list[Operation]:
-    """All but that of a WebSocket. What has something computed is drawn without headers: those belong to how, not to
-    what is asked."""
+    """All but that of a WebSocket and those of `UNDRAWN`. What has something computed is drawn without headers: those
+    belong to how, not to what is asked."""
     paths: Schema = {}
     for path, methods in document["paths"].items():
         for method, said in methods.items():
-            if "101" not in said["responses"]:
+            if "101" not in said["responses"] and path not in UNDRAWN:
                 given = [each for each in said.get("parameters", ()) if each["in"] != "header" or not computes(said)]
                 small = {"requestBody": _small(said["requestBody"])} if "requestBody" in said else {}
                 paths.setdefault(path, {})[method] = {**said, **small, "parameters": given}
