@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from gevent.monkey import get_original
 from gevent.threadpool import ThreadPool
 
 from gateway.archive.mounts import network_type
@@ -35,8 +36,6 @@ _CACHE = 16_384
 """KiB of the file that each of the two connections keeps."""
 _LARGEST_LOG = 67_108_864
 """Bytes that are kept of the log of changes when it is empty."""
-
-
 _TOGETHER = 100
 """Works that are committed at one time."""
 
@@ -61,6 +60,7 @@ class SqliteFile:
         self._path = path
         self._steps = steps
         self._pools = {writes: ThreadPool(1) for writes in (False, True)}
+        self._locks = {writes: get_original("_thread", "allocate_lock")() for writes in self._pools}  # see `_do`
         self._turns = deque[_Write]()
         self._open: dict[bool, tuple[sqlite3.Connection, tuple[int, int]]] = {}
         self._known = False
@@ -92,8 +92,12 @@ class SqliteFile:
             apart(partial(self._leave, writes), pool)
 
     def _do(self, work: Callable[[], T], *, writes: bool) -> T:
+        def alone() -> T:  # from threads that are not the pool's owner, gevent runs it at once
+            with self._locks[writes]:
+                return work()
+
         try:
-            return apart(work, self._pools[writes])
+            return apart(alone, self._pools[writes])
         except (sqlite3.Error, OSError) as exc:
             raise ArchiveUnavailable(f"{self._path}: {exc}") from exc
 
