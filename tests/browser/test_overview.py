@@ -61,6 +61,19 @@ def test_each_key_sees_its_own_and_an_admin_all_and_cancels_it(keyed: Stack, ope
         keyed.http(ADMIN).delete(f"/v1/jobs/{others}")
 
 
+def test_a_key_that_is_wrong_is_tried_once_and_its_dialog_stays_closed(keyed: Stack, open_page: Open) -> None:
+    with open_page(f"{keyed.url}/overview") as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if "overview/events" in request.url else None)
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+        page.wait_for_timeout(3_000)  # in which it would have been tried again twice
+        assert len(asked) <= 1
+        expect(dialog).to_have_count(0)
+
+
 def test_a_worker_that_dies_is_seen_to_and_what_it_did_goes_on(
     tmp_path_factory: pytest.TempPathFactory, open_page: Open
 ) -> None:

@@ -40,12 +40,12 @@ export function start() {
         await listen(open, () => (pause = FIRST_PAUSE));
         if (!open.signal.aborted) standing.value = { kind: "away" };
       } catch (error) {
-        if (!open.signal.aborted) standing.value = toldOf(error);
+        if (!open.signal.aborted || open.signal.reason === SILENCE) standing.value = toldOf(error);
       }
       if (open.signal.aborted && open.signal.reason !== SILENCE) continue;
       await new Promise((resolve) => {
         again = () => resolve(undefined);
-        setTimeout(again, pause);
+        if (standing.value.kind !== "refused") setTimeout(again, pause); // a wrong key is not tried again: another is waited for
       });
       pause = Math.min(2 * pause, LONGEST_PAUSE);
     }
