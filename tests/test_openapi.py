@@ -18,8 +18,8 @@ from flask import Flask
 from gateway import docs, endpoints
 from gateway.openapi.document import Undescribed, describe
 from gateway.openapi.outline import outline
+from gateway.openapi.page import policy
 from gateway.openapi.words import PLACE
-from gateway.pages import policy
 from gateway.schemas import FORMATS
 from shared.config import Config
 from tests.documented import written
