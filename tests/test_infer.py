@@ -182,7 +182,7 @@ def test_a_session_spares_the_prompt(tmp_path: Path, plain: dict[str, Any], room
 
 
 def test_stats() -> None:
-    done = run("-p", PROMPT, "-n", 3, "--stats", "--hide-prompt", "--ignore-eos")
+    done = run("-p", PROMPT, "-n", 3, "--stats", "--hide-prompt", "--ignore-eos", "--seed", 1)  # an answer with text
     assert "answer: 3 tokens, ended by length" in done.stderr
     assert "tokens/s" in done.stderr
 
