@@ -9,10 +9,10 @@ from redis import Redis
 
 from gateway import access, answers, auth, cors, endpoints, errors, paths
 from gateway.archive.archive import Archive
-from gateway.archive.redis_index import RedisIndex
 from gateway.archive.belonging import Belonging
 from gateway.archive.housekeeping import Housekeeping
 from gateway.archive.numbers import ArchiveNumbers
+from gateway.archive.redis_index import RedisIndex
 from gateway.archiver import Archiver
 from gateway.batches.feeder import Feeder
 from gateway.batches.lease import FeedLease

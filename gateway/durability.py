@@ -1,5 +1,6 @@
-"""The confirmer: one greenlet a process that makes sure of jobs which are accepted with a 202, or whose end is told, and
-of what is written to the archive's index where that is in Redis.
+"""The confirmer: one greenlet a process that makes sure of jobs which are accepted with a 202, or whose end is told.
+
+So it does of what is written to the archive's index, where that is in Redis.
 
 With `appendfsync everysec` Redis answers before it writes to its append-only file while an fsync is slow, and a SIGKILL
 loses what it has not written. For a client that waits the job is submitted again; one that was given a 202 has left. So

@@ -188,7 +188,7 @@ def test_a_sigkill_while_fsync_is_slow_takes_back_nothing_that_was_done_in_the_a
         disk.fsync_takes(900)
         wait_for(disk.writes_late, "a write that was put off")
         made = pool.submit(make)
-        upload = {"files": {"file": ("a.txt", b"x")}, "data": {"purpose": "user_data"}}
+        upload: dict[str, Any] = {"files": {"file": ("a.txt", b"x")}, "data": {"purpose": "user_data"}}
         stored = pool.submit(http.post, "/v1/files", **upload)
         done = [
             pool.submit(http.delete, removed),
