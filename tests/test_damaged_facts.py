@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -95,9 +96,16 @@ def test_a_damaged_thing_is_missing_in_its_list_and_hides_no_other(
 def test_a_damaged_batch_keeps_no_other_waiting(
     client: OpenAI, stack: Stack, damage: Callable[[ThingKind, str, str], None]
 ) -> None:
+    before = _errors(stack)
     batch = begin(client, [request("a")])
     end(client, batch)
     archive_of(stack).change("", ThingKind.BATCH, batch, lambda facts: {"open": "yes"})  # by which it is found
     damage(ThingKind.BATCH, batch, '{"open":"yes"}')
     assert end(client, begin(client, [request("b")])).status == "completed"
     assert end(client, begin(client, [request("c")])).status == "completed"
+    assert _errors(stack) == before, "it concerns this batch alone"
+
+
+def _errors(stack: Stack) -> list[str]:
+    """How often the loop has failed that feeds batches, as the metrics tell."""
+    return re.findall(r'^inferq_loop_errors_total{loop="feeder"} (\S+)', stack.http().get("/metrics").text, re.M)
