@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
 from gateway.schemas.responses.items import Item
-from shared.errors import NotStored
+from shared.errors import InferqError, NotStored
 from shared.protocol import Accepted
 
 T = TypeVar("T")
@@ -78,13 +78,15 @@ def write_all(archive: Archive, parts: Iterable[Part]) -> list[Thing]:
         raise
 
 
-def read_all(archive: Archive, things: Sequence[Thing]) -> list[Item]:
+def read_all(
+    archive: Archive, things: Sequence[Thing], passing_over: tuple[type[InferqError], ...] = (NotStored,)
+) -> list[Item]:
     """What is in them; those that were removed meanwhile are left out."""
 
     def content(thing: Thing) -> Item | None:
         try:
             return read_one(archive, thing)
-        except NotStored:
+        except passing_over:
             return None
 
     return [found for found in _side_by_side(content, things) if found is not None]

@@ -16,6 +16,8 @@ PREFIX = "INFERQ_"
 LARGEST_BODY = 67_108_864
 """Bytes of a request's body that follows the models; a number in `INFERQ_MAX_BODY` may be higher."""
 _SMALLEST_BODY = 1_048_576
+MOST_SLOTS = 256
+"""Of one worker."""
 _TOKEN_BYTES = 64
 """Bytes of JSON that a token of the prompt may take: 16 of its text, and what escapes make of them."""
 
@@ -149,7 +151,7 @@ class Config:
 
     models: str = _option("", "models.toml to read; else that of `~/.config/inferq`")
     context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
-    slots: int = _option(4, "requests that a worker computes at once", low=1, high=256)
+    slots: int = _option(4, "requests that a worker computes at once", low=1, high=MOST_SLOTS)
     threads: int = _option(0, "threads of the engine; 0 takes what the machine has to give", low=0, high=1024)
     batch_size: int = _option(
         128, "prompt tokens of one step: what other answers and a cancellation wait for at most", low=8, high=8192
