@@ -9,20 +9,19 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from shared.cores import usable
+from shared.cores import processor, usable
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def describe(*packages: str) -> str:
     """One line about this machine and the packages that matter."""
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    processor = names[0] if names else platform.processor()
-    load = Path("/proc/loadavg").read_text().split()[0] if info.exists() else "?"
+    load = f"{os.getloadavg()[0]:.2f}"
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     python = f"Python {platform.python_version()}"
-    return f"{platform.system()} {platform.machine()}, {processor}, {usable()} cores, load {load}; {python}, {versions}"
+    return (
+        f"{platform.system()} {platform.machine()}, {processor()}, {usable()} cores, load {load}; {python}, {versions}"
+    )
 
 
 def spread(values: Sequence[float], unit: str = "", digits: int = 2) -> str:
