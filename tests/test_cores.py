@@ -33,7 +33,8 @@ def many(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("quota", "expected"), [("max 100000", 16), ("350000 100000", 3), ("50000 100000", 1), ("nonsense", 16), ("1 0", 16)]
+    ("quota", "expected"),
+    [("max 100000", 16), ("350000 100000", 3), ("50000 100000", 1), ("nonsense", 16), ("1 0", 16)],
 )
 def test_a_quota_is_cut_to_whole_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, expected: int
