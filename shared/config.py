@@ -150,6 +150,15 @@ class Config:
         100_000, "answers, items and files that may be stored of one API key; the oldest answers make room", low=1
     )
 
+    prefixes: str = _option(
+        "", "folder of what models have read of prompts, for all workers of a machine; else that of `~/.cache/inferq`"
+    )
+    prefix_bytes: int = _option(8_589_934_592, "bytes that may be kept there; 0 keeps nothing", low=0)
+    prefix_hours: float = _option(24.0, "hours after its last use that it goes", low=0.001)
+    public_prefixes: str = _option(
+        "", "values of `prompt_cache_key`, with commas, for which all API keys are one; `*` for all requests"
+    )
+
     models: str = _option("", "models.toml to read; else that of `~/.config/inferq`")
     context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
     slots: int = _option(4, "requests that a worker computes at once", low=1, high=MOST_SLOTS)
