@@ -190,6 +190,11 @@ class Config:
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)
     echo_continue: int = _option(1, "engine echo: 0 plays an engine that cannot go on after a part", low=0, high=1)
     echo_prefill_ms: float = _option(0.0, "engine echo: milliseconds before the first token, or vectors", low=0)
+    echo_read_rate: float = _option(
+        0.0,
+        "engine echo: tokens a second of a prompt that it has not read before; 0 reads at once, and keeps none",
+        low=0,
+    )
 
     @property
     def step(self) -> int:
