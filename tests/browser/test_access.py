@@ -114,7 +114,13 @@ def test_an_answer_and_all_that_opens_is_for_everybody(stack: Stack, open_page: 
 def test_an_overview_with_jobs_and_failures_is_for_everybody(
     stack: Stack, open_page: Open, scheme: str, width: int
 ) -> None:
-    failure = {"job": "chatcmpl-x", "model": "echo", "worker": "w", "code": "engine_error", "message": "It broke."}
+    failure: dict[Any, Any] = {
+        "job": "chatcmpl-x",
+        "model": "echo",
+        "worker": "w",
+        "code": "engine_error",
+        "message": "It broke.",
+    }
     stack.redis.xadd("iq:failures", failure)
     body = {"model": "echo", "messages": [{"role": "user", "content": many(5_000)}]}
     job = stack.http().post("/v1/chat/completions", json=body, headers={"Prefer": "respond-async"}).json()["id"]
