@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -90,3 +91,12 @@ def _ascend(mounted: Path, path: str, top: str) -> Iterator[Path]:
     if ".." in inside.parts:  # a group beside that of the name space
         inside = PurePosixPath()
     yield from (mounted / each for each in (inside, *inside.parents))
+
+
+def processor(root: Path = _ROOT) -> str:
+    """Its name."""
+    with suppress(OSError):
+        for line in (root / "proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -162,8 +162,9 @@ class Feed:
         self._write(flights)
 
     def _write(self, flights: Flights) -> Batch:
-        """Write down what has ended; the batch as it is then."""
-        ends = self._untold.write()
+        """Write down what has ended; the batch as it is then. Records stay until it is sure that this has told them."""
+        if ends := self._untold.write():
+            self._ledger.check()
         found = self._count()
         flights.forget(ends)
         return found

@@ -7,21 +7,18 @@ import platform
 import statistics
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 
-from shared.cores import usable
+from shared.cores import processor, usable
 
 
 def describe(*packages: str) -> str:
     """One line about this machine and the packages that matter."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    processor = names[0] if names else platform.processor()
     load = f"{os.getloadavg()[0]:.2f}"
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     python = f"Python {platform.python_version()}"
-    return f"{platform.system()} {platform.machine()}, {processor}, {usable()} cores, load {load}; {python}, {versions}"
+    return (
+        f"{platform.system()} {platform.machine()}, {processor()}, {usable()} cores, load {load}; {python}, {versions}"
+    )
 
 
 def spread(values: Sequence[float], unit: str = "", digits: int = 2) -> str:
