@@ -156,6 +156,9 @@ class Config:
     batch_size: int = _option(
         128, "prompt tokens of one step: what other answers and a cancellation wait for at most", low=8, high=8192
     )
+    as_is: int = _option(
+        0, "1 serves weights as their files have them, also where others would be faster here", low=0, high=1
+    )
     max_seconds: float = _option(
         1800.0, "seconds that one choice may take of a slot before it ends as with `max_tokens`", low=0.1
     )
