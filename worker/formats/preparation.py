@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,8 +58,9 @@ def prepare(path: Path, threads: int = 0, *, anew: bool = False, compare: Compar
     try:
         if not found:
             if prepared.folder().is_dir():
-                with _lock():
-                    prepared.sweep(path)
+                with closing(_lock()) as lock:
+                    if lock.take():  # else whoever has it will see to that
+                        prepared.sweep(path)
             return Weights(path)
         size = sum(part.stat().st_size for part in parts)
         if fault := _no_room(size + _growth(found, found), memory.total()):
