@@ -83,7 +83,10 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
     with data_dir.hold(folder) as killed:
         # What was killed may hold the port until it notices.
         found = port.find(config.host, config.port, patience=3.0 if killed else 0.0)
-        config = replace(config, port=found, archive=config.archive or str((folder / "archive").resolve()))
+        archive, prefixes = ((folder / name).resolve() for name in ("archive", "prefixes"))
+        config = replace(
+            config, port=found, archive=config.archive or str(archive), prefixes=config.prefixes or str(prefixes)
+        )
         models = [_provide(model, config) for model in models]
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
         Supervisor(choice, models, config, workers, server).run()
@@ -114,8 +117,8 @@ class Supervisor:
         server: EmbeddedValkey | None,
     ) -> None:
         computing = workers * sum(model.engine not in WITHOUT_FILE for model in models)
-        if config.threads == 0 and computing > 1:
-            config = replace(config, threads=max(1, cores.usable() // computing))
+        if config.cores == 0 and computing > 1:
+            config = replace(config, cores=max(1, cores.physical() // computing))
         self._wanted = [model.id for model in models]
         self._config = replace(config, expected_models=",".join(config.expected | set(self._wanted)))
         self._cards: list[Card] = []

@@ -18,6 +18,7 @@ LARGEST_BODY = 67_108_864
 _SMALLEST_BODY = 1_048_576
 MOST_SLOTS = 256
 """Of one worker."""
+_STEP = 128
 _TOKEN_BYTES = 64
 """Bytes of JSON that a token of the prompt may take: 16 of its text, and what escapes make of them."""
 
@@ -149,12 +150,37 @@ class Config:
         100_000, "answers, items and files that may be stored of one API key; the oldest answers make room", low=1
     )
 
+    prefixes: str = _option(
+        "", "folder of what models have read of prompts, for all workers of a machine; else that of `~/.cache/inferq`"
+    )
+    prefix_bytes: int = _option(8_589_934_592, "bytes that may be kept there; 0 keeps nothing", low=0)
+    prefix_hours: float = _option(24.0, "hours after its last use that it goes", low=0.001)
+    public_prefixes: str = _option(
+        "", "values of `prompt_cache_key`, with commas, for which all API keys are one; `*` for all requests"
+    )
+
     models: str = _option("", "models.toml to read; else that of `~/.config/inferq`")
     context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
     slots: int = _option(4, "requests that a worker computes at once", low=1, high=MOST_SLOTS)
-    threads: int = _option(0, "threads of the engine; 0 takes what the machine has to give", low=0, high=1024)
+    cores: int = _option(
+        0, "cores of a worker's engine; 0 takes those that the machine has to give, in equal parts", low=0, high=1024
+    )
+    threads: int = _option(
+        0, "threads of the engine; 0 takes as many as were measured to pay, at the first start", low=0, high=1024
+    )
+    batch_threads: int = _option(
+        0,
+        "threads for prompts, and for several answers at once; 0 takes `INFERQ_THREADS`, or measures",
+        low=0,
+        high=1024,
+    )
     batch_size: int = _option(
-        128, "prompt tokens of one step: what other answers and a cancellation wait for at most", low=8, high=8192
+        0, "prompt tokens of one step, for which other answers wait; 0 measures how many take 0.3 s", low=0, high=8192
+    )
+    attention: str = _option(
+        "",
+        "llama.cpp: how attention is computed, `flash` or `plain`; else as was measured beside the others",
+        form=("flash|plain", "flash or plain"),
     )
     as_is: int = _option(
         0, "1 serves weights as their files have them, also where others would be faster here", low=0, high=1
@@ -167,6 +193,16 @@ class Config:
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)
     echo_continue: int = _option(1, "engine echo: 0 plays an engine that cannot go on after a part", low=0, high=1)
     echo_prefill_ms: float = _option(0.0, "engine echo: milliseconds before the first token, or vectors", low=0)
+    echo_read_rate: float = _option(
+        0.0,
+        "engine echo: tokens a second of a prompt that it has not read before; 0 reads at once, and keeps none",
+        low=0,
+    )
+
+    @property
+    def step(self) -> int:
+        """Prompt tokens that are read at once, where nothing was measured."""
+        return self.batch_size or _STEP
 
     @property
     def most_key_jobs(self) -> int:

@@ -147,6 +147,7 @@ async def _play(
             await course
         await mischief.heal()
         await asyncio.wait_for(house.all_up(), 60)
+        await house.calm_down()
         outcome.faults, outcome.struck = mischief.made, mischief.struck
         await all_final(partial(_unfinished, stack))
         await all_final(house.active)
@@ -206,7 +207,7 @@ async def all_final(active: Callable[[], Awaitable[object]]) -> None:
 async def _look(stack: Parts, house: House, clients: Sequence[Client], faults: Sequence[Fault]) -> Shelf:
     """Look for what is stored through the gateway that has lived through it all, and through one that is new."""
     trouble = [(fault.at, fault.until + RECOVERED) for fault in faults if fault.kind in (HIDDEN, UNNAMED)]
-    shelf, port = Shelf(), free_port()
+    shelf, port = Shelf(faults=faults), free_port()
     with suppress(TimeoutError):
         async with asyncio.timeout(90):
             while await house.waiting():

@@ -12,7 +12,6 @@ from worker.engines.child import SOCKET, HostEnd
 
 DRAFTED = 3
 """Tokens that a draft model guesses in one step."""
-_PROMPT_CACHE_MIB = 256
 _ERRORS_ONLY = 1
 _ALL_SAID = (1 << 12) - 1
 """Its mask of the sampling parameters that a user has set."""
@@ -41,7 +40,8 @@ def main() -> None:
     options.n_batch = options.n_ubatch = parameters["batch"]
     options.cpuparams.n_threads = parameters["threads"]
     options.cpuparams_batch.n_threads = parameters["batch_threads"]
-    options.cache_ram_mib = _PROMPT_CACHE_MIB
+    options.cache_ram_mib = 0  # it does not know whose a prompt is, nor do slots that clear each other
+    options.cache_idle_slots = False
     options.check_tensors = True
     options.prefill_assistant = False
     options.ui = False
@@ -51,6 +51,10 @@ def main() -> None:
     options.rope_freq_base = parameters["rope_freq_base"]
     options.rope_freq_scale = parameters["rope_freq_scale"]
     options.chat_template = parameters["chat_template"]
+    if parameters["attention"]:
+        plain = parameters["attention"] == "plain"
+        kinds = xllamacpp.llama_flash_attn_type
+        options.flash_attn_type = kinds.LLAMA_FLASH_ATTN_TYPE_DISABLED if plain else kinds.LLAMA_FLASH_ATTN_TYPE_ENABLED
     if parameters["exact"]:
         options.cache_type_k = options.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         options.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
