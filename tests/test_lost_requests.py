@@ -59,8 +59,9 @@ def test_a_job_that_is_lost_while_somebody_begins_to_follow_it_is_unknown(
     tickets: Tickets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else he would wait for what he could not put back, and be told after seconds that it was lost."""
-    parts: list[Any] = [SimpleNamespace()] * 4
-    dispatcher = Dispatcher(tickets, Replies(tickets.client, Loops(), 2.0), *parts, lambda box: None, Config())
+    unused: Any = SimpleNamespace()
+    replies, parts = Replies(tickets.client, Loops(), 2.0), (unused, unused, unused, unused)
+    dispatcher = Dispatcher(tickets, replies, *parts, lambda box: None, Config())
     accepted = Accepted(Completion("m", ("once",), Sampling(seed=7)), created=1)
     tickets.submit("a", accepted, reply="", max_queue=9, wait=60, keep=60)
     ticket, read = tickets.get("a"), streams.accepted
