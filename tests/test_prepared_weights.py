@@ -27,7 +27,7 @@ from worker.formats.gguf import MetadataArray, read_header
 from worker.formats.preparation import prepare
 from worker.formats.quantise import quantise
 
-Q4_1, Q5_0, Q5_1, Q8_0 = 3, 6, 7, 8
+Q4_1, Q5_1, Q8_0 = 3, 7, 8
 FASTER, SLOWER = [1.0, 1.5, 2.0], [0.6, 1.5, 2.0]
 Shapes = Mapping[int, Sequence[tuple[int, int]]]
 
@@ -89,13 +89,13 @@ def test_it_is_another_model_for_whoever_goes_on_with_an_answer(model: Path) -> 
 
 
 def test_only_what_pays_is_changed(tmp_path: Path) -> None:
-    quantise(TINY, tmp_path / "mixed.gguf", "Q4_K_M")
+    quantise(TINY, tmp_path / "mixed.gguf", "Q5_K_M")
     before = kinds(tmp_path / "mixed.gguf")
-    assert {Q5_0, Q8_0} < set(before.values())
+    assert {Q5_1, Q8_0} < set(before.values())
     measure = Measure(FASTER)
     served = prepare(tmp_path / "mixed.gguf", compare=measure)
-    assert [shapes.keys() for shapes in measure.asked] == [{Q5_0}]
-    after = {name: Q8_0 if kind == Q5_0 else kind for name, kind in before.items()}
+    assert [shapes.keys() for shapes in measure.asked] == [{Q5_1}]
+    after = {name: Q8_0 if kind == Q5_1 else kind for name, kind in before.items()}
     assert kinds(served.path) == after | {"token_embd.weight": before["token_embd.weight"]}
 
 
@@ -194,7 +194,7 @@ def test_what_was_prepared_goes_with_its_file(model: Path, folder: Path) -> None
     assert not (first.exists() and not same.exists())
     copy.unlink()
     prepare(model, anew=True, compare=Measure(FASTER))
-    quantise(TINY, model.with_name("other.gguf"), "Q5_0", pure=True)
+    quantise(TINY, model.with_name("other.gguf"), "Q4_1")
     other = prepare(model.with_name("other.gguf"), compare=Measure(FASTER)).path
     assert set(folder.glob("*.gguf")) == {changed, other}
 
