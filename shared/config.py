@@ -182,6 +182,9 @@ class Config:
         "llama.cpp: how attention is computed, `flash` or `plain`; else as was measured beside the others",
         form=("flash|plain", "flash or plain"),
     )
+    as_is: int = _option(
+        0, "1 serves weights as their files have them, also where others would be faster here", low=0, high=1
+    )
     max_seconds: float = _option(
         1800.0, "seconds that one choice may take of a slot before it ends as with `max_tokens`", low=0.1
     )
