@@ -143,9 +143,7 @@ class Config:
     )
     archive_days: int = _option(30, "days after which an answer or a conversation goes; 0 keeps them", low=0)
     archive_bytes: int = _option(10_737_418_240, "bytes that may be stored in all", low=1)
-    archive_key_bytes: int = _option(
-        0, "bytes that may be stored of one API key; 0 takes a quarter of those in all", low=0
-    )
+    archive_key_bytes: int = _option(0, "bytes that may be stored of one API key; 0: a quarter of those in all", low=0)
     archive_key_things: int = _option(
         100_000, "answers, items and files that may be stored of one API key; the oldest answers make room", low=1
     )
@@ -193,11 +191,7 @@ class Config:
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)
     echo_continue: int = _option(1, "engine echo: 0 plays an engine that cannot go on after a part", low=0, high=1)
     echo_prefill_ms: float = _option(0.0, "engine echo: milliseconds before the first token, or vectors", low=0)
-    echo_read_rate: float = _option(
-        0.0,
-        "engine echo: tokens a second of a prompt that it has not read before; 0 reads at once, and keeps none",
-        low=0,
-    )
+    echo_read_rate: float = _option(0.0, "engine echo: tokens of new prompts that it reads a second; 0: at once", low=0)
 
     @property
     def step(self) -> int:
