@@ -171,6 +171,7 @@ class Config:
         "llama.cpp: how attention is computed, `flash` or `plain`; else as was measured beside the others",
         form=("flash|plain", "flash or plain"),
     )
+    llama_server: str = _option("", "path of a `llama-server` that computes in place of the one that comes with inferq")
     max_seconds: float = _option(
         1800.0, "seconds that one choice may take of a slot before it ends as with `max_tokens`", low=0.1
     )
