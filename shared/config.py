@@ -16,6 +16,8 @@ PREFIX = "INFERQ_"
 LARGEST_BODY = 67_108_864
 """Bytes of a request's body that follows the models; a number in `INFERQ_MAX_BODY` may be higher."""
 _SMALLEST_BODY = 1_048_576
+MOST_SLOTS = 256
+"""Of one worker."""
 _STEP = 128
 _TOKEN_BYTES = 64
 """Bytes of JSON that a token of the prompt may take: 16 of its text, and what escapes make of them."""
@@ -150,7 +152,7 @@ class Config:
 
     models: str = _option("", "models.toml to read; else that of `~/.config/inferq`")
     context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
-    slots: int = _option(4, "requests that a worker computes at once", low=1, high=256)
+    slots: int = _option(4, "requests that a worker computes at once", low=1, high=MOST_SLOTS)
     cores: int = _option(
         0, "cores of a worker's engine; 0 takes those that the machine has to give, in equal parts", low=0, high=1024
     )
@@ -158,10 +160,7 @@ class Config:
         0, "threads of the engine; 0 takes as many as were measured to pay, at the first start", low=0, high=1024
     )
     batch_threads: int = _option(
-        0,
-        "threads for prompts, and for several answers at once; 0 takes `INFERQ_THREADS`, or measures",
-        low=0,
-        high=1024,
+        0, "threads for prompts and for several answers; 0 takes `INFERQ_THREADS`, or measures", low=0, high=1024
     )
     batch_size: int = _option(
         0, "prompt tokens of one step, for which other answers wait; 0 measures how many take 0.3 s", low=0, high=8192

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from shared import catalogue
 from shared.card import Ability
 from shared.errors import ContextLengthExceeded, InvalidRequest, JobCancelled
-from shared.protocol import Delta
+from shared.protocol import Caching, Delta
 from tests.answers import Running, deltas, finish, run, text, tokens
 from tests.engines import CONTEXT, ENGINES, MOST, PROMPT, WITH_MODEL, Entry, chat, completion, load, named, serves
 from worker import engines
@@ -207,6 +207,20 @@ def test_a_prompt_is_read_anew_where_that_is_asked(model: Engine) -> None:
     run(model, completion())
     assert finish(run(model, completion()))[1].usage.cached_tokens > 0
     assert finish(run(model, completion(cache_prompt=False)))[1].usage.cached_tokens == 0
+
+
+def test_a_prompt_is_known_to_its_owner_alone(model: Engine) -> None:
+    prompt = PROMPT.upper() * 2
+
+    def cached(owner: str, key: str = "") -> int:
+        asked = completion(prompt, caching=Caching(owner=owner, key=key))
+        return finish(run(model, asked))[1].usage.cached_tokens
+
+    assert cached("alice") == 0 < cached("alice")
+    assert cached("bob") == 0
+    assert cached("bob", "narrow") == 0 < cached("bob", "narrow")
+    finish(run(model, completion(PROMPT, caching=Caching(owner="carol"))))
+    assert cached("alice") == 0, "with one slot it is gone for her as well"
 
 
 def test_stop_strings_have_a_bound(engine: Engine) -> None:

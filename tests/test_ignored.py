@@ -21,8 +21,6 @@ BOTH: dict[str, list[Any]] = {
     "user": ["somebody"],
     "metadata": [{"key": "value"}, {}, []],
     "safety_identifier": ["hash"],
-    "prompt_cache_key": ["key"],
-    "prompt_cache_retention": ["24h"],
     "prompt_cache_options": [{"mode": "explicit"}, []],
     "verbosity": ["low"],
     "num_ctx": [8192, 8192.0],

@@ -20,6 +20,7 @@ from worker.engines import llama_cpp_server
 from worker.engines.llama_cpp import LlamaCppEngine
 from worker.engines.llama_cpp_calls import Arguments
 from worker.engines.llama_cpp_chat_answer import ChatAnswer
+from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_turns import CallIds, adapt
 from worker.engines.messages import make_messages
 
@@ -206,15 +207,15 @@ def test_silence_while_a_call_may_begin_is_no_death_and_ends_in_time(
 ) -> None:
     """Its parser says nothing of what it cannot read, however long that is."""
     asked = 0
-    ask = qwen._server.ask
+    ask = LlamaServer.ask
 
-    def count(path: str, *args: Any, **more: Any) -> Any:
+    def count(server: LlamaServer, path: str, *args: Any, **more: Any) -> Any:
         nonlocal asked
         asked += path == "/lora-adapters"
-        return ask(path, *args, **more)
+        return ask(server, path, *args, **more)
 
     monkeypatch.setattr(llama_cpp_server, "LISTENING", 0.02)
-    monkeypatch.setattr(qwen._server, "ask", count)
+    monkeypatch.setattr(LlamaServer, "ask", count)
     monkeypatch.setattr(qwen, "_seconds", 1.0)
     task = family.task(given, 1, must_call=False, sampling=Sampling(1, temperature=1.0, logit_bias=_never_end(qwen)))
     events = run(qwen, task)

@@ -35,7 +35,7 @@ class GenerationRunner(Runner[Candidate]):
         super().__init__(engine, quarantine, execution, publish, tickets)
         task = execution.accepted.task
         assert isinstance(task, TextTask), "see runners.py"
-        self._task = task
+        self._task = _owned(task, execution.accepted.owner)
         self._judged = chooses_best(self._task)
         self._candidates = split(self._task)
         continues = all(engine.continues(candidate.task) for candidate in self._candidates)
@@ -155,6 +155,12 @@ class GenerationRunner(Runner[Candidate]):
             if prompt.told:
                 yield from (replace(piece, index=index) for piece in prompt.pieces(self.execution))
             yield from retell(winner.deltas, index, likelihoods=tells)
+
+
+def _owned(task: TextTask, owner: str) -> TextTask:
+    """The task, which says whose it is to those who remember prompts."""
+    sampling = task.sampling
+    return replace(task, sampling=replace(sampling, caching=replace(sampling.caching, owner=owner)))
 
 
 def _without_prompt(event: Event) -> Event:

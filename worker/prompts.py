@@ -104,5 +104,5 @@ def _takes_the_likeliest(task: TextTask) -> bool:
         return False
     sampling = task.sampling
     plain = Sampling(sampling.seed, max_tokens=1, temperature=0.0)
-    free = {"logprobs", "prompt_logprobs", "cache_prompt"}
+    free = {"logprobs", "prompt_logprobs", "cache_prompt", "caching"}
     return all(getattr(sampling, name) == getattr(plain, name) for name in plain.__struct_fields__ if name not in free)

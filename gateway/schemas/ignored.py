@@ -11,12 +11,10 @@ _SETTING = Integer(-1, INT32_MAX)
 class IgnoredSchema(Strict):
     """Those of chat and completions. What can ask for something is taken only where it does not."""
 
-    # OpenAI's: who asks, and where to look for a prompt that was read before. Here everybody looks everywhere.
+    # OpenAI's: who asks, and which parts of a prompt are to be kept. Here all of it is.
     user = Ignored(Text())
     metadata = Ignored(Object(strings=True))
     safety_identifier = Ignored(Text())
-    prompt_cache_key = Ignored(Text())
-    prompt_cache_retention = Ignored(Text())
     prompt_cache_options = Ignored(Object())
     verbosity = Ignored(Text())
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields
 from msgspec.structs import replace
 
+from gateway.schemas.caching import CachingSchema, caching
 from gateway.schemas.caps import MAX_CHOICES, MAX_LOGIT_BIASES, MAX_STOPS
 from gateway.schemas.fine_sampling import FineSamplingSchema, make_sampling
 from gateway.schemas.ignored import IgnoredSchema
@@ -124,7 +125,7 @@ class StreamOptions(Strict):
         return [*super().ignored(data), *(["continuous_usage_stats"] if vain else [])]
 
 
-class SamplingSchema(FineSamplingSchema, LogprobsSchema, StructuredSchema, IgnoredSchema):
+class SamplingSchema(FineSamplingSchema, LogprobsSchema, StructuredSchema, CachingSchema, IgnoredSchema):
     model = Text(empty=False, required=True)
 
     temperature = Number(0, 100)
@@ -164,6 +165,7 @@ def sampling(given: dict[str, Any], seed: int, max_tokens: int, form: Grammar | 
     chosen["stop"] = tuple(chosen.get("stop", ()))
     chosen["top_k"] = max(0, top_k) if (top_k := chosen.get("top_k")) is not None else None
     chosen["max_tokens"] = max_tokens
+    chosen["caching"] = caching(given)
     chosen["grammar"] = form or grammar(given)
     chosen |= told(given)
     if (least := chosen.get("min_tokens", 0)) > max_tokens:

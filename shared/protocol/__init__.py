@@ -31,7 +31,7 @@ from shared.protocol.logprobs import TokenLogprob, TopLogprob
 from shared.protocol.pooling import Embedding, PoolingTask, Reranking
 from shared.protocol.prompt import Prompt
 from shared.protocol.record import Record
-from shared.protocol.sampling import FINE, SAMPLERS, FineSampling, Grammar, Sampling
+from shared.protocol.sampling import FINE, SAMPLERS, Caching, FineSampling, Grammar, Sampling
 from shared.protocol.tasks import (
     Chat,
     Completion,
@@ -56,6 +56,7 @@ __all__ = [
     "FINE",
     "SAMPLERS",
     "Accepted",
+    "Caching",
     "Call",
     "Chat",
     "Completion",

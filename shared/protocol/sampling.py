@@ -19,6 +19,20 @@ class Grammar(Record, frozen=True):
     """What the request calls it, for errors to name."""
 
 
+class Caching(Record, frozen=True):
+    """Who may use what is computed of a prompt, and for how long."""
+
+    owner: str = ""
+    """The API key whose request it is, for its worker to say; empty where the gateway knows no keys."""
+    key: str = ""
+    """Only requests of the same owner with the same key."""
+    kept: bool = True
+    """It may be kept on disk, for whoever comes later."""
+
+
+_ANYBODYS = Caching()
+
+
 class Sampling(Record, frozen=True):
     """How to choose tokens and when to stop. None means: the model's own default, else OpenAI's."""
 
@@ -40,6 +54,7 @@ class Sampling(Record, frozen=True):
     """(token id, what is added to its logit)."""
     cache_prompt: bool = True
     """The prompt need not be read where the engine still knows its tokens."""
+    caching: Caching = _ANYBODYS
 
     # What follows is FINE, under llama.cpp's names; its defaults ask for nothing.
     min_tokens: int = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.cancellation import NEVER, Cancellable, wait_for
@@ -40,6 +41,8 @@ class Cells:
         self._ahead = capacity // 32  # tokens that a run can be sure of when it enters
         self._spare = capacity // 128  # tokens that it may still add before somebody has left
         self._changed = threading.Condition()
+        self.on_enter: Callable[[], None] = lambda: None
+        """Called when a share has entered, and before it uses its cells."""
         self._inside: set[Share] = set()
         self._waiting: set[Share] = set()
 
@@ -61,10 +64,12 @@ class Cells:
                 entered = wait_for(self._changed, lambda: self._may_enter(share), work, until)
                 if entered:
                     self._inside.add(share)
-                return entered
             finally:
                 self._waiting.remove(share)
                 self._changed.notify_all()
+        if entered:
+            self.on_enter()
+        return entered
 
     def leave(self, share: Share) -> None:
         with self._changed:
@@ -78,6 +83,11 @@ class Cells:
             if share.stays or tokens >= share.most or self._suffice(self._spare):
                 return True
             return share is not max((other for other in self._inside if not other.stays), key=_arrival)
+
+    def left(self) -> int:
+        """How many the runs that are inside do not need soon."""
+        with self._changed:
+            return self._capacity - sum(each.soon(self._ahead) for each in self._inside)
 
     def _may_enter(self, share: Share) -> bool:
         return share is min(self._waiting, key=_arrival) and self._suffice(self._ahead, share)

@@ -120,7 +120,7 @@ class CtransformersEngine:
         stops = task.sampling.stop
         if isinstance(task, Chat):
             stops += chat_formats.stops(self._format)
-        with self._turn, self._evaluator.open(execution) as evaluation:
+        with self._turn, self._evaluator.open(execution, task.sampling.caching) as evaluation:
             events = self._events(evaluation, tokens, task.sampling, stops, past, until)
             yield from events if past else with_prompt(events, tokens, ids=task.token_ids)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from shared.cancellation import NEVER, Cancellable, aborting, check
 from shared.errors import EngineError, HostDied
+from shared.protocol import Caching
 from worker.engines.ctransformers_host import BATCH
 from worker.engines.host import EngineHost
 
@@ -30,17 +31,18 @@ class Evaluator:
         self._size = vocabulary_size
         self._known: list[int] = []
         self._life = 0
+        self._whose: Caching | None = None
 
     @contextlib.contextmanager
-    def open(self, work: Cancellable = NEVER) -> Iterator[Evaluation]:
-        """A connection to the host. Raises HostDied, with the tail of the host's log, when it breaks meanwhile, and
-        HostUnavailable when the host cannot be started again.
+    def open(self, work: Cancellable = NEVER, whose: Caching | None = None) -> Iterator[Evaluation]:
+        """A connection to the host, which knows nothing of what was evaluated for others; None: of anything.
 
-        Once `work` is cancelled it raises JobCancelled instead.
+        Raises HostDied, with the tail of the host's log, when it breaks meanwhile, and HostUnavailable when the host
+        cannot be started again. Once `work` is cancelled it raises JobCancelled instead.
         """
         connected, life = self._host.connect(work)
-        if life != self._life:
-            self._known, self._life = [], life
+        if life != self._life or whose is None or whose != self._whose:
+            self._known, self._life, self._whose = [], life, whose
         try:
             with connected as connection, aborting(connection, work), connection.makefile("rb") as answers:
                 with self._host.pulse.expect():

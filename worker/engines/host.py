@@ -73,6 +73,11 @@ class EngineHost:
         return self._started > self._buried
 
     @property
+    def life(self) -> int:
+        """How often it became ready: what one has computed, the next does not know."""
+        return self._started
+
+    @property
     def trouble(self) -> str:
         """Why the last try to start it again failed; empty while it lives, and before that try."""
         return "" if self.alive else self._failure

@@ -35,6 +35,7 @@ from worker.engines.llama_cpp_likelihoods import Likelihoods
 from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import terms
 from worker.engines.llama_cpp_score import Scorer
+from worker.engines.llama_cpp_seats import Seats
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
 from worker.engines.llama_cpp_specials import Speller, find_specials
@@ -61,16 +62,14 @@ class LlamaCppEngine:
 
     def __init__(self, model: Model, config: Config) -> None:
         self._files = files = check_files(model)
-        self._ends = files.header.ends
+        self._ends, self._seconds = files.header.ends, config.max_seconds
         sampling = recommended(model, files.header.sampling)
-        self._seconds = config.max_seconds
-        self._model = model
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
         self._batch = max(config.step, config.slots * (1 + DRAFTED if files.draft else 1))
         parameters = host_parameters(model, files, config, self._batch, key := secrets.token_urlsafe())
         self._identity, unchanged = files.identify(model), watch(lambda: files.identify(model))
-        module, given = choose_host(config.llama_server, parameters)
-        self._host = EngineHost(module, model.id, given, unchanged)
+        module, told = choose_host(config.llama_server, parameters)
+        self._host = EngineHost(module, model.id, told, unchanged)
         self._server = LlamaServer(self._host, key)
         self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
@@ -113,10 +112,12 @@ class LlamaCppEngine:
             self._text, self._specials, self._reader, infill, suffix_first=model.spm_infill
         )
         self._cells = Cells(self.card.context)
+        self._seats = Seats(self._server, self.card.slots, self._cells)
         self.tools = NativeTools(
             self._server,
             self._text,
             self._cells,
+            self._seats,
             self._specials,
             thoughts,
             context=self.card.context,
@@ -195,23 +196,25 @@ class LlamaCppEngine:
             choosing |= self._likelihoods.terms(top)
         exact = task.token_ids or sampling.stop_token_ids or sampling.min_tokens or top is not None
         spell = functools.partial(self._speller.spell, preserved=thinking.specials) if exact else None
-        generation = Generation(
-            self._server,
-            self._likelihoods,
-            self._reader,
-            self._cells,
-            prompt,
-            sampling,
-            GrowingAnswer(sampling, choosing, thinking, past, opener),
-            self._batch,
-            execution,
-            until,
-            spell,
-        )
-        events = generation.events(self.card.context)
-        events = keep(events, sampling) if sampling.grammar else events
-        events = fill(events, gap, past, generation.done, trimmed=trimmed) if gap else events
-        yield from events if past else with_prompt(events, prompt, ids=task.token_ids)
+        answer = GrowingAnswer(sampling, choosing, thinking, past, opener)
+        with self._seats.take(prompt, sampling.caching) as seat:
+            generation = Generation(
+                seat,
+                self._likelihoods,
+                self._reader,
+                self._cells,
+                prompt,
+                sampling,
+                answer,
+                self._batch,
+                execution,
+                until,
+                spell,
+            )
+            events = generation.events(self.card.context)
+            events = keep(events, sampling) if sampling.grammar else events
+            events = fill(events, gap, past, generation.done, trimmed=trimmed) if gap else events
+            yield from events if past else with_prompt(events, prompt, ids=task.token_ids)
 
     def _read(self, task: TextTask, work: Cancellable) -> tuple[list[int], Thinking, bool]:
         """The tokens of the prompt, how to read the answer, and whether something was left out."""

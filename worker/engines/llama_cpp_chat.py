@@ -12,12 +12,13 @@ from msgspec import structs
 from shared.cancellation import Cancellable, check
 from shared.context import Room
 from shared.errors import InvalidRequest
-from shared.protocol import Chat, Event, FineChat, Tool
+from shared.protocol import Caching, Chat, Event, FineChat, Tool
 from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_chat_answer import ChatAnswer
 from worker.engines.llama_cpp_dialect import Dialect, find_dialect, try_dialect
 from worker.engines.llama_cpp_schemas import answer_texts, are_cheap, keeps_schema
+from worker.engines.llama_cpp_seats import Seats
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts
@@ -28,6 +29,8 @@ from worker.engines.special_texts import Specials
 _TRIAL = 1024
 """Tokens that the trial of a dialect may have."""
 
+_NOBODYS = Caching(owner="\0")
+"""Whose it is."""
 
 _PATIENCE = 0.1
 """Seconds between two looks whether who waits for a trial is still wanted."""
@@ -41,13 +44,14 @@ class NativeTools:
         server: LlamaServer,
         text: LlamaText,
         cells: Cells,
+        seats: Seats,
         specials: Specials,
         thoughts: Thoughts,
         *,
         context: int,
         batch: int,
     ) -> None:
-        self._server, self._text, self._cells = server, text, cells
+        self._server, self._text, self._cells, self._seats = server, text, cells, seats
         self._specials, self._thoughts = specials, thoughts
         self._context, self._batch = context, batch
         self._finding = threading.Lock()
@@ -69,10 +73,15 @@ class NativeTools:
             return None
         prompt, tokens = found
         told, count = self._write(task, execution), len(tokens)
-        answer = ChatAnswer(
-            self._server, self._cells, task, prompt, count, choosing, told, self._batch, execution, until
-        )
-        return with_prompt(answer.events(self._context), tokens, ids=False)
+
+        def events() -> Iterator[Event]:
+            with self._seats.take(tokens, task.sampling.caching) as seat:
+                answer = ChatAnswer(
+                    seat, self._cells, task, prompt, count, choosing, told, self._batch, execution, until
+                )
+                yield from answer.events(self._context)
+
+        return with_prompt(events(), tokens, ids=False)
 
     def read(self, task: Chat, work: Cancellable, room: Room, *, opens: bool = True) -> tuple[str, list[int]] | None:
         """The prompt of a task that it can answer, and its tokens; None of any other. `opens`: see `Encoding`.
@@ -130,7 +139,8 @@ class NativeTools:
         share = Share(_TRIAL, _TRIAL)
         self._cells.enter(share, work)
         try:
-            return try_dialect(self._server, dialect, work)
+            with self._seats.take((), _NOBODYS) as seat:
+                return try_dialect(seat.server, dialect, work)
         finally:
             self._cells.leave(share)
 

@@ -15,7 +15,8 @@ from worker.choices import Diverged, pass_over
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_calls import ChatPieces
 from worker.engines.llama_cpp_sampling import setup
-from worker.engines.llama_cpp_server import LlamaServer, OutOfCells, Unreadable
+from worker.engines.llama_cpp_seats import Seat
+from worker.engines.llama_cpp_server import OutOfCells, Unreadable
 
 _STREAM = {
     "stream": True,
@@ -37,7 +38,7 @@ class ChatAnswer:
 
     def __init__(
         self,
-        server: LlamaServer,
+        seat: Seat,
         cells: Cells,
         task: FineChat,
         prompt: str,
@@ -48,13 +49,13 @@ class ChatAnswer:
         execution: Cancellable,
         until: float,
     ) -> None:
-        self._server, self._cells, self._task, self._prompt = server, cells, task, prompt
+        self._seat, self._server, self._cells, self._task, self._prompt = seat, seat.server, cells, task, prompt
         self._choosing = {name: term for name, term in choosing.items() if name != "grammar"}  # with tools not even ""
         self._choosing["cache_prompt"] = task.sampling.cache_prompt
         self._request = {**self._choosing, **told}
         self._prompt_tokens, self._batch, self._execution, self._until = prompt_tokens, batch, execution, until
         self._cached: int | None = None
-        self._begun, self._read = time.monotonic(), 0.0
+        self._read = 0.0
         self._count = 0
         self._parted = self._unread = False
 
@@ -92,6 +93,7 @@ class ChatAnswer:
             raise EngineError("the answer came out another way when it had to begin anew") from exc
         finally:
             self._cells.leave(share)
+            self._seat.cells = share.tokens
 
     def _attempt(self, share: Share, n_predict: int) -> Iterator[Event]:
         pieces = ChatPieces(self._task)
@@ -160,7 +162,7 @@ class ChatAnswer:
 
     def _tell(self, progress: Mapping[str, int]) -> Iterator[Event]:
         if self._cached is None:
-            self._cached, self._prompt_tokens = progress["cache"], progress["total"]
+            self._cached, self._prompt_tokens = max(0, progress["cache"] - self._seat.read), progress["total"]
         if not self._parted and progress["processed"] < progress["total"] > progress["cache"] + self._batch:
             yield Progress(progress["processed"], progress["total"])
 
@@ -168,8 +170,8 @@ class ChatAnswer:
         usage = Usage(self._prompt_tokens, self._count, self._cached or 0)
         if self._parted or not self._read:
             return Done(usage)
-        read = self._read - self._begun
-        return Done(usage, Timings(read * 1000, (time.monotonic() - self._begun - read) * 1000))
+        read = self._read - self._seat.since
+        return Done(usage, Timings(read * 1000, (time.monotonic() - self._read) * 1000))
 
 
 class _BeginAnew(Exception):

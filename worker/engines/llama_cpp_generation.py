@@ -14,26 +14,17 @@ from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_answer import GrowingAnswer, NewTerms
 from worker.engines.llama_cpp_likelihoods import Likelihoods
 from worker.engines.llama_cpp_prompt import PromptReader
+from worker.engines.llama_cpp_reading import STREAM, is_far
 from worker.engines.llama_cpp_sampling import setup
-from worker.engines.llama_cpp_server import LlamaServer, OutOfCells
+from worker.engines.llama_cpp_seats import Seat
+from worker.engines.llama_cpp_server import OutOfCells
 from worker.engines.splitter import Splitter
 from worker.engines.stops import Token
 
-_STREAM = {
-    "stream": True,
-    "return_progress": True,  # without it a cancellation waits for the end of the prompt
-    "return_tokens": True,
-    "response_fields": ["stop", "stop_type", "tokens_predicted"],  # of the last chunk only
-}
 _STEPS = 8
 """Tokens of one request where llama.cpp is to tell every one: it does so only at the end of a request."""
 _STALLS = 3
 """Attempts in a row that llama.cpp may fail for want of cells, without a token, before the answer fails."""
-
-
-def _tells(progress: Mapping[str, int], batch: int) -> bool:
-    """Whether this report is worth an event: the answer is not there already, nor with the next step."""
-    return progress["processed"] < progress["total"] and progress["total"] - progress["cache"] > batch
 
 
 class _MakeRoom(Exception):
@@ -55,7 +46,7 @@ class Generation:
 
     def __init__(
         self,
-        server: LlamaServer,
+        seat: Seat,
         likelihoods: Likelihoods,
         reader: PromptReader,
         cells: Cells,
@@ -67,13 +58,13 @@ class Generation:
         until: float,
         spell: Callable[[int], bytes] | None = None,
     ) -> None:
-        self._spell, self._answer, self._likelihoods = spell, answer, likelihoods
-        self._server, self._reader, self._cells, self._execution = server, reader, cells, execution
+        self._spell, self._answer, self._likelihoods = spell, answer, likelihoods.at(seat.server)
+        self._seat, self._server = seat, seat.server
+        self._reader, self._cells, self._execution = reader, cells, execution
         self._prompt_tokens, self._sampling, self._batch = prompt, sampling, batch
         self._ends, self._top = frozenset(sampling.stop_token_ids), sampling.logprobs
         self._cached: int | None = None
-        self._begun, self._until = time.monotonic(), until
-        self._read = 0.0  # when the prompt had been read
+        self._until, self._read = until, 0.0  # when the prompt had been read
         self._parted = False  # it goes on from a part, so that nobody knows how long it took
 
     def events(self, context: int) -> Iterator[Event]:
@@ -109,6 +100,7 @@ class Generation:
                         raise
         finally:
             self._cells.leave(share)
+            self._seat.hold(self._prompt_tokens + self._answer.tokens, share.tokens)
 
     def _prompt_so_far(self) -> list[int]:
         """The tokens of the prompt and of what has been generated."""
@@ -124,7 +116,7 @@ class Generation:
         frugal = left is not None and (n_predict < 0 or left < n_predict)
         # What goes on must not draw the same random numbers as what it goes on from.
         seed = (self._sampling.seed + before) % (2**32 - 1)
-        request = {**_STREAM, **self._answer.terms(stage), "seed": seed, "prompt": prompt}
+        request = {**STREAM, **self._answer.terms(stage), "seed": seed, "prompt": prompt}
         request["n_predict"] = left if frugal else n_predict
         request["cache_prompt"] = before > 0 or self._sampling.cache_prompt
         chunks = self._server.stream("/completion", request, self._execution, seconds=setup(self._sampling))
@@ -143,8 +135,8 @@ class Generation:
                     return
                 if progress := chunk.get("prompt_progress"):
                     if self._cached is None:
-                        self._cached = min(progress["cache"], len(self._prompt_tokens))
-                    if before == 0 and _tells(progress, self._batch):
+                        self._cached = max(0, min(progress["cache"], len(self._prompt_tokens)) - self._seat.read)
+                    if before == 0 and is_far(progress, self._batch):
                         yield Progress(progress["processed"], progress["total"])
                 else:
                     self._read = self._read or time.monotonic()
@@ -243,5 +235,5 @@ class Generation:
         usage = Usage(len(self._prompt_tokens), count, self._cached or 0)
         if self._parted or not self._read:
             return Done(usage)
-        read = self._read - self._begun
-        return Done(usage, Timings(read * 1000, (time.monotonic() - self._begun - read) * 1000))
+        read = self._read - self._seat.since
+        return Done(usage, Timings(read * 1000, (time.monotonic() - self._read) * 1000))

@@ -12,7 +12,6 @@ from worker.engines.child import SOCKET, HostEnd
 
 DRAFTED = 3
 """Tokens that a draft model guesses in one step."""
-PROMPT_CACHE_MIB = 256
 _ERRORS_ONLY = 1
 _ALL_SAID = (1 << 12) - 1
 """Its mask of the sampling parameters that a user has set."""
@@ -41,7 +40,8 @@ def main() -> None:
     options.n_batch, options.n_ubatch = parameters["batch"], parameters.get("ubatch", parameters["batch"])
     options.cpuparams.n_threads = parameters["threads"]
     options.cpuparams_batch.n_threads = parameters["batch_threads"]
-    options.cache_ram_mib = PROMPT_CACHE_MIB
+    options.cache_ram_mib = 0  # it does not know whose a prompt is, nor do slots that clear each other
+    options.cache_idle_slots = False
     options.check_tensors = True
     options.prefill_assistant = False
     options.ui = False

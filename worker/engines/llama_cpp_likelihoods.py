@@ -6,6 +6,7 @@ those that a draft has guessed not how likely they were.
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,7 +41,14 @@ class Likelihoods:
     def __init__(self, server: LlamaServer, vocabulary: Sequence[bytes], batch: int) -> None:
         self._server, self._vocabulary, self._batch = server, vocabulary, batch
         # All of llama.cpp's numbers are told with a token that comes, if only it has a text.
+        self._parts = functools.cache(functools.partial(_find_parts, vocabulary))
         self._letter = next((i for i, piece in enumerate(vocabulary) if piece.isascii() and piece.isalpha()), 0)
+
+    def at(self, server: LlamaServer) -> Likelihoods:
+        """The same, asked there."""
+        other = copy.copy(self)
+        other._server = server
+        return other
 
     def terms(self, count: int) -> dict[str, Any]:
         """What a request says. Its numbers are the model's own, from before anything is done to them."""
@@ -114,18 +122,9 @@ class Likelihoods:
                 (end, [*way, token])
                 for at, way in ways
                 for end in (range(at + 1, len(text) - left + 1) if left else (len(text),))
-                for token in self._parts.get(text[at:end], ())
+                for token in self._parts().get(text[at:end], ())
             ]
         return [way for _, way in ways]
-
-    @functools.cached_property
-    def _parts(self) -> dict[bytes, list[int]]:
-        """The tokens that have a part of a character, by what they stand for."""
-        parts: dict[bytes, list[int]] = {}
-        for token, piece in enumerate(self._vocabulary):
-            if not piece.isascii() and "\ufffd" in piece.decode(errors="replace"):
-                parts.setdefault(piece, []).append(token)
-        return parts
 
     def _ask(self, before: Sequence[int], token: int, count: int, work: Cancellable) -> TokenLogprob:
         letters = Letters()
@@ -175,3 +174,12 @@ class Likelihoods:
             for other in likeliest[:count]
         )
         return TokenLogprob(token, self._vocabulary[token], max(LEAST, logprob), top, rank)
+
+
+def _find_parts(vocabulary: Sequence[bytes]) -> dict[bytes, list[int]]:
+    """The tokens that have a part of a character, by what they stand for."""
+    parts: dict[bytes, list[int]] = {}
+    for token, piece in enumerate(vocabulary):
+        if not piece.isascii() and "\ufffd" in piece.decode(errors="replace"):
+            parts.setdefault(piece, []).append(token)
+    return parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import http.client
 import json
 import re
@@ -58,7 +59,19 @@ class LlamaServer:
 
     def __init__(self, host: EngineHost, key: str) -> None:
         self._host = host
+        self._slot_named: dict[str, int] = {}
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+    def at(self, slot: int) -> LlamaServer:
+        """The same, where all that is computed is computed in that slot."""
+        other = copy.copy(self)
+        other._slot_named = {"id_slot": slot}
+        return other
+
+    @property
+    def life(self) -> int:
+        """See `EngineHost.life`."""
+        return self._host.life
 
     def ask(
         self,
@@ -78,6 +91,7 @@ class LlamaServer:
         """
         connected, life = self._host.connect(work)
         connection, taking = _Connection(connected), self._slot if computes else aborting
+        body = {**body, **self._slot_named} if body is not None and computes else body
         with contextlib.closing(connection), self._death_of(life, work), taking(connected, work):
             response = self._send(connection, path, body, steps, seconds)
             with self._host.pulse.expect():
@@ -98,7 +112,7 @@ class LlamaServer:
         connected, life = self._host.connect(work)
         connection, pulse = _Connection(connected), self._host.pulse
         with contextlib.closing(connection), self._death_of(life, work), self._slot(connected, work):
-            response = self._send(connection, path, body, seconds=seconds)
+            response = self._send(connection, path, {**body, **self._slot_named}, seconds=seconds)
             if response.status != http.HTTPStatus.OK:
                 raise _error(response.status, json.loads(_read(response)), None)
             # Each event is one line; the lines between are blank or frame the HTTP chunks. Reading them past

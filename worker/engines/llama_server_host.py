@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.engines.child import SOCKET, HostEnd
-from worker.engines.llama_cpp_host import DRAFTED, PROMPT_CACHE_MIB
+from worker.engines.llama_cpp_host import DRAFTED
 
 _PDEATHSIG = 1
 _PERIOD = 0.05
@@ -65,7 +65,7 @@ def flags(parameters: dict[str, Any]) -> list[str]:
         "--ubatch-size": parameters["batch"],
         "--threads": parameters["threads"],
         "--threads-batch": parameters["batch_threads"],
-        "--cache-ram": PROMPT_CACHE_MIB,
+        "--cache-ram": 0,
         "--slot-save-path": f"{directory}/",
         "--rope-freq-base": parameters["rope_freq_base"] or None,
         "--rope-freq-scale": parameters["rope_freq_scale"] or None,
@@ -77,7 +77,14 @@ def flags(parameters: dict[str, Any]) -> list[str]:
     if parameters["draft"]:
         given |= {"--model-draft": parameters["draft"], "--draft-max": DRAFTED}
         given |= {"--threads-draft": parameters["threads"], "--threads-batch-draft": parameters["batch_threads"]}
-    switches = ["--kv-unified", "--check-tensors", "--no-prefill-assistant", "--no-webui", "--jinja"]
+    switches = [
+        "--kv-unified",
+        "--no-cache-idle-slots",
+        "--check-tensors",
+        "--no-prefill-assistant",
+        "--no-webui",
+        "--jinja",
+    ]
     switches.append("--slots" if parameters["draft"] else "--no-slots")
     adapters = [word for path, scale in parameters["lora"] for word in ("--lora-scaled", f"{path}:{scale}")]
     return (

@@ -7,11 +7,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gateway.schemas.caching import CachingSchema
 from gateway.schemas.format import Frame, Frames
 from gateway.schemas.objects import Object
 from gateway.schemas.openai import END, encode, render_failure
 from gateway.schemas.outcomes import failure, outcome
-from gateway.schemas.parameters import Ignored, Text, Word
+from gateway.schemas.parameters import Ignored, Word
 from gateway.schemas.responses.answer import PARAMETERS, fold, tell_usage
 from gateway.schemas.responses.ids import output_id
 from gateway.schemas.responses.items import Item
@@ -33,13 +34,11 @@ _ASK = (
 _VAIN = ("tools", "tool_choice", "parallel_tool_calls", "text")
 
 
-class CompactSchema(ResponsePromptSchema):
+class CompactSchema(ResponsePromptSchema, CachingSchema):
     """A conversation. What a response to it would be made with asks for nothing here: agents send it along."""
 
     service_tier = ServiceTier(load_default=Tier.DEFAULT.value)
     truncation = Ignored(Word("auto", "disabled"))  # type: ignore[assignment]  # a summary is of all of it
-    prompt_cache_key = Ignored(Text())
-    prompt_cache_retention = Ignored(Text())
     prompt_cache_options = Ignored(Object())
     image = Ignored(Object())
 

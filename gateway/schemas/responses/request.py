@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import post_load, validates_schema
 from msgspec.structs import replace
 
+from gateway.schemas.caching import CachingSchema
 from gateway.schemas.caps import MAX_TOKENS
 from gateway.schemas.logprob_request import MOST_ALTERNATIVES
 from gateway.schemas.metadata import Metadata
@@ -30,7 +31,7 @@ class EventOptions(Strict):
     include_usage = Ignored(Boolean())  # it is always told
 
 
-class ResponsesSchema(ResponsePromptSchema):
+class ResponsesSchema(ResponsePromptSchema, CachingSchema):
     max_output_tokens = Integer(1, MAX_TOKENS)
     temperature = Number(0, 100)
     top_p = Number(0, 1)
@@ -53,11 +54,9 @@ class ResponsesSchema(ResponsePromptSchema):
     stop = Stop()
     logit_bias = LogitBias()
 
-    # For whom it is, where to look for a prompt that was read before, and what tools of OpenAI's own may do.
+    # For whom it is, which parts of a prompt are kept, and what tools of OpenAI's own may do.
     user = Ignored(Text())
     safety_identifier = Ignored(Text())
-    prompt_cache_key = Ignored(Text())
-    prompt_cache_retention = Ignored(Text())
     prompt_cache_options = Ignored(Object())
     max_tool_calls = Ignored(Integer(0, INT32_MAX))
     access_programs = Ignored(Object())

@@ -1,0 +1,126 @@
+"""Which slot of llama.cpp a run has, and what the others still know.
+
+llama.cpp chooses slots by how alike prompts are, whoever they are of. So the choice is made here, and each request
+names its slot: what was computed for one owner is of no use to another, nor can he find out that it is there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from shared.errors import HostDied, HostUnavailable
+from shared.protocol import Caching
+from worker.engines.cells import Cells
+from worker.engines.llama_cpp_server import LlamaServer
+
+_ALIKE = 10
+"""A seat is worth having for one part in so many of a prompt."""
+_turns = itertools.count()
+
+
+@dataclass(eq=False, slots=True)
+class Seat:
+    """One slot: whose prompts it may know, and the tokens that it has."""
+
+    number: int
+    server: LlamaServer
+    """Every request to it is computed in this slot."""
+    holder: tuple[str, str] | None = None
+    """The owner and the key of `Caching`; None while it is empty."""
+    tokens: Sequence[int] = ()
+    """Of its last run, as far as it was told them."""
+    cells: int = 0
+    """How many they take."""
+    known: int = 0
+    """How many tokens of its run's prompt it had before that."""
+    life: int = 0
+    """Of the host that has computed them: another one knows nothing of them."""
+    taken: bool = False
+    turn: int = field(default_factory=lambda: next(_turns))
+    since: float = 0.0
+    """When its run began (monotonic)."""
+    read: int = 0
+    """Tokens of the prompt that its run has read, beside those of its last request."""
+
+    def hold(self, tokens: Sequence[int], cells: int) -> None:
+        self.tokens, self.cells = tokens, cells
+
+
+class Seats:
+    """Those of one host, as many as runs are computed at once."""
+
+    def __init__(self, server: LlamaServer, count: int, cells: Cells) -> None:
+        self._server, self._cells = server, cells
+        self._seats = [Seat(number, server.at(number)) for number in range(count)]
+        self._lock = threading.Lock()
+        cells.on_enter = self.make_room
+
+    @contextmanager
+    def take(self, prompt: Sequence[int], caching: Caching) -> Iterator[Seat]:
+        """The seat that has most of the prompt already, of those of the same owner and key; else an empty one; else
+        the one that nobody has used for longest, which is emptied. Raises EngineError where that fails."""
+        holder = caching.owner, caching.key
+        with self._lock:
+            seat = self._choose(prompt, holder)
+            seat.taken = True
+        try:
+            if seat.holder not in (None, holder):
+                self._empty(seat)
+            seat.known, seat.read, seat.since = common(seat.tokens, prompt), 0, time.monotonic()
+            seat.holder = holder
+            seat.hold(prompt, len(prompt))
+            yield seat
+        finally:
+            with self._lock:
+                seat.life, seat.turn, seat.taken = self._server.life, next(_turns), False
+
+    def make_room(self, more: int = 0) -> None:
+        """Empty idle seats, those first that nobody has used for longest, until their cells are not needed by the
+        runs that are inside, nor by so many more tokens."""
+        while (seat := self._superfluous(more)) is not None:
+            try:
+                self._empty(seat)
+            finally:
+                seat.taken = False
+
+    def _choose(self, prompt: Sequence[int], holder: tuple[str, str]) -> Seat:
+        idle = [seat for seat in self._seats if not seat.taken]
+        for seat in idle:
+            if seat.life != self._server.life:
+                _forget(seat)
+        own = [(common(seat.tokens, prompt), seat) for seat in idle if seat.holder == holder]
+        most, best = max(own, key=lambda found: found[0], default=(0, None))
+        if best and most * _ALIKE > len(prompt):
+            return best
+        return min(idle, key=lambda seat: (seat.holder is not None, seat.turn))
+
+    def _superfluous(self, more: int) -> Seat | None:
+        with self._lock:
+            idle = [seat for seat in self._seats if not seat.taken and seat.cells]
+            if sum(seat.cells for seat in idle) + more <= self._cells.left():
+                return None
+            seat = min(idle, key=lambda seat: seat.turn, default=None)
+            if seat:
+                seat.taken = True
+            return seat
+
+    def _empty(self, seat: Seat) -> None:
+        with suppress(HostDied, HostUnavailable):  # the next one knows nothing
+            self._server.ask(f"/slots/{seat.number}?action=erase", {})
+        _forget(seat)
+
+
+def common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _forget(seat: Seat) -> None:
+    seat.holder = None
+    seat.hold((), 0)
