@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from shared.errors import InferqError
+from shared.option import ConfigError as ConfigError
+from shared.option import option as _option
+from shared.option import parse as _parse
 
 PREFIX = "INFERQ_"
 
@@ -21,23 +22,6 @@ MOST_SLOTS = 256
 _STEP = 128
 _TOKEN_BYTES = 64
 """Bytes of JSON that a token of the prompt may take: 16 of its text, and what escapes make of them."""
-
-
-class ConfigError(InferqError):
-    code = "config_error"
-
-
-def _option(
-    default: Any,
-    doc: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    form: tuple[str, str] | None = None,
-    secret: bool = False,
-) -> Any:
-    """`form` is a regular expression for a text, and what it says in words; a `secret` is never shown."""
-    return field(default=default, repr=not secret, metadata={"help": doc, "low": low, "high": high, "form": form})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +134,15 @@ class Config:
         100_000, "answers, items and files that may be stored of one API key; the oldest answers make room", low=1
     )
 
+    prefixes: str = _option(
+        "", "folder of what models have read of prompts, for all workers of a machine; else that of `~/.cache/inferq`"
+    )
+    prefix_bytes: int = _option(8_589_934_592, "bytes that may be kept there; 0 keeps nothing", low=0)
+    prefix_hours: float = _option(24.0, "hours after its last use that it goes", low=0.001)
+    public_prefixes: str = _option(
+        "", "values of `prompt_cache_key`, with commas, for which all API keys are one; `*` for all requests"
+    )
+
     models: str = _option("", "models.toml to read; else that of `~/.config/inferq`")
     context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
     slots: int = _option(4, "requests that a worker computes at once", low=1, high=MOST_SLOTS)
@@ -179,6 +172,11 @@ class Config:
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)
     echo_continue: int = _option(1, "engine echo: 0 plays an engine that cannot go on after a part", low=0, high=1)
     echo_prefill_ms: float = _option(0.0, "engine echo: milliseconds before the first token, or vectors", low=0)
+    echo_read_rate: float = _option(
+        0.0,
+        "engine echo: tokens a second of a prompt that it has not read before; 0 reads at once, and keeps none",
+        low=0,
+    )
 
     @property
     def step(self) -> int:
@@ -229,20 +227,3 @@ class Config:
     def to_env(self) -> dict[str, str]:
         """The variables that give a child process this configuration."""
         return {PREFIX + f.name.upper(): str(getattr(self, f.name)) for f in dataclasses.fields(self)}
-
-
-def _parse(name: str, text: str, kind: type, limits: Mapping[str, Any]) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        raise ConfigError(f"{name}={text!r}: not {'a whole number' if kind is int else 'a number'}") from None
-    low, high = limits["low"], limits["high"]
-    if low is not None and not value >= low:
-        raise ConfigError(f"{name}={text!r}: must be at least {low}")
-    if high is not None and value > high:
-        raise ConfigError(f"{name}={text!r}: must be at most {high}")
-    if limits["form"] is not None:
-        pattern, words = limits["form"]
-        if not re.fullmatch(pattern, text):
-            raise ConfigError(f"{name}={text!r}: must be {words}")
-    return value

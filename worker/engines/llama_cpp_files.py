@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from shared import checksums
 from shared.catalogue import Model, is_legacy
 from shared.config import Config
 from shared.cores import share
@@ -49,6 +53,14 @@ class Files:
         """What tells apart whatever comes of these files from what comes of others. Raises OSError."""
         adapters, ropes = dict(self.lora), (model.rope_freq_base, model.rope_freq_scale)
         return identity([*self.parts, *adapters], [scale for _, scale in self.lora], *ropes)
+
+    def describe(self, parameters: Mapping[str, Any]) -> str:
+        """All that decides what llama.cpp computes of tokens. The files are read as a whole, once. Raises OSError."""
+        weights = [checksums.digest(path) for path in (*self.parts, *dict(self.lora))]
+        said = [parameters[name] for name in ("exact", "attention", "context", "rope_freq_base", "rope_freq_scale")]
+        program = parameters.get("program")  # of an engine of the user's own
+        build = checksums.digest(Path(program)) if program else version("xllamacpp")
+        return json.dumps([build, weights, [scale for _, scale in self.lora], said])
 
 
 def check_files(model: Model) -> Files:

@@ -17,6 +17,8 @@ _GAIN, _GAIN_BATCH, _GAIN_PLAIN = 1.15, 1.05, 1.1
 """How many times as fast it has to be: with more threads, which take cores from all others, or another attention."""
 _USEFUL = 0.9
 """Of the speed of the best step."""
+_NEARLY = 1.2
+"""Of the shortest step, where all of them take too long."""
 _USUAL, _PLAIN = "", "plain"
 MOST_SCORES, _SCORE = 512 << 20, 8
 """Bytes that plain attention may hold in a step, and what it holds of each token, cell and head."""
@@ -98,10 +100,11 @@ def _useful(steps: Mapping[int, float]) -> int:
 
 
 def _largest(times: Mapping[int, float], least: int) -> int:
-    """Tokens that are read within LIMIT, and not fewer than `least`; where that cannot be, within the least time."""
+    """Tokens that are read within LIMIT, and not fewer than `least`; where that cannot be, those of nearly the
+    shortest step."""
     candidates = range(least, max(times) + 1, _ROUND)
-    shortest = min((size for size in times if size >= least), key=times.__getitem__)
-    return max((size for size in candidates if _between(times, size) <= LIMIT), default=shortest)
+    limit = max(LIMIT, _NEARLY * min(seconds for size, seconds in times.items() if size >= least))
+    return max(size for size in candidates if _between(times, size) <= limit)
 
 
 def _between(times: Mapping[int, float], size: int) -> float:
