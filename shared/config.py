@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from shared.errors import InferqError
+from shared.option import ConfigError as ConfigError
+from shared.option import option as _option
+from shared.option import parse as _parse
 
 PREFIX = "INFERQ_"
 
@@ -21,23 +22,6 @@ MOST_SLOTS = 256
 _STEP = 128
 _TOKEN_BYTES = 64
 """Bytes of JSON that a token of the prompt may take: 16 of its text, and what escapes make of them."""
-
-
-class ConfigError(InferqError):
-    code = "config_error"
-
-
-def _option(
-    default: Any,
-    doc: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    form: tuple[str, str] | None = None,
-    secret: bool = False,
-) -> Any:
-    """`form` is a regular expression for a text, and what it says in words; a `secret` is never shown."""
-    return field(default=default, repr=not secret, metadata={"help": doc, "low": low, "high": high, "form": form})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +127,7 @@ class Config:
     )
     archive_days: int = _option(30, "days after which an answer or a conversation goes; 0 keeps them", low=0)
     archive_bytes: int = _option(10_737_418_240, "bytes that may be stored in all", low=1)
-    archive_key_bytes: int = _option(
-        0, "bytes that may be stored of one API key; 0 takes a quarter of those in all", low=0
-    )
+    archive_key_bytes: int = _option(0, "bytes that may be stored of one API key; 0: a quarter of those in all", low=0)
     archive_key_things: int = _option(
         100_000, "answers, items and files that may be stored of one API key; the oldest answers make room", low=1
     )
@@ -169,10 +151,7 @@ class Config:
         0, "threads of the engine; 0 takes as many as were measured to pay, at the first start", low=0, high=1024
     )
     batch_threads: int = _option(
-        0,
-        "threads for prompts, and for several answers at once; 0 takes `INFERQ_THREADS`, or measures",
-        low=0,
-        high=1024,
+        0, "threads for prompts and for several answers; 0 takes `INFERQ_THREADS`, or measures", low=0, high=1024
     )
     batch_size: int = _option(
         0, "prompt tokens of one step, for which other answers wait; 0 measures how many take 0.3 s", low=0, high=8192
@@ -182,6 +161,10 @@ class Config:
         "llama.cpp: how attention is computed, `flash` or `plain`; else as was measured beside the others",
         form=("flash|plain", "flash or plain"),
     )
+    as_is: int = _option(
+        0, "1 serves weights as their files have them, also where others would be faster here", low=0, high=1
+    )
+    llama_server: str = _option("", "path of a `llama-server` that computes in place of the one that comes with inferq")
     max_seconds: float = _option(
         1800.0, "seconds that one choice may take of a slot before it ends as with `max_tokens`", low=0.1
     )
@@ -190,11 +173,7 @@ class Config:
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)
     echo_continue: int = _option(1, "engine echo: 0 plays an engine that cannot go on after a part", low=0, high=1)
     echo_prefill_ms: float = _option(0.0, "engine echo: milliseconds before the first token, or vectors", low=0)
-    echo_read_rate: float = _option(
-        0.0,
-        "engine echo: tokens a second of a prompt that it has not read before; 0 reads at once, and keeps none",
-        low=0,
-    )
+    echo_read_rate: float = _option(0.0, "engine echo: tokens of new prompts that it reads a second; 0: at once", low=0)
 
     @property
     def step(self) -> int:
@@ -245,20 +224,3 @@ class Config:
     def to_env(self) -> dict[str, str]:
         """The variables that give a child process this configuration."""
         return {PREFIX + f.name.upper(): str(getattr(self, f.name)) for f in dataclasses.fields(self)}
-
-
-def _parse(name: str, text: str, kind: type, limits: Mapping[str, Any]) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        raise ConfigError(f"{name}={text!r}: not {'a whole number' if kind is int else 'a number'}") from None
-    low, high = limits["low"], limits["high"]
-    if low is not None and not value >= low:
-        raise ConfigError(f"{name}={text!r}: must be at least {low}")
-    if high is not None and value > high:
-        raise ConfigError(f"{name}={text!r}: must be at most {high}")
-    if limits["form"] is not None:
-        pattern, words = limits["form"]
-        if not re.fullmatch(pattern, text):
-            raise ConfigError(f"{name}={text!r}: must be {words}")
-    return value

@@ -1,6 +1,7 @@
 """A prompt's trail: marks of its beginnings, by which a worker is found that has read one of them before.
 
-A mark is a hash of everything up to there, and of whose prompt it is: nobody's marks are another's. Only beginnings
+A mark is a hash of everything up to there, and of who may use what is computed of it, an owner and a
+`prompt_cache_key`: nobody's marks are another's. Only beginnings
 that are worth a wait have one: long ones, of at least half of the prompt. Of a chat they end with a turn that is not
 the assistant's, for where such a turn was read its answer is known too. None ends before the first user's: what all
 chats of an application begin with is read by every worker, soon.
@@ -30,15 +31,18 @@ _Piece = tuple[bytes, bool]
 
 def trail(accepted: Accepted) -> str:
     """The marks of its prompt, the longest beginning first, with spaces between them; empty where it has none."""
-    match accepted.task:
-        case Chat() as chat:
-            pieces = list(_of_chat(chat))
-        case Completion(prompt=(text,)):
-            pieces = list(_of_text(_ENCODER.encode(text)))
-        case _:
-            return ""
+    task = accepted.task
+    if isinstance(task, Chat):
+        pieces = list(_of_chat(task))
+    elif isinstance(task, Completion) and len(task.prompt) == 1:
+        pieces = list(_of_text(_ENCODER.encode(task.prompt[0])))
+    else:
+        return ""
+    if not task.sampling.cache_prompt:
+        return ""
+    whose = _ENCODER.encode((accepted.owner, task.sampling.caching.key))
     least = max(LEAST, sum(len(piece) for piece, _ in pieces) / 2)
-    hashed, read, marks = blake2b(_ENCODER.encode(accepted.owner), digest_size=6), 0, list[tuple[str, int]]()
+    hashed, read, marks = blake2b(whose, digest_size=6), 0, list[tuple[str, int]]()
     for piece, ends in pieces:
         hashed.update(piece)
         read += len(piece)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from shared import registry
 from shared.card import Card
-from shared.protocol import Accepted, Chat, Completion, Message, Sampling
+from shared.protocol import Accepted, Caching, Chat, Completion, Message, Sampling
 from shared.registry import Worker
 from shared.ticket import Claim, LeftForOthers, Standing, Tier
 from shared.tickets import Tickets
@@ -86,7 +86,11 @@ class TestTrail:
         assert not {*marks(conversation("sky", 2))} & {*marks(conversation("sea", 2))}
 
     def test_nobody_has_marks_of_somebody_else(self) -> None:
-        assert not {*marks(conversation("sky", 2))} & {*marks(conversation("sky", 2), "p")}
+        sky = conversation("sky", 2)
+        apart = replace(sky, sampling=replace(sky.sampling, caching=Caching(key="k")))
+        unread = replace(sky, sampling=replace(sky.sampling, cache_prompt=False))
+        for others in (marks(sky, "p"), marks(apart), marks(unread)):
+            assert not {*marks(sky)} & {*others}
 
     def test_texts_have_the_marks_of_the_half_that_they_have_in_common(self) -> None:
         text = "".join(f"{number} " for number in range(1000))

@@ -57,8 +57,10 @@ class Files:
     def describe(self, parameters: Mapping[str, Any]) -> str:
         """All that decides what llama.cpp computes of tokens. The files are read as a whole, once. Raises OSError."""
         weights = [checksums.digest(path) for path in (*self.parts, *dict(self.lora))]
-        said = [parameters[name] for name in ("exact", "context", "rope_freq_base", "rope_freq_scale")]
-        return json.dumps([version("xllamacpp"), weights, [scale for _, scale in self.lora], said])
+        said = [parameters[name] for name in ("exact", "attention", "context", "rope_freq_base", "rope_freq_scale")]
+        program = parameters.get("program")  # of an engine of the user's own
+        build = checksums.digest(Path(program)) if program else version("xllamacpp")
+        return json.dumps([build, weights, [scale for _, scale in self.lora], said])
 
 
 def check_files(model: Model) -> Files:
