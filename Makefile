@@ -109,6 +109,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 
 bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.gateway
+	$(BIN)/python -m bench.streams
 	$(BIN)/python -m bench.cost
 	$(BIN)/python -m bench.model
 	$(BIN)/python -m bench.depth

@@ -20,7 +20,7 @@ options.port = int(port)
 options.n_ctx = 2048
 options.n_parallel = int(slots)
 options.kv_unified = True
-options.n_batch = options.n_ubatch = Config().batch_size
+options.n_batch = options.n_ubatch = Config().step
 options.cpuparams.n_threads = options.cpuparams_batch.n_threads = 1
 options.prefill_assistant = False
 options.ui = False

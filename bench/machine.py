@@ -1,39 +1,15 @@
-"""What every benchmark prints: the machine, and figures as median with spread."""
+"""What the benchmarks print of the machine, as `inferq bench` does, and what processes take of it."""
 
 from __future__ import annotations
 
 import os
-import platform
-import statistics
-from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
-from shared.cores import usable
+from inferq.bench.machine import describe, percentile, spread
+
+__all__ = ["cpu", "describe", "percentile", "spread"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def describe(*packages: str) -> str:
-    """One line about this machine and the packages that matter."""
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    processor = names[0] if names else platform.processor()
-    load = Path("/proc/loadavg").read_text().split()[0] if info.exists() else "?"
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    python = f"Python {platform.python_version()}"
-    return f"{platform.system()} {platform.machine()}, {processor}, {usable()} cores, load {load}; {python}, {versions}"
-
-
-def spread(values: Sequence[float], unit: str = "", digits: int = 2) -> str:
-    """`median (least to most)`"""
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
 def cpu(pid: int) -> float:

@@ -34,8 +34,9 @@ from worker.engines.host import EngineHost
 
 SLOTS, TOKENS, MODEL = 8, 128, "smollm2"
 PLAIN = {
-    "batch": Config().batch_size,
+    "batch": Config().step,
     "exact": False,
+    "attention": "",
     "lora": [],
     "draft": "",
     "rope_freq_base": 0.0,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import selectors
 import socket
 import sys
@@ -22,6 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.machine import cpu, describe, spread
+from shared.config import MOST_SLOTS
 from tests.stack import Stack, children, running, wait_for
 
 MOST = {"gateway": 2.0, "valkey": 1.0}
@@ -71,17 +73,20 @@ def main() -> None:
     parser.add_argument("--watchers", type=int, default=1)
     given = parser.parse_args()
     print(describe("inferq", "redis", "gunicorn", "gevent"))
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {"slots": given.streams, "echo_rate": given.rate, "log_level": "warning"}
-        with running(Path(folder), **settings) as stack:
-            stack.start_gateway(processes=1)
-            stack.start_worker()
-            readers = Readers(stack.port)
-            tokens = int(given.rate * (_START + 2.2 * given.rounds * given.seconds)) + 10
-            for _ in range(given.streams):
-                readers.open(chat(tokens))
-            wait_for(lambda: len(stack.redis.zrange("iq:leases:echo", 0, -1)) == given.streams, "all streams", _START)
-            sound = measure(stack, readers, given)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder), echo_rate=given.rate, log_level="warning") as stack,
+    ):
+        stack.start_gateway(processes=1)
+        workers = math.ceil(given.streams / MOST_SLOTS)
+        for _ in range(workers):
+            stack.start_worker(slots=math.ceil(given.streams / workers))
+        readers = Readers(stack.port)
+        tokens = int(given.rate * (_START + 2.2 * given.rounds * given.seconds)) + 10
+        for _ in range(given.streams):
+            readers.open(chat(tokens))
+        wait_for(lambda: len(stack.redis.zrange("iq:leases:echo", 0, -1)) == given.streams, "all streams", _START)
+        sound = measure(stack, readers, given)
     sys.exit(not sound)
 
 

@@ -12,6 +12,7 @@ from gateway.archive.archive import Archive
 from gateway.archive.belonging import Belonging
 from gateway.archive.housekeeping import Housekeeping
 from gateway.archive.numbers import ArchiveNumbers
+from gateway.archive.redis_index import RedisIndex
 from gateway.archiver import Archiver
 from gateway.batches.feeder import Feeder
 from gateway.batches.lease import FeedLease
@@ -73,6 +74,8 @@ def create_app(config: Config, keys: Keys) -> Flask:
     archiver = Archiver(tickets, recordings, archive, stored.count_answer)
     recordings.on_end = archiver.settle
     confirmer = Confirmer(connect(config.redis_url, retries=0), loops)
+    if isinstance(archive.index, RedisIndex):
+        archive.index.is_kept = confirmer.is_kept
 
     def keep(box: Mailbox) -> None:
         archiver.note(box.job_id)

@@ -6,18 +6,22 @@ another, with the ids that they have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from gevent.pool import Pool
+from gevent.util import wrap_errors
 from msgspec.json import decode, encode
 from msgspec.structs import replace
 
 from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
 from gateway.schemas.responses.items import Item
-from shared.errors import NotStored
+from shared.errors import InferqError, NotStored
 from shared.protocol import Accepted
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 SMALL = 512
 """Bytes of an item that lies in the index, which may be in Redis's memory; larger ones are blobs."""
@@ -58,7 +62,7 @@ def place_of(conversation_id: str, item_id: str) -> str:
 
 def write_all(archive: Archive, parts: Iterable[Part]) -> list[Thing]:
     """Items whose blobs are there, to be added in one step: all of them, or none."""
-    pool, written = Pool(_AT_ONCE), list[Thing]()
+    written = list[Thing]()
 
     def write(part: Part) -> Thing:
         thing, content = part
@@ -68,26 +72,37 @@ def write_all(archive: Archive, parts: Iterable[Part]) -> list[Thing]:
         return thing
 
     try:
-        return list(pool.map(write, parts))
+        return _side_by_side(write, parts)
     except Exception:
-        pool.join()
         archive.discard(written)
         raise
 
 
-def read_all(archive: Archive, things: Sequence[Thing]) -> list[Item]:
+def read_all(
+    archive: Archive, things: Sequence[Thing], passing_over: tuple[type[InferqError], ...] = (NotStored,)
+) -> list[Item]:
     """What is in them; those that were removed meanwhile are left out."""
 
     def content(thing: Thing) -> Item | None:
         try:
             return read_one(archive, thing)
-        except NotStored:
+        except passing_over:
             return None
 
-    return [found for found in Pool(_AT_ONCE).map(content, things) if found is not None]
+    return [found for found in _side_by_side(content, things) if found is not None]
 
 
 def read_one(archive: Archive, thing: Thing) -> Item:
     """Raises NotStored."""
     found: Item = decode(b"".join(archive.read(thing))) if thing.blob else thing.facts["item"]
     return found
+
+
+def _side_by_side(work: Callable[[T], R], given: Iterable[T]) -> list[R]:
+    """What `work` makes of each, in their order, once all are done. Raises the first of what it has raised."""
+    found: list[R | Exception] = Pool(_AT_ONCE).map(
+        wrap_errors(Exception, work), given
+    )  # what left it would be printed
+    for fault in (each for each in found if isinstance(each, Exception)):
+        raise fault
+    return [each for each in found if not isinstance(each, Exception)]

@@ -21,7 +21,7 @@ from gateway.creations import Creation
 from gateway.schemas.lists import Paging
 from gateway.schemas.responses.items import Item
 from gateway.state import this_gateway
-from shared.errors import InvalidRequest, NotStored
+from shared.errors import ArchiveDamaged, InvalidRequest, NotStored
 
 MOST_ITEMS = 10_000
 """Items of a conversation."""
@@ -98,7 +98,8 @@ def page(owner: str, conversation_id: str, paging: Paging) -> ItemPage:
     except NotStored:
         raise NotStored(paging.after, param="after") from None
     fitting = _fitting(things)
-    return ItemPage(read_all(archive, things[:fitting]), more or fitting < len(things))
+    found = read_all(archive, things[:fitting], (NotStored, ArchiveDamaged))
+    return ItemPage(found, more or fitting < len(things))
 
 
 def item(owner: str, conversation_id: str, item_id: str) -> Item:

@@ -1,5 +1,7 @@
 """The confirmer: one greenlet a process that makes sure of jobs which are accepted with a 202, or whose end is told.
 
+So it does of what is written to the archive's index, where that is in Redis.
+
 With `appendfsync everysec` Redis answers before it writes to its append-only file while an fsync is slow, and a SIGKILL
 loses what it has not written. For a client that waits the job is submitted again; one that was given a 202 has left. So
 the 202 is only given once the job is in the file, and so is the end of an answer that is to be stored, whose client may
@@ -36,15 +38,16 @@ _TOO_OLD = "Redis does not know WAITAOF (Valkey, and Redis from 7.2 on, do)"
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A job whose 202 waits."""
+    """What somebody waits for before he tells it."""
 
-    job_id: str
+    name: str
+    """The id of a job, or what a call is known by."""
     kept: Future[bool] = field(default_factory=Future)
-    """Whether the job is in the file, or else was lost."""
+    """Whether it is in the file, or else was lost."""
 
 
 class Confirmer:
-    """Confirms jobs: all that wait at a time with one write."""
+    """Confirms what Redis has been told: all that wait at a time with one write."""
 
     def __init__(self, client: Redis, loops: Loops) -> None:
         """`client` must not repeat commands: WAITAOF knows nothing of what another connection has written."""
@@ -65,16 +68,20 @@ class Confirmer:
 
         Raises StoreUnavailable when that is not known in time, or Redis has lost the job.
         """
-        pending = _Pending(job_id)
+        if not self.is_kept(job_id):
+            raise self._unsure()
+
+    def is_kept(self, name: str) -> bool:
+        """Whether a job, or what a call has written, is in the append-only file, once that is known; False where it
+        was lost, True where Redis cannot tell. Raises StoreUnavailable when it is not known in time.
+        """
+        pending = _Pending(name)
         self._arrivals.put(pending)
         try:
-            kept = pending.kept.result(PATIENCE)
+            return pending.kept.result(PATIENCE)
         except TimeoutError:
             pending.kept.cancel()
-            kept = False
-        if not kept:
-            log.warning("the job is not known to be in Redis's append-only file")
-            raise StoreUnavailable("The queue could not make sure of the job. Please try again.")
+            raise self._unsure() from None
 
     def confirm_end(self, box: Mailbox) -> None:
         """Return once the end of an answer that is to be stored is in the file, or `PATIENCE` is over: it is told then.
@@ -85,8 +92,12 @@ class Confirmer:
             with suppress(StoreUnavailable):
                 self.confirm(box.job_id)
 
+    def _unsure(self) -> StoreUnavailable:
+        log.warning("what was written is not known to be in Redis's append-only file")
+        return StoreUnavailable("The queue could not make sure of it. Please try again.")
+
     def _round(self) -> None:
-        """Confirm all that wait. When it fails they wait on: the next round asks whether their jobs are still there."""
+        """Confirm all that wait. When it fails they wait on: the next round asks whether it is still there."""
         self._batch = [one for one in (*self._batch, *self._take_arrivals()) if not one.kept.cancelled()]
         if self._known and not self._batch:
             return
@@ -94,7 +105,7 @@ class Confirmer:
         if self._connected is None:
             self._connected = Redis(connection_pool=self._client.connection_pool, single_connection_client=True)
         write = script(self._connected, "written")
-        there: Any = write(keys=[], args=[one.job_id for one in self._batch])
+        there: Any = write(keys=[], args=[one.name for one in self._batch])
         self._tell(_doubt(self._connected, 0.01 if self._doubt == _NO_FSYNC else PATIENCE))
         for one, kept in zip(self._batch, there, strict=True):
             if one.kept.set_running_or_notify_cancel():

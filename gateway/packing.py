@@ -19,7 +19,7 @@ from gateway.slices import give_way
 from shared.codec import decode as decode_events
 from shared.codec import decode_accepted, decode_given, encode_given
 from shared.codec import encode as encode_events
-from shared.errors import ArchiveUnavailable
+from shared.errors import ArchiveDamaged
 from shared.protocol import Accepted, Event, State
 
 _PIECE = 262_144
@@ -66,12 +66,12 @@ def pack(accepted: Accepted, state: State, given: Sequence[Any], events: Iterabl
 
 
 def unpack(pieces: Iterable[bytes]) -> Packed:
-    """The inverse of `pack`; others have their turn meanwhile. Raises ArchiveUnavailable where it is none."""
+    """The inverse of `pack`; others have their turn meanwhile. Raises ArchiveDamaged where it is none."""
     packed = b"".join(pieces)
     try:
         blob = decode(_inflate(packed), type=_Layout)
     except (zlib.error, ValidationError, ValueError) as exc:
-        raise ArchiveUnavailable(f"a stored answer is damaged: {exc}") from exc
+        raise ArchiveDamaged(f"a stored answer is damaged: {exc}") from exc
     accepted, given = decode_accepted(bytes(blob.accepted)), decode_given(bytes(blob.given), give_way)
     return Packed(accepted, blob.state, given, list(_events(blob.events)))
 

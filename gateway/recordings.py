@@ -87,7 +87,7 @@ class Recordings:
     def load(self, thing: Thing) -> Recording:
         """One in the archive. Raises NotStored where it went meanwhile, ArchiveUnavailable, ArchiveDamaged."""
         accepted, state, given, events = unpack(self._archive.read(thing))
-        return Recording(thing.id, accepted, state, given, events, dict(thing.facts))
+        return Recording(thing.id, accepted, state, given, events, thing.facts)
 
     def read(self, job_id: str) -> tuple[Recording, list[bytes]]:
         """One in Redis, and its events as they are there, some each; others have their turn meanwhile.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import gevent
-from gevent.lock import Semaphore
+from gevent.event import Event
 
 LONGEST_SLICE = 0.005
 """Seconds of work for one connection, after which all others are served; one piece of work may go beyond."""
@@ -26,7 +26,7 @@ class RunQueue:
 
     def __init__(self) -> None:
         self._hub = gevent.get_hub()
-        self._place = Semaphore(1)
+        self._last: Event | None = None
 
     @property
     def round(self) -> int:
@@ -35,9 +35,20 @@ class RunQueue:
         return number
 
     def wait(self) -> None:
-        """Wait for a round that nobody else of those here has."""
-        with self._place:
+        """Wait for a round that nobody else of those here has: first come, first served.
+
+        A semaphore would let those pass who come while its place is handed on.
+        """
+        before, mine = self._last, Event()
+        self._last = mine
+        try:
+            if before is not None:
+                before.wait()
             give_way()
+        finally:
+            mine.set()
+            if self._last is mine:
+                self._last = None
 
 
 class TimeSlice:

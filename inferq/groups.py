@@ -12,6 +12,7 @@ _TOOLS = {
     "infer": "inferq.tools.infer:infer",
     "chat": "inferq.tools.chat:chat",
     "batch": "inferq.tools.batch:batch",
+    "bench": "inferq.tools.bench:bench",
     "repl": "inferq.tools.repl:repl",
     "info": "inferq.tools.info:info",
     "tokens": "inferq.tools.tokens:tokens",
@@ -23,7 +24,7 @@ _TOOLS = {
 
 
 _GROUPS = {
-    "Begin with": ("up", "chat", "infer", "models", "pull", "status", "batch"),
+    "Begin with": ("up", "chat", "infer", "models", "pull", "status", "batch", "bench"),
     "Model files": ("info", "tokens", "perplexity", "convert", "quantize", "repl"),
     "Operation": ("gateway", "worker", "check"),
 }

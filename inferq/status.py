@@ -160,6 +160,9 @@ def _plain(status: Status) -> dict[str, Any]:
                 "quantisation": (w.card.quantisation or None) if w.card else None,
                 "slots": w.card.slots if w.card else 0,
                 "busy": status.busy.get(w.name, 0),
+                "threads": w.threads or None,
+                "batch_threads": w.batch_threads or None,
+                "batch_size": w.batch_size or None,
             }
             for w in status.workers
         ],
@@ -200,12 +203,14 @@ def _slots(status: Status, model: str) -> int:
 
 
 def _workers(status: Status) -> str:
-    rows = [("WORKER", "MODEL", "HOST", "PID", "VERSION", "UP", "BUSY", "STATE")]
+    rows = [("WORKER", "MODEL", "HOST", "PID", "VERSION", "UP", "BUSY", "THREADS", "STEP", "STATE")]
     for w in status.workers:
         slots = f"{status.busy.get(w.name, 0)} of {w.card.slots}" if w.card else "-"
         state = "ready" if w.card else f"not ready: {w.trouble}"
         up = span(time.time() - w.since)
-        rows.append((w.name, w.model, w.host, str(w.pid), w.version or "-", up, slots, state))
+        threads = "/".join(map(str, filter(None, (w.threads, w.batch_threads)))) or "-"
+        numbers = (threads, str(w.batch_size or "-"))
+        rows.append((w.name, w.model, w.host, str(w.pid), w.version or "-", up, slots, *numbers, state))
     return align(rows)
 
 

@@ -113,8 +113,8 @@ class Supervisor:
         server: EmbeddedValkey | None,
     ) -> None:
         computing = workers * sum(model.engine not in WITHOUT_FILE for model in models)
-        if config.threads == 0 and computing > 1:
-            config = replace(config, threads=max(1, cores.usable() // computing))
+        if config.cores == 0 and computing > 1:
+            config = replace(config, cores=max(1, cores.physical() // computing))
         self._wanted = [model.id for model in models]
         self._config = replace(config, expected_models=",".join(config.expected | set(self._wanted)))
         self._cards: list[Card] = []

@@ -16,6 +16,9 @@ PREFIX = "INFERQ_"
 LARGEST_BODY = 67_108_864
 """Bytes of a request's body that follows the models; a number in `INFERQ_MAX_BODY` may be higher."""
 _SMALLEST_BODY = 1_048_576
+MOST_SLOTS = 256
+"""Of one worker."""
+_STEP = 128
 _TOKEN_BYTES = 64
 """Bytes of JSON that a token of the prompt may take: 16 of its text, and what escapes make of them."""
 
@@ -149,10 +152,26 @@ class Config:
 
     models: str = _option("", "models.toml to read; else that of `~/.config/inferq`")
     context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
-    slots: int = _option(4, "requests that a worker computes at once", low=1, high=256)
-    threads: int = _option(0, "threads of the engine; 0 takes what the machine has to give", low=0, high=1024)
+    slots: int = _option(4, "requests that a worker computes at once", low=1, high=MOST_SLOTS)
+    cores: int = _option(
+        0, "cores of a worker's engine; 0 takes those that the machine has to give, in equal parts", low=0, high=1024
+    )
+    threads: int = _option(
+        0, "threads of the engine; 0 takes as many as were measured to pay, at the first start", low=0, high=1024
+    )
+    batch_threads: int = _option(
+        0,
+        "threads for prompts, and for several answers at once; 0 takes `INFERQ_THREADS`, or measures",
+        low=0,
+        high=1024,
+    )
     batch_size: int = _option(
-        128, "prompt tokens of one step: what other answers and a cancellation wait for at most", low=8, high=8192
+        0, "prompt tokens of one step, for which other answers wait; 0 measures how many take 0.3 s", low=0, high=8192
+    )
+    attention: str = _option(
+        "",
+        "llama.cpp: how attention is computed, `flash` or `plain`; else as was measured beside the others",
+        form=("flash|plain", "flash or plain"),
     )
     max_seconds: float = _option(
         1800.0, "seconds that one choice may take of a slot before it ends as with `max_tokens`", low=0.1
@@ -162,6 +181,11 @@ class Config:
     echo_rate: float = _option(0.0, "engine echo: tokens a second of each answer; 0 does not wait", low=0)
     echo_continue: int = _option(1, "engine echo: 0 plays an engine that cannot go on after a part", low=0, high=1)
     echo_prefill_ms: float = _option(0.0, "engine echo: milliseconds before the first token, or vectors", low=0)
+
+    @property
+    def step(self) -> int:
+        """Prompt tokens that are read at once, where nothing was measured."""
+        return self.batch_size or _STEP
 
     @property
     def most_key_jobs(self) -> int:

@@ -27,10 +27,13 @@ def data() -> Path:
     return _folder("XDG_DATA_HOME", ".local/share")
 
 
-def make_private(folder: Path) -> None:
-    """Make a folder, and those in which it lies, for this user alone, as far as they are not there. Raises OSError."""
+def make_private(folder: Path, below: Path | None = None) -> None:
+    """Make a folder, and those in which it lies, for this user alone, as far as they are not there. Raises OSError,
+    also where `below` is not there, the one that is to be.
+    """
     if not folder.is_dir():
-        make_private(folder.parent)
+        if folder.parent != below:
+            make_private(folder.parent, below)
         folder.mkdir(mode=0o700, exist_ok=True)
         flush_names(folder.parent)
 

@@ -68,7 +68,11 @@ class Worker:
     detail: str = ""
     """The reason for those who look after it: with paths, and the end of a log."""
     threads: int = 0
-    """With which its engine computes; 0 where that is not told, as by 0.2.0. So are the next two."""
+    """With which its engine computes; 0 where that is not told, as by 0.2.0. So are the next ones."""
+    batch_threads: int = 0
+    """The same for prompts and several answers at once; `threads` are for one alone then."""
+    batch_size: int = 0
+    """Tokens of a prompt that it reads at once."""
     memory_bytes: int = 0
     """In use by it and its engine's hosts, what they share counted for each."""
     load: float | None = None

@@ -39,9 +39,12 @@ def find(text: str, folder: Path = Path()) -> Path:
     return path
 
 
-def open_descriptor(path: Path, flags: int, mode: int = 0o666) -> int:
-    """`os.open` of a regular file, or of a folder where `flags` ask for one. Raises OSError, also for all others."""
-    fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+def open_descriptor(path: Path, flags: int, mode: int = 0o666, folder: int | None = None) -> int:
+    """`os.open` of a regular file, or of a folder where `flags` ask for one. Raises OSError, also for all others.
+
+    `folder` is the descriptor of the one in which a relative path begins.
+    """
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode, dir_fd=folder)
     kind = stat.S_IFMT(os.fstat(fd).st_mode)
     if kind != (stat.S_IFDIR if flags & os.O_DIRECTORY else stat.S_IFREG):
         os.close(fd)
@@ -49,9 +52,9 @@ def open_descriptor(path: Path, flags: int, mode: int = 0o666) -> int:
     return fd
 
 
-def open_regular(path: Path) -> BufferedReader:
-    """To read from. Raises OSError."""
-    return os.fdopen(open_descriptor(path, os.O_RDONLY), "rb")
+def open_regular(path: Path, folder: int | None = None) -> BufferedReader:
+    """To read from; see `open_descriptor`. Raises OSError."""
+    return os.fdopen(open_descriptor(path, os.O_RDONLY, folder=folder), "rb")
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:

@@ -24,7 +24,7 @@ from shared.config import Config
 from shared.errors import ArchiveUnavailable
 from shared.file_lock import FileLock
 from shared.loops import Loops
-from tests.archives import age, answer, connection, ids, problems, stored
+from tests.archives import age, answer, blobs, connection, ids, problems, stored
 from tests.stack import Stack
 
 WRITER = """
@@ -201,6 +201,33 @@ def test_an_index_that_has_gone_is_waited_for(archive: Archive, tmp_path: Path) 
     (tmp_path / "away").rename(tmp_path / "a")
     assert archive.keep(answer(2), [b"y"])
     assert ids(other) == [answer(2).id, answer(1).id]
+    assert problems(archive) == []
+
+
+def test_blobs_that_are_away_are_not_taken_for_gone(archive: Archive, tmp_path: Path) -> None:
+    """What is read is not told to be unknown, what is written lies nowhere else, and what goes leaves its blob."""
+    other = Archive.open(Config(archive=str(tmp_path / "a")))
+    kept = [archive.keep(answer(number), [b"x"]) for number in range(2)]
+    things = [thing for thing in kept if thing]
+    assert b"".join(other.read(things[0])) == b"x"
+    blobs(archive).rename(tmp_path / "away")
+    attempts: list[Callable[[], object]] = [
+        lambda: archive.keep(answer(2), [b"y"]),
+        lambda: archive.keep(answer(2), [bytes(300_000)]),
+        lambda: other.keep(answer(2), [b"y"]),
+        lambda: archive.read(things[0]),
+        lambda: other.read(things[0]),
+        lambda: archive.blobs.size(things[0].blob),
+        lambda: archive.blobs.remove(things[1].blob),
+        lambda: stored(archive),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ArchiveUnavailable):
+            attempt()
+    assert not blobs(archive).exists()
+    (tmp_path / "away").rename(blobs(archive))
+    assert archive.keep(answer(2), [b"y"])
+    assert [b"".join(other.read(thing)) for thing in things] == [b"x", b"x"]
     assert problems(archive) == []
 
 

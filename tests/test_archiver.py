@@ -91,7 +91,7 @@ def test_who_waits_for_a_lost_job_is_told_what_is_stored(
         assert archive.keep(thing, pack(accepted, State.COMPLETED, ("Hello",), events))
         lose_job(stack, job_id)
     assert [answer.result(60) for answer in answers] == [SLOWER, SLOWER]
-    assert set(stack.jobs()) == before
+    assert set(stack.jobs()) <= before
 
 
 def said(client: OpenAI, stream: bool) -> str:

@@ -178,7 +178,7 @@ def test_a_bad_deadline_is_refused_by_name(slow: Stack, http: httpx.Client, valu
     assert error["param"] == "x-request-timeout"
     assert "86400" in error["message"]
     assert response.headers["x-should-retry"] == "false"
-    assert slow.jobs().keys() == known.keys()
+    assert slow.jobs().keys() <= known.keys()
 
 
 def test_a_job_past_its_deadline_is_dropped_while_no_worker_lives(idle: Stack) -> None:

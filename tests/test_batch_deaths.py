@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,6 +124,41 @@ def test_what_is_lost_of_the_ledger_is_answered_again(many: Stack) -> None:
     archive.blobs.remove(first.blob)
     many.start_worker()  # a fast one
     check(client, batch_id, 40)
+    assert not archive.index.owners(ThingKind.OUTCOMES)
+
+
+def test_what_is_stored_is_not_computed_again_where_the_ledger_is_lost(many: Stack) -> None:
+    """Else it would be told otherwise than it is stored: at another time, if in nothing else."""
+    client, archive = many.client(max_retries=8), archive_of(many)
+    lines = [request(f"r{n}", url="/v1/responses", input=f"{n} b c d e f g h i j") for n in range(40)]
+    batch_id = begin(client, lines, "/v1/responses")
+    goes_on(client, batch_id)
+    many.worker.kill()  # so that it does not end before
+    archive.blobs.remove(archive.find("", ThingKind.OUTCOMES, f"outcomes_{batch_id}_0").blob)
+    many.start_worker()  # a fast one
+    output = results(client, end(client, batch_id).output_file_id)
+    assert output.keys() == {line["custom_id"] for line in lines}
+    for line in output.values():
+        body = line["response"]["body"]
+        assert many.http().get(f"/v1/responses/{body['id']}").json() == body
+
+
+def test_a_ledger_whose_blobs_are_away_is_waited_for(empty: Stack) -> None:
+    empty.start_gateway(processes=1)
+    empty.start_worker(**SLOW)
+    client, http, archive = empty.client(max_retries=8), empty.http(), archive_of(empty)
+    batch_id = start(client, 40)
+    goes_on(client, batch_id)
+    empty.worker.kill()
+    blobs = Path(str(empty.settings["archive"])) / "blobs"
+    blobs.rename(blobs.with_name("away"))
+    told = done(client, batch_id)
+    client.batches.cancel(batch_id)
+    wait_for(lambda: 'inferq_archive_errors_total{work="read"}' in http.get("/metrics").text, "a look at the ledger")
+    blobs.with_name("away").rename(blobs)
+    batch = end(client, batch_id)
+    assert (batch.status, counts(batch)[1]) == ("cancelled", told)
+    assert len(results(client, batch.output_file_id)) == told >= 2
     assert not archive.index.owners(ThingKind.OUTCOMES)
 
 

@@ -134,10 +134,11 @@ def test_a_line_is_as_large_as_a_request_may_be(client: OpenAI, http: httpx.Clie
 
 def test_few_of_many_lines_are_in_redis_at_a_time(client: OpenAI, stack: Stack) -> None:
     lines = [json.dumps(request(f"r{n}", "x")) for n in range(2500)]
+    others = stack.job_ids()
     batch_id = begin(client, lines)
     most, seen = 0, set[int]()
     while (batch := client.batches.retrieve(batch_id)).status != "completed":
-        most = max(most, sum(1 for _ in stack.redis.scan_iter("iq:job:*", count=1000)))
+        most = max(most, len(stack.job_ids() - others))
         seen.add(counts(batch)[1])
     assert counts(batch) == (2500, 2500, 0)
     assert len(results(client, batch.output_file_id)) == 2500

@@ -71,6 +71,20 @@ def test_no_file_is_made_where_a_part_of_the_ledger_is_forgotten(archive: Archiv
     assert desk.ledger.told == {1}
 
 
+def test_who_knows_more_than_the_index_does_is_told_so(archive: Archive, batch: Thing) -> None:
+    """Before he lets go of the records of what he has told, also where others have gone on meanwhile."""
+    desk = Desk(archive, batch)
+    desk.ledger.check()
+    desk.tell(1)
+    desk.ledger.check()
+    archive.remove("", ThingKind.OUTCOMES, f"outcomes_{batch.id}_0")
+    with pytest.raises(ArchiveDamaged):
+        desk.ledger.check()
+    Desk(archive, batch).ledger.add([LineEnd(2, True, b"2\n")])
+    with pytest.raises(ArchiveDamaged):
+        desk.ledger.check()
+
+
 def test_what_lies_no_more_where_the_index_says_is_not_told_any_more(archive: Archive, batch: Thing) -> None:
     desk = Desk(archive, batch)
     desk.tell(1)

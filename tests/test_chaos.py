@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 
 from tests.calls import CHATS
 from tests.chaos.failures import Failure, Gap
+from tests.chaos.faults import Fault
 from tests.chaos.forms import Form, draw
 from tests.chaos.judgement import Fate, judge
 from tests.chaos.marks import Marks
@@ -243,3 +244,20 @@ def test_a_conversation_may_lack_what_redis_has_forgotten_and_nothing_else() -> 
         shelf = Shelf()
         shelf.note(client, items, (200, b"", {"data": left}), [outage], {True: [], False: [outage]})
         assert len(shelf.wrong) == wrong, (outage, left)
+
+
+def test_an_answer_may_be_gone_that_was_told_in_the_second_that_redis_has_forgotten() -> None:
+    """It is stored just after that, on the disk: what was told before is there, and so is a file."""
+    client: Any = SimpleNamespace(name="7", request=ASKED, story=[(0.0, "asks")])
+    fault = Fault("valkey a second back", at=1.5, hit=0)
+    for path, told, answered, wrong in (
+        ("/v1/responses/r", {"id": "r", "completed_at": 1}, 5.0, 0),
+        ("/v1/responses/r", {"id": "r", "completed_at": 1}, 3.9, 1),
+        ("/v1/responses/r", {"id": "r", "completed_at": 1}, 7.0, 1),
+        ("/v1/files/f/content", b"x", 5.0, 1),
+    ):
+        shelf = Shelf(faults=[fault])
+        stored = Stored(ASKED, path, 1.0, told, answered=answered)
+        shelf.note(client, stored, (404, b"", {}), [(4.0, 5.1)], {True: [], False: []})
+        assert len(shelf.wrong) == wrong, (path, answered)
+        assert all("+1.50 -- valkey a second back" in each for each in shelf.wrong)

@@ -94,10 +94,10 @@ def test_it_never_enters_the_queue(served: Stack) -> None:
         assert refused.status_code == 400
         assert refused.json()["error"]["code"] == "context_length_exceeded"
         assert refused.json()["error"]["param"] == "prompt"
-    assert set(served.jobs()) == before
+    assert set(served.jobs()) <= before
     refused = send("a " * (CONTEXT + 44))
     assert refused.status_code == 400
-    assert set(served.jobs()) != before, "this one only the tokenizer can tell"
+    assert set(served.jobs()) - before, "this one only the tokenizer can tell"
 
 
 def test_a_large_text_is_tokenised_in_parts_as_one(monkeypatch: pytest.MonkeyPatch) -> None:

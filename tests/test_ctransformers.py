@@ -256,10 +256,11 @@ def test_through_the_gateway_with_the_openai_client(file: Path, tmp_path: Path) 
         assert len(two.choices) == 4
 
         client.models.list()  # the gateway reads the card, which it may have known in outline only
-        jobs, off = stack.jobs(), {"mirostat_tau": 5, "xtc_probability": 0, "dry_multiplier": 0}
+        known, off = stack.jobs(), {"mirostat_tau": 5, "xtc_probability": 0, "dry_multiplier": 0}
         with pytest.raises(BadRequestError, match=r"ctransformers, .* does not support 'mirostat'") as refusal:
             client.completions.create(model=file.stem, prompt="def", extra_body={**off, "mirostat_mode": 2})
-        assert (refusal.value.param, stack.jobs()) == ("mirostat", jobs)
+        assert refusal.value.param == "mirostat"
+        assert stack.jobs().keys() <= known.keys()
         assert client.completions.create(model=file.stem, prompt="def", extra_body={**off, "min_tokens": 16}).usage
         job_id, task = f"cmpl-{uuid4().hex}", Completion(file.stem, ("def",), FineSampling(1, xtc_probability=1.0))
         Tickets(stack.redis).submit(job_id, Accepted(task, 1), reply="", max_queue=10, wait=600, keep=600)

@@ -172,6 +172,41 @@ def test_a_sigkill_while_fsync_is_slow_loses_no_stored_answer_that_was_told(tmp_
         disk.close()
 
 
+def test_a_sigkill_while_fsync_is_slow_takes_back_nothing_that_was_done_in_the_archive(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    disk = SlowDisk(tmp_path, archive_index="redis")
+    try:
+        disk.start_gateway(processes=1)
+        disk.start_worker()
+        http = disk.http()
+
+        def make(**metadata: str) -> str:
+            return f"/v1/conversations/{http.post('/v1/conversations', json={'metadata': metadata}).json()['id']}"
+
+        removed, changed = make(), make(n="1")
+        disk.fsync_takes(900)
+        wait_for(disk.writes_late, "a write that was put off")
+        made = pool.submit(make)
+        upload: dict[str, Any] = {"files": {"file": ("a.txt", b"x")}, "data": {"purpose": "user_data"}}
+        stored = pool.submit(http.post, "/v1/files", **upload)
+        done = [
+            pool.submit(http.delete, removed),
+            pool.submit(http.post, changed, json={"metadata": {"n": "2"}}),
+        ]
+        told = [each.result().status_code for each in (stored, *done)]
+        paths = (made.result(), f"/v1/files/{stored.result().json()['id']}/content", removed, changed)
+        disk.valkey.kill()
+        disk.valkey.wait()
+        disk.start_valkey()
+        found = [wait_for(lambda path=path: _unless_away(http.get(path)), "an answer") for path in paths]  # type: ignore[misc]  # mypy guesses no type of a default
+        assert told == [200, 200, 200]
+        assert [each.status_code for each in found] == [200, 200, 404, 200]
+        assert found[3].json()["metadata"] == {"n": "2"}
+    finally:
+        disk.close()
+
+
 def _unless_away(answer: httpx.Response) -> httpx.Response | None:
     return None if answer.status_code == 503 else answer
 

@@ -112,7 +112,7 @@ def test_what_is_refused_makes_no_job(stack: Stack, http: httpx.Client) -> None:
     known = stack.jobs()
     problem(http.post(CHATS, json=chat("Hello", n=0), headers=LATER), 400)
     problem(http.post(CHATS, json=chat("Hello", model="gpt-9"), headers=LATER), 404)
-    assert stack.jobs().keys() == known.keys()
+    assert stack.jobs().keys() <= known.keys()
 
 
 def test_cancelling(stack: Stack, http: httpx.Client) -> None:

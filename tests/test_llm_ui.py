@@ -47,7 +47,7 @@ def test_other_methods_compute_nothing(echo: Stack, method: str) -> None:
     response = echo.http().request(method, "/api/chat?prompt=x")
     assert response.status_code == 405
     assert "GET" in response.headers["allow"]
-    assert echo.jobs() == known
+    assert echo.jobs().keys() <= known.keys()  # those that others have left here may expire
 
 
 def test_pages_of_other_sites_do_not_compute_here(echo: Stack) -> None:

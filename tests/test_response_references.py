@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +9,6 @@ import httpx2 as httpx
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
-from gateway.archive.archive import Archive
-from gateway.archive.thing import Thing, ThingKind
-from shared.config import Config
 from tests.calls import problem
 from tests.response_items import CALL, RESULT
 from tests.stack import API_KEYS, KEYS, Stack, running, wait_for
@@ -186,21 +182,21 @@ def test_what_is_looked_up_is_bounded_as_a_body_is(guarded: Stack) -> None:
     )
 
 
-def test_a_file_is_read_by_its_id(echo: Stack, strict: OpenAI) -> None:
-    archive = Archive.open(Config(archive=str(echo.settings["archive"])))
-    for name, content in (("file-text", b"all of it"), ("file-sound", b"\xff\x00")):
-        file = Thing(name, ThingKind.FILE, "", int(time.time()), facts={"filename": f"{name}.txt"})
-        archive.keep(file, [content])
-    parts: Any = [{"type": "input_file", "file_id": "file-text"}, {"type": "input_text", "text": "Read!"}]
+def test_a_file_is_read_by_its_id(strict: OpenAI) -> None:
+    text, sound = (
+        strict.files.create(file=(name, content), purpose="user_data").id
+        for name, content in (("text.txt", b"all of it"), ("sound.wav", b"\xff\x00"))
+    )
+    parts: Any = [{"type": "input_file", "file_id": text}, {"type": "input_text", "text": "Read!"}]
     answer = strict.responses.create(model="echo", input=[{"role": "user", "content": parts}])
-    assert answer.output_text == "file-text.txt\nall of it\nRead!"
+    assert answer.output_text == "text.txt\nall of it\nRead!"
     again = strict.responses.create(model="echo", input=[], previous_response_id=answer.id)
     assert again.output_text == answer.output_text
-    parts = [{"type": "input_file", "file_id": "file-sound"}]
+    parts = [{"type": "input_file", "file_id": sound}]
     with pytest.raises(BadRequestError, match="no text") as caught:
         strict.responses.create(model="echo", input=[{"role": "user", "content": parts}])
     assert caught.value.param == "file_id"
-    archive.remove("", ThingKind.FILE, "file-text")
+    strict.files.delete(text)
     with pytest.raises(NotFoundError) as gone:
         strict.responses.create(model="echo", input=[], previous_response_id=answer.id)
     assert gone.value.param == "previous_response_id"

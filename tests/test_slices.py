@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import selectors
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import count
 
 import gevent
@@ -88,6 +89,25 @@ def test_pipelined_requests_do_not_keep_others_waiting(stack: Logged) -> None:
     last = max(number for number, path in enumerate(paths) if path == "/v1/models")
     attacks = paths[:last].count("/nowhere")
     assert 20 <= attacks < 20 * 50, f"{attacks} pipelined requests were answered in the time of 20 others"
+
+
+def test_no_connection_is_passed_over_by_those_that_ask_again_at_once(stack: Logged) -> None:
+    """A browser has six, and asks for the next file when one is there."""
+    waiting, passed, worst = selectors.DefaultSelector(), dict[socket.socket, int](), 0
+    with ExitStack() as open_ones:
+        for _ in range(6):
+            connection = open_ones.enter_context(connect(stack))
+            waiting.register(connection, selectors.EVENT_READ)
+            connection.sendall(PIPELINED)
+            passed[connection] = 0
+        for _ in range(100):
+            for ready, _events in waiting.select():
+                connection = next(each for each in passed if each is ready.fileobj)
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
+                connection.sendall(PIPELINED)
+                passed = {each: 0 if each is connection else times + 1 for each, times in passed.items()}
+                worst = max(worst, *passed.values())
+    assert worst < 30
 
 
 def test_a_refused_body_in_chunks_is_not_read(stack: Logged) -> None:

@@ -90,6 +90,7 @@ def test_it_shows_what_goes_on(stack: Stack) -> None:
     assert (model["completed"], model["failed"], model["completion_tokens"]) == (1, 1, 2)
     [worker] = shown["workers"]
     assert (worker["model"], worker["pid"], worker["slots"], worker["busy"]) == ("echo", stack.worker.pid, 1, 1)
+    assert worker["threads"] == int(os.environ["INFERQ_THREADS"])
     assert worker["ready"]
     assert time.time() - 60 < worker["since"] <= time.time()
     [failure] = shown["failures"]

@@ -19,7 +19,6 @@ from shared import registry, tracing
 from shared.backoff import Backoff
 from shared.catalogue import Model
 from shared.config import Config
-from shared.cores import usable
 from shared.errors import ModelFileError, ModelLoadError
 from shared.progress import listen
 from shared.store import Outage, connect, refuse_cluster
@@ -52,13 +51,12 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
         signal.signal(number, lambda *_: sys.exit(0))
     name, since = f"{model.id}-{secrets.token_hex(4)}", int(time.time())
     me = registry.Worker(name, model.id, socket.gethostname(), os.getpid(), since, reason=_LOADING, version=VERSION)
-    threads = model.threads or config.threads or usable()
-    me = replace(me, outline=outline(model, config), threads=threads)
+    me = replace(me, outline=outline(model, config), threads=config.threads)
     client, lease_ms = connect(config.redis_url, retries=1), int(config.lease * 1000)
     with suppress(*Outage):  # before the model is loaded, which may take minutes
         _check(client, lease_ms)
     with Presence(client, me, lease_ms) as presence:
-        loaded = _load(locate, config, presence.tell)
+        loaded, config = _load(locate, config, presence.tell)
     try:
         tracing.begin("worker")
         patiently(lambda: _check(client, lease_ms))
@@ -66,7 +64,8 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
         lease_client = connect(config.redis_url, timeout=1.0, retries=0)
         card = loaded.card
         log.info("serving %s (%s, context %d, %d slots)", card.id, card.engine, card.context, card.slots)
-        me = replace(me, card=card, outline=None, reason="")
+        told = {name: getattr(config, name) for name in ("threads", "batch_threads", "batch_size")}
+        me = replace(me, card=card, outline=None, reason="", **told)
         worker = SlotWorker(loaded, client, lease_client, me, config)
         worker.work(logging_level="WARNING")  # what RQ says at "info" we say ourselves
     finally:
@@ -80,7 +79,8 @@ def _check(client: Redis, lease_ms: int) -> None:
     registry.check_lease(client, lease_ms)
 
 
-def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> Engine:
+def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> tuple[Engine, Config]:
+    """With the settings that it has."""
     backoff = Backoff(_FIRST, _LONGEST)
 
     def told(step: str) -> None:
@@ -92,7 +92,8 @@ def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]
             with listen(told):
                 model = locate()
                 tell(outline=outline(model, config))
-                return engines.load(model, config)
+                fitting = engines.fit(model, config)
+                return engines.load(model, fitting), fitting
         except (ModelFileError, ModelLoadError) as exc:
             tell(reason=exc.public, detail=str(exc), failing=True)
             log.error("the model cannot be loaded, next try in %g s: %s", backoff.fail(), exc)

@@ -36,7 +36,8 @@ def create() -> ResponseReturnValue:
 def list_all() -> ResponseReturnValue:
     """List the batches."""
     page = book.page(owner().name, read_paging(request.args))
-    return as_json(render_list([_told(each) for each in page.things], more=page.more))
+    told = this_gateway().archive.tell_each(page.things, _told)
+    return as_json(render_list([*told], more=page.more))
 
 
 @views.get("/batches/<batch_id>")

@@ -50,7 +50,8 @@ def list_all() -> ResponseReturnValue:
     """List the files that are stored."""
     paging = read_paging(request.args, usual=MOST_LISTED, most=MOST_LISTED)
     page = files.page(owner().name, paging, read_purpose(request.args))
-    return as_json(render_list([file_object(file) for file in page.things], more=page.more))
+    told = this_gateway().archive.tell_each(page.things, file_object)
+    return as_json(render_list([*told], more=page.more))
 
 
 @views.get("/files/<file_id>")

@@ -26,7 +26,7 @@ from gateway.schemas.lists import read_paging, render_page, take_page
 from gateway.schemas.openai import encode
 from gateway.schemas.stored_chats import ChangeSchema, read_filters, render_message
 from gateway.state import this_gateway
-from shared.errors import InferqError, NotStored
+from shared.errors import ArchiveDamaged, InferqError, NotStored
 from shared.protocol import State
 
 views = Blueprint("stored_chats", __name__)
@@ -47,8 +47,8 @@ def list_stored() -> ResponseReturnValue:
     page = this_gateway().archive.page(owner().name, ThingKind.CHAT, where=where, **paging._asdict())
     told, size = list[tuple[str, Raw]](), 0
     with closing(_read(page.things)) as recordings:
-        for found in recordings:
-            told.append((found.id, Raw(encode(_tell(found)))))
+        for chat in this_gateway().archive.tell_each(recordings, lambda found: (found.id, Raw(encode(_tell(found))))):
+            told.append(chat)
             size += len(memoryview(told[-1][1]))
             if size >= LARGEST_LIST:
                 break
@@ -114,13 +114,13 @@ def _tell(found: Recording) -> dict[str, Any]:
 
 
 def _read(things: Sequence[Thing]) -> Generator[Recording]:
-    """Those of a page, in its order, some of them read side by side. What went meanwhile is left out."""
+    """Those of a page, in its order, some of them read side by side, without what went meanwhile or is damaged."""
     readers = Pool(MOST_READ)
     try:
         for found in readers.imap(_try, repeat(this_gateway().recordings), things, maxsize=MOST_READ):
             if isinstance(found, Recording):
                 yield found
-            elif not isinstance(found, NotStored):
+            elif not isinstance(found, (NotStored, ArchiveDamaged)):
                 raise found
     finally:
         readers.kill()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -24,6 +24,9 @@ from shared.config import Config
 from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
 
 log = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
+Told = TypeVar("Told")
 
 DAY = 86_400
 MOST_UNSURE = 10_000
@@ -130,7 +133,7 @@ class Archive:
         """Give it the facts that `how` makes of those it has. Raises NotStored, and what `how` raises."""
         while True:
             old = self.index.get(owner, kind, thing_id)
-            if new := self.index.change(old, how(dict(old.facts)), old.expires):
+            if new := self.index.change(old, how(old.facts), old.expires):
                 return new
 
     def page(self, owner: str, kind: ThingKind, *, limit: int, **how: Any) -> Page:
@@ -139,6 +142,16 @@ class Archive:
             return self.index.page(owner, kind, limit=limit, **how)
         except NotStored as exc:
             raise NotStored(how["after"], param="after") from exc
+
+    def tell_each(self, found: Iterable[Found], tell: Callable[[Found], Told]) -> Iterator[Told]:
+        """What `tell` makes of what a page has; without what is damaged, which hides no others."""
+        for each in found:
+            try:
+                with self._watched("read"):
+                    told = tell(each)
+            except ArchiveDamaged:
+                continue
+            yield told
 
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> None:
         """It and its parts. Raises NotStored."""

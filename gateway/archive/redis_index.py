@@ -1,7 +1,8 @@
 """The index in Redis, where gateways of several machines share an archive.
 
-It is as safe as all that Redis holds. Jobs whose answers are to be stored are in the same append-only file: a Redis
-that lost its last second lost an answer's place here and its leave from the queue alike, and it is stored again.
+It is as safe as all that Redis holds: what is told to be written is in the append-only file. Answers need no wait for
+that, for their jobs are in the same file before them: a Redis that lost its last second lost an answer's place here
+and its leave from the queue alike, and it is stored again.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from gateway.archive import redis_audit
 from gateway.archive.index import Bounds, NoRoom
 from gateway.archive.redis_thing import pack, unpack, unpack_all
 from gateway.archive.scripts import script
-from gateway.archive.thing import Held, Page, Thing, ThingKind
+from gateway.archive.thing import ANSWERS, Held, Page, Thing, ThingKind
 from gateway.memory import limit_of
 from shared.audit import Finding
 from shared.config import Config
-from shared.errors import ArchiveUnavailable, NotStored
+from shared.errors import ArchiveUnavailable, NotStored, StoreUnavailable
 from shared.keys import Key
 from shared.store import Outage, connect
 
@@ -35,6 +36,8 @@ MOST_FILTERED = 2
 """Filtered pages that a process looks for at one time: each keeps Redis at work until it is full or all was seen."""
 _ASKED = 10.0
 """Seconds for which Redis's memory is believed to be as it was."""
+_TRIES = 3
+"""How often something is written that Redis loses before it is told."""
 _AT_ONCE = 500
 """Things that one command asks for."""
 
@@ -44,6 +47,8 @@ class RedisIndex:
 
     def __init__(self, client: Redis, now: Callable[[], float], max_memory: int = 0) -> None:
         """`max_memory` is the setting: bytes of Redis, 0 for what it says itself."""
+        self.is_kept: Callable[[str], bool] = lambda call: True
+        """Whether what a call has written is in the append-only file, for which it waits, or else was lost."""
         self._client = client
         self._now = now
         self._max_memory = max_memory
@@ -59,7 +64,7 @@ class RedisIndex:
     def add(self, things: Sequence[Thing], bounds: Bounds | None = None) -> bool:
         most = (*bounds, int(self._memory() * MOST_OF_MEMORY) or "") if bounds else ("",) * 4
         words = (word for thing in things for word in (thing.id, pack(thing)))
-        answer, *rest = self._call("add", *most, *words)
+        answer, *rest = (self._call if things[0].kind in ANSWERS else self._write)("add", *most, *words)
         if answer == b"missing":
             raise NotStored(rest[0].decode())
         if answer == b"full":
@@ -78,7 +83,7 @@ class RedisIndex:
         return thing
 
     def change(self, old: Thing, facts: Mapping[str, Any], expires: int) -> Thing | None:
-        found = self._call("change", old.id, old.owner, old.version, encode(facts), expires)
+        found = self._write("change", old.id, old.owner, old.version, encode(facts), expires)
         return unpack(old.id, found[0]) if found else None
 
     def page(
@@ -122,7 +127,7 @@ class RedisIndex:
         return int(self._call("parts", parent, known_by=""))
 
     def remove(self, owner: str, kind: ThingKind, thing_id: str) -> list[Thing]:
-        gone = unpack_all(self._call("remove", thing_id, owner, kind))
+        gone = unpack_all(self._write("remove", thing_id, owner, kind))
         if not gone:
             raise NotStored(thing_id)
         return gone
@@ -178,6 +183,18 @@ class RedisIndex:
         with _translated():
             return script(self._client, name)(keys=[], args=[known_by, *args])
 
+    def _write(self, name: str, *args: Any) -> Any:
+        """The same, once it is kept: what Redis loses meanwhile is written again."""
+        known_by = secrets.token_hex(8)
+        for _ in range(_TRIES):
+            answer = self._call(name, *args, known_by=known_by)
+            if not answer or answer[0] in (b"missing", b"full"):  # nothing is changed
+                return answer
+            with _translated():
+                if self.is_kept(known_by):
+                    return answer
+        raise ArchiveUnavailable("Redis loses what is written to the archive's index.")
+
     def _memory(self) -> int:
         """Bytes that Redis may take; 0 where it does not tell."""
         now = time.monotonic()
@@ -195,7 +212,7 @@ class RedisIndex:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except Outage as exc:
+    except (StoreUnavailable, *Outage) as exc:
         raise ArchiveUnavailable(f"the archive's index in Redis: {exc}") from exc
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import json, msgpack
 
-from gateway.archive.thing import Thing, ThingKind
+from gateway.archive.thing import Facts, Thing, ThingKind
 
 _ID = "*"
 """Stands for the thing's id in the name of its blob."""
@@ -21,9 +21,9 @@ def pack(thing: Thing) -> bytes:
 
 def unpack(thing_id: str, words: bytes) -> Thing:
     """The thing that has these words."""
-    kind, owner, created, expires, facts, blob, size, parent, version, _ = msgpack.decode(words)
-    blob = blob.replace(_ID, thing_id)
-    return Thing(thing_id, ThingKind(kind), owner, created, expires, json.decode(facts), blob, size, parent, version)
+    kind, owner, created, expires, text, blob, size, parent, version, _ = msgpack.decode(words)
+    facts, blob = Facts.read(thing_id, text), blob.replace(_ID, thing_id)
+    return Thing(thing_id, ThingKind(kind), owner, created, expires, facts, blob, size, parent, version)
 
 
 def unpack_all(found: Sequence[bytes]) -> list[Thing]:

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from msgspec.json import decode, encode
+from msgspec.json import encode
 
-from gateway.archive.thing import Thing, ThingKind
+from gateway.archive.thing import Facts, Thing, ThingKind
 
 ALL = "*"
 """Whose counts are those of all owners; no API key has this name."""
@@ -68,7 +68,8 @@ def row_of(thing: Thing) -> tuple[Any, ...]:
 def thing_of(row: Sequence[Any]) -> Thing:
     """What a whole row of `things` says."""
     _, identity, kind, owner, created, expires, facts, blob, size, parent, version = row
-    return Thing(identity, ThingKind(kind), owner, created, expires, decode(facts), blob, size, parent, version)
+    facts = Facts.read(identity, facts)
+    return Thing(identity, ThingKind(kind), owner, created, expires, facts, blob, size, parent, version)
 
 
 def marks_of(thing: Thing) -> set[int]:

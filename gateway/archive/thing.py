@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from msgspec import Struct, field
-from msgspec.json import encode
+from msgspec import DecodeError, Struct, field
+from msgspec.json import decode, encode
+
+from shared.errors import ArchiveDamaged
 
 
 class ThingKind(StrEnum):
@@ -29,6 +31,26 @@ class ThingKind(StrEnum):
 
 ANSWERS = (ThingKind.RESPONSE, ThingKind.CHAT)
 """What makes room for others, the oldest first. All else stays until it expires or is removed."""
+
+
+class Facts(dict[str, Any]):
+    """Those of a thing that was stored. For one that is not there `[]` raises ArchiveDamaged."""
+
+    def __init__(self, thing_id: str, facts: Mapping[str, Any]) -> None:
+        super().__init__(facts)
+        self._thing_id = thing_id
+
+    @classmethod
+    def read(cls, thing_id: str, text: str | bytes) -> Facts:
+        """Those that an index has as JSON; none where that was damaged, so that the thing can still be removed."""
+        try:
+            found = decode(text)
+        except DecodeError:
+            found = None
+        return cls(thing_id, found if isinstance(found, dict) else {})
+
+    def __missing__(self, name: str) -> Any:
+        raise ArchiveDamaged(f"{self._thing_id} lacks what was stored as its {name!r}")
 
 
 class Thing(Struct, frozen=True, omit_defaults=True):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from msgspec import convert, field, to_builtins
+from msgspec import ValidationError, convert, field, to_builtins
 
 from gateway.archive.thing import Thing
+from shared.errors import ArchiveDamaged
 from shared.protocol import Record
 
 OPEN = {"open": "yes"}
@@ -80,8 +81,11 @@ class Batch(Record, frozen=True):
 
     @classmethod
     def of(cls, thing: Thing) -> Batch:
-        """That of a thing of the kind BATCH."""
-        return convert(thing.facts, cls)
+        """That of a thing of the kind BATCH. Raises ArchiveDamaged."""
+        try:
+            return convert(thing.facts, cls)
+        except ValidationError as exc:
+            raise ArchiveDamaged(f"{thing.id} is no batch: {exc}") from exc
 
     @property
     def facts(self) -> dict[str, Any]:

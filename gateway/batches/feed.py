@@ -20,7 +20,8 @@ from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
 from gateway.batches.batch import Batch, BatchError, BatchStatus
 from gateway.batches.closing import Closing
-from gateway.batches.flights import Flight, Flights
+from gateway.batches.flight import Flight
+from gateway.batches.flights import Flights
 from gateway.batches.ledger import BatchLedger
 from gateway.batches.lines import BatchLine, Inspection, read_line
 from gateway.batches.numbers import BatchNumbers
@@ -52,6 +53,8 @@ class Feed:
         """Set where somebody has changed the batch, or `stopped`."""
         self.idle = False
         """There is no room for its lines, or no worker."""
+        self._again = True
+        """Its lines may have been fed before."""
         self._archive = archive
         self._thing = thing
         self._make = make
@@ -91,6 +94,7 @@ class Feed:
             inspection.errors.append(exc.error)
         if self.stopped:
             return False
+        self._again = False
         if inspection.errors:
             self._closing.finish(BatchStatus.FAILED, inspection.errors)
             return False
@@ -142,6 +146,7 @@ class Feed:
                 if len(self._ledger.told) >= batch.total or not (first := next(rest, None)):
                     return
                 log.warning("%s goes on at line %d: its end was lost", self._thing.id, first.number)
+                first.again = self._again = True
                 lines = chain([first], rest)
             pause = max(_SOONEST, pause / 2) if ends else min(_LATEST, pause * 1.5)
             if self.news.wait(pause):
@@ -157,8 +162,9 @@ class Feed:
         self._write(flights)
 
     def _write(self, flights: Flights) -> Batch:
-        """Write down what has ended; the batch as it is then."""
-        ends = self._untold.write()
+        """Write down what has ended; the batch as it is then. Records stay until it is sure that this has told them."""
+        if ends := self._untold.write():
+            self._ledger.check()
         found = self._count()
         flights.forget(ends)
         return found
@@ -197,7 +203,7 @@ class Feed:
                 continue
             found = read_line(raw, number, batch.endpoint)
             if isinstance(found, BatchLine):
-                yield Flight(number, found.custom_id, found.body)
+                yield Flight(number, found.custom_id, found.body, again=self._again)
             give_way()
 
     def _raw(self, batch: Batch) -> Iterator[bytes]:

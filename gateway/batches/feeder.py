@@ -28,7 +28,7 @@ from gateway.batches.open_batches import OpenBatches
 from gateway.batches.untold import Broken
 from gateway.keys import EVERYBODY, Keys, Owner
 from gateway.recordings import Recordings
-from shared.errors import ArchiveUnavailable, InferqError, NotStored
+from shared.errors import ArchiveDamaged, ArchiveUnavailable, InferqError, NotStored
 from shared.loops import Loops
 from shared.store import Outage
 
@@ -120,7 +120,8 @@ class Feeder:
             del self._resting[batch_id]
         for batch_id, feed in self._feeds.items():
             thing = found.get(batch_id)
-            if thing and (thing.facts["status"] == BatchStatus.CANCELLING or thing.facts["due"] <= time.time()):
+            facts = thing.facts if thing else {}
+            if thing and (facts.get("status") == BatchStatus.CANCELLING or facts.get("due", 0) <= time.time()):
                 feed.news.set()
             if thing and not feed.orphan and self._is_gone(thing.owner):
                 self._stop(feed)
@@ -162,7 +163,12 @@ class Feeder:
         return self._keys.named(name) if self._keys else EVERYBODY if name == EVERYBODY.name else None
 
     def _begin(self, thing: Thing) -> None:
-        feed = Feed(self._archive, thing, partial(self._make, thing), self._numbers)
+        try:
+            feed = Feed(self._archive, thing, partial(self._make, thing), self._numbers)
+        except ArchiveDamaged as exc:
+            self._rest(thing.id, exc)
+            self._lease.let_go(thing.id)
+            return
         feed.orphan = self._owner(thing.owner) is None
         self._feeds[thing.id] = feed
         gevent.spawn(self._run, thing.id, feed)
@@ -179,16 +185,19 @@ class Feeder:
             self._resting.pop(batch_id, None)
         except NotStored:
             log.info("%s was removed, or somebody else has ended it", batch_id)
-        except Exception as exc:  # it concerns this batch alone, which is begun anew
-            foreseen = isinstance(exc, (InferqError, *Outage))
-            pause = min(_LONGEST, 2 * self._resting.get(batch_id, (0.0, _FIRST / 2))[1])
-            self._resting[batch_id] = time.monotonic() + pause, pause
-            log.warning("%s waits for %.0f s: %s", batch_id, pause, exc, exc_info=None if foreseen else exc)
+        except Exception as exc:  # noqa: BLE001 - it concerns this batch alone, which is begun anew
+            self._rest(batch_id, exc)
         finally:
             if self._feeds.get(batch_id) is feed:
                 del self._feeds[batch_id]
             with suppress(*Outage):
                 self._lease.let_go(batch_id)
+
+    def _rest(self, batch_id: str, exc: Exception) -> None:
+        foreseen = isinstance(exc, (InferqError, *Outage))
+        pause = min(_LONGEST, 2 * self._resting.get(batch_id, (0.0, _FIRST / 2))[1])
+        self._resting[batch_id] = time.monotonic() + pause, pause
+        log.warning("%s waits for %.0f s: %s", batch_id, pause, exc, exc_info=None if foreseen else exc)
 
     def _stop(self, feed: Feed) -> None:
         feed.stopped = True

@@ -6,10 +6,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from gateway.batches.ending import LineEnd
 from gateway.batches.endpoints import ENDPOINTS
+from gateway.batches.flight import Flight
 from gateway.batches.line_jobs import MOST_ATTEMPTS, LineJobs, job_id_of
 from gateway.batches.telling import refuse, tell
 from gateway.batches.untold import MOST_UNTOLD_BYTES
@@ -38,18 +38,6 @@ MOST_ASIDE = 64
 """Lines of a batch that wait for their models, while those behind them go on."""
 _SOON, _LATE = 0.2, 3.0
 """Seconds after which it is tried again to feed a line for which there was no room, or no worker; each time later."""
-
-
-@dataclass(slots=True)
-class Flight:
-    """A line on its way."""
-
-    number: int
-    custom_id: str
-    body: bytes
-    attempt: int = 0
-    again: bool = False
-    """It may have ended before."""
 
 
 class Flights:
@@ -110,6 +98,8 @@ class Flights:
             if state is State.QUEUED:
                 waiting += 1
             elif state is None:
+                if self._recalled and (end := self._stored(flight)):
+                    ends.append(end)
                 self._land(flight, again=True)
             elif state.final and size < MOST_UNTOLD_BYTES:
                 ended += 1
@@ -205,14 +195,20 @@ class Flights:
             end = InferqError("The gateway cannot read the answer; its log says why.")
         if isinstance(end, InferqError) and end.code == JobCancelled.code:
             end = self._stored(flight) or end
-        again = isinstance(end, InferqError) and outcome(end.code).retry and flight.attempt + 1 < MOST_ATTEMPTS
+        again = self._is_tried_again(flight, end)
         flight.attempt += again
         self._land(flight, again=again)
-        if again or isinstance(end, LineEnd):
-            return None if isinstance(end, InferqError) else end
-        if end.code == DeadlineExceeded.code or (self._recalled and end.code == JobCancelled.code):
-            return None
-        return self._refuse(flight, end)
+        return None if again else self._told(flight, end)
+
+    def _is_tried_again(self, flight: Flight, end: LineEnd | InferqError) -> bool:
+        return isinstance(end, InferqError) and outcome(end.code).retry and flight.attempt + 1 < MOST_ATTEMPTS
+
+    def _told(self, flight: Flight, end: LineEnd | InferqError) -> LineEnd | None:
+        """What is told of a line that is not tried again; None where the batch's end says why it has no answer."""
+        if isinstance(end, LineEnd):
+            return end
+        unanswered = end.code == DeadlineExceeded.code or (self._recalled and end.code == JobCancelled.code)
+        return None if unanswered else self._refuse(flight, end)
 
     def _refuse(self, flight: Flight, error: InferqError) -> LineEnd:
         job_id = self._id(flight)
@@ -221,17 +217,20 @@ class Flights:
 
     def _stored(self, flight: Flight) -> LineEnd | None:
         """Its answer, where that is stored by itself and Redis has lost the job."""
-        kind, job_id = KINDS.get(self._wire.name), self._id(flight)
-        if kind is None:
-            return None
-        try:
-            found = self._recordings.stored(kind, job_id, self.owner.name)
-        except NotStored:
-            return None
-        except ArchiveDamaged as exc:
-            return self._refuse(flight, exc)
-        told = tell(self._batch_id, flight.number, flight.custom_id, job_id, found.accepted, found.events, 1 << 16)
-        return told if isinstance(told, LineEnd) else self._refuse(flight, told)
+        kind, names = KINDS.get(self._wire.name), (self._batch_id, flight.number, flight.custom_id)
+        while kind:
+            job_id = self._id(flight)
+            try:
+                found = self._recordings.stored(kind, job_id, self.owner.name)
+            except NotStored:
+                break
+            except ArchiveDamaged as exc:
+                return self._refuse(flight, exc)
+            end = tell(*names, job_id, found.accepted, found.events, 1 << 16)
+            if not self._is_tried_again(flight, end):
+                return self._told(flight, end)
+            flight.attempt += 1
+        return None
 
     def _take_off(self, flight: Flight) -> None:
         self._flying[flight.number] = flight

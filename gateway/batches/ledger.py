@@ -27,6 +27,8 @@ class BatchLedger:
         self._archive = archive
         self._root = Thing(f"outcomes_{batch.id}", _KIND, batch.owner, batch.created, batch.expires)
         self._next = 0
+        self._last: Thing | None = None
+        """The entry before that."""
         self.told = set[int]()
         """The numbers of lines that have ended."""
         self.counts = Counter[str]()
@@ -41,6 +43,7 @@ class BatchLedger:
         """What is written down now."""
         self.told.clear()
         self.counts.clear()
+        self._last = None
         for entry in self._entries():
             self._note(entry)
 
@@ -65,6 +68,14 @@ class BatchLedger:
             return False
         self._note(kept)
         return True
+
+    def check(self) -> None:
+        """Raises ArchiveDamaged where an index in Redis has forgotten what is known here: it is to be begun anew."""
+        if self._last:
+            with suppress(NotStored):
+                if self._archive.find(self._last.owner, _KIND, self._last.id).blob == self._last.blob:
+                    return
+            raise ArchiveDamaged(f"The index has forgotten {self._last.id}.")
 
     def texts(self, *, well: bool) -> Iterator[bytes]:
         """What is told of all lines that have ended well, or badly, in pieces: of each once.
@@ -103,7 +114,7 @@ class BatchLedger:
             self.counts[name] += len(new)
             self.told |= new
         self.counts.update(entry.facts["tokens"])
-        self._next = int(entry.id.rpartition("_")[2]) + 1
+        self._next, self._last = int(entry.id.rpartition("_")[2]) + 1, entry
 
     def _entries(self) -> Iterator[Thing]:
         after, more = "", True

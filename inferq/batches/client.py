@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 
 from inferq.errors import GatewayAway, GatewayError
-from inferq.tools.gateway import base_url
+from inferq.tools.gateway import base_url, refusal_reason
 
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _AGAIN = (429, 500, 502, 503, 504)
@@ -81,9 +81,6 @@ class BatchClient:
             raise GatewayError(f"{self.url}: {exc or type(exc).__name__}") from exc
 
     def _refusal(self, answer: httpx2.Response) -> GatewayError:
-        try:
-            reason = answer.json()["error"]["message"]
-        except (ValueError, KeyError, TypeError):
-            reason = f"{answer.status_code} {answer.reason_phrase}"
+        reason = refusal_reason(answer.content, f"{answer.status_code} {answer.reason_phrase}")
         kind = GatewayAway if answer.status_code in _AGAIN else GatewayError
         return kind(f"{self.url}: {reason}")

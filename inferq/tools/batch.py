@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +21,8 @@ if TYPE_CHECKING:
     from inferq.batches.client import BatchClient
     from inferq.batches.errand import Errand
     from inferq.batches.requests import RequestFile
-    from shared.catalogue import Model
 
 _FILE = click.Path(path_type=Path)
-_SERVING = ("engine", "arch", "chat_format", "models_toml", "slots", "threads")
-"""Flags for what is started; a gateway has its own."""
 
 
 @click.group()
@@ -146,44 +141,25 @@ def _place(
     requests: RequestFile, folder: Path, url: str | None, api_key: str | None, model: str | None, flags: dict[str, Any]
 ) -> Iterator[BatchClient]:
     """Where the batch runs."""
-    given = {"--" + name.removesuffix("_toml").replace("_", "-"): flags[name] for name in _SERVING if flags[name]}
+    from inferq.batches.client import BatchClient
+    from inferq.batches.stack import fetch, locate, private_gateway, words
+
     if url:
-        for flag in (*(["-m"] if model else ()), *given):
+        for flag in (*(["-m"] if model else ()), *words(flags)):
             raise InvalidRequest("the gateway serves what it serves; leave it out", param=flag)
         with closing(_client(url, api_key)) as client:
             yield client
         return
-    from inferq.batches.stack import private_stack
-    from shared import catalogue
-
     name = model or requests.model
     if not name:
         raise click.UsageError("Give a model: -m MODEL|FILE, or --url URL of a running gateway.")
-    found = catalogue.resolve(
-        name,
-        flags["engine"],
-        architecture=flags["arch"],
-        chat_format=flags["chat_format"],
-        models_toml=flags["models_toml"] or "",
-    )
+    found = locate(name, flags)
     if requests.model and requests.model not in (found.id, *found.aliases):
         message = f"{requests.path}: the first request asks for the model {requests.model!r}, not for {found.id!r}"
         raise InvalidRequest(message, param="-m")
-    _fetch(found)
-    words = [word for flag, value in given.items() for word in (flag, str(value))]
-    with private_stack(folder, name, words) as client:
+    fetch(found)
+    with private_gateway(folder, name, flags) as own, closing(BatchClient(own.url, own.key, own.check)) as client:
         yield client
-
-
-def _fetch(model: Model) -> None:
-    """So that whoever waits sees how far it is. Raises PullError."""
-    from inferq import pull
-    from inferq.tools.terminal import show_status, status
-    from shared.progress import listen
-
-    tell = show_status if sys.stderr.isatty() else partial(echo, err=True)
-    with status(f"fetching {model.id}"), listen(lambda step: tell(f"{model.id}: {step}")):
-        pull.provide(model)
 
 
 @contextmanager

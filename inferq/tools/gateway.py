@@ -29,12 +29,20 @@ _USUAL_TOKENS = Config().usual_max_tokens
 """`max_tokens` of a completion that asks for no number: as for a chat, and not 16, as gateways have it."""
 
 
-def base_url(url: str) -> str:
+def base_url(url: str, param: str = "--url") -> str:
     """That of the API, which ends with `/v1`, of a gateway at this address. Raises InvalidRequest."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidRequest(f"{url!r} is no address such as http://127.0.0.1:8000", param="--url")
+        raise InvalidRequest(f"{url!r} is no address such as http://127.0.0.1:8000", param=param)
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}/v1"
+
+
+def refusal_reason(body: bytes, otherwise: str) -> str:
+    """What an error of OpenAI's form says, or else the other text."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return otherwise
 
 
 class GatewayAnswers:
@@ -119,11 +127,7 @@ class GatewayAnswers:
         raise http.client.IncompleteRead(b"")
 
     def _refusal(self, body: bytes, otherwise: str) -> GatewayError:
-        try:
-            reason = json.loads(body)["error"]["message"]
-        except (ValueError, KeyError, TypeError):
-            reason = otherwise
-        return GatewayError(f"{self._url}: {reason}")
+        return GatewayError(f"{self._url}: {refusal_reason(body, otherwise)}")
 
 
 def _stand(comment: bytes) -> Progress | QueuePlace | None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 from inferq.table import align
-from tests.chaos.clients import Client
 from tests.chaos.faults import Fault
 from tests.chaos.forms import LASTING, Form
 from tests.chaos.judgement import Fate
 from tests.chaos.plan import Kind
 from tests.chaos.run import SLACK, Outcome
 from tests.chaos.stored import Shelf
+from tests.chaos.story import tell
 
 REQUESTS_A_KIND = 25
 """Requests during which one more kind of fault has to hit a running job."""
@@ -109,7 +109,7 @@ def broken_promises(outcome: Outcome, least_hits: int, kinds: Collection[str] = 
     """
     for client in outcome.clients:
         if client.fate in BAD or client.fate is None:
-            told = "\n  ".join(_story(client, outcome.faults))
+            told = "\n  ".join(tell(client.story, outcome.faults))
             yield f"request {client.name} ({client.request.kind}) is {client.fate}:\n  {told}"
     given_up = sum(client.given_up for client in outcome.clients)
     deaths = sum("valkey" in fault.kind for fault in outcome.faults)
@@ -190,14 +190,6 @@ def alone(outcome: Outcome, lease: float) -> list[float]:
     return [
         after - at for at, after in outcome.recoveries if not any(at < end and begin < after for begin, end in outages)
     ]
-
-
-def _story(client: Client, faults: Iterable[Fault]) -> Iterator[str]:
-    """What happened to a client, and around it; in seconds since it asked."""
-    begin, end = client.story[0][0], client.story[-1][0]
-    around = [(fault.at, f"-- {fault.kind}") for fault in faults if begin - 5 < fault.at < end]
-    for at, what in sorted((*client.story, *around)):
-        yield f"{at - begin:+.2f} {what}"
 
 
 def _any(outcome: Outcome) -> list[float]:

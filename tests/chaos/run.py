@@ -206,7 +206,7 @@ async def all_final(active: Callable[[], Awaitable[object]]) -> None:
 async def _look(stack: Parts, house: House, clients: Sequence[Client], faults: Sequence[Fault]) -> Shelf:
     """Look for what is stored through the gateway that has lived through it all, and through one that is new."""
     trouble = [(fault.at, fault.until + RECOVERED) for fault in faults if fault.kind in (HIDDEN, UNNAMED)]
-    shelf, port = Shelf(), free_port()
+    shelf, port = Shelf(faults=faults), free_port()
     with suppress(TimeoutError):
         async with asyncio.timeout(90):
             while await house.waiting():

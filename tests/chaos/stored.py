@@ -13,19 +13,24 @@ from typing import TYPE_CHECKING, Any
 from gateway.archive.archive import Archive
 from gateway.archive.thing import ThingKind
 from tests.calls import CHATS
+from tests.chaos.forms import RESPONSES
 from tests.chaos.judgement import Fate, difference
 from tests.chaos.plan import Request
 from tests.chaos.reading import Reading
+from tests.chaos.story import tell
 from tests.chaos.wire import Wire
 
 if TYPE_CHECKING:
     from tests.chaos.clients import Client
+    from tests.chaos.faults import Fault
 
 Outages = Sequence[tuple[float, float]]
 """From when to when Redis has forgotten what was written."""
 Forgotten = Mapping[bool, Outages]
 """Those by which files, and others, may be forgotten."""
 _AT_ONCE = 8
+_LATE = 0.5
+"""Seconds after an end was told in which its client has read and judged it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,16 @@ class Stored:
         """Whether it may be among what was forgotten."""
         return any(begin < self.answered and self.asked < end for begin, end in outages)
 
+    def is_gone(self, lost: Outages, forgotten: Forgotten) -> bool:
+        """Whether nobody can be blamed that it is not there.
+
+        An answer is stored as soon as its end is told, so one that was told in the second that Redis has `lost` need
+        not be stored yet, wherever the index is.
+        """
+        answer = self.path.startswith((f"{RESPONSES}/", f"{CHATS}/"))
+        just_told = answer and any(begin < self.answered < end + _LATE for begin, end in lost)
+        return just_told or self.among(forgotten[isinstance(self.told, bytes)])
+
 
 @dataclass(slots=True)
 class Shelf:
@@ -64,6 +79,8 @@ class Shelf:
     wrong: list[str] = field(default_factory=list)
     waiting: int = 0
     """Answers that are not stored yet, although all have ended long ago."""
+    faults: Sequence[Fault] = ()
+    """What was done meanwhile."""
 
     async def look(self, port: int, clients: Sequence[Client], lost: Outages, forgotten: Forgotten) -> None:
         """Ask a gateway for all of it. Redis has `lost` jobs then; where the index is there, this was `forgotten`."""
@@ -79,7 +96,7 @@ class Shelf:
         for client in clients:
             for stored in client.kept:
                 chat = stored.path.removeprefix(f"{CHATS}/")
-                if chat != stored.path and listed[chat] != 1 and not stored.among(forgotten[False]):
+                if chat != stored.path and listed[chat] != 1 and not stored.is_gone(lost, forgotten):
                     self._complain(client, f"its chat is listed {listed[chat]} times")
 
     def count(self, archive: Archive, clients: Iterable[Client], lost: Outages) -> None:
@@ -103,7 +120,7 @@ class Shelf:
     ) -> None:
         """What was answered where it is to be: the status, the body, and what it says."""
         status, blob, told = answer
-        if status == 404 and stored.among(forgotten[isinstance(stored.told, bytes)]):
+        if status == 404 and stored.is_gone(lost, forgotten):
             self.forgotten += 1
             return
         wrong = f"{status} {blob[:300]!r}" if status != 200 else _differs(stored, blob, told)
@@ -111,7 +128,7 @@ class Shelf:
             # Where Redis lost the end of an answer it comes after those that followed; what it forgot comes nowhere.
             answers = [each for each in client.kept if isinstance(each.told, Mapping)]
             known, turns = _turns(stored.told), list(dict.fromkeys(_turns(_said(told["data"]))))
-            gone = {turn for turn, each in zip(known, answers, strict=False) if each.among(forgotten[False])}
+            gone = {turn for turn, each in zip(known, answers, strict=False) if each.is_gone(lost, forgotten)}
             order = sorted if stored.among(lost) else list
             left = [order(turn for turn in each if turn not in gone) for each in (turns, known)]
             wrong = "" if left[0] == left[1] else wrong
@@ -130,7 +147,7 @@ class Shelf:
             self.found[stored.request.form] += 1
 
     def _complain(self, client: Client, wrong: str) -> None:
-        story = "".join(f"\n  {at - client.story[0][0]:+.2f} {what}" for at, what in client.story)
+        story = "".join(f"\n  {line}" for line in tell(client.story, self.faults))
         self.wrong.append(f"request {client.name} ({client.request.form}, {client.request.kind}): {wrong}{story}")
 
 

@@ -172,12 +172,28 @@ def load(model: Model, config: Config) -> Engine:
     for field, title in _ONLY_LLAMA_CPP.items():
         if getattr(model, field) and name != "llama.cpp":
             raise EngineError(f"the engine {name} takes no {title}; llama.cpp does")
-    own = {name: getattr(model, name) for name in ("context", "slots", "threads")}
-    config = replace(config, **{name: value for name, value in own.items() if value is not None})
+    config = own_settings(model, config)
     known = outline(model, config)
     engine: Engine = factory(model, config)
     engine.card = replace(engine.card, **{name: told for name in OUTLINED if (told := getattr(known, name))})
     return engine
+
+
+def fit(model: Model, config: Config) -> Config:
+    """With what `models.toml` has for the model and, where that leaves it open, with what fits it on this machine:
+    which is measured first, where that was not done yet. Raises what `load` does."""
+    config = own_settings(model, config)
+    if choose(model) == "llama.cpp":
+        from worker.engines.llama_cpp_calibration import fit_machine
+
+        config = fit_machine(model, config)
+    return config
+
+
+def own_settings(model: Model, config: Config) -> Config:
+    """With those that `models.toml` has for the model."""
+    own = {name: getattr(model, name) for name in ("context", "slots", "threads")}
+    return replace(config, **{name: value for name, value in own.items() if value is not None})
 
 
 def with_prompt(events: Iterable[Event], tokens: Sequence[int], *, ids: bool) -> Iterator[Event]:

@@ -11,7 +11,7 @@ from shared.card import Ability, Card
 from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
-from shared.cores import usable
+from shared.cores import share
 from shared.errors import EngineError, InvalidRequest
 from shared.protocol import (
     Chat,
@@ -69,7 +69,7 @@ class CtransformersEngine:
             "reads": [str(model.path.resolve())],
             "architecture": legacy.architecture,
             "context": config.context or legacy.hyper.context,
-            "threads": config.threads or max(1, usable() - 1),
+            "threads": config.threads or max(1, share(config.cores)[0] - 1),
         }
         path, architecture = model.path, legacy.architecture
         unchanged = watch(lambda: identity([path], architecture))

@@ -23,8 +23,19 @@ from worker.engines.libllama_layout import (
     compare,
 )
 from worker.engines.libllama_pooling import PoolingContext
+from worker.engines.libllama_timing import TimedContext
 
-__all__ = ["ATTENTION_AUTO", "ATTENTION_PLAIN", "F16", "F32", "Context", "Library", "MappedModel", "UnknownLibrary"]
+__all__ = [
+    "ATTENTION_AUTO",
+    "ATTENTION_FLASH",
+    "ATTENTION_PLAIN",
+    "F16",
+    "F32",
+    "Context",
+    "Library",
+    "MappedModel",
+    "UnknownLibrary",
+]
 
 _Log = ctypes.CFUNCTYPE(None, ctypes.c_int, c_char_p, c_void_p)
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
@@ -48,6 +59,10 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "llama_n_threads_batch": (c_int32, [c_void_p]),
     "llama_set_n_threads": (None, [c_void_p, c_int32, c_int32]),
     "llama_get_memory": (c_void_p, [c_void_p]),
+    "llama_memory_seq_cp": (None, [c_void_p, c_int32, c_int32, c_int32, c_int32]),
+    "llama_state_seq_get_size": (c_size_t, [c_void_p, c_int32]),
+    "llama_state_seq_get_data": (c_size_t, [c_void_p, c_void_p, c_size_t, c_int32]),
+    "llama_state_seq_set_data": (c_size_t, [c_void_p, c_void_p, c_size_t, c_int32]),
     "llama_memory_seq_rm": (c_bool, [c_void_p, c_int32, c_int32, c_int32]),
     "llama_batch_init": (TokenBatch, [c_int32, c_int32, c_int32]),
     "llama_decode": (c_int32, [c_void_p, TokenBatch]),
@@ -71,8 +86,8 @@ _SILENT = 1 | 2 | 8
 """Attributes of tokens without a text: unknown, unused, control."""
 F32, F16 = 0, 1
 """Types of a context's cache."""
-ATTENTION_AUTO, ATTENTION_PLAIN = -1, 0
-"""What is told as `flash_attn_type`: that of the cache's type, or in 32 bits."""
+ATTENTION_AUTO, ATTENTION_PLAIN, ATTENTION_FLASH = -1, 0, 1
+"""What is told as `flash_attn_type`: the library's own choice; in 32 bits; in parts, in the cache's type."""
 
 
 class Library:
@@ -119,6 +134,10 @@ class MappedModel:
         """Raises RuntimeError, UnknownLibrary."""
         made = self._make(lora, {**parameters, "embeddings": True})
         return PoolingContext(self._library, self._model, made, int(parameters["n_batch"]), self._vocabulary)
+
+    def timed_context(self, lora: Sequence[tuple[str, float]], **parameters: float) -> TimedContext:
+        """Raises RuntimeError, UnknownLibrary."""
+        return TimedContext(self._library, self._make(lora, parameters), int(parameters["n_batch"]))
 
     def _make(self, lora: Sequence[tuple[str, float]], parameters: Mapping[str, float]) -> int:
         for name, value in parameters.items():

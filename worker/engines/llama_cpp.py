@@ -14,7 +14,6 @@ from shared.card import Ability, Card
 from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
-from shared.cores import usable
 from shared.errors import ModelLoadError
 from shared.protocol import FINE, Chat, Delta, Event, FineChat, FineCompletion, TextTask
 from shared.recommendation import complete
@@ -67,7 +66,7 @@ class LlamaCppEngine:
         self._seconds = config.max_seconds
         self._model = model
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
-        self._batch = max(config.batch_size, config.slots * (1 + DRAFTED if files.draft else 1))
+        self._batch = max(config.step, config.slots * (1 + DRAFTED if files.draft else 1))
         key = secrets.token_urlsafe()
         parameters = host_parameters(model, files, config, self._batch, key)
         self._identity, unchanged = files.identify(model), watch(lambda: files.identify(model))
@@ -143,9 +142,9 @@ class LlamaCppEngine:
             lambda task, work: self._read(task, work)[0],
             self._pieces,
             context=self.card.context,
-            batch=config.batch_size,
+            batch=config.step,
             unchanged=unchanged,
-            threads=lambda: 1 if self._cells.busy else config.threads or usable(),
+            threads=lambda: 1 if self._cells.busy else parameters["batch_threads"],
         )
 
     @property

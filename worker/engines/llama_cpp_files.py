@@ -8,12 +8,13 @@ from typing import Any
 
 from shared.catalogue import Model, is_legacy
 from shared.config import Config
-from shared.cores import usable
+from shared.cores import share
 from shared.errors import EngineError, ModelFileError
 from worker.chat_formats import template
 from worker.formats.gguf import Header, read_header, read_model
 from worker.formats.gguf_parts import with_parts
 from worker.formats.identity import identity
+from worker.formats.pooling import PoolingKind, find_pooling
 
 _F32 = 0
 _EXACT = 8192
@@ -29,6 +30,12 @@ class Files:
     """All files of the model; one, as a rule."""
     lora: tuple[tuple[Path, float], ...]
     draft: Path | None
+
+    @property
+    def pooling(self) -> PoolingKind | None:
+        """What it makes of a text; None where it generates one."""
+        header = self.header
+        return find_pooling(header.architecture, header.metadata, (tensor.name for tensor in header.tensors))
 
     def exact(self, context: int) -> bool:
         """Whether all that is computed for a context of so many tokens, 0 for the model's own, is to be in 32 bits.
@@ -84,18 +91,27 @@ def _adapter(path: Path, model: Header) -> Path:
     return path.resolve()
 
 
+def threads_of(config: Config) -> tuple[int, int]:
+    """For one answer, and for prompts and several answers at once. Where nothing is said or was measured, a core is
+    left to all others while one answer is computed."""
+    cores, _ = share(config.cores)
+    return config.threads or max(1, cores - 1), config.batch_threads or config.threads or cores
+
+
 def host_parameters(model: Model, files: Files, config: Config, batch: int, key: str) -> dict[str, Any]:
     """What the host needs to know, which reads `batch` tokens a step, and answers who knows the key."""
+    threads, batch_threads = threads_of(config)
     return {
         "path": str(files.path),
         "reads": [str(path) for path in (*files.parts, *dict(files.lora), files.draft) if path],
         "key": key,
         "context": config.context,
         "slots": config.slots,
-        "threads": config.threads or max(1, usable() - 1),
-        "batch_threads": config.threads or usable(),
+        "threads": threads,
+        "batch_threads": batch_threads,
         "batch": batch,
         "exact": files.exact(config.context),
+        "attention": config.attention,
         "lora": [(str(path), scale) for path, scale in files.lora],
         "draft": str(files.draft) if files.draft else "",
         "rope_freq_base": model.rope_freq_base or 0.0,

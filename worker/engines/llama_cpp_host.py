@@ -51,6 +51,10 @@ def main() -> None:
     options.rope_freq_base = parameters["rope_freq_base"]
     options.rope_freq_scale = parameters["rope_freq_scale"]
     options.chat_template = parameters["chat_template"]
+    if parameters["attention"]:
+        plain = parameters["attention"] == "plain"
+        kinds = xllamacpp.llama_flash_attn_type
+        options.flash_attn_type = kinds.LLAMA_FLASH_ATTN_TYPE_DISABLED if plain else kinds.LLAMA_FLASH_ATTN_TYPE_ENABLED
     if parameters["exact"]:
         options.cache_type_k = options.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         options.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED

@@ -6,14 +6,12 @@ from shared.catalogue import Model
 from shared.config import Config
 from worker.engines import Engine
 from worker.engines.llama_cpp_files import check_files
-from worker.formats.pooling import find_pooling
 
 
 def load_model(model: Model, config: Config) -> Engine:
     """See `worker.engines.load`."""
     files = check_files(model)
-    header = files.header
-    if kind := find_pooling(header.architecture, header.metadata, (tensor.name for tensor in header.tensors)):
+    if kind := files.pooling:
         from worker.engines.llama_cpp_pooling_engine import LlamaCppPoolingEngine
 
         return LlamaCppPoolingEngine(model, config, files, kind)

@@ -62,6 +62,7 @@ def main() -> None:
     os.nice(NICE)
     batch, threads = parameters["batch"], parameters["batch_threads"]
     kind = F32 if parameters["exact"] else F16
+    plain = parameters["exact"] or parameters["attention"] == "plain"
     try:
         model = Library(xllamacpp.xllamacpp.__file__).load(parameters["path"])
         context = model.context(
@@ -78,7 +79,7 @@ def main() -> None:
             rope_freq_scale=parameters["rope_freq_scale"],
             type_k=kind,
             type_v=kind,
-            flash_attn_type=ATTENTION_PLAIN if parameters["exact"] else ATTENTION_AUTO,
+            flash_attn_type=ATTENTION_PLAIN if plain else ATTENTION_AUTO,
             kv_unified=True,
             swa_full=False,
         )

@@ -11,6 +11,7 @@ from shared.recommendation import find_fault
 
 log = logging.getLogger("inferq.models")
 
+_MANY_HEADS = 64
 _SAMPLING = {"temperature": "temp", "repeat_penalty": "penalty_repeat"} | {k: k for k in ("top_p", "top_k", "min_p")}
 _T = TypeVar("_T")
 
@@ -62,6 +63,11 @@ class Header:
     def vocabulary_size(self) -> int:
         tokens = self._of("tokenizer.ggml.tokens", MetadataArray)
         return tokens.count if tokens else 0
+
+    @property
+    def heads(self) -> int:
+        """Of attention, in each layer; where layers differ, as many as there may be."""
+        return self._of(f"{self.architecture}.attention.head_count", int) or _MANY_HEADS
 
     @property
     def bos(self) -> int | None:

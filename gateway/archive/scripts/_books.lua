@@ -65,7 +65,11 @@ local function answer(reply)
     end
   end
   local told = cmsgpack.pack(reply)
-  if #told <= LARGEST then redis.call('SET', KEY.archive_call .. ARGV[1], told, 'EX', CALLED) end
+  if #told <= LARGEST then
+    redis.call('SET', KEY.archive_call .. ARGV[1], told, 'EX', CALLED)
+  else
+    redis.call('SET', KEY.archive_call .. ARGV[1] .. ':large', '', 'EX', CALLED) -- for written.lua
+  end
   return reply
 end
 

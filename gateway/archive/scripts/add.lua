@@ -3,7 +3,7 @@
 -- ARGV: call, what may be held (things, bytes, bytes of all, bytes of Redis for all; empty for any), then id and words of each
 -- Returns `there`, `added`, `missing` and the parent that is not there, or `full`: by how many things and bytes of the owner, by how many
 -- bytes of all, and by how many things of all.
-if redis.call('HEXISTS', KEY.archive_things, ARGV[6]) == 1 then return { 'there' } end
+if redis.call('HEXISTS', KEY.archive_things, ARGV[6]) == 1 then return answer({ 'there' }) end
 local new, order, bytes, taken = {}, {}, 0, 0
 for n = 6, #ARGV, 2 do
   local id, thing = ARGV[n], cmsgpack.unpack(ARGV[n + 1])

@@ -1,0 +1,1 @@
+"""`inferq bench`: how fast servers answer, as their clients see it."""

@@ -1,0 +1,165 @@
+"""What fits a machine: what is made of measured times, and what becomes of measuring that fails."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import registry
+from shared.catalogue import Model
+from shared.config import Config
+from shared.errors import ModelFileError
+from tests.stack import Stack
+from tests.tiny import TINY
+from worker import engines
+from worker.engines import llama_cpp_calibration as calibration
+from worker.engines.llama_cpp_fitting import choose
+
+OPEN = Config()
+QUICK = {
+    "single": [[1, 0.0067], [2, 0.0062]],
+    "batch": [[2, 0.075]],
+    "steps": [[16, 0.043], [32, 0.076], [64, 0.137], [128, 0.286]],
+    "deep": {
+        "": [[1, 0.056], [16, 0.427]],
+        "plain": [[1, 0.030], [16, 0.190], [32, 0.374]],
+    },
+    "depth": 8192,
+    "share": 0.88,
+}
+"""As a machine said it of a small model."""
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def model(path: Path = TINY) -> Model:
+    return Model("tiny", "", path, "llama.cpp", None)
+
+
+def kept(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "cache/inferq/calibrations").glob("*.json"))
+
+
+def test_a_thread_more_has_to_pay() -> None:
+    assert choose(QUICK, 8192, 9).threads == 1
+    assert choose({**QUICK, "single": [[1, 0.027], [2, 0.0128]]}, 8192, 9).threads == 2
+    assert choose({**QUICK, "single": [[4, 0.010], [7, 0.0099], [8, 0.031]]}, 8192, 9).threads == 4
+
+
+def test_siblings_have_to_pay_too() -> None:
+    assert choose({**QUICK, "batch": [[2, 0.075], [4, 0.073]]}, 8192, 9).batch_threads == 2
+    assert choose({**QUICK, "batch": [[2, 0.075], [4, 0.060]]}, 8192, 9).batch_threads == 4
+
+
+def test_the_step_fits_at_the_end_of_a_full_context() -> None:
+    found = choose(QUICK, 8192, 9)
+    assert (found.step, found.attention) == (24, "plain")  # 32 take 0.374 s there
+    assert choose(QUICK, 1024, 9).step > 64
+    assert choose(QUICK, 65_536, 9).step == 16  # the smallest that is of use
+    alone = {**QUICK, "deep": {"": QUICK["deep"][""]}}  # type: ignore[index]  # a dict of many things
+    assert choose(alone, 8192, 9).step == 16
+    fast = {
+        **QUICK,
+        "steps": [[n, n / 1e5] for n in (16, 32, 64, 128, 256, 512)],
+        "deep": {"": [[1, 0.0067], [512, 0.006]]},
+    }
+    assert choose(fast, 8192, 9).step == 512
+
+
+def test_plain_attention_has_to_pay_and_to_have_room() -> None:
+    assert choose(QUICK, 8192, 1000).attention == ""
+    equal = {**QUICK, "deep": {"": [[1, 0.031], [16, 0.190]], "plain": [[1, 0.030], [16, 0.190]]}}
+    assert choose(equal, 8192, 9).attention == ""
+    slower = {**QUICK, "deep": {"": [[1, 0.056], [16, 0.060], [32, 0.08]], "plain": [[1, 0.030], [16, 0.190]]}}
+    assert choose(slower, 8192, 9).attention == ""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"single": []},
+        {"steps": []},
+        {"steps": [[16, float("nan")]]},
+        {"steps": [[16, -1]]},
+        {"single": [[10**9, 1]]},
+        {"deep": {}},
+        {"deep": []},
+        {"depth": 0},
+        {"share": 7},
+    ],
+)
+def test_what_nobody_measured_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError, LookupError, AttributeError)):
+        choose({**QUICK, **wrong}, 8192, 9)
+
+
+def test_numbers_that_are_named_are_not_measured() -> None:
+    named = Config(threads=3, batch_size=40)
+    assert engines.fit(model(Path("/nowhere.gguf")), named) == named
+    echo = Model("echo", "", None, "echo", None)
+    assert engines.fit(echo, OPEN) == OPEN
+
+
+def test_it_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "QUIET", 0.0)  # other tests have the cores
+    found = engines.fit(model(), OPEN)
+    assert found.threads >= 1
+    assert found.batch_threads >= 1
+    assert 16 <= found.batch_size <= 512
+    (record,) = kept(tmp_path)
+    record.write_text(json.dumps({**json.loads(record.read_text()), "threads": 7, "step": 72}))
+    again = engines.fit(model(), OPEN)
+    assert (again.threads, again.batch_size) == (7, 72)
+    assert engines.fit(model(), Config(batch_size=200)).batch_size == 200
+
+
+def test_on_a_busy_machine_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(calibration, "QUIET", 1.01)
+    assert engines.fit(model(), OPEN) == OPEN
+    assert "busy" in caplog.text
+    assert kept(tmp_path) == []
+
+
+def test_a_child_that_takes_too_long_keeps_no_model_from_being_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(calibration, "PATIENCE", 0.0)
+    assert engines.fit(model(), OPEN) == OPEN
+    assert "was not ready after 0 s" in caplog.text
+    caplog.clear()
+    assert engines.fit(model(), OPEN) == OPEN  # nor is it tried at each start
+    assert caplog.text == ""
+    (record,) = kept(tmp_path)
+    assert "failed" in json.loads(record.read_text())
+
+
+def test_without_a_place_to_keep_it_a_file_is_measured_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    monkeypatch.setattr(calibration, "PATIENCE", 0.0)
+    with caplog.at_level(logging.WARNING):
+        assert engines.fit(model(), OPEN) == OPEN
+    assert "could not be measured" in caplog.text
+
+
+def test_a_damaged_file_is_refused_as_ever(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(TINY.read_bytes()[:5000])
+    with pytest.raises(ModelFileError):
+        engines.fit(model(broken), OPEN)
+
+
+def test_a_worker_tells_what_it_computes_with(served: Stack) -> None:
+    served.start_worker(str(TINY), threads=1, batch_threads=2, batch_size=48)
+    (worker,) = registry.workers(served.redis)
+    assert (worker.threads, worker.batch_threads, worker.batch_size) == (1, 2, 48)
