@@ -82,7 +82,10 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
     with data_dir.hold(folder) as killed:
         # What was killed may hold the port until it notices.
         found = port.find(config.host, config.port, patience=3.0 if killed else 0.0)
-        config = replace(config, port=found, archive=config.archive or str((folder / "archive").resolve()))
+        archive, prefixes = ((folder / name).resolve() for name in ("archive", "prefixes"))
+        config = replace(
+            config, port=found, archive=config.archive or str(archive), prefixes=config.prefixes or str(prefixes)
+        )
         models = [_provide(model) for model in models]
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
         Supervisor(choice, models, config, workers, server).run()

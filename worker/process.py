@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import secrets
@@ -15,7 +16,7 @@ from dataclasses import replace
 
 from redis import Redis
 
-from shared import registry, tracing
+from shared import folders, registry, tracing
 from shared.backoff import Backoff
 from shared.catalogue import Model
 from shared.config import Config
@@ -49,6 +50,9 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
     """
     for number in (signal.SIGTERM, signal.SIGINT):  # until RQ takes them over
         signal.signal(number, lambda *_: sys.exit(0))
+    if not config.prefixes:  # a folder for each queue, whose keys are others
+        place = hashlib.sha256(config.redis_url.encode()).hexdigest()[:16]
+        config = replace(config, prefixes=str(folders.cache() / "prefixes" / place))
     name, since = f"{model.id}-{secrets.token_hex(4)}", int(time.time())
     me = registry.Worker(name, model.id, socket.gethostname(), os.getpid(), since, reason=_LOADING, version=VERSION)
     me = replace(me, outline=outline(model, config), threads=config.threads)

@@ -157,7 +157,7 @@ def _sessions(_: Path) -> list[bytes]:
 
 def _check_session(path: Path) -> None:
     with path.open("rb") as file:
-        Sessions(None, path.parent, "m")._check(path, file)  # type: ignore[arg-type]  # nobody is asked
+        Sessions(None, "m")._check(path, file)  # type: ignore[arg-type]  # nobody is asked
 
 
 TARGETS: dict[str, Target] = {

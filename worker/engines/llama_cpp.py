@@ -10,20 +10,20 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from shared.cancellation import NEVER, Cancellable
-from shared.card import Ability, Card
+from shared.card import Ability
 from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
 from shared.errors import ModelLoadError
-from shared.protocol import FINE, Chat, Delta, Event, FineChat, FineCompletion, TextTask
+from shared.protocol import Chat, Delta, Event, FineChat, FineCompletion, TextTask
 from shared.recommendation import complete
 from worker.chat_formats import template
 from worker.engines import with_prompt
 from worker.engines.cells import Cells
-from worker.engines.defaults import recommended
 from worker.engines.gaps import fill
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_answer import GrowingAnswer
+from worker.engines.llama_cpp_card import make_card
 from worker.engines.llama_cpp_chat import NativeTools
 from worker.engines.llama_cpp_chats import Chats
 from worker.engines.llama_cpp_files import check_files, host_parameters
@@ -32,6 +32,7 @@ from worker.engines.llama_cpp_grammar import keep
 from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_infill import GapReader
 from worker.engines.llama_cpp_likelihoods import Likelihoods
+from worker.engines.llama_cpp_prefixes import LlamaPrefixes
 from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_sampling import terms
 from worker.engines.llama_cpp_score import Scorer
@@ -39,15 +40,18 @@ from worker.engines.llama_cpp_seats import Seats
 from worker.engines.llama_cpp_server import LlamaServer
 from worker.engines.llama_cpp_session import Sessions
 from worker.engines.llama_cpp_specials import Speller, find_specials
+from worker.engines.llama_cpp_state import SlotState
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
 from worker.engines.llama_cpp_tokenizer import LlamaTokenizer
 from worker.engines.pooling import NoPooler
 from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
-from worker.formats.identity import digest, watch
+from worker.formats.identity import watch
 from worker.formats.infill import find_infill
-from worker.formats.vocabulary import pieces, read_vocabulary, words
+from worker.formats.vocabulary import pieces, words
+from worker.prefixes.fitness import why_not
+from worker.prefixes.folder import open_folder
 from worker.tools import OPENER, needs_form, own_form, parse
 
 
@@ -62,7 +66,6 @@ class LlamaCppEngine:
     def __init__(self, model: Model, config: Config) -> None:
         self._files = files = check_files(model)
         self._ends = files.header.ends
-        sampling = recommended(model, files.header.sampling)
         self._seconds = config.max_seconds
         self._model = model
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
@@ -70,6 +73,8 @@ class LlamaCppEngine:
         key = secrets.token_urlsafe()
         parameters = host_parameters(model, files, config, self._batch, key)
         self._identity, unchanged = files.identify(model), watch(lambda: files.identify(model))
+        folder = open_folder(config, why_not(files.header, files.draft))
+        computes = files.describe(parameters) if folder else ""
         self._host = EngineHost("worker.engines.llama_cpp_host", model.id, parameters, unchanged)
         self._server = LlamaServer(self._host, key)
         self._text = LlamaText(self._server, spaced=files.header.spaced)
@@ -86,24 +91,12 @@ class LlamaCppEngine:
             self._host.close()
             raise
         infill = find_infill(files.header.metadata, [word for word, _ in words(files.path)])
-        self.card = Card(
-            id=model.id,
-            engine="llama.cpp",
-            architecture=files.header.architecture,
-            context=properties["default_generation_settings"]["n_ctx"],
-            slots=properties["total_slots"],
-            created=int(files.path.stat().st_mtime),
-            capabilities=(
-                Ability.COMPLETION,
-                *((Ability.CHAT, Ability.TOOLS) if chats else ()),
-                *((Ability.INFILL,) if infill else ()),
-                *thoughts.abilities,
-            ),
-            digest=digest(self._identity, read_vocabulary(files.path, files.header)),
-            longest_piece=max(map(len, self._pieces), default=0) if files.header.spells_all else 0,
-            honours=tuple(sorted(FINE)),
-            sampling=sampling,
+        abilities = (
+            *((Ability.CHAT, Ability.TOOLS) if chats else ()),
+            *((Ability.INFILL,) if infill else ()),
+            *thoughts.abilities,
         )
+        self.card = make_card(model, files, properties, abilities, self._pieces)
         size = files.header.vocabulary_size
         self._chats = Chats(self._server, model, self._specials, thoughts)
         self._reader = PromptReader(self._text, self._specials, size=size, bos=files.header.bos)
@@ -111,12 +104,14 @@ class LlamaCppEngine:
             self._text, self._specials, self._reader, infill, suffix_first=model.spm_infill
         )
         self._cells = Cells(self.card.context)
-        self._seats = Seats(self._server, self.card.slots, self._cells)
+        self._seats = Seats(self._server, self.card.slots, self._cells, config.public_prefixes)
+        self._prefixes = LlamaPrefixes(self._host, self._text, self._cells, folder, computes, self._batch)
         self.tools = NativeTools(
             self._server,
             self._text,
             self._cells,
             self._seats,
+            self._prefixes,
             self._specials,
             thoughts,
             context=self.card.context,
@@ -179,7 +174,7 @@ class LlamaCppEngine:
     ) -> Iterator[Event]:
         """Stop strings count only before the `opener`."""
         until = time.monotonic() + self._seconds
-        prompt, thinking, trimmed = self._read(task, execution)
+        prompt, texts, thinking, trimmed = self._read(task, execution)
         self._reader.check([token for token, _ in task.sampling.logit_bias], "logit_bias")
         self._reader.check(task.sampling.stop_token_ids, "stop_token_ids")
         sampling = self._chats.sampling(task) if isinstance(task, Chat) else task.sampling
@@ -195,6 +190,8 @@ class LlamaCppEngine:
         spell = functools.partial(self._speller.spell, preserved=thinking.specials) if exact else None
         answer = GrowingAnswer(sampling, choosing, thinking, past, opener)
         with self._seats.take(prompt, sampling.caching) as seat:
+            for progress in self._prefixes.provide(seat, task, texts, prompt, execution, until):
+                yield from () if past else (progress,)
             generation = Generation(
                 seat,
                 self._likelihoods,
@@ -213,18 +210,19 @@ class LlamaCppEngine:
             events = fill(events, gap, past, generation.done, trimmed=trimmed) if gap else events
             yield from events if past else with_prompt(events, prompt, ids=task.token_ids)
 
-    def _read(self, task: TextTask, work: Cancellable) -> tuple[list[int], Thinking, bool]:
-        """The tokens of the prompt, how to read the answer, and whether something was left out."""
+    def _read(self, task: TextTask, work: Cancellable) -> tuple[list[int], list[str], Thinking, bool]:
+        """The tokens of the prompt, the texts that a chat's are of, how to read the answer, and whether something was
+        left out."""
         check_size(task, self.card)
         context = self.card.context
         if isinstance(task, Chat):
             given, thinking = self._chats.render(task, work)
-            return self._reader.read(given, Room(context, "messages"), work), thinking, False
+            return self._reader.read(given, Room(context, "messages"), work), given, thinking, False
         if isinstance(task, FineCompletion) and task.suffix is not None:
             assert self._gaps, "it has the ability"
             tokens, trimmed = self._gaps.read(task, context, work)
-            return tokens, Thinking(), trimmed
-        return self._reader.read(task.prompt[0], Room(context, "prompt"), work), Thinking(), False
+            return tokens, [], Thinking(), trimmed
+        return self._reader.read(task.prompt[0], Room(context, "prompt"), work), [], Thinking(), False
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
         return self._text.tokens(text, work)
@@ -234,13 +232,14 @@ class LlamaCppEngine:
         return b"".join(self._pieces[token] for token in tokens)
 
     def close(self) -> None:
+        self._prefixes.close()
         self.scorer.close()
         self._host.close()
 
     @property
     def sessions(self) -> Sessions:
         """Saves and loads what the first slot has read; for an engine with one slot, between two runs."""
-        return Sessions(self._server, self._host.directory, self._identity)
+        return Sessions(SlotState(self._server, self._host, 0), self._identity)
 
     @functools.cached_property
     def _pieces(self) -> list[bytes]:

@@ -17,6 +17,7 @@ from worker.engines import with_prompt
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_chat_answer import ChatAnswer
 from worker.engines.llama_cpp_dialect import Dialect, find_dialect, try_dialect
+from worker.engines.llama_cpp_prefixes import LlamaPrefixes
 from worker.engines.llama_cpp_schemas import answer_texts, are_cheap, keeps_schema
 from worker.engines.llama_cpp_seats import Seats
 from worker.engines.llama_cpp_server import LlamaServer
@@ -45,13 +46,15 @@ class NativeTools:
         text: LlamaText,
         cells: Cells,
         seats: Seats,
+        prefixes: LlamaPrefixes,
         specials: Specials,
         thoughts: Thoughts,
         *,
         context: int,
         batch: int,
     ) -> None:
-        self._server, self._text, self._cells, self._seats = server, text, cells, seats
+        self._server, self._text, self._cells = server, text, cells
+        self._seats, self._prefixes = seats, prefixes
         self._specials, self._thoughts = specials, thoughts
         self._context, self._batch = context, batch
         self._finding = threading.Lock()
@@ -76,6 +79,7 @@ class NativeTools:
 
         def events() -> Iterator[Event]:
             with self._seats.take(tokens, task.sampling.caching) as seat:
+                yield from self._prefixes.provide(seat, task, [prompt], tokens, execution, until)
                 answer = ChatAnswer(
                     seat, self._cells, task, prompt, count, choosing, told, self._batch, execution, until
                 )

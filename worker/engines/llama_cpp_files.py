@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from shared import checksums
 from shared.catalogue import Model, is_legacy
 from shared.config import Config
 from shared.cores import share
@@ -17,6 +21,8 @@ from worker.formats.identity import identity
 from worker.formats.pooling import PoolingKind, find_pooling
 
 _F32 = 0
+_BESIDE = frozenset(("path", "reads", "key", "slots", "threads", "batch_threads", "batch", "lora", "chat_template"))
+"""Parameters of a host that do not decide what is computed of tokens."""
 _EXACT = 8192
 """Tokens."""
 
@@ -49,6 +55,12 @@ class Files:
         """What tells apart whatever comes of these files from what comes of others. Raises OSError."""
         adapters, ropes = dict(self.lora), (model.rope_freq_base, model.rope_freq_scale)
         return identity([*self.parts, *adapters], [scale for _, scale in self.lora], *ropes)
+
+    def describe(self, parameters: Mapping[str, Any]) -> str:
+        """All that decides what llama.cpp computes of tokens. The files are read as a whole, once. Raises OSError."""
+        weights = [checksums.digest(path) for path in (*self.parts, *dict(self.lora))]
+        said = {name: value for name, value in parameters.items() if name not in _BESIDE}
+        return json.dumps([version("xllamacpp"), weights, [scale for _, scale in self.lora], said], sort_keys=True)
 
 
 def check_files(model: Model) -> Files:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 
 from shared.errors import HostDied, HostUnavailable
 from shared.protocol import Caching
-from worker.engines.cells import Cells
+from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_server import LlamaServer
 
+_EVERYBODY = "\0public"
 _ALIKE = 10
 """A seat is worth having for one part in so many of a prompt."""
 _turns = itertools.count()
@@ -31,7 +32,7 @@ class Seat:
     server: LlamaServer
     """Every request to it is computed in this slot."""
     holder: tuple[str, str] | None = None
-    """The owner and the key of `Caching`; None while it is empty."""
+    """The owner and the key of `Caching`; None while it is empty, or taken by nobody yet."""
     tokens: Sequence[int] = ()
     """Of its last run, as far as it was told them."""
     cells: int = 0
@@ -44,6 +45,8 @@ class Seat:
     turn: int = field(default_factory=lambda: next(_turns))
     since: float = 0.0
     """When its run began (monotonic)."""
+    share: Share = field(default_factory=Share)
+    """Of the cells, which its run has: from when it restores something until its end."""
     read: int = 0
     """Tokens of the prompt that its run has read, beside those of its last request."""
 
@@ -54,7 +57,9 @@ class Seat:
 class Seats:
     """Those of one host, as many as runs are computed at once."""
 
-    def __init__(self, server: LlamaServer, count: int, cells: Cells) -> None:
+    def __init__(self, server: LlamaServer, count: int, cells: Cells, public: str = "") -> None:
+        """`public` has the keys, with commas, that are the same whoever uses them; `*` stands for all."""
+        self._public = frozenset(filter(None, map(str.strip, public.split(","))))
         self._server, self._cells = server, cells
         self._seats = [Seat(number, server.at(number)) for number in range(count)]
         self._lock = threading.Lock()
@@ -64,7 +69,8 @@ class Seats:
     def take(self, prompt: Sequence[int], caching: Caching) -> Iterator[Seat]:
         """The seat that has most of the prompt already, of those of the same owner and key; else an empty one; else
         the one that nobody has used for longest, which is emptied. Raises EngineError where that fails."""
-        holder = caching.owner, caching.key
+        public = caching.key in self._public or "*" in self._public
+        holder = _EVERYBODY if public else caching.owner, caching.key
         with self._lock:
             seat = self._choose(prompt, holder)
             seat.taken = True
@@ -72,12 +78,15 @@ class Seats:
             if seat.holder not in (None, holder):
                 self._empty(seat)
             seat.known, seat.read, seat.since = common(seat.tokens, prompt), 0, time.monotonic()
-            seat.holder = holder
+            seat.holder, seat.share, seat.life = holder, Share(), self._server.life
             seat.hold(prompt, len(prompt))
             yield seat
         finally:
+            self._cells.leave(seat.share)
             with self._lock:
-                seat.life, seat.turn, seat.taken = self._server.life, next(_turns), False
+                if (life := self._server.life) != seat.life:
+                    seat.tokens = ()  # in which of them they were computed nobody knows
+                seat.life, seat.turn, seat.taken = life, next(_turns), False
 
     def make_room(self, more: int = 0) -> None:
         """Empty idle seats, those first that nobody has used for longest, until their cells are not needed by the

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import BinaryIO
@@ -16,51 +15,42 @@ from typing import BinaryIO
 from shared.errors import EngineError, InvalidRequest
 from shared.regular_file import open_regular
 from shared.whole_file import write_whole
-from worker.engines.llama_cpp_server import LlamaServer
+from worker.engines.llama_cpp_state import SlotState
 
 _FORMAT = "inferq session 1"
-_STATE = "session"
-"""Name of llama.cpp's own file in the host's directory."""
 _HEADER_BYTES = 1024
-_NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK
-"""The folder is the host's too, which a hostile model may have taken over."""
-_DISK = 60.0
-"""Seconds that a disk may take."""
 
 
 class Sessions:
-    """Saves and loads sessions of one engine, whose model has this `identity`. `directory` is its host's."""
+    """Saves and loads sessions of one engine, whose model has this `identity`: the state of its first slot."""
 
-    def __init__(self, server: LlamaServer, directory: Path, identity: str) -> None:
-        self._server, self._state, self._identity = server, directory / _STATE, identity
+    def __init__(self, state: SlotState, identity: str) -> None:
+        self._state, self._identity = state, identity
 
     def save(self, path: Path) -> None:
         """Raises EngineError."""
-        self._server.ask("/slots/0?action=save", {"filename": _STATE}, seconds=_DISK)
         try:
-            with os.fdopen(os.open(self._state, os.O_RDONLY | _NO_LINK), "rb") as state:
+            with self._state.save() as state:
                 header = {"format": _FORMAT, "model": self._identity, "state": _sha256(state)}
                 with write_whole(path, mode=0o600) as part, part.open("wb") as file:
                     file.write(json.dumps(header).encode() + b"\n")
                     shutil.copyfileobj(state, file)
         except OSError as exc:
             raise EngineError(f"cannot save the session {path}: {exc.strerror}") from exc
-        finally:
-            self._state.unlink(missing_ok=True)
 
     def load(self, path: Path) -> None:
         """Raises InvalidRequest for a file that is no session, is damaged, or belongs to another model."""
         try:
             with open_regular(path) as file:
                 self._check(path, file)
-                self._state.unlink(missing_ok=True)
-                with self._state.open("xb") as state:
+
+                def write(state: BinaryIO) -> bool:
                     shutil.copyfileobj(file, state)
-            self._server.ask("/slots/0?action=restore", {"filename": _STATE}, param="session", seconds=_DISK)
+                    return True
+
+                self._state.restore(write, param="session")
         except OSError as exc:
             raise InvalidRequest(f"cannot load the session {path}: {exc.strerror}", param="session") from exc
-        finally:
-            self._state.unlink(missing_ok=True)
 
     def _check(self, path: Path, file: BinaryIO) -> None:
         """Leaves the file at the beginning of the state."""

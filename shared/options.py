@@ -1,0 +1,44 @@
+"""What a setting is: its usual value, what it says, and what it may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any
+
+from shared.errors import InferqError
+
+
+class ConfigError(InferqError):
+    code = "config_error"
+
+
+def option(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    form: tuple[str, str] | None = None,
+    secret: bool = False,
+) -> Any:
+    """`form` is a regular expression for a text, and what it says in words; a `secret` is never shown."""
+    return field(default=default, repr=not secret, metadata={"help": doc, "low": low, "high": high, "form": form})
+
+
+def parse(name: str, text: str, kind: type, limits: Mapping[str, Any]) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ConfigError(f"{name}={text!r}: not {'a whole number' if kind is int else 'a number'}") from None
+    low, high = limits["low"], limits["high"]
+    if low is not None and not value >= low:
+        raise ConfigError(f"{name}={text!r}: must be at least {low}")
+    if high is not None and value > high:
+        raise ConfigError(f"{name}={text!r}: must be at most {high}")
+    if limits["form"] is not None:
+        pattern, words = limits["form"]
+        if not re.fullmatch(pattern, text):
+            raise ConfigError(f"{name}={text!r}: must be {words}")
+    return value

@@ -1,0 +1,202 @@
+"""Prompts that llama.cpp need not read again, for somebody has read their beginnings: these are kept on disk.
+
+What a prompt begins with is read as a request of its own, and saved before its answer starts: nothing can be saved of a
+slot that is computing. Whatever is wrong with a snapshot or with the disk, the prompt is read as if there were none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.cancellation import Cancellable, check
+from shared.errors import HostDied, InferqError, JobCancelled
+from shared.loops import Loop
+from shared.protocol import Chat, Event, FineCompletion, Progress, TextTask
+from worker.engines.cells import Cells
+from worker.engines.host import EngineHost
+from worker.engines.llama_cpp_reading import STREAM, is_far
+from worker.engines.llama_cpp_seats import Seat
+from worker.engines.llama_cpp_server import OutOfCells
+from worker.engines.llama_cpp_state import SlotState
+from worker.engines.llama_cpp_text import LlamaText
+from worker.prefixes.chain import BLOCK, Chain, link
+from worker.prefixes.folder import Promise, Promised, SnapshotFolder
+from worker.prefixes.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+LEAST = 256
+"""Tokens that are worth a snapshot, beyond those that others have."""
+_SWEEPING = 600.0
+"""Seconds between two looks for what is too old."""
+_GAIN = 64
+"""Tokens that are worth restoring one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownPrompt:
+    """A prompt that is to be read in a seat."""
+
+    seat: Seat
+    prompt: Sequence[int]
+    chain: Chain
+    place: Path
+    work: Cancellable
+    until: float
+    """Monotonic."""
+
+
+class LlamaPrefixes:
+    """Of one model, whose chains begin with its `identity`. Without a folder nothing is kept."""
+
+    def __init__(
+        self,
+        host: EngineHost,
+        text: LlamaText,
+        cells: Cells,
+        folder: SnapshotFolder | None,
+        identity: str,
+        batch: int,
+    ) -> None:
+        self._host, self._text, self._cells = host, text, cells
+        self._folder, self._identity, self._batch = folder, identity, batch
+        self._sweeping = Loop("prefixes", self._sweep, pause=_SWEEPING)
+        if folder:
+            self._sweeping.start()
+
+    def close(self) -> None:
+        self._sweeping.stop()
+
+    def _sweep(self) -> None:
+        if self._folder:
+            self._folder.bounds.sweep()
+
+    def provide(
+        self,
+        seat: Seat,
+        task: TextTask,
+        texts: Sequence[str],
+        prompt: Sequence[int],
+        work: Cancellable,
+        until: float,
+    ) -> Iterator[Event]:
+        """Have the slot know as much of the prompt as anybody has read, and others what is read of it now. `texts` are
+        those that the prompt was made of. Tells how far it is.
+
+        Raises JobCancelled, HostDied and HostUnavailable.
+        """
+        if self._folder is None or len(prompt) <= _GAIN or not task.sampling.cache_prompt:
+            return
+        try:
+            assert seat.holder, "its run has it"
+            seed = self._folder.seed("chain", self._identity, *seat.holder)
+            reading = _KnownPrompt(seat, prompt, link(seed, prompt), self._folder.place(seat.holder[0]), work, until)
+            self._recall(self._folder, reading)
+            if task.sampling.caching.kept and len(prompt) >= LEAST:
+                for end in self._ends(task, texts, len(prompt), work):
+                    yield from self._keep(self._folder, reading, min(end, len(prompt) - 1) // BLOCK)
+        except (OSError, OutOfCells, _Late) as exc:
+            log.info("a prefix is not kept: %s", exc)
+
+    def _ends(self, task: TextTask, texts: Sequence[str], size: int, work: Cancellable) -> Iterator[int]:
+        """How much of the prompt others may begin with: what comes before the last message, and all of it."""
+        if isinstance(task, FineCompletion) and task.suffix is not None:
+            return  # each key that is pressed makes another one
+        if isinstance(task, Chat) and (said := task.messages[-1].content.strip()):
+            before, found, after = "".join(texts).rpartition(said)
+            if found and before:
+                yield size - len(self._text.tokens([found + after], work, begins=False))
+        yield size
+
+    def _keep(self, folder: SnapshotFolder, reading: _KnownPrompt, blocks: int) -> Iterator[Event]:
+        """Have a snapshot of so many blocks, where that pays: it is made here, or somebody makes it."""
+        chain = reading.chain[:blocks]
+        while blocks * BLOCK - (known := folder.covered(reading.place, chain)) >= LEAST:
+            try:
+                with folder.promise(reading.place, chain, known, LEAST) as promise:
+                    self._enter(reading, blocks * BLOCK)
+                    yield from self._read(reading, promise)
+                    self._save(reading, promise)
+                    return
+            except Promised as promised:
+                self._cells.leave(reading.seat.share)  # whoever reads may need them
+                if not folder.wait(promised, reading.work):
+                    return
+                self._recall(folder, reading)
+
+    def _enter(self, reading: _KnownPrompt, tokens: int) -> None:
+        """Have room for so many tokens, until the run is over. Raises _Late."""
+        share = reading.seat.share
+        share.tokens, share.most = tokens, tokens + 1
+        if not self._cells.enter(share, reading.work, reading.until):
+            raise _Late("there was no room")
+
+    def _recall(self, folder: SnapshotFolder, reading: _KnownPrompt) -> None:
+        """Restore the snapshot that has most of the prompt, where it has more of it than the slot."""
+        most, snapshot = folder.find(reading.place, reading.chain)
+        if snapshot and most >= reading.seat.known + _GAIN:
+            self._enter(reading, max(len(reading.prompt), snapshot.tokens))
+            self._restore(folder, reading, snapshot, most)
+
+    def _restore(self, folder: SnapshotFolder, reading: _KnownPrompt, snapshot: Snapshot, most: int) -> None:
+        seat = reading.seat
+
+        def write(state: BinaryIO) -> bool:
+            return snapshot.read(state, lambda: check(reading.work))
+
+        try:
+            restored = self._state(seat).restore(write, reading.work)
+        except FileNotFoundError:  # it has been replaced
+            return
+        except JobCancelled:
+            raise
+        except (InferqError, OSError) as exc:
+            log.warning("a snapshot of %d tokens was refused: %s", snapshot.tokens, exc)
+            seat.known = 0
+            if isinstance(exc, HostDied):  # of it, perhaps
+                folder.drop(snapshot)
+            return
+        if restored == snapshot.tokens:
+            seat.known = most
+            folder.touch(snapshot)
+        else:
+            log.warning("a snapshot of %d tokens is spoiled", snapshot.tokens)
+            folder.drop(snapshot)
+
+    def _read(self, reading: _KnownPrompt, promise: Promise) -> Iterator[Event]:
+        seat, tokens = reading.seat, reading.prompt[: promise.tokens]
+        request = {**STREAM, "prompt": tokens, "n_predict": 1, "temperature": 0.0, "cache_prompt": True}
+        cached = 0
+        with contextlib.closing(seat.server.stream("/completion", request, reading.work)) as chunks:
+            for chunk in chunks:
+                promise.renew()
+                if progress := chunk.get("prompt_progress"):
+                    cached = progress["cache"]
+                    if is_far(progress, self._batch):
+                        yield Progress(progress["processed"], len(reading.prompt))
+                if time.monotonic() >= reading.until:
+                    raise _Late("its time is over")
+        seat.read += len(tokens) - cached
+        seat.known = len(tokens)
+
+    def _save(self, reading: _KnownPrompt, promise: Promise) -> None:
+        try:
+            with self._state(reading.seat).save(reading.work) as state:
+                promise.keep(state, reading.work)
+        except JobCancelled:
+            raise
+        except InferqError as exc:
+            log.warning("a prefix of %d tokens was not saved: %s", promise.tokens, exc)
+
+    def _state(self, seat: Seat) -> SlotState:
+        return SlotState(seat.server, self._host, seat.number)
+
+
+class _Late(Exception):
+    """The answer goes on without it, and ends soon."""
