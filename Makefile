@@ -116,6 +116,7 @@ bench: .venv/dev         ## what inferq adds to an engine
 	$(BIN)/python -m bench.cost
 	$(BIN)/python -m bench.model
 	$(BIN)/python -m bench.depth
+	$(BIN)/python -m bench.scaling
 	$(BIN)/python -m bench.archive
 	$(BIN)/python -m bench.scoring
 	$(BIN)/python -m bench.batch

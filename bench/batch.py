@@ -43,7 +43,7 @@ def main() -> None:
     print(describe("inferq", "xllamacpp", "openai"))
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), log_level="warning") as stack:
         stack.start_gateway(processes=1)
-        stack.start_worker("smollm2", slots=SLOTS)
+        stack.start_worker("smollm2", slots=SLOTS, as_is=1)
         client = stack.client(timeout=600)
         first_tokens(client, 5)
         alone = first_tokens(client, asked.live)

@@ -65,14 +65,14 @@ def main() -> None:
     assert path is not None
     key = secrets.token_urlsafe()
     threads = {"threads": max(1, usable() - 1), "batch_threads": usable()}
-    parameters = {"path": str(path), "key": key, "context": 0, "slots": SLOTS, **threads, **PLAIN}
+    parameters = {"path": str(path), "reads": [str(path)], "key": key, "context": 0, "slots": SLOTS, **threads, **PLAIN}
     print(describe("inferq", "xllamacpp", "redis", "rq", "gunicorn"))
     print(f"{path.name}, {threads}, n_batch 128, {SLOTS} slots, {TOKENS} tokens an answer, {runs} runs in turns")
     host = EngineHost("worker.engines.llama_cpp_host", MODEL, parameters)
     try:
         with tempfile.TemporaryDirectory() as folder, running(Path(folder), log_level="warning") as stack:
             stack.start_gateway(processes=1)
-            stack.start_worker(MODEL, slots=SLOTS)
+            stack.start_worker(MODEL, slots=SLOTS, as_is=1)
             sides: dict[str, tuple[Connect, dict[str, str]]] = {
                 "inferq": (lambda: http.client.HTTPConnection("127.0.0.1", stack.port), {}),
                 "llama.cpp": (lambda: UnixConnection(host.directory / SOCKET), {"Authorization": f"Bearer {key}"}),

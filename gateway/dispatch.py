@@ -78,9 +78,8 @@ class Dispatcher:
         self.followers = Followers(config.max_followers)
 
     def submit(self, task: Task, wire: Format, options: Options, owner: Owner, request_id: str, visit: Visit) -> Job:
-        """Accept a task: once this returns, it will be answered. End with `close`, unless nobody waits.
-
-        A client that comes again gets the job of its attempt before.
+        """Accept a task: once this returns, it will be answered. End with `close`, unless nobody waits. A client that
+        comes again gets the job of its attempt before.
 
         Raises TierRefused, Crowded, MemoryFull, IdempotencyKeyReused, StoreUnavailable, and what `admit`, `check` do.
         """
@@ -210,6 +209,7 @@ class Dispatcher:
                 head = streams.accepted(self._tickets.client, job_id)
                 whole = request(head)
                 given = streams.given(self._tickets.client, job_id) if whole else ()
+                self._tickets.get(job_id)  # else Redis has lost it meanwhile, and nobody could put it back later
         except BaseException:
             self._replies.close(box)
             raise

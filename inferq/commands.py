@@ -49,6 +49,13 @@ arch_flag = click.option(
 chat_format_flag = click.option(
     "--chat-format", metavar="F", default="", help="how a chat becomes a prompt: a format's name, or a Jinja file"
 )
+as_is_flag = click.option(
+    "--as-is",
+    type=int,
+    flag_value=1,
+    default=None,
+    help=f"serve weights as their files have them, though others be faster here  [{PREFIX}AS_IS]",
+)
 models_flag = click.option(
     "--models", "models_toml", metavar="FILE", help=f"the models.toml to read  [{PREFIX}MODELS, or the user's own]"
 )
@@ -72,6 +79,7 @@ def cli() -> None:
 @engine_flag
 @arch_flag
 @chat_format_flag
+@as_is_flag
 @models_flag
 @parent_flag
 def up(
@@ -125,6 +133,7 @@ def gateway(parent: int | None, **flags: Any) -> None:
 @engine_flag
 @arch_flag
 @chat_format_flag
+@as_is_flag
 @models_flag
 @parent_flag
 def worker(
@@ -141,6 +150,7 @@ def worker(
     It holds MODEL: a name out of `inferq models`, or a file.
     """
     from inferq import pull
+    from inferq.weights import choose_weights
     from shared import catalogue
 
     config = configure(models=models_toml, **flags)
@@ -150,26 +160,32 @@ def worker(
 
     def locate() -> catalogue.Model:
         found = catalogue.resolve(model, engine, architecture=arch, chat_format=chat_format, models_toml=config.models)
-        return pull.provide(found)
+        return choose_weights(pull.provide(found), config, told=parent is not None)
 
     sys.exit(process.main(catalogue.announced(model, config.models), locate, config))
 
 
 @cli.command("pull")
 @click.argument("model", default="smollm2")
+@as_is_flag
 @models_flag
-def pull_command(model: str, models_toml: str | None) -> None:
+def pull_command(model: str, as_is: int | None, models_toml: str | None) -> None:
     """Fetch a model and print its path.
+
+    Where other weights would be faster on this CPU, they are prepared, as `inferq up` does.
 
     MODEL is a name out of `inferq models`, by default `smollm2`. Of a model on the Hugging Face hub it fetches the
     newest version.
     """
     from inferq import pull
+    from inferq.weights import choose_weights
     from shared import catalogue, progress
 
-    _begin("inferq pull", config := configure(models=models_toml))
+    _begin("inferq pull", config := configure(models=models_toml, as_is=as_is))
     with progress.listen(lambda step: echo(f"{model}: {step}", err=True)):
-        path = pull.provide(catalogue.resolve(model, models_toml=config.models), anew=True).path
+        found = pull.provide(catalogue.resolve(model, models_toml=config.models), anew=True)
+        choose_weights(found, config, anew=True)
+    path = found.path
     echo(path or f"{model} needs no file")
 
 

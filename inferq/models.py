@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from inferq.table import align
 from shared.catalogue import Model
@@ -18,18 +19,30 @@ def as_json(models: Iterable[Model]) -> str:
             "path": str(model.path) if model.path else None,
             "engine": model.engine,
             "size": model.size,
+            "prepared": str(made) if made else None,
         }
         for model in models
+        for made in [_prepared(model)]
     ]
     return json.dumps(rows, indent=2)
 
 
 def as_table(models: Iterable[Model]) -> str:
-    rows = [("ID", "ALIASES", "ENGINE", "SIZE", "SOURCE", "PATH")]
+    rows = [("ID", "ALIASES", "ENGINE", "SIZE", "PREPARED", "SOURCE", "PATH")]
     for model in models:
         size = f"{model.size / 1e6:.0f} MB" if model.size else "-"
-        rows.append((model.id, " ".join(model.aliases) or "-", model.engine, size, model.source, _place(model)))
+        made = _prepared(model)
+        other = f"{made.stat().st_size / 1e6:.0f} MB" if made else "-"
+        rows.append((model.id, " ".join(model.aliases) or "-", model.engine, size, other, model.source, _place(model)))
     return align(rows)
+
+
+def _prepared(model: Model) -> Path | None:
+    """The file of the weights that were prepared of its own for this CPU, and are served."""
+    from worker.formats.prepared import find
+
+    known = find(model.path) if model.path and not model.as_is else None
+    return known[1] if known else None
 
 
 def _place(model: Model) -> str:

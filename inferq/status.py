@@ -20,6 +20,7 @@ from inferq.errors import NotRunning
 from inferq.table import align, span
 from inferq.terminal import drawable, echo
 from shared import census, folders, registry
+from shared.card import Card
 from shared.census import Failure, Numbers
 from shared.config import PREFIX, Config
 from shared.registry import GatewayProcess, Worker
@@ -158,6 +159,7 @@ def _plain(status: Status) -> dict[str, Any]:
                 "engine": w.card.engine if w.card else None,
                 "context": w.card.context if w.card else None,
                 "quantisation": (w.card.quantisation or None) if w.card else None,
+                "prepared_from": (w.card.prepared_from or None) if w.card else None,
                 "slots": w.card.slots if w.card else 0,
                 "busy": status.busy.get(w.name, 0),
                 "threads": w.threads or None,
@@ -203,15 +205,24 @@ def _slots(status: Status, model: str) -> int:
 
 
 def _workers(status: Status) -> str:
-    rows = [("WORKER", "MODEL", "HOST", "PID", "VERSION", "UP", "BUSY", "THREADS", "STEP", "STATE")]
+    rows = [("WORKER", "MODEL", "WEIGHTS", "HOST", "PID", "VERSION", "UP", "BUSY", "THREADS", "STEP", "STATE")]
     for w in status.workers:
         slots = f"{status.busy.get(w.name, 0)} of {w.card.slots}" if w.card else "-"
         state = "ready" if w.card else f"not ready: {w.trouble}"
         up = span(time.time() - w.since)
         threads = "/".join(map(str, filter(None, (w.threads, w.batch_threads)))) or "-"
         numbers = (threads, str(w.batch_size or "-"))
-        rows.append((w.name, w.model, w.host, str(w.pid), w.version or "-", up, slots, *numbers, state))
+        rows.append(
+            (w.name, w.model, _weights(w.card), w.host, str(w.pid), w.version or "-", up, slots, *numbers, state)
+        )
     return align(rows)
+
+
+def _weights(card: Card | None) -> str:
+    """What they are, and what they were in the model's file where others were prepared from them."""
+    if card is None or not card.quantisation:
+        return "-"
+    return f"{card.quantisation} (of {card.prepared_from})" if card.prepared_from else card.quantisation
 
 
 def _batches(batches: list[UnfinishedBatch]) -> str:

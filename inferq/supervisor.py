@@ -24,6 +24,7 @@ from inferq.errors import StartError
 from inferq.inspection import inspect_model
 from inferq.stop_signals import StopSignals
 from inferq.terminal import echo
+from inferq.weights import choose_weights
 from inferq.welcome import Waiting, tell_how_to_begin
 from shared import catalogue, cores, registry, store
 from shared.card import Card
@@ -86,15 +87,15 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
         config = replace(
             config, port=found, archive=config.archive or str(archive), prefixes=config.prefixes or str(prefixes)
         )
-        models = [_provide(model) for model in models]
+        models = [_provide(model, config) for model in models]
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
         Supervisor(choice, models, config, workers, server).run()
     return 0
 
 
-def _provide(model: Model) -> Model:
+def _provide(model: Model, config: Config) -> Model:
     with listen(partial(log.info, "%s: %s", model.id)):
-        return inspect_model(pull.provide(model))
+        return choose_weights(inspect_model(pull.provide(model)), config)
 
 
 def _check_names(models: Sequence[Model]) -> None:

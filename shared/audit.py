@@ -30,6 +30,7 @@ _OF_MODELS = (
         f"{Key.RQ_WORKERS}:{{}}",
     ),
     *(f"{Key.WAITING}{{}}", f"{Key.SCHEDULE}{{}}", f"{Key.FLEX}{{}}", f"{Key.PREEMPTED}{{}}", f"{Key.SLOTS}{{}}"),
+    *(f"{Key.READERS}{{}}", f"{Key.READ_BEFORE}{{}}"),
     *(f"{key}{{}}:{rank}" for key in (Key.TURNS, Key.TAGS, Key.LINES) for rank in (1, 2, 3)),
 )
 _SINGLE = (
@@ -58,6 +59,7 @@ _KINDS = (
         Key.OWNED,
         Key.EXEC,
         Key.HISTORY,
+        Key.PERMITS,
     ),
     *(f"{Key.CARD}{kind}:" for kind in Kind),
     *(key.format("") for key in _OF_MODELS),

@@ -45,10 +45,12 @@ class Card:
     longest_piece: int = 0
     """Bytes of the longest text that one token stands for; 0 where nobody knows."""
     quantisation: str = ""
-    """As its file says, such as `Q4_1`; empty where there is none, as in versions before. So are the next three, 0."""
+    """As its file says, such as `Q4_1`; empty where there is none, as in versions before. So the next four, or 0."""
     parameters: int = 0
     size: int = 0
     """Bytes of the model file."""
+    prepared_from: str = ""
+    """What most weights of the model's own file are, where others are computed that were prepared from them."""
     trained_context: int = 0
     """Tokens that the model was trained for."""
     sampling: Mapping[str, float] = field(default_factory=dict)

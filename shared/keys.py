@@ -28,6 +28,8 @@ class Key(StrEnum):
       nobody waited any more;
     - `place` among the waiting jobs; `charge` what its owner was charged for its running execution; `preempt` it is
       asked back for a better job; `preempted` how often it was; `spent` how long earlier executions of it held slots;
+    - `trail` the beginnings of its prompt, see trail.py; `left` when it was left for the worker that has read the most
+      of it; `overtaken` how many jobs have been begun before it out of their turn;
     - `back` when it was put back, the last time; `lost` the execution that had it before and when that began, with a
       colon, where its worker had died.
     """
@@ -43,7 +45,8 @@ class Key(StrEnum):
     events; entry 0-1 is `Accepted`, without what is to be computed: the ticket's `head`.
     """
     EXEC = "iq:exec:"
-    """The job that an execution's claim was given, empty for none; until a minute after its end."""
+    """The job that an execution's claim was given, empty for none, `:<time>` for none before that; until a minute after
+    its end."""
     OWNED = "iq:owned:"
     """An owner's jobs that wait or run."""
     ORPHANS = "iq:orphans:"
@@ -87,6 +90,13 @@ class Key(StrEnum):
     """Those that were asked."""
     SLOTS = "iq:slots:"
     """The slots of a model's ready workers."""
+    READERS = "iq:readers:"
+    """By the beginnings of a model's prompts, which of its workers have read them, the last one first, a line each; an
+    hour longer than any is read."""
+    READ_BEFORE = "iq:read_before:"
+    """The same of those before these."""
+    PERMITS = "iq:permits:"
+    """A worker's own permits: jobs are left for it; for a minute."""
     LIVE = "iq:live:"
     """Who lives of a kind (gateways, workers, models), by the time until which that is believed."""
     CARD = "iq:card:"

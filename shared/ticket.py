@@ -105,6 +105,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftForOthers:
+    """What a claim is given where all that might be begun is left for workers that have read it before."""
+
+    ms: int
+    """For so long: then whoever claims is given it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """What Redis knows about a job. Times are Unix times in milliseconds."""
 

@@ -30,7 +30,8 @@ from shared.keys import Key
 from shared.protocol import Accepted, State
 from shared.registry import GATEWAY_TTL, MODEL_TTL, WORKER_TTL
 from shared.scripts import script
-from shared.ticket import NOBODY, ORDINARY, Answer, Attempt, Claim, Sighting, Standing, Ticket
+from shared.ticket import NOBODY, ORDINARY, Answer, Attempt, Claim, LeftForOthers, Sighting, Standing, Ticket
+from shared.trail import trail
 
 STUCK_MS = 2000
 """How long an entry may lie between the queue and its claim."""
@@ -64,7 +65,6 @@ class Tickets:
         self._position = script(client, "position")
         self._sweep = script(client, "sweep")
         self._lapse = script(client, "lapse")
-        self._move = script(client, "move")
         self._attach = script(client, "attach")
         self._leave = script(client, "leave")
         self._evict = script(client, "evict")
@@ -105,7 +105,9 @@ class Tickets:
         kept = accepted.options.kept
         given, conversation = (encode_given(kept.given), kept.conversation) if kept else ("", "")
         head += [given, unarchived.MOST_UNARCHIVED, -1 if most_unarchived_bytes is None else most_unarchived_bytes]
-        outcome, value = self._submit(keys=[], args=[*head, conversation, *rq_job.fields(model, job_id)])
+        outcome, value = self._submit(
+            keys=[], args=[*head, conversation, trail(accepted), *rq_job.fields(model, job_id)]
+        )
         match outcome:
             case 0:
                 raise QueueFull(f"{value} requests wait for the model {model!r} already. Please try again later.")
@@ -131,11 +133,13 @@ class Tickets:
         gone, freed = self._evict(keys=[], args=[name, wanted, most])
         return int(gone), int(freed)
 
-    def claim(self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
+    def claim(
+        self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str
+    ) -> Claim | LeftForOthers | None:
         """Make `execution` the owner of the next job; None when none waits. `permit` is '' where none has come."""
         job_id, *found = self._claim(keys=[], args=[model, permit, execution, lease_ms, worker])
         if not job_id:
-            return None
+            return LeftForOthers(found[0]) if found[0] else None
         seq, tries, accepted, waited, queued, lost, ran = found
         return Claim(job_id.decode(), int(seq), int(tries), accepted, int(waited), int(queued), lost.decode(), int(ran))
 
@@ -211,11 +215,6 @@ class Tickets:
     def lapse(self) -> None:
         """Forget gateways, workers and models that nobody has announced lately."""
         self._lapse(keys=[], args=[int(1000 * s) for s in (GATEWAY_TTL, WORKER_TTL, MODEL_TTL, RETURN_SECONDS)])
-
-    def move(self, source: str, destination: str) -> bytes | None:
-        """Take an entry off a queue without blocking, even when Redis is out of memory."""
-        entry: bytes | None = self._move(keys=[], args=[source, destination])
-        return entry
 
     def get(self, job_id: str) -> Ticket:
         """Raises JobNotFound."""

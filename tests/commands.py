@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-KEPT = ("INFERQ_THREADS",)
+KEPT = ("INFERQ_THREADS", "INFERQ_AS_IS")
 """See tests/conftest.py."""
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours without the settings that it may hold but for the one of all tests, and these."""
+    """Ours without the settings that it may hold but for those of all tests, and these."""
     return {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith("INFERQ_")} | more
 
 

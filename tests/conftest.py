@@ -32,12 +32,14 @@ def pytest_configure() -> None:
 
     A shell has what it runs in the background ignore Ctrl-C. And threads of an engine spin while they wait for one that
     has no core, which other tests have: one thread is faster here, unless a test asks for more. With a step's size too
-    nothing is left to measure. What our clients trust is read once: it takes 25 ms, and they speak no TLS. An example
-    of hypothesis may take as long as it takes.
+    nothing is left to measure. Texts and numbers that tests know are those of the weights that files have, so those are
+    served as they are. What our clients trust is read once: it takes 25 ms, and they speak no TLS. An example of
+    hypothesis may take as long as it takes.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("INFERQ_THREADS", "1")
     os.environ.setdefault("INFERQ_BATCH_SIZE", "128")
+    os.environ.setdefault("INFERQ_AS_IS", "1")
     hypothesis.settings.register_profile("patient", deadline=None)
     hypothesis.settings.load_profile("patient")
     httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)

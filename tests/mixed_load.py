@@ -10,11 +10,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.estimate import Estimator
 from shared import scripts
 from shared.protocol import Accepted, Completion, Done, Sampling, Usage
-from shared.ticket import Answer, Standing, Tier
+from shared.ticket import Answer, Claim, Standing, Tier
 from shared.tickets import Tickets
 from tests.transitions import append
 
@@ -142,11 +143,11 @@ class Replay:
 
     def _start(self) -> None:
         while len(self._running) < SLOTS:
-            permit = self.tickets.move(f"rq:queue:{_MODEL}", f"rq:queue:{_MODEL}:intermediate")
+            permit: Any = self.tickets.client.lpop(f"rq:queue:{_MODEL}")
             self._executions += 1
             execution = f"x{self._executions}"
             claim = self.tickets.claim(_MODEL, (permit or b"").decode(), execution, lease_ms=10**9, worker="w")
-            if claim is None:
+            if not isinstance(claim, Claim):
                 return
             job_id = claim.job_id
             self._running[job_id] = self.now + self._left[job_id], execution, self.now

@@ -144,7 +144,7 @@ def test_few_of_many_lines_are_in_redis_at_a_time(client: OpenAI, stack: Stack) 
     assert len(results(client, batch.output_file_id)) == 2500
     assert len(seen) > 5, "it is told how far it is"
     assert most <= MOST_IN_FLIGHT + 3 * MOST_UNTOLD
-    assert not archive_of(stack).index.owners(ThingKind.OUTCOMES)
+    assert not archive_of(stack).holds("", ThingKind.OUTCOMES, f"outcomes_{batch_id}")
 
 
 def test_a_line_is_as_long_as_a_body_at_most(client: OpenAI, http: httpx.Client) -> None:

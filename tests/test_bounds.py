@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import math
 import re
 from pathlib import Path
 
@@ -45,3 +46,17 @@ def test_every_bound_of_the_gateway_is_documented() -> None:
     }
     assert constants
     assert constants <= rows().keys()
+
+
+def test_every_bound_of_the_page_is_documented() -> None:
+    static = ROOT / "gateway/ui/static"
+    constant = re.compile(r"^(?:export )?const ((?:MOST|LONGEST|LARGEST)_\w+) = ([\d_ *]+);", re.M)
+    found = {
+        f"{path.relative_to(static).with_suffix('')}.{name}": math.prod(int(factor) for factor in value.split("*"))
+        for room in ("chat", "markdown")
+        for path in (static / room).glob("*.js")
+        for name, value in constant.findall(path.read_text("utf-8"))
+    }
+    section = (ROOT / "docs/security.md").read_text().partition("\n## The page\n")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| .+ \| (\d+) \| `([\w/.]+)` \| .+ \|$", section, re.M)
+    assert found == {name: int(bound) for bound, name in told}

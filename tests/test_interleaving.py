@@ -15,7 +15,7 @@ from shared.audit import audit
 from shared.errors import NotUnderstood
 from shared.protocol import Delta, Done, Failed, State
 from shared.registry import GatewayProcess
-from shared.ticket import Answer, Attempt, Sighting, Standing, Tier
+from shared.ticket import Answer, Attempt, Claim, Sighting, Standing, Tier
 from shared.tickets import Tickets
 from tests.earlier import Earlier
 from tests.record import read
@@ -76,7 +76,7 @@ class Mixture:
             self.seen["unreadable"] += 1
             claim = None
             self.client.zadd("iq:leases:m", {permit: 1}, xx=True)
-        if claim is None:
+        if not isinstance(claim, Claim):
             return True
         assert claim.job_id not in {each.job for each in self.held}, "two run it"
         self.seen["old" if isinstance(side, Earlier) else "new"] += 1

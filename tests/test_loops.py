@@ -13,6 +13,7 @@ import pytest
 from shared import registry
 from shared.loops import Loop, Loops
 from shared.protocol import Accepted, Completion, Delta, Done, Failed, Sampling, Usage
+from shared.ticket import Claim
 from shared.tickets import Tickets
 from tests.calls import CHATS, chat, post_later
 from tests.commands import inferq
@@ -145,7 +146,7 @@ def test_an_event_that_cannot_be_written_fails_its_job_alone(empty: Stack) -> No
         tickets.submit(name, accepted, reply="", max_queue=9, wait=60, keep=60)
         empty.redis.lmove("rq:queue:m", "rq:queue:m:intermediate")
         claim = tickets.claim("m", name, "x-" + name, lease_ms=60_000, worker="w")
-        assert claim
+        assert isinstance(claim, Claim)
         executions.append(Execution("x-" + name, claim))
     good, bad = executions
     publisher.publish(bad, Delta("\ud800"))

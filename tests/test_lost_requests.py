@@ -5,7 +5,21 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+from redis import Redis
+
+from gateway.dispatch import Dispatcher
+from gateway.keys import EVERYBODY
+from gateway.replies import Replies
+from shared import streams
+from shared.config import Config
+from shared.errors import JobNotFound
+from shared.loops import Loops
+from shared.protocol import Accepted, Completion, Sampling
+from shared.tickets import Tickets
 from tests.calls import CHATS, busy, chat, post_later, raw_post, submitted
 from tests.losses import lose_job
 from tests.stack import Stack, wait_for
@@ -39,6 +53,28 @@ def test_a_job_is_put_back_as_it_was_by_who_joined_it(served: Stack, pool: Threa
         assert '"code":"worker_lost"' in following.result(timeout=PATIENCE).text
         assert served.state(large) == ""
     assert asked.result(timeout=PATIENCE).json()["choices"][0]["message"]["content"] == "mine"
+
+
+def test_a_job_that_is_lost_while_somebody_begins_to_follow_it_is_unknown(
+    tickets: Tickets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else he would wait for what he could not put back, and be told after seconds that it was lost."""
+    unused: Any = SimpleNamespace()
+    replies, parts = Replies(tickets.client, Loops(), 2.0), (unused, unused, unused, unused)
+    dispatcher = Dispatcher(tickets, replies, *parts, lambda box: None, Config())
+    accepted = Accepted(Completion("m", ("once",), Sampling(seed=7)), created=1)
+    tickets.submit("a", accepted, reply="", max_queue=9, wait=60, keep=60)
+    ticket, read = tickets.get("a"), streams.accepted
+    dispatcher.detach(dispatcher.follow(ticket, EVERYBODY))
+
+    def lose(client: Redis, job_id: str) -> Accepted:
+        found = read(client, job_id)
+        client.flushall()
+        return found
+
+    monkeypatch.setattr("gateway.dispatch.streams.accepted", lose)
+    with pytest.raises(JobNotFound):
+        dispatcher.follow(ticket, EVERYBODY)
 
 
 def test_what_it_was_given_comes_back_with_it(served: Stack, pool: ThreadPoolExecutor) -> None:

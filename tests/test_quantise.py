@@ -46,7 +46,7 @@ def test_a_second_implementation_gives_the_same_bytes(kind: str) -> None:
 
 
 def test_a_tensor_may_be_larger_than_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.formats.quantise._CHUNK", 1000)
+    monkeypatch.setattr("worker.formats.rewrite._CHUNK", 1000)
     seen: list[tuple[int, int]] = []
     quantise(TINY, tmp_path / "model.gguf", "Q5_1", lambda done, total: seen.append((done, total)))
     assert digest(tmp_path / "model.gguf") == QUANTISED["Q5_1"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import gguf
 import pytest
 
 from shared.errors import ModelFileError
-from tests.tiny import TINY, likeliest, loaded
+from tests.tiny import TINY, likeliest, loaded, split
 
 
 @pytest.fixture
@@ -21,25 +20,6 @@ def first(tmp_path: Path) -> Path:
         link = tmp_path / blob.name
         link.symlink_to(blob.rename(blobs / f"{number}"))
     return min(tmp_path.glob("tiny-*.gguf"))
-
-
-def split(source: Path, target: Path) -> None:
-    reader = gguf.GGUFReader(source)
-    field = reader.fields["general.architecture"]
-    writer = gguf.GGUFWriter(
-        target, str(field.contents()), split_max_tensors=len(reader.tensors) // 3 + 1, small_first_shard=True
-    )
-    for field in reader.fields.values():
-        if field.name.startswith("GGUF.") or field.name == "general.architecture":
-            continue
-        kind, inner = field.types[0], field.types[-1] if len(field.types) > 1 else None
-        writer.add_key_value(field.name, field.contents(), kind, inner)
-    for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 def test_it_computes_what_the_whole_one_does(first: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import gguf
 from msgspec.structs import replace
 
 from shared.catalogue import Model
@@ -32,6 +33,26 @@ def roomy(folder: Path, source: Path = TINY) -> Path:
     path = folder / "roomy.gguf"
     path.write_bytes(data[:at] + (8192).to_bytes(4, "little") + data[at + 4 :])
     return path
+
+
+def split(source: Path, target: Path) -> None:
+    """Write a model into several files beside `target`, as llama.cpp's gguf-split does."""
+    reader = gguf.GGUFReader(source)
+    field = reader.fields["general.architecture"]
+    writer = gguf.GGUFWriter(
+        target, str(field.contents()), split_max_tensors=len(reader.tensors) // 3 + 1, small_first_shard=True
+    )
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture":
+            continue
+        kind, inner = field.types[0], field.types[-1] if len(field.types) > 1 else None
+        writer.add_key_value(field.name, field.contents(), kind, inner)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def loaded(path: Path = TINY, slots: int = 1, **more: Any) -> closing[LlamaCppEngine]:

@@ -9,7 +9,7 @@ from redis import ResponseError
 
 from shared.addition import addition
 from shared.protocol import Accepted, Completion, Done, Event, Sampling, State, Usage
-from shared.ticket import NOBODY, ORDINARY, Attempt, Claim, Standing
+from shared.ticket import NOBODY, ORDINARY, Attempt, Claim, LeftForOthers, Standing
 from shared.tickets import Tickets
 
 ACCEPTED = Accepted(Completion("m", ("once upon a time",), Sampling(seed=7)), created=1, owner="o")
@@ -39,7 +39,9 @@ def dequeue(tickets: Tickets) -> str:
 
 
 def claim(tickets: Tickets, permit: str, execution: str, lease_ms: int = LEASE) -> Claim | None:
-    return tickets.claim("m", permit, execution, lease_ms=lease_ms, worker="w")
+    claimed = tickets.claim("m", permit, execution, lease_ms=lease_ms, worker="w")
+    assert not isinstance(claimed, LeftForOthers), "there is no other worker"
+    return claimed
 
 
 def start(tickets: Tickets, job_id: str, execution: str, lease_ms: int = LEASE) -> None:

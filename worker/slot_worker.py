@@ -27,9 +27,11 @@ from shared import registry
 from shared.config import Config
 from shared.errors import InferqError, NotUnderstood
 from shared.heap import Heap
+from shared.keys import Key
 from shared.loops import Loops
 from shared.protocol import Failed
 from shared.store import Line, Outage
+from shared.ticket import Claim, LeftForOthers
 from shared.tickets import Tickets
 from worker.engines import Engine
 from worker.execution import Execution
@@ -46,7 +48,7 @@ log = logging.getLogger(__name__)
 
 _NOT_OURS = 0.3, 0.7
 """Seconds for which a job that only another version understands is held before it goes back to find its worker: less
-than BLMOVE waits, for Redis gives it to whoever has waited the longest."""
+than BLMPOP waits, for Redis gives it to whoever has waited the longest."""
 
 
 class SlotWorker(PatientWorker):
@@ -116,25 +118,35 @@ class SlotWorker(PatientWorker):
         return Line(self.connection)
 
     def _take(self, queue: Queue) -> bytes | None:
-        """Move a permit to the intermediate list, waiting up to a second for one; b"" where a job waits without one."""
-        try:
-            entry: bytes | None = self._line.blmove(queue.key, queue.intermediate_queue_key, 1)  # type: ignore[assignment]  # str only with decode_responses
-        except OutOfMemoryError:  # BLMOVE is refused, and only finished jobs give memory back
-            entry = self.tickets.move(queue.key, queue.intermediate_queue_key)
-            if entry is None:
-                time.sleep(PAUSE)
-        return b"" if entry is None and self.tickets.waits(self.model) else entry
+        """A permit, its own or anybody's, for which it waits up to a second; b"" where a job waits without one."""
+        found: Any = self._line.blmpop(1, 2, f"{Key.PERMITS}{self.name}", queue.key, direction="LEFT")
+        if found:
+            return bytes(found[1][0])
+        return b"" if self.tickets.waits(self.model) else None
 
     def execute_job(self, permit: Any, queue: Queue) -> None:
         self._slots.occupy(self._run, permit)
 
+    def _claim(self, permit: str) -> tuple[str, Claim] | None:
+        """A job for a new execution, and its id. What is left for another worker, and not taken, it is given soon."""
+        while True:
+            execution_id = Execution.new_id(self.engine.card.digest)
+            claim = patiently(
+                lambda execution_id=execution_id, permit=permit: self.tickets.claim(  # type: ignore[misc]  # its defaults
+                    self.model, permit, execution_id, lease_ms=self._lease_ms, worker=self.name
+                )
+            )
+            if not isinstance(claim, LeftForOthers):
+                return (execution_id, claim) if claim else None
+            if self._stopping.wait(claim.ms / 1000) or self.trouble:
+                return None
+            permit = ""
+
     def _run(self, permit: str) -> None:
-        execution_id = Execution.new_id(self.engine.card.digest)
-        claim = patiently(
-            lambda: self.tickets.claim(self.model, permit, execution_id, lease_ms=self._lease_ms, worker=self.name)
-        )
-        if claim is None:
+        claimed = self._claim(permit)
+        if claimed is None:
             return
+        execution_id, claim = claimed
         try:
             execution = Execution(execution_id, claim, self._forget)
         except NotUnderstood as exc:
@@ -212,7 +224,7 @@ class SlotWorker(PatientWorker):
         self._leases.start()
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """The first signal. Nothing is raised here: BLMOVE may have moved an entry already."""
+        """The first signal. Nothing is raised here: BLMPOP may have taken a permit already."""
         self._stopping.set()
         signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
         signal.signal(signal.SIGINT, lambda *_: os._exit(1))

@@ -75,6 +75,7 @@ def _lines(description: Description) -> Iterator[str]:
         "vocabulary": f"{len(description.vocabulary):,} tokens",
         "chat template": "yes" if description.chat_template else "no",
         "vectors": _vectors(description),
+        **_prepared(description.path),
     }
     yield from align(facts.items()).splitlines()
     yield ""
@@ -88,6 +89,16 @@ def _vectors(description: Description) -> str:
     return f"{description.embedding:,} numbers ({pooling})" if description.embedding else "no; it ranks documents"
 
 
+def _prepared(path: Path) -> dict[str, str]:
+    """What was found out about other weights on this machine, and where they are."""
+    from worker.formats.prepared import find
+
+    if (known := find(path)) is None:
+        return {}
+    measured, made = known
+    return {"prepared": f"{made} ({made.stat().st_size / 1e6:.1f} MB)" if made else "no", "faster here": str(measured)}
+
+
 def _tensor_rows(description: Description) -> Iterator[tuple[str, ...]]:
     yield "TENSOR", "TYPE", "SHAPE", "OFFSET", "BYTES"
     for t in description.tensors:
@@ -95,6 +106,9 @@ def _tensor_rows(description: Description) -> Iterator[tuple[str, ...]]:
 
 
 def _as_object(description: Description, tensors: bool, tokens: bool) -> dict[str, Any]:
+    from worker.formats.prepared import find
+
+    known = find(description.path)
     answer = {
         "path": str(description.path),
         "size": description.size,
@@ -110,6 +124,7 @@ def _as_object(description: Description, tensors: bool, tokens: bool) -> dict[st
         "no_model": description.no_model or None,
         "pooling": description.pooling.name.lower() if description.pooling else None,
         "embedding": description.embedding or None,
+        "prepared": str(known[1]) if known and known[1] else None,
         "metadata": dict(description.metadata),
     }
     if tensors:

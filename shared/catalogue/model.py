@@ -121,5 +121,9 @@ class Model:
     threads: int | None = None
     dimensions: tuple[int, ...] = ()
     """How many of the first numbers of its vectors may be asked for alone, as it was trained for."""
+    as_is: bool = False
+    """Its weights are served as its file has them, also where others would be faster here."""
+    prepared_from: str = ""
+    """What most weights of its own file are, such as `Q4_1`, where `path` has others that were prepared from them."""
     sampling: Mapping[str, float] = field(default_factory=dict)
     """What requests get that do not say how tokens are chosen; goes before what the file recommends."""

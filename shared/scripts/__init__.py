@@ -12,7 +12,7 @@ from redis.commands.core import Script
 
 from shared.keys import Key
 
-COMMON = ("_now", "_schedule", "_memory", "_history", "_ticket", "_older")
+COMMON = ("_now", "_readers", "_schedule", "_memory", "_history", "_ticket", "_older")
 """What all of them share, put after each script's first line."""
 
 

@@ -6,6 +6,8 @@
 -- it later by the time that jobs of this model take, over the owner's weight, and its end by the difference to what it took. A tier's
 -- clock is the latest tag that was served: whoever comes anew starts there, so that nobody saves up, and nobody pays for an idle hour.
 -- Between tiers: the better one first, but see AGEING.
+-- Where several workers serve a model, the one that claims is given, of the first LOOK jobs of the tier whose turn it is, one of which it
+-- has read the most (see _readers.lua); a job of which another one has is left for that one, but see LEFT_FOR and MOST_OVERTAKEN.
 local RANKS = { priority = 1, default = 2, flex = 3 }
 local AGEING = { 0, 30000, 600000 } -- a tier's next job that has waited so many milliseconds is due, and goes before better ones
 local AGED_EVERY = 4 -- one claim in so many
@@ -14,6 +16,9 @@ local LEAST_COST = 1000 -- of a job, in microseconds of a slot; a tag counts the
 local MOST_COST = 3600000000 -- a clock that jumped is not paid for
 local MOST_OWNERS = 1000 -- before a job, that are looked at closely when its place in the queue is told
 local MOST_PREEMPTIONS = 10 -- of a job
+local LEFT_FOR = 50 -- milliseconds that a job is left for the worker that has read the most of it, once
+local MOST_OVERTAKEN = 4 -- jobs of its tier that are begun before one although their turns come later, because of who has read them
+local MOST_PERMITS, PERMITS_LAST = 100, 60 -- that a worker is given for itself; seconds
 
 local function waiting(model) return KEY.waiting .. model end
 local function turns(model, rank) return KEY.turns .. model .. ':' .. rank end
@@ -21,11 +26,13 @@ local function tags(model, rank) return KEY.tags .. model .. ':' .. rank end
 local function lines(model, rank) return KEY.lines .. model .. ':' .. rank end
 local function clock(model, rank) return tonumber(redis.call('HGET', KEY.schedule .. model, 'clock:' .. rank) or 0) end
 
--- The place of an owner's next job, nil when he has none. His places are a range of texts.
-local function next_place(model, rank, owner)
+-- The places of an owner's next jobs. They are a range of texts.
+local function next_places(model, rank, owner, most)
   local from, to = '[' .. rank .. ':' .. owner .. ':', '(' .. rank .. ':' .. owner .. ';'
-  return redis.call('ZRANGEBYLEX', waiting(model), from, to, 'LIMIT', 0, 1)[1]
+  return redis.call('ZRANGEBYLEX', waiting(model), from, to, 'LIMIT', 0, most)
 end
+
+local function next_place(model, rank, owner) return next_places(model, rank, owner, 1)[1] end
 
 local function read(place)
   local rank, owner, id = string.match(place, '^(%d):([^:]*):%d+:(.*)$')
@@ -84,7 +91,7 @@ local function delist(model, id)
 end
 
 -- The job whose turn it is in a tier: {id, place}; nil when there is none. `ready` says whether a job can be run, and has ended
--- those that cannot. This is where a worker's choice among the first ones would be made.
+-- those that cannot.
 local function head(model, rank, ready)
   for _ = 1, LOOK do
     local owner = redis.call('ZRANGE', turns(model, rank), 0, 0)[1]
@@ -101,38 +108,98 @@ local function head(model, rank, ready)
   end
 end
 
--- The whole policy: the next job of a model, its id and place; nil when there is none.
-local function choose(model, ready)
+-- Whether it matters which worker runs a job. Version 0.1.0 takes those that the list names.
+local function several(model) return redis.call('HLEN', KEY.slots .. model) > 1 and not older() end
+
+-- The places of a tier's first jobs, in the order of their owners' turns.
+local function first_places(model, rank)
+  local found = {}
+  for _, owner in ipairs(redis.call('ZRANGE', turns(model, rank), 0, LOOK - 1)) do
+    for _, place in ipairs(next_places(model, rank, owner, LOOK - #found)) do found[#found + 1] = place end
+    if #found == LOOK then break end
+  end
+  return found
+end
+
+-- For how long a job is left for somebody else yet, in milliseconds; nil when that is over. He is told with a permit of his own.
+local function leave_for(model, id, other, since)
+  if since then
+    local rest = since + LEFT_FOR - now
+    return rest > 0 and rest <= LEFT_FOR and rest or nil
+  end
+  redis.call('HSET', ticket(id), 'left', now)
+  redis.call('RPUSH', KEY.permits .. other, id)
+  redis.call('LTRIM', KEY.permits .. other, -MOST_PERMITS, -1)
+  redis.call('EXPIRE', KEY.permits .. other, PERMITS_LAST)
+  return LEFT_FOR
+end
+
+-- The job of a tier that a worker is given: {id, place, those that it overtakes}. Nil where there is none for it, and then in how many
+-- milliseconds there may be.
+local function pick(model, rank, worker, ready)
+  local passed, best, pause = {}, nil, nil
+  for _, place in ipairs(first_places(model, rank)) do
+    local _, _, id = read(place)
+    if ready(id) then
+      local t = redis.call('HMGET', ticket(id), 'trail', 'left', 'overtaken')
+      local who, job = reader(model, worker, t[1]), { id = id, place = place, overtakes = { unpack(passed) } }
+      if who == worker then return job end
+      if not best then
+        local rest = who and leave_for(model, id, who, tonumber(t[2]))
+        if rest then
+          pause = math.min(pause or rest, rest)
+        else
+          best = job
+        end
+      end
+      if tonumber(t[3] or 0) >= MOST_OVERTAKEN then break end
+      passed[#passed + 1] = id
+    else
+      strike_out(model, place)
+    end
+  end
+  return best, not best and pause or nil
+end
+
+-- The whole policy: the next job of a model for a worker, or for any where it is false, as `pick` returns it.
+local function choose(model, worker, ready)
   if redis.call('EXISTS', waiting(model)) == 0 then return end
   local schedule = KEY.schedule .. model
   local claims = redis.call('HINCRBY', schedule, 'claims', 1)
   local ageing = claims - (redis.call('HGET', schedule, 'aged') or 0) >= AGED_EVERY
-  local best, due, earliest
+  local best, pause, due, earliest
   for rank = 1, #AGEING do
-    if not best or ageing then
-      local job = head(model, rank, ready)
-      if job and not best then
-        best = job
-      elseif job then
-        local time = redis.call('HGET', ticket(job.id), 'created') + AGEING[rank]
-        if time <= now and (not due or time < earliest) then due, earliest = job, time end
+    if not best and not pause then
+      if worker then
+        best, pause = pick(model, rank, worker, ready)
+      else
+        best = head(model, rank, ready)
       end
+    elseif ageing then
+      local job = head(model, rank, ready)
+      local time = job and redis.call('HGET', ticket(job.id), 'created') + AGEING[rank]
+      if job and time <= now and (not due or time < earliest) then due, earliest = job, time end
     end
   end
   if due then redis.call('HSET', schedule, 'aged', claims) end
-  return due or best
+  return due or best, pause
 end
 
--- A job is begun: its owner's next turn comes later, by what it is taken to cost.
-local function charge(model, id, place)
-  local rank, owner = read(place)
-  local tag = math.max(tonumber(redis.call('ZSCORE', turns(model, rank), owner)), clock(model, rank))
-  local charge = price(held(model), weight(owner))
-  redis.call('HSET', KEY.schedule .. model, 'clock:' .. rank, tag)
-  redis.call('HSET', ticket(id), 'charge', charge)
+-- A job is begun: its owner's next turn comes later, by what it is taken to cost. The clock waits for those that it overtakes.
+local function charge(model, job)
+  local rank, owner = read(job.place)
+  local time = clock(model, rank)
+  local tag = math.max(tonumber(redis.call('ZSCORE', turns(model, rank), owner)), time)
+  local charge, served = price(held(model), weight(owner)), tag
+  if job.overtakes and #job.overtakes > 0 then
+    served = math.max(time, math.min(tag, tonumber(redis.call('ZRANGE', turns(model, rank), 0, 0, 'WITHSCORES')[2])))
+    for _, other in ipairs(job.overtakes) do redis.call('HINCRBY', ticket(other), 'overtaken', 1) end
+  end
+  redis.call('HSET', KEY.schedule .. model, 'clock:' .. rank, served)
+  redis.call('HSET', ticket(job.id), 'charge', charge)
   redis.call('ZADD', turns(model, rank), tag + charge, owner)
-  strike_out(model, place)
-  redis.call('ZREMRANGEBYSCORE', tags(model, rank), '-inf', tag)
+  strike_out(model, job.place)
+  redis.call('ZREMRANGEBYSCORE', tags(model, rank), '-inf', served)
 end
 
 -- An execution is over: its owner pays for the time that it took.

@@ -10,7 +10,8 @@
 --       tier, weight of the owner, jobs that the owner may have waiting and running, or 0 for any number (nobody has no bound),
 --       bytes that those may hold, or 0 for any; bytes that the jobs of all may, 0 when none is to be accepted, or -1 for any,
 --       what is to be stored with the answer, or '' where that is not stored; answers that may wait to be stored, and bytes that they may
---       hold, or -1 for any, the conversation that gets the answer or '', then the fields and values of RQ's job hash
+--       hold, or -1 for any, the conversation that gets the answer or '', the trail of its prompt or '', then the fields and values of
+--       RQ's job hash
 -- Returns {1, jobs that wait} when accepted, also when the same id was accepted before (a resent command);
 --         {0, jobs waiting} when the queue is full, which is no reason not to put one back; {2, id} when it joined that job;
 --         {3, id} when the Idempotency-Key belongs to another request; {4, jobs that the owner has} when those are too many;
@@ -21,6 +22,7 @@ local model, id, owner, most, wait, keep, reply, visitor = unpack(ARGV, 1, 8)
 local waits, parts, fingerprint, attempt, idempotency, again, task, head, tier, weight = unpack(ARGV, 9, 18)
 local own_most, own_bytes, all_bytes = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
 local given, most_unarchived, unarchived_bytes, conversation = ARGV[22], tonumber(ARGV[23]), tonumber(ARGV[24]), ARGV[25]
+local trail = ARGV[26]
 waits, parts, again = waits == '1', parts == '1', again == '1'
 local queue = KEY.rq_queue .. model
 local known = redis.call('HGET', ticket(id), 'state')
@@ -72,6 +74,7 @@ end
 redis.call('HSET', ticket(id), 'state', 'queued', 'model', model, 'owner', owner, 'tier', tier,
   'created', now, 'wait', wait, 'deadline', now + wait,
   'keep', keep, 'seq', 0, 'by', '', 'tokens', 0, 'tries', 0, 'cancel', 0, 'exec', '', 'reply', '', 'waiting', '', 'head', head)
+if trail ~= '' then redis.call('HSET', ticket(id), 'trail', trail) end
 if counted then hold(id, owner, bytes) end
 if given ~= '' then
   redis.call('SET', KEY.given .. id, given)
@@ -86,7 +89,7 @@ if idempotency ~= '' and not (again and holder[1]) then
 end
 redis.call('SET', KEY.task .. id, task)
 if older() then begin(id) end
-redis.call('HSET', KEY.rq_job .. id, unpack(ARGV, 26))
+redis.call('HSET', KEY.rq_job .. id, unpack(ARGV, 27))
 redis.call('SADD', KEY.rq_queues, queue)
 redis.call('ZADD', KEY.deadlines .. model, now + wait, id)
 if owner ~= '' then redis.call('SADD', KEY.owned .. owner, id) end

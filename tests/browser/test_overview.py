@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.chats import answer, begun, ended, many, say
 from tests.browser.conftest import Open
 from tests.stack import Stack, running, wait_for
 
@@ -74,23 +75,32 @@ def test_a_key_that_is_wrong_is_tried_once_and_its_dialog_stays_closed(keyed: St
         expect(dialog).to_have_count(0)
 
 
-def test_a_worker_that_dies_is_seen_to_and_what_it_did_goes_on(
+def test_a_worker_that_dies_is_seen_and_the_chat_goes_on_without_a_seam(
     tmp_path_factory: pytest.TempPathFactory, open_page: Open
 ) -> None:
+    text = many(200)
     with running(tmp_path_factory.mktemp("deaths"), lease=2) as stack:
         stack.start_gateway()
         first = stack.start_worker("echo", echo_rate=10, slots=1)
-        with open_page(f"{stack.url}/overview") as page:
-            workers = page.locator("section[aria-labelledby=workers-title] tbody tr")
+        with open_page(stack.url) as chat, open_page(f"{stack.url}/overview") as overview:
+            workers = overview.locator("section[aria-labelledby=workers-title] tbody tr")
+            row = overview.locator("section[aria-labelledby=jobs-title] tbody tr")
             expect(workers).to_have_count(1)
-            job = begin(stack, "", 600)
-            row = page.locator("section[aria-labelledby=jobs-title] tbody tr")
-            expect(row).to_contain_text("running")
+            expect(row).to_have_count(0)
             before = workers.inner_text()
+            say(chat, text)
+            begun(chat)
+            expect(row).to_contain_text("running")
             first.kill()
-            stack.start_worker("echo", echo_rate=500, slots=1)
+            expect(row).to_contain_text("waiting")
+            written = answer(chat).inner_text()
+            assert text.startswith(written)
+            assert written != text
+            stack.start_worker("echo", echo_rate=100, slots=1)
+            assert ended(chat) == text
+            expect(chat.locator(".message")).to_have_count(2)
             expect(row).to_have_count(0, timeout=60_000)
-            assert stack.state(job) == "completed"
+            assert list(stack.jobs().values()) == ["completed"]
             expect(workers).to_have_count(1, timeout=60_000)
             assert workers.inner_text().split()[0] != before.split()[0]
 

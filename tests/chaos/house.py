@@ -126,9 +126,7 @@ class House:
     def __init__(self, stack: Parts, crews: Mapping[str, Crew], *, relayed: bool = False) -> None:
         """`crews` by model. `relayed`: the others connect to Valkey through relays, which `keep` serves."""
         self.stack = stack
-        self.redis = Redis(
-            host="127.0.0.1", port=stack.redis_port, protocol=2, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)
-        )
+        self.redis = self._connect(1.0)
         self.models = tuple(crews)
         self._names: dict[int, str] = {}
         self._last_running: dict[str, str] = {}
@@ -155,6 +153,15 @@ class House:
     @property
     def children(self) -> list[Child]:
         return [self.valkey, self.gateway, *self.workers]
+
+    def _connect(self, patience: float) -> Redis:
+        port, retry = self.stack.redis_port, Retry(NoBackoff(), 0)
+        return Redis(host="127.0.0.1", port=port, protocol=2, socket_timeout=patience, retry=retry)
+
+    async def calm_down(self) -> None:
+        """Nothing is hurt any more: a Valkey that does not answer at once has only little of the machine."""
+        hasty, self.redis = self.redis, self._connect(30.0)
+        await hasty.aclose()
 
     async def keep(self) -> None:
         """Supervise until cancelled."""

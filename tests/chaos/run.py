@@ -147,6 +147,7 @@ async def _play(
             await course
         await mischief.heal()
         await asyncio.wait_for(house.all_up(), 60)
+        await house.calm_down()
         outcome.faults, outcome.struck = mischief.made, mischief.struck
         await all_final(partial(_unfinished, stack))
         await all_final(house.active)

@@ -43,7 +43,7 @@ class Action:
 
 
 ACTIONS: dict[str, Action] = {}
-ALWAYS = ("submit", "claim", "append", "cancel", "overtake", "keep_house")
+ALWAYS = ("submit", "claim", "append", "cancel", "overtake", "keep_house", "converse")
 """In every world; of the others each world has a few, so that these meet each other often."""
 
 

@@ -20,6 +20,9 @@ standings = st.builds(
     most=st.sampled_from([0, 0, 0, 0, 3]),
     most_bytes=st.sampled_from([0, 0, 0, 0, 3 * SIZE]),
 )
+BEGINNING = "once upon a time, "
+texts = st.sampled_from(["once", BEGINNING * 2, BEGINNING * 2 + "and", BEGINNING * 3, "twice" * 7])
+"""The first one is so short that it makes no difference who reads it."""
 KEPT, SAID = Kept(("once",)), Kept(("once",), conversation="c")
 afters = st.sampled_from([0, 0, 999, 1000, 10_000, -20_000])
 
@@ -44,6 +47,7 @@ class Clients(Cast):
         standing=standings,
         sending=sendings,
         kept=st.sampled_from([None, None, KEPT, SAID]),
+        text=texts,
     )
     def submit(
         self,
@@ -59,9 +63,10 @@ class Clients(Cast):
         standing: Standing,
         sending: Sending,
         kept: Kept | None = None,
+        text: str = "once",
     ) -> None:
         attempt = Attempt(f"print-{model}", 0, key, waits=waits, parts=parts)
-        task, options = Completion(model, ("once",), Sampling(seed=7)), Options(kept=kept)
+        task, options = Completion(model, (text,), Sampling(seed=7)), Options(kept=kept)
         accepted = Accepted(task, created=1, owner=owner, options=options)
         self._submit(
             self.new("j"), accepted, gateway, attempt, most, wait, sending, standing=standing, most_bytes=most_bytes

@@ -9,13 +9,14 @@ from shared import tickets
 from shared.codec import encode
 from shared.errors import InferqError
 from shared.protocol import Delta, Failed, StartOver, State
-from shared.ticket import Answer, Claim, Tier
-from tests.model.course import CANCELLED, OVERDUE, Course, drop
+from shared.ticket import Answer, Claim, LeftForOthers, Tier
+from tests.model.course import CANCELLED, OVERDUE, drop
 from tests.model.job import Addition, Entry, Job
+from tests.model.placing import Placing
 from tests.model.schedule import MOST_PREEMPTIONS
 
 
-class Executions(Course):
+class Executions(Placing):
     """They begin, go on and end."""
 
     def move(self, model: str) -> str | None:
@@ -25,16 +26,29 @@ class Executions(Course):
         self.between[model].append(entry)
         return entry
 
-    def claim(self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
+    def claim(
+        self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str
+    ) -> Claim | LeftForOthers | None:
         while drop(self.between[model], permit):
             pass
         self.limbo[model].pop(permit, None)
         if execution not in self.marks:
-            chosen = self.schedules[model].choose(self.now, self._runnable)
-            self.marks[execution] = chosen.id if chosen else ""
-            if chosen:
-                self._begin(chosen, execution, lease_ms, worker)
-        job = self.jobs.get(self.marks[execution])
+            placed = len(self.slots[model]) > 1
+            pick = (lambda jobs: self._pick(jobs, worker)) if placed else None
+            chosen = self.schedules[model].choose(self.now, self._runnable, pick)
+            if isinstance(chosen, int):
+                self.marks[execution] = f":{self.now + chosen}"
+            else:
+                self.marks[execution] = chosen[0].id if chosen else ""
+            if isinstance(chosen, tuple):
+                self._begin(*chosen, execution, lease_ms, worker)
+                if placed:
+                    self._note_reader(chosen[0], worker)
+                    del self.queues[model][max(len(self.schedules[model].waiting), len(self.queues[model]) - 1) :]
+        mark = self.marks[execution]
+        if mark.startswith(":"):
+            return LeftForOthers(max(1, int(mark[1:]) - self.now))
+        job = self.jobs.get(mark)
         if job is None or job.exec != execution or job.final:
             return None
         assert job.started is not None
@@ -49,8 +63,8 @@ class Executions(Course):
         self._fail(job, State.FAILED, OVERDUE)
         return False
 
-    def _begin(self, job: Job, execution: str, lease_ms: int, worker: str) -> None:
-        self.schedules[job.model].charge(job, self.counts[job.model]["held_us"])
+    def _begin(self, job: Job, overtakes: Sequence[Job], execution: str, lease_ms: int, worker: str) -> None:
+        self.schedules[job.model].charge(job, overtakes, self.counts[job.model]["held_us"])
         job.state, job.exec, job.worker, job.started = State.IN_PROGRESS, execution, worker, self.now
         job.lease = self.now + lease_ms
         job.tries += 1

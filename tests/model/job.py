@@ -100,6 +100,12 @@ class Job:
     """How often it went back because of that."""
     spent: int = 0
     """How long earlier executions of it held slots."""
+    trail: str = ""
+    """Marks of its prompt's beginnings, the longest first."""
+    left: int | None = None
+    """When it was left for the worker that has read the most of it."""
+    overtaken: int = 0
+    """Jobs that were begun before it out of their turn."""
     back: int | None = None
     """When it was put back, the last time."""
     lost: tuple[str, int] | None = None

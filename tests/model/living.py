@@ -33,6 +33,12 @@ class Living:
         """The job that an execution was given, or ''."""
         self.slots: defaultdict[str, dict[str, int]] = defaultdict(dict)
         """Of a model's ready workers."""
+        self.readers: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
+        """Of a model's prompts by their marks: who has read them, the last one first."""
+        self.read_before: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
+        """The same of those before these."""
+        self.permits: defaultdict[str, list[str]] = defaultdict(list)
+        """Workers' own."""
         self.queues: defaultdict[str, list[str]] = defaultdict(list)
         self.between: defaultdict[str, list[str]] = defaultdict(list)
         self.limbo: defaultdict[str, dict[str, int]] = defaultdict(dict)
@@ -180,6 +186,9 @@ class Living:
         ends += [("iq:evicting",)] if self.evicting[0] else []
         ends += [(f"iq:sweep:{model}",) for model in self.sweeps]
         ends += [(f"iq:history:{seconds}:{start}:{of}",) for seconds, start, of in self.history]
+        ends += [(f"iq:readers:{model}",) for model, marks in self.readers.items() if marks]
+        ends += [(f"iq:read_before:{model}",) for model, marks in self.read_before.items() if marks]
+        ends += [(f"iq:permits:{worker}",) for worker, permits in self.permits.items() if permits]
         return ends + [(reply,) for reply in self.streams]
 
     def end(self, *keys: str) -> None:
@@ -190,6 +199,9 @@ class Living:
             self.sweeps.pop(key.removeprefix("iq:sweep:"), None)
             self.streams.pop(key, None)
             self.joined.pop(key.removeprefix("iq:joined:"), None)
+            self.readers.pop(key.removeprefix("iq:readers:"), None)
+            self.read_before.pop(key.removeprefix("iq:read_before:"), None)
+            self.permits.pop(key.removeprefix("iq:permits:"), None)
             self.evicting = ("", 0) if key == "iq:evicting" else self.evicting
             if key.startswith("iq:history:"):
                 seconds, start, of = key.removeprefix("iq:history:").split(":")

@@ -26,10 +26,11 @@ from tests.model.cast import (
     themes,
     workers,
 )
-from tests.model.clients import Clients
+from tests.model.clients import Clients, texts
 from tests.model.pair import Sending
 from tests.model.workers import Workers
 
+afters = st.sampled_from([0, 0, 1, 49, 50, 51, -20])
 moments = st.sampled_from([0, 1, 399, 400, 1000, 2000, 2500, 3000, 3001])
 jumps = st.sampled_from(
     [-1, -500, -5000, -61_000, -3_600_000, -200_000_000, 16_000, 16_000, 61_000, 301_000, 90_000_000]
@@ -102,6 +103,26 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
             self.announce_gateway(other, False, Sending.ONCE)
             self.do("lapse")
             self.pair.pass_time(2000)
+
+    @action(
+        3,
+        ready=st.sampled_from([("w1", "w2"), ("w1", "w2"), ("w1",)]),
+        texts=st.lists(texts, min_size=1, max_size=4),
+        turns=st.lists(st.tuples(st.sampled_from(["w1", "w2"]), afters), min_size=1, max_size=6),
+        owner=st.sampled_from(["o", "p", ""]),
+        sending=sendings,
+    )
+    def converse(
+        self, ready: tuple[str, ...], texts: list[str], turns: list[tuple[str, int]], owner: str, sending: Sending
+    ) -> None:
+        """Prompts come that go on where others end, and workers take them in turn."""
+        for worker in ready:
+            self.do("announce_worker", Worker(worker, "m", "h", 1, 1, Card("m", "echo", "", 100, 2, 1)), LEASE)
+        for text in texts:
+            self.submit("m", "", False, False, "", 9, None, 3000, owner, ORDINARY, Sending.ONCE, text=text)
+        for worker, after in turns:
+            self.claim("m", "none", 0, worker, sending)
+            self.pair.pass_time(after)
 
     @action(1, gateway=gateways, most=st.integers(1, 9), after=st.sampled_from([0, 0, 16_000]), sending=makings)
     def evict(self, gateway: str, most: int, after: int, sending: Sending) -> None:

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import shared.scripts
-from shared import tickets, unarchived
+from shared import tickets, trail, unarchived
 from shared.audit import audit
 from shared.config import ConfigError
 from shared.errors import InferqError
@@ -29,6 +29,8 @@ from tests.stack import Stack, stop, wait_for
 EPOCH = 1_700_000_000_000
 MOST_EXECUTIONS, MOST_RETURNS, MOST_UNARCHIVED = 2, 1, 2
 """Here: so few that they are reached."""
+LEAST = 20
+"""Bytes of a beginning that has a mark."""
 _AUDIT_EVERY = 10
 _GOES_ON = ("due",)
 """What hands out the next ones when it is sent again: those that nobody has heard of are due again in a while."""
@@ -57,9 +59,9 @@ class Pair:
 
     def __init__(self, directory: Path) -> None:
         self._as_it_was = (tickets.MOST_EXECUTIONS, tickets.MOST_RETURNS, shared.scripts.text)
-        self._bound = unarchived.MOST_UNARCHIVED
+        self._bound, self._least = unarchived.MOST_UNARCHIVED, trail.LEAST
         tickets.MOST_EXECUTIONS, tickets.MOST_RETURNS = MOST_EXECUTIONS, MOST_RETURNS
-        unarchived.MOST_UNARCHIVED = MOST_UNARCHIVED
+        unarchived.MOST_UNARCHIVED, trail.LEAST = MOST_UNARCHIVED, LEAST
         self.edits = Edits()
         shared.scripts.text = self.edits.text  # type: ignore[assignment]  # looked up anew by each `script`
         self.stack = Durable(directory)
@@ -76,7 +78,7 @@ class Pair:
         self.proxy.close()
         self.stack.close()
         tickets.MOST_EXECUTIONS, tickets.MOST_RETURNS, shared.scripts.text = self._as_it_was
-        unarchived.MOST_UNARCHIVED = self._bound
+        unarchived.MOST_UNARCHIVED, trail.LEAST = self._bound, self._least
 
     def reset(self) -> None:
         """Both empty."""

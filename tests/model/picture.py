@@ -136,6 +136,11 @@ def _keys(world: World) -> Iterator[tuple[str, str, bool, Any]]:
     for (seconds, start, of), counted in world.history.items():
         told = {name: str(number) for name, number in counted.items()}
         yield f"iq:history:{seconds}:{start}:{of}", "hash", True, told
+    for name, marks in (("readers", world.readers), ("read_before", world.read_before)):
+        for model, known in marks.items():
+            yield f"iq:{name}:{model}", "hash", True, {mark: "\n".join(workers) for mark, workers in known.items()}
+    for worker, permits in world.permits.items():
+        yield f"iq:permits:{worker}", "list", True, permits
     yield "rq:queues", "set", False, sorted(f"rq:queue:{model}" for model in world.asked)
     yield "rq:workers", "set", False, sorted(f"rq:worker:{name}" for name in world.registered)
 
@@ -170,6 +175,7 @@ def _of_job(job: Job) -> Iterator[tuple[str, str, bool, Any]]:
         "conversation": job.conversation,
         "orphan": ":".join(map(str, job.orphaned or ())),
     }
+    where_there |= {"trail": job.trail, "left": job.left, "overtaken": job.overtaken}
     where_there |= {"back": job.back, "lost": ":".join(map(str, job.lost or ()))}
     where_there |= {"idempotency": f"iq:idempotency:{job.key}" if job.key else ""}
     ticket = {**head, **numbers, **{name: value for name, value in where_there.items() if value}}

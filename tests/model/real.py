@@ -15,17 +15,26 @@ from shared.errors import InferqError
 from shared.protocol import Accepted, State
 from shared.registry import GATEWAY_TTL, GatewayProcess, Kind, Worker
 from shared.scripts import COMMON, name_keys, script
-from shared.ticket import Answer, Attempt, Claim, Sighting
+from shared.ticket import Answer, Attempt, Claim, LeftForOthers, Sighting
 from shared.tickets import Tickets
 from shared.unarchived import Due, Unarchived
 from tests.model.course import MOST_OWNERS_TOLD
 from tests.model.job import Addition
 from tests.model.picture import CLOCK
+from tests.model.placing import MOST_OVERTAKEN, MOST_PERMITS, MOST_READ, MOST_READERS
 from tests.model.schedule import MOST_PREEMPTIONS
 
 _TIME = ("redis.call('TIME')", f"redis.call('HMGET', '{CLOCK}', 's', 'us')")
 
 _PREEMPTIONS = ("_schedule", "local MOST_PREEMPTIONS = 10", f"local MOST_PREEMPTIONS = {MOST_PREEMPTIONS}")
+_READ = ("_readers", "local MOST_READ = 4096", f"local MOST_READ = {MOST_READ}")
+_READERS = ("_readers", "local MOST_READERS = 3", f"local MOST_READERS = {MOST_READERS}")
+_OVERTAKEN = ("_schedule", "local MOST_OVERTAKEN = 4", f"local MOST_OVERTAKEN = {MOST_OVERTAKEN}")
+_PERMITS = (
+    "_schedule",
+    "local MOST_PERMITS, PERMITS_LAST = 100,",
+    f"local MOST_PERMITS, PERMITS_LAST = {MOST_PERMITS},",
+)
 _OWNERS = ("_history", "local MOST_OWNERS_TOLD = 200", f"local MOST_OWNERS_TOLD = {MOST_OWNERS_TOLD}")
 
 
@@ -50,6 +59,10 @@ class Edits:
             ("_now", *_TIME),
             _PREEMPTIONS,
             _OWNERS,
+            _READ,
+            _READERS,
+            _OVERTAKEN,
+            _PERMITS,
             *([self.fault] if self.fault else []),
         ]:
             if script_name == name:
@@ -75,7 +88,9 @@ class Real:
     def submit(self, job_id: str, accepted: Accepted, **options: Any) -> str:
         return self.tickets.submit(job_id, accepted, **options)
 
-    def claim(self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str) -> Claim | None:
+    def claim(
+        self, model: str, permit: str, execution: str, *, lease_ms: int, worker: str
+    ) -> Claim | LeftForOthers | None:
         return self.tickets.claim(model, permit, execution, lease_ms=lease_ms, worker=worker)
 
     def append(self, model: str, additions: Sequence[Addition]) -> list[tuple[Answer, int] | None]:
@@ -137,7 +152,7 @@ class Real:
         self.tickets.lapse()
 
     def move(self, model: str) -> str | None:
-        entry = self.tickets.move(f"rq:queue:{model}", f"rq:queue:{model}:intermediate")
+        entry: Any = self.client.lmove(f"rq:queue:{model}", f"rq:queue:{model}:intermediate")
         return entry.decode() if entry else None
 
     def announce_worker(self, worker: Worker, lease_ms: int) -> None:

@@ -17,6 +17,7 @@ from shared.errors import (
 )
 from shared.protocol import Accepted, State
 from shared.ticket import ORDINARY, Attempt, Sighting, Standing, Tier
+from shared.trail import trail
 from tests.model.course import CANCELLED, Course
 from tests.model.job import Job
 
@@ -95,6 +96,7 @@ class Requests(Course):
         if not again and kept and self._is_full(most_unarchived_bytes):
             raise ArchiveUnavailable("")
         job = Job(job_id, model, owner, blob, head, self.now, patience, keep, self.now + patience, standing.tier, size)
+        job.trail = trail(accepted)
         job.given, job.unarchived = given, 0 if kept else None
         job.conversation = kept.conversation if kept else ""
         if attempt.idempotency and not (again and held):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from shared.ticket import Tier
@@ -15,6 +15,10 @@ MOST_PREEMPTIONS = 1
 """Of a job, here: so few that they are reached."""
 LOOK = 8
 """Heads that a claim looks at."""
+
+
+Picked = tuple[Job, Sequence[Job]] | int | None
+"""A job and those that it overtakes, or in how many milliseconds there may be one; None where there is none."""
 
 
 def price(took: int, weight: float) -> int:
@@ -53,35 +57,44 @@ class Schedule:
         if not self._of(rank, owner) and owner in self.turns[rank]:
             self._set_aside(rank, owner, self.turns[rank].pop(owner))
 
-    def choose(self, now: int, ready: Callable[[Job], bool]) -> Job | None:
+    def choose(
+        self, now: int, ready: Callable[[Job], bool], pick: Callable[[Sequence[Job]], Picked] | None = None
+    ) -> Picked:
+        """`pick` says which of a tier's first jobs it is, where that is not the first."""
         if not self.waiting:
             return None
         self.counts["claims"] += 1
         ageing = self.counts["claims"] - self.counts.get("aged", 0) >= 4
-        best: Job | None = None
+        best: Picked = None
         due: list[tuple[int, int, Job]] = []
         for rank in (1, 2, 3):
             if best and not ageing:
                 break
+            if best is None and pick:
+                best = pick(self.first(rank))
+                continue
             job = self._head(rank, ready)
             if best is None:
-                best = job
+                best = (job, ()) if job else None
             elif job and job.created + AGEING[rank] <= now:
                 due.append((job.created + AGEING[rank], rank, job))
         if due:
             self.counts["aged"] = self.counts["claims"]
-            return min(due)[2]
+            return min(due)[2], ()
         return best
 
-    def charge(self, job: Job, held_us: int) -> None:
+    def charge(self, job: Job, overtakes: Sequence[Job], held_us: int) -> None:
         """The job is begun."""
         rank, owner = RANKS[job.tier], job.owner
         start = max(self.turns[rank][owner], self._clock(rank))
+        served = max(self._clock(rank), min(start, *self.turns[rank].values())) if overtakes else start
+        for other in overtakes:
+            other.overtaken += 1
         job.charge = price(held_us, self._weight(owner))
-        self.counts[f"clock:{rank}"] = start
+        self.counts[f"clock:{rank}"] = served
         self.turns[rank][owner] = start + job.charge
         self.delist(job)
-        self.tags[rank] = {other: tag for other, tag in self.tags[rank].items() if tag > start}
+        self.tags[rank] = {other: tag for other, tag in self.tags[rank].items() if tag > served}
 
     def settle(self, job: Job, took_ms: int) -> None:
         """Its execution is over."""
@@ -107,6 +120,12 @@ class Schedule:
             if left[owner].pop(0) is job:
                 return ahead
             tags[owner] += price(held_us, self._weight(owner))
+
+    def first(self, rank: int) -> list[Job]:
+        """A tier's first jobs, in the order of their owners' turns."""
+        turns = self.turns[rank]
+        owners = sorted(turns, key=lambda each: (turns[each], each))[:LOOK]
+        return [job for owner in owners for job in self._of(rank, owner)][:LOOK]
 
     def lines(self, rank: int) -> dict[str, int]:
         """How many jobs of each owner wait."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.errors import InferqError
 from shared.protocol import Delta, Done, Event, Failed, State, Usage
-from shared.ticket import Answer, Claim, Sighting
+from shared.ticket import Answer, Claim, LeftForOthers, Sighting
 from tests.model.cast import GATEWAYS, LEASE, Cast, Run, action, models, newest, number, sendings, which_run, workers
 from tests.model.job import Addition
 from tests.model.pair import Sending
@@ -48,8 +48,8 @@ class Workers(Cast):
             model = self.world.jobs[permit].model if permit in self.world.jobs else model
         execution = self.new("x")
         options: dict[str, Any] = {"lease_ms": LEASE, "worker": worker, "sending": sending}
-        claim: Claim | None = self.do("claim", model, permit, execution, actor=execution, **options)
-        if claim:
+        claim: Claim | LeftForOthers | None = self.do("claim", model, permit, execution, actor=execution, **options)
+        if isinstance(claim, Claim):
             self.runs.append(Run(execution, claim.job_id, model, worker, claim.seq))
 
     @action(

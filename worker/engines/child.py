@@ -19,7 +19,8 @@ SOCKET = "engine.sock"
 class HostEnd:
     """Made by the child's first act: ties its life to the worker's, and sends what it prints into the log.
 
-    From then on it has no files but those that `parameters` name in `reads`, its directory and the libraries.
+    From then on it has no files but those that `parameters` name in `reads`, its directory and the libraries; and it
+    starts no programs but those in `executes`.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,8 @@ class HostEnd:
         self.parameters = json.loads(line)
         die_at_eof(sys.stdin.fileno())
         self._sandbox = Sandbox()
-        self._sandbox.restrict(self.parameters.get("reads", ()), self.parameters["directory"])
+        reads, executes = self.parameters.get("reads", ()), self.parameters.get("executes", ())
+        self._sandbox.restrict(reads, self.parameters["directory"], executes)
         die_with_parent(self.parameters["parent"])
         setproctitle(f"inferq engine {self.parameters['title']}")
         self._answer = os.dup(1)
@@ -40,6 +42,10 @@ class HostEnd:
     def confine(self) -> None:
         """To be called when all has been imported, and nothing of the model's been read: only computing is left."""
         self._sandbox.refuse_calls()
+
+    def become(self) -> None:
+        """To be called in a child of this process that becomes one of those programs: it is confined from then on."""
+        self._sandbox.refuse_calls(but="execve")
 
     def ready(self, step: float) -> None:
         """It can be connected to. One step takes at most about so many seconds, as far as is known."""

@@ -34,6 +34,7 @@ from worker.engines import with_prompt
 from worker.engines.defaults import recommended
 from worker.engines.echo_answer import TOKEN, answer
 from worker.engines.echo_logprobs import EchoScorer, judge, read_prompt
+from worker.engines.echo_memory import EchoMemory
 from worker.engines.echo_pooling import DIMENSIONS, EMBEDDING, EchoPooler
 from worker.engines.echo_tokenizer import EchoTokenizer, number
 from worker.engines.gaps import fill
@@ -50,7 +51,8 @@ class EchoEngine:
     Where the answer has begun with the same text, it is answered with the rest.
 
     A token is a word with the white space before it, and the name of a tool that is called; token ids are taken for
-    words themselves. `config.echo_rate` and `config.echo_prefill_ms` make it as slow as a model.
+    words themselves. `config.echo_rate`, `config.echo_prefill_ms` and `config.echo_read_rate` make it as slow as a
+    model.
     """
 
     def __init__(self, model: Model, config: Config) -> None:
@@ -70,6 +72,8 @@ class EchoEngine:
         )
         self._interval = 1 / config.echo_rate if config.echo_rate else 0.0
         self._prefill = config.echo_prefill_ms / 1000
+        self._read_rate = config.echo_read_rate
+        self._memory = EchoMemory(config.slots)
         self._continues = bool(config.echo_continue)
         self._seconds = config.max_seconds
 
@@ -103,23 +107,28 @@ class EchoEngine:
             read = min(read, self.card.context // 2)
         Room(self.card.context, param).check(read)
         parts = answer(task)
-        if self._prefill:
+        texts = [word.strip() for word in words] if self._read_rate else []
+        cached = self._memory.read(texts) if self._read_rate else 0
+        pause = self._prefill + ((read - cached) / self._read_rate if self._read_rate else 0)
+        if pause:
             if not past:
                 yield Progress(0, read)
-            _sleep(wakeup, self._prefill)
+            _sleep(wakeup, pause)
             if not past:
                 yield Progress(read, read)
 
-        pieces = self._pieces(task, parts, read, past, execution, wakeup)
+        pieces = self._pieces(task, parts, Usage(read, 0, cached), past, execution, wakeup)
         if gap:
-            pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count)), trimmed=read < len(words))
+            pieces = fill(pieces, gap, past, lambda count: Done(Usage(read, count, cached)), trimmed=read < len(words))
         yield from pieces if past else with_prompt(pieces, numbers[:read], ids=task.token_ids)
+        if self._read_rate:
+            self._memory.keep([*texts, *(word for part in parts for word in part.text.split())])
 
     def _pieces(
         self,
         task: TextTask,
         parts: Sequence[Delta],
-        read: int,
+        prompt: Usage,
         past: Sequence[Delta],
         execution: Cancellable,
         wakeup: threading.Event,
@@ -131,7 +140,7 @@ class EchoEngine:
         words = [(word, part) for part in parts for word in _words(part)]
         if ends := task.sampling.stop_token_ids:
             words = list(itertools.takewhile(lambda said: _number(*said) not in ends, words))
-        room = self.card.context - read
+        room = self.card.context - prompt.prompt_tokens
         most = room if task.sampling.max_tokens is None else min(room, task.sampling.max_tokens)
         due = time.monotonic()
         count = sum(len(delta.tokens) for delta in past)
@@ -144,14 +153,14 @@ class EchoEngine:
                 due += self._interval
                 _sleep(wakeup, due - time.monotonic())
             number = _number(word, part)
-            likely = () if most_tops is None else (judge(number, word, read + count, most_tops),)
+            likely = () if most_tops is None else (judge(number, word, prompt.prompt_tokens + count, most_tops),)
             count += 1
             yield Delta(word, (number,), reasoning=part.reasoning, call=part.call, logprobs=likely)
         calls = any(part.call for _, part in words)
         reason: FinishReason = "length" if len(words) > most else "tool_calls" if calls else "stop"
         yield Delta(finish_reason=reason, stop=stop if reason == "stop" else "")
         thoughts = sum(part.reasoning for _, part in words[:most])
-        yield Done(Usage(read, min(most, len(words)), reasoning_tokens=thoughts))
+        yield Done(replace(prompt, completion_tokens=min(most, len(words)), reasoning_tokens=thoughts))
 
     def tokenize(self, text: str, work: Cancellable = NEVER) -> list[int]:
         return list(map(number, TOKEN.findall(text)))

@@ -44,6 +44,7 @@ from worker.engines.llama_cpp_state import SlotState
 from worker.engines.llama_cpp_text import LlamaText
 from worker.engines.llama_cpp_thoughts import Thoughts, learn_thoughts
 from worker.engines.llama_cpp_tokenizer import LlamaTokenizer
+from worker.engines.own_engine import check_interface, check_numbers, choose_host
 from worker.engines.pooling import NoPooler
 from worker.engines.special_texts import Specials
 from worker.engines.thoughts import Thinking
@@ -65,20 +66,20 @@ class LlamaCppEngine:
 
     def __init__(self, model: Model, config: Config) -> None:
         self._files = files = check_files(model)
-        self._ends = files.header.ends
-        self._seconds = config.max_seconds
-        self._model = model
+        self._ends, self._seconds = files.header.ends, config.max_seconds
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
         self._batch = max(config.step, config.slots * (1 + DRAFTED if files.draft else 1))
-        key = secrets.token_urlsafe()
-        parameters = host_parameters(model, files, config, self._batch, key)
+        parameters = host_parameters(model, files, config, self._batch, key := secrets.token_urlsafe())
         self._identity, unchanged = files.identify(model), watch(lambda: files.identify(model))
         folder = open_folder(config, why_not(files.header, files.draft))
-        computes = files.describe(parameters) if folder else ""
-        self._host = EngineHost("worker.engines.llama_cpp_host", model.id, parameters, unchanged)
+        module, told = choose_host(config.llama_server, parameters)
+        computes = files.describe(told) if folder else ""
+        self._host = EngineHost(module, model.id, told, unchanged)
         self._server = LlamaServer(self._host, key)
         self._text = LlamaText(self._server, spaced=files.header.spaced)
         try:
+            if config.llama_server:
+                check_interface(self._server)
             found = find_specials(model, files, self._text)
             self._text.specials, self._specials = found.control, Specials() if model.parse_special else found
             chats = bool(model.chat_format or files.header.chat_template)
@@ -141,6 +142,8 @@ class LlamaCppEngine:
             unchanged=unchanged,
             threads=lambda: 1 if self._cells.busy else parameters["batch_threads"],
         )
+        if config.llama_server:
+            check_numbers(self._server, self.scorer, self.close)
 
     @property
     def trouble(self) -> str:

@@ -62,6 +62,7 @@ def fit_machine(model: Model, config: Config) -> Config:
         "batch_tried": batch_tried,
         "context": config.context or files.header.context_length or 4096,
         "heads": files.header.heads,
+        "alone": config.slots == 1,  # plain attention computes all cells, also those of other slots
         "limit": LIMIT,
     }
     found = _provide(model.id, files, measuring, _digest(model, files, measuring))
@@ -89,7 +90,9 @@ def _candidates(config: Config) -> tuple[list[int], list[int]]:
 
 def _digest(model: Model, files: Files, measuring: Mapping[str, Any]) -> str:
     """Of all that what is measured depends on: the machine, the files, the engine, and how it is asked."""
-    asked = {name: measuring[name] for name in ("tried", "batch_tried", "context", "exact", "attention", "limit")}
+    asked = {
+        name: measuring[name] for name in ("tried", "batch_tried", "context", "exact", "attention", "alone", "limit")
+    }
     place = [processor(), *share(0)]
     told = json.dumps([_FORM, place, files.identify(model), version("xllamacpp"), asked], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]

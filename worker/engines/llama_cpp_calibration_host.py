@@ -17,12 +17,12 @@ from worker.engines.libllama_timing import READ, TimedContext, Timing
 
 MEASURED = "measured.json"
 SIZES = (16, 32, 64, 128, 256, 512)
-"""Tokens of a step, from the smallest that is of use: with fewer, most of the time goes for reading the weights."""
+"""Tokens of a step."""
 _SHALLOW = 1024
 _DEEPEST, _MOST_MEMORY = 8192, 256 << 20
 """Cells, and bytes of them: beyond, attention takes longer in proportion."""
 _TRIES = 3
-_THREADS_UNTIL, _SHALLOW_UNTIL, _DEEP_UNTIL = 1.2, 2.4, (4.2, 6.0)
+_THREADS_UNTIL, _SHALLOW_UNTIL, _DEEP_UNTIL = 1.2, 2.4, (6.0, 9.0)
 """Seconds after which each phase ends, since the first of them began; the last has two parts."""
 _BURST = 4
 """Tokens, one after the other, that are timed together."""
@@ -68,9 +68,9 @@ def main() -> None:
                 swa_full=False,
             )
 
-        kinds = {"": ATTENTION_AUTO, "plain": ATTENTION_PLAIN}
+        kinds = {"": ATTENTION_AUTO, "plain": ATTENTION_PLAIN} if parameters["alone"] else {"": ATTENTION_AUTO}
         if named := "plain" if parameters["exact"] else parameters["attention"]:
-            kinds = {named: kinds.get(named, ATTENTION_FLASH)}
+            kinds = {named: {"plain": ATTENTION_PLAIN}.get(named, ATTENTION_FLASH)}
         found = Stopwatch(context, kinds, parameters["limit"]).measure(
             parameters["tried"], parameters["batch_tried"], parameters["context"]
         )
@@ -104,7 +104,7 @@ class Stopwatch:
             context = self._make(depth + 2 * READ + SIZES[-1], kind)
             context.time(READ, 0, threads)
             reached = context.fill(depth)
-            deep[name] = list(self._steps(context, READ, threads, (1, *steps), until).items())
+            deep[name] = list(self._steps(context, READ, threads, (1, *steps), until, every=True).items())
         return {
             "single": list(single.items()),
             "batch": list(batch.items()),
@@ -131,16 +131,25 @@ class Stopwatch:
                 return self._best(single), self._best(batch)
 
     def _steps(
-        self, context: TimedContext, past: int, threads: int, sizes: tuple[int, ...], until: float
+        self,
+        context: TimedContext,
+        past: int,
+        threads: int,
+        sizes: tuple[int, ...],
+        until: float,
+        *,
+        every: bool = False,
     ) -> dict[int, float]:
-        """Seconds of steps of each size, up to the first that takes too long."""
+        """Seconds of steps of each size, up to the first that takes too long, or `every` one."""
         found = dict[int, Timing]()
         for size in sizes:
             for _ in range(_TRIES):
                 _keep(found, size, context.time(size, past, threads))
                 if self._late(until):
                     return self._best(found)
-            if found[size].seconds > self._limit:
+                if found[size].seconds > self._limit:
+                    break
+            if found[size].seconds > self._limit and not every:
                 break
         return self._best(found)
 

@@ -21,8 +21,6 @@ from worker.formats.identity import identity
 from worker.formats.pooling import PoolingKind, find_pooling
 
 _F32 = 0
-_BESIDE = frozenset(("path", "reads", "key", "slots", "threads", "batch_threads", "batch", "lora", "chat_template"))
-"""Parameters of a host that do not decide what is computed of tokens."""
 _EXACT = 8192
 """Tokens."""
 
@@ -59,8 +57,10 @@ class Files:
     def describe(self, parameters: Mapping[str, Any]) -> str:
         """All that decides what llama.cpp computes of tokens. The files are read as a whole, once. Raises OSError."""
         weights = [checksums.digest(path) for path in (*self.parts, *dict(self.lora))]
-        said = {name: value for name, value in parameters.items() if name not in _BESIDE}
-        return json.dumps([version("xllamacpp"), weights, [scale for _, scale in self.lora], said], sort_keys=True)
+        said = [parameters[name] for name in ("exact", "attention", "context", "rope_freq_base", "rope_freq_scale")]
+        program = parameters.get("program")  # of an engine of the user's own
+        build = checksums.digest(Path(program)) if program else version("xllamacpp")
+        return json.dumps([build, weights, [scale for _, scale in self.lora], said])
 
 
 def check_files(model: Model) -> Files:

@@ -15,6 +15,10 @@ LIMIT = 0.3
 """Seconds that a step may take, in a full context: what other answers wait for while a prompt is read."""
 _GAIN, _GAIN_BATCH, _GAIN_PLAIN = 1.15, 1.05, 1.1
 """How many times as fast it has to be: with more threads, which take cores from all others, or another attention."""
+_USEFUL = 0.9
+"""Of the speed of the best step."""
+_NEARLY = 1.2
+"""Of the shortest step, where all of them take too long."""
 _USUAL, _PLAIN = "", "plain"
 MOST_SCORES, _SCORE = 512 << 20, 8
 """Bytes that plain attention may hold in a step, and what it holds of each token, cell and head."""
@@ -52,7 +56,8 @@ def choose(measured: Mapping[str, Any], context: int, heads: int) -> Calibration
         raise ValueError("nothing was measured")
     steps = {1: single[min(single, key=single.__getitem__)], **steps}
     full = {name: _full(steps, _times(told), context / depth) for name, told in measured["deep"].items()}
-    sizes = {name: _largest(times) for name, times in full.items()}
+    least = _useful(steps)
+    sizes = {name: _largest(times, least) for name, times in full.items()}
     kind = next(iter(full))
     if len(full) > 1 and _pays(full, sizes) and sizes[_PLAIN] * heads * context * _SCORE <= MOST_SCORES:
         kind = _PLAIN
@@ -88,10 +93,18 @@ def _full(steps: Mapping[int, float], deep: Mapping[int, float], deeper: float) 
     return {size: seconds + extra.get(size, slope * size) * deeper for size, seconds in steps.items()}
 
 
-def _largest(times: Mapping[int, float]) -> int:
-    """Tokens that are read within LIMIT, at least the smallest step that is of use."""
-    candidates = range(SIZES[0], max(times) + 1, _ROUND)
-    return max((size for size in candidates if _between(times, size) <= LIMIT), default=SIZES[0])
+def _useful(steps: Mapping[int, float]) -> int:
+    """The smallest step that is of use: with fewer tokens, most of the time goes for reading the weights."""
+    speeds = {size: size / seconds for size, seconds in steps.items() if size > 1}
+    return min(size for size, speed in speeds.items() if speed >= _USEFUL * max(speeds.values()))
+
+
+def _largest(times: Mapping[int, float], least: int) -> int:
+    """Tokens that are read within LIMIT, and not fewer than `least`; where that cannot be, those of nearly the
+    shortest step."""
+    candidates = range(least, max(times) + 1, _ROUND)
+    limit = max(LIMIT, _NEARLY * min(seconds for size, seconds in times.items() if size >= least))
+    return max(size for size in candidates if _between(times, size) <= limit)
 
 
 def _between(times: Mapping[int, float], size: int) -> float:

@@ -37,7 +37,7 @@ def main() -> None:
     options.n_ctx = parameters["context"]
     options.n_parallel = parameters["slots"]
     options.kv_unified = True
-    options.n_batch = options.n_ubatch = parameters["batch"]
+    options.n_batch, options.n_ubatch = parameters["batch"], parameters.get("ubatch", parameters["batch"])
     options.cpuparams.n_threads = parameters["threads"]
     options.cpuparams_batch.n_threads = parameters["batch_threads"]
     options.cache_ram_mib = 0  # it does not know whose a prompt is, nor do slots that clear each other

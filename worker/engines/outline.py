@@ -12,7 +12,16 @@ from shared.errors import ModelFileError
 from worker.formats.description import describe, is_gguf
 from worker.formats.infill import find_infill
 
-OUTLINED = ("aliases", "quantisation", "parameters", "size", "trained_context", "embedding", "dimensions")
+OUTLINED = (
+    "aliases",
+    "quantisation",
+    "prepared_from",
+    "parameters",
+    "size",
+    "trained_context",
+    "embedding",
+    "dimensions",
+)
 """Fields of a card that an engine has nothing to add to."""
 
 
@@ -24,7 +33,7 @@ def outline(model: Model, config: Config) -> Card:
     engine = "" if model.engine == AUTO else model.engine
     slots, now = model.slots or config.slots, int(time.time())
     card = Card(model.id, engine, "", context=0, slots=slots, created=now, aliases=model.aliases)
-    card = replace(card, dimensions=model.dimensions)
+    card = replace(card, dimensions=model.dimensions, prepared_from=model.prepared_from)
     if model.path is None or engine in WITHOUT_FILE:
         return card
     found = describe(model.path, None if is_gguf(model.path) else model.architecture or None)

@@ -89,8 +89,9 @@ class Sandbox:
         self.missing: list[str] = []
         self._libc = ctypes.CDLL(None, use_errno=True)
 
-    def restrict(self, reads: Iterable[str | Path], folder: str | Path) -> None:
-        """From now on only `reads`, the system's libraries and Python's are read, and only in `folder` is written."""
+    def restrict(self, reads: Iterable[str | Path], folder: str | Path, executes: Iterable[str | Path] = ()) -> None:
+        """From now on only `reads`, the system's libraries and Python's are read, only in `folder` is written, and of
+        programs only `executes` are started."""
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if sys.platform != "linux":
             self.missing.append("Linux")
@@ -112,17 +113,22 @@ class Sandbox:
             for path in (*reads, *libraries):
                 self._allow(rules, path, _READ)
             self._allow(rules, folder, handled & ~_EXECUTE)
+            for path in executes:
+                self._allow(rules, path, _READ | _EXECUTE)
             self._call(_RESTRICT_SELF, rules, 0)
         finally:
             os.close(rules)
 
-    def refuse_calls(self) -> None:
-        """From now on no thread of this process opens a connection, starts a program or looks into a process."""
+    def refuse_calls(self, *, but: str = "") -> None:
+        """From now on no thread of this process opens a connection, starts a program or looks into a process.
+
+        What is called `but` stays: whoever is to become another program needs `execve` for that.
+        """
         machine, column = _ARCHITECTURES.get(platform.machine(), (0, 0))
         if sys.platform != "linux" or not machine or sys.maxsize < _X32 << 2:
             self.missing.append("seccomp")
             return
-        program = b"".join(_filter(machine, column))
+        program = b"".join(_filter(machine, column, but))
         code = ctypes.create_string_buffer(program)
         head = struct.pack("@HP", len(program) // _STEP, ctypes.addressof(code))
         if self._libc.syscall(_SECCOMP[column], _SET_MODE_FILTER, _ALL_THREADS, head) != 0:
@@ -154,9 +160,9 @@ class Sandbox:
         return result
 
 
-def _filter(machine: int, column: int) -> Iterator[bytes]:
+def _filter(machine: int, column: int, but: str) -> Iterator[bytes]:
     """A program of Berkeley's packet filter, as seccomp runs it at each call. Jumps count what is left out."""
-    refused = [numbers[column] for numbers in _CALLS.values()]
+    refused = [numbers[column] for name, numbers in _CALLS.items() if name != but]
     yield _step(_LOAD, _MACHINE)
     yield _step(_EQUAL, machine, yes=1)
     yield _step(_RETURN, _REFUSE)

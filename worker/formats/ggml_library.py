@@ -21,12 +21,13 @@ def quantise_rows(rows: npt.NDArray[np.float32], kind: int) -> npt.NDArray[np.ui
     block, width = BLOCKS[kind]
     packed = np.empty((count, columns // block * width), np.uint8)
     source = np.ascontiguousarray(rows, np.float32)
-    _library().ggml_quantize_chunk(kind, source.ctypes.data, packed.ctypes.data, 0, count, columns, None)
+    load_library().ggml_quantize_chunk(kind, source.ctypes.data, packed.ctypes.data, 0, count, columns, None)
     return packed
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
+    """Raises EngineError."""
     try:
         import xllamacpp
     except ImportError as exc:

@@ -21,7 +21,7 @@ export function curl({ origin, body, keyed }) {
   const key = keyed ? `  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n` : "";
   const json = write(body, { word: String, indent: 0 });
   return (
-    `curl${streamed} "${origin}/v1/chat/completions" \\\n${key}` +
+    `curl -sS${streamed} "${origin}/v1/chat/completions" \\\n${key}` +
     `  -H "Content-Type: application/json" \\\n  --data-binary @- <<'JSON'\n${json}\nJSON\n`
   );
 }

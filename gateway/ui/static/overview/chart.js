@@ -106,7 +106,7 @@ function options(width, lines, say) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0],
     scales: { y: { range: (_, least, most) => [Math.min(0, least ?? 0), (most ?? 0) > 0 ? 1.08 * most : 1] } },
     axes: [
       { ...axis, size: 22, space: 70, values: (_, splits) => splits.map((each) => clock.format(1000 * each)) },

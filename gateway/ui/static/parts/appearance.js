@@ -40,7 +40,7 @@ export function AppearanceMenu() {
       checked: language.value === each,
       onSelect: () => speak(each),
     })),
-    { label: t(key.value ? "key" : "key.enter"), group: t("key"), onSelect: () => (asksForKey.value = true) },
+    { label: t(key.value ? "key.change" : "key.enter"), group: t("key"), onSelect: () => (asksForKey.value = true) },
   ];
   return html`<${Menu} label=${t("menu")} items=${items} class="at-end"><${Icon} name="gear" /><//>`;
 }

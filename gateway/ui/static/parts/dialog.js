@@ -1,6 +1,6 @@
 /** A dialog that the rest of the page waits for. */
 
-import { html, useEffect, useId, useRef } from "../vendor/preact.js";
+import { html, useId, useLayoutEffect, useRef } from "../vendor/preact.js";
 import { t } from "../words/index.js";
 import { IconButton } from "./buttons.js";
 
@@ -8,10 +8,14 @@ import { IconButton } from "./buttons.js";
 export function Dialog({ title, onClose, children, class: kind = "" }) {
   const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = /** @type {HTMLElement | null} */ (document.activeElement);
-    ref.current?.showModal();
-    return () => before?.focus();
+    const { current: dialog } = ref;
+    dialog?.showModal();
+    return () => {
+      dialog?.close(); // while it is open nothing beside it takes the focus
+      before?.focus();
+    };
   }, []);
   /** @param {MouseEvent} event */
   const beside = (event) => event.target === ref.current && onClose();

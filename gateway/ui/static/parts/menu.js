@@ -1,6 +1,6 @@
 /** A button that opens a menu: by pointer, arrows, letters, and closed by Escape or whatever happens elsewhere. */
 
-import { html, useEffect, useRef, useState } from "../vendor/preact.js";
+import { html, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
 
 /**
  * @typedef {object} MenuItem
@@ -23,7 +23,8 @@ export function Menu({ label, items, children, class: kind = "", onOpen }) {
     if (back) button.current?.focus();
   };
 
-  useEffect(() => {
+  // Before the next key: one pressed at once would close what then takes the focus with it.
+  useLayoutEffect(() => {
     if (!open) return;
     onOpen?.();
     (entries().find((entry) => entry.getAttribute("aria-checked") === "true") ?? entries()[0])?.focus();

@@ -24,6 +24,7 @@ export const common = {
   "days": ["{count} d", "{count} T"],
   "key": ["API key", "API-Schlüssel"],
   "key.enter": ["Enter the API key", "API-Schlüssel eingeben"],
+  "key.change": ["Change or forget it", "Ändern oder vergessen"],
   "key.why": ["This gateway asks for an API key. Whoever runs it can give you one. This browser keeps it.", "Dieses Gateway verlangt einen API-Schlüssel. Wer es betreibt, kann dir einen geben. Dieser Browser bewahrt ihn auf."],
   "key.wrong": ["The gateway does not know this key.", "Das Gateway kennt diesen Schlüssel nicht."],
   "key.forget": ["Forget the key", "Schlüssel vergessen"],

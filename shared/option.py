@@ -1,4 +1,4 @@
-"""What a setting is: its usual value, what it says, and what it may be."""
+"""One setting: its default, what it says, its bounds, and how it is read from a text."""
 
 from __future__ import annotations
 

@@ -1,0 +1,128 @@
+"""A `llama-server` of the user's own. `LLAMA_SERVER` names a real one; else a program stands in for it that takes the
+same flags, and has the library that comes along serve."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from shared.cancellation import NEVER
+from shared.catalogue import Model
+from shared.config import Config
+from shared.errors import ModelLoadError
+from shared.protocol import Completion, Sampling
+from tests.answers import finish, text
+from tests.stack import gone, wait_for
+from tests.tiny import TINY
+from worker.engines.llama_cpp import LlamaCppEngine
+
+REAL = os.environ.get("LLAMA_SERVER", "")
+STAND_IN = """#!{python}
+import os, signal, sys
+import xllamacpp
+
+words = iter(sys.argv[1:])
+given = {{}}
+switches = {{"--kv-unified", "--check-tensors", "--jinja", "--slots"}}
+for word in words:
+    given[word] = "" if word.startswith("--no-") or word in switches else next(words)
+options = xllamacpp.CommonParams()
+options.model.path = given["--model"]
+options.hostnames = [given["--host"]]
+options.api_keys = [os.environ["LLAMA_API_KEY"]]
+options.n_ctx, options.n_parallel = int(given["--ctx-size"]), int(given["--parallel"])
+options.kv_unified = "--kv-unified" in given
+options.n_batch, options.n_ubatch = int(given["--batch-size"]), int(given["--ubatch-size"])
+options.cpuparams.n_threads = int(given["--threads"])
+options.cpuparams_batch.n_threads = int(given["--threads-batch"])
+options.slot_save_path = given["--slot-save-path"]
+options.prefill_assistant = False
+{spoil}
+server = xllamacpp.Server(options)
+while server:
+    signal.pause()
+"""
+
+
+def stand_in(folder: Path, spoil: str = "") -> Path:
+    program = folder / "llama-server"
+    program.write_text(STAND_IN.format(python=sys.executable, spoil=spoil))
+    program.chmod(0o755)
+    return program
+
+
+def load(program: Path | str, path: Path = TINY) -> LlamaCppEngine:
+    config = Config(slots=2, threads=1, llama_server=str(program))
+    return LlamaCppEngine(Model("tiny", "", path, "llama.cpp", None), config)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaCppEngine]:
+    with closing(load(REAL or stand_in(tmp_path_factory.mktemp("own")))) as engine:
+        yield engine
+
+
+TASK = Completion(model="tiny", prompt=("Once upon a time",), sampling=Sampling(temperature=0, max_tokens=12, seed=1))
+
+
+def test_it_answers_as_the_one_that_comes_along(own: LlamaCppEngine, single: LlamaCppEngine) -> None:
+    events = list(own.run(TASK, NEVER))
+    assert finish(events)[0] == "length"
+    assert text(events) == text(list(single.run(TASK, NEVER)))
+
+
+def test_its_key_stands_in_no_list_of_processes(own: LlamaCppEngine) -> None:
+    assert own.host_pid is not None
+    (program,) = _children(own.host_pid)
+    command = Path(f"/proc/{program}/cmdline").read_bytes()
+    assert b"--host" in command
+    assert b"key" not in command
+
+
+def test_its_death_is_survived_and_it_leaves_nothing_behind(own: LlamaCppEngine) -> None:
+    host = own.host_pid
+    assert host is not None
+    (program,) = _children(host)
+    os.kill(program, 9)
+    wait_for(lambda: own.host_pid != host and not own.trouble, "the next life")
+    assert text(list(own.run(TASK, NEVER)))
+    host = own.host_pid
+    assert host is not None
+    (program,) = _children(host)
+    os.kill(host, 9)
+    assert gone(program, 10)
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [("/nowhere/llama-server", "No such file"), ("/usr", "folder"), (str(TINY), "no program")],
+)
+def test_what_is_no_program_is_refused(program: str, reason: str) -> None:
+    with pytest.raises(ModelLoadError, match=reason) as refused:
+        load(program)
+    assert "INFERQ_LLAMA_SERVER" in str(refused.value)
+
+
+def test_one_that_ends_at_once_is_told_with_its_words(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="unknown flag"):
+        load(stand_in(tmp_path, "sys.exit('unknown flag')"))
+
+
+def test_one_that_computes_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="inferq's own"):
+        load(stand_in(tmp_path, "options.rope_freq_scale = 8.0"))
+
+
+def test_it_starts_no_other_program(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match=r"Permission denied|not permitted"):
+        load(stand_in(tmp_path, "os.execv('/bin/true', ['true'])"))
+
+
+def _children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in listed]

@@ -1,0 +1,118 @@
+"""The child that has the user's own `llama-server` compute, in place of `llama_cpp_host.py`: on the same socket, with
+the same parameters as flags, and confined as that is. It ends with that program, and that with it."""
+
+from __future__ import annotations
+
+import ctypes
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from worker.engines.child import SOCKET, HostEnd
+from worker.engines.llama_cpp_host import DRAFTED
+
+_PDEATHSIG = 1
+_PERIOD = 0.05
+"""Seconds between two questions whether it has loaded the model."""
+
+
+def main() -> None:
+    child = HostEnd()
+    parameters = child.parameters
+    print(f"starting {parameters['program']}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the host's log
+    libc = ctypes.CDLL(None)
+
+    def begin() -> None:
+        libc.prctl(_PDEATHSIG, signal.SIGKILL)
+        child.become()
+
+    try:
+        server = subprocess.Popen(
+            [parameters["program"], *flags(parameters)],
+            stdin=subprocess.PIPE,  # for /dev/null cannot be opened to write
+            stdout=2,
+            env={"LLAMA_API_KEY": parameters["key"], "LC_ALL": "C.UTF-8"},  # as a flag everybody could read it
+            preexec_fn=begin,  # our threads hold no locks
+        )
+    except (OSError, subprocess.SubprocessError) as exc:
+        sys.exit(f"{parameters['program']} cannot be started: {exc}")
+    socket_path = Path(parameters["directory"]) / SOCKET
+    while not _is_ready(socket_path):
+        if server.poll() is not None:
+            sys.exit(f"{parameters['program']} ended with status {server.returncode}")
+        time.sleep(_PERIOD)
+    begun = time.monotonic()
+    asked = {"prompt": [0], "n_predict": 1, "cache_prompt": False}
+    _ask(socket_path, "/completion", asked, parameters["key"])
+    child.ready((time.monotonic() - begun) * parameters["batch"])
+    sys.exit(f"{parameters['program']} ended with status {server.wait()}")
+
+
+def flags(parameters: dict[str, Any]) -> list[str]:
+    directory, attention = parameters["directory"], parameters["attention"]
+    given: dict[str, Any] = {
+        "--model": parameters["path"],
+        "--host": str(Path(directory) / SOCKET),
+        "--ctx-size": parameters["context"],
+        "--parallel": parameters["slots"],
+        "--batch-size": parameters["batch"],
+        "--ubatch-size": parameters["batch"],
+        "--threads": parameters["threads"],
+        "--threads-batch": parameters["batch_threads"],
+        "--cache-ram": 0,
+        "--slot-save-path": f"{directory}/",
+        "--rope-freq-base": parameters["rope_freq_base"] or None,
+        "--rope-freq-scale": parameters["rope_freq_scale"] or None,
+        "--chat-template": parameters["chat_template"] or None,
+        "--flash-attn": {"plain": "off", "flash": "on"}.get(attention, "auto"),
+    }
+    if parameters["exact"]:
+        given |= {"--cache-type-k": "f32", "--cache-type-v": "f32", "--flash-attn": "off"}
+    if parameters["draft"]:
+        given |= {"--model-draft": parameters["draft"], "--draft-max": DRAFTED}
+        given |= {"--threads-draft": parameters["threads"], "--threads-batch-draft": parameters["batch_threads"]}
+    switches = [
+        "--kv-unified",
+        "--no-cache-idle-slots",
+        "--check-tensors",
+        "--no-prefill-assistant",
+        "--no-webui",
+        "--jinja",
+    ]
+    switches.append("--slots" if parameters["draft"] else "--no-slots")
+    adapters = [word for path, scale in parameters["lora"] for word in ("--lora-scaled", f"{path}:{scale}")]
+    return (
+        [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+        + switches
+        + adapters
+    )
+
+
+def _is_ready(path: Path) -> bool:
+    try:
+        return _ask(path, "/health", None, "") == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _ask(path: Path, question: str, body: object, key: str) -> int:
+    """The status of the answer."""
+    with socket.socket(socket.AF_UNIX) as connected:
+        connected.connect(str(path))
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = connected
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        connection.request("POST" if body else "GET", question, json.dumps(body) if body else None, headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Prepares weights for this CPU: finds out what pays, and writes it once, whoever else asks meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shared import checksums, memory
+from shared.errors import InferqError
+from shared.file_lock import FileLock
+from shared.progress import step
+from shared.whole_file import write_whole
+from worker.formats import prepared
+from worker.formats.ggml import BLOCKS, FILE_TYPES
+from worker.formats.gguf import Tensor, read_header, read_model
+from worker.formats.gguf_parts import with_parts
+from worker.formats.pooling import find_pooling
+from worker.formats.prepared import SLOW, WANTED, Measurement
+
+log = logging.getLogger("inferq.models")
+
+Compare = Callable[[Mapping[int, Sequence[tuple[int, int]]], int, int], dict[int, list[float]]]
+"""See `trial.compare`."""
+FREE = 1 << 30
+"""Bytes that a disk keeps free."""
+_MEMORY = 1.25
+"""Of the prepared file's size: what else a model takes is the same, whatever its weights."""
+_FILE_TYPE = 7
+_LOOKED_UP = ("token_embd.weight", "position_embd.weight", "token_types.weight", "per_layer_token_embd.weight")
+"""Tensors of which rows are taken, which is as fast in any type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What is served of a model's file."""
+
+    path: Path
+    original: str = ""
+    """What most weights of the model's own file are, where `path` is a prepared one."""
+    why: str = ""
+    """Why it is this file; empty where there was nothing to choose."""
+
+
+def prepare(path: Path, threads: int = 0, *, anew: bool = False, compare: Compare | None = None) -> Weights:
+    """The weights to serve of a GGUF file, which is given back as it is where others do not pay, or cannot be made.
+
+    The first time takes a while: see `shared.progress`. With `anew`, what did not pay is tried again. Raises
+    ModelFileError for a file that is damaged.
+    """
+    header, parts = with_parts(path, read_model(path))
+    found = _slow(header.tensors, header.architecture, header.metadata)
+    try:
+        if not found:
+            if prepared.folder().is_dir():
+                with closing(_lock()) as lock:
+                    if lock.take():  # else whoever has it will see to that
+                        prepared.sweep(path)
+            return Weights(path)
+        size = sum(part.stat().st_size for part in parts)
+        if fault := _no_room(size + _growth(found, found), memory.total()):
+            return Weights(path, why=fault)
+        digest = prepared.identify(path)
+        known = prepared.read(digest)
+        if known and known.kinds and _is_whole(made := prepared.file_of(known, path.stem)):
+            return _served(path, made, known)
+        if known and not known.kinds and not anew:
+            return Weights(path, why=f"other weights do not pay: {known}")
+        with _lock():
+            return _make(path, size, found, digest, threads, compare, anew=anew)
+    except OSError as exc:
+        return Weights(path, why=f"others cannot be kept in {prepared.folder()}: {exc.strerror or exc}")
+
+
+def _make(
+    path: Path,
+    size: int,
+    found: Mapping[int, Sequence[Tensor]],
+    digest: str,
+    threads: int,
+    compare: Compare | None,
+    *,
+    anew: bool,
+) -> Weights:
+    """Under the lock: another process may have been quicker. Raises OSError."""
+    known = prepared.read(digest)
+    if known is None or (anew and not known.kinds):
+        sources = known.sources if known else ()
+        try:
+            with step("it is being tried which weights are faster here"):
+                shapes = {kind: [(t.shape[0], t.shape[1]) for t in tensors] for kind, tensors in found.items()}
+                speeds = (compare or _compare)(shapes, WANTED, threads)
+        except InferqError as exc:
+            return Weights(path, why=str(exc))
+        known = Measurement(digest, sources, {kind: tuple(speed) for kind, speed in speeds.items()})
+    if str(path.absolute()) not in known.sources:
+        known = replace(known, sources=(*known.sources, str(path.absolute())))
+    prepared.keep(known)
+    prepared.sweep(path, digest)
+    if not known.kinds:
+        return Weights(path, why=f"other weights do not pay: {known}")
+    made = prepared.file_of(known, path.stem)
+    if not _is_whole(made):
+        changed = {tensor.name for kind in known.kinds for tensor in found[kind]}
+        if fault := _no_room(
+            size + _growth(found, known.kinds), memory.available(), shutil.disk_usage(prepared.folder()).free
+        ):
+            return Weights(path, why=fault)
+        try:
+            _write(path, made, changed)
+        except InferqError as exc:
+            return Weights(path, why=str(exc))
+        checksums.vouch(made)
+    return _served(path, made, known)
+
+
+def _compare(shapes: Mapping[int, Sequence[tuple[int, int]]], wanted: int, threads: int) -> dict[int, list[float]]:
+    from worker.formats import trial  # with numpy, which takes a while to import
+
+    return trial.compare(shapes, wanted, threads)
+
+
+def _write(path: Path, target: Path, changed: set[str]) -> None:
+    from worker.formats.rewrite import Recast, rewrite  # with numpy
+
+    first = read_header(path)
+    header, parts = with_parts(path, first)
+    work = []
+    for part in parts:
+        own = read_header(part)
+        for tensor in own.tensors:
+            kind = WANTED if tensor.name in changed else tensor.kind
+            work.append(Recast(part, own.data_offset + tensor.offset, tensor, kind))
+    weights = {True: 0, False: 0}
+    for tensor in header.tensors:
+        weights[tensor.name in changed] += math.prod(tensor.shape)
+    told = header.metadata.get("general.file_type")
+    file_type = told if isinstance(told, int) and weights[False] > weights[True] else _FILE_TYPE
+    with step("its weights are being prepared for this CPU") as preparing, write_whole(target) as partial:
+
+        def show(done: int, total: int) -> None:
+            preparing.done, preparing.total = done, total
+
+        rewrite(path, first, work, partial, file_type, show, without="split.")
+        times = path.stat()
+        os.utime(partial, ns=(times.st_atime_ns, times.st_mtime_ns))  # the model is as old as it was
+
+
+def _slow(tensors: Sequence[Tensor], architecture: str, metadata: Mapping[str, object]) -> dict[int, list[Tensor]]:
+    """The matrices of types that have no fast kernels, by type."""
+    names = {tensor.name for tensor in tensors}
+    tied = "output.weight" not in names and not find_pooling(architecture, metadata, names)
+    found: dict[int, list[Tensor]] = {}
+    for tensor in tensors:
+        used = tensor.name not in _LOOKED_UP or (tied and tensor.name == _LOOKED_UP[0])
+        if tensor.kind in SLOW and len(tensor.shape) == 2 and used:
+            found.setdefault(tensor.kind, []).append(tensor)
+    return found
+
+
+def _growth(found: Mapping[int, Sequence[Tensor]], kinds: Iterable[int]) -> int:
+    """Bytes that the prepared tensors of these types have more."""
+    block, width = BLOCKS[WANTED]
+    return sum(math.prod(tensor.shape) // block * width - tensor.size for kind in kinds for tensor in found[kind])
+
+
+def _no_room(size: int, room: int, free: int | None = None) -> str:
+    """Why a prepared file of so many bytes cannot be; empty where it can."""
+    if room < size * _MEMORY:
+        return f"faster weights would take {size / 1e6:.0f} MB, and there are {room / 1e6:.0f} MB of memory"
+    if free is not None and free < size + FREE:
+        return f"faster weights would take {size / 1e6:.0f} MB, and the disk of the cache has {free / 1e6:.0f} MB free"
+    return ""
+
+
+def _is_whole(made: Path) -> bool:
+    return made.is_file() and checksums.is_vouched(made)
+
+
+def _served(path: Path, made: Path, known: Measurement) -> Weights:
+    told = read_header(path).metadata.get("general.file_type")
+    original = FILE_TYPES.get(told, known.names) if isinstance(told, int) else known.names
+    return Weights(made, original, str(known))
+
+
+def _lock() -> FileLock:
+    """One at a time on a machine: they would take memory from each other, and measure each other. Raises OSError."""
+    prepared.folder().mkdir(parents=True, exist_ok=True)
+    waiting = "waiting for another process that prepares weights in %s"
+    return FileLock(prepared.folder() / "prepare.lock", lambda: log.info(waiting, prepared.folder()))
