@@ -30,7 +30,7 @@ CHOSEN = {"$job": "inferq", "$model": ".+", "$__rate_interval": "1m"}
 @pytest.fixture(scope="module")
 def inferq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     environ = {
-        "API_KEYS": f"alice:{KEYS['alice']},prometheus:{KEY} max_jobs=1",
+        "API_KEYS": f"alice:{KEYS['alice']},prometheus:{KEY} metrics",
         "SLOTS": 2,
         "ECHO_RATE": 100,
         "LEASE": 2,
