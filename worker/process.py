@@ -19,7 +19,7 @@ from redis import Redis
 from shared import folders, registry, tracing
 from shared.backoff import Backoff
 from shared.catalogue import Model
-from shared.config import Config
+from shared.config import Config, ConfigError
 from shared.errors import ModelFileError, ModelLoadError
 from shared.progress import listen
 from shared.store import Outage, connect, refuse_cluster
@@ -52,7 +52,8 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
         signal.signal(number, lambda *_: sys.exit(0))
     if not config.prefixes:  # a folder for each queue, whose keys are others
         place = hashlib.sha256(config.redis_url.encode()).hexdigest()[:16]
-        config = replace(config, prefixes=str(folders.cache() / "prefixes" / place))
+        with suppress(ConfigError):  # without a home nothing is kept
+            config = replace(config, prefixes=str(folders.cache() / "prefixes" / place))
     name, since = f"{model.id}-{secrets.token_hex(4)}", int(time.time())
     me = registry.Worker(name, model.id, socket.gethostname(), os.getpid(), since, reason=_LOADING, version=VERSION)
     me = replace(me, outline=outline(model, config), threads=config.threads)
