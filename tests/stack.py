@@ -60,6 +60,7 @@ class Stack:
         self.directory = directory
         self.redis_port, self.port = free_port(), free_port()
         usual = {"redis_url": f"redis://{self.host}:{self.redis_port}/0", "archive": directory / "archive"}
+        usual["prefixes"] = directory / "prefixes"
         self.settings = {**usual, "port": self.port, **settings}
         self.children: list[Process] = []
         self._closing = ExitStack()

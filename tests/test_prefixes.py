@@ -17,7 +17,9 @@ from shared.cancellation import Cancellation
 from shared.errors import JobCancelled
 from shared.protocol import Chat, Message, Progress, Sampling
 from tests.answers import Running, finish, host_of, run
+from tests.prefix_proof import prove
 from tests.prefixes import LONG, ask, cached, draw, keeping, snapshots, told
+from tests.stack import wait_for
 from tests.tiny import roomy
 from worker.engines.llama_cpp import LlamaCppEngine
 from worker.formats.gguf import read_header
@@ -147,7 +149,7 @@ def chat(system: str, question: str) -> Chat:
 
 
 def test_those_who_come_at_once_wait_for_one_reading(model: Path, tmp_path: Path) -> None:
-    system = " ".join(["green blue thirteen sixteen main red"] * 120)
+    system = " ".join(["green blue thirteen sixteen main red"] * 60)
     questions = ["ten nine", "tree six", "eleven", "twelve ten"]
     counts: list[tuple[int, int]] = []
 
@@ -202,7 +204,8 @@ def test_a_host_that_is_killed_fails_as_without(model: Path, tmp_path: Path) -> 
             list(events)
         assert not list(tmp_path.glob("*/*.part"))
         assert cached(engine, ask(prompt)) == 0
-        os.kill(host_of(engine), signal.SIGKILL)
+        os.kill(pid := host_of(engine), signal.SIGKILL)
+        wait_for(lambda: host_of(engine) != pid and not engine.trouble, "another host")
         assert cached(engine, ask(prompt)) >= 3900, "of the snapshot"
 
 
@@ -229,5 +232,11 @@ def test_which_models_are_trusted(model: Path) -> None:
     assert "draft" in why_not(header, model)
     for name, word in (("llama.attention.sliding_window", "window"), ("llama.ssm.state_size", "recurrent")):
         assert word in why_not(replace(header, metadata={**header.metadata, name: 64}), None)
-    unknown = replace(header, metadata={**header.metadata, "general.architecture": "new"})
-    assert "nobody" in why_not(unknown, None)
+    assert "nobody" in why_not(replace(header, architecture="new"), None)
+
+
+@pytest.mark.parametrize("mischief", [False, True])
+def test_no_answer_differs_whatever_is_saved_and_restored_at_once(tmp_path: Path, mischief: bool) -> None:
+    proof = prove(tmp_path, 15, seed=7, mischief=mischief)
+    assert proof.wrong == []
+    assert proof.restored >= 15

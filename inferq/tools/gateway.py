@@ -141,7 +141,7 @@ def _body(task: TextTask) -> dict[str, Any]:
     body: dict[str, Any] = {
         name: value
         for name, value in asdict(task.sampling).items()
-        if value is not None and value != () and value is not False
+        if value is not None and value != () and value is not False and name != "caching"  # the gateway's own word
     }
     if "logit_bias" in body:
         body["logit_bias"] = {str(token): bias for token, bias in body["logit_bias"]}

@@ -74,8 +74,8 @@ class EngineHost:
 
     @property
     def life(self) -> int:
-        """How often it became ready: what one has computed, the next does not know."""
-        return self._started
+        """The number of the one that lives, or will next: what one has computed, the next does not know."""
+        return self._started if self.alive else self._started + 1
 
     @property
     def trouble(self) -> str:

@@ -61,7 +61,7 @@ class ChatAnswer:
 
     def events(self, context: int) -> Iterator[Event]:
         """Raises OutOfCells, and EngineError where it came out another way after it had to begin anew."""
-        limit, share, stalls, sent = self._task.sampling.max_tokens, Share(), 0, list[Delta]()
+        limit, share, stalls, sent = self._task.sampling.max_tokens, self._seat.share, 0, list[Delta]()
         share.most = context if limit is None else min(context, self._prompt_tokens + limit)
         try:
             while True:

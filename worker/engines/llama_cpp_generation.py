@@ -68,7 +68,8 @@ class Generation:
         self._parted = False  # it goes on from a part, so that nobody knows how long it took
 
     def events(self, context: int) -> Iterator[Event]:
-        share = Share(stays=self._sampling.grammar is not None)
+        share = self._seat.share
+        share.stays = self._sampling.grammar is not None
         stalls, tells_all = 0, True
         try:
             while True:

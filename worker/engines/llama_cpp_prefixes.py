@@ -18,10 +18,10 @@ from shared.cancellation import Cancellable, check
 from shared.errors import HostDied, InferqError, JobCancelled
 from shared.loops import Loop
 from shared.protocol import Chat, Event, FineCompletion, Progress, TextTask
-from worker.engines.cells import Cells, Share
+from worker.engines.cells import Cells
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_reading import STREAM, is_far
-from worker.engines.llama_cpp_seats import Seat, Seats
+from worker.engines.llama_cpp_seats import Seat
 from worker.engines.llama_cpp_server import OutOfCells
 from worker.engines.llama_cpp_state import SlotState
 from worker.engines.llama_cpp_text import LlamaText
@@ -40,7 +40,7 @@ _GAIN = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _KnownPrompt:
     """A prompt that is to be read in a seat."""
 
     seat: Seat
@@ -59,13 +59,12 @@ class LlamaPrefixes:
         self,
         host: EngineHost,
         text: LlamaText,
-        seats: Seats,
         cells: Cells,
         folder: SnapshotFolder | None,
         identity: str,
         batch: int,
     ) -> None:
-        self._host, self._text, self._seats, self._cells = host, text, seats, cells
+        self._host, self._text, self._cells = host, text, cells
         self._folder, self._identity, self._batch = folder, identity, batch
         self._sweeping = Loop("prefixes", self._sweep, pause=_SWEEPING)
         if folder:
@@ -97,7 +96,7 @@ class LlamaPrefixes:
         try:
             assert seat.holder, "its run has it"
             seed = self._folder.seed("chain", self._identity, *seat.holder)
-            reading = _Reading(seat, prompt, link(seed, prompt), self._folder.place(seat.holder[0]), work, until)
+            reading = _KnownPrompt(seat, prompt, link(seed, prompt), self._folder.place(seat.holder[0]), work, until)
             self._recall(self._folder, reading)
             if task.sampling.caching.kept and len(prompt) >= LEAST:
                 for end in self._ends(task, texts, len(prompt), work):
@@ -115,40 +114,37 @@ class LlamaPrefixes:
                 yield size - len(self._text.tokens([found + after], work, begins=False))
         yield size
 
-    def _keep(self, folder: SnapshotFolder, reading: _Reading, blocks: int) -> Iterator[Event]:
+    def _keep(self, folder: SnapshotFolder, reading: _KnownPrompt, blocks: int) -> Iterator[Event]:
         """Have a snapshot of so many blocks, where that pays: it is made here, or somebody makes it."""
         chain = reading.chain[:blocks]
         while blocks * BLOCK - (known := folder.covered(reading.place, chain)) >= LEAST:
             try:
                 with folder.promise(reading.place, chain, known, LEAST) as promise:
-                    with self._inside(reading, blocks * BLOCK):
-                        yield from self._read(reading, promise)
-                        self._save(reading, promise)
+                    self._enter(reading, blocks * BLOCK)
+                    yield from self._read(reading, promise)
+                    self._save(reading, promise)
                     return
             except Promised as promised:
+                self._cells.leave(reading.seat.share)  # whoever reads may need them
                 if not folder.wait(promised, reading.work):
                     return
                 self._recall(folder, reading)
 
-    @contextlib.contextmanager
-    def _inside(self, reading: _Reading, tokens: int) -> Iterator[None]:
-        """Within `with`, the cells have room for so many tokens. Raises _Late."""
-        share = Share(tokens, tokens + 1, stays=True)
-        try:
-            if not self._cells.enter(share, reading.work, reading.until):
-                raise _Late("there was no room")
-            yield
-        finally:
-            self._cells.leave(share)
+    def _enter(self, reading: _KnownPrompt, tokens: int) -> None:
+        """Have room for so many tokens, until the run is over. Raises _Late."""
+        share = reading.seat.share
+        share.tokens, share.most = tokens, tokens + 1
+        if not self._cells.enter(share, reading.work, reading.until):
+            raise _Late("there was no room")
 
-    def _recall(self, folder: SnapshotFolder, reading: _Reading) -> None:
+    def _recall(self, folder: SnapshotFolder, reading: _KnownPrompt) -> None:
         """Restore the snapshot that has most of the prompt, where it has more of it than the slot."""
         most, snapshot = folder.find(reading.place, reading.chain)
         if snapshot and most >= reading.seat.known + _GAIN:
-            with self._inside(reading, max(len(reading.prompt), snapshot.tokens)):
-                self._restore(folder, reading, snapshot, most)
+            self._enter(reading, max(len(reading.prompt), snapshot.tokens))
+            self._restore(folder, reading, snapshot, most)
 
-    def _restore(self, folder: SnapshotFolder, reading: _Reading, snapshot: Snapshot, most: int) -> None:
+    def _restore(self, folder: SnapshotFolder, reading: _KnownPrompt, snapshot: Snapshot, most: int) -> None:
         seat = reading.seat
 
         def write(state: BinaryIO) -> bool:
@@ -173,7 +169,7 @@ class LlamaPrefixes:
             log.warning("a snapshot of %d tokens is spoiled", snapshot.tokens)
             folder.drop(snapshot)
 
-    def _read(self, reading: _Reading, promise: Promise) -> Iterator[Event]:
+    def _read(self, reading: _KnownPrompt, promise: Promise) -> Iterator[Event]:
         seat, tokens = reading.seat, reading.prompt[: promise.tokens]
         request = {**STREAM, "prompt": tokens, "n_predict": 1, "temperature": 0.0, "cache_prompt": True}
         cached = 0
@@ -189,7 +185,7 @@ class LlamaPrefixes:
         seat.read += len(tokens) - cached
         seat.known = len(tokens)
 
-    def _save(self, reading: _Reading, promise: Promise) -> None:
+    def _save(self, reading: _KnownPrompt, promise: Promise) -> None:
         try:
             with self._state(reading.seat).save(reading.work) as state:
                 promise.keep(state, reading.work)

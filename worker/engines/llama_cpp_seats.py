@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from shared.errors import HostDied, HostUnavailable
 from shared.protocol import Caching
-from worker.engines.cells import Cells
+from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_server import LlamaServer
 
 _EVERYBODY = "\0public"
@@ -45,6 +45,8 @@ class Seat:
     turn: int = field(default_factory=lambda: next(_turns))
     since: float = 0.0
     """When its run began (monotonic)."""
+    share: Share = field(default_factory=Share)
+    """Of the cells, which its run has: from when it restores something until its end."""
     read: int = 0
     """Tokens of the prompt that its run has read, beside those of its last request."""
 
@@ -76,12 +78,15 @@ class Seats:
             if seat.holder not in (None, holder):
                 self._empty(seat)
             seat.known, seat.read, seat.since = common(seat.tokens, prompt), 0, time.monotonic()
-            seat.holder = holder
+            seat.holder, seat.share, seat.life = holder, Share(), self._server.life
             seat.hold(prompt, len(prompt))
             yield seat
         finally:
+            self._cells.leave(seat.share)
             with self._lock:
-                seat.life, seat.turn, seat.taken = self._server.life, next(_turns), False
+                if (life := self._server.life) != seat.life:
+                    seat.tokens = ()  # in which of them they were computed nobody knows
+                seat.life, seat.turn, seat.taken = life, next(_turns), False
 
     def make_room(self, more: int = 0) -> None:
         """Empty idle seats, those first that nobody has used for longest, until their cells are not needed by the

@@ -14,7 +14,7 @@ SPARED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _File:
     path: Path
     size: int
     used: float
@@ -22,7 +22,7 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class SnapshotBounds:
     """Of a folder with a folder for each key. A snapshot goes so many seconds after its last use."""
 
     folder: Path
@@ -60,11 +60,11 @@ class Bounds:
                 with suppress(OSError):
                     entry.path.unlink()
 
-    def _over(self, entries: list[_Entry], size: int, free: int, disk: int) -> int:
+    def _over(self, entries: list[_File], size: int, free: int, disk: int) -> int:
         held = sum(entry.size for entry in entries)
         return max(held + size - self.most, disk // SPARED + size - free)
 
-    def _entries(self) -> Iterator[_Entry]:
+    def _entries(self) -> Iterator[_File]:
         for place in list(self.folder.iterdir()):
             if not place.is_dir():
                 continue
@@ -72,4 +72,4 @@ class Bounds:
                 with suppress(OSError):
                     if path.suffix != ".part":
                         told = path.lstat()
-                        yield _Entry(path, told.st_size, told.st_mtime)
+                        yield _File(path, told.st_size, told.st_mtime)

@@ -23,7 +23,7 @@ from shared.config import Config
 from shared.file_lock import FileLock
 from shared.folders import make_private
 from shared.regular_file import read_bytes
-from worker.prefixes.bounds import Bounds
+from worker.prefixes.bounds import SnapshotBounds
 from worker.prefixes.chain import BLOCK, Chain, shared
 from worker.prefixes.snapshot import Snapshot, begin, read_chain, write_state
 
@@ -86,7 +86,7 @@ def open_folder(config: Config, why_not: str) -> SnapshotFolder | None:
         return None
     try:
         folder = Path(config.prefixes)
-        return SnapshotFolder(folder, Bounds(folder, config.prefix_bytes, config.prefix_hours * 3600))
+        return SnapshotFolder(folder, SnapshotBounds(folder, config.prefix_bytes, config.prefix_hours * 3600))
     except OSError as exc:
         log.warning("no prefixes are kept: %s", exc)
         return None
@@ -95,7 +95,7 @@ def open_folder(config: Config, why_not: str) -> SnapshotFolder | None:
 class SnapshotFolder:
     """Raises OSError where the folder cannot be made or read."""
 
-    def __init__(self, folder: Path, bounds: Bounds) -> None:
+    def __init__(self, folder: Path, bounds: SnapshotBounds) -> None:
         self.bounds = bounds
         self._folder = folder
         self._known: dict[Path, Chain] = {}
