@@ -209,3 +209,9 @@ def test_a_worker_tells_what_it_computes_with(served: Stack) -> None:
     served.start_worker(str(TINY), threads=1, batch_threads=2, batch_size=48)
     (worker,) = registry.workers(served.redis)
     assert (worker.threads, worker.batch_threads, worker.batch_size) == (1, 2, 48)
+
+
+def test_also_where_that_is_not_what_was_set(served: Stack) -> None:
+    served.start_worker(str(TINY), threads=1, batch_size=8, slots=12)  # a step has a token of each slot
+    (worker,) = registry.workers(served.redis)
+    assert (worker.threads, worker.batch_threads, worker.batch_size) == (1, 1, 12)

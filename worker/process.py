@@ -61,7 +61,7 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
     with suppress(*Outage):  # before the model is loaded, which may take minutes
         _check(client, lease_ms)
     with Presence(client, me, lease_ms) as presence:
-        loaded, config = _load(locate, config, presence.tell)
+        loaded = _load(locate, config, presence.tell)
     try:
         tracing.begin("worker")
         patiently(lambda: _check(client, lease_ms))
@@ -69,8 +69,7 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
         lease_client = connect(config.redis_url, timeout=1.0, retries=0)
         card = loaded.card
         log.info("serving %s (%s, context %d, %d slots)", card.id, card.engine, card.context, card.slots)
-        told = {name: getattr(config, name) for name in ("threads", "batch_threads", "batch_size")}
-        me = replace(me, card=card, outline=None, reason="", **told)
+        me = replace(me, card=card, outline=None, reason="", **loaded.pace)
         worker = SlotWorker(loaded, client, lease_client, me, config)
         worker.work(logging_level="WARNING")  # what RQ says at "info" we say ourselves
     finally:
@@ -84,8 +83,7 @@ def _check(client: Redis, lease_ms: int) -> None:
     registry.check_lease(client, lease_ms)
 
 
-def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> tuple[Engine, Config]:
-    """With the settings that it has."""
+def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> Engine:
     backoff = Backoff(_FIRST, _LONGEST)
 
     def told(step: str) -> None:
@@ -97,8 +95,7 @@ def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]
             with listen(told):
                 model = locate()
                 tell(outline=outline(model, config))
-                fitting = engines.fit(model, config)
-                return engines.load(model, fitting), fitting
+                return engines.load(model, engines.fit(model, config))
         except (ModelFileError, ModelLoadError) as exc:
             tell(reason=exc.public, detail=str(exc), failing=True)
             log.error("the model cannot be loaded, next try in %g s: %s", backoff.fail(), exc)
