@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from shared import catalogue, checksums
+from shared import checksums, folders
 from shared.cores import usable
 from shared.errors import ModelFileError
 from shared.regular_file import read_bytes
-from shared.whole_file import write_whole
+from shared.whole_file import remove_abandoned, write_whole
 from worker.formats.ggml import NAMES
 from worker.formats.gguf import read_header
 from worker.formats.gguf_parts import with_parts
@@ -71,7 +71,8 @@ class Measurement:
 
 
 def folder() -> Path:
-    return catalogue.cache() / "prepared"
+    """Raises OSError where the user has no home."""
+    return folders.cache_if_any() / "models" / "prepared"
 
 
 def file_of(found: Measurement, stem: str) -> Path:
@@ -123,6 +124,7 @@ def sweep(path: Path, digest: str = "") -> None:
         live.add(known.digest[:16])
         if len(sources) < len(known.sources):
             _write(place, replace(known, sources=tuple(sources)))
+    remove_abandoned(folder())  # else the disk may never again have room for another
     for made in folder().glob("*.gguf"):
         if not any(f"-{name}-" in made.name for name in live):
             made.unlink(missing_ok=True)
