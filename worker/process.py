@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from redis import Redis
 
@@ -69,7 +70,8 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
         lease_client = connect(config.redis_url, timeout=1.0, retries=0)
         card = loaded.card
         log.info("serving %s (%s, context %d, %d slots)", card.id, card.engine, card.context, card.slots)
-        me = replace(me, card=card, outline=None, reason="", **loaded.pace)
+        told: dict[str, Any] = dict(loaded.pace)
+        me = replace(me, card=card, outline=None, reason="", **told)
         worker = SlotWorker(loaded, client, lease_client, me, config)
         worker.work(logging_level="WARNING")  # what RQ says at "info" we say ourselves
     finally:
