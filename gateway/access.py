@@ -45,6 +45,7 @@ def note(job: Job) -> None:
     """The current request waits for this job."""
     g.job = job
     request_span.link(job.accepted)
+    request_span.place(this_gateway().tickets, job.id)
     names = {"request_id": g.request_id, "trace_id": request_span.trace_id()}
     logs.bind(**names, job_id=job.id, model=job.accepted.task.model)
 

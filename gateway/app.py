@@ -59,7 +59,7 @@ def create_app(config: Config, keys: Keys) -> Flask:
         refuse_cluster(hasty)
         registry.check_lease(hasty, int(config.lease * 1000))
     numbers = Metrics(hasty)
-    loops = Loops(numbers.count_loop_error)
+    loops = Loops(numbers.count_loop_errors)
     loops.start("gauges", numbers.look, pause=1.0)
     Heap().start(loops)
     tickets = Tickets(client)

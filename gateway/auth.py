@@ -40,7 +40,7 @@ def init_app(app: Flask, keys: Keys, config: Config) -> None:
     def identify() -> ResponseReturnValue | None:
         try:
             if keys:
-                g.owner = guesses.owner(_key(), g.peer)
+                g.owner = _admitted(guesses.owner(_key(), g.peer))
             else:
                 doorkeeper.check(request.environ)
                 g.owner = EVERYBODY
@@ -55,6 +55,13 @@ def init_app(app: Flask, keys: Keys, config: Config) -> None:
         return None
 
     app.before_request(identify)
+
+
+def _admitted(owner: Owner) -> Owner:
+    """Raises Forbidden where the current request asks for what is not the owner's to ask for."""
+    if owner.metrics and request.endpoint != "health.metrics":
+        raise Forbidden("This API key may read /metrics and nothing else.")
+    return owner
 
 
 def is_stranger() -> bool:

@@ -2,7 +2,7 @@
 
 Given as entries `name:key` or `key`, separated by commas, or as `@` and the path of a file with such entries, one a
 line, where `#` begins a comment. After the key an entry may go on with words: `weight=2 priority max_jobs=50
-max_bytes=100000000 admin`. The file is read again when it changes. Of a key only its digest is kept.
+max_bytes=100000000 admin`, or `metrics`. The file is read again when it changes. Of a key only its digest is kept.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _WORDS = {
     "max_jobs": "`max_jobs=` and a whole number from 1 on",
     "max_bytes": "`max_bytes=` and a whole number from 1 on",
     "admin": "`admin`",
+    "metrics": "`metrics`",
 }
 
 
@@ -62,6 +63,8 @@ class Owner:
     """What those may hold of Redis's memory; 0 for the share of a key."""
     admin: bool = False
     """It sees how everybody's jobs are, though not what they ask and are answered, and may cancel them."""
+    metrics: bool = False
+    """It may read the numbers for Prometheus, and do nothing else."""
 
     def standing(self, tier: Tier, share: int = 0) -> Standing:
         """That of its jobs in a tier; `share` is what a key's jobs may hold of Redis's memory, in bytes, or 0."""
@@ -162,8 +165,8 @@ class Keys:
                 )
             if by_name.setdefault(owner.name, owner) != owner:
                 raise ConfigError(
-                    f"{place} {number}: {owner.name!r} has another weight, priority, max_jobs, max_bytes or admin"
-                    " before"
+                    f"{place} {number}: {owner.name!r} has another weight, priority, max_jobs, max_bytes, admin or"
+                    " metrics before"
                 )
         if not owners:
             raise ConfigError(f"{place.rpartition(',')[0]}: holds no keys")
@@ -195,7 +198,7 @@ def _standing(words: Sequence[str], place: str) -> dict[str, Any]:
         match name:
             case "weight" if name not in given and _WEIGHT.fullmatch(value):
                 given[name] = float(value)
-            case "priority" | "admin" if name not in given and not equals:
+            case "priority" | "admin" | "metrics" if name not in given and not equals:
                 given[name] = True
             case "max_jobs" if name not in given and _COUNT.fullmatch(value):
                 given[name] = int(value)

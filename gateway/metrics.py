@@ -86,9 +86,9 @@ class Metrics:
         """A request has ended. All three come from sets that requests cannot add to."""
         self._requests.labels(endpoint, model, outcome).inc()
 
-    def count_loop_error(self, loop: str) -> None:
-        """A loop of this process has failed."""
-        self._loop_errors.labels(loop).inc()
+    def count_loop_errors(self, loop: str, by: int) -> None:
+        """A loop of this process has failed so many times more; when it starts, never."""
+        self._loop_errors.labels(loop).inc(by)
 
     def measure(self, job: Job) -> None:
         """Measure an answer, as far as it came."""
@@ -179,6 +179,9 @@ def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
     )
     recovered = CounterMetricFamily("inferq_recoveries", "Jobs put back because their worker was lost", labels=_MODEL)
     prompts = CounterMetricFamily("inferq_prompt_tokens", "Tokens of the prompts of completed jobs", labels=_MODEL)
+    cached = CounterMetricFamily(
+        "inferq_cached_prompt_tokens", "Those of them that had been read for an earlier job", labels=_MODEL
+    )
     outputs = CounterMetricFamily("inferq_output_tokens", "Tokens of the answers of completed jobs", labels=_MODEL)
     waits = HistogramMetricFamily(
         "inferq_queue_wait_seconds", "From the acceptance of jobs that have ended to their start", labels=_MODEL
@@ -195,6 +198,7 @@ def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
             ended.add_metric((name, outcome), count)
         recovered.add_metric((name,), n.recovered)
         prompts.add_metric((name,), n.prompt_tokens)
+        cached.add_metric((name,), n.cached_tokens)
         outputs.add_metric((name,), n.completion_tokens)
         waits.add_metric((name,), list(zip(bounds, accumulate(n.waits), strict=True)), n.waited)
-    return iter((queued, running, held, ended, recovered, prompts, outputs, waits))
+    return iter((queued, running, held, ended, recovered, prompts, cached, outputs, waits))

@@ -32,6 +32,8 @@ class Numbers:
     recovered: int
     """How often a job went back to the queue because its worker was lost."""
     prompt_tokens: int
+    cached_tokens: int
+    """Those of the prompts that had been read before, and were not read again."""
     completion_tokens: int
     waits: tuple[int, ...]
     """How many of the jobs that were started waited in the queue for so long; see BOUNDS."""
@@ -92,6 +94,7 @@ def _numbers(*answers: Any) -> Numbers:
         ended={name.removeprefix("jobs:"): n for name, n in counts.items() if name.startswith("jobs:")},
         recovered=counts.get("recovered", 0),
         prompt_tokens=counts.get("prompt_tokens", 0),
+        cached_tokens=counts.get("cached_tokens", 0),
         completion_tokens=counts.get("completion_tokens", 0),
         waits=tuple(counts.get(f"wait:{k}", 0) for k in range(len(BOUNDS) + 1)),
         waited=counts.get("wait_ms", 0) / 1000,

@@ -91,7 +91,7 @@ def _remember(path: Path, known: dict[str, Any]) -> None:
 
 def _record(path: Path) -> Path:
     """Raises OSError where no folder can be trusted."""
-    folder = folders.cache() / "checksums"
+    folder = folders.cache_if_any() / "checksums"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     told = folder.lstat()
     if not stat.S_ISDIR(told.st_mode) or told.st_uid != os.geteuid() or stat.S_IMODE(told.st_mode) & 0o022:

@@ -154,7 +154,10 @@ class Config:
         0, "threads for prompts and for several answers; 0 takes `INFERQ_THREADS`, or measures", low=0, high=1024
     )
     batch_size: int = _option(
-        0, "prompt tokens of one step, for which other answers wait; 0 measures how many take 0.3 s", low=0, high=8192
+        0,
+        "prompt tokens of one step, for which other answers wait; 0 measures how many take 0.3 s",
+        high=8192,
+        form=("0|[89]|0*[1-9][0-9]+", "0, or at least 8"),
     )
     attention: str = _option(
         "",

@@ -5,6 +5,7 @@ Those that find them raise ConfigError where the user has no home.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -15,6 +16,14 @@ from shared.whole_file import flush_names
 def cache() -> Path:
     """Of what can be fetched or made again."""
     return _folder("XDG_CACHE_HOME", ".cache")
+
+
+def cache_if_any() -> Path:
+    """The same for those who can do without: raises OSError where the user has no home."""
+    try:
+        return cache()
+    except ConfigError as exc:
+        raise FileNotFoundError(errno.ENOENT, str(exc)) from exc
 
 
 def config() -> Path:

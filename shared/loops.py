@@ -127,13 +127,15 @@ def for_each(items: Iterable[T], work: Callable[[T], object]) -> None:
 class Loops:
     """The loops of one process."""
 
-    def __init__(self, on_error: Callable[[str], None] = lambda name: None) -> None:
-        self._on_error = on_error
+    def __init__(self, count: Callable[[str, int], None] = lambda name, by: None) -> None:
+        """`count` is told by how many each loop's failures grow, by its name: by none when it starts."""
+        self._count = count
         self._loops: list[Loop] = []
 
     def start(self, name: str, step: Callable[[], None], *, pause: float = 0.0) -> Loop:
         """Run a loop from now on. Names are a fixed set: they label a metric."""
-        loop = Loop(name, step, pause=pause, on_error=self._on_error)
+        self._count(name, 0)
+        loop = Loop(name, step, pause=pause, on_error=lambda name: self._count(name, 1))
         self._loops.append(loop)
         loop.start()
         return loop

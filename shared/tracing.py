@@ -121,9 +121,11 @@ class Tracing:
         parent = self._incoming.extract(headers)
         return self._tracer.start_span("HTTP", parent, kind=self._trace.SpanKind.SERVER)
 
-    def produce(self, name: str, attributes: Mapping[str, Any]) -> Carried:
-        """Tell of a job that no request asks for at the moment; it begins a trace."""
+    def produce(self, name: str, attributes: Mapping[str, Any], begun_by: str) -> Carried:
+        """Tell of a job that no request asks for at the moment; it begins a trace, with a link to what has begun it, by
+        its `traceparent`."""
         span = self._tracer.start_span(name, kind=self._trace.SpanKind.PRODUCER, attributes=dict(attributes))
+        self.link(span, (begun_by, ""))
         span.end()
         return self.carry(span)
 

@@ -21,7 +21,7 @@ def write_whole(target: Path, *, mode: int = 0o666) -> Iterator[Path]:
     `mode` is that of the file, less the umask. What a writer of the same target has left that was killed is removed.
     Raises OSError.
     """
-    _remove_abandoned(target)
+    remove_abandoned(target.parent, _prefix(target))
     part, lock = _begin(target, mode)
     try:
         yield part
@@ -74,10 +74,11 @@ def _prefix(target: Path) -> str:
     return f".{target.name}."
 
 
-def _remove_abandoned(target: Path) -> None:
+def remove_abandoned(folder: Path, prefix: str = ".") -> None:
+    """What writers have left that were killed, of files whose parts begin with `prefix`."""
     with suppress(OSError):  # a folder that may be written to, but not listed
-        for path in list(target.parent.iterdir()):
-            if path.name.startswith(_prefix(target)) and path.suffix == _SUFFIX:
+        for path in list(folder.iterdir()):
+            if path.name.startswith(prefix) and path.suffix == _SUFFIX:
                 with suppress(OSError), closing(FileLock(path, flags=os.O_RDWR)) as lock:  # somebody else's, or no file
                     if lock.take():
                         path.unlink()

@@ -154,7 +154,9 @@ def test_a_ledger_whose_blobs_are_away_is_waited_for(empty: Stack) -> None:
     blobs.rename(blobs.with_name("away"))
     told = done(client, batch_id)
     client.batches.cancel(batch_id)
-    wait_for(lambda: 'inferq_archive_errors_total{work="read"}' in http.get("/metrics").text, "a look at the ledger")
+    wait_for(
+        lambda: 'inferq_archive_errors_total{work="read"} 0.0' not in http.get("/metrics").text, "a look at the ledger"
+    )
     blobs.with_name("away").rename(blobs)
     batch = end(client, batch_id)
     assert (batch.status, counts(batch)[1]) == ("cancelled", told)

@@ -17,6 +17,8 @@ from tests.stack import Stack
 from tests.tiny import TINY
 from worker import engines
 from worker.engines import llama_cpp_calibration as calibration
+from worker.engines.host_process import HostProcess
+from worker.engines.llama_cpp_calibration_host import MEASURED
 from worker.engines.llama_cpp_fitting import choose
 
 OPEN = Config()
@@ -95,11 +97,53 @@ def test_plain_attention_has_to_pay_and_to_have_room() -> None:
         {"deep": []},
         {"depth": 0},
         {"share": 7},
+        {"steps": [[1024, 5e-324]]},
+        {"deep": {"of its own": [[1, 0.05]]}},
     ],
 )
 def test_what_nobody_measured_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError, LookupError, AttributeError)):
         choose({**QUICK, **wrong}, 8192, 9)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        json.dumps({**QUICK, "single": [[float("inf"), 1]]}),
+        json.dumps({**QUICK, "batch": [[2, 10**400]]}),
+        "[" * calibration.LONGEST,
+        "",
+        "[]",
+    ],
+)
+def test_whatever_the_child_says_the_model_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, said: str
+) -> None:
+    def greet(process: HostProcess, measuring: object, patience: float) -> float:
+        (process.directory / MEASURED).write_text(said)
+        return 0.0
+
+    monkeypatch.setattr(HostProcess, "greet", greet)
+    assert engines.fit(model(), OPEN) == OPEN
+    assert "could not be measured" in caplog.text
+    assert len(kept(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"threads": 10**30}, {"step": 0}, {"step": 4096}, {"attention": ["plain"]}, {"told": None}, {"failed": 1e300}],
+)
+def test_a_record_that_nobody_can_have_measured_is_measured_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wrong: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(calibration, "PATIENCE", 0.0)
+    engines.fit(model(), OPEN)
+    (record,) = kept(tmp_path)
+    whole = {"threads": 1, "batch_threads": 1, "step": 64, "attention": "", "told": ""}
+    record.write_text(json.dumps({**whole, **wrong}))
+    caplog.clear()
+    assert engines.fit(model(), OPEN) == OPEN
+    assert "could not be measured" in caplog.text
 
 
 def test_numbers_that_are_named_are_not_measured() -> None:
@@ -165,3 +209,9 @@ def test_a_worker_tells_what_it_computes_with(served: Stack) -> None:
     served.start_worker(str(TINY), threads=1, batch_threads=2, batch_size=48)
     (worker,) = registry.workers(served.redis)
     assert (worker.threads, worker.batch_threads, worker.batch_size) == (1, 2, 48)
+
+
+def test_also_where_that_is_not_what_was_set(served: Stack) -> None:
+    served.start_worker(str(TINY), threads=1, batch_size=8, slots=12)  # a step has a token of each slot
+    (worker,) = registry.workers(served.redis)
+    assert (worker.threads, worker.batch_threads, worker.batch_size) == (1, 1, 12)

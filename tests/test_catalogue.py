@@ -95,7 +95,7 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
     shown = inferq("models", "--json")
     assert shown.returncode == 0, shown.stderr
     rows = json.loads(shown.stdout)
-    assert [sorted(row) for row in rows] == [["aliases", "engine", "id", "path", "size", "source"]] * 3
+    assert [sorted(row) for row in rows] == [["aliases", "engine", "id", "path", "prepared", "size", "source"]] * 3
     assert rows[0] == {
         "id": "smollm2",
         "aliases": [],
@@ -103,6 +103,7 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
         "path": None,
         "engine": "llama.cpp",
         "size": 98_362_432,
+        "prepared": None,
     }
     assert "(not pulled)" in inferq("models").stdout
 

@@ -75,7 +75,7 @@ def test_compacting_and_going_on(echo: Stack) -> None:
 
 
 def test_what_is_sent_along_is_told(echo: Stack) -> None:
-    more = {"tools": [], "text": {"verbosity": "low"}, "parallel_tool_calls": True, "prompt_cache_key": "x"}
+    more = {"tools": [], "text": {"verbosity": "low"}, "parallel_tool_calls": True}
     answer = echo.http().post("/v1/responses/compact", json={"model": "echo", "input": "Hello", **more})
     assert {*answer.headers["x-inferq-ignored"].split(", ")} == {*more}
 

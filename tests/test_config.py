@@ -35,6 +35,7 @@ def test_survives_the_way_to_a_child() -> None:
         ("INFERQ_PORT", "70000", "at most 65535"),
         ("INFERQ_LEASE", "nan", "at least 1"),
         ("INFERQ_LOG_LEVEL", "loud", "debug, info, warning or error"),
+        ("INFERQ_BATCH_SIZE", "1", "0, or at least 8"),
         ("INFERQ_SLOT", "4", "not a setting"),
     ],
 )

@@ -16,7 +16,7 @@ from gateway.archive.thing import ThingKind
 from gateway.conversation_items import place_of
 from tests.batches import archive_of, begin, end, request
 from tests.calls import said
-from tests.stack import Stack
+from tests.stack import Stack, wait_for
 
 DAMAGES = ("{}", "[]", '{"bytes')
 
@@ -70,8 +70,12 @@ def damage(stack: Stack) -> Iterator[Callable[[ThingKind, str, str], None]]:
 
     def spoil(kind: ThingKind, thing_id: str, facts: str) -> None:
         damaged.add((kind, thing_id))
-        with closing(sqlite3.connect(Path(stack.settings["archive"]) / "index.db", timeout=30)) as db, db:
-            assert db.execute("UPDATE things SET facts = ? WHERE id = ?", (facts, thing_id)).rowcount == 1
+
+        def said() -> bool:
+            with closing(sqlite3.connect(Path(stack.settings["archive"]) / "index.db", timeout=30)) as db, db:
+                return db.execute("UPDATE things SET facts = ? WHERE id = ?", (facts, thing_id)).rowcount == 1
+
+        wait_for(said, "the thing's row")  # an answer is stored after it was told
 
     yield spoil
     for kind, thing_id in damaged:

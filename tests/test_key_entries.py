@@ -39,6 +39,7 @@ class TestEntries:
             ("k priority", Owner("key-8254c329a928", priority=True, max_jobs=500)),
             ("alice:k max_bytes=2000000000", Owner("alice", max_jobs=500, max_bytes=2_000_000_000)),
             ("alice:k admin weight=2", Owner("alice", 2.0, max_jobs=500, admin=True)),
+            ("alice:k metrics", Owner("alice", max_jobs=500, metrics=True)),
         ],
     )
     def test_give_a_standing(self, tmp_path: Path, entry: str, owner: Owner) -> None:
@@ -87,6 +88,7 @@ class TestEntries:
                     "priority=1",
                     "priority=",
                     "admin=yes",
+                    "metrics=yes",
                     "max_jobs",
                     "max_jobs=0",
                     "max_jobs=1.5",
@@ -94,8 +96,8 @@ class TestEntries:
                 )
             ),
             ("a:hidden priority weight=2 priority", "entry 1, word 4: 'priority' is none of"),
-            ("a:hidden,a:hidden weight=2", "entry 2: 'a' has another weight, priority, max_jobs, max_bytes or admin"),
-            ("a:hidden admin,b:k2,a:k3", "entry 3: 'a' has another weight, priority, max_jobs, max_bytes or admin"),
+            ("a:hidden,a:hidden weight=2", "entry 2: 'a' has another weight, priority, max_jobs, max_bytes, admin or"),
+            ("a:hidden admin,b:k2,a:k3", "entry 3: 'a' has another weight, priority, max_jobs, max_bytes, admin or"),
             ("a:hidden,b:hidden", "entry 2: the key of 'b' is also that of 'a'"),
             ("/run/hidden", "entry 1: a file with keys is written `@`"),
             ("@/nowhere/keys", "/nowhere/keys cannot be read: No such file"),

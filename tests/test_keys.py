@@ -103,6 +103,19 @@ class TestTheDoor:
     def test_guards_everything(self, stack: Guarded, method: str, path: str) -> None:
         problem(stack.http().request(method, path), 401)
 
+    def test_a_key_for_metrics_opens_nothing_else(self, stack: Guarded) -> None:
+        before = stack.keys.read_text()
+        scraper = stack.by(key := "sk-scraper-0123456789")
+        stack.write(f"{before}\nscraper:{key} metrics\n")
+        try:
+            wait_for(lambda: scraper.get("/metrics").status_code == 200, "the key to be read")
+            for method, path in (("GET", "/v1/models"), ("POST", CHATS), ("GET", "/v1/overview"), ("GET", "/nowhere")):
+                assert problem(scraper.request(method, path), 403)["code"] == "forbidden", path
+            assert "models" not in scraper.get("/readyz").json(), "there it is a stranger"
+            assert "models" in stack.by(ALICE).get("/readyz").json()
+        finally:
+            stack.write(before)
+
     def test_leaves_health_open(self, stack: Guarded) -> None:
         assert stack.http().get("/healthz").status_code == 200
         assert stack.http().get("/readyz").status_code == 200

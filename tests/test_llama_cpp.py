@@ -74,6 +74,17 @@ def test_greedy_tokens_are_those_of_transformers(single: LlamaCppEngine) -> None
     assert again.usage.cached_tokens > 0
 
 
+def test_an_answer_without_text_has_been_measured_too(single: LlamaCppEngine) -> None:
+    half, *_ = single.tokenize("é")
+    sampling = Sampling(seed=1, max_tokens=1, temperature=0.0, ignore_eos=True, logit_bias=((half, 1000.0),))
+    events = run(single, Completion("tiny", ("one two three",), sampling))
+    assert text(events) == ""
+    done = finish(events)[1]
+    assert done.usage.completion_tokens == 1
+    assert done.timings is not None
+    assert done.timings.prompt_ms > 0
+
+
 def test_token_ids_are_the_same_prompt(engine: LlamaCppEngine) -> None:
     ids = tuple(REFERENCE["ids"])
     assert text(run(engine, greedy(ids, 16))) == text(run(engine, greedy(REFERENCE["prompt"], 16)))

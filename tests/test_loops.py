@@ -134,7 +134,7 @@ def test_what_a_newer_card_says_ends_no_loop(empty: Stack) -> None:
     empty.worker.wait()
     job_id = post_later(http, "nobody computes it")
     wait_for(lambda: empty.state(job_id) == "failed", "its deadline")
-    assert 'loop="directory"' not in http.get("/metrics").text
+    assert 'loop="directory"} 0.0' in http.get("/metrics").text
 
 
 def test_an_event_that_cannot_be_written_fails_its_job_alone(empty: Stack) -> None:

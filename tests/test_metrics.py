@@ -177,6 +177,33 @@ def test_what_clients_make_up_becomes_no_label(stack: Stack, numbers: Numbers) -
     assert numbers.requests("model_not_found", model="") == 10
 
 
+def test_what_can_be_counted_is_told_before_it_happens(empty: Stack) -> None:
+    """A counter that appears with 1 has not risen, to Prometheus."""
+    empty.start_gateway(processes=1)
+    told = Numbers(empty.url).all()
+    known = {
+        "archive_removed": ("reason", ("expired", "made_room", "swept")),
+        "archive_errors": ("work", ("write", "read", "remove", "housekeeping")),
+        "archive_answers": ("outcome", ("stored", "refused", "failed")),
+        "batch_requests": ("outcome", ("completed", "failed")),
+        "loop_errors": ("loop", ("reader", "reconciler", "directory", "sweep", "gauges", "archive", "feeder")),
+    }
+    for name, (label, values) in known.items():
+        for value in values:
+            assert told[f"inferq_{name}_total", frozenset({(label, value)})] == 0, (name, value)
+
+
+def test_tokens_that_were_not_read_again(empty: Stack) -> None:
+    empty.start_gateway(processes=1)
+    empty.start_worker(echo_read_rate=10_000)
+    http, numbers, told = empty.http(), Numbers(empty.url), []
+    for _ in range(3):
+        usage = http.post(CHATS, json=chat("all of this is asked once more")).json()["usage"]
+        told.append(usage["prompt_tokens_details"]["cached_tokens"])
+        assert numbers("cached_prompt_tokens_total", model="echo") == sum(told)
+    assert told[0] == 0 < told[1]
+
+
 def test_the_queue_tokens_and_times(stack: Stack, numbers: Numbers) -> None:
     http = stack.http()
     before = numbers.all()
@@ -190,6 +217,8 @@ def test_the_queue_tokens_and_times(stack: Stack, numbers: Numbers) -> None:
     begun = time.monotonic()
     assert ask(stack.url) == 200
     took = time.monotonic() - begun
+    measured = "time_per_output_token_seconds_count"  # the last of what is measured, once the answer has been sent
+    wait_for(lambda: risen(before, numbers.all())[f"inferq_{measured}", frozenset({("model", "echo")})], "measuring")
     new = risen(before, numbers.all())
 
     def rise(name: str) -> float:

@@ -170,6 +170,12 @@ class TestBounds:
         wait_out(tickets, "sea")
         assert [claim(tickets, "w1") for _ in range(3)] == ["sea", *skies[BOUND:]]
 
+    def test_a_trail_of_another_version_may_have_any_length(self, tickets: Tickets) -> None:
+        ready(tickets, "w1", "w2")
+        submit(tickets, "long", conversation("sky", 1))
+        tickets.client.hset("iq:job:long", "trail", " ".join(f"mark{number}" for number in range(20_000)))
+        assert claim(tickets, "w1") == "long"
+
     def test_a_better_tier_is_not_overtaken_by_a_worse_one(self, tickets: Tickets) -> None:
         ready(tickets, "w1", "w2")
         read(tickets, "w1", "sky")

@@ -12,7 +12,7 @@ import pytest
 
 from shared import registry
 from tests import batches
-from tests.calls import CHATS, ENDLESS, LATER, PROGRESS, ask, chat, raw_post, read
+from tests.calls import CHATS, ENDLESS, LATER, PROGRESS, ask, chat, post_later, raw_post, read
 from tests.collector import Collector, Seen, collecting
 from tests.logged import Logged
 from tests.stack import free_port, stop, wait_for
@@ -197,6 +197,20 @@ def test_what_is_answered_later_belongs_to_who_asked(stack: Logged, trace: Trace
     assert request.links == [trace.id]
 
 
+def test_a_request_tells_its_place_in_the_queue(stack: Logged, collector: Collector) -> None:
+    slots, places = 4, list[int]()
+    jobs = [post_later(stack.http(), ENDLESS) for _ in range(slots)]
+    wait_for(lambda: {stack.state(job) for job in jobs} == {"in_progress"}, "all slots to be taken")
+    for _ in range(2):
+        asked = Trace(collector)
+        answer = stack.http().post(CHATS, json=chat("a"), headers={**asked.headers, **LATER})
+        jobs.append(answer.json()["id"])
+        places.append(asked.spans(1)[0].attributes["inferq.position"])
+    assert places == [1, 2]
+    for job in jobs:
+        stack.http().delete(f"/v1/jobs/{job}")
+
+
 def test_other_tasks_have_their_operations(stack: Logged, trace: Trace) -> None:
     http = stack.http()
     http.post("/v1/completions", json={"model": "echo", "prompt": ["a", "b"]}, headers=trace.headers)
@@ -208,16 +222,18 @@ def test_other_tasks_have_their_operations(stack: Logged, trace: Trace) -> None:
     assert named(spans, "tokenize echo").parent == spans[2].id
 
 
-def test_a_line_of_a_batch_begins_a_trace(stack: Logged, collector: Collector) -> None:
+def test_a_line_of_a_batch_begins_a_trace(stack: Logged, collector: Collector, trace: Trace) -> None:
     before = len(collector.spans)
-    batches.end(stack.client(), batches.begin(stack.client(), [batches.request("a"), batches.request("b")]))
+    with stack.client(default_headers=trace.headers) as client:
+        batch = batches.begin(client, [batches.request("a"), batches.request("b")])
+    batches.end(stack.client(), batch)
 
     def lines() -> list[Seen]:
         return [span for span in collector.spans[before:] if span.name == "batch line"]
 
     wait_for(lambda: len(lines()) == 2 and all(len(collector.of(line.trace)) == 5 for line in lines()), "their traces")
     for line in lines():
-        assert (line.kind, line.parent) == (PRODUCER, "")
+        assert (line.kind, line.parent, line.links) == (PRODUCER, "", [trace.id])
         execution = named(collector.of(line.trace), "chat echo")
         assert (execution.parent, execution.attributes["inferq.tier"]) == (line.id, "flex")
 

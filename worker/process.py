@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from redis import Redis
 
 from shared import folders, registry, tracing
 from shared.backoff import Backoff
 from shared.catalogue import Model
-from shared.config import Config
+from shared.config import Config, ConfigError
 from shared.errors import ModelFileError, ModelLoadError
 from shared.progress import listen
 from shared.store import Outage, connect, refuse_cluster
@@ -52,7 +53,8 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
         signal.signal(number, lambda *_: sys.exit(0))
     if not config.prefixes:  # a folder for each queue, whose keys are others
         place = hashlib.sha256(config.redis_url.encode()).hexdigest()[:16]
-        config = replace(config, prefixes=str(folders.cache() / "prefixes" / place))
+        with suppress(ConfigError):  # without a home nothing is kept
+            config = replace(config, prefixes=str(folders.cache() / "prefixes" / place))
     name, since = f"{model.id}-{secrets.token_hex(4)}", int(time.time())
     me = registry.Worker(name, model.id, socket.gethostname(), os.getpid(), since, reason=_LOADING, version=VERSION)
     me = replace(me, outline=outline(model, config), threads=config.threads)
@@ -60,7 +62,7 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
     with suppress(*Outage):  # before the model is loaded, which may take minutes
         _check(client, lease_ms)
     with Presence(client, me, lease_ms) as presence:
-        loaded, config = _load(locate, config, presence.tell)
+        loaded = _load(locate, config, presence.tell)
     try:
         tracing.begin("worker")
         patiently(lambda: _check(client, lease_ms))
@@ -68,7 +70,7 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
         lease_client = connect(config.redis_url, timeout=1.0, retries=0)
         card = loaded.card
         log.info("serving %s (%s, context %d, %d slots)", card.id, card.engine, card.context, card.slots)
-        told = {name: getattr(config, name) for name in ("threads", "batch_threads", "batch_size")}
+        told: dict[str, Any] = dict(loaded.pace)
         me = replace(me, card=card, outline=None, reason="", **told)
         worker = SlotWorker(loaded, client, lease_client, me, config)
         worker.work(logging_level="WARNING")  # what RQ says at "info" we say ourselves
@@ -83,8 +85,7 @@ def _check(client: Redis, lease_ms: int) -> None:
     registry.check_lease(client, lease_ms)
 
 
-def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> tuple[Engine, Config]:
-    """With the settings that it has."""
+def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> Engine:
     backoff = Backoff(_FIRST, _LONGEST)
 
     def told(step: str) -> None:
@@ -96,8 +97,7 @@ def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]
             with listen(told):
                 model = locate()
                 tell(outline=outline(model, config))
-                fitting = engines.fit(model, config)
-                return engines.load(model, fitting), fitting
+                return engines.load(model, engines.fit(model, config))
         except (ModelFileError, ModelLoadError) as exc:
             tell(reason=exc.public, detail=str(exc), failing=True)
             log.error("the model cannot be loaded, next try in %g s: %s", backoff.fail(), exc)

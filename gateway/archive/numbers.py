@@ -15,6 +15,12 @@ from shared.errors import ArchiveUnavailable
 _KIND = ("kind",)
 
 
+def _begin_at_zero(counter: Counter, *labels: str) -> None:
+    """Tell them before anything is counted: the first is no rise to Prometheus where there was no number before."""
+    for label in labels:
+        counter.labels(label)
+
+
 class ArchiveNumbers(Collector):
     """Collects what is stored; what happens to it is counted by each process."""
 
@@ -39,6 +45,9 @@ class ArchiveNumbers(Collector):
             ("outcome",),
             registry=own,
         )
+        _begin_at_zero(self._removed, "expired", "made_room", "swept")
+        _begin_at_zero(self._errors, "write", "read", "remove", "housekeeping")
+        _begin_at_zero(self._answers, "stored", "refused", "failed")
         archive.on_removal = lambda reason, count: self._removed.labels(reason).inc(count)
         archive.on_error = lambda work: self._errors.labels(work).inc()
 

@@ -78,6 +78,8 @@ class Batch(Record, frozen=True):
     metadata: dict[str, str] = field(default_factory=dict)
     mark: str = ""
     """See `Creation`."""
+    traceparent: str = ""
+    """The span of the request that has made it, to which the traces of its lines link."""
 
     @classmethod
     def of(cls, thing: Thing) -> Batch:

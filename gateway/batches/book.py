@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway import files
+from gateway import files, request_span
 from gateway.archive.archive import DAY, Archive
 from gateway.archive.thing import Page, Thing, ThingKind
 from gateway.batches.batch import Batch, BatchStatus
@@ -38,6 +38,7 @@ def create(asked: Mapping[str, Any], creation: Creation) -> Thing:
             due=due,
             output_expires_after=asked.get("output_expires_after", {}).get("seconds", 0),
             metadata=asked["metadata"],
+            traceparent=request_span.carried()[0],
             **creation.facts,
         )
         usual = archive.usual_expiry(draft.created)

@@ -175,7 +175,7 @@ class Feeder:
 
     def _make(self, thing: Thing, batch: Batch) -> Flights:
         if owner := self._owner(thing.owner):
-            return Flights(thing.id, batch.endpoint, owner, self._jobs, self._recordings)
+            return Flights(thing.id, batch, owner, self._jobs, self._recordings)
         raise Broken("invalid_api_key", "The API key of this batch is none of the gateway's any more.")
 
     def _run(self, batch_id: str, feed: Feed) -> None:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+from gateway.batches.batch import Batch
 from gateway.batches.ending import LineEnd
 from gateway.batches.endpoints import ENDPOINTS
 from gateway.batches.flight import Flight
@@ -44,13 +45,14 @@ class Flights:
     """Of one batch, for one who feeds it. Raises StoreUnavailable, ArchiveUnavailable, and why a large line has to wait
     where nothing else is in flight: whoever feeds it is to begin anew."""
 
-    def __init__(self, batch_id: str, endpoint: str, owner: Owner, jobs: LineJobs, recordings: Recordings) -> None:
+    def __init__(self, batch_id: str, batch: Batch, owner: Owner, jobs: LineJobs, recordings: Recordings) -> None:
         self.owner = owner
         self.exhausted = False
         """There are no further lines."""
         self._batch_id = batch_id
-        self._endpoint = endpoint
-        self._wire = ENDPOINTS[endpoint]
+        self._endpoint = batch.endpoint
+        self._begun_by = batch.traceparent
+        self._wire = ENDPOINTS[batch.endpoint]
         self._jobs = jobs
         self._recordings = recordings
         self._window = FlightWindow()
@@ -152,7 +154,7 @@ class Flights:
         if flight.again and (end := self._stored(flight)):
             return end
         try:
-            self._jobs.submit(self._id(flight), self._endpoint, flight.body, self.owner, due)
+            self._jobs.submit(self._id(flight), self._endpoint, flight.body, self.owner, due, self._begun_by)
         except InferqError as exc:
             found = outcome(exc.code)
             if not (found.retry and found.status in (429, 503)):

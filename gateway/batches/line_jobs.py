@@ -62,8 +62,9 @@ class LineJobs:
         self._seen = dict[str, float]()
         """Those that were."""
 
-    def submit(self, job_id: str, endpoint: str, body: bytes, owner: Owner, due: float) -> Accepted:
-        """Have a line computed before then. One that is there already goes on as it is.
+    def submit(self, job_id: str, endpoint: str, body: bytes, owner: Owner, due: float, begun_by: str) -> Accepted:
+        """Have a line computed before then. One that is there already goes on as it is. `begun_by` is the `traceparent`
+        of the request that has made its batch.
 
         Raises what a request to the endpoint is refused with.
         """
@@ -86,7 +87,7 @@ class LineJobs:
             exc.param = wire.parameters.get(exc.param, exc.param) if exc.param else None
             raise
         options = replace(options, tier=str(Tier.FLEX))
-        further = self._directory.fingerprint(task.model), *_trace(job_id, task.model)
+        further = self._directory.fingerprint(task.model), *_trace(job_id, task.model, begun_by)
         accepted = Accepted(task, int(time.time()), owner.name, f"req_{digest}", wire.name, options, *further)
         with translated():
             self._tickets.submit(
@@ -187,11 +188,11 @@ class LineJobs:
         return dataclasses.replace(found, most=max(1, int(found.most * MOST_OF_A_QUEUE)) if found.most else 0)
 
 
-def _trace(job_id: str, model: str) -> Carried:
-    """A line begins a trace of its own: the request that has made its batch is long over."""
+def _trace(job_id: str, model: str, begun_by: str) -> Carried:
+    """A line begins a trace of its own, with a link to the request that has made its batch, which is long over."""
     if (here := tracing.here()) is None:
         return NOWHERE
-    return here.produce("batch line", {"inferq.job_id": job_id, "gen_ai.request.model": model})
+    return here.produce("batch line", {"inferq.job_id": job_id, "gen_ai.request.model": model}, begun_by)
 
 
 def _state(state: bytes | None, ended: bytes | None) -> State | None:

@@ -22,6 +22,7 @@ class BatchNumbers:
             ("outcome",),
             registry=own,
         )
+        self.count(completed=0, failed=0)
 
     def tell(self, unfinished: int) -> None:
         """How many batches of all owners have not ended."""

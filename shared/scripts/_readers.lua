@@ -1,12 +1,16 @@
 -- Which of a model's workers have read the beginnings of which prompts. A ticket's *trail* names those of its prompt, the longest first;
 -- see shared/trail.py. It is a hint: a worker may have forgotten what it has read, and a mark may stand for nothing.
+local MOST_MARKS = 64 -- that are looked at of a trail: another version may have it longer
 local MOST_READ = 4096 -- beginnings that are remembered of a model, and as many that came before these
 local MOST_READERS = 3 -- workers that are remembered of each, the last ones
 local READ_LASTS = 3600 -- seconds
 
 local function marks_of(trail)
   local marks = {}
-  for mark in string.gmatch(trail or '', '%S+') do marks[#marks + 1] = mark end
+  for mark in string.gmatch(trail or '', '%S+') do
+    marks[#marks + 1] = mark
+    if #marks == MOST_MARKS then break end
+  end
   return marks
 end
 

@@ -119,6 +119,7 @@ local function tally(model, id, state, last)
   pcall(remember, model, owner, numbers) -- whatever is wrong with it: the job ends
   if last.usage then
     count(model, 'prompt_tokens', last.usage.prompt_tokens)
+    count(model, 'cached_tokens', last.usage.cached_tokens or 0)
     count(model, 'completion_tokens', last.usage.completion_tokens)
   end
   if state == 'failed' then

@@ -96,6 +96,7 @@ class Course(Living):
         self._remember(job, state, last)
         if isinstance(last, Done):
             counts["prompt_tokens"] += last.usage.prompt_tokens
+            counts["cached_tokens"] += last.usage.cached_tokens
             counts["completion_tokens"] += last.usage.completion_tokens
         if failed and isinstance(last, Failed):
             self.failures.append((job.id, job.model, job.owner, job.worker, last.code, last.message))

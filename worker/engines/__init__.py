@@ -6,7 +6,7 @@ The protocol that all of them keep, and the registry that imports one only when 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -91,6 +91,11 @@ class Engine(Protocol):
     """
 
     card: Card
+
+    @property
+    def pace(self) -> Mapping[str, int]:
+        """With how many `threads`, `batch_threads` and tokens of a `batch_size` its host computes, as far as it has
+        them: see `registry.Worker`."""
 
     @property
     def tokenizer(self) -> ModelTokenizer:

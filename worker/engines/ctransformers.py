@@ -64,12 +64,13 @@ class CtransformersEngine:
         self._specials = Specials(() if model.parse_special else self._text.control)
         self._format = model.chat_format
         template = chat_formats.template(model.chat_format) if model.chat_format else ""
+        self.pace = {"threads": config.threads or max(1, share(config.cores)[0] - 1)}
         parameters = {
             "path": str(model.path.resolve()),
             "reads": [str(model.path.resolve())],
             "architecture": legacy.architecture,
             "context": config.context or legacy.hyper.context,
-            "threads": config.threads or max(1, share(config.cores)[0] - 1),
+            **self.pace,
         }
         path, architecture = model.path, legacy.architecture
         unchanged = watch(lambda: identity([path], architecture))

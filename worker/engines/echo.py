@@ -56,6 +56,7 @@ class EchoEngine:
     """
 
     def __init__(self, model: Model, config: Config) -> None:
+        self.pace = dict[str, int]()
         self.card = Card(
             id=model.id,
             engine="echo",

@@ -70,6 +70,7 @@ class LlamaCppEngine:
         # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
         self._batch = max(config.step, config.slots * (1 + DRAFTED if files.draft else 1))
         parameters = host_parameters(model, files, config, self._batch, key := secrets.token_urlsafe())
+        self.pace = {name: parameters[name] for name in ("threads", "batch_threads")} | {"batch_size": self._batch}
         self._identity, unchanged = files.identify(model), watch(lambda: files.identify(model))
         folder = open_folder(config, why_not(files.header, files.draft))
         module, told = choose_host(config.llama_server, parameters)

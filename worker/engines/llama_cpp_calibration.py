@@ -21,7 +21,6 @@ from shared import folders
 from shared.catalogue import Model
 from shared.config import Config, ConfigError
 from shared.cores import processor, share
-from shared.errors import ModelLoadError
 from shared.file_lock import FileLock
 from shared.progress import step
 from shared.regular_file import read_bytes
@@ -45,6 +44,10 @@ _FORM = 1
 """Of what is kept; another one is measured anew."""
 QUIET = 0.8
 """What a child has to have had of the cores, or the machine was busy with something else."""
+
+
+class Unmeasured:
+    """It could not be measured, not long ago."""
 
 
 def fit_machine(model: Model, config: Config) -> Config:
@@ -104,12 +107,12 @@ def _provide(name: str, files: Files, measuring: Mapping[str, Any], digest: str)
     patience = PATIENCE + sum(part.stat().st_size for part in files.parts) / BYTES_A_SECOND
     with _kept_at(digest, patience) as record:
         if record and (kept := _recall(record)):
-            return None if "failed" in kept else Calibration(**kept)
+            return kept if isinstance(kept, Calibration) else None
         try:
             with step("threads and steps are being tried, once on this machine"):
                 measured = _measure(measuring, patience)
             found = choose(measured, measuring["context"], measuring["heads"])
-        except (ModelLoadError, ValueError, TypeError, LookupError, AttributeError, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - a file that has taken over the child says anything
             log.warning("%s: what fits this machine could not be measured; the usual numbers are taken: %s", name, exc)
             _remember(record, {"failed": time.time()})
             return None
@@ -149,13 +152,12 @@ def _kept_at(digest: str, patience: float) -> Iterator[Path | None]:
             lock.close()
 
 
-def _recall(record: Path) -> dict[str, Any] | None:
-    with suppress(OSError, ValueError, RecursionError, TypeError, LookupError):
+def _recall(record: Path) -> Calibration | Unmeasured | None:
+    with suppress(OSError, ValueError, RecursionError, TypeError, LookupError, ArithmeticError):
         kept = json.loads(read_bytes(record, LONGEST))
-        if "failed" in kept:
-            return kept if time.time() - kept["failed"] < _AGAIN else None
-        if all(type(kept[name]) is int and kept[name] > 0 for name in ("threads", "batch_threads", "step")):
-            return {field.name: kept[field.name] for field in fields(Calibration)}
+        if "failed" in kept:  # a clock that was wrong has put it off for no longer than any other
+            return Unmeasured() if 0 <= time.time() - kept["failed"] < _AGAIN else None
+        return Calibration(**{field.name: kept[field.name] for field in fields(Calibration)})
     return None
 
 

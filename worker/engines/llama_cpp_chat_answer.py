@@ -14,6 +14,7 @@ from shared.protocol import Delta, Done, Event, FineChat, FinishReason, Progress
 from worker.choices import Diverged, pass_over
 from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_calls import ChatPieces
+from worker.engines.llama_cpp_reading import is_read
 from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_seats import Seat
 from worker.engines.llama_cpp_server import OutOfCells, Unreadable
@@ -166,6 +167,8 @@ class ChatAnswer:
             self._cached, self._prompt_tokens = max(0, progress["cache"] - self._seat.read), progress["total"]
         if not self._parted and progress["processed"] < progress["total"] > progress["cache"] + self._batch:
             yield Progress(progress["processed"], progress["total"])
+        if is_read(progress):
+            self._read = self._read or time.monotonic()
 
     def _done(self) -> Done:
         usage = Usage(self._prompt_tokens, self._count, self._cached or 0)

@@ -20,6 +20,8 @@ _USEFUL = 0.9
 _NEARLY = 1.2
 """Of the shortest step, where all of them take too long."""
 _USUAL, _PLAIN = "", "plain"
+_KINDS = (_USUAL, _PLAIN, "flash")
+MOST_THREADS = 1024
 MOST_SCORES, _SCORE = 512 << 20, 8
 """Bytes that plain attention may hold in a step, and what it holds of each token, cell and head."""
 _ROUND = 8
@@ -39,6 +41,13 @@ class Calibration:
     """`plain`, or empty for llama.cpp's own choice."""
     told: str
     """What was measured, in words."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no machine has: who measures, or has kept it, may have been taken over."""
+        counts = (self.threads, MOST_THREADS), (self.batch_threads, MOST_THREADS), (self.step, SIZES[-1])
+        counted = all(type(count) is int and 0 < count <= most for count, most in counts)
+        if not (counted and self.attention in _KINDS and isinstance(self.told, str)):
+            raise ValueError("nobody can have measured that")
 
 
 def describe(found: Calibration) -> str:
@@ -77,7 +86,7 @@ def _pays(full: Mapping[str, Mapping[int, float]], sizes: Mapping[str, int]) -> 
 def _times(told: Any) -> dict[int, float]:
     """By threads or tokens, ascending, seconds."""
     found = {int(what): float(seconds) for what, seconds in told}
-    if not all(0 < what <= max(1024, *SIZES) and 0 < seconds < math.inf for what, seconds in found.items()):
+    if not all(0 < what <= max(MOST_THREADS, *SIZES) and 0 < seconds < math.inf for what, seconds in found.items()):
         raise ValueError("no times")
     return dict(sorted(found.items()))
 

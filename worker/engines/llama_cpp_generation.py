@@ -14,7 +14,7 @@ from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_answer import GrowingAnswer, NewTerms
 from worker.engines.llama_cpp_likelihoods import Likelihoods
 from worker.engines.llama_cpp_prompt import PromptReader
-from worker.engines.llama_cpp_reading import STREAM, is_far
+from worker.engines.llama_cpp_reading import STREAM, is_far, is_read
 from worker.engines.llama_cpp_sampling import setup
 from worker.engines.llama_cpp_seats import Seat
 from worker.engines.llama_cpp_server import OutOfCells
@@ -64,7 +64,7 @@ class Generation:
         self._prompt_tokens, self._sampling, self._batch = prompt, sampling, batch
         self._ends, self._top = frozenset(sampling.stop_token_ids), sampling.logprobs
         self._cached: int | None = None
-        self._until, self._read = until, 0.0  # when the prompt had been read
+        self._until, self._read = until, 0.0  # when the prompt had been read: not every token has a text
         self._parted = False  # it goes on from a part, so that nobody knows how long it took
 
     def events(self, context: int) -> Iterator[Event]:
@@ -138,6 +138,8 @@ class Generation:
                 if progress := chunk.get("prompt_progress"):
                     if self._cached is None:
                         self._cached = max(0, min(progress["cache"], len(self._prompt_tokens)) - self._seat.read)
+                    if is_read(progress):
+                        self._read = self._read or time.monotonic()
                     if before == 0 and is_far(progress, self._batch):
                         yield Progress(progress["processed"], progress["total"])
                 else:

@@ -63,6 +63,7 @@ class LlamaCppPoolingEngine:
             "ranks": ranks,
             "chances": ranks and header.architecture in _SURE,
         }
+        self.pace = {"threads": parameters["batch_threads"]}
         self._host = EngineHost("worker.engines.llama_cpp_pooling_host", model.id, parameters, unchanged)
         client = PoolingClient(self._host)
         self._text = text = LlamaText(client, spaced=header.spaced, ended=True)

@@ -13,6 +13,11 @@ STREAM = {
 """What a request to `/completion` says for that."""
 
 
+def is_read(progress: Mapping[str, int]) -> bool:
+    """Whether this report is the last: the next step begins the answer."""
+    return progress["processed"] == progress["total"]
+
+
 def is_far(progress: Mapping[str, int], batch: int) -> bool:
     """Whether this report is worth an event: the answer is not there already, nor with the next step."""
     return progress["processed"] < progress["total"] and progress["total"] - progress["cache"] > batch

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from shared.cancellation import NEVER, Cancellable
+from shared.regular_file import open_descriptor
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_server import LlamaServer
 
-_NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK
-"""The folder is the host's too, which a hostile model may have taken over."""
 _DISK = 60.0
 """Seconds that a disk may take."""
 
@@ -26,11 +25,11 @@ class SlotState:
 
     @contextmanager
     def save(self, work: Cancellable = NEVER) -> Iterator[BinaryIO]:
-        """The file, open to be read."""
+        """The file, open to be read: one, whatever a hostile model that has taken over the host puts in its place."""
         path = self._path
         try:
             self._act("save", path, work)
-            with os.fdopen(os.open(path, os.O_RDONLY | _NO_LINK), "rb") as state:
+            with os.fdopen(open_descriptor(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as state:
                 yield state
         finally:
             path.unlink(missing_ok=True)

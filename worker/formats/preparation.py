@@ -29,9 +29,13 @@ Compare = Callable[[Mapping[int, Sequence[tuple[int, int]]], int, int], dict[int
 """See `trial.compare`."""
 FREE = 1 << 30
 """Bytes that a disk keeps free."""
+PATIENCE, BYTES_A_SECOND = 120.0, 20_000_000
+"""Seconds that others may prepare weights before, and one more for each so many bytes of the model's files."""
 _MEMORY = 1.25
 """Of the prepared file's size: what else a model takes is the same, whatever its weights."""
 _FILE_TYPE = 7
+_FLAT = 64
+"""Columns for each row: what has more is no layer's, and to measure it takes far more memory than its file."""
 _LOOKED_UP = ("token_embd.weight", "position_embd.weight", "token_types.weight", "per_layer_token_embd.weight")
 """Tensors of which rows are taken, which is as fast in any type."""
 
@@ -71,10 +75,12 @@ def prepare(path: Path, threads: int = 0, *, anew: bool = False, compare: Compar
             return _served(path, made, known)
         if known and not known.kinds and not anew:
             return Weights(path, why=f"other weights do not pay: {known}")
-        with _lock():
+        with closing(_lock()) as lock:
+            if not lock.wait(PATIENCE + size / BYTES_A_SECOND):
+                return Weights(path, why="another process prepares weights, and may have been stopped in that")
             return _make(path, size, found, digest, threads, compare, anew=anew)
     except OSError as exc:
-        return Weights(path, why=f"others cannot be kept in {prepared.folder()}: {exc.strerror or exc}")
+        return Weights(path, why=f"others cannot be kept: {exc}")
 
 
 def _make(
@@ -158,7 +164,8 @@ def _slow(tensors: Sequence[Tensor], architecture: str, metadata: Mapping[str, o
     found: dict[int, list[Tensor]] = {}
     for tensor in tensors:
         used = tensor.name not in _LOOKED_UP or (tied and tensor.name == _LOOKED_UP[0])
-        if tensor.kind in SLOW and len(tensor.shape) == 2 and used:
+        layer = len(tensor.shape) == 2 and tensor.shape[0] <= _FLAT * tensor.shape[1]
+        if tensor.kind in SLOW and layer and used:
             found.setdefault(tensor.kind, []).append(tensor)
     return found
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from shared import catalogue, checksums
+from shared import checksums, folders
 from shared.cores import usable
 from shared.errors import ModelFileError
 from shared.regular_file import read_bytes
-from shared.whole_file import write_whole
+from shared.whole_file import remove_abandoned, write_whole
 from worker.formats.ggml import NAMES
 from worker.formats.gguf import read_header
 from worker.formats.gguf_parts import with_parts
@@ -29,12 +29,11 @@ from worker.formats.gguf_parts import with_parts
 REVISION = 1
 """Counts what changes the outcome, so that the cache is not asked for what an older inferq has made."""
 WANTED = 8
-"""Q8_0: it loses next to nothing of any other, and has fast kernels on every CPU."""
-SLOW = {3, 7}
-"""Q4_1 and Q5_1. No CPU has kernels of llama.cpp for them that compute with many rows at once, see
+"""Q8_0: it loses next to nothing of any other, and of Q5_0 nothing at all, and has fast kernels on every CPU."""
+SLOW = {3, 6, 7}
+"""Q4_1, Q5_0 and Q5_1. No CPU has kernels of llama.cpp for them that compute with many rows at once, see
 `ggml_repack_get_optimal_repack_type` in https://github.com/ggml-org/llama.cpp/blob/master/ggml/src/ggml-cpu/repack.cpp
-(all others of four and five bits it has there for some), and Q5_0, which it has not either, lost
-0.9 % of its perplexity."""
+(all others of four and five bits it has there for some)."""
 _LEAST = (0.9, 1.1, 1.1)
 """How many times as fast it has to be, by `TOKENS` of `trial.py`: a bit slower with one answer where all else gains."""
 
@@ -72,7 +71,8 @@ class Measurement:
 
 
 def folder() -> Path:
-    return catalogue.cache() / "prepared"
+    """Raises OSError where the user has no home."""
+    return folders.cache_if_any() / "models" / "prepared"
 
 
 def file_of(found: Measurement, stem: str) -> Path:
@@ -124,6 +124,7 @@ def sweep(path: Path, digest: str = "") -> None:
         live.add(known.digest[:16])
         if len(sources) < len(known.sources):
             _write(place, replace(known, sources=tuple(sources)))
+    remove_abandoned(folder())  # else the disk may never again have room for another
     for made in folder().glob("*.gguf"):
         if not any(f"-{name}-" in made.name for name in live):
             made.unlink(missing_ok=True)

@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
+import numpy.typing as npt
 
 from shared.cores import usable
 from shared.errors import ModelFileError
@@ -24,6 +26,7 @@ from worker.formats.gguf_writer import OnProgress, silent
 
 _QUANTISATION_VERSION = 2
 _VERSION, _UINT32 = 3, 4
+_Q5_0, _Q8_0 = 6, 8
 _CHUNK = 1 << 20
 """Weights that one thread works on at a time."""
 _REPLACED = {"general.quantization_version", "general.file_type"}
@@ -95,10 +98,31 @@ class _Rows:
         if wanted == tensor.kind:
             return raw
         stored = np.frombuffer(raw, np.uint8).reshape(len(rows), self.width)
+        if (tensor.kind, wanted) == (_Q5_0, _Q8_0):
+            scales, same = _widen(stored)
+            self._check(scales)
+            return same.tobytes()
         weights = gguf.quants.dequantize(stored, gguf.GGMLQuantizationType(tensor.kind))
-        if not np.isfinite(weights).all():
-            raise ModelFileError(f"{self._item.path}: the tensor {tensor.name!r} has weights that are no numbers")
+        self._check(weights)
         return quantise_rows(weights, wanted).tobytes()
+
+    def _check(self, numbers: npt.NDArray[Any]) -> None:
+        if not np.isfinite(numbers).all():
+            raise ModelFileError(f"{self._item.path}: the tensor {self._tensor.name!r} has weights that are no numbers")
+
+
+def _widen(rows: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.uint8]]:
+    """The scales of rows in Q5_0, and the same rows in Q8_0, of exactly the same weights.
+
+    A block of both is one scale and 32 whole numbers: here from -16 to 15, there from -128 to 127. Quantised anew, each
+    block would get another scale, by which its weights are no whole numbers. Shape [rows, blocks * 22] to
+    [rows, blocks * 34].
+    """
+    blocks = rows.reshape(-1, 22)
+    scales, high, low = np.split(blocks, (2, 6), axis=1)  # the fifth bits of all, then four bits of each
+    numbers = np.concatenate((low & 15, low >> 4), axis=1) | np.unpackbits(high, axis=1, bitorder="little") << 4
+    wide = np.concatenate((scales, numbers - np.uint8(16)), axis=1)
+    return np.ascontiguousarray(scales).view(np.float16), wide.reshape(len(rows), -1)
 
 
 def _head(file: int, header: Header, work: Sequence[Recast], file_type: int, without: str) -> bytes:

@@ -37,8 +37,8 @@ _BYTES = (128 << 20, 64 << 20, 16 << 20)
 """Of the wanted weights that a step reads in all: a whole step's, or of larger models a part of it."""
 _LANES = 8
 """Cores that compute at once, at most: more of them tell nothing new."""
-_ROWS = 16384
-"""Of one matrix."""
+_ROWS, _WHOLE = 16384, 32
+"""Of one matrix, at most, where it takes no more than _BYTES; of a part of one, a multiple."""
 _SECONDS = 120.0
 """That is enough for the slowest machine."""
 _F32 = 0
@@ -89,6 +89,16 @@ def _time(
     ggml: _Ggml, barrier: Barrier, shapes: Sequence[Shape], kinds: Sequence[int], lanes: int
 ) -> list[list[float]]:
     """For each of `TOKENS`, the least seconds of a step with weights of each of the kinds, on one core."""
+    try:
+        return _time_in_turn(ggml, barrier, shapes, kinds, lanes)
+    except BaseException:
+        barrier.abort()  # nobody waits for a core that has no memory
+        raise
+
+
+def _time_in_turn(
+    ggml: _Ggml, barrier: Barrier, shapes: Sequence[Shape], kinds: Sequence[int], lanes: int
+) -> list[list[float]]:
     backend = ggml.backend()
     sides = [ggml.weights(backend, kind, _within(shapes, kinds[1], _BYTES[0] // lanes)) for kind in kinds]
     found = []
@@ -111,7 +121,8 @@ def _within(shapes: Iterable[Shape], kind: int, room: int) -> list[Shape]:
     block, width = BLOCKS[kind]
     taken: list[Shape] = []
     for columns, rows in shapes:
-        rows = min(rows, _ROWS)
+        most = max(_WHOLE, _BYTES[0] // (columns // block * width) // _WHOLE * _WHOLE)
+        rows = min(rows, _ROWS, most)
         room -= columns // block * width * rows
         if taken and room < 0:
             break

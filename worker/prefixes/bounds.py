@@ -54,8 +54,8 @@ class SnapshotBounds:
         return True
 
     def sweep(self) -> None:
-        """Remove what was not used for so long."""
-        for entry in self._entries():
+        """Remove what was not used for so long; also what its maker has begun, and was not heard of since."""
+        for entry in self._entries(parts=True):
             if time.time() - entry.used > self.seconds:
                 with suppress(OSError):
                     entry.path.unlink()
@@ -64,12 +64,12 @@ class SnapshotBounds:
         held = sum(entry.size for entry in entries)
         return max(held + size - self.most, disk // SPARED + size - free)
 
-    def _entries(self) -> Iterator[_File]:
+    def _entries(self, *, parts: bool = False) -> Iterator[_File]:
         for place in list(self.folder.iterdir()):
             if not place.is_dir():
                 continue
             for path in list(place.iterdir()):
                 with suppress(OSError):
-                    if path.suffix != ".part":
+                    if parts or path.suffix != ".part":
                         told = path.lstat()
                         yield _File(path, told.st_size, told.st_mtime)

@@ -71,7 +71,7 @@ class Promise:
         size = os.fstat(state.fileno()).st_size
         if not self.store.bounds.make_room(self.target.parent, size):
             return False
-        write_state(begin(self.chain), state, self.lock.fd, lambda: check(work))
+        write_state(begin(self.chain), state, size, self.lock.fd, lambda: check(work))
         part_of(self.target).replace(self.target)
         self.store.replace_beginnings(Snapshot(self.target, self.chain))
         return True
@@ -100,6 +100,9 @@ class SnapshotFolder:
         self._folder = folder
         self._known: dict[Path, Chain] = {}
         make_private(folder)
+        if folder.stat().st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "another user's", str(folder))
+        folder.chmod(0o700)
         self._secret = self._provide_secret()
 
     def seed(self, *said: str) -> bytes:

@@ -56,14 +56,18 @@ def read_chain(path: Path) -> Chain | None:
         return _parse(file.readline(LONGEST_LINE))
 
 
-def write_state(line: bytes, state: BinaryIO, fd: int, going_on: Callable[[], None]) -> None:
-    """The rest of the file, after its first line. `going_on` is called now and then, and may raise. Raises OSError."""
+def write_state(line: bytes, state: BinaryIO, size: int, fd: int, going_on: Callable[[], None]) -> None:
+    """The rest of the file, after its first line: so many bytes of the engine's state, which may grow meanwhile.
+
+    `going_on` is called now and then, and may raise. Raises OSError.
+    """
     hashed = hashlib.sha256(line)
     with os.fdopen(os.dup(fd), "wb") as file:
-        while piece := state.read(_PIECE):
+        while size > 0 and (piece := state.read(min(size, _PIECE))):
             going_on()
             hashed.update(piece)
             file.write(piece)
+            size -= len(piece)
         file.write(hashed.digest())
 
 
