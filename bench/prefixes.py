@@ -4,8 +4,8 @@
 
 With inferq's engine alone, each run with a folder and a prompt of its own: (1) a prompt is read, and read again by an
 engine that was started anew; (2) the turns of a chat; (3) four who come at once with one system prompt that is known,
-to an engine that was started anew. A question there has 20 words, which with the template's own are 35 tokens: all of
-that is read.
+to an engine that was started anew. A question there has 20 words, which with the template's own and what is left of
+the last block of the prefix are 25 to 55 tokens: all of that is read.
 """
 
 from __future__ import annotations

@@ -85,8 +85,8 @@ class Proof:
                     self.wrong.append(f"{len(prompt)} tokens: {found} is not {self.answers[prompt]}")
 
     def spoil(self) -> None:
-        """Until it is over: a snapshot is cut, spoiled or deleted, one for so many answers: by the clock none would live
-        long enough where answers are slow."""
+        """Until it is over: a snapshot is cut, spoiled or deleted, one for so many answers: by the clock none would
+        live long enough where answers are slow."""
         draws, seen = random.Random(self.seed), 0
         while not self.over:
             time.sleep(0.01)
