@@ -160,6 +160,7 @@ def _plain(status: Status) -> dict[str, Any]:
                 "context": w.card.context if w.card else None,
                 "quantisation": (w.card.quantisation or None) if w.card else None,
                 "prepared_from": (w.card.prepared_from or None) if w.card else None,
+                "no_prefixes": (w.card.unkept or None) if w.card else None,
                 "slots": w.card.slots if w.card else 0,
                 "busy": status.busy.get(w.name, 0),
                 "threads": w.threads or None,
@@ -208,7 +209,7 @@ def _workers(status: Status) -> str:
     rows = [("WORKER", "MODEL", "WEIGHTS", "HOST", "PID", "VERSION", "UP", "BUSY", "THREADS", "STEP", "STATE")]
     for w in status.workers:
         slots = f"{status.busy.get(w.name, 0)} of {w.card.slots}" if w.card else "-"
-        state = "ready" if w.card else f"not ready: {w.trouble}"
+        state = f"ready{w.card.unkept and f', no prefixes: {w.card.unkept}'}" if w.card else f"not ready: {w.trouble}"
         up = span(time.time() - w.since)
         threads = "/".join(map(str, filter(None, (w.threads, w.batch_threads)))) or "-"
         numbers = (threads, str(w.batch_size or "-"))

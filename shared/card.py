@@ -61,6 +61,8 @@ class Card:
     """Numbers of its vectors; 0 where it makes none, or nobody knows yet."""
     dimensions: tuple[int, ...] = ()
     """How many of the first of them may be asked for alone, beside all."""
+    unkept: str = ""
+    """Why its engine keeps nothing on disk of the prompts that it has read; empty where that is up to the settings."""
 
     @property
     def abilities(self) -> frozenset[Ability]:

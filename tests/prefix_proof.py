@@ -1,6 +1,6 @@
 """`make prefixes`: many saves and restores at once, with snapshots cut, spoiled and deleted meanwhile if that is asked.
 
-    python -m tests.prefix_proof [--restores N] [--seed N] [--mischief]
+    python -m tests.prefix_proof [--restores N] [--seconds N] [--seed N] [--mischief]
 
 Two engines of the tiny model, in float32, share a folder that is too small for all that is read. Every answer is
 compared with that of an engine that keeps nothing: each token, and each log probability to 0.001.
@@ -9,10 +9,12 @@ compared with that of an engine that keeps nothing: each token, and each log pro
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 import tempfile
 import threading
+import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,16 +28,20 @@ from worker.engines.llama_cpp import LlamaCppEngine
 Told = list[tuple[int, float | None]]
 _BEGINNINGS, _LONGEST, _SLOTS = 12, 640, 3
 _CLOSE = 0.001
+_MISCHIEF = 2
+"""Answers."""
 _BYTES = 5_000_000
 
 
 @dataclass
 class Proof:
-    """`restores` snapshots are to be restored at least, by engines that share a folder."""
+    """`restores` snapshots are to be restored at least, by engines that share a folder, unless it is `until` before."""
 
     folder: Path
     restores: int
     seed: int
+    until: float = math.inf
+    """Monotonic."""
     answers: dict[tuple[int, ...], Told] = field(default_factory=dict)
     done: int = 0
     saved: int = 0
@@ -45,7 +51,7 @@ class Proof:
 
     @property
     def over(self) -> bool:
-        return self.restored >= self.restores or bool(self.wrong)
+        return self.restored >= self.restores or bool(self.wrong) or time.monotonic() >= self.until
 
     def prompts(self) -> list[tuple[int, ...]]:
         """Some begin alike."""
@@ -68,17 +74,25 @@ class Proof:
         draws = random.Random(self.seed * 1000 + number)
         while not self.over:
             prompt = draws.choice(list(self.answers))
-            found = told(engine, ask(prompt, owner=draws.choice(("alice", "bob"))))
+            try:
+                found = told(engine, ask(prompt, owner=draws.choice(("alice", "bob"))))
+            except Exception as exc:  # whatever it is, no answer may fail
+                self.wrong.append(f"{len(prompt)} tokens: {exc!r}")
+                raise
             with self.lock:
                 self.done += 1
                 if not _alike(found, self.answers[prompt]):
                     self.wrong.append(f"{len(prompt)} tokens: {found} is not {self.answers[prompt]}")
 
     def spoil(self) -> None:
-        """Until it is over: a snapshot is cut, spoiled or deleted."""
-        draws = random.Random(self.seed)
+        """Until it is over: a snapshot is cut, spoiled or deleted, one for so many answers: by the clock none would
+        live long enough where answers are slow."""
+        draws, seen = random.Random(self.seed), 0
         while not self.over:
-            threading.Event().wait(0.05)
+            time.sleep(0.01)
+            if self.done < seen + _MISCHIEF:
+                continue
+            seen = self.done
             with suppress(OSError, IndexError, ValueError):
                 path = draws.choice([*snapshots(self.folder), *self.folder.glob("*/*.part")])
                 match draws.randrange(3):
@@ -116,11 +130,12 @@ def _alike(one: Told, other: Told) -> bool:
     )
 
 
-def prove(folder: Path, restores: int, seed: int, *, mischief: bool) -> Proof:
+def prove(folder: Path, restores: int, seed: int, *, mischief: bool, seconds: float = math.inf) -> Proof:
     """What came of it; `folder` is an empty one."""
     model, kept = roomy(folder, write(folder)), folder / "prefixes"
     proof = Proof(kept, restores, seed)
     proof.learn(model)
+    proof.until = time.monotonic() + seconds
     with ExitStack() as stack:
         engines = [stack.enter_context(keeping(kept, model, _SLOTS, prefix_bytes=_BYTES)) for _ in range(2)]
         for engine in engines:
@@ -141,12 +156,13 @@ def prove(folder: Path, restores: int, seed: int, *, mischief: bool) -> Proof:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--restores", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=900.0, help="after which there are fewer")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))
     parser.add_argument("--mischief", action="store_true", help="snapshots are cut, spoiled and deleted meanwhile")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        proof = prove(Path(folder), given.restores, given.seed, mischief=given.mischief)
+        proof = prove(Path(folder), given.restores, given.seed, mischief=given.mischief, seconds=given.seconds)
     print(f"{proof.done} answers, {proof.saved} snapshots saved, {proof.restored} restored")
     print("\n".join(proof.wrong) or "no token and no log probability differs")
     return bool(proof.wrong)

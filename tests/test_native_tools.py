@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from shared.cancellation import NEVER
 from shared.errors import ContextLengthExceeded, JobCancelled
-from shared.protocol import FineMessage, Message, Progress, Sampling, Tool, ToolCall
+from shared.protocol import Caching, FineMessage, Message, Progress, Sampling, Tool, ToolCall
 from tests.answers import Running, deltas, finish, run
 from tests.templates import family
 from tests.tiny import roomy
@@ -119,6 +119,25 @@ def test_a_prompt_without_room_is_refused_and_one_that_nobody_wants_is_left(
     with pytest.raises(JobCancelled):
         next(iter(events))
     family.must_call(qwen, given, 1)
+
+
+def test_tools_and_instructions_are_not_read_twice_but_by_another_key(
+    model: Path, given: tuple[Tool, Tool], tmp_path: Path
+) -> None:
+    system = Message("system", "You tell the weather of cities. " * 40)
+
+    def ask(engine: LlamaCppEngine, question: str, key: str = "") -> int:
+        sampling = replace(family.task(given, 1).sampling, caching=Caching(key=key))
+        events = run(engine, family.task(given, 1, messages=(system, Message("user", question)), sampling=sampling))
+        assert family.check(events, given) == "tool_calls"
+        return finish(events)[1].usage.cached_tokens
+
+    with family.loaded(QWEN, model, str(tmp_path)) as engine:
+        assert ask(engine, "And in Rome?") == 0
+        whole = ask(engine, "And in Rome?")
+    with family.loaded(QWEN, model, str(tmp_path)) as engine:
+        assert ask(engine, "What of Oslo?", key="another") == 0
+        assert ask(engine, "What of Oslo?") >= 0.9 * whole > 256
 
 
 def test_texts_of_special_tokens_stay_text_wherever_they_come_from(

@@ -175,6 +175,29 @@ def test_those_who_come_at_once_wait_for_one_reading(model: Path, tmp_path: Path
         assert all(known >= 0.9 * size for known, _ in counts), counts
 
 
+def test_runs_that_wait_for_cells_give_up_what_their_seats_still_have(
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts = [draw(600, number) for number in range(4)]  # of which three have room
+    counts = dict[int, int]()
+
+    def count(engine: LlamaCppEngine, number: int, turn: int) -> None:
+        prompt = (*prompts[number], *draw(20 * turn, number))
+        counts[number] = cached(engine, ask(prompt, owner=str(number)))
+
+    with keeping(tmp_path, model, slots=4, context=2048) as engine:
+        for turn in range(6):
+            counts.clear()
+            threads = [threading.Thread(target=count, args=(engine, number, turn)) for number in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(counts) == 4
+            assert turn == 0 or min(counts.values()) >= 570, counts
+    assert "refused" not in caplog.text
+
+
 def test_who_is_cancelled_while_reading_leaves_it_to_others(model: Path, tmp_path: Path) -> None:
     prompt = draw(4000)
     with keeping(tmp_path, model, batch_size=32) as engine:

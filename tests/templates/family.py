@@ -75,10 +75,11 @@ ASKED = Message("user", "What will the weather be in Paris?")
 
 
 @contextmanager
-def loaded(family: str, model: Path) -> Iterator[LlamaCppEngine]:
+def loaded(family: str, model: Path, prefixes: str = "") -> Iterator[LlamaCppEngine]:
     template = str(TEMPLATES / f"{family}.jinja")
     engine = LlamaCppEngine(
-        Model("tiny", "", model, "llama.cpp", None, chat_format=template), Config(slots=1, threads=1, context=8192)
+        Model("tiny", "", model, "llama.cpp", None, chat_format=template),
+        Config(slots=1, threads=1, context=8192, prefixes=prefixes),
     )
     try:
         yield engine

@@ -28,6 +28,8 @@ class Share:
     tokens: int = 0
     most: int = 0
     stays: bool = False
+    barred: bool = False
+    """It may not enter: what it has had of the cells is being emptied."""
     arrival: int = field(default_factory=lambda: next(_arrivals))
 
     def soon(self, more: int) -> int:
@@ -52,16 +54,19 @@ class Cells:
         return bool(self._inside)
 
     def enter(self, share: Share, work: Cancellable = NEVER, until: float = math.inf) -> bool:
-        """Wait, in the order of arrival, for room. One that is inside gives its cells back first.
+        """Wait, in the order of arrival, for room. One that is inside gives its cells back first, unless it can have
+        what it wants now.
 
         False when there is none soon after `until` (monotonic). Raises JobCancelled soon after `work` is cancelled.
         """
         with self._changed:
+            stays = share in self._inside
             self._inside.discard(share)
+            stays = stays and self._suffice(self._ahead, share)
             self._waiting.add(share)
             self._changed.notify_all()
             try:
-                entered = wait_for(self._changed, lambda: self._may_enter(share), work, until)
+                entered = stays or wait_for(self._changed, lambda: self._may_enter(share), work, until)
                 if entered:
                     self._inside.add(share)
             finally:
@@ -74,6 +79,17 @@ class Cells:
     def leave(self, share: Share) -> None:
         with self._changed:
             self._inside.discard(share)
+            self._changed.notify_all()
+
+    def bar(self, share: Share) -> bool:
+        """Keep one that is outside from entering, until it is admitted; False where it is inside."""
+        with self._changed:
+            share.barred = share not in self._inside
+            return share.barred
+
+    def admit(self, share: Share) -> None:
+        with self._changed:
+            share.barred = False
             self._changed.notify_all()
 
     def grow(self, share: Share, tokens: int) -> bool:
@@ -90,7 +106,8 @@ class Cells:
             return self._capacity - sum(each.soon(self._ahead) for each in self._inside)
 
     def _may_enter(self, share: Share) -> bool:
-        return share is min(self._waiting, key=_arrival) and self._suffice(self._ahead, share)
+        first = share is min(self._waiting, key=_arrival)
+        return first and not share.barred and self._suffice(self._ahead, share)
 
     def _suffice(self, more: int, newcomer: Share | None = None) -> bool:
         """Whether everybody can have `more` tokens. One alone always can: its context is not larger."""

@@ -12,6 +12,7 @@ from worker.engines.defaults import recommended
 from worker.engines.llama_cpp_files import Files
 from worker.formats.identity import digest
 from worker.formats.vocabulary import read_vocabulary
+from worker.prefixes.fitness import why_not
 
 
 def make_card(
@@ -31,4 +32,5 @@ def make_card(
         longest_piece=max(map(len, pieces), default=0) if header.spells_all else 0,
         honours=tuple(sorted(FINE)),
         sampling=recommended(model, header.sampling),
+        unkept=why_not(header, files.draft),
     )

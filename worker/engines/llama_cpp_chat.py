@@ -14,7 +14,7 @@ from shared.context import Room
 from shared.errors import InvalidRequest
 from shared.protocol import Caching, Chat, Event, FineChat, Tool
 from worker.engines import with_prompt
-from worker.engines.cells import Cells, Share
+from worker.engines.cells import Cells
 from worker.engines.llama_cpp_chat_answer import ChatAnswer
 from worker.engines.llama_cpp_dialect import Dialect, find_dialect, try_dialect
 from worker.engines.llama_cpp_prefixes import LlamaPrefixes
@@ -140,13 +140,10 @@ class NativeTools:
             self._finding.release()
 
     def _try(self, dialect: Dialect, work: Cancellable) -> bool:
-        share = Share(_TRIAL, _TRIAL)
-        self._cells.enter(share, work)
-        try:
-            with self._seats.take((), _NOBODYS) as seat:
-                return try_dialect(seat.server, dialect, work)
-        finally:
-            self._cells.leave(share)
+        with self._seats.take((), _NOBODYS) as seat:
+            seat.share.tokens = seat.share.most = seat.cells = _TRIAL
+            self._cells.enter(seat.share, work)
+            return try_dialect(seat.server, dialect, work)
 
     def _plain(self, tool: Tool) -> bool:
         """Whether no text that its calls may have would be broken, see `special_texts`."""

@@ -66,6 +66,7 @@ class ChatAnswer:
         share.most = context if limit is None else min(context, self._prompt_tokens + limit)
         try:
             while True:
+                self._seat.cells = max(self._seat.cells, share.tokens)  # what it has, while it waits
                 share.tokens = self._prompt_tokens
                 if not self._cells.enter(share, self._execution, self._until):
                     yield Delta(finish_reason="length")

@@ -81,6 +81,7 @@ class Generation:
                     yield Delta(finish_reason="length")
                     yield self.done(count)
                     return
+                self._seat.cells = max(self._seat.cells, share.tokens)  # what it has, while it waits
                 share.tokens, share.most = len(prompt), most
                 if not self._cells.enter(share, self._execution, self._until):
                     continue

@@ -138,11 +138,13 @@ class LlamaPrefixes:
             raise _Late("there was no room")
 
     def _recall(self, folder: SnapshotFolder, reading: _KnownPrompt) -> None:
-        """Restore the snapshot that has most of the prompt, where it has more of it than the slot."""
+        """Restore the snapshot that has most of the prompt, where it has more of it than the slot: what that knows
+        others may have emptied until there is room."""
         most, snapshot = folder.find(reading.place, reading.chain)
-        if snapshot and most >= reading.seat.known + _GAIN:
+        if snapshot and most >= _GAIN:
             self._enter(reading, max(len(reading.prompt), snapshot.tokens))
-            self._restore(folder, reading, snapshot, most)
+            if most >= reading.seat.known + _GAIN:
+                self._restore(folder, reading, snapshot, most)
 
     def _restore(self, folder: SnapshotFolder, reading: _KnownPrompt, snapshot: Snapshot, most: int) -> None:
         seat = reading.seat
@@ -158,12 +160,12 @@ class LlamaPrefixes:
             raise
         except (InferqError, OSError) as exc:
             log.warning("a snapshot of %d tokens was refused: %s", snapshot.tokens, exc)
-            seat.known = 0
+            seat.known = seat.cells = 0
             if isinstance(exc, HostDied):  # of it, perhaps
                 folder.drop(snapshot)
             return
         if restored == snapshot.tokens:
-            seat.known = most
+            seat.known, seat.cells = most, restored
             folder.touch(snapshot)
         else:
             log.warning("a snapshot of %d tokens is spoiled", snapshot.tokens)
@@ -183,7 +185,7 @@ class LlamaPrefixes:
                 if time.monotonic() >= reading.until:
                     raise _Late("its time is over")
         seat.read += len(tokens) - cached
-        seat.known = len(tokens)
+        seat.known = seat.cells = len(tokens)
 
     def _save(self, reading: _KnownPrompt, promise: Promise) -> None:
         try:

@@ -36,12 +36,14 @@ class Seat:
     tokens: Sequence[int] = ()
     """Of its last run, as far as it was told them."""
     cells: int = 0
-    """How many they take."""
+    """How many it takes."""
     known: int = 0
     """How many tokens of its run's prompt it had before that."""
     life: int = 0
     """Of the host that has computed them: another one knows nothing of them."""
     taken: bool = False
+    seated: bool = False
+    """Its run is there: whenever that is outside of the cells, others may have the seat emptied."""
     turn: int = field(default_factory=lambda: next(_turns))
     since: float = 0.0
     """When its run began (monotonic)."""
@@ -62,7 +64,7 @@ class Seats:
         self._public = frozenset(filter(None, map(str.strip, public.split(","))))
         self._server, self._cells = server, cells
         self._seats = [Seat(number, server.at(number)) for number in range(count)]
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         cells.on_enter = self.make_room
 
     @contextmanager
@@ -71,31 +73,42 @@ class Seats:
         the one that nobody has used for longest, which is emptied. Raises EngineError where that fails."""
         public = caching.key in self._public or "*" in self._public
         holder = _EVERYBODY if public else caching.owner, caching.key
-        with self._lock:
+        with self._changed:
+            self._changed.wait_for(lambda: not all(seat.taken for seat in self._seats))  # one is being emptied
             seat = self._choose(prompt, holder)
             seat.taken = True
         try:
             if seat.holder not in (None, holder):
                 self._empty(seat)
-            seat.known, seat.read, seat.since = common(seat.tokens, prompt), 0, time.monotonic()
-            seat.holder, seat.share, seat.life = holder, Share(), self._server.life
-            seat.hold(prompt, len(prompt))
+            with self._changed:
+                seat.known, seat.read, seat.since = common(seat.tokens, prompt), 0, time.monotonic()
+                seat.holder, seat.share, seat.life = holder, Share(), self._server.life
+                seat.tokens, seat.seated = prompt, True
             yield seat
         finally:
             self._cells.leave(seat.share)
-            with self._lock:
+            with self._changed:
+                self._changed.wait_for(lambda: not seat.share.barred)
                 if (life := self._server.life) != seat.life:
                     seat.tokens = ()  # in which of them they were computed nobody knows
-                seat.life, seat.turn, seat.taken = life, next(_turns), False
+                seat.life, seat.turn, seat.taken, seat.seated = life, next(_turns), False, False
+                self._changed.notify_all()
 
     def make_room(self, more: int = 0) -> None:
-        """Empty idle seats, those first that nobody has used for longest, until their cells are not needed by the
-        runs that are inside, nor by so many more tokens."""
+        """Empty seats until their cells are not needed by the runs that are inside, nor by so many more tokens: first
+        those that nobody has used for longest, then those of runs that wait to enter."""
         while (seat := self._superfluous(more)) is not None:
             try:
-                self._empty(seat)
+                self._erase(seat)
             finally:
-                seat.taken = False
+                with self._changed:
+                    if seat.seated:
+                        seat.known = 0
+                    else:
+                        _forget(seat)
+                        seat.taken = False
+                    self._cells.admit(seat.share)
+                    self._changed.notify_all()
 
     def _choose(self, prompt: Sequence[int], holder: tuple[str, str]) -> Seat:
         idle = [seat for seat in self._seats if not seat.taken]
@@ -109,19 +122,27 @@ class Seats:
         return min(idle, key=lambda seat: (seat.holder is not None, seat.turn))
 
     def _superfluous(self, more: int) -> Seat | None:
-        with self._lock:
-            idle = [seat for seat in self._seats if not seat.taken and seat.cells]
-            if sum(seat.cells for seat in idle) + more <= self._cells.left():
-                return None
-            seat = min(idle, key=lambda seat: seat.turn, default=None)
+        """One that is to be emptied, which is barred until then."""
+        with self._changed:
+            held = [seat for seat in self._seats if seat.cells and (seat.seated or not seat.taken)]
+            outside = [seat for seat in held if self._cells.bar(seat.share)]
+            seat = min(outside, key=lambda seat: (seat.seated, seat.turn), default=None)
+            if sum(seat.cells for seat in outside) + more <= self._cells.left():
+                seat = None
+            for other in outside:
+                if other is not seat:
+                    self._cells.admit(other.share)
             if seat:
-                seat.taken = True
+                seat.taken, seat.cells = True, 0
             return seat
 
     def _empty(self, seat: Seat) -> None:
+        self._erase(seat)
+        _forget(seat)
+
+    def _erase(self, seat: Seat) -> None:
         with suppress(HostDied, HostUnavailable):  # the next one knows nothing
             self._server.ask(f"/slots/{seat.number}?action=erase", {})
-        _forget(seat)
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:

@@ -6,15 +6,8 @@ from pathlib import Path
 
 from worker.formats.gguf import Header
 
-PLAIN = frozenset(
-    (
-        *("baichuan", "bloom", "chatglm", "command-r", "dbrx", "deepseek", "deepseek2", "falcon", "glm4", "gpt2"),
-        *("gptj", "gptneox", "granite", "granitemoe", "internlm2", "llama", "minicpm", "mpt", "nemotron", "olmo"),
-        *("olmo2", "olmoe", "orion", "phi2", "qwen", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "refact", "seed_oss"),
-        *("smollm3", "stablelm", "starcoder", "starcoder2", "xverse"),
-    )
-)
-"""Architectures that look back on all tokens alike: a snapshot has all that they remember."""
+PLAIN = frozenset(("bloom", "gpt2", "gptneox", "internlm2", "llama", "mpt", "phi2", "qwen2", "qwen3", "smollm3"))
+"""Architectures that look back on all tokens alike, of which a snapshot has all that they remember; each was tried."""
 _WINDOW = ".attention.sliding_window"
 _RECURRENT = (".ssm.", ".wkv.", ".shortconv.", ".attention.recurrent")
 
