@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.chats import answer, ask, begun, button, ended, many, say
 from tests.browser.conftest import Open
-from tests.browser.panels import call
+from tests.browser.panels import call, panel
 from tests.pace import slowness
 from tests.stack import Stack, wait_for
 
@@ -175,6 +175,10 @@ def test_without_a_store_it_says_so(stack: Stack, open_page: Open) -> None:
 
 def test_a_model_answers(smollm2: Stack, open_page: Open) -> None:
     with open_page(smollm2.url) as page:
+        sampling = panel(page, "Sampling")
+        sampling.get_by_label("Temperature", exact=True).fill("0")  # else it says something else each time
+        sampling.get_by_label("Length at most", exact=True).fill("40")
+        page.keyboard.press("Escape")
         assert "Paris" in ask(page, "What is the capital of France?")
         expect(page.locator(".numbers")).to_contain_text("tokens/s")
         assert ask(page, "Say it again, please.")

@@ -184,7 +184,7 @@ def test_a_wrong_key_is_told_and_a_right_one_is_kept(stack: Stack, open_page: Op
         page.reload()
         assert ask(page, "still") == "still"
         page.get_by_role("button", name="Appearance and key").click()
-        page.get_by_role("menuitem", name="API key").click()
+        page.get_by_role("menuitem", name="Change or forget it").click()
         dialog.get_by_role("button", name="Forget the key").click()
         expect(dialog).to_be_visible()  # it is asked for again
     gateway.kill()

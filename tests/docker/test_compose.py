@@ -199,6 +199,6 @@ def test_down_leaves_nothing(echo: Project) -> None:
 
     echo.compose("down")
     assert echo.containers() == []
-    assert left() == {"network": 0, "volume": 3}  # what was accepted is kept, what is stored, and the model
+    assert left() == {"network": 0, "volume": 4}  # what was accepted is kept, what is stored, models, and prefixes
     echo.compose("down", "--volumes")
     assert left() == {"network": 0, "volume": 0}

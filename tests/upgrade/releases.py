@@ -54,7 +54,7 @@ def check_out(commit: str) -> Side:
     return Side(commit[:7], (str(folder / ".venv/bin/python"), "-P", "-m", "inferq"), folder, _LATER)
 
 
-_LATER = ("archive",)
+_LATER = ("archive", "prefixes")
 """Settings that no release has yet that this tree is run beside."""
 
 
