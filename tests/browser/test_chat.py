@@ -179,7 +179,7 @@ def test_a_model_answers(smollm2: Stack, open_page: Open) -> None:
         sampling.get_by_label("Temperature", exact=True).fill("0")  # else it says something else each time
         sampling.get_by_label("Length at most", exact=True).fill("40")
         page.keyboard.press("Escape")
-        assert "Paris" in ask(page, "What is the capital of France?")
+        assert "Paris" in ask(page, "What is the capital city of France? Answer in one word.")
         expect(page.locator(".numbers")).to_contain_text("tokens/s")
         assert ask(page, "Say it again, please.")
         expect(page.locator(".numbers").last).to_contain_text("from the cache")
