@@ -2,7 +2,7 @@
 
 import { IconButton } from "../parts/buttons.js";
 import { Dialog } from "../parts/dialog.js";
-import { html, signal, useEffect, useId, useRef, useState } from "../vendor/preact.js";
+import { html, signal, useLayoutEffect, useId, useRef, useState } from "../vendor/preact.js";
 import { t } from "../words/index.js";
 import { showCode } from "./code_dialog.js";
 import { Files } from "./files.js";
@@ -29,7 +29,8 @@ export function Panel() {
 function Side({ close }) {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
   const name = useId();
-  useEffect(() => {
+  // Before the next key: one pressed at once would find the focus where it was.
+  useLayoutEffect(() => {
     const before = /** @type {HTMLElement | null} */ (document.activeElement);
     element.current?.querySelector("textarea")?.focus({ preventScroll: true });
     return () => before?.focus();

@@ -19,7 +19,9 @@ export function Dialog({ title, onClose, children, class: kind = "" }) {
   }, []);
   /** @param {MouseEvent} event */
   const beside = (event) => event.target === ref.current && onClose();
-  return html`<dialog ref=${ref} class=${`dialog ${kind}`} aria-labelledby=${id} onClose=${onClose} onMouseDown=${beside}>
+  // It is told a moment after Escape: a key pressed meanwhile may have opened another one.
+  const closed = () => ref.current && onClose();
+  return html`<dialog ref=${ref} class=${`dialog ${kind}`} aria-labelledby=${id} onCancel=${onClose} onClose=${closed} onMouseDown=${beside}>
     <div class="dialog-inside">
       <header><h2 id=${id}>${title}</h2><${IconButton} icon="close" label=${t("close")} onClick=${onClose} /></header>
       ${children}
