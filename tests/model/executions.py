@@ -34,7 +34,7 @@ class Executions(Placing):
         self.limbo[model].pop(permit, None)
         if execution not in self.marks:
             placed = len(self.slots[model]) > 1
-            pick = (lambda jobs: self._pick(jobs, worker)) if placed else None
+            pick = (lambda jobs: self._pick(jobs, worker, self._runnable)) if placed else None
             chosen = self.schedules[model].choose(self.now, self._runnable, pick)
             if isinstance(chosen, int):
                 self.marks[execution] = f":{self.now + chosen}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tests.model.course import Course
 from tests.model.job import Job
@@ -17,13 +17,13 @@ LEFT_FOR = 50
 class Placing(Course):
     """Prompts are read, and those that begin alike go to who has read them."""
 
-    def _pick(self, jobs: Sequence[Job], worker: str) -> Picked:
+    def _pick(self, jobs: Sequence[Job], worker: str, runnable: Callable[[Job], bool]) -> Picked:
         """Which of the first jobs a worker is given."""
         passed: list[Job] = []
         best: tuple[Job, Sequence[Job]] | None = None
         pauses: list[int] = []
         for job in jobs:
-            if not self._runnable(job):
+            if not runnable(job):
                 continue
             reader = self._reader(job, worker)
             if reader == worker:
@@ -38,9 +38,6 @@ class Placing(Course):
                 break
             passed.append(job)
         return best or min(pauses, default=None)
-
-    def _runnable(self, job: Job) -> bool:
-        raise NotImplementedError
 
     def _reader(self, job: Job, worker: str) -> str:
         """Of those who are ready the one that has read the most of its prompt: the worker itself, if it is one."""
