@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import socket
 import tempfile
@@ -70,11 +69,11 @@ class Parts(Stack):
         self._pids = {"gateway": gateway, "worker": self.worker.pid, "valkey": self.valkey.pid}
 
     def _inferq(self, *arguments: str, **settings: Any) -> Process:
-        given = {f"INFERQ_{name.upper()}": str(value) for name, value in {**self.settings, **settings}.items()}
         command = self._side.command
         if self._lockstep and arguments[0] == "worker":
             command = (*command[:2], str(_LOCKSTEP))
-        return self._start([*command, *arguments], env={**os.environ, **given}, cwd=self._side.folder)
+        environ = self._side.environ({**self.settings, **settings})
+        return self._start([*command, *arguments], env=environ, cwd=self._side.folder)
 
     def spent(self) -> Costs:
         """Seconds of CPU so far."""
