@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import stat
 import time
@@ -16,8 +17,9 @@ import pytest
 from shared.config import Config
 from shared.file_lock import FileLock
 from tests.answers import host_of
+from tests.commands import inferq
 from tests.prefixes import LONG, ask, cached, draw, keeping, snapshots
-from tests.tiny import roomy
+from tests.tiny import TINY, roomy
 from worker.engines.llama_cpp_state import SlotState
 from worker.prefixes.bounds import SnapshotBounds
 from worker.prefixes.chain import link
@@ -40,6 +42,10 @@ def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytes
     theirs = os.geteuid() + 1
     monkeypatch.setattr(os, "geteuid", lambda: theirs)
     assert open_folder(Config(prefixes=str(shared)), "") is None
+
+
+def test_whether_they_are_kept_is_told_of_a_file() -> None:
+    assert re.search(r"prefixes +kept\n", inferq("info", TINY).stdout)
 
 
 def test_what_a_killed_reader_has_begun_goes_with_what_is_old(tmp_path: Path) -> None:
