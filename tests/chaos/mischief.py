@@ -43,8 +43,8 @@ class Mischief:
         }
         self.made: list[Fault] = []
 
-    async def reign(self, menu: Sequence[str], low: float = 1.0, high: float = 3.0) -> None:
-        """Make faults out of `menu` every `low` to `high` seconds, until cancelled.
+    async def reign(self, menu: Sequence[str], low: float = 1.0, high: float = 3.0, answers: int = 0) -> None:
+        """Make faults out of `menu` every `low` to `high` seconds, until cancelled, with so many `answers` between.
 
         The menu is gone through in random order again and again, the first of each kind before the second of any.
         What cannot be made at the moment is made as soon as it can.
@@ -58,6 +58,9 @@ class Mischief:
                 if await self.make(kind):
                     due.remove(kind)
                     break
+            wanted = self._ground.answered() + answers
+            while self._ground.answered() < wanted:
+                await asyncio.sleep(0.05)
 
     async def roll(self) -> None:
         """Stop one process after the other as a deploy does, each when the one before it serves again."""

@@ -23,8 +23,8 @@ from worker.prefixes.snapshot import begin, read_chain
 
 CUT, SPOILED, SWAPPED, DELETED = "snapshot cut", "snapshot spoiled", "snapshots swapped", "snapshot deleted"
 UNREADABLE, FILLED, FULL, AWAY = "snapshot unreadable", "prefixes filled", "no space for prefixes", "prefixes away"
-_NOTICED = 8.0
-"""Seconds in which somebody needs a snapshot, as a rule."""
+_ANSWERS, _NOTICED = 20, 5.0
+"""Answers after which nobody seems to miss a snapshot, and seconds without one after which all have theirs."""
 _PERIOD = 0.02
 _LARGE, _NOTHING = 1 << 40, 4096
 """Bytes of a snapshot that nobody has made, more than there may be; and of a file where there is no space for more."""
@@ -69,7 +69,7 @@ class PrefixFaults:
                 any(place == other and shared(one, chain) >= LEAST for other, chain in new) for place, one in gone
             )
 
-        return self._watch(fault, count, len(gone))
+        return self._watch(fault, count)
 
     def _cut(self, path: Path) -> None:
         os.truncate(path, self._ground.random.randrange(path.stat().st_size))
@@ -99,7 +99,7 @@ class PrefixFaults:
         large = found[0].with_name(f"{self._ground.random.getrandbits(128):032x}")
         large.write_bytes(begin(link(b"nobody", range(LEAST))))
         os.truncate(large, _LARGE)
-        return self._watch(Fault(FILLED, time.monotonic(), 0), lambda: int(not large.exists()), 1)
+        return self._watch(Fault(FILLED, time.monotonic(), 0), lambda: int(not large.exists()))
 
     async def _exhaust(self) -> Fault | None:
         """No file of a worker or an engine host may grow. It hit the prefixes that somebody reads meanwhile."""
@@ -158,11 +158,15 @@ class PrefixFaults:
                     found[path] = told.st_ino, chain, told.st_size
         return found
 
-    def _watch(self, fault: Fault, count: Callable[[], int], most: int) -> Fault:
+    def _watch(self, fault: Fault, count: Callable[[], int]) -> Fault:
         async def look() -> None:
-            while fault.hit < most and time.monotonic() < fault.at + _NOTICED:
-                fault.hit = max(fault.hit, count())
+            begun = seen = self._ground.answered()
+            last = time.monotonic()
+            while not fault.hit and seen < begun + _ANSWERS and time.monotonic() < last + _NOTICED:
                 await asyncio.sleep(5 * _PERIOD)
+                fault.hit = count()
+                if (now := self._ground.answered()) > seen:
+                    seen, last = now, time.monotonic()
 
         return self._ground.watch(fault, self._ground.house.gateway, look())
 

@@ -69,7 +69,7 @@ def readers(lease: float, folder: Path) -> Scene:
     return Scene(
         crews={"roomy": Crew((str(model),), 2), "other": Crew((str(other),), 1)},
         course=lambda mischief: mischief.reign(
-            PREFIXES * 2 + ("SIGKILL worker", "SIGKILL engine host", ALL_AT_ONCE), 0.3, 1.0
+            PREFIXES * 2 + ("SIGKILL worker", "SIGKILL engine host", ALL_AT_ONCE), 0.3, 1.0, answers=3
         ),
         clients=8,
         settings={**_SHARED, "lease": lease, "slots": 2, "threads": 1, "batch_size": 128},
