@@ -1,6 +1,7 @@
 """What open streams cost: from 10 to 5,000 at one token a second each, through two gateway processes.
 
-    python -m bench.open_streams [--streams 10 100 500 1000 2000 5000] [--rate 1] [--tokens 12] [--processes 2]
+    python -m bench.open_streams [--streams 10 100 500 1000 2000 5000] [--rate 1] [--tokens 12]
+        [--processes 2] [--json FILE]
 
 The echo engine computes nothing. Prints of each number of streams, once all have begun, the CPU time that each part
 takes in a second and for a token, the memory that a gateway holds for a stream, and how many tokens were lost.
@@ -19,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.figure import Figure, add_json, keep
 from bench.machine import cpu, describe
 from shared import footprint
 from shared.config import MOST_SLOTS
@@ -51,7 +53,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1, help="tokens a second of each [1]")
     parser.add_argument("--tokens", type=int, default=12, help="of each stream, after all have begun [12]")
     parser.add_argument("--processes", type=int, default=2, help="of the gateway [2]")
+    add_json(parser)
     given = parser.parse_args()
+    title = f"What open streams of {given.rate:g} tokens a second take"
+    figure = Figure("open-streams", title, "open streams", "% of a core", "gateway", less=True, line=True)
     print(describe("inferq", "redis", "flask", "gunicorn", "gevent"))
     count = math.ceil(max(given.streams) / MOST_SLOTS)
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), log_level="warning", lease=30) as stack:
@@ -67,7 +72,11 @@ def main() -> None:
         print("| streams | gateway | workers | Valkey | clients | gateway, a token | gateway, a stream | lost |")
         print("|---|---|---|---|---|---|---|---|")
         for streams in given.streams:
-            print(measure(stack, pids, streams, given.rate, given.tokens), flush=True)
+            row = measure(stack, pids, streams, given.rate, given.tokens)
+            print(row, flush=True)
+            for part, seconds in row.spent.items():
+                figure.add(part, str(streams), 100 * seconds)
+    keep(given.json, [figure], "inferq", "redis", "flask", "gunicorn", "gevent")
 
 
 def measure(stack: Stack, pids: dict[str, list[int]], streams: int, rate: float, tokens: int) -> Row:

@@ -171,11 +171,9 @@ class Mailbox:
             return None
         finally:
             self._waited_for = False
-        if event is None:
-            return None
         if isinstance(event, ClientGone):
             raise ClientGone  # not this one, which would hold this frame, and the frame would hold it
-        taken: Event = event
+        taken: Event | None = event
         self.place = place
         self._held -= held
         if self.behind and self._held <= LARGEST_MAILBOX // 2:
@@ -198,9 +196,7 @@ class Mailbox:
 
     def _tells(self, place: Place, event: Event) -> bool:
         """Whether the client was told of it without waking who waits."""
-        if not (self.tell and self._waited_for and self.empty()):
-            return False
-        if not isinstance(event, Delta) or event.finish_reason:
+        if not (self.tell and self._waited_for and self.empty()) or not isinstance(event, Delta) or event.finish_reason:
             return False
         self.place = place
         try:
@@ -235,9 +231,7 @@ class Mailbox:
 
     def _placed(self, delta: Delta) -> Delta | None:
         """What of a piece has not arrived yet. Raises Conflict."""
-        choice = self._choices.get(delta.index)
-        if choice is None:
-            choice = self._choices[delta.index] = ArrivedChoice()
+        choice = self._choices.get(delta.index) or self._choices.setdefault(delta.index, ArrivedChoice())
         new = choice.take(delta)
         if new is not None:
             now = time.monotonic()

@@ -65,9 +65,9 @@ def body(
 
     def tell(event: Delta) -> bool:
         nonlocal spoken, position, prompt
-        sent = shortcut is None or shortcut.send(b"".join(lines(event)))
-        spoken, position, prompt = time.monotonic(), 0, _WAITING
-        return sent
+        said = b"".join(lines(event))
+        spoken, position, prompt = time.monotonic() if said else spoken, 0, _WAITING
+        return shortcut is None or shortcut.send(said)
 
     mailbox.tell = tell if shortcut else None
     event = pending.popleft() if pending else None
