@@ -11,7 +11,10 @@ after ten minutes. At the end stands a table; it fails where one did.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -75,14 +78,17 @@ def main() -> None:
 
 
 def _run(name: str, flags: list[str]) -> str:
-    """How it ended."""
-    child = subprocess.Popen([sys.executable, "-m", f"bench.{name}", *flags], stdin=subprocess.DEVNULL)
+    """How it ended. What it has started ends with it, also where it does not come to its own end."""
+    command = [sys.executable, "-m", f"bench.{name}", *flags]
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         return "ended" if not child.wait(LONGEST) else f"failed: {child.returncode}"
     except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
         return f"not over after {LONGEST} s"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def _says(name: str) -> str:

@@ -92,7 +92,7 @@ def bare_ctransformers(path: Path) -> Side:
 
 
 def rustformers(path: Path) -> Side:
-    sys.path.append(str(peers.packages_of(peers.environment("llm-rs"))))
+    sys.path.append(str(peers.packages_of(peers.installed("llm-rs"))))
     llm_rs: Any = importlib.import_module("llm_rs")
     model: Any = llm_rs.GptJ(str(path), session_config=llm_rs.SessionConfig(threads=usable(), batch_size=8))
 

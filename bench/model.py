@@ -2,8 +2,8 @@
 
     python -m bench.model [--short] [--runs N] [--threads N ...] [--file GGUF] [--json FILE]
 
-All sides: the same file, threads, n_batch, context and sampling, streamed chats, in turns. llama.cpp's server is the
-same engine host, asked without inferq between, with as many slots; llama-cpp-python's computes one answer at a time
+All sides: the same file, threads, n_batch, context and sampling, streamed chats, in turns. llama.cpp's server is that
+of the library that inferq computes with, with as many slots; llama-cpp-python's computes one answer at a time
 (`python -m bench.peers` installs it; where it is not, it is left out). 1, 4, 8 and 16 streams, and a mix of eight, two
 of them with prompts of 1,500 tokens. With the first number of threads all of that; with each other one, 1 stream.
 Printed: tokens a second, time to the first token, the ratios round by round, and what inferq takes of the cores.
@@ -12,7 +12,6 @@ Printed: tokens a second, time to the first token, the ratios round by round, an
 from __future__ import annotations
 
 import argparse
-import secrets
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -20,34 +19,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.chats import TOKENS, Side, long_prompt, over_tcp, over_unix, short_prompt
+from bench.chats import TOKENS, Side, long_prompt, over_tcp, short_prompt
 from bench.figure import Figure, add_json, keep
 from bench.machine import cpu, describe, spread
-from bench.peers import llama_cpp_python
+from bench.peers import Numbers, llama_cpp, llama_cpp_python
 from inferq import pull
 from shared import catalogue
 from shared.config import Config
 from shared.cores import usable
 from tests.clients.environments import NotInstalled
 from tests.stack import Stack, children, running
-from worker.engines.child import SOCKET
-from worker.engines.host import EngineHost
 
 MODEL, CONTEXT, SLOTS = "smollm2", 8192, 16
 STREAMS, MIXED, LONG = (1, 4, 8, 16), 8, 2
 """At once; of a mix, how many there are, and how many of these have a long prompt."""
 PACKAGES = ("inferq", "xllamacpp", "redis", "rq", "gunicorn")
-PLAIN = {
-    "batch": Config().step,
-    "exact": False,
-    "attention": "",
-    "lora": [],
-    "draft": "",
-    "rope_freq_base": 0.0,
-    "rope_freq_scale": 0.0,
-    "chat_template": "",
-}
-"""A model as it is, in the terms of the engine host."""
 
 
 Spent = dict[str, float]
@@ -97,7 +83,7 @@ def main() -> None:
     assert path is not None
     tokens, counts = (48, (1, 8)) if given.short else (TOKENS, STREAMS)
     print(describe(*PACKAGES))
-    told = f"{path.name}, n_batch {PLAIN['batch']}, {SLOTS} slots, context {CONTEXT}"
+    told = f"{path.name}, n_batch {Config().step}, {SLOTS} slots, context {CONTEXT}"
     print(f"{told}, {tokens} tokens an answer, {given.runs} rounds after one that warms up")
     seen = Seen(
         Figure("model-speed", "Tokens a second, SmolLM2", "streams", "tokens/s", "inferq", digits=0),
@@ -118,32 +104,29 @@ def main() -> None:
 @contextmanager
 def sides(path: Path, threads: int) -> Iterator[tuple[list[Side], Callable[[], Spent]]]:
     """The servers, and what tells the seconds of CPU of inferq's parts, its engine and llama.cpp's server so far."""
-    both, key = {"threads": threads, "batch_threads": usable()}, secrets.token_urlsafe()
-    parameters = {"path": str(path), "reads": [str(path)], "key": key, "context": CONTEXT, "slots": SLOTS}
+    numbers = Numbers(threads, usable(), Config().step, SLOTS, CONTEXT)
     with ExitStack() as closing:
-        host = EngineHost("worker.engines.llama_cpp_host", MODEL, {**parameters, **both, **PLAIN})
-        closing.callback(host.close)
+        port, pid = closing.enter_context(llama_cpp(path, numbers))
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory()))
         stack = closing.enter_context(running(folder, log_level="warning"))
         stack.start_gateway(processes=1)
-        settings = {**both, "batch_size": PLAIN["batch"], "context": CONTEXT, "slots": SLOTS, "as_is": 1}
-        stack.start_worker(str(path), **settings)
+        stack.start_worker(str(path), **numbers.settings, as_is=1)
         name = next(iter(stack.http().get("/v1/models").json()["data"]))["id"]
         found = [replace(over_tcp("inferq", stack.port), model=name)]
-        found.append(over_unix("llama.cpp", host.directory / SOCKET, key))
+        found.append(over_tcp("llama.cpp", port))
         try:
-            peer = llama_cpp_python(path, threads, usable(), int(str(PLAIN["batch"])), CONTEXT)
-            found.append(over_tcp("llama-cpp-python", closing.enter_context(peer)))
+            found.append(over_tcp("llama-cpp-python", closing.enter_context(llama_cpp_python(path, numbers))))
         except NotInstalled as exc:
             print(f"llama-cpp-python is left out: {exc}")
         told = f"threads: {threads} for one answer, {usable()} for several and for prompts"
         print(f"{told}: {', '.join(side.name for side in found)}", flush=True)
-        yield found, lambda: spent(stack, host)
+        yield found, lambda: spent(stack, pid)
 
 
-def spent(stack: Stack, host: EngineHost) -> Spent:
+def spent(stack: Stack, other: int) -> Spent:
+    """`other`: the pid of llama.cpp's server."""
     processes = {"gateway": children(stack.gateway), "worker": {stack.worker.pid}, "valkey": {stack.valkey.pid}}
-    processes |= {"its engine": children(stack.worker), "llama.cpp": {host.pid}}
+    processes |= {"its engine": children(stack.worker), "llama.cpp": {other}}
     return {part: sum(map(cpu, pids)) for part, pids in processes.items()}
 
 

@@ -24,7 +24,6 @@ from typing import Any
 from bench.chats import TOKENS, Side, long_prompt, over_unix, short_prompt
 from bench.figure import Figure, add_json, keep
 from bench.machine import describe
-from bench.model import PLAIN
 from bench.prefill import worst_gap
 from inferq import pull
 from shared import catalogue
@@ -35,6 +34,17 @@ from worker.engines.child import SOCKET
 from worker.engines.host import EngineHost
 
 SLOTS, MODEL = 8, "smollm2"
+PLAIN = {
+    "batch": Config().step,
+    "exact": False,
+    "attention": "",
+    "lora": [],
+    "draft": "",
+    "rope_freq_base": 0.0,
+    "rope_freq_scale": 0.0,
+    "chat_template": "",
+}
+"""A model as it is, in the terms of the engine host."""
 
 
 def main() -> None:

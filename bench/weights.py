@@ -2,36 +2,33 @@
 
     python -m bench.weights [MODEL|FILE] [--short] [--runs N] [--as-is] [--json FILE]
 
-Both sides have the same threads, n_batch, slots and sampling. Three sides in turns: inferq, which serves what it
-prepares of the file; llama.cpp's server, which is the same engine host asked without inferq between, with the file
-itself; and that server with what was prepared, which tells what of a difference is the weights' and what is inferq's.
-Tokens a second of 1 stream and of 8, and of prompts of about 1,500 tokens. With --as-is inferq serves the file too.
+All sides have the same threads, n_batch, slots, context and sampling. Three sides in turns: inferq, which serves what
+it prepares of the file; llama.cpp's server with the file itself; and that server with what was prepared, which tells
+what of a difference is the weights' and what is inferq's. Tokens a second of 1 stream and of 8, and of prompts of about
+1,500 tokens. With --as-is inferq serves the file too.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import secrets
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bench.chats import TOKENS, Side, long_prompt, over_tcp, over_unix, short_prompt
+from bench.chats import TOKENS, long_prompt, over_tcp, short_prompt
 from bench.figure import Figure, add_json, keep
 from bench.machine import describe
-from bench.model import PLAIN, spent, tell_costs
+from bench.model import spent, tell_costs
+from bench.peers import Numbers, llama_cpp
 from inferq import pull
 from inferq.weights import choose_weights
 from shared import catalogue
 from shared.config import Config
 from shared.cores import usable
 from tests.stack import running
-from worker.engines.child import SOCKET
-from worker.engines.host import EngineHost
 
-SLOTS, CONTEXT = 8, 2048
+SLOTS, CONTEXT = 8, 8192
 PACKAGES = ("inferq", "xllamacpp")
 
 
@@ -47,9 +44,9 @@ def main() -> None:
     served = choose_weights(found, Config(as_is=int(flags.as_is)))
     assert found.path is not None
     assert served.path is not None
-    threads = {"threads": max(1, usable() - 1), "batch_threads": usable()}
+    numbers = Numbers(max(1, usable() - 1), usable(), Config().step, SLOTS, CONTEXT)
     print(describe(*PACKAGES))
-    print(f"{found.path.name}, {threads}, n_batch {PLAIN['batch']}, {SLOTS} slots, {flags.runs} rounds in turns")
+    print(f"{found.path.name}, {numbers}, {flags.runs} rounds in turns")
     print(f"inferq serves {served.path.name}")
     figure = Figure("weights", "Tokens a second, SmolLM2 in Q4_1", "what", "tokens/s", "inferq")
     costs: dict[str, dict[str, list[float]]] = {}
@@ -57,13 +54,12 @@ def main() -> None:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory()))
         stack = closing.enter_context(running(folder, log_level="warning"))
         stack.start_gateway(processes=1)
-        settings = {**threads, "batch_size": PLAIN["batch"], "slots": SLOTS, "context": CONTEXT}
-        stack.start_worker(flags.model, **settings, as_is=int(flags.as_is))
+        stack.start_worker(flags.model, **numbers.settings, as_is=int(flags.as_is))
         sides = [replace(over_tcp("inferq", stack.port), model=found.id)]
-        bare, side = closing.enter_context(serve("llama.cpp", found.path, threads))
-        sides.append(side)
+        port, bare = closing.enter_context(llama_cpp(found.path, numbers))
+        sides.append(over_tcp("llama.cpp", port))
         if served.path != found.path:
-            sides.append(closing.enter_context(serve("llama.cpp, prepared", served.path, threads))[1])
+            sides.append(over_tcp("llama.cpp, prepared", closing.enter_context(llama_cpp(served.path, numbers))[0]))
         for turn in range(flags.runs + 1):
             for count in (1, SLOTS):
                 before = spent(stack, bare)
@@ -82,18 +78,6 @@ def main() -> None:
     print(f"\n{figure.title}\n\n{figure.table()}")
     print(f"\nCPU of each part, us a token\n\n{tell_costs(costs)}", flush=True)
     keep(flags.json, (figure,), *PACKAGES)
-
-
-@contextlib.contextmanager
-def serve(name: str, path: Path, threads: dict[str, int]) -> Iterator[tuple[EngineHost, Side]]:
-    """llama.cpp's own server."""
-    key = secrets.token_urlsafe()
-    parameters = {"path": str(path), "reads": [str(path)], "key": key, "context": CONTEXT, "slots": SLOTS}
-    host = EngineHost("worker.engines.llama_cpp_host", name, {**parameters, **threads, **PLAIN})
-    try:
-        yield host, over_unix(name, host.directory / SOCKET, key)
-    finally:
-        host.close()
 
 
 if __name__ == "__main__":
