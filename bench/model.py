@@ -37,6 +37,8 @@ PLAIN = {
     "batch": Config().step,
     "exact": False,
     "attention": "",
+    "kv_cache": "",
+    "speculation": "",
     "lora": [],
     "draft": "",
     "rope_freq_base": 0.0,
