@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from shared.errors import ModelLoadError
 from shared.protocol import Completion, Sampling
 from tests.answers import finish, text
 from tests.stack import gone, wait_for
-from tests.tiny import TINY
+from tests.tiny import TINY, tiny
 from worker.engines import own_engine
 from worker.engines.llama_cpp import LlamaCppEngine
 
@@ -103,6 +104,19 @@ def test_it_answers_as_the_one_that_comes_along(own: LlamaCppEngine, single: Lla
     events = list(own.run(TASK, NEVER))
     assert finish(events)[0] == "length"
     assert text(events) == text(list(single.run(TASK, NEVER)))
+
+
+@pytest.mark.skipif(not REAL, reason="LLAMA_SERVER names no real one, and the stand-in guesses nothing")
+@pytest.mark.parametrize(
+    ("draft", "settings"), [(TINY, {}), (None, {"speculation": "ngram"}), (None, {"kv_cache": "q8_0"})]
+)
+def test_it_guesses_and_remembers_as_the_one_that_comes_along(draft: Path | None, settings: dict[str, str]) -> None:
+    texts = []
+    for program in ("", REAL):
+        model, config = tiny(draft=draft), Config(slots=2, threads=1, llama_server=program)
+        with closing(LlamaCppEngine(model, replace(config, **settings))) as engine:  # type: ignore[arg-type]  # texts
+            texts.append(text(list(engine.run(TASK, NEVER))))
+    assert texts[0] == texts[1]
 
 
 def test_its_key_stands_in_no_list_of_processes(own: LlamaCppEngine) -> None:

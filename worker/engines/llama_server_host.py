@@ -112,7 +112,7 @@ def flags(parameters: dict[str, Any]) -> list[str]:
     if parameters["exact"]:
         given |= {"--cache-type-k": "f32", "--cache-type-v": "f32", "--flash-attn": "off"}
     if parameters["draft"]:
-        given |= {"--model-draft": parameters["draft"], "--spec-draft-n-max": DRAFTED}
+        given |= {"--model-draft": parameters["draft"], "--spec-draft-n-max": DRAFTED, "--spec-type": "draft-simple"}
         given |= {"--threads-draft": parameters["threads"], "--threads-batch-draft": parameters["batch_threads"]}
     elif parameters["speculation"]:
         given |= {"--spec-type": "ngram-simple", "--spec-ngram-simple-size-n": REMEMBERED}
