@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inferq.commands import configure, models_flag
+from inferq.errors import StartError
 from inferq.terminal import echo
 from shared.errors import InferqError, InvalidRequest
 
@@ -111,6 +112,8 @@ def _measure(model: Model, config: Config, seconds: int, tell: Callable[[str], o
     finally:
         tell("")
         _show(rounds, describe("inferq", "xllamacpp"))
+    if not any(trial.speeds for trial in rounds.trials):
+        raise StartError("nothing could be measured in that time: give it more --seconds")
     if best is None:
         return {}, ""
     least, most = min(best.speeds), max(best.speeds)
