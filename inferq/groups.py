@@ -13,6 +13,8 @@ _TOOLS = {
     "chat": "inferq.tools.chat:chat",
     "batch": "inferq.tools.batch:batch",
     "bench": "inferq.tools.bench:bench",
+    "tune": "inferq.tools.tune:tune",
+    "engine": "inferq.tools.engine:engine",
     "repl": "inferq.tools.repl:repl",
     "info": "inferq.tools.info:info",
     "tokens": "inferq.tools.tokens:tokens",
@@ -24,9 +26,9 @@ _TOOLS = {
 
 
 _GROUPS = {
-    "Begin with": ("up", "chat", "infer", "models", "pull", "status", "batch", "bench"),
+    "Begin with": ("up", "chat", "infer", "models", "pull", "status", "batch", "bench", "tune"),
     "Model files": ("info", "tokens", "perplexity", "convert", "quantize", "repl"),
-    "Operation": ("gateway", "worker", "check"),
+    "Operation": ("gateway", "worker", "check", "engine"),
 }
 """How `inferq --help` shows them."""
 

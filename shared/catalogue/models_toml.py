@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import tomllib
@@ -11,9 +12,10 @@ from typing import Any, NoReturn
 
 from shared import regular_file
 from shared.catalogue.file import ARCHITECTURES
-from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel
+from shared.catalogue.model import AUTO, ENGINES, SETTINGS, WITHOUT_FILE, HubFile, Model, Wheel
 from shared.catalogue.place import place
-from shared.config import ConfigError
+from shared.config import Config, ConfigError
+from shared.option import parse
 from shared.recommendation import find_fault
 
 LARGEST_TOML = 1 << 20
@@ -26,6 +28,7 @@ _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!-]+")
 _HUB_FILE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)/(?P<file>[^@]*[^@/])(@(?P<revision>[^@]+))?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
+_OPTIONS = {option.name: option for option in dataclasses.fields(Config) if option.name in SETTINGS}
 _KEYS: dict[str, tuple[type, ...]] = {
     "id": (str,),
     "aliases": (list,),
@@ -42,6 +45,7 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "context": (int,),
     "slots": (int,),
     "threads": (int,),
+    **{name: (type(option.default),) for name, option in _OPTIONS.items()},
     "dimensions": (list,),
     "lora": (list,),
     "draft": (str,),
@@ -144,6 +148,7 @@ class _Table:
             context=values.get("context"),
             slots=values.get("slots"),
             threads=values.get("threads"),
+            settings={key: self.setting(key) for key in SETTINGS if key in values},
             dimensions=self.dimensions(values.get("dimensions", [])),
             sampling=self.sampling(values.get("sampling", {})),
         )
@@ -172,6 +177,13 @@ class _Table:
             return hub_file.source, None, hub_file
         path = self.beside("source", text)
         return f"file:{path}", path if path.is_file() else None, None
+
+    def setting(self, key: str) -> Any:
+        try:
+            value = parse(key, str(self._values[key]), _KEYS[key][0], _OPTIONS[key].metadata)
+        except ConfigError as exc:
+            self.refuse(key, str(exc))
+        return str(self.beside(key, value)) if key == "llama_server" else value
 
     def adapter(self, value: Any) -> tuple[Path, float]:
         if isinstance(value, str):

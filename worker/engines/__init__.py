@@ -198,7 +198,7 @@ def fit(model: Model, config: Config) -> Config:
 def own_settings(model: Model, config: Config) -> Config:
     """With those that `models.toml` has for the model."""
     own = {name: getattr(model, name) for name in ("context", "slots", "threads")}
-    return replace(config, **{name: value for name, value in own.items() if value is not None})
+    return replace(config, **{name: value for name, value in own.items() if value is not None}, **model.settings)
 
 
 def with_prompt(events: Iterable[Event], tokens: Sequence[int], *, ids: bool) -> Iterator[Event]:
