@@ -22,6 +22,7 @@ from inferq.cli import INTERRUPTED
 from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
 from inferq.inspection import inspect_model
+from inferq.memory import divide
 from inferq.stop_signals import StopSignals
 from inferq.terminal import echo
 from inferq.weights import choose_weights
@@ -89,7 +90,8 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
         )
         models = [_provide(model, config) for model in models]
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
-        Supervisor(choice, models, config, workers, server).run()
+        shares = divide(models, config, workers)
+        Supervisor(choice, models, config, workers, server, shares).run()
     return 0
 
 
@@ -115,6 +117,7 @@ class Supervisor:
         config: Config,
         workers: int,
         server: EmbeddedValkey | None,
+        shares: Sequence[str],
     ) -> None:
         computing = workers * sum(model.engine not in WITHOUT_FILE for model in models)
         if config.cores == 0 and computing > 1:
@@ -127,8 +130,8 @@ class Supervisor:
         self._valkey = [Child("valkey", server.spawn)] if server else []
         self._gateway = [Child("gateway", partial(self._spawn, "gateway"))]
         self._workers = [
-            Child(f"worker {name}", partial(self._spawn, "worker", *choice.flags(), "--", name))
-            for name in choice.names
+            Child(f"worker {name}", partial(self._spawn, "worker", *choice.flags(), "--", name, memory=part))
+            for name, part in zip(choice.names, shares, strict=True)
             for _ in range(workers)
         ]
 
@@ -213,10 +216,10 @@ class Supervisor:
             child.kill()
         os._exit(INTERRUPTED)
 
-    def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, *arguments: str, memory: str = "") -> subprocess.Popen[bytes]:
         command, *rest = arguments
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        config = self._config if command == "gateway" else replace(self._config, api_keys="")
+        config = self._config if command == "gateway" else replace(self._config, api_keys="", memory=memory)
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "inferq", command, "--parent", str(os.getpid()), *rest],
             env=environ | config.to_env(),
