@@ -22,6 +22,7 @@ from inferq.cli import INTERRUPTED
 from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
 from inferq.inspection import inspect_model
+from inferq.memory import divide
 from inferq.stop_signals import StopSignals
 from inferq.terminal import echo
 from inferq.weights import choose_weights
@@ -62,10 +63,11 @@ class Selection:
             for name in self.names
         ]
 
-    def flags(self) -> list[str]:
-        """The same for a worker."""
+    def flags(self, model: Model) -> list[str]:
+        """The same for a worker of one of them."""
         given = (("--engine", self.engine), ("--arch", self.architecture), ("--chat-format", self.chat_format))
-        return [word for flag, value in given if value for word in (flag, value)]
+        as_is = [] if model.prepared_from else ["--as-is"]
+        return [*(word for flag, value in given if value for word in (flag, value)), *as_is]
 
 
 def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
@@ -89,7 +91,8 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
         )
         models = provide(models, config)
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
-        Supervisor(choice, models, config, workers, server).run()
+        shares = divide(models, config, workers)
+        Supervisor(choice, models, config, workers, server, shares).run()
     return 0
 
 
@@ -123,6 +126,7 @@ class Supervisor:
         config: Config,
         workers: int,
         server: EmbeddedValkey | None,
+        shares: Sequence[str],
     ) -> None:
         computing = workers * sum(model.engine not in WITHOUT_FILE for model in models)
         if config.cores == 0 and computing > 1:
@@ -136,13 +140,8 @@ class Supervisor:
         self._gateway = [Child("gateway", partial(self._spawn, "gateway"))]
         self._workers = [
             # Whether there is memory for other weights is decided here, where all models are known.
-            Child(
-                f"worker {name}",
-                partial(
-                    self._spawn, "worker", *choice.flags(), *(() if model.prepared_from else ["--as-is"]), "--", name
-                ),
-            )
-            for name, model in zip(choice.names, models, strict=True)
+            Child(f"worker {name}", partial(self._spawn, "worker", *choice.flags(model), "--", name, memory=part))
+            for name, model, part in zip(choice.names, models, shares, strict=True)
             for _ in range(workers)
         ]
 
@@ -227,10 +226,10 @@ class Supervisor:
             child.kill()
         os._exit(INTERRUPTED)
 
-    def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, *arguments: str, memory: str = "") -> subprocess.Popen[bytes]:
         command, *rest = arguments
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        config = self._config if command == "gateway" else replace(self._config, api_keys="")
+        config = self._config if command == "gateway" else replace(self._config, api_keys="", memory=memory)
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "inferq", command, "--parent", str(os.getpid()), *rest],
             env=environ | config.to_env(),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from inferq.weights import choose_weights
-from shared import catalogue, memory
+from shared import catalogue
 from shared.config import Config
 from tests.commands import inferq
 from tests.held import held
@@ -182,19 +182,6 @@ def test_a_file_that_has_nothing_to_gain_any_more_leaves_nothing(slow_model: Pat
     shutil.copy(TINY, slow_model)
     assert prepare(slow_model).path == slow_model
     assert [path.name for path in prepared_folder.iterdir()] == ["prepare.lock"]
-
-
-def test_what_a_control_group_leaves_is_all_the_memory_there_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert 0 < memory.available() <= memory.total()
-    files = tuple(tmp_path / name for name in ("max", "stat", "current"))
-    monkeypatch.setattr(memory, "_GROUPS", (files,))
-    for file, text in zip(files, ("3000000\n", "anon 5\ninactive_file 500000\n", "1500000\n"), strict=True):
-        file.write_text(text)
-    assert (memory.total(), memory.available()) == (3_000_000, 2_000_000)
-    files[0].write_text("max\n")
-    assert memory.total() > 3_000_000
 
 
 def test_this_machine_is_measured() -> None:

@@ -1,0 +1,10 @@
+"""What models need of the memory, before they are loaded: `footprint`, and the context that fits: `fit_context`."""
+
+from __future__ import annotations
+
+from worker.memory.context import Fitted, fit_context, footprint
+from worker.memory.fitting import find_room, fit_start
+from worker.memory.footprint import DoesNotFit, Footprint
+from worker.memory.shares import share
+
+__all__ = ["DoesNotFit", "Fitted", "Footprint", "find_room", "fit_context", "fit_start", "footprint", "share"]
