@@ -27,8 +27,8 @@ _TOOLS = {
 
 
 _GROUPS = {
-    "Begin with": ("up", "chat", "infer", "models", "pull", "rm", "status", "batch", "bench"),
-    "Model files": ("info", "tokens", "perplexity", "convert", "quantize", "repl"),
+    "Begin with": ("up", "chat", "infer", "models", "pull", "status", "batch", "bench"),
+    "Model files": ("info", "tokens", "perplexity", "convert", "quantize", "repl", "rm"),
     "Operation": ("gateway", "worker", "check"),
 }
 """How `inferq --help` shows them."""

@@ -106,6 +106,9 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
         "engine": "llama.cpp",
         "size": 98_362_432,
         "prepared": None,
+        "last_used": None,
+        "in_use": False,
+        "shared_with": [],
     }
     assert "(not pulled)" in inferq("models").stdout
 
