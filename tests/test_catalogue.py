@@ -96,7 +96,10 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     rows = json.loads(shown.stdout)
     assert [sorted(row) for row in rows] == [
-        ["aliases", "engine", "id", "in_use", "last_used", "path", "prepared", "shared_with", "size", "source"]
+        [
+            *("aliases", "engine", "id", "in_use", "last_used", "path", "prepared", "shared_with", "size", "source"),
+            "unprepared",
+        ]
     ] * 3
     assert rows[0] == {
         "id": "smollm2",
@@ -106,6 +109,7 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
         "engine": "llama.cpp",
         "size": 98_362_432,
         "prepared": None,
+        "unprepared": None,
         "last_used": None,
         "in_use": False,
         "shared_with": [],
