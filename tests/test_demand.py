@@ -15,6 +15,7 @@ import pytest
 
 from shared.store import connect
 from tests.calls import problem
+from tests.demand_proof import prove
 from tests.stack import wait_for
 from tests.tiny import TINY
 from tests.up import Up, processes, up
@@ -188,3 +189,8 @@ def test_two_machines_load_a_model_once_and_one_takes_over(tmp_path: Path) -> No
             for name in ("red", "green", "blue"):
                 assert one.ask(name).status_code == 200
             assert sorted(one.workers().values()) == ["blue", "green", "red"]
+
+
+def test_a_small_proof(tmp_path: Path) -> None:
+    """`make demand` does more of it. Five models in a memory for two: nothing is lost, whoever dies."""
+    assert prove(30, 3, tmp_path).killed
