@@ -15,7 +15,7 @@ from inferq.agent.interest import Interest
 from inferq.agent.notice import Notice
 from inferq.agent.obstacles import Obstacles
 from inferq.agent.plan import Applicant, HouseRules, decide
-from inferq.agent.room import Gauge
+from inferq.agent.room import MemoryGauge
 from inferq.agent.stock import Article, Stock
 from inferq.agent.tenant import Tenant, lives
 from shared import agents, census, registry
@@ -66,7 +66,7 @@ class MachineAgent:
         self._interest = Interest()
         self._growth, self._idle = Growth(), IdleCores()
         self._notice = Notice(client, name, self._host)
-        self._gauge = Gauge(config)
+        self._gauge = MemoryGauge(config)
         self._looked = -_LOOK
 
     def step(self) -> None:

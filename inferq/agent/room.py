@@ -24,7 +24,7 @@ def most(config: Config) -> int:
     return min(whole, memory.parse(config.memory, whole)) if config.memory else whole
 
 
-class Gauge:
+class MemoryGauge:
     """Looks at the memory of the machine, not more often than once a second."""
 
     def __init__(self, config: Config) -> None:
