@@ -53,7 +53,7 @@ class IdleCores:
 
 
 @dataclass(slots=True)
-class _Course:
+class _Trend:
     """Of one model."""
 
     seen: deque[tuple[float, int]] = field(default_factory=deque)
@@ -77,40 +77,40 @@ class Growth:
     """Of all models of a machine."""
 
     def __init__(self) -> None:
-        self._courses: dict[str, _Course] = {}
+        self._courses: dict[str, _Trend] = {}
 
     def wanted(self, model: str, bounds: tuple[int, int], ready: int, asked: Demand, idle: float, now: float) -> int:
         """How many workers it should have; `ready` are those that it has, `idle` the cores that have nothing to do."""
         least, most = bounds
-        course = self._courses.setdefault(model, _Course(wanted=least))
-        _count(course, asked, now)
-        course.wanted = max(least, min(course.wanted, most))
-        if course.tried_at is not None:
-            self._judge(course, ready, now)
-        elif course.quiet_since is not None and now - course.quiet_since > _QUIET and course.wanted > least:
-            course.wanted, course.quiet_since = course.wanted - 1, now
-        elif course.wanted < most and ready >= course.wanted and idle >= _IDLE and now >= course.not_before:
-            rate = course.rate
+        trend = self._courses.setdefault(model, _Trend(wanted=least))
+        _count(trend, asked, now)
+        trend.wanted = max(least, min(trend.wanted, most))
+        if trend.tried_at is not None:
+            self._judge(trend, ready, now)
+        elif trend.quiet_since is not None and now - trend.quiet_since > _QUIET and trend.wanted > least:
+            trend.wanted, trend.quiet_since = trend.wanted - 1, now
+        elif trend.wanted < most and ready >= trend.wanted and idle >= _IDLE and now >= trend.not_before:
+            rate = trend.rate
             if rate and asked.waiting / rate > LONG_WAIT:
-                course.before, course.tried_at = rate, now
-                course.wanted += 1
-        return course.wanted
+                trend.before, trend.tried_at = rate, now
+                trend.wanted += 1
+        return trend.wanted
 
-    def _judge(self, course: _Course, ready: int, now: float) -> None:
+    def _judge(self, trend: _Trend, ready: int, now: float) -> None:
         """Whether one more has been of use: once it is ready, and a window is over in which all waited for it."""
-        assert course.tried_at is not None
-        if ready < course.wanted:
-            course.seen = deque(list(course.seen)[-1:])
-        elif course.quiet_since is not None:  # it has kept up
-            course.tried_at = None
-        elif course.rate:
-            if course.rate < course.before * GAIN:
-                course.wanted, course.not_before = course.wanted - 1, now + _NOT_AGAIN
-            course.tried_at = None
+        assert trend.tried_at is not None
+        if ready < trend.wanted:
+            trend.seen = deque(list(trend.seen)[-1:])
+        elif trend.quiet_since is not None:  # it has kept up
+            trend.tried_at = None
+        elif trend.rate:
+            if trend.rate < trend.before * GAIN:
+                trend.wanted, trend.not_before = trend.wanted - 1, now + _NOT_AGAIN
+            trend.tried_at = None
 
 
-def _count(course: _Course, asked: Demand, now: float) -> None:
-    course.seen.append((now, asked.completed))
-    while now - course.seen[0][0] > WINDOW:
-        course.seen.popleft()
-    course.quiet_since = None if asked.waiting else course.quiet_since or now
+def _count(trend: _Trend, asked: Demand, now: float) -> None:
+    trend.seen.append((now, asked.completed))
+    while now - trend.seen[0][0] > WINDOW:
+        trend.seen.popleft()
+    trend.quiet_since = None if asked.waiting else trend.quiet_since or now
