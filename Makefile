@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos clients coherence templates attack demand prefixes soak upgrade fuzz words model failover s3 load memory monitoring check page page-checks browser screenshots vendor bench lock sbom audit
+.PHONY: up test docker-test chaos clients coherence templates attack demand prefixes soak upgrade fuzz words model failover s3 load memory footprints monitoring check page page-checks browser screenshots vendor bench lock sbom audit
 
 # What is started again and again is not compiled each time.
 test failover chaos upgrade attack memory: export PYTHONDONTWRITEBYTECODE :=
@@ -77,8 +77,11 @@ s3: .venv/dev            ## what is stored, in a real server of S3
 load: .venv/dev          ## two thousand streams at once
 	$(BIN)/python -m pytest tests/load/test_many_streams.py --timeout 300
 
-memory: .venv/dev        ## what a hundred thousand small jobs, and whatever was killed, leave behind
-	$(BIN)/python -m pytest --numprocesses 2 tests/load/test_memory.py tests/load/test_leaks.py --timeout 600
+memory: .venv/dev        ## what a hundred thousand small jobs, and whatever was killed, leave behind; what models take of the memory
+	$(BIN)/python -m pytest --numprocesses 2 tests/load/test_memory.py tests/load/test_leaks.py tests/load/test_footprints.py --timeout 600
+
+footprints: .venv/dev    ## what models are said to take of the memory, and what they take, in control groups; as root; FOOTPRINTS=1000 tries so many
+	FOOTPRINTS=$(or $(FOOTPRINTS),100) $(BIN)/python -m pytest tests/load/test_footprints.py --timeout 600
 
 monitoring: .venv/dev    ## deploy/prometheus and deploy/grafana, by a real Prometheus, which Debian's package has, and Grafana's types
 	tests/monitoring/prometheus.sh $(BIN)/python -m pytest tests/monitoring

@@ -23,6 +23,7 @@ from inferq.cli import INTERRUPTED
 from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
 from inferq.inspection import inspect_model
+from inferq.memory import divide
 from inferq.selection import Selection
 from inferq.stop_signals import StopSignals
 from inferq.terminal import echo
@@ -64,7 +65,8 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
         )
         models = provide(models, config)
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
-        Supervisor(choice, models, config, workers, server, folder).run()
+        shares = divide(models, config, workers)
+        Supervisor(choice, models, config, workers, server, shares, folder).run()
     return 0
 
 
@@ -98,6 +100,7 @@ class Supervisor:
         config: Config,
         workers: int,
         server: EmbeddedValkey | None,
+        shares: Sequence[str],
         folder: Path,
     ) -> None:
         computing = workers * sum(model.engine not in WITHOUT_FILE for model in models)
@@ -112,13 +115,8 @@ class Supervisor:
         self._gateway = [Child("gateway", partial(self._spawn, "gateway"))]
         self._workers = [
             # Whether there is memory for other weights is decided here, where all models are known.
-            Child(
-                f"worker {name}",
-                partial(
-                    self._spawn, "worker", *choice.flags(), *(() if model.prepared_from else ["--as-is"]), "--", name
-                ),
-            )
-            for name, model in zip(choice.names, models, strict=True)
+            Child(f"worker {name}", partial(self._spawn, "worker", *choice.flags(), *exact, "--", name, memory=part))
+            for name, part, exact in zip(choice.names, shares, map(_exact, models), strict=True)
             for _ in range(workers)
         ]
         self._machine = None if choice.names else Machine(folder, choice.adapt, partial(self._spawn_worker, choice))
@@ -240,3 +238,7 @@ class Supervisor:
     @property
     def _url(self) -> str:
         return f"http://{self._address}"
+
+
+def _exact(model: Model) -> list[str]:
+    return [] if model.prepared_from else ["--as-is"]

@@ -146,9 +146,10 @@ def test_a_record_that_nobody_can_have_measured_is_measured_anew(
     assert "could not be measured" in caplog.text
 
 
-def test_numbers_that_are_named_are_not_measured() -> None:
+def test_numbers_that_are_named_are_not_measured(tmp_path: Path) -> None:
     named = Config(threads=3, batch_size=40)
-    assert engines.fit(model(Path("/nowhere.gguf")), named) == named
+    assert engines.fit(model(), named) == named
+    assert kept(tmp_path) == []
     echo = Model("echo", "", None, "echo", None)
     assert engines.fit(echo, OPEN) == OPEN
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from inferq.commands import arch_flag, models_flag
 from inferq.table import align
 from inferq.terminal import echo
 from inferq.tools.flags import json_flag
+from inferq.tools.needs import tell_needs
 from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -33,15 +34,16 @@ def info(model: str, tensors: bool, tokens: bool, arch: str, models_toml: str | 
     """Show what a file says about its model.
 
     MODEL is a name out of `inferq models`, whose file is on this machine; a FILE is in GGUF or a legacy GGML format. It
-    is checked as it is before it is served, but its weights are not read.
+    is checked as it is before it is served, and what it would take of the memory is told, but its weights are not read.
     """
     from worker.formats.description import describe
 
     description = describe(_locate(model, models_toml or ""), arch or None)
+    needs = {} if description.no_model else tell_needs(description.path, models_toml or "")
     if as_json:
-        echo(json.dumps(_as_object(description, tensors, tokens), indent=2))
+        echo(json.dumps({**_as_object(description, tensors, tokens), "memory": needs or None}, indent=2))
         return
-    echo("\n".join(_lines(description)))
+    echo("\n".join(_lines(description, needs)))
     if tensors:
         echo("\n" + align(_tensor_rows(description)))
     if tokens:
@@ -61,7 +63,7 @@ def _locate(name: str, models_toml: str) -> Path:
     return model.path
 
 
-def _lines(description: Description) -> Iterator[str]:
+def _lines(description: Description, needs: Mapping[str, Any]) -> Iterator[str]:
     version = "" if description.version is None else f" version {description.version}"
     facts = {
         "file": f"{description.path} ({description.size / 1e6:.1f} MB)",
@@ -77,6 +79,7 @@ def _lines(description: Description) -> Iterator[str]:
         "vectors": _vectors(description),
         **_prepared(description.path),
         **_prefixes(description),
+        **({"memory": needs["words"]} if needs else {}),
     }
     yield from align(facts.items()).splitlines()
     yield ""

@@ -46,6 +46,7 @@ def main() -> None:
     options.cache_ram_mib = 0  # it does not know whose a prompt is, nor do slots that clear each other
     options.cache_idle_slots = False
     options.n_ctx_checkpoints = CHECKPOINTS
+    options.fit_params = False  # what fits is known: see `worker/memory/`
     options.check_tensors = True
     options.prefill_assistant = False
     options.ui = False
