@@ -24,7 +24,7 @@ def index() -> ResponseReturnValue:
 
     With the header `anthropic-version` in the words of Anthropic's, in pages.
     """
-    known = {offer.card.id: offer for offer in this_gateway().directory.offers()}
+    known = {offer.card.id: offer for offer in this_gateway().directory.listed()}
     claims = [(offer, name) for offer in known.values() for name in offer.names]
     served = [(offer, name) for offer, name in claims if lookup(name, known) is offer]
     if _is_anthropics():
@@ -36,12 +36,12 @@ def index() -> ResponseReturnValue:
 @operation("retrieveModel", parameters=[ANTHROPIC_VERSION])
 def retrieve(model: str) -> ResponseReturnValue:
     """Tell what is known of a model."""
-    offer = this_gateway().directory.find(model)
+    offer = this_gateway().directory.tell(model)
     return jsonify(describe_model(offer.card, model) if _is_anthropics() else _object(offer, model))
 
 
 def _object(offer: Offer, name: str) -> dict[str, Any]:
-    return render_model(offer.card, name, offer.status)
+    return render_model(offer.card, name, offer.status, offer.state, offer.reason)
 
 
 def _is_anthropics() -> bool:

@@ -77,8 +77,8 @@ def _lines(description: Description, needs: Mapping[str, Any]) -> Iterator[str]:
         "chat template": "yes" if description.chat_template else "no",
         "vectors": _vectors(description),
         **_prepared(description.path),
-        **({"memory": needs["words"]} if needs else {}),
         **_prefixes(description),
+        **({"memory": needs["words"]} if needs else {}),
     }
     yield from align(facts.items()).splitlines()
     yield ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from shared.catalogue.built_in import BUILT_IN
 from shared.catalogue.choice import choose_within
 from shared.catalogue.file import ARCHITECTURES, engine_for, is_legacy
+from shared.catalogue.folder import models_in
 from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, Model
 from shared.catalogue.models_toml import read
 from shared.catalogue.origin import HUB, HubFile, Wheel, cache, is_source
@@ -44,7 +45,8 @@ MOST_BESIDE = 1000
 def list_models(models_toml: str = "") -> list[Model]:
     """The models that have names, with the paths of those whose file is here.
 
-    `models_toml` is the setting INFERQ_MODELS. A model of models.toml takes the place of a built-in one of its name.
+    `models_toml` is the setting INFERQ_MODELS: a models.toml, or a folder of models. A model of models.toml takes the
+    place of a file of its name in the folder, and both that of a built-in one.
 
     Raises ConfigError for a models.toml that is not right.
     """
@@ -103,9 +105,13 @@ def with_file(model: Model, path: Path) -> Model:
 
 
 def _known(models_toml: str) -> list[Model]:
-    own = read(models_toml)
-    taken = {name for model in own for name in (model.id, *model.aliases)}
-    return [*own, *(model for model in BUILT_IN if model.id not in taken)]
+    known = read(models_toml)
+    files = {model.path for model in known}
+    found = models_in(find_named(models_toml)) if models_toml else []
+    for others in ([each for each in found if each.path and each.path.resolve() not in files], BUILT_IN):
+        taken = {name for model in known for name in (model.id, *model.aliases)}
+        known += [model for model in others if model.id not in taken]
+    return known
 
 
 def _find(name: str, models_toml: str) -> Model | None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from shared import regular_file
 from shared.catalogue.file import ARCHITECTURES
+from shared.catalogue.keys import BOUNDS, KEYS, KINDS, OPTIONS
+from shared.catalogue.lasting import KEEP_WORDS, WORKERS_WORDS, read_keep, read_workers
 from shared.catalogue.model import AUTO, ENGINES, SETTINGS, WITHOUT_FILE, Model
 from shared.catalogue.origin import HUB, HubFile, Wheel
 from shared.catalogue.parts import size_of
 from shared.catalogue.place import place
-from shared.config import Config, ConfigError
+from shared.config import ConfigError
 from shared.errors import InvalidRequest
 from shared.option import parse
 from shared.recommendation import find_fault
+
+T = TypeVar("T")
 
 LARGEST_TOML = 1 << 20
 """Bytes of a models.toml."""
@@ -29,41 +32,6 @@ LONGEST_VECTOR = 1 << 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-_OPTIONS = {option.name: option for option in dataclasses.fields(Config) if option.name in SETTINGS}
-_KEYS: dict[str, tuple[type, ...]] = {
-    "id": (str,),
-    "aliases": (list,),
-    "source": (str,),
-    "member": (str,),
-    "wheel_sha256": (str,),
-    "sha256": (str,),
-    "engine": (str,),
-    "architecture": (str,),
-    "chat_format": (str,),
-    "parse_special": (bool,),
-    "spm_infill": (bool,),
-    "as_is": (bool,),
-    "context": (int,),
-    "slots": (int,),
-    "threads": (int,),
-    **{name: (type(option.default),) for name, option in _OPTIONS.items()},
-    "dimensions": (list,),
-    "lora": (list,),
-    "draft": (str,),
-    "rope_freq_base": (int, float),
-    "rope_freq_scale": (int, float),
-    "sampling": (dict,),
-}
-_KINDS = {
-    str: "a string",
-    bool: "a boolean",
-    list: "an array",
-    int: "a whole number",
-    float: "a number",
-    dict: "a table",
-}
-_BOUNDS = {"context": (1, 2**31 - 1), "slots": (1, 256), "threads": (1, 1024)}
 
 
 def read(setting: str) -> list[Model]:
@@ -105,9 +73,9 @@ class _Table:
         self._path, self._values = path, values
         self.title = f"model {number}"
         for key, value in values.items():
-            if key not in _KEYS:
-                self.refuse(key, f"unknown; there are {', '.join(_KEYS)}")
-            self.check(key, value, *_KEYS[key])
+            if key not in KEYS:
+                self.refuse(key, f"unknown; there are {', '.join(KEYS)}")
+            self.check(key, value, *KEYS[key])
         self._id = self.name("id", self.require("id"))
         self.title += f" ({self._id})"
 
@@ -119,7 +87,7 @@ class _Table:
         architecture = values.get("architecture", "")
         if architecture and architecture not in ARCHITECTURES:
             self.refuse("architecture", f"there is no {architecture!r}; there are {', '.join(ARCHITECTURES)}")
-        for key, (low, high) in _BOUNDS.items():
+        for key, (low, high) in BOUNDS.items():
             if key in values and not low <= values[key] <= high:
                 self.refuse(key, f"must be {low} to {high}, but is {values[key]}")
         for key in ("rope_freq_base", "rope_freq_scale"):
@@ -153,6 +121,8 @@ class _Table:
             settings={key: self.setting(key) for key in SETTINGS if key in values},
             dimensions=self.dimensions(values.get("dimensions", [])),
             sampling=self.sampling(values.get("sampling", {})),
+            keep=self.read("keep", read_keep, KEEP_WORDS),
+            workers=self.read("workers", read_workers, WORKERS_WORDS) or (1, 1),
         )
 
     def source(self, engine: str) -> tuple[str, Path | None, Wheel | HubFile | None]:
@@ -181,7 +151,7 @@ class _Table:
 
     def setting(self, key: str) -> Any:
         try:
-            value = parse(key, str(self._values[key]), _KEYS[key][0], _OPTIONS[key].metadata)
+            value = parse(key, str(self._values[key]), KEYS[key][0], OPTIONS[key].metadata)
         except ConfigError as exc:
             self.refuse(key, str(exc))
         return str(self.beside(key, value)) if key == "llama_server" else value
@@ -209,6 +179,12 @@ class _Table:
             if fault := find_fault(name, value):
                 self.refuse(f"sampling.{name}", fault)
         return values
+
+    def read(self, key: str, read: Callable[[str], T], words: str) -> T | None:
+        try:
+            return read(str(self._values[key])) if key in self._values else None
+        except ValueError:
+            self.refuse(key, f"must be {words}, but is {self._values[key]!r}")
 
     def beside(self, key: str, text: str) -> Path:
         """A path, relative to the folder of the file."""
@@ -244,8 +220,8 @@ class _Table:
     def check(self, key: str, value: Any, *kinds: type) -> None:
         # A boolean is an int to Python.
         if type(value) not in kinds:
-            kind = _KINDS.get(type(value), "another type")
-            self.refuse(key, f"must be {_KINDS[kinds[-1]]}, but is {kind}")
+            kind = KINDS.get(type(value), "another type")
+            self.refuse(key, f"must be {KINDS[kinds[-1]]}, but is {kind}")
 
     def refuse(self, key: str, reason: str) -> NoReturn:
         raise ConfigError(f"{self._path}: {self.title}: key {key!r}: {reason}")

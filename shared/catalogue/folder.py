@@ -1,0 +1,63 @@
+"""The models of a folder: each model file in it, by the name of the file."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+from shared.catalogue.choice import NO_MODEL
+from shared.catalogue.file import is_legacy
+from shared.catalogue.model import AUTO, Model
+from shared.catalogue.parts import number_of, size_of, whole_name
+
+MOST_FILES = 10_000
+"""Entries of a folder that are looked at."""
+MOST_MODELS = 1000
+"""Models that a folder has."""
+_DEEPEST = 3
+"""Folders in folders, as others sort them: makers, repositories."""
+
+
+def models_in(folder: Path) -> list[Model]:
+    """GGUF files, and files that begin like legacy GGML ones, in the order of their names.
+
+    Where two are called alike, each is called by its path in the folder. A folder that cannot be read has none.
+    """
+    paths = sorted(islice(_files(folder), MOST_MODELS))
+    names = [Path(whole_name(path.name)).stem for path in paths]
+    count = Counter(names)
+    found = []
+    for path, name in zip(paths, names, strict=True):
+        if count[name] > 1:
+            name = str(path.with_name(whole_name(path.name)).relative_to(folder).with_suffix(""))
+        with suppress(OSError):
+            found.append(Model(name, f"file:{path}", path, AUTO, size_of(path)))
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    looked = 0
+    for place, folders, names in os.walk(folder):
+        depth = len(Path(place).relative_to(folder).parts)
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if depth < _DEEPEST else []
+        for name in sorted(names):
+            looked += 1
+            if looked > MOST_FILES:
+                return
+            path = Path(place) / name
+            if name.isprintable() and not name.startswith(".") and _is_model(path):
+                yield path
+
+
+def _is_model(path: Path) -> bool:
+    if (number_of(path.name) or (1, 1))[0] != 1 or NO_MODEL.search(path.name) or not path.is_file():
+        return False
+    if path.suffix == ".gguf":
+        return True
+    with suppress(OSError):
+        return path.suffix in (".bin", ".ggml") and is_legacy(path)
+    return False
