@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import NoReturn
 
 from msgspec.structs import replace
@@ -30,6 +31,8 @@ from shared.registry import Worker
 from shared.store import translated
 from shared.tickets import Tickets, sweep_pause
 from shared.version import VERSION
+
+_NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class Directory:
@@ -104,9 +107,9 @@ class Directory:
         offer = lookup(name, self._offers)
         return offer.card.id if offer else ""
 
-    def admit(self, task: Task) -> Task:
+    def admit(self, task: Task, usual: Mapping[str, float] = _NOTHING) -> Task:
         """The task with its model's id for the name that the request gave, or the default one's, and how the model
-        recommends to choose tokens.
+        recommends to choose tokens, or else what is `usual` there.
 
         That is written down with the job: whoever goes on with its answer chooses in the same way.
 
@@ -121,7 +124,7 @@ class Directory:
         check_echo(task)
         task = abilities.spare(task, card)
         if isinstance(task, TextTask):
-            task = replace(task, sampling=complete(task.sampling, card.sampling))
+            task = replace(task, sampling=complete(complete(task.sampling, card.sampling), usual))
         return replace(task, model=card.id)
 
     def ignored(self, model: str, needs: Mapping[str, Ability]) -> list[str]:
