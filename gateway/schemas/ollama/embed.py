@@ -16,7 +16,7 @@ from gateway.schemas.ollama.open import Open
 from gateway.schemas.ollama.options import OptionsSchema
 from gateway.schemas.ollama.texts import load
 from gateway.schemas.ollama.words import NAME
-from gateway.schemas.parameters import Array, Boolean, Integer, Prose, Text
+from gateway.schemas.parameters import Array, Boolean, Ignored, Integer, Prose, Text
 from gateway.schemas.problem import wrong_type
 from gateway.schemas.vectors import write_floats
 from gateway.schemas.whole import WholeFormat
@@ -48,14 +48,14 @@ class EmbedSchema(Open):
     truncate = Boolean(load_default=True)
     dimensions = Integer(0, MOST_DIMENSIONS, load_default=0)
     options = Member(OptionsSchema)
-    keep_alive = KeepAlive()
+    keep_alive = Ignored(KeepAlive())  # how long a model stays is its operator's affair
 
 
 class EmbeddingsSchema(Open):
     model = Text(empty=False, required=True)
     prompt = Prose(load_default="")
     options = Member(OptionsSchema)
-    keep_alive = KeepAlive()
+    keep_alive = Ignored(KeepAlive())  # how long a model stays is its operator's affair
 
 
 class VectorFormat(WholeFormat):
