@@ -16,7 +16,7 @@ from redis import Redis
 
 from gateway.likelihoods import check_echo, check_likelihoods
 from gateway.offers import Offer, Readiness, lookup, offers
-from shared import abilities, census, registry
+from shared import abilities, agents, census, registry
 from shared.abilities import MOST_NAMED
 from shared.card import Ability
 from shared.config import Config
@@ -56,6 +56,15 @@ class Directory:
         """The models that requests may ask for, by their ids, read afresh. Raises StoreUnavailable."""
         return [offer for offer in self._read().values() if not offer.refusal]
 
+    def listed(self) -> list[Offer]:
+        """The same, and those that agents offer and could not load. Raises StoreUnavailable."""
+        return [offer for offer in self._read().values() if offer.on_demand or not offer.refusal]
+
+    @property
+    def on_demand(self) -> list[str]:
+        """The ids of the models that agents load when they are asked for, as far as was lately seen. Asks nobody."""
+        return sorted(offer.card.id for offer in self._offers.values() if offer.on_demand and not offer.refusal)
+
     def find(self, name: str) -> Offer:
         """The model of that id or alias.
 
@@ -65,6 +74,11 @@ class Directory:
         if offer is None or offer.refusal:
             offer = lookup(name, self._read())
         return self._check(offer) if offer else self._miss(name)
+
+    def tell(self, name: str) -> Offer:
+        """The same, also where an agent could not load it. Raises what `find` does."""
+        offer = lookup(name, self._read())
+        return offer if offer and offer.on_demand else self.find(name)
 
     def failing(self) -> dict[str, str]:
         """The ids of models that no worker can load, as far as was lately seen, and why. Asks nobody."""
@@ -142,7 +156,8 @@ class Directory:
     def _look(self) -> None:
         client = self._client
         cards, workers, queues = registry.models(client), registry.workers(client), census.models(client)
-        self._offers, self._workers = offers(cards, workers, queues, self._expected), workers
+        known = offers(cards, workers, queues, self._expected, agents.agents(client))
+        self._offers, self._workers = known, workers
 
     def _read(self) -> dict[str, Offer]:
         with translated():

@@ -26,7 +26,7 @@ def healthz() -> ResponseReturnValue:
 @health.get("/readyz")
 @operation("getReadyz")
 def readyz() -> ResponseReturnValue:
-    """Tell whether Redis answers, a worker has its model, and no loop keeps failing."""
+    """Tell whether Redis answers, a worker has its model or an agent loads one on demand, and no loop keeps failing."""
     return _readiness("ready")
 
 
@@ -58,10 +58,13 @@ def _readiness(word: str) -> ResponseReturnValue:
         return jsonify(status="unready", reason="redis_unavailable"), 503, _LATER
     ready = sorted({worker.model for worker in workers if worker.card})
     unready = sorted({worker.model for worker in workers if not worker.card})
+    on_demand = this_gateway().directory.on_demand
     told = {} if is_stranger() else {"models": ready, "unready": unready}
+    if on_demand and told:
+        told["on_demand"] = on_demand
     if this_gateway().loops.trouble:
         return jsonify(status="unready", reason="loop_failing", **told), 503, _LATER
-    if not ready:
+    if not (ready or on_demand):
         return jsonify(status="unready", reason="no_model_loaded" if unready else "no_worker", **told), 503, _LATER
     return jsonify(status=word, **told)
 

@@ -1,16 +1,18 @@
 """The models that requests may ask for, made of what Redis knows of models, workers and queues. Pure.
 
-A request waits in the queue for a model that is loaded, or that a worker is loading, or that was served within the last
-minutes, or that an operator expects. Of others that are known it is told why not: another worker, or a later time, may
-do better.
+A request waits in the queue for a model that is loaded, or that a worker is loading, or that a machine's agent loads
+when it is asked for, or that was served within the last minutes, or that an operator expects. Of others that are known
+it is told why not: another worker, or a later time, may do better.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from shared.agents import Agent, ModelOnDemand, ModelState
 from shared.card import LATEST, Card
 from shared.registry import Worker
 
@@ -24,6 +26,14 @@ class Readiness(StrEnum):
     FAILED = "failed"
 
 
+_STATES = {
+    Readiness.LOADED: ModelState.READY,
+    Readiness.LOADING: ModelState.LOADING,
+    Readiness.UNLOADED: ModelState.AVAILABLE,
+    Readiness.FAILED: ModelState.FAILED,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A model that is known."""
@@ -33,6 +43,14 @@ class Offer:
     status: Readiness
     refusal: str = ""
     """Why no request for it is accepted now; empty where they are."""
+    on_demand: bool = False
+    """An agent offers it."""
+    reason: str = ""
+    """Why it could not be loaded, where an agent says so."""
+
+    @property
+    def state(self) -> ModelState:
+        return _STATES[self.status]
 
     @property
     def vague(self) -> bool:
@@ -45,17 +63,29 @@ class Offer:
 
 
 def offers(
-    cards: Mapping[str, Card], workers: Sequence[Worker], queues: Iterable[str], expected: Collection[str] = ()
+    cards: Mapping[str, Card],
+    workers: Iterable[Worker],
+    queues: Iterable[str],
+    expected: Collection[str] = (),
+    agents: Iterable[Agent] = (),
 ) -> dict[str, Offer]:
     """By id: in the order of their ids, those that are refused last.
 
     `cards` are those of models served lately, `queues` the models whose jobs are not over, `expected` those whose
-    workers will come.
+    workers will come, `agents` those of the machines.
     """
     found = []
-    for name in sorted({*cards, *queues, *expected, *(worker.model for worker in workers)}):
-        own = [worker for worker in workers if worker.model == name]
-        found.append(_offer(name, cards.get(name), own, expected=name in expected))
+    theirs, offered = defaultdict[str, list[Worker]](list), defaultdict[str, list[ModelOnDemand]](list)
+    for worker in workers:
+        theirs[worker.model].append(worker)
+    for model in (model for agent in agents for model in agent.models):
+        offered[model.outline.id].append(model)
+    for name in sorted({*cards, *queues, *expected, *theirs, *offered}):
+        own, card = theirs.get(name, []), cards.get(name)
+        if name in offered:
+            found.append(_on_demand(card, own, offered[name]))
+        else:
+            found.append(_offer(name, card, own, expected=name in expected))
     return {offer.card.id: offer for offer in sorted(found, key=lambda offer: bool(offer.refusal))}
 
 
@@ -73,6 +103,23 @@ def claims(served: Iterable[Offer]) -> list[tuple[Offer, str]]:
     """These models, each under all the names by which requests find it."""
     known = {offer.card.id: offer for offer in served}
     return [(offer, name) for offer in known.values() for name in offer.names if lookup(name, known) is offer]
+
+
+def _on_demand(card: Card | None, workers: Sequence[Worker], offered: Sequence[ModelOnDemand]) -> Offer:
+    """What an agent loads. A worker of its own may fail before the agent gives up."""
+    if any(worker.card for worker in workers):
+        served = _offer(workers[0].model, card, workers, expected=False)
+        return replace(served, on_demand=True)
+    hopes = [each for each in offered if each.state is not ModelState.FAILED]
+    loading = [worker.outline for worker in workers if not worker.failing and worker.outline]
+    if hopes or loading:
+        begun = loading or any(each.state is not ModelState.AVAILABLE for each in hopes)
+        outlines = [card, *loading, *(each.outline for each in hopes)]
+        known = next(outline for outline in outlines if outline)
+        return Offer(known, Readiness.LOADING if begun else Readiness.UNLOADED, on_demand=True)
+    failed = offered[0]
+    told = f"The model {failed.outline.id!r} cannot be served: {failed.reason.rstrip('.')}."
+    return Offer(failed.outline, Readiness.FAILED, told, on_demand=True, reason=failed.reason)
 
 
 def _offer(name: str, card: Card | None, workers: Sequence[Worker], *, expected: bool) -> Offer:

@@ -64,6 +64,13 @@ class Child:
             self._put_off(f"(pid {self._process.pid}) ended with {_describe(status)}")
             self._process = None
 
+    def ended(self) -> str:
+        """How the process has ended, which is not started again; empty while it runs."""
+        if self._process is None or (status := self._process.poll()) is None:
+            return ""
+        self.kill()
+        return _describe(status)
+
     def _put_off(self, how: str) -> None:
         pause = self._backoff.fail()
         self.due = time.monotonic() + pause

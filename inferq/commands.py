@@ -57,7 +57,7 @@ as_is_flag = click.option(
     help=f"serve weights as their files have them, though others be faster here  [{PREFIX}AS_IS]",
 )
 models_flag = click.option(
-    "--models", "models_toml", metavar="FILE", help=f"the models.toml to read  [{PREFIX}MODELS, or the user's own]"
+    "--models", "models_toml", metavar="PATH", help=f"a models.toml, or a folder  [{PREFIX}MODELS, or the user's own]"
 )
 parent_flag = click.option("--parent", type=int, hidden=True, help="pid of the process to end with")
 
@@ -96,16 +96,15 @@ def up(
     """Serve models on this machine, with all that it takes.
 
     That is a gateway, the workers and, unless INFERQ_REDIS_URL names one, a Redis. A MODEL is a name out of `inferq
-    models`, by default `smollm2`; a FILE is in GGUF or a legacy GGML format. When every model answers, it prints the
-    line `ready: http://HOST:PORT`, and how to begin.
-    Ctrl-C ends all of it.
+    models`; a FILE is in GGUF or a legacy GGML format. Without any, it loads those of --models when they are asked
+    for, or else serves `smollm2`. When it answers, it prints the line `ready: http://HOST:PORT`. Ctrl-C ends all of it.
     """
-    from inferq import supervisor
+    from inferq import selection, supervisor
     from shared import folders
 
     _begin("inferq up", config := configure(models=models_toml, **flags), parent)
-    names = models or ("smollm2",)
-    choice = supervisor.Selection(names, engine, arch, chat_format)
+    names = models or (() if config.models else ("smollm2",))
+    choice = selection.Selection(names, engine, arch, chat_format)
     sys.exit(supervisor.up(choice, config, folder=data_dir or folders.data(), workers=workers))
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,10 +17,9 @@ from gateway.archive.archive import Archive
 from inferq.batches import unfinished
 from inferq.batches.unfinished import UnfinishedBatch
 from inferq.errors import NotRunning
-from inferq.table import align, span
 from inferq.terminal import drawable, echo
-from shared import census, folders, registry
-from shared.card import Card
+from shared import agents, census, folders, registry
+from shared.agents import ModelOnDemand, ModelState
 from shared.census import Failure, Numbers
 from shared.config import PREFIX, Config
 from shared.registry import GatewayProcess, Worker
@@ -29,8 +28,6 @@ from shared.store import Outage, connect
 
 PERIOD = 2.0
 """Seconds between two looks of `--watch`."""
-_SHOWN = 10
-"""Failures in the table; JSON has all that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +43,8 @@ class Status:
     """The latest first."""
     batches: list[UnfinishedBatch]
     """The oldest first."""
+    on_demand: list[ModelOnDemand] = field(default_factory=list)
+    """By machine."""
 
 
 def local(data_dir: Path | None, config: Config) -> Config:
@@ -81,6 +80,8 @@ def show(config: Config, *, as_json: bool, watch: bool) -> None:
 
     Raises NotRunning.
     """
+    from inferq.status_table import as_table
+
     client, archive = connect(config.redis_url, timeout=2.0, retries=0), Archive.open(config)
     if not watch:
         echo((as_json_text if as_json else as_table)(_look(client, archive, config.redis_url)))
@@ -102,10 +103,12 @@ def show(config: Config, *, as_json: bool, watch: bool) -> None:
 def _look(client: Redis, archive: Archive, url: str) -> Status:
     try:
         workers = registry.workers(client)
+        on_demand = [model for agent in agents.agents(client) for model in agent.models]
         names = census.models(client) | registry.models(client).keys() | {worker.model for worker in workers}
+        names |= {model.outline.id for model in on_demand}
         numbers, failures = census.numbers(client, names), census.failures(client, 100)
         busy, gateways = census.busy(client, names), registry.gateways(client)
-        return Status(gateways, workers, busy, numbers, failures, unfinished.look(archive))
+        return Status(gateways, workers, busy, numbers, failures, unfinished.look(archive), on_demand)
     except Outage as exc:
         raise no_answer(url, exc) from exc
 
@@ -133,8 +136,10 @@ def _plain(status: Status) -> dict[str, Any]:
         "models": [
             {
                 "id": name,
+                "state": state(status, name),
+                "reason": reason(status, name) or None,
                 "ready_workers": sum(w.card is not None for w in status.workers if w.model == name),
-                "slots": _slots(status, name),
+                "slots": slots(status, name),
                 "queued": n.queued,
                 "running": n.running,
                 "completed": n.ended.get("completed", 0),
@@ -178,70 +183,19 @@ def _plain(status: Status) -> dict[str, Any]:
     }
 
 
-def as_table(status: Status) -> str:
-    parts = [_models(status) if status.models else "no models: no worker has been started yet"]
-    parts += [_workers(status)] if status.workers else ["no live workers"]
-    parts += [_batches(status.batches)] if status.batches else []
-    unwell = [gateway for gateway in status.gateways if gateway.reason]
-    parts += [_gateways(unwell)] if unwell else []
-    parts += [_failures(status.failures[:_SHOWN])] if status.failures else []
-    return "\n\n".join(parts)
+def state(status: Status, model: str) -> str | None:
+    """The best that a machine says of a model which it offers; None where none does."""
+    told = [each.state for each in status.on_demand if each.outline.id == model]
+    return min(told, key=list(ModelState).index, default=None)
 
 
-def _models(status: Status) -> str:
-    rows: list[tuple[str, ...]] = [
-        ("MODEL", "WORKERS", "SLOTS", "RUNNING", "QUEUED", "COMPLETED", "CANCELLED", "FAILED", "RECOVERED")
-    ]
-    for name, n in status.models.items():
-        cards = [worker.card for worker in status.workers if worker.model == name]
-        ready = sum(card is not None for card in cards)
-        workers = f"{ready} of {len(cards)} ready" if ready < len(cards) else str(ready)
-        ended = (n.ended.get("completed", 0), n.ended.get("cancelled", 0), n.failed, n.recovered)
-        rows.append((name, workers, *map(str, (_slots(status, name), n.running, n.queued, *ended))))
-    return align(rows)
+def reason(status: Status, model: str) -> str:
+    """Why a model has failed, where all machines say so."""
+    if state(status, model) is not ModelState.FAILED:
+        return ""
+    return next(each.reason for each in status.on_demand if each.outline.id == model)
 
 
-def _slots(status: Status, model: str) -> int:
+def slots(status: Status, model: str) -> int:
+    """Those of its workers that serve."""
     return sum(worker.card.slots for worker in status.workers if worker.model == model and worker.card)
-
-
-def _workers(status: Status) -> str:
-    rows = [("WORKER", "MODEL", "WEIGHTS", "HOST", "PID", "VERSION", "UP", "BUSY", "THREADS", "STEP", "STATE")]
-    for w in status.workers:
-        slots = f"{status.busy.get(w.name, 0)} of {w.card.slots}" if w.card else "-"
-        state = f"ready{w.card.unkept and f', no prefixes: {w.card.unkept}'}" if w.card else f"not ready: {w.trouble}"
-        up = span(time.time() - w.since)
-        threads = "/".join(map(str, filter(None, (w.threads, w.batch_threads)))) or "-"
-        numbers = (threads, str(w.batch_size or "-"))
-        rows.append(
-            (w.name, w.model, _weights(w.card), w.host, str(w.pid), w.version or "-", up, slots, *numbers, state)
-        )
-    return align(rows)
-
-
-def _weights(card: Card | None) -> str:
-    """What they are, and what they were in the model's file where others were prepared from them."""
-    if card is None or not card.quantisation:
-        return "-"
-    return f"{card.quantisation} (of {card.prepared_from})" if card.prepared_from else card.quantisation
-
-
-def _batches(batches: list[UnfinishedBatch]) -> str:
-    rows = [("BATCH", "KEY", "MODEL", "STATE", "DONE", "FAILED", "AGE")]
-    for b in batches:
-        done = f"{b.completed + b.failed} of {b.requests}" if b.requests else "-"
-        age = span(time.time() - b.created)
-        rows.append((b.id, b.key or "-", b.model or "-", b.status.replace("_", " "), done, str(b.failed), age))
-    return align(rows)
-
-
-def _gateways(unwell: list[GatewayProcess]) -> str:
-    rows = [("GATEWAY", "PID", "UP", "STATE")]
-    rows += [(g.host, str(g.pid), span(time.time() - g.since), f"not well: {g.reason}") for g in unwell]
-    return align(rows)
-
-
-def _failures(failures: list[Failure]) -> str:
-    rows = [("FAILED", "MODEL", "JOB", "CODE", "REASON")]
-    rows += [(f"{span(time.time() - f.at)} ago", f.model, f.job, f.code, f.message) for f in failures]
-    return align(rows)

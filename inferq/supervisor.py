@@ -10,23 +10,25 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from gateway.keys import Keys, check_strength
 from gateway.peers import Proxies
 from inferq import data_dir, port, pull
+from inferq.agent.machine import Machine
 from inferq.child import Child
 from inferq.cli import INTERRUPTED
 from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
 from inferq.inspection import inspect_model
+from inferq.selection import Selection
 from inferq.stop_signals import StopSignals
 from inferq.terminal import echo
 from inferq.weights import choose_weights
 from inferq.welcome import Waiting, tell_how_to_begin
-from shared import catalogue, cores, registry, store
+from shared import cores, registry, store
 from shared.card import Card
 from shared.catalogue import WITHOUT_FILE, Model
 from shared.config import PREFIX, Config, ConfigError
@@ -39,33 +41,6 @@ TRIES = 3
 
 _ROUND = 60.0
 """Seconds after which the supervisor looks around although nothing has happened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which models to serve, and what is said of all of them."""
-
-    names: Sequence[str]
-    engine: str | None
-    architecture: str
-    chat_format: str
-
-    def models(self, models_toml: str) -> list[Model]:
-        return [
-            catalogue.resolve(
-                name,
-                self.engine,
-                architecture=self.architecture,
-                chat_format=self.chat_format,
-                models_toml=models_toml,
-            )
-            for name in self.names
-        ]
-
-    def flags(self) -> list[str]:
-        """The same for a worker."""
-        given = (("--engine", self.engine), ("--arch", self.architecture), ("--chat-format", self.chat_format))
-        return [word for flag, value in given if value for word in (flag, value)]
 
 
 def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
@@ -89,7 +64,7 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
         )
         models = [_provide(model, config) for model in models]
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
-        Supervisor(choice, models, config, workers, server).run()
+        Supervisor(choice, models, config, workers, server, folder).run()
     return 0
 
 
@@ -115,6 +90,7 @@ class Supervisor:
         config: Config,
         workers: int,
         server: EmbeddedValkey | None,
+        folder: Path,
     ) -> None:
         computing = workers * sum(model.engine not in WITHOUT_FILE for model in models)
         if config.cores == 0 and computing > 1:
@@ -131,6 +107,7 @@ class Supervisor:
             for name in choice.names
             for _ in range(workers)
         ]
+        self._machine = None if choice.names else Machine(folder, choice.adapt, partial(self._spawn_worker, choice))
 
     def run(self) -> None:
         """Return when a signal said to stop and everything has ended. Raises StartError."""
@@ -138,6 +115,8 @@ class Supervisor:
             try:
                 with listen(partial(log.info, "redis: %s")):
                     self._open_store()
+                if self._machine:
+                    self._machine.start(self._config)
                 self._watch(stop)
             finally:
                 self._stop()
@@ -177,6 +156,8 @@ class Supervisor:
             if not cards.keys() >= set(self._wanted):
                 return False
             self._cards = [cards[model] for model in self._wanted]
+            if self._machine:
+                self._cards += self._machine.outlines()
             connection = http.client.HTTPConnection(self._address, timeout=1.0)
             with closing(connection):
                 connection.request("GET", "/readyz")
@@ -195,6 +176,8 @@ class Supervisor:
     def _stop(self) -> None:
         """The gateway first, so that nothing new is accepted; Valkey last, so that nothing that was said is lost."""
         log.info("stopping")
+        if self._machine:
+            self._machine.pause()
         for group, patience in (
             (self._gateway, self._config.grace + 5),
             (self._workers, self._config.grace + 5),
@@ -205,13 +188,20 @@ class Supervisor:
             deadline = time.monotonic() + patience
             for child in group:
                 child.join(deadline - time.monotonic())
+            if group is self._workers and self._machine:
+                self._machine.stop(patience)
         if self._server:
             self._server.close()
 
     def _end_at_once(self) -> None:
+        if self._machine:
+            self._machine.kill()
         for child in (*self._gateway, *self._workers, *self._valkey):
             child.kill()
         os._exit(INTERRUPTED)
+
+    def _spawn_worker(self, choice: Selection, name: str) -> subprocess.Popen[bytes]:
+        return self._spawn("worker", *choice.flags(), "--", name)
 
     def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
         command, *rest = arguments

@@ -48,6 +48,16 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """What is asked of a model at this moment."""
+
+    waiting: int
+    running: int
+    begun: int
+    """How many executions of its jobs were ever begun; it begins anew where a model was forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A failed job."""
 
@@ -100,6 +110,18 @@ def _numbers(*answers: Any) -> Numbers:
         waited=counts.get("wait_ms", 0) / 1000,
         held={tier: counts.get(f"busy_ms:{tier}", 0) / 1000 for tier in Tier},
     )
+
+
+def demand(client: Redis, offered: Iterable[str]) -> dict[str, Demand]:
+    """What is asked of each of these models; those that nobody asks for are left out."""
+    names = sorted(models(client) & set(offered))
+    with client.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.zcard(f"{Key.DEADLINES}{name}")
+            pipe.zcard(f"{Key.LEASES}{name}")
+            pipe.hget(f"{Key.SCHEDULE}{name}", "claims")
+        told = pipe.execute() if names else []
+    return {name: Demand(*(int(each or 0) for each in told[3 * i : 3 * i + 3])) for i, name in enumerate(names)}
 
 
 def unarchived(client: Redis) -> int:

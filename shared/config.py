@@ -20,6 +20,7 @@ _SMALLEST_BODY = 1_048_576
 MOST_SLOTS = 256
 """Of one worker."""
 _STEP = 128
+_KEEP = (r"always|[0-9]{1,6}(s|m|h)", "always, or a time such as 30s, 10m or 2h")
 _TOKEN_BYTES = 64
 """Bytes of JSON that a token of the prompt may take: 16 of its text, and what escapes make of them."""
 
@@ -141,7 +142,17 @@ class Config:
         "", "values of `prompt_cache_key`, with commas, for which all API keys are one; `*` for all requests"
     )
 
-    models: str = _option("", "models.toml to read; else that of `~/.config/inferq`")
+    models: str = _option("", "models.toml to read, or a folder of models; else that of `~/.config/inferq`")
+    keep: str = _option(
+        "10m",
+        "how long a model stays that was loaded on demand and nobody asks for: `always`, 30s, 10m, 2h",
+        form=_KEEP,
+    )
+    max_loaded: int = _option(0, "models that are loaded on demand at once; 0: as many as fit the memory", low=0)
+    residence: float = _option(5.0, "seconds that a model stays at least before it makes room for another", low=0)
+    turn: float = _option(
+        30.0, "seconds that requests of a model wait for room before one is asked to go that has work", low=0
+    )
     context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
     slots: int = _option(4, "requests that a worker computes at once", low=1, high=MOST_SLOTS)
     cores: int = _option(

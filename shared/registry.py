@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -148,7 +148,7 @@ def forget_all(client: Redis) -> None:
 
 def models(client: Redis) -> dict[str, Card]:
     """The served models by id, in alphabetical order."""
-    return {card.id: card for card in sorted(_live(client, Kind.MODELS, _card), key=lambda card: card.id)}
+    return {card.id: card for card in sorted(_live(client, Kind.MODELS, read_card), key=lambda card: card.id)}
 
 
 def workers(client: Redis) -> list[Worker]:
@@ -158,7 +158,7 @@ def workers(client: Redis) -> list[Worker]:
 
 def gateways(client: Redis) -> list[GatewayProcess]:
     """The live processes of gateways, in the order of their hosts and pids."""
-    found = _live(client, Kind.GATEWAYS, lambda fields: GatewayProcess(**_known(GatewayProcess, fields)))
+    found = _live(client, Kind.GATEWAYS, lambda fields: GatewayProcess(**known(GatewayProcess, fields)))
     return sorted(found, key=lambda process: (process.host, process.pid))
 
 
@@ -184,8 +184,13 @@ def _unequal(lease_ms: int, in_force: int) -> ConfigError:
 
 def _live(client: Redis, kind: Kind, read: Any) -> list[Any]:
     found: list[bytes] = _script(client, "live")(keys=[], args=[kind])
+    return read_each(zip(found[::2], found[1::2], strict=True), read)
+
+
+def read_each(told: Iterable[tuple[bytes, bytes]], read: Any) -> list[Any]:
+    """What is understood of what several said, each with its name."""
     cards = []
-    for name, blob in zip(found[::2], found[1::2], strict=True):
+    for name, blob in told:
         try:
             cards.append(read(json.loads(blob)))
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
@@ -193,17 +198,18 @@ def _live(client: Redis, kind: Kind, read: Any) -> list[Any]:
     return cards
 
 
-def _known(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
+def known(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
     """Those fields that this version has."""
     return {f.name: fields[f.name] for f in dataclasses.fields(kind) if f.name in fields}
 
 
-def _card(fields: dict[str, Any]) -> Card:
-    known = _known(Card, fields)
-    lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-    return Card(**{**known, **lists, "sampling": dict(known.get("sampling", {}))})
+def read_card(fields: dict[str, Any]) -> Card:
+    """A card as another version may have written it. Raises what a wrong one does."""
+    told = known(Card, fields)
+    lists = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
+    return Card(**{**told, **lists, "sampling": dict(told.get("sampling", {}))})
 
 
 def _worker(fields: dict[str, Any]) -> Worker:
-    cards = {name: _card(fields[name]) for name in ("card", "outline") if fields.get(name)}
-    return Worker(**{**_known(Worker, fields), "card": None, "outline": None, **cards})
+    cards = {name: read_card(fields[name]) for name in ("card", "outline") if fields.get(name)}
+    return Worker(**{**known(Worker, fields), "card": None, "outline": None, **cards})

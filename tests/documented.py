@@ -23,7 +23,7 @@ def endpoint(name: str) -> str:
 APART = {
     "messages.md": ("anthropic.messages", "anthropic.count_tokens"),
     "embeddings.md": ("openai.embedding", "cohere.rerank", "tei.rerank_texts"),
-    "ollama.md": ("ollama.chat", "ollama.generate", "ollama.embed", "ollama.embeddings"),
+    "ollama.md": ("ollama.chat", "ollama.generate", "ollama.embed", "ollama.embeddings", "ollama.pull"),
     "responses.md": ("openai.responses", "openai.input_tokens", "openai.compact"),
 }
 """The formats that pages of their own describe."""

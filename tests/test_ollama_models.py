@@ -54,7 +54,7 @@ def test_a_model_that_is_there_is_pulled(http: httpx.Client) -> None:
     told = [json.loads(line) for line in http.post("/api/pull", json={"model": "echo"}).text.splitlines()]
     assert told[-1] == {"status": "success"}
     assert http.post("/api/pull", json={"name": "echo", "stream": False}).json() == {"status": "success"}
-    assert "inferq pull" in refused(http.post("/api/pull", json={"model": "none"}), 501)
+    assert "inferq pull" in refused(http.post("/api/pull", json={"model": "none"}), 404)
 
 
 @pytest.mark.parametrize(

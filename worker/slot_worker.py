@@ -7,9 +7,7 @@ recovered job twice (see docs/architecture.md).
 from __future__ import annotations
 
 import logging
-import os
 import random
-import signal
 import threading
 import time
 from contextlib import suppress
@@ -40,6 +38,7 @@ from worker.patient_worker import PatientWorker
 from worker.presence import Herald
 from worker.publish import PAUSE, Publisher
 from worker.quarantine import Quarantine
+from worker.retirement import Retirement
 from worker.run import Runner, patiently
 from worker.runners import RUNNERS
 from worker.slots import Slots
@@ -56,13 +55,13 @@ class SlotWorker(PatientWorker):
 
     On the first signal it takes no more jobs, gives the running ones `grace` seconds to finish, and hands the rest
     back to the head of the queue in the order of their arrival. A second signal ends it at once; its leases lapse.
+    On SIGUSR1 it takes no more jobs either, and the running ones have all the time that they need.
     """
 
     def __init__(self, engine: Engine, client: Redis, lease_client: Redis, me: registry.Worker, config: Config) -> None:
         self.model = engine.card.id
         super().__init__([self.model], name=me.name, connection=client, serializer=JSONSerializer)
         self.engine = engine
-        self.grace = config.grace
         self.tickets = Tickets(client)
         self._lease_ms = int(config.lease * 1000)
         self._lease_client = lease_client
@@ -71,7 +70,7 @@ class SlotWorker(PatientWorker):
         self._herald = Herald(lease_client, me, self._lease_ms)
         self._slots = Slots(engine.card.slots)
         self._quarantine = Quarantine()
-        self._stopping = threading.Event()
+        self._retirement = Retirement(config.grace)
         self._attempts: dict[str, Execution] = {}
         self._lock = threading.Lock()
         self._publisher = Publisher(client, self.model, self._loops)
@@ -90,10 +89,10 @@ class SlotWorker(PatientWorker):
         The queue's entry is a permit: which job it is for, the claim says.
         """
         while not self._slots.take(timeout=0.2):
-            if self._stopping.is_set():
+            if self._retirement.asked:
                 raise StopRequested
         queue = self.queues[0]
-        while not self._stopping.is_set():
+        while not self._retirement.asked:
             if self.trouble:  # another worker may do better
                 time.sleep(PAUSE)
                 continue
@@ -107,7 +106,7 @@ class SlotWorker(PatientWorker):
                 log.exception("no job could be taken")
                 time.sleep(PAUSE)
                 continue
-            if entry is not None and not self.trouble:  # else the sweep makes another one
+            if entry is not None and not (self.trouble or self._retirement.asked):  # else the sweep makes another one
                 return entry.decode(errors="replace"), queue
         self._slots.give_back()
         raise StopRequested
@@ -138,7 +137,7 @@ class SlotWorker(PatientWorker):
             )
             if not isinstance(claim, LeftForOthers):
                 return (execution_id, claim) if claim else None
-            if self._stopping.wait(claim.ms / 1000) or self.trouble:
+            if self._retirement.wait(claim.ms / 1000) or self.trouble:
                 return None
             permit = ""
 
@@ -151,7 +150,7 @@ class SlotWorker(PatientWorker):
             execution = Execution(execution_id, claim, self._forget)
         except NotUnderstood as exc:
             log.warning("cannot compute %s, so it goes back to the queue: %s", claim.job_id, exc)
-            self._stopping.wait(random.uniform(*_NOT_OURS))  # given back at once it would be the next that we take
+            self._retirement.wait(random.uniform(*_NOT_OURS))  # given back at once it would be the next that we take
             patiently(lambda exc=exc: self.tickets.hand_back(self.model, claim.job_id, execution_id, exc))  # type: ignore[misc]  # its default
             return
         # By execution, not by job: a doubled entry of the same job may land here too, and must not hide the first.
@@ -200,7 +199,7 @@ class SlotWorker(PatientWorker):
     # What Redis hears of this worker
 
     def _announce(self) -> None:
-        if self._stopping.is_set() or not self._herald.announce(self.trouble, self._loops.errors()):
+        if self._retirement.asked or not self._herald.announce(self.trouble, self._loops.errors()):
             return
         with suppress(OutOfMemoryError), self._lease_client.pipeline() as pipe:  # it is for RQ's tools only
             register(self, pipe)  # anew: whoever was taken for dead is not listed any more
@@ -218,6 +217,7 @@ class SlotWorker(PatientWorker):
     # Start and stop
 
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:
+        self._retirement.listen()
         super().bootstrap(*args, **kwargs)
         with suppress(*Outage):
             clean_worker_registry(self.queues[0])  # of the names of workers that were killed
@@ -225,16 +225,13 @@ class SlotWorker(PatientWorker):
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """The first signal. Nothing is raised here: BLMPOP may have taken a permit already."""
-        self._stopping.set()
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
-        signal.signal(signal.SIGINT, lambda *_: os._exit(1))
+        self._retirement.hurry()
 
     def teardown(self) -> None:
-        log.info("stopping: %d jobs have %g s to finish", self._slots.busy, self.grace)
+        log.info("stopping: %d jobs have %g s to finish", self._slots.busy, self._retirement.patience)
         with suppress(*Outage):
             registry.withdraw(self.connection, self.name)
-        end = time.monotonic() + self.grace
-        while (self._slots.busy or self._running()) and time.monotonic() < end:
+        while (self._slots.busy or self._running()) and self._retirement.patient:
             time.sleep(0.02)
         left = self._running()
         for execution in left:

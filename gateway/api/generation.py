@@ -69,6 +69,8 @@ def answer(
         return CLIENT_GONE
     job = submit(task, wire, options, mark, waits=waits)
     ignored += this_gateway().directory.ignored(job.accepted.task.model, needs)
+    if options.stay is not None and job.accepted.task.model not in this_gateway().directory.on_demand:
+        ignored.append("keep_alive")
     if later:
         return _later(job)
     if options.background:

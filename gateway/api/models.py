@@ -24,7 +24,7 @@ def index() -> ResponseReturnValue:
 
     With the header `anthropic-version` in the words of Anthropic's, in pages.
     """
-    served = claims(this_gateway().directory.offers())
+    served = claims(this_gateway().directory.listed())
     if _is_anthropics():
         return jsonify(list_models([(offer.card, name) for offer, name in served], request.args.to_dict(flat=False)))
     return jsonify(object="list", data=[_object(*each) for each in served])
@@ -34,12 +34,12 @@ def index() -> ResponseReturnValue:
 @operation("retrieveModel", parameters=[ANTHROPIC_VERSION])
 def retrieve(model: str) -> ResponseReturnValue:
     """Tell what is known of a model."""
-    offer = this_gateway().directory.find(model)
+    offer = this_gateway().directory.tell(model)
     return jsonify(describe_model(offer.card, model) if _is_anthropics() else _object(offer, model))
 
 
 def _object(offer: Offer, name: str) -> dict[str, Any]:
-    return render_model(offer.card, name, offer.status)
+    return render_model(offer.card, name, offer.status, offer.state, offer.reason)
 
 
 def _is_anthropics() -> bool:

@@ -7,21 +7,17 @@ from flask.typing import ResponseReturnValue
 
 from gateway.api.body import read_body
 from gateway.api.generation import generate
-from gateway.api.streaming import as_it_comes
 from gateway.offers import Readiness, claims
 from gateway.openapi.operation import operation
 from gateway.schemas import FORMATS
-from gateway.schemas.format import NDJSON
-from gateway.schemas.ollama.model import VERSION, PullSchema, WantedSchema, list_model, list_running, show_model
-from gateway.schemas.openai import encode
+from gateway.schemas.ollama.model import VERSION, WantedSchema, list_model, list_running, show_model
 from gateway.state import this_gateway
 from shared import version
-from shared.errors import ModelNotFound, NotServed
+from shared.errors import ModelNotFound
 
 views = Blueprint("ollama", __name__)
 
-_WANTED, _PULLED = WantedSchema(), PullSchema()
-_DONE = "success"
+_WANTED = WantedSchema()
 _EMBEDDED = {"model": "MODEL", "input": "A fox."}
 
 
@@ -61,7 +57,7 @@ def embed_one() -> ResponseReturnValue:
 @operation("ollamaTags")
 def tags() -> ResponseReturnValue:
     """List the models that may be asked for, by id and alias."""
-    return jsonify(models=[list_model(offer.card, name) for offer, name in claims(this_gateway().directory.offers())])
+    return jsonify(models=[list_model(offer.card, name) for offer, name in claims(this_gateway().directory.listed())])
 
 
 @views.get("/ps")
@@ -76,21 +72,17 @@ def running() -> ResponseReturnValue:
 @operation("ollamaShow", body=_WANTED, example={"model": "MODEL"})
 def show() -> ResponseReturnValue:
     """Tell what is known of a model."""
-    return jsonify(show_model(this_gateway().directory.find(read_body(_WANTED)["model"]).card))
+    return jsonify(show_model(this_gateway().directory.tell(read_body(_WANTED)["model"]).card))
 
 
 @views.post("/pull")
-@operation("ollamaPull", body=_PULLED, media=("application/json", NDJSON), example={"model": "MODEL"})
+@operation("ollamaPull", formats=[FORMATS["ollama.pull"]], example={"model": "MODEL"})
 def pull() -> ResponseReturnValue:
-    """See that a model is there."""
-    asked = read_body(_PULLED)
+    """Have a model loaded, which is fetched for that where it has to be."""
     try:
-        this_gateway().directory.find(asked["model"])
+        return generate(FORMATS["ollama.pull"])
     except ModelNotFound as exc:
-        raise NotServed(f"{exc.message} `inferq pull` on the machine that is to serve it fetches another.") from exc
-    if not asked["stream"]:
-        return jsonify(status=_DONE)
-    return as_it_comes((encode({"status": status}) + b"\n" for status in ("pulling manifest", _DONE)), NDJSON)
+        raise ModelNotFound(f"{exc.message} `inferq pull` fetches others.", param=exc.param) from exc
 
 
 @views.get("/version")

@@ -13,6 +13,7 @@ from gateway.schemas.embeddings import EmbeddingFormat
 from gateway.schemas.format import EVENTS, PAUSE, Format, Frame, Frames
 from gateway.schemas.infill import InfillFormat
 from gateway.schemas.ollama.embed import EmbeddingsFormat, EmbedFormat
+from gateway.schemas.ollama.pull import PullFormat
 from gateway.schemas.ollama.texts import GenerateFormat, OllamaChatFormat
 from gateway.schemas.rerank import TEXTS, RerankFormat
 from gateway.schemas.responses.compact import CompactFormat
@@ -40,6 +41,7 @@ _FORMATS = (
     GenerateFormat(),
     EmbedFormat(),
     EmbeddingsFormat(),
+    PullFormat(),
     *TOKENIZER_FORMATS,
 )
 FORMATS: dict[str, Format] = {each.name: each for each in _FORMATS}

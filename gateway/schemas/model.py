@@ -7,10 +7,11 @@ from typing import Any
 from shared.card import Card
 
 
-def render_model(card: Card, name: str, status: str) -> dict[str, Any]:
+def render_model(card: Card, name: str, status: str, state: str, reason: str) -> dict[str, Any]:
     """OpenAI's model object, of a model under one of its names, with what others have put there too.
 
-    `root`, `parent` and `max_model_len` are vLLM's, `meta` and `status` llama.cpp's. What is not known is null: most of
+    `root`, `parent` and `max_model_len` are vLLM's, `meta` and `status` llama.cpp's; `state` and
+    `reason` are our own. What is not known is null: most of
     it, where the model has yet to be loaded.
     """
     return {
@@ -22,6 +23,8 @@ def render_model(card: Card, name: str, status: str) -> dict[str, Any]:
         "parent": None,
         "max_model_len": card.context or None,
         "status": {"value": status},
+        "state": state,
+        "reason": reason or None,
         "engine": card.engine or None,
         "architecture": card.architecture or None,
         "quantisation": card.quantisation or None,

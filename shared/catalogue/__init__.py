@@ -9,6 +9,7 @@ from pathlib import Path
 
 from shared.catalogue.built_in import BUILT_IN
 from shared.catalogue.file import ARCHITECTURES, engine_for, is_legacy
+from shared.catalogue.folder import models_in
 from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel, cache
 from shared.catalogue.models_toml import read
 from shared.errors import InvalidRequest, ModelFileError, ModelNotFound
@@ -38,7 +39,8 @@ MOST_BESIDE = 1000
 def list_models(models_toml: str = "") -> list[Model]:
     """The models that have names, with the paths of those whose file is here.
 
-    `models_toml` is the setting INFERQ_MODELS. A model of models.toml takes the place of a built-in one of its name.
+    `models_toml` is the setting INFERQ_MODELS: a models.toml, or a folder of models. A model of models.toml takes the
+    place of a file of its name in the folder, and both that of a built-in one.
 
     Raises ConfigError for a models.toml that is not right.
     """
@@ -90,7 +92,10 @@ def with_file(model: Model, path: Path) -> Model:
 def _known(models_toml: str) -> list[Model]:
     own = read(models_toml)
     taken = {name for model in own for name in (model.id, *model.aliases)}
-    return [*own, *(model for model in BUILT_IN if model.id not in taken)]
+    files = {model.path for model in own}
+    found = models_in(find(models_toml)) if models_toml else []
+    found = [model for model in found if model.path and model.path.resolve() not in files]
+    return [*own, *(model for model in (*found, *BUILT_IN) if model.id not in taken)]
 
 
 def _find(name: str, models_toml: str) -> Model | None:

@@ -127,3 +127,7 @@ class Model:
     """What most weights of its own file are, such as `Q4_1`, where `path` has others that were prepared from them."""
     sampling: Mapping[str, float] = field(default_factory=dict)
     """What requests get that do not say how tokens are chosen; goes before what the file recommends."""
+    keep: float | None = None
+    """Seconds that it stays loaded though nobody asks for it; None: as the setting says. See lasting.py."""
+    workers: tuple[int, int] = (1, 1)
+    """The least and the most that it has while it is loaded, where it is loaded on demand."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from shared import regular_file
 from shared.catalogue.file import ARCHITECTURES
+from shared.catalogue.lasting import KEEP_WORDS, WORKERS_WORDS, read_keep, read_workers
 from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel
 from shared.catalogue.place import place
 from shared.config import ConfigError
 from shared.recommendation import find_fault
+
+T = TypeVar("T")
 
 LARGEST_TOML = 1 << 20
 """Bytes of a models.toml."""
@@ -48,15 +51,11 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "rope_freq_base": (int, float),
     "rope_freq_scale": (int, float),
     "sampling": (dict,),
+    "keep": (str,),
+    "workers": (int, str),
 }
-_KINDS = {
-    str: "a string",
-    bool: "a boolean",
-    list: "an array",
-    int: "a whole number",
-    float: "a number",
-    dict: "a table",
-}
+_KINDS = {str: "a string", bool: "a boolean", list: "an array"}
+_KINDS |= {int: "a whole number", float: "a number", dict: "a table"}
 _BOUNDS = {"context": (1, 2**31 - 1), "slots": (1, 256), "threads": (1, 1024)}
 
 
@@ -146,6 +145,8 @@ class _Table:
             threads=values.get("threads"),
             dimensions=self.dimensions(values.get("dimensions", [])),
             sampling=self.sampling(values.get("sampling", {})),
+            keep=self.read("keep", read_keep, KEEP_WORDS),
+            workers=self.read("workers", read_workers, WORKERS_WORDS) or (1, 1),
         )
 
     def source(self, engine: str) -> tuple[str, Path | None, Wheel | HubFile | None]:
@@ -196,6 +197,12 @@ class _Table:
             if fault := find_fault(name, value):
                 self.refuse(f"sampling.{name}", fault)
         return values
+
+    def read(self, key: str, read: Callable[[str], T], words: str) -> T | None:
+        try:
+            return read(str(self._values[key])) if key in self._values else None
+        except ValueError:
+            self.refuse(key, f"must be {words}, but is {self._values[key]!r}")
 
     def beside(self, key: str, text: str) -> Path:
         """A path, relative to the folder of the file."""

@@ -18,6 +18,8 @@ _NAME = "models.toml"
 def place(setting: str) -> Path | None:
     """The file that the setting INFERQ_MODELS means, or else the user's own, if there is one; the log says which it is.
 
+    Where the setting is a folder of models, it is the one in there.
+
     That of the working directory is read only where it is named: it may be anybody's, as in a folder that was unpacked.
 
     Raises ConfigError for a path at which there is none.
@@ -25,6 +27,8 @@ def place(setting: str) -> Path | None:
     usual = folders.config() / _NAME
     try:
         path, here = find(setting or str(usual)), find(_NAME)
+        if path.is_dir():
+            path, setting = (path / _NAME if (path / _NAME).is_file() else usual), ""
     except OSError as exc:
         raise ConfigError(f"{exc.filename or _NAME}: cannot be read: {exc.strerror}") from exc
     if not setting and here != path and here.exists():

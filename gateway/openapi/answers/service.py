@@ -23,6 +23,7 @@ from gateway.openapi.answers.shapes import (
     table,
     word,
 )
+from shared.agents import ModelState
 from shared.protocol import State
 
 _META = record(**dict.fromkeys(("n_ctx", "n_ctx_train", "n_embd", "n_params", "size"), nullable(COUNT)))
@@ -38,6 +39,8 @@ SHAPES: dict[str, JsonSchema] = {
         parent=NOTHING,
         max_model_len=nullable(COUNT),
         status=record(value=TEXT),
+        state=word(*ModelState),
+        reason=nullable(TEXT),
         engine=nullable(TEXT),
         architecture=nullable(TEXT),
         quantisation=nullable(TEXT),
@@ -62,7 +65,7 @@ SHAPES: dict[str, JsonSchema] = {
         result={**ANYTHING, "description": "What the endpoint would have answered; null until it is completed."},
         error=nullable({**record(message=TEXT, type=TEXT, param=nullable(TEXT), code=nullable(TEXT))}),
     ),
-    "Readiness": record(_HOW, status=word("ok", "ready")),
+    "Readiness": record({**_HOW, "on_demand": array(TEXT)}, status=word("ok", "ready")),
 }
 _UNREADY = record(_HOW, status=word("unready"), reason=TEXT)
 _READY = Answered(ref("Readiness"), beside={503: _UNREADY})

@@ -16,7 +16,7 @@ from gateway.schemas.ollama.open import Open
 from gateway.schemas.ollama.options import OptionsSchema
 from gateway.schemas.ollama.texts import load
 from gateway.schemas.ollama.words import NAME
-from gateway.schemas.parameters import Array, Boolean, Ignored, Integer, Prose, Text
+from gateway.schemas.parameters import Array, Boolean, Integer, Prose, Text
 from gateway.schemas.problem import wrong_type
 from gateway.schemas.vectors import write_floats
 from gateway.schemas.whole import WholeFormat
@@ -48,14 +48,14 @@ class EmbedSchema(Open):
     truncate = Boolean(load_default=True)
     dimensions = Integer(0, MOST_DIMENSIONS, load_default=0)
     options = Member(OptionsSchema)
-    keep_alive = Ignored(KeepAlive())  # how long a model stays is its operator's affair
+    keep_alive = KeepAlive()
 
 
 class EmbeddingsSchema(Open):
     model = Text(empty=False, required=True)
     prompt = Prose(load_default="")
     options = Member(OptionsSchema)
-    keep_alive = Ignored(KeepAlive())  # how long a model stays is its operator's affair
+    keep_alive = KeepAlive()
 
 
 class VectorFormat(WholeFormat):
@@ -83,7 +83,7 @@ class EmbedFormat(VectorFormat):
             return load(given)
         cut = 0 if given["truncate"] else None
         task = Embedding(given["model"], tuple(given["input"]), given["dimensions"] or None, cut)
-        return task, Options(asked={NAME: given["model"]})
+        return task, Options(asked={NAME: given["model"]}, stay=given.get("keep_alive"))
 
     def conclude(self, job_id: str, accepted: Accepted, taken: Sequence[Any], usage: Usage) -> dict[str, Any]:
         vectors = _in_order(taken)
@@ -103,7 +103,7 @@ class EmbeddingsFormat(VectorFormat):
         given = self.schema.read(body, config)
         if not given["prompt"]:
             return load(given)
-        return Embedding(given["model"], (given["prompt"],), cut=0), Options()
+        return Embedding(given["model"], (given["prompt"],), cut=0), Options(stay=given.get("keep_alive"))
 
     def conclude(self, job_id: str, accepted: Accepted, taken: Sequence[Any], usage: Usage) -> dict[str, Any]:
         return {"embedding": next(iter(_in_order(taken)), [])}

@@ -54,7 +54,7 @@ class AskedSchema(Open):
     logprobs = Boolean(load_default=False)
     top_logprobs = Alternatives()
     truncate = Boolean(load_default=True)
-    keep_alive = Ignored(KeepAlive())  # how long a model stays is its operator's affair
+    keep_alive = KeepAlive()
     shift = Ignored(Boolean())  # an answer ends where the context does
     _debug_render_only = Only(False, hint="/apply-template shows what a template makes of a conversation")
 

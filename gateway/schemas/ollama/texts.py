@@ -103,7 +103,7 @@ class GenerateFormat(OllamaFormat):
 def load(given: Mapping[str, Any]) -> tuple[Encoding, Options]:
     """What is asked where nothing is said: a task that needs the model, and computes nothing."""
     asked = {NAME: given["model"], LOAD: "unload" if given.get("keep_alive") == 0 else "load"}
-    return Encoding(given["model"], ""), Options(given.get("stream", False), asked=asked)
+    return Encoding(given["model"], ""), Options(given.get("stream", False), asked=asked, stay=given.get("keep_alive"))
 
 
 def _chat(
@@ -128,4 +128,5 @@ def _sampling(given: Mapping[str, Any], seed: int, config: Config) -> Sampling:
 
 
 def _options(given: Mapping[str, Any]) -> Options:
-    return Options(given["stream"], hides_reasoning=given.get("think") is False, asked={NAME: given["model"]})
+    hides, stay = given.get("think") is False, given.get("keep_alive")
+    return Options(given["stream"], hides_reasoning=hides, asked={NAME: given["model"]}, stay=stay)

@@ -1,0 +1,230 @@
+"""The agent: it looks who is asked for, makes room, and starts and ends workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from redis import Redis
+
+from inferq.agent import room
+from inferq.agent.interest import Interest
+from inferq.agent.notice import Notice
+from inferq.agent.obstacles import Obstacles
+from inferq.agent.plan import Applicant, HouseRules, decide
+from inferq.agent.stock import Article, Stock
+from inferq.agent.tenant import Tenant
+from shared import agents, census, registry
+from shared.agents import ModelOnDemand, ModelState
+from shared.catalogue.lasting import ALWAYS
+from shared.census import Demand
+from shared.config import Config
+from shared.registry import Worker
+
+log = logging.getLogger("inferq.agent")
+
+PAUSE = 0.1
+"""Seconds between two looks at who is asked for."""
+_LOOK = 3.0
+"""Seconds between two looks at the files."""
+_FAILING = 8.0
+"""Seconds for which a worker may try in vain to load its model: it does so three times within that."""
+_LONG_LOAD = 30.0
+"""Seconds after which a model that still loads, or is fetched, keeps no other one from it."""
+_REMOTE = 1.0
+"""Seconds that a model waits for a machine that has its file before one takes it that has not."""
+
+
+class MachineAgent:
+    """That of one machine. `step` is to be called again and again; it raises what Redis does."""
+
+    def __init__(
+        self,
+        name: str,
+        client: Redis,
+        stock: Stock,
+        spawn: Callable[[str], subprocess.Popen[bytes]],
+        config: Config,
+    ) -> None:
+        """`spawn` starts a worker of a model, by its id."""
+        self.name = name
+        self._client = client
+        self._stock = stock
+        self._spawn = spawn
+        self._config = config
+        self._host = socket.gethostname()
+        self._tenants: list[Tenant] = []
+        self._obstacles = Obstacles(client, name)
+        self._interest = Interest()
+        self._notice = Notice(client, name, self._host)
+        self._looked = -_LOOK
+
+    def step(self) -> None:
+        """Look around, and do what is to be done now."""
+        if time.monotonic() - self._looked >= _LOOK:
+            self._look()
+        budget = room.budget(self._config)
+        workers = registry.workers(self._client)
+        self._tend(workers)
+        self._note_stays()
+        demand = census.demand(self._client, self._stock.articles)
+        self._interest.note(demand, self._wanted(demand) - self._served(workers))
+        self._arrange(demand, budget)
+        self._obstacles.tell(self._asked_in_vain(demand, budget))
+        self._notice.say(self.offers(budget), budget, budget - sum(t.article.needs for t in self._tenants))
+
+    def stop(self, patience: float) -> None:
+        """End all workers, which have so many seconds for it."""
+        for tenant in self._tenants:
+            tenant.terminate()
+        deadline = time.monotonic() + patience
+        for tenant in self._tenants:
+            tenant.join(deadline - time.monotonic())
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        for tenant in self._tenants:
+            tenant.kill()
+
+    def offers(self, budget: int) -> list[ModelOnDemand]:
+        """The models of this machine, in the order of their names."""
+        return [self._offer(article, budget) for _, article in sorted(self._stock.articles.items())]
+
+    # What there is
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        if not self._stock.look():
+            return
+        for tenant in self._tenants:
+            article = self._stock.articles.get(tenant.article.id)
+            if not tenant.leaving and (article is None or article.mark != tenant.article.mark):
+                self._ask_to_leave(tenant, f"its file has {'changed' if article else 'gone'}")
+        for article in self._stock.articles.values():
+            self._obstacles.look(article)
+
+    def _tend(self, workers: Iterable[Worker]) -> None:
+        """Notice who has ended, and what the others say of themselves."""
+        mine = {worker.pid: worker for worker in workers if worker.host == self._host}
+        for tenant in tuple(self._tenants):
+            tenant.see(mine.get(tenant.pid))
+            if how := tenant.ended():
+                self._bury(tenant, how)
+            elif tenant.failing_since and time.monotonic() - tenant.failing_since > _FAILING and not tenant.leaving:
+                self._obstacles.fail(tenant.article, *tenant.trouble)
+                self._ask_to_leave(tenant, "it cannot be loaded")
+            elif tenant.ready_at and not tenant.leaving:
+                self._obstacles.clear(tenant.article)
+        own = {tenant.pid for tenant in self._tenants}
+        for pid, worker in mine.items():
+            if pid not in own and not _lives(pid):  # killed, with an agent or by anybody
+                registry.withdraw(self._client, worker.name)
+
+    def _note_stays(self) -> None:
+        """How long each stays that is not to be there always: as the last request has it that said so."""
+        passing = [tenant for tenant in self._tenants if self._stock.keep(tenant.article) < ALWAYS]
+        asked = agents.stays(self._client, [tenant.article.id for tenant in passing])
+        for tenant in passing:
+            tenant.keep = asked.get(tenant.article.id, self._stock.keep(tenant.article))
+
+    def _bury(self, tenant: Tenant, how: str) -> None:
+        self._tenants.remove(tenant)
+        if tenant.card:
+            registry.withdraw(self._client, tenant.card.name)
+        if tenant.leaving:
+            log.info("%s has left", tenant.article.id)
+            return
+        log.warning("worker %s (pid %d) ended with %s", tenant.article.id, tenant.pid, how)
+        if tenant.ready_at is None:
+            self._obstacles.stumble(tenant.article, f"its worker ended with {how} before it had loaded the model")
+
+    def _wanted(self, demand: Mapping[str, Demand]) -> set[str]:
+        """The models that are to have a worker."""
+        always = {article.id for article in self._stock.articles.values() if self._stock.keep(article) == ALWAYS}
+        return always | {model for model, asked in demand.items() if asked.waiting}
+
+    def _served(self, workers: Iterable[Worker]) -> set[str]:
+        """The models that have one, or will soon."""
+        own = {tenant.article.id for tenant in self._tenants if not tenant.leaving}
+        mine = {tenant.pid for tenant in self._tenants}
+        others = (worker for worker in workers if worker.host != self._host or worker.pid not in mine)
+        return own | {worker.model for worker in others if not worker.failing}
+
+    # What is to be done
+
+    def _arrange(self, demand: Mapping[str, Demand], budget: int) -> None:
+        now = time.monotonic()
+        loading = any(tenant.loads and now - tenant.started < _LONG_LOAD for tenant in self._tenants)
+        busy = {model for model, asked in demand.items() if asked.waiting or asked.running}
+        occupants = [each.occupant(self._interest.last(each.article.id), busy) for each in self._tenants]
+        config = self._config
+        rules = HouseRules(budget, config.residence, config.turn, config.max_loaded)
+        step = decide(self._applicants(budget, now), occupants, rules, now, busy=loading)
+        for tenant in self._tenants:
+            if tenant.number in step.leave:
+                self._ask_to_leave(tenant, "another one needs the room, or nobody has asked for it")
+        if step.load:
+            self._load(self._stock.articles[step.load])
+
+    def _applicants(self, budget: int, now: float) -> Sequence[Applicant]:
+        found = []
+        for model, since in self._interest.since.items():
+            article = self._stock.articles[model]
+            waits_for_others = not article.here and now - since < _REMOTE
+            if not (waits_for_others or self._obstacles.of(article, budget)):
+                found.append(Applicant(model, article.needs, since))
+        return found
+
+    def _load(self, article: Article) -> None:
+        if not agents.take_load(self._client, article.id, self.name):
+            return
+        log.info("%s is asked for: it is being loaded", article.id)
+        try:
+            self._tenants.append(Tenant(article, self._stock.keep(article), self._spawn))
+        except OSError as exc:  # the machine has no room for a process now
+            self._obstacles.stumble(article, f"its worker cannot be started: {exc.strerror}")
+
+    def _ask_to_leave(self, tenant: Tenant, why: str) -> None:
+        log.info("%s leaves: %s", tenant.article.id, why)
+        tenant.leave()
+        if tenant.card:
+            agents.wake(self._client, tenant.card.name)
+
+    def _asked_in_vain(self, demand: Mapping[str, Demand], budget: int) -> dict[str, str]:
+        """Models whose jobs wait for what cannot be, with the reason."""
+        found = {}
+        for model in self._interest.since:
+            reason = self._obstacles.of(self._stock.articles[model], budget)
+            if reason and model in demand and not self._elsewhere(model):
+                found[model] = reason
+        return found
+
+    def _elsewhere(self, model: str) -> bool:
+        """Whether another machine may load it."""
+        others = (each for agent in agents.agents(self._client) if agent.name != self.name for each in agent.models)
+        return any(each.outline.id == model and each.state is not ModelState.FAILED for each in others)
+
+    def _offer(self, article: Article, budget: int) -> ModelOnDemand:
+        tenants = [t for t in self._tenants if t.article.id == article.id and not t.leaving]
+        reason = self._obstacles.of(article, budget)
+        if any(tenant.ready_at is not None for tenant in tenants):
+            state, reason = ModelState.READY, ""
+        elif reason:
+            state = ModelState.FAILED
+        else:
+            state = ModelState.LOADING if tenants or article.id in self._interest.since else ModelState.AVAILABLE
+        return ModelOnDemand(article.outline, state, article.needs, reason)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

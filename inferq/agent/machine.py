@@ -1,0 +1,65 @@
+"""The agent's part of `inferq up`: it works in a thread of its own, as files and Redis may keep it waiting."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import socket
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from inferq.agent import room
+from inferq.agent.agent import PAUSE, MachineAgent
+from inferq.agent.stock import Stock
+from shared import agents, store
+from shared.card import Card
+from shared.catalogue import Model
+from shared.config import Config
+from shared.loops import Loop
+
+log = logging.getLogger("inferq.agent")
+
+
+class Machine:
+    """Offers what this machine has, until it is stopped."""
+
+    def __init__(
+        self, folder: Path, adapt: Callable[[Model], Model], spawn: Callable[[str], subprocess.Popen[bytes]]
+    ) -> None:
+        self._folder, self._adapt, self._spawn = folder, adapt, spawn
+        self._agent: MachineAgent | None = None
+        self._loop: Loop | None = None
+
+    def start(self, config: Config) -> None:
+        """Once the Redis is known."""
+        self._client = store.connect(config.redis_url, timeout=2.0, retries=1)
+        mark = hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest()[:8]
+        name = f"{socket.gethostname()}-{mark}"  # the same when it is started anew
+        self._config = config
+        self._agent = MachineAgent(name, self._client, Stock(config, self._adapt), self._spawn, config)
+        self._loop = Loop("agent", self._agent.step, pause=PAUSE)
+        self._loop.start()
+
+    def outlines(self) -> list[Card]:
+        """Of the models that are offered."""
+        offers = self._agent.offers(room.budget(self._config)) if self._agent else []
+        return [each.outline for each in offers if not each.reason]
+
+    def pause(self) -> None:
+        """Start nobody any more."""
+        if self._loop:
+            self._loop.stop(5.0)
+
+    def stop(self, patience: float) -> None:
+        """End all workers, which have so many seconds for it."""
+        if self._agent:
+            self._agent.stop(patience)
+            with suppress(*store.Outage):
+                agents.withdraw(self._client, self._agent.name)
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        if self._agent:
+            self._agent.kill()

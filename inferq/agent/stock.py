@@ -1,0 +1,106 @@
+"""The models that a machine offers: those of its models.toml, its folder of models, and the built-in ones."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from inferq.agent import room
+from shared import catalogue
+from shared.card import Card
+from shared.catalogue import Model
+from shared.catalogue.lasting import read_keep
+from shared.config import Config, ConfigError
+from shared.errors import InferqError
+from worker.engines.outline import outline
+
+log = logging.getLogger("inferq.agent")
+
+Mark = tuple[object, ...]
+"""What tells a model's file, and what is said of it, from any other."""
+_BLANK = Card("", "", "", context=0, slots=0, created=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """One model of them."""
+
+    model: Model
+    outline: Card
+    needs: int
+    mark: Mark
+    fault: str = ""
+    """Why it can never be loaded as it is, in words for everybody; empty where nothing speaks against it."""
+    detail: str = ""
+    """The same for those who look after the machine."""
+
+    @property
+    def id(self) -> str:
+        return self.model.id
+
+    @property
+    def here(self) -> bool:
+        """Whether nothing has to be fetched for it."""
+        return self.model.path is not None or self.model.origin is None
+
+
+class Stock:
+    """Looks at the models again and again: files come and go."""
+
+    def __init__(self, config: Config, adapt: Callable[[Model], Model]) -> None:
+        """`adapt` gives a model what the command line says of all of them."""
+        self._config = config
+        self._adapt = adapt
+        self._keep = read_keep(config.keep)
+        self._trouble = ""
+        self.articles: dict[str, Article] = {}
+
+    def look(self) -> bool:
+        """Whether something has changed. A models.toml that is not right changes nothing, and is told once."""
+        try:
+            models = catalogue.list_models(self._config.models)
+        except (ConfigError, OSError) as exc:
+            if str(exc) != self._trouble:
+                log.warning("the models stay as they were: %s", exc)
+            self._trouble = str(exc)
+            return False
+        self._trouble = ""
+        before, self.articles = self.articles, {}
+        for model in models:
+            mark = _mark(model)
+            known = before.get(model.id)
+            self.articles[model.id] = known if known and known.mark == mark else self._inspect(model, mark)
+        return before != self.articles
+
+    def keep(self, article: Article) -> float:
+        """Seconds that it stays loaded though nobody asks for it."""
+        return self._keep if article.model.keep is None else article.model.keep
+
+    def _inspect(self, model: Model, mark: Mark) -> Article:
+        try:
+            model = self._adapt(model)
+            if model.path is None and model.source.startswith("file:"):
+                raise InferqError(f"{model.source.removeprefix('file:')}: no such file")
+            if model.path:
+                model = catalogue.with_file(model, model.path)
+            return Article(model, outline(model, self._config), room.needs(model, self._config), mark)
+        except (InferqError, OSError) as exc:
+            log.warning("%s cannot be served: %s", model.id, exc)
+            blank = replace(_BLANK, id=model.id, aliases=model.aliases, created=int(time.time()))
+            told = exc.public if isinstance(exc, InferqError) else "its file cannot be read"
+            return Article(model, blank, 0, mark, told, str(exc))
+
+
+def _mark(model: Model) -> Mark:
+    return (model, _stamp(model.path), *(_stamp(path) for path, _ in model.lora), _stamp(model.draft))
+
+
+def _stamp(path: Path | None) -> tuple[int, int, int]:
+    try:
+        told = path.stat() if path else None
+    except OSError:
+        told = None
+    return (told.st_ino, told.st_size, told.st_mtime_ns) if told else (0, 0, 0)

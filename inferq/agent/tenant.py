@@ -1,0 +1,101 @@
+"""A worker that the agent has started, from its start to its end."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Collection
+
+from inferq.agent.plan import Occupant
+from inferq.agent.stock import Article
+from inferq.child import Child
+from shared.registry import Worker
+
+_NUMBERS = itertools.count(1)
+
+
+class Tenant:
+    """It holds one model, and its share of the memory until it has ended."""
+
+    def __init__(self, article: Article, keep: float, spawn: Callable[[str], subprocess.Popen[bytes]]) -> None:
+        """Start it. Raises OSError."""
+        self.number = next(_NUMBERS)
+        self.article = article
+        self.keep = keep
+        self.started = time.monotonic()
+        self.ready_at: float | None = None
+        self.failing_since: float | None = None
+        """Since when its tries to load the model fail; None while they do not."""
+        self.leaving = False
+        self.card: Worker | None = None
+        """As it has announced itself last."""
+        self._process = spawn(article.id)
+        self._child = Child(f"worker {article.id}", lambda: self._process)
+        self._child.adopt(self._process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def see(self, card: Worker | None) -> None:
+        """Take in what it has announced of itself."""
+        self.card = card or self.card
+        now = time.monotonic()
+        if card and card.card and self.ready_at is None:
+            self.ready_at = now
+        failing = bool(card and card.failing and not card.card)
+        self.failing_since = (self.failing_since or now) if failing else None
+
+    @property
+    def loads(self) -> bool:
+        """Whether it has yet to load its model."""
+        return self.ready_at is None and not self.leaving
+
+    @property
+    def trouble(self) -> tuple[str, str]:
+        """Why it does not serve, in words for everybody, and for those who look after it."""
+        return (self.card.reason, self.card.detail) if self.card else ("", "")
+
+    def occupant(self, used_at: float, busy: Collection[str]) -> Occupant:
+        """As the plan sees it; `busy` are the models that have jobs."""
+        return Occupant(
+            self.number,
+            self.article.id,
+            self.article.needs,
+            self.ready_at,
+            used_at,
+            self.article.id in busy,
+            self.keep,
+            self.leaving,
+        )
+
+    def leave(self) -> None:
+        """Have it take no further job, finish those that it computes, and end."""
+        self.leaving = True
+        if self.ready_at is None:
+            self._child.terminate()
+        else:
+            self._signal(signal.SIGUSR1)
+
+    def ended(self) -> str:
+        """How it has ended; empty while it has not."""
+        return self._child.ended()
+
+    def terminate(self) -> None:
+        """Have it finish what it can within the grace, and end."""
+        self._child.terminate()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end; kill it after so many seconds."""
+        self._child.join(timeout)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._child.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.poll() is None:
+            os.kill(self.pid, number)

@@ -1,0 +1,29 @@
+"""How long a model stays loaded that nobody asks for, and how many workers it may have, as a user writes it."""
+
+from __future__ import annotations
+
+import math
+import re
+
+ALWAYS = math.inf
+"""Seconds that a model stays that is to be there always."""
+KEEP_WORDS = "`always`, or for how long nobody may ask for it, such as 30s, 10m or 2h"
+WORKERS_WORDS = "a number, or the least and the most, such as 1..4"
+MOST_WORKERS = 64
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def read_keep(text: str) -> float:
+    """Seconds. Raises ValueError."""
+    if not re.fullmatch(r"always|[0-9]{1,6}[smh]", text):
+        raise ValueError(text)
+    return ALWAYS if text == "always" else int(text[:-1]) * _UNITS[text[-1]]
+
+
+def read_workers(text: str) -> tuple[int, int]:
+    """The least and the most. Raises ValueError."""
+    least, _, most = text.partition("..")
+    low, high = int(least), int(most or least)
+    if not 1 <= low <= high <= MOST_WORKERS:
+        raise ValueError(text)
+    return low, high
