@@ -7,6 +7,7 @@ else the one whose id comes first in the alphabet; one that is refused leaves it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import islice
 from types import MappingProxyType
 from typing import NoReturn
@@ -28,7 +29,7 @@ from shared.parameters import check_parameters
 from shared.protocol import PoolingTask, Task, TextTask
 from shared.recommendation import complete
 from shared.registry import Worker
-from shared.store import translated
+from shared.store import Outage, translated
 from shared.tickets import Tickets, sweep_pause
 from shared.version import VERSION
 
@@ -64,6 +65,14 @@ class Directory:
     def on_demand(self) -> list[str]:
         """The ids of the models that agents load when they are asked for, as far as was lately seen. Asks nobody."""
         return sorted(offer.card.id for offer in self._offers.values() if offer.on_demand and not offer.refusal)
+
+    def ask_to_stay(self, model: str, seconds: float) -> bool:
+        """Have a model stay loaded for so long though nobody asks for it. Whether an agent is there to do so."""
+        if model not in self.on_demand:
+            return False
+        with suppress(*Outage):
+            agents.ask_to_stay(self._client, model, seconds)
+        return True
 
     def find(self, name: str) -> Offer:
         """The model of that id or alias.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
@@ -23,7 +23,7 @@ from gateway.memory import Memory
 from gateway.reconcile import Reconciler
 from gateway.replies import Replies
 from gateway.schemas import Format
-from shared import agents, streams
+from shared import streams
 from shared.config import Config
 from shared.errors import JobNotFound, KeyFull, KeyMemoryFull, QueueFull, StoreUnavailable
 from shared.protocol import Accepted, Options, State, Task, final_state, tells_tokens
@@ -106,9 +106,6 @@ class Dispatcher:
             if isinstance(exc, StoreUnavailable):
                 self._withdraw(job_id)
             raise
-        if options.stay is not None:
-            with suppress(*Outage):
-                agents.ask_to_stay(self._tickets.client, task.model, options.stay)
         if taken != job_id:
             log.info("joined %s", taken)
         if taken == job_id and attempt.waits:

@@ -69,7 +69,7 @@ def answer(
         return CLIENT_GONE
     job = submit(task, wire, options, mark, waits=waits)
     ignored += this_gateway().directory.ignored(job.accepted.task.model, needs)
-    if options.stay is not None and job.accepted.task.model not in this_gateway().directory.on_demand:
+    if options.stay is not None and not this_gateway().directory.ask_to_stay(job.accepted.task.model, options.stay):
         ignored.append("keep_alive")
     if later:
         return _later(job)

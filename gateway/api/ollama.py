@@ -57,7 +57,7 @@ def embed_one() -> ResponseReturnValue:
 @operation("ollamaTags")
 def tags() -> ResponseReturnValue:
     """List the models that may be asked for, by id and alias."""
-    return jsonify(models=[list_model(offer.card, name) for offer, name in claims(this_gateway().directory.listed())])
+    return jsonify(models=[list_model(offer.card, name) for offer, name in claims(this_gateway().directory.offers())])
 
 
 @views.get("/ps")
