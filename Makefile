@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos clients coherence templates attack prefixes soak upgrade fuzz words model failover s3 load memory monitoring check page page-checks browser screenshots vendor bench lock sbom audit
+.PHONY: up test docker-test chaos clients coherence templates attack demand prefixes soak upgrade fuzz words model failover s3 load memory monitoring check page page-checks browser screenshots vendor bench lock sbom audit
 
 # What is started again and again is not compiled each time.
 test failover chaos upgrade attack memory: export PYTHONDONTWRITEBYTECODE :=
@@ -38,6 +38,9 @@ templates: .venv/dev     ## tools in the forms of 24 families' templates, on the
 attack: .venv/dev        ## hostile clients do their worst, and a victim measures; options in ARGS, e.g. make attack ARGS="--short", ARGS="--list", ARGS="choices --seconds 20"
 	$(BIN)/inferq pull
 	$(BIN)/python -m tests.attack $(ARGS)
+
+demand: .venv/dev        ## five models in a room for two, while workers and the supervisor are killed; e.g. make demand ARGS="--requests 300 --seed 7"
+	$(BIN)/python -m tests.demand_proof $(ARGS)
 
 prefixes: .venv/dev      ## a thousand saves and restores at once, in which no token differs; e.g. make prefixes ARGS="--mischief --seed 7"
 	$(BIN)/python -m tests.prefix_proof $(ARGS)

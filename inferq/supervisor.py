@@ -200,13 +200,17 @@ class Supervisor:
             child.kill()
         os._exit(INTERRUPTED)
 
-    def _spawn_worker(self, choice: Selection, name: str) -> subprocess.Popen[bytes]:
-        return self._spawn("worker", *choice.flags(), "--", name)
+    def _spawn_worker(self, choice: Selection, name: str, memory: int) -> subprocess.Popen[bytes]:
+        return self._spawn("worker", *choice.flags(), "--", name, memory=f"{memory}B" if memory else "")
 
-    def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, *arguments: str, memory: str = "") -> subprocess.Popen[bytes]:
         command, *rest = arguments
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        config = self._config if command == "gateway" else replace(self._config, api_keys="")
+        config = (
+            self._config
+            if command == "gateway"
+            else replace(self._config, api_keys="", memory=memory or self._config.memory)
+        )
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "inferq", command, "--parent", str(os.getpid()), *rest],
             env=environ | config.to_env(),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
+from shared.memory import FORM
 from shared.option import ConfigError as ConfigError
 from shared.option import option as _option
 from shared.option import parse as _parse
@@ -153,7 +154,14 @@ class Config:
     turn: float = _option(
         30.0, "seconds that requests of a model wait for room before one is asked to go that has work", low=0
     )
-    context: int = _option(0, "tokens of context; 0 takes the model's own", low=0)
+    memory: str = _option(
+        "",
+        "what models may take of the memory, as `4GiB`, `3000MB` or `50%`; else what the machine has free",
+        form=(FORM, "a size such as 4GiB or 3000MB, or a part such as 50%"),
+    )
+    context: int = _option(
+        0, "tokens of context; 0 takes the model's own, or what fits into the memory that is there", low=0
+    )
     slots: int = _option(4, "requests that a worker computes at once", low=1, high=MOST_SLOTS)
     cores: int = _option(
         0, "cores of a worker's engine; 0 takes those that the machine has to give, in equal parts", low=0, high=1024

@@ -6,7 +6,9 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from shared.control_groups import groups
 
 _ROOT = Path("/")
 _UNBOUNDED = 1 << 16
@@ -52,7 +54,7 @@ def _quota(root: Path) -> int:
 
 def _quotas(root: Path) -> Iterator[float]:
     """Cores that each group allows which allows less than all: the process's own, and those in which it lies."""
-    for group in _groups(root):
+    for group in groups("cpu", root):
         with suppress(OSError, ValueError, ZeroDivisionError):  # the group has no such file, or no bound: `max`
             quota, period = (group / "cpu.max").read_text().split()
             yield int(quota) / int(period)
@@ -60,37 +62,6 @@ def _quotas(root: Path) -> Iterator[float]:
             quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
             if int(quota) > 0:  # -1 is no bound
                 yield int(quota) / int(period)
-
-
-def _groups(root: Path) -> Iterator[Path]:
-    """The folders of the control groups, v1 and v2, that bound this process's time, from its own upwards."""
-    with suppress(OSError, ValueError):
-        paths = dict(_memberships((root / "proc/self/cgroup").read_text()))
-        for line in (root / "proc/self/mountinfo").read_text().splitlines():
-            before, _, after = line.partition(" - ")
-            kind, _, options = after.split()[:3]
-            controller = {"cgroup2": "", "cgroup": "cpu"}.get(kind)
-            if controller is None or (controller and controller not in options.split(",")) or controller not in paths:
-                continue
-            top, mounted = before.split()[3:5]
-            yield from _ascend(root / mounted.lstrip("/"), paths[controller], top)
-
-
-def _memberships(text: str) -> Iterator[tuple[str, str]]:
-    """The path of the process's group, by controller; of v2, which has all of them, by an empty name."""
-    for line in text.splitlines():
-        _, controllers, path = line.split(":", 2)
-        for controller in controllers.split(","):
-            yield controller, path
-
-
-def _ascend(mounted: Path, path: str, top: str) -> Iterator[Path]:
-    """`top` is the group that is mounted there: in a container its own, as a rule, and nothing above it is seen."""
-    inside = PurePosixPath(path)
-    inside = inside.relative_to(top) if inside.is_relative_to(top) else PurePosixPath()
-    if ".." in inside.parts:  # a group beside that of the name space
-        inside = PurePosixPath()
-    yield from (mounted / each for each in (inside, *inside.parents))
 
 
 def processor(root: Path = _ROOT) -> str:

@@ -1,47 +1,116 @@
-"""How much memory this process may use, as Linux tells it."""
+"""How much memory there is for models: what the machine and the control groups have, less what others use."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-_MEMINFO = Path("/proc/meminfo")
-_GROUPS = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.stat"), Path("/sys/fs/cgroup/memory.current")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.stat"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ),
-)
-"""Of control groups, version 2 and 1: the limit, what is taken, and of that what can be given back."""
+from shared.control_groups import groups
+
+FORM = r"0*[1-9]\d*(\.\d+)?([KMGT]i?)?B?|(100|0*[1-9]\d?)(\.0+)?%"
+"""Of `INFERQ_MEMORY`."""
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_UNITS |= {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+_ROOT = Path("/")
+_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+"""Of a control group, version 2 and 1: what it allows, and what is taken."""
 
 
-def total() -> int:
+@dataclass(frozen=True, slots=True)
+class MemoryBudget:
+    """Bytes that models may have."""
+
+    total: int
+    taken: int
+    """By others, and by models that run already."""
+    said: str
+    """Whose the total is, in words."""
+
+    @property
+    def free(self) -> int:
+        return max(0, self.total - self.taken)
+
+    def __str__(self) -> str:
+        return f"{tell(self.free)} free of {tell(self.total)} ({self.said})"
+
+
+def budget(setting: str = "", root: Path = _ROOT) -> MemoryBudget:
+    """What there is now: of all that bound it, that which has the least left.
+
+    `setting` is `INFERQ_MEMORY`, all that models may have together. A limit is told apart from what is there by its
+    total alone: what models that run have of it, who has started them knows. `root` is where /proc and /sys lie.
+    """
+    bounds = [_machine(root), *_limits(root)]
+    least = min(bounds, key=lambda bound: bound.free)
+    if not setting:
+        return least
+    allowed = parse(setting, min(bound.total for bound in bounds))
+    if allowed < least.free:
+        return MemoryBudget(allowed, 0, f"INFERQ_MEMORY={setting}")
+    return least
+
+
+def total(root: Path = _ROOT) -> int:
     """Bytes of this machine, or of this control group where that has fewer."""
-    return min([_machine("MemTotal"), *(limit for limit, _ in _limits())])
+    return min(bound.total for bound in (_machine(root), *_limits(root)))
 
 
-def available() -> int:
-    """Bytes that are free now, or would be if files were read again when they are needed."""
-    return max(0, min([_machine("MemAvailable"), *(limit - taken for limit, taken in _limits())]))
+def available(root: Path = _ROOT) -> int:
+    """Bytes that are free now, or would be if files that nobody has mapped were read again when they are needed."""
+    return budget(root=root).free
 
 
-def _machine(name: str) -> int:
-    with suppress(OSError):
-        if found := re.search(rf"^{name}:\s+(\d+) kB$", _MEMINFO.read_text(), re.MULTILINE):
-            return int(found[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def parse(text: str, whole: int) -> int:
+    """Bytes, of a text of the FORM: `4GiB`, `3000MB`, or `50%` of the `whole`."""
+    if text.endswith("%"):
+        return int(whole * float(text[:-1]) / 100)
+    number, unit = re.fullmatch(r"([\d.]+)([KMGT]i?|)B?", text).groups()  # type: ignore[union-attr]  # it has the form
+    return int(float(number) * _UNITS[unit])
 
 
-def _limits() -> list[tuple[int, int]]:
-    """Of each control group that limits us: bytes that it allows, and those that are taken for good."""
-    found = []
-    for limit, stat, current in _GROUPS:
-        with suppress(OSError, ValueError):  # `max` is no limit
-            allowed, taken = int(limit.read_text()), int(current.read_text())
-            cached = re.search(r"^(?:total_)?inactive_file (\d+)$", stat.read_text(), re.MULTILINE)
-            found.append((allowed, taken - (int(cached[1]) if cached else 0)))
-    return found
+def tell(size: int) -> str:
+    """In words, to three digits."""
+    number, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if number < 1000:
+            break
+        number, unit = number / 1024, larger
+    return f"{number:.{0 if unit == 'B' else max(0, 3 - len(str(int(number))))}f} {unit}"
+
+
+def _machine(root: Path) -> MemoryBudget:
+    """Files that somebody has mapped, as the weights of models that run, are in use, though Linux calls them free."""
+    with suppress(OSError, ValueError, KeyError):
+        told = dict(line.split(":") for line in (root / "proc/meminfo").read_text().splitlines())
+        sizes = {name: int(text.split()[0]) * 1024 for name, text in told.items()}
+        mapped = min(sizes["Mapped"], sizes["Active(file)"] + sizes["Inactive(file)"])
+        whole = sizes["MemTotal"]
+        return MemoryBudget(whole, whole - max(0, sizes["MemAvailable"] - mapped), "of this machine")
+    return MemoryBudget(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), 0, "of this machine")
+
+
+def _limits(root: Path) -> Iterator[MemoryBudget]:
+    """Those of each control group that has one."""
+    for group in groups("memory", root):
+        for limit, current in _FILES:
+            with suppress(OSError, ValueError):  # `max` is no limit
+                allowed, taken = (int((group / name).read_text()) for name in (limit, current))
+                if allowed < 1 << 62:  # what version 1 has for none
+                    yield MemoryBudget(allowed, max(0, taken - _spare(group)), "of this control group")
+
+
+def _spare(group: Path) -> int:
+    """Bytes of files in memory that nobody has mapped: they go when others need the room."""
+    with suppress(OSError, ValueError):
+        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+
+        def size(name: str) -> int:  # of version 1 with the groups inside
+            return int(told.get(f"total_{name}", told.get(name, 0)))
+
+        mapped = size("mapped_file") or size("file_mapped")
+        return max(0, size("inactive_file") + size("active_file") - mapped)
+    return 0

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from inferq.weights import choose_weights
-from shared import catalogue, memory
+from shared import catalogue
 from shared.config import Config
 from shared.errors import ModelLoadError
 from tests.commands import inferq
@@ -220,19 +220,6 @@ def test_a_file_that_has_nothing_to_gain_any_more_leaves_nothing(model: Path, fo
     shutil.copy(TINY, model)
     assert prepare(model).path == model
     assert [path.name for path in folder.iterdir()] == ["prepare.lock"]
-
-
-def test_what_a_control_group_leaves_is_all_the_memory_there_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert 0 < memory.available() <= memory.total()
-    files = tuple(tmp_path / name for name in ("max", "stat", "current"))
-    monkeypatch.setattr(memory, "_GROUPS", (files,))
-    for file, text in zip(files, ("3000000\n", "anon 5\ninactive_file 500000\n", "1500000\n"), strict=True):
-        file.write_text(text)
-    assert (memory.total(), memory.available()) == (3_000_000, 2_000_000)
-    files[0].write_text("max\n")
-    assert memory.total() > 3_000_000
 
 
 def test_this_machine_is_measured() -> None:

@@ -23,6 +23,7 @@ from shared.agents import ModelOnDemand, ModelState
 from shared.catalogue.lasting import ALWAYS
 from shared.census import Demand
 from shared.config import Config
+from shared.memory import tell
 from shared.registry import Worker
 
 log = logging.getLogger("inferq.agent")
@@ -31,6 +32,10 @@ PAUSE = 0.1
 """Seconds between two looks at who is asked for."""
 _LOOK = 3.0
 """Seconds between two looks at the files."""
+_MEASURE = 1.0
+"""Seconds between two looks at the memory."""
+_PATIENCE = 5.0
+"""Seconds for which a model waits for memory that others than models have."""
 _FAILING = 8.0
 """Seconds for which a worker may try in vain to load its model: it does so three times within that."""
 _LONG_LOAD = 30.0
@@ -47,10 +52,11 @@ class MachineAgent:
         name: str,
         client: Redis,
         stock: Stock,
-        spawn: Callable[[str], subprocess.Popen[bytes]],
+        spawn: Callable[[str, int], subprocess.Popen[bytes]],
         config: Config,
     ) -> None:
-        """`spawn` starts a worker of a model, by its id."""
+        """`spawn` starts a worker of a model, by its id, that may have so many bytes of memory; 0:
+        as many as there are."""
         self.name = name
         self._client = client
         self._stock = stock
@@ -61,21 +67,22 @@ class MachineAgent:
         self._obstacles = Obstacles(client, name)
         self._interest = Interest()
         self._notice = Notice(client, name, self._host)
-        self._looked = -_LOOK
+        self._looked = self._measured = -_LOOK
+        self._budget = 0
 
     def step(self) -> None:
         """Look around, and do what is to be done now."""
         if time.monotonic() - self._looked >= _LOOK:
             self._look()
-        budget = room.budget(self._config)
+        budget = self._measure()
         workers = registry.workers(self._client)
         self._tend(workers)
         self._note_stays()
         demand = census.demand(self._client, self._stock.articles)
         self._interest.note(demand, self._wanted(demand) - self._served(workers))
         self._arrange(demand, budget)
-        self._obstacles.tell(self._asked_in_vain(demand, budget))
-        self._notice.say(self.offers(budget), budget, budget - sum(t.article.needs for t in self._tenants))
+        self._obstacles.tell(self._asked_in_vain(demand))
+        self._notice.say(self.offers(), budget, budget - sum(each.needs for each in self._tenants))
 
     def stop(self, patience: float) -> None:
         """End all workers, which have so many seconds for it."""
@@ -90,22 +97,30 @@ class MachineAgent:
         for tenant in self._tenants:
             tenant.kill()
 
-    def offers(self, budget: int) -> list[ModelOnDemand]:
+    def offers(self) -> list[ModelOnDemand]:
         """The models of this machine, in the order of their names."""
-        return [self._offer(article, budget) for _, article in sorted(self._stock.articles.items())]
+        return [self._offer(article) for _, article in sorted(self._stock.articles.items())]
 
     # What there is
 
     def _look(self) -> None:
         self._looked = time.monotonic()
         if not self._stock.look():
+            self._stock.weigh_next()
             return
         for tenant in self._tenants:
             article = self._stock.articles.get(tenant.article.id)
-            if not tenant.leaving and (article is None or article.mark != tenant.article.mark):
+            if not tenant.leaving and (article is None or article.differs(tenant.article)):
                 self._ask_to_leave(tenant, f"its file has {'changed' if article else 'gone'}")
         for article in self._stock.articles.values():
             self._obstacles.look(article)
+
+    def _measure(self) -> int:
+        """Bytes that the models of this machine may have together now."""
+        if time.monotonic() - self._measured > _MEASURE:
+            used = sum(tenant.card.memory_bytes for tenant in self._tenants if tenant.card)
+            self._budget, self._measured = room.budget(self._config, used), time.monotonic()
+        return self._budget
 
     def _tend(self, workers: Iterable[Worker]) -> None:
         """Notice who has ended, and what the others say of themselves."""
@@ -173,9 +188,12 @@ class MachineAgent:
     def _applicants(self, budget: int, now: float) -> Sequence[Applicant]:
         found = []
         for model, since in self._interest.since.items():
-            article = self._stock.articles[model]
+            article = self._stock.weigh(model)
+            if article.needs > budget and now - since > _PATIENCE:
+                there = f"it needs {tell(article.needs)} of memory, and models have {tell(budget)} here at the moment"
+                self._obstacles.fail(article, there, "")
             waits_for_others = not article.here and now - since < _REMOTE
-            if not (waits_for_others or self._obstacles.of(article, budget)):
+            if not (waits_for_others or self._obstacles.of(article)):
                 found.append(Applicant(model, article.needs, since))
         return found
 
@@ -194,11 +212,11 @@ class MachineAgent:
         if tenant.card:
             agents.wake(self._client, tenant.card.name)
 
-    def _asked_in_vain(self, demand: Mapping[str, Demand], budget: int) -> dict[str, str]:
+    def _asked_in_vain(self, demand: Mapping[str, Demand]) -> dict[str, str]:
         """Models whose jobs wait for what cannot be, with the reason."""
         found = {}
         for model in self._interest.since:
-            reason = self._obstacles.of(self._stock.articles[model], budget)
+            reason = self._obstacles.of(self._stock.articles[model])
             if reason and model in demand and not self._elsewhere(model):
                 found[model] = reason
         return found
@@ -208,9 +226,9 @@ class MachineAgent:
         others = (each for agent in agents.agents(self._client) if agent.name != self.name for each in agent.models)
         return any(each.outline.id == model and each.state is not ModelState.FAILED for each in others)
 
-    def _offer(self, article: Article, budget: int) -> ModelOnDemand:
+    def _offer(self, article: Article) -> ModelOnDemand:
         tenants = [t for t in self._tenants if t.article.id == article.id and not t.leaving]
-        reason = self._obstacles.of(article, budget)
+        reason = self._obstacles.of(article)
         if any(tenant.ready_at is not None for tenant in tenants):
             state, reason = ModelState.READY, ""
         elif reason:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from inferq.agent import room
 from inferq.agent.agent import PAUSE, MachineAgent
 from inferq.agent.stock import Stock
 from shared import agents, store
@@ -26,7 +25,7 @@ class Machine:
     """Offers what this machine has, until it is stopped."""
 
     def __init__(
-        self, folder: Path, adapt: Callable[[Model], Model], spawn: Callable[[str], subprocess.Popen[bytes]]
+        self, folder: Path, adapt: Callable[[Model], Model], spawn: Callable[[str, int], subprocess.Popen[bytes]]
     ) -> None:
         self._folder, self._adapt, self._spawn = folder, adapt, spawn
         self._agent: MachineAgent | None = None
@@ -37,14 +36,13 @@ class Machine:
         self._client = store.connect(config.redis_url, timeout=2.0, retries=1)
         mark = hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest()[:8]
         name = f"{socket.gethostname()}-{mark}"  # the same when it is started anew
-        self._config = config
         self._agent = MachineAgent(name, self._client, Stock(config, self._adapt), self._spawn, config)
         self._loop = Loop("agent", self._agent.step, pause=PAUSE)
         self._loop.start()
 
     def outlines(self) -> list[Card]:
         """Of the models that are offered."""
-        offers = self._agent.offers(room.budget(self._config)) if self._agent else []
+        offers = self._agent.offers() if self._agent else []
         return [each.outline for each in offers if not each.reason]
 
     def pause(self) -> None:

@@ -48,21 +48,18 @@ class Obstacles:
         self._name = name
         self._found: dict[str, Obstacle] = {}
 
-    def of(self, article: Article, budget: int) -> str:
+    def of(self, article: Article) -> str:
         """Why a model cannot be loaded now, in words for everybody; empty where nothing speaks against it."""
         if article.fault:
             return article.fault
-        if article.needs > budget:
-            return (
-                f"it needs {article.needs / 1e9:.2f} GB of memory, and models may have {budget / 1e9:.2f} GB on this"
-                " machine"
-            )
         found = self._found.get(article.id)
         return found.reason if found and time.monotonic() < found.until else ""
 
     def fail(self, article: Article, reason: str, detail: str) -> None:
         """A worker has tried for long enough."""
         found = self._of(article)
+        if time.monotonic() < found.until:
+            return
         found.reason, found.stumbles = reason, 0
         pause = found.backoff.fail()
         found.until = time.monotonic() + pause

@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 from shared import memory
-from shared.catalogue import Model
+from shared.catalogue import WITHOUT_FILE, Model
 from shared.config import Config
+from shared.memory import MemoryBudget
+from worker import memory as models_memory
+from worker.memory import DoesNotFit
 
-_WORKER = 150_000_000
-"""Bytes of a worker that holds no weights."""
-_SHARE = 0.8
-"""Of the machine's memory that is for models."""
+_UNKNOWN = 200_000_000
+"""Bytes that a model takes beside its weights, as long as its file is not here."""
+_SHARE = 2
+"""A model on demand has the context that fits in one part of so many of what there is, where that is enough for it:
+so another one has room beside it."""
 
 
-def needs(model: Model, config: Config) -> int:
-    """Bytes that a worker of the model takes. Raises ModelFileError."""
-    return int((model.size or 0) * 1.2) + _WORKER
+def most(config: Config) -> int:
+    """Bytes that models may ever have on this machine."""
+    whole = memory.total()
+    return min(whole, memory.parse(config.memory, whole)) if config.memory else whole
 
 
-def budget(config: Config) -> int:
-    """Bytes that the models of this machine may have together."""
-    return int(memory.total() * _SHARE)
+def budget(config: Config, used: int) -> int:
+    """Bytes that the models of this machine may have together now, of which those that are loaded use so many."""
+    return min(most(config), memory.available() + used)
+
+
+def guess(model: Model) -> int:
+    """Bytes that a worker of the model takes, before anybody has looked closely."""
+    return 0 if model.engine in WITHOUT_FILE else (model.size or 0) + _UNKNOWN
+
+
+def weigh(model: Model, config: Config) -> int:
+    """The same, looked at closely, which takes a second the first time: with the context that it is to have.
+
+    Raises DoesNotFit, ModelFileError, EngineError.
+    """
+    if model.path is None and model.engine not in WITHOUT_FILE:
+        return guess(model)
+    whole = most(config)
+    try:
+        fitted = models_memory.fit_context(model, config, MemoryBudget(whole // _SHARE, 0, f"a {_SHARE}nd part"))
+    except DoesNotFit:
+        fitted = models_memory.fit_context(model, config, MemoryBudget(whole, 0, "that models may have here"))
+    return fitted.footprint.total

@@ -16,6 +16,7 @@ from shared.catalogue.lasting import read_keep
 from shared.config import Config, ConfigError
 from shared.errors import InferqError
 from worker.engines.outline import outline
+from worker.memory import DoesNotFit
 
 log = logging.getLogger("inferq.agent")
 
@@ -31,11 +32,13 @@ class Article:
     model: Model
     outline: Card
     needs: int
+    """Bytes of memory; a guess until it is weighed."""
     mark: Mark
     fault: str = ""
     """Why it can never be loaded as it is, in words for everybody; empty where nothing speaks against it."""
     detail: str = ""
     """The same for those who look after the machine."""
+    weighed: bool = False
 
     @property
     def id(self) -> str:
@@ -45,6 +48,10 @@ class Article:
     def here(self) -> bool:
         """Whether nothing has to be fetched for it."""
         return self.model.path is not None or self.model.origin is None
+
+    def differs(self, before: Article) -> bool:
+        """Whether another file is to be served than before. One that was fetched since is what was meant."""
+        return self.mark != before.mark and before.here
 
 
 class Stock:
@@ -68,12 +75,34 @@ class Stock:
             self._trouble = str(exc)
             return False
         self._trouble = ""
-        before, self.articles = self.articles, {}
+        before, found = self.articles, dict[str, Article]()
         for model in models:
             mark = _mark(model)
             known = before.get(model.id)
-            self.articles[model.id] = known if known and known.mark == mark else self._inspect(model, mark)
-        return before != self.articles
+            found[model.id] = known if known and known.mark == mark else self._inspect(model, mark)
+        self.articles = found  # at once: others look at it
+        return before != found
+
+    def weigh(self, model: str) -> Article:
+        """One of them, of which is known what it needs. That may take a second, the first time."""
+        article = self.articles[model]
+        if article.weighed or article.fault:
+            return article
+        try:
+            article = replace(article, needs=room.weigh(article.model, self._config), weighed=article.here)
+        except DoesNotFit as exc:  # its message has nothing but numbers
+            article = replace(article, weighed=True, fault=str(exc), detail=str(exc))
+        except (InferqError, OSError) as exc:
+            article = self._refuse(article.model, article.mark, exc)
+        self.articles[model] = article
+        return article
+
+    def weigh_next(self) -> None:
+        """The next one of those that have not been weighed, so that what does not fit is known before it is asked."""
+        for article in self.articles.values():
+            if not (article.weighed or article.fault) and article.here:
+                self.weigh(article.id)
+                return
 
     def keep(self, article: Article) -> float:
         """Seconds that it stays loaded though nobody asks for it."""
@@ -86,12 +115,15 @@ class Stock:
                 raise InferqError(f"{model.source.removeprefix('file:')}: no such file")
             if model.path:
                 model = catalogue.with_file(model, model.path)
-            return Article(model, outline(model, self._config), room.needs(model, self._config), mark)
+            return Article(model, outline(model, self._config), room.guess(model), mark)
         except (InferqError, OSError) as exc:
-            log.warning("%s cannot be served: %s", model.id, exc)
-            blank = replace(_BLANK, id=model.id, aliases=model.aliases, created=int(time.time()))
-            told = exc.public if isinstance(exc, InferqError) else "its file cannot be read"
-            return Article(model, blank, 0, mark, told, str(exc))
+            return self._refuse(model, mark, exc)
+
+    def _refuse(self, model: Model, mark: Mark, exc: Exception) -> Article:
+        log.warning("%s cannot be served: %s", model.id, exc)
+        blank = replace(_BLANK, id=model.id, aliases=model.aliases, created=int(time.time()))
+        told = exc.public if isinstance(exc, InferqError) else "its file cannot be read"
+        return Article(model, blank, 0, mark, told, str(exc))
 
 
 def _mark(model: Model) -> Mark:

@@ -20,7 +20,7 @@ _NUMBERS = itertools.count(1)
 class Tenant:
     """It holds one model, and its share of the memory until it has ended."""
 
-    def __init__(self, article: Article, keep: float, spawn: Callable[[str], subprocess.Popen[bytes]]) -> None:
+    def __init__(self, article: Article, keep: float, spawn: Callable[[str, int], subprocess.Popen[bytes]]) -> None:
         """Start it. Raises OSError."""
         self.number = next(_NUMBERS)
         self.article = article
@@ -32,7 +32,7 @@ class Tenant:
         self.leaving = False
         self.card: Worker | None = None
         """As it has announced itself last."""
-        self._process = spawn(article.id)
+        self._process = spawn(article.id, article.needs if article.weighed and article.here else 0)
         self._child = Child(f"worker {article.id}", lambda: self._process)
         self._child.adopt(self._process)
 
@@ -50,6 +50,11 @@ class Tenant:
         self.failing_since = (self.failing_since or now) if failing else None
 
     @property
+    def needs(self) -> int:
+        """Bytes of memory that it takes, or has come to take: other weights may have been prepared."""
+        return max(self.article.needs, self.card.memory_bytes if self.card else 0)
+
+    @property
     def loads(self) -> bool:
         """Whether it has yet to load its model."""
         return self.ready_at is None and not self.leaving
@@ -64,7 +69,7 @@ class Tenant:
         return Occupant(
             self.number,
             self.article.id,
-            self.article.needs,
+            self.needs,
             self.ready_at,
             used_at,
             self.article.id in busy,

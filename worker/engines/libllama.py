@@ -22,6 +22,7 @@ from worker.engines.libllama_layout import (
     UnknownLibrary,
     compare,
 )
+from worker.engines.libllama_plan import find_plan
 from worker.engines.libllama_pooling import PoolingContext
 from worker.engines.libllama_timing import TimedContext
 
@@ -81,7 +82,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 }
 _ERROR = 4
 _READ_BACK = ("n_batch", "n_ubatch", "n_seq_max", "n_threads", "n_threads_batch")
-_MMAP = 1
+_NO_MMAP, _MMAP = 0, 1
 _SILENT = 1 | 2 | 8
 """Attributes of tokens without a text: unknown, unused, control."""
 F32, F16 = 0, 1
@@ -119,6 +120,16 @@ class Library:
             raise RuntimeError("the model cannot be loaded")
         return MappedModel(self._library, model, self._context_params)
 
+    def plan(self, path: str) -> MappedModel:
+        """A model whose weights are not read, and for whose contexts nothing is allocated: see `MappedModel.find_plan`.
+        Raises RuntimeError."""
+        self._model_params.no_alloc = True
+        self._model_params.load_mode, self._model_params.use_extra_bufts = _NO_MMAP, True
+        model = self._library.llama_model_load_from_file(path.encode(), self._model_params)
+        if not model:
+            raise RuntimeError("the model cannot be loaded")
+        return MappedModel(self._library, model, self._context_params)
+
 
 class MappedModel:
     def __init__(self, library: Any, model: int, defaults: Any) -> None:
@@ -138,6 +149,10 @@ class MappedModel:
     def timed_context(self, lora: Sequence[tuple[str, float]], **parameters: float) -> TimedContext:
         """Raises RuntimeError, UnknownLibrary."""
         return TimedContext(self._library, self._make(lora, parameters), int(parameters["n_batch"]))
+
+    def find_plan(self, **parameters: float) -> dict[str, int]:
+        """What the library would allocate. Raises RuntimeError, UnknownLibrary."""
+        return find_plan(self._library, self._make((), parameters))
 
     def _make(self, lora: Sequence[tuple[str, float]], parameters: Mapping[str, float]) -> int:
         for name, value in parameters.items():

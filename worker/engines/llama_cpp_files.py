@@ -21,7 +21,7 @@ from worker.formats.identity import identity
 from worker.formats.pooling import PoolingKind, find_pooling
 
 _F32 = 0
-_EXACT = 8192
+EXACT = 8192
 """Tokens."""
 
 
@@ -47,7 +47,7 @@ class Files:
         Weights of 32 bits are for those who compare. The cache is twice as large then, so long contexts do without.
         """
         whole = all(tensor.kind == _F32 for tensor in self.header.tensors)
-        return whole and (context or self.header.context_length or _EXACT + 1) <= _EXACT
+        return whole and (context or self.header.context_length or EXACT + 1) <= EXACT
 
     def identify(self, model: Model) -> str:
         """What tells apart whatever comes of these files from what comes of others. Raises OSError."""

@@ -12,6 +12,9 @@ from worker.engines.child import SOCKET, HostEnd
 
 DRAFTED = 3
 """Tokens that a draft model guesses in one step."""
+CHECKPOINTS = 8
+"""States of a slot that are kept to go back to, of models that cannot forget the latest tokens alone: those with a
+sliding window and recurrent ones. Each takes memory; llama.cpp would keep 32."""
 _ERRORS_ONLY = 1
 _ALL_SAID = (1 << 12) - 1
 """Its mask of the sampling parameters that a user has set."""
@@ -42,6 +45,7 @@ def main() -> None:
     options.cpuparams_batch.n_threads = parameters["batch_threads"]
     options.cache_ram_mib = 0  # it does not know whose a prompt is, nor do slots that clear each other
     options.cache_idle_slots = False
+    options.n_ctx_checkpoints = CHECKPOINTS
     options.check_tensors = True
     options.prefill_assistant = False
     options.ui = False

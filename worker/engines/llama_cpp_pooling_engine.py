@@ -17,6 +17,7 @@ from worker.engines.llama_cpp_files import Files, host_parameters
 from worker.engines.llama_cpp_pairs import PairReader
 from worker.engines.llama_cpp_pooling import LlamaPooler
 from worker.engines.llama_cpp_pooling_client import PoolingClient
+from worker.engines.llama_cpp_pooling_shape import pooling_context
 from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_specials import find_specials
 from worker.engines.llama_cpp_text import LlamaText
@@ -25,15 +26,11 @@ from worker.engines.pooling import NoScorer
 from worker.engines.pooling_wire import PooledInput
 from worker.engines.special_texts import Specials
 from worker.formats.identity import digest, watch
-from worker.formats.pooling import PoolingKind, is_split
+from worker.formats.pooling import PoolingKind
 from worker.formats.vocabulary import pieces, read_vocabulary
 
-SPLIT_CONTEXT, WHOLE_CONTEXT = 8192, 4096
-"""Tokens of an input at most, where neither the model nor the configuration has fewer: what is computed as a whole
-takes memory that grows with their square."""
 LEAST_SLOTS = 16
 """Requests at once: they share batches, and none of them takes any memory of the model's."""
-_STEP = 512
 _SURE = ("qwen3", "qwen3vl")
 """Architectures whose rank is a probability in llama.cpp, and no logit."""
 
@@ -50,14 +47,13 @@ class LlamaCppPoolingEngine:
         self._files, header = files, files.header
         if files.draft:
             raise ModelFileError(f"{files.draft}: {files.path.name} generates no text, so it takes no draft")
-        split, ranks = is_split(header.architecture, header.metadata, kind), kind is PoolingKind.RANK
-        usual = SPLIT_CONTEXT if split else WHOLE_CONTEXT
-        context = min(config.context or usual, header.context_length or usual)
+        ranks = kind is PoolingKind.RANK
+        context, step = pooling_context(files, kind, config)
         identity, unchanged = files.identify(model), watch(lambda: files.identify(model))
         parameters: dict[str, Any] = {
             **host_parameters(model, files, config, context, ""),
             "context": context,
-            "step": _STEP if split else 0,
+            "step": step,
             "exact": files.exact(context),
             "pooling": int(kind),
             "ranks": ranks,

@@ -10,19 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from worker.engines.child import SOCKET, HostEnd
-from worker.engines.pooling_host import MOST_SEQUENCES, SHARED, PoolingHost
+from worker.engines.llama_cpp_pooling_shape import PoolingShape
+from worker.engines.pooling_host import MOST_SEQUENCES, PoolingHost
 from worker.engines.pooling_lane import PoolingLane
 from worker.formats.gguf import read_header
 from worker.formats.word_pieces import WordPieces
 
 _TRIED = 8
 """Tokens that are read at the start."""
-_PLAIN = 1024
-"""Tokens of an input up to which attention is computed in 32 bits. What llama.cpp takes otherwise needs no memory that
-grows with their square, but rounds by what shares the batch: cosines of 0.9998 for the same text in 8-bit weights."""
-_MOST_LANES = 4
-"""Each has memory for a batch of its own. A thread that computes alone need not wait for others, which they do 200
-times a batch."""
 _ENVIRONMENT = {
     # A thread that waits for others looks for them for some 20 us, then leaves its core to whoever answers: to sleep
     # each time makes a short text take three times as long, and to look on and on the others many times as long.
@@ -45,16 +40,14 @@ def main() -> None:
 
     child.confine()
     most, threads = parameters["context"], parameters["batch_threads"]
-    batch = max(most, SHARED)
-    step = min(batch, parameters["step"]) if parameters["step"] else batch
+    shape = PoolingShape.of(parameters)
     kind = F32 if parameters["exact"] else F16
-    plain = parameters["exact"] or most <= _PLAIN
     options = {
-        "n_ctx": batch,
-        "n_batch": batch,
-        "n_ubatch": step,
-        "n_outputs_max": batch,
-        "n_outputs_max_per_seq": batch,
+        "n_ctx": shape.batch,
+        "n_batch": shape.batch,
+        "n_ubatch": shape.step,
+        "n_outputs_max": shape.batch,
+        "n_outputs_max_per_seq": shape.batch,
         "n_seq_max": MOST_SEQUENCES,
         "pooling_type": parameters["pooling"],
         "n_threads": threads,
@@ -63,13 +56,13 @@ def main() -> None:
         "rope_freq_scale": parameters["rope_freq_scale"],
         "type_k": kind,
         "type_v": kind,
-        "flash_attn_type": ATTENTION_PLAIN if plain else ATTENTION_AUTO,
+        "flash_attn_type": ATTENTION_PLAIN if shape.plain else ATTENTION_AUTO,
         "kv_unified": True,
     }
     try:
         model = Library(xllamacpp.xllamacpp.__file__).load(parameters["path"], repacked=not parameters["exact"])
         context = model.pooling_context(parameters["lora"], **options)
-        side_by_side = min(_MOST_LANES, threads) if most <= _PLAIN and not context.remembers else 1
+        side_by_side = 1 if context.remembers else shape.lanes
         contexts = [context, *(model.pooling_context(parameters["lora"], **options) for _ in range(1, side_by_side))]
         header = read_header(path := Path(parameters["path"]))
         context.words = WordPieces(path, header) if header.tokenizer == "bert" else None
@@ -78,7 +71,7 @@ def main() -> None:
             begun = time.monotonic()
             if not np.isfinite(each.pool([[0] * tried], threads // side_by_side)).all():
                 raise RuntimeError("what it computes are no numbers")
-        seconds = (time.monotonic() - begun) * batch / tried
+        seconds = (time.monotonic() - begun) * shape.batch / tried
     except UnknownLibrary as exc:
         sys.exit(f"this version of xllamacpp has another llama.cpp than is known here: {exc}")
     except RuntimeError as exc:

@@ -1,0 +1,125 @@
+"""What a model needs that llama.cpp serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from shared.catalogue import Model
+from shared.config import Config
+from worker.engines.llama_cpp_files import EXACT, Files, host_parameters
+from worker.engines.llama_cpp_host import CHECKPOINTS, DRAFTED
+from worker.engines.llama_cpp_pooling_shape import PoolingShape, pooling_context
+from worker.engines.pooling_host import MOST_SEQUENCES
+from worker.formats.gguf import read_header, read_model
+from worker.formats.identity import identity
+from worker.formats.pooling import PoolingKind
+from worker.memory.bound import Bound
+from worker.memory.footprint import Footprint
+from worker.memory.needs import Needs
+from worker.memory.sizes import HOST, PAD, SLOT, TOKEN, WORKER
+from worker.memory.survey import MemorySurvey, survey
+
+USUAL = 4096
+"""Tokens of the context of a model that does not tell its own."""
+_WIDE = 4
+_NO_POOLING = -1
+
+
+class LlamaNeeds(Needs):
+    """Of a model that generates text."""
+
+    def __init__(self, model: Model, files: Files, config: Config) -> None:
+        self._model, self._files, self._config = model, files, config
+        self.most = config.context or files.header.context_length or USUAL
+        # As the engine has it: see there.
+        self._batch = max(config.step, config.slots * (1 + DRAFTED if files.draft else 1))
+        self._known: dict[tuple[Path, bool], MemorySurvey | Bound] = {}
+
+    def of(self, context: int) -> Footprint:
+        files, slots = self._files, self._config.slots
+        exact = files.exact(context)
+        sources = [self._source(path, exact) for path in (files.path, files.draft) if path]
+        sizes = [source.of(context) for source in sources]
+        vocabulary = files.header.vocabulary_size
+        adapters = sum(tensor.size for path in dict(files.lora) for tensor in read_header(path).tensors)
+        return Footprint(
+            context,
+            weights=sum(each.weights for each in sizes),
+            copies=sum(each.copies for each in sizes) + adapters,
+            cells=sum(each.cells for each in sizes),
+            compute=sum(each.compute for each in sizes) + len(sizes) * slots * vocabulary * _WIDE,
+            cache=CHECKPOINTS * sum(source.fixed for source in sources),
+            process=WORKER + HOST + len(sizes) * TOKEN * vocabulary + SLOT * slots,
+            measured=not any(isinstance(source, Bound) for source in sources),
+        )
+
+    def largest(self, free: int) -> int:
+        found = super().largest(free)
+        if not found and self._files.exact(EXACT) and self.most > EXACT:  # short contexts take twice as much a token
+            found = self._search(PAD, EXACT, free)
+        return found
+
+    def _source(self, path: Path, exact: bool) -> MemorySurvey | Bound:
+        """Whoever tells of the model, or of its draft."""
+        if (path, exact) in self._known:
+            return self._known[path, exact]
+        files, slots = self._files, self._config.slots
+        ours = path == files.path
+        asked = _asked(self._model, path, files, exact=exact, attention=self._config.attention)
+        asked |= {"batch": self._batch, "step": self._batch, "slots": slots}
+        told = survey(files.identify(self._model) if ours else identity([path]), asked, self.most)
+        header = files.header if ours else read_model(path)
+        plain = self._config.attention == "plain"
+        found = told or Bound(path, header, slots=slots, batch=self._batch, exact=exact, plain=plain)
+        self._known[path, exact] = found
+        return found
+
+
+class PoolingNeeds(Needs):
+    """Of a model that makes vectors: its context is a batch, and of each lane one."""
+
+    def __init__(self, model: Model, files: Files, config: Config, kind: PoolingKind) -> None:
+        self._model, self._files, self._config, self._kind = model, files, config, kind
+        self.most, self._step = pooling_context(files, kind, config)
+
+    def of(self, context: int) -> Footprint:
+        files, vocabulary = self._files, self._files.header.vocabulary_size
+        parameters: dict[str, Any] = host_parameters(self._model, files, self._config, context, "")
+        exact = files.exact(context)
+        shape = PoolingShape.of({**parameters, "context": context, "step": self._step, "exact": exact})
+        attention = "plain" if shape.plain else ""
+        asked = _asked(self._model, files.path, files, exact=exact, attention=attention)
+        asked |= {"batch": shape.batch, "step": shape.step, "slots": MOST_SEQUENCES, "pooling": int(self._kind)}
+        source: MemorySurvey | Bound | None = survey(files.identify(self._model), asked, shape.batch)
+        if source is None:
+            source = Bound(files.path, files.header, slots=1, batch=shape.step, exact=exact, plain=shape.plain)
+        sizes = source.of(shape.batch)
+        return Footprint(
+            context,
+            sizes.weights,
+            sizes.copies,
+            shape.lanes * sizes.cells,
+            shape.lanes * sizes.compute,
+            0,
+            WORKER + HOST + TOKEN * vocabulary,
+            isinstance(source, MemorySurvey),
+        )
+
+    def largest(self, free: int) -> int:
+        context = self.most
+        while context and self.of(context).total > free:
+            context //= 2
+        return context
+
+
+def _asked(model: Model, path: Path, files: Files, *, exact: bool, attention: str) -> dict[str, Any]:
+    """What the child of a survey needs to know, but for the sizes."""
+    return {
+        "title": f"{model.id} survey",
+        "path": str(path),
+        "reads": [str(each) for each in ((*files.parts,) if path == files.path else (path,))],
+        "exact": exact,
+        "attention": attention,
+        "pooling": _NO_POOLING,
+    }

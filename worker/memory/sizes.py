@@ -1,0 +1,26 @@
+"""What llama.cpp allocates for a model and a context, and what the processes around it take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAD = 256
+"""Cells, of which llama.cpp makes whole multiples."""
+WORKER, HOST = 96 << 20, 72 << 20
+"""Bytes that a worker takes with its libraries, and an engine host, without anything of a model."""
+TOKEN = 700
+"""Bytes that both keep of each token of the vocabulary."""
+SLOT = 1 << 20
+"""Bytes of what each slot has under way: its tokens, texts and sampling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes."""
+
+    weights: int
+    """Mapped from the file."""
+    copies: int
+    """Of weights, rearranged."""
+    cells: int
+    compute: int
