@@ -66,7 +66,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), log_level="error") as stack:
         stack.start_gateway(processes=1)
-        stack.start_worker("smollm2", slots=SLOTS)
+        stack.start_worker("smollm2", slots=SLOTS, threads=1)  # several spin, where a machine has other work
         client = stack.client()
         print(f"{'':24}{'right':>12}{'circles':>10}{'no end':>10}{'words':>8}")
         for kind, (system, sampling) in kinds.items():
