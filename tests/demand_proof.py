@@ -85,7 +85,7 @@ class Proof:
         return up
 
     def _ask(self, number: int) -> None:
-        """A client: it comes again with the same key until its request is answered, as whoever loses no request does."""
+        """A client, who comes again with the same key until its request is answered."""
         draw = random.Random(self._seed * 100 + number)
         with httpx.Client(timeout=120) as http:
             while True:

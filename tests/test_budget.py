@@ -73,7 +73,7 @@ def test_what_is_set(tmp_path: Path, setting: str, allowed: int) -> None:
 
 @pytest.mark.parametrize("setting", ["0", "4 GiB", "0GiB", "much", "-1", "101%", "0%", "4PB"])
 def test_what_is_no_size(setting: str) -> None:
-    with pytest.raises(ConfigError, match="INFERQ_MEMORY=.*a size such as 4GiB"):
+    with pytest.raises(ConfigError, match=r"INFERQ_MEMORY=.*a size such as 4GiB"):
         Config.from_env({"INFERQ_MEMORY": setting})
 
 

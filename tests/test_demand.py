@@ -15,6 +15,7 @@ import pytest
 
 from shared.store import connect
 from tests.calls import problem
+from tests.demand_proof import prove
 from tests.stack import wait_for
 from tests.tiny import TINY
 from tests.up import Up, processes, up
@@ -199,3 +200,8 @@ def test_ollamas_clients_have_one_loaded_and_let_go(offered: Offered) -> None:
     wait_for(lambda: "green" not in offered.loaded(), "the end of green")
     assert offered.http.post("/api/pull", json={**asked, "model": "green:latest"}).json() == {"status": "success"}
     wait_for(lambda: "green" not in offered.loaded(), "the end of green, of which the last word still holds")
+
+
+def test_a_small_proof(tmp_path: Path) -> None:
+    """`make demand` does more of it. Five models in a memory for two: nothing is lost, whoever dies."""
+    assert prove(30, 3, tmp_path).killed

@@ -90,12 +90,13 @@ def with_file(model: Model, path: Path) -> Model:
 
 
 def _known(models_toml: str) -> list[Model]:
-    own = read(models_toml)
-    taken = {name for model in own for name in (model.id, *model.aliases)}
-    files = {model.path for model in own}
+    known = read(models_toml)
+    files = {model.path for model in known}
     found = models_in(find(models_toml)) if models_toml else []
-    found = [model for model in found if model.path and model.path.resolve() not in files]
-    return [*own, *(model for model in (*found, *BUILT_IN) if model.id not in taken)]
+    for others in ([each for each in found if each.path and each.path.resolve() not in files], BUILT_IN):
+        taken = {name for model in known for name in (model.id, *model.aliases)}
+        known += [model for model in others if model.id not in taken]
+    return known
 
 
 def _find(name: str, models_toml: str) -> Model | None:

@@ -1,0 +1,79 @@
+"""A folder of models, and how long its models stay: what of it is offered, and by which names."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from shared import catalogue
+from shared.catalogue import models_toml
+from shared.catalogue.folder import MOST_MODELS, models_in
+from shared.catalogue.lasting import ALWAYS
+from shared.config import ConfigError
+from tests.tiny import TINY
+
+
+def put(path: Path, content: bytes = b"GGUF") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def test_what_is_offered(tmp_path: Path) -> None:
+    for name in ("a.gguf", "z/b c.gguf", "deep/er/模型.gguf", "x/same.gguf", "y/same.gguf"):
+        put(tmp_path / name)
+    put(tmp_path / "part-00001-of-00002.gguf")
+    put(tmp_path / "old.bin", b"lmgg....")
+    for name in ("part-00002-of-00002.gguf", "mmproj-a.gguf", ".hidden.gguf", "one/two/three/four/deep.gguf", "readme"):
+        put(tmp_path / name)
+    put(tmp_path / "pytorch_model.bin", b"PK\x03\x04")
+    (tmp_path / "dangling.gguf").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "linked.gguf").symlink_to(tmp_path / "a.gguf")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    found = [model.id for model in models_in(tmp_path)]
+    assert sorted(found) == sorted(["a", "b c", "模型", "x/same", "y/same", "part", "old", "linked"])
+    assert models_in(tmp_path / "nowhere") == []
+
+
+def test_no_more_than_so_many(tmp_path: Path) -> None:
+    for number in range(MOST_MODELS + 5):
+        put(tmp_path / f"{number}.gguf")
+    assert len(models_in(tmp_path)) == MOST_MODELS
+
+
+def test_what_models_toml_says_of_a_file_goes_before_it(tmp_path: Path) -> None:
+    shutil.copy(TINY, tmp_path / "tiny.gguf")
+    put(tmp_path / "smollm2.gguf")
+    (tmp_path / "models.toml").write_text('[[model]]\nid = "mine"\nsource = "tiny.gguf"\nkeep = "always"\n')
+    known = {model.id: model for model in catalogue.list_models(str(tmp_path))}
+    assert known.keys() == {"mine", "smollm2", "minilm", "echo"}
+    assert known["smollm2"].path == tmp_path / "smollm2.gguf"
+    assert known["mine"].keep == ALWAYS
+    assert catalogue.resolve("mine", models_toml=str(tmp_path)).path == tmp_path / "tiny.gguf"
+
+
+@pytest.mark.parametrize(
+    ("line", "keep", "workers"),
+    [
+        ("", None, (1, 1)),
+        ('keep = "90s"', 90, (1, 1)),
+        ('keep = "2h"\nworkers = "1..4"', 7200, (1, 4)),
+        ("workers = 2", None, (2, 2)),
+    ],
+)
+def test_how_long_it_stays_and_how_many_workers_it_has(
+    tmp_path: Path, line: str, keep: float | None, workers: tuple[int, int]
+) -> None:
+    (path := tmp_path / "models.toml").write_text(f'[[model]]\nid = "m"\nengine = "echo"\n{line}\n')
+    [model] = models_toml.read(str(path))
+    assert (model.keep, model.workers) == (keep, workers)
+
+
+@pytest.mark.parametrize(
+    "line", ['keep = "10"', 'keep = "ever"', "keep = 5", 'workers = "4..1"', "workers = 0", 'workers = "many"']
+)
+def test_what_is_neither(tmp_path: Path, line: str) -> None:
+    (path := tmp_path / "models.toml").write_text(f'[[model]]\nid = "m"\nengine = "echo"\n{line}\n')
+    with pytest.raises(ConfigError, match=f"model 1.*key '{line.split()[0]}'"):
+        models_toml.read(str(path))
