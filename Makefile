@@ -113,17 +113,10 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --silent
 	@touch $@
 
-bench: .venv/dev         ## what inferq adds to an engine
-	$(BIN)/python -m bench.gateway
-	$(BIN)/python -m bench.streams
-	$(BIN)/python -m bench.cost
-	$(BIN)/python -m bench.model
-	$(BIN)/python -m bench.depth
-	$(BIN)/python -m bench.scaling
-	$(BIN)/python -m bench.archive
-	$(BIN)/python -m bench.scoring
-	$(BIN)/python -m bench.batch
-	$(BIN)/python -m bench.embeddings
+bench: .venv/dev         ## the short form of every bench, with a table at the end; e.g. make bench ARGS="model weights --json"
+	$(BIN)/inferq pull
+	$(BIN)/inferq pull minilm
+	$(BIN)/python -m bench --short $(ARGS)
 
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes
 	echo 'hatchling>=1.27' | $(COMPILE) --upgrade --output-file requirements.lock

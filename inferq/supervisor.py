@@ -62,15 +62,23 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
         config = replace(
             config, port=found, archive=config.archive or str(archive), prefixes=config.prefixes or str(prefixes)
         )
-        models = [_provide(model, config) for model in models]
+        models = provide(models, config)
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
         Supervisor(choice, models, config, workers, server, folder).run()
     return 0
 
 
-def _provide(model: Model, config: Config) -> Model:
-    with listen(partial(log.info, "%s: %s", model.id)):
-        return choose_weights(inspect_model(pull.provide(model)), config)
+def provide(models: Sequence[Model], config: Config) -> list[Model]:
+    """With the files that are to be served; one model's weights leave room for those of the others."""
+    found = list[Model]()
+    for model in models:
+        with listen(partial(log.info, "%s: %s", model.id)):
+            found.append(inspect_model(pull.provide(model)))
+    for place, model in enumerate(found):
+        with listen(partial(log.info, "%s: %s", model.id)):
+            beside = sum(other.size or 0 for other in found if other is not model)
+            found[place] = choose_weights(model, config, beside=beside)
+    return found
 
 
 def _check_names(models: Sequence[Model]) -> None:
@@ -103,8 +111,14 @@ class Supervisor:
         self._valkey = [Child("valkey", server.spawn)] if server else []
         self._gateway = [Child("gateway", partial(self._spawn, "gateway"))]
         self._workers = [
-            Child(f"worker {name}", partial(self._spawn, "worker", *choice.flags(), "--", name))
-            for name in choice.names
+            # Whether there is memory for other weights is decided here, where all models are known.
+            Child(
+                f"worker {name}",
+                partial(
+                    self._spawn, "worker", *choice.flags(), *(() if model.prepared_from else ["--as-is"]), "--", name
+                ),
+            )
+            for name, model in zip(choice.names, models, strict=True)
             for _ in range(workers)
         ]
         self._machine = None if choice.names else Machine(folder, choice.adapt, partial(self._spawn_worker, choice))

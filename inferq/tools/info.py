@@ -76,6 +76,7 @@ def _lines(description: Description) -> Iterator[str]:
         "chat template": "yes" if description.chat_template else "no",
         "vectors": _vectors(description),
         **_prepared(description.path),
+        **_prefixes(description),
     }
     yield from align(facts.items()).splitlines()
     yield ""
@@ -97,6 +98,17 @@ def _prepared(path: Path) -> dict[str, str]:
         return {}
     measured, made = known
     return {"prepared": f"{made} ({made.stat().st_size / 1e6:.1f} MB)" if made else "no", "faster here": str(measured)}
+
+
+def _prefixes(description: Description) -> dict[str, str]:
+    """Whether what is read of prompts is kept on disk."""
+    from worker.formats.gguf import read_header
+    from worker.prefixes.fitness import why_not
+
+    if description.container != "GGUF" or description.no_model or description.pooling is not None:
+        return {}
+    reason = why_not(read_header(description.path), None)
+    return {"prefixes": f"not kept: {reason}" if reason else "kept"}
 
 
 def _tensor_rows(description: Description) -> Iterator[tuple[str, ...]]:
