@@ -130,6 +130,15 @@ def plain_lines(frames: Frames) -> Lines:
     return lines
 
 
+def bare_lines(frames: Frames) -> Lines:
+    """Lines of JSON, each a frame, in the place of events."""
+
+    def lines(event: Event) -> Iterator[bytes]:
+        return (frame.data + b"\n" for frame in frames(event))
+
+    return lines
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """How far a client has read."""
