@@ -176,19 +176,13 @@ class Config:
         form=("0|[89]|0*[1-9][0-9]+", "0, or at least 8"),
     )
     attention: str = _option(
-        "",
-        "llama.cpp: how attention is computed, `flash` or `plain`; else as was measured beside the others",
-        form=_one_of("flash", "plain"),
+        "", "llama.cpp: `flash` or `plain` attention; else as was measured", form=_one_of("flash", "plain")
     )
     speculation: str = _option(
-        "",
-        "llama.cpp: `ngram` guesses that the text goes on as it did before, and checks that: the same answers",
-        form=_one_of("ngram"),
+        "", "llama.cpp: `ngram` guesses that the text goes on as before, and checks that", form=_one_of("ngram")
     )
     kv_cache: str = _option(
-        "",
-        "llama.cpp: `q8_0` remembers what was read in 8 bits, half of the memory, which changes answers",
-        form=_one_of("q8_0"),
+        "", "llama.cpp: `q8_0` remembers in 8 bits, half of the memory, which changes answers", form=_one_of("q8_0")
     )
     as_is: int = _option(
         0, "1 serves weights as their files have them, also where others would be faster here", low=0, high=1
