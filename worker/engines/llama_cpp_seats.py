@@ -124,7 +124,7 @@ class Seats:
         return seat.cells > max(tokens, self._cells.left())
 
     def _superfluous(self, more: int) -> Seat | None:
-        """One that is to be emptied, which is barred until then. Whoever finds that there is room uses it at once."""
+        """One that is to be emptied, which is barred until then. Whoever finds room can use it at once."""
         with self._changed:
             self._changed.wait_for(lambda: not any(seat.emptied for seat in self._seats))
             held = [seat for seat in self._seats if seat.cells and (seat.seated or not seat.taken)]
