@@ -17,6 +17,8 @@ from gevent.event import Event
 
 from gateway.mailbox import NOWHERE, Farewell, Mailbox
 from gateway.replies import Replies
+from shared import disturbance
+from shared.disturbance import Disturbance
 from shared.errors import ArchiveUnavailable, InferqError, JobNotFound, ModelUnavailable, WorkerLost
 from shared.loops import Loops
 from shared.store import Outage
@@ -50,6 +52,7 @@ class Reconciler:
         self._farewells: deque[tuple[float, Farewell]] = deque(maxlen=MOST_FAREWELLS)
         """Each with the time from which on it may be said (monotonic)."""
         self._news = Event()
+        self._doubts = Disturbance(log, "jobs that are in doubt")
 
     def start(self) -> None:
         self._loops.start("reconciler", self._step, pause=_PAUSE)
@@ -87,7 +90,7 @@ class Reconciler:
                     farewell(pipe)
                 pipe.execute()
         except Outage as exc:
-            log.warning("that %d clients have left will be told later: %s", len(farewells), exc)
+            disturbance.redis.fail(f"that {len(farewells)} clients have left will be told later: {exc}")
             return False
         return True
 
@@ -141,7 +144,7 @@ class Reconciler:
         except JobNotFound:
             box.fail(InferqError(box.doubted.message, code=box.doubted.code))
         except (*Outage, ArchiveUnavailable) as exc:  # the others shall not wait for it
-            log.warning("whether %s was cancelled is not known yet: %s", box.job_id, exc)
+            self._doubts.fail(f"whether {box.job_id} was cancelled is not known yet: {exc}")
             return
         except InferqError as exc:
             box.fail(exc)
@@ -159,8 +162,9 @@ class Reconciler:
         try:
             box.restore()
         except (*Outage, ArchiveUnavailable) as exc:  # the others shall not wait for it
-            log.warning("%s is not put back yet: %s", box.job_id, exc)
+            self._doubts.fail(f"{box.job_id} is not put back yet: {exc}")
         except InferqError as exc:
             box.fail(exc)
         else:
+            self._doubts.end()
             box.seen = now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from inferq.errors import REFUSED
 from shared.backoff import Backoff
 
 log = logging.getLogger("inferq.supervisor")
@@ -26,7 +28,7 @@ class Child:
     def __init__(self, name: str, spawn: Callable[[], subprocess.Popen[bytes]]) -> None:
         self.name = name
         self.due = 0.0
-        """When to start it next (monotonic), while it does not run."""
+        """When to start it next (monotonic), while it does not run; never: it has said that it would be in vain."""
         self._backoff = Backoff(_FIRST, _LONGEST)
         self._spawn = spawn
         self._process: subprocess.Popen[bytes] | None = None
@@ -45,6 +47,11 @@ class Child:
         return self._backoff.failures
 
     @property
+    def refused(self) -> bool:
+        """Whether it will not be started again."""
+        return self.due == math.inf
+
+    @property
     def running(self) -> bool:
         return self._process is not None
 
@@ -61,7 +68,11 @@ class Child:
             self.kill()  # what it leaves behind in its group would hold its port or its memory
             if now - self._started > _LONG_LIFE:
                 self._backoff.reset()
-            self._put_off(f"(pid {self._process.pid}) ended with {_describe(status)}")
+            if status == REFUSED:  # its last line has said why
+                self.due = math.inf
+                log.error("%s cannot run as it is, and is not started again", self.name)
+            else:
+                self._put_off(f"(pid {self._process.pid}) ended with {_describe(status)}")
             self._process = None
 
     def ended(self) -> str:

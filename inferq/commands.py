@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import click
 
 from inferq.groups import Commands
-from inferq.terminal import echo
 from shared.catalogue import ARCHITECTURES
 from shared.config import PREFIX, Config
 
@@ -75,6 +74,7 @@ def cli() -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="D", help="folder of the queue")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, metavar="N", help="workers a model  [1]")
 @setting("slots")
+@setting("context")
 @setting("threads")
 @engine_flag
 @arch_flag
@@ -102,7 +102,7 @@ def up(
     from inferq import selection, supervisor
     from shared import folders
 
-    _begin("inferq up", config := configure(models=models_toml, **flags), parent)
+    begin("inferq up", config := configure(models=models_toml, **flags), parent)
     names = models or (() if config.models else ("smollm2",))
     choice = selection.Selection(names, engine, arch, chat_format)
     sys.exit(supervisor.up(choice, config, folder=data_dir or folders.data(), workers=workers))
@@ -117,7 +117,7 @@ def gateway(parent: int | None, **flags: Any) -> None:
     from inferq import port
 
     config = configure(**flags)
-    _begin("inferq gateway", config, parent)
+    begin("inferq gateway", config, parent)
     config = dataclasses.replace(config, port=port.find(config.host, config.port))
 
     from gateway import server
@@ -128,6 +128,7 @@ def gateway(parent: int | None, **flags: Any) -> None:
 @cli.command()
 @click.argument("model")
 @setting("slots")
+@setting("context")
 @setting("threads")
 @engine_flag
 @arch_flag
@@ -146,14 +147,14 @@ def worker(
 ) -> None:
     """Run a worker alone.
 
-    It holds MODEL: a name out of `inferq models`, or a file.
+    It holds MODEL: a name out of `inferq models`, a file, or hf:owner/repository.
     """
     from inferq import pull
     from inferq.weights import choose_weights
     from shared import catalogue
 
     config = configure(models=models_toml, **flags)
-    _begin(f"inferq worker {model}", config, parent)
+    begin(f"inferq worker {model}", config, parent)
 
     from worker import process
 
@@ -162,45 +163,6 @@ def worker(
         return choose_weights(pull.provide(found), config, told=parent is not None)
 
     sys.exit(process.main(catalogue.announced(model, config.models), locate, config))
-
-
-@cli.command("pull")
-@click.argument("model", default="smollm2")
-@as_is_flag
-@models_flag
-def pull_command(model: str, as_is: int | None, models_toml: str | None) -> None:
-    """Fetch a model and print its path.
-
-    Where other weights would be faster on this CPU, they are prepared, as `inferq up` does.
-
-    MODEL is a name out of `inferq models`, by default `smollm2`. Of a model on the Hugging Face hub it fetches the
-    newest version.
-    """
-    from inferq import pull
-    from inferq.weights import choose_weights
-    from shared import catalogue, progress
-
-    _begin("inferq pull", config := configure(models=models_toml, as_is=as_is))
-    with progress.listen(lambda step: echo(f"{model}: {step}", err=True)):
-        found = pull.provide(catalogue.resolve(model, models_toml=config.models), anew=True)
-        choose_weights(found, config, anew=True)
-    path = found.path
-    echo(path or f"{model} needs no file")
-
-
-@cli.command("models")
-@click.option("--json", "as_json", is_flag=True, help="print a JSON list")
-@models_flag
-def models_command(as_json: bool, models_toml: str | None) -> None:
-    """List the models that have names.
-
-    Those are the models of models.toml and the built-in ones.
-    """
-    from inferq import models
-    from shared import catalogue
-
-    _begin("inferq models", config := configure(models=models_toml))
-    echo((models.as_json if as_json else models.as_table)(catalogue.list_models(config.models)))
 
 
 @cli.command("status")
@@ -235,7 +197,7 @@ def check_command(data_dir: Path | None, contents: bool, as_json: bool) -> None:
     sys.exit(0 if check.show(config, as_json=as_json, contents=contents) else 1)
 
 
-def _begin(title: str, config: Config, parent: int | None = None) -> None:
+def begin(title: str, config: Config, parent: int | None = None) -> None:
     from setproctitle import setproctitle
 
     from shared import logs

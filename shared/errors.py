@@ -38,8 +38,8 @@ InferqError
 └── JobCancelled              the client left, or asked for the end
 
 Every class has a stable `code`. It travels in `Failed` events and in the bodies of HTTP errors; which HTTP status
-belongs to it is known to `gateway/errors.py` alone. What goes wrong on a worker's machine has `words` for those who ask
-for answers; the message, with paths and the ends of logs, is for those who look after the machine.
+belongs to it is known to `gateway/errors.py` alone. What goes wrong on a worker's machine has `words` for those who
+ask; the message is for those who look after the machine. `misfits.py` has what will never be served.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ class InferqError(Exception):
     """Base of all errors of inferq. `param` names the request's parameter that is at fault, if one is."""
 
     code = "internal_error"
-    words = ""
-    """What clients are told in place of the message; empty where that is meant for them."""
+    words = ""  # what clients are told in place of the message; empty where that is meant for them
+    permanent = False
+    """Whether it is in vain to try again as long as nobody changes anything: whoever would is to say so, and end."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
-        if code is not None:
-            self.code = code
+        self.code = self.code if code is None else code
 
     @property
     def public(self) -> str:
@@ -67,6 +67,7 @@ class InferqError(Exception):
 
 class InvalidRequest(InferqError):
     code = "invalid_value"
+    permanent = True
 
 
 class ContextLengthExceeded(InvalidRequest):
@@ -99,6 +100,7 @@ class FileTooLarge(InvalidRequest):
 
 class ModelNotFound(InferqError):
     code = "model_not_found"
+    permanent = True
 
 
 class ModelUnavailable(InferqError):

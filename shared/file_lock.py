@@ -41,6 +41,14 @@ class FileLock:
             return False
         return True
 
+    def share(self) -> bool:
+        """Take it together with others who do so, if nobody has it alone; whether it is ours now too."""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def wait(self, timeout: float | None = None) -> bool:
         """Take it as soon as it is free; False when it is not for `timeout` seconds."""
         if self.take():

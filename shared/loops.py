@@ -1,8 +1,8 @@
 """The one way to run a loop that must not end.
 
-A loop survives every exception of its step: it logs the first of a row, counts them all, and tries again after a pause
-that grows. While it keeps failing its process says that it is not ready. What concerns one job only has a guard of its
-own inside the step, so that it fails that job and not the loop.
+A loop survives every exception of its step: it logs the first of a row and one a minute, counts them all, and tries
+again after a pause that grows. While it keeps failing its process says that it is not ready. What concerns one job only
+has a guard of its own inside the step, so that it fails that job and not the loop.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from shared import disturbance
 from shared.backoff import Backoff
+from shared.disturbance import Disturbance
 from shared.errors import InferqError
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class Loop:
         self._on_error = on_error
         self._backoff = Backoff(_FIRST, _LONGEST)
         self._reason = ""
+        self._disturbance = self._own = Disturbance(log, name)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -92,24 +95,26 @@ class Loop:
 
     def _note_failure(self, exc: Exception) -> None:
         self.errors += 1
-        reason = f"{type(exc).__name__}: {exc}"
-        if reason != self._reason:
-            trace = None if _foreseen(exc) else exc
-            log.warning("%s fails, and will be tried again: %s", self.name, reason, exc_info=trace)
-        self._reason = reason
+        self._reason = f"{type(exc).__name__}: {exc}"
+        away = _is_outage(exc)
+        trace = None if away or isinstance(exc, InferqError) else exc
+        self._disturbance = disturbance.redis if away else self._own
+        who = f"{self.name} " if away else ""
+        self._disturbance.fail(f"{who}fails, and will be tried again: {self._reason}", error=trace)
         self._on_error(self.name)
 
     def _note_success(self) -> None:
         if self._backoff.failures:
-            log.info("%s works again, after %d failures", self.name, self._backoff.failures)
+            self._own.end()
+            self._disturbance.end()
         self._backoff.reset()
         self._reason = ""
 
 
-def _foreseen(exc: Exception) -> bool:
+def _is_outage(exc: Exception) -> bool:
     """Nothing that Redis's client raises comes where nobody has imported it, as in commands: that takes 0.1 s."""
     store = sys.modules.get("shared.store")
-    return isinstance(exc, (InferqError, *(store.Outage if store else ())))
+    return store is not None and isinstance(exc, store.Outage)
 
 
 def for_each(items: Iterable[T], work: Callable[[T], object]) -> None:

@@ -12,6 +12,7 @@ from shared.errors import InferqError
 
 class ConfigError(InferqError):
     code = "config_error"
+    permanent = True
 
 
 def option(

@@ -39,6 +39,14 @@ def find(text: str, folder: Path = Path()) -> Path:
     return path
 
 
+def find_named(text: str, folder: Path = Path()) -> Path:
+    """The same, but a file that is a link keeps the name of the link, as in the hub's cache, where it tells which part
+    of a model it is. Raises OSError.
+    """
+    path, given = find(text, folder), folder / Path(text).expanduser()
+    return path if given.name in ("", "..") else find(str(given.parent)) / given.name
+
+
 def open_descriptor(path: Path, flags: int, mode: int = 0o666, folder: int | None = None) -> int:
     """`os.open` of a regular file, or of a folder where `flags` ask for one. Raises OSError, also for all others.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,10 +12,9 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection
 
+from shared import disturbance
 from shared.config import PREFIX, ConfigError
 from shared.errors import JobNotFound, MemoryFull, NotStored, StoreUnavailable
-
-log = logging.getLogger(__name__)
 
 # An outage is: no connection, no answer in time, LOADING, READONLY, OOM, MASTERDOWN. Never a fault of the job at hand.
 Outage = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError)
@@ -126,10 +124,11 @@ def translated() -> Iterator[None]:
     """Turn Redis's errors into `StoreUnavailable`, and what it refuses for want of memory into `MemoryFull`."""
     try:
         yield
+        disturbance.redis.end()
     except redis.OutOfMemoryError as exc:
         raise MemoryFull("The queue's memory is full at the moment. Please try again later.") from exc
     except Outage as exc:
-        log.warning("redis: %s", exc)
+        disturbance.redis.fail(str(exc))
         raise StoreUnavailable("The queue does not answer at the moment. Please try again.") from exc
 
 

@@ -87,7 +87,7 @@ def test_what_does_not_exist_is_told_with_what_does(tmp_path: Path) -> None:
         catalogue.resolve("gpt-9")
     with pytest.raises(ModelFileError, match="no such file"):
         catalogue.resolve("./gpt-9.gguf")
-    with pytest.raises(ModelFileError, match="not a file"):
+    with pytest.raises(ModelFileError, match="there is no GGUF file of a model"):
         catalogue.resolve(str(tmp_path))
 
 
@@ -95,7 +95,9 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
     shown = inferq("models", "--json")
     assert shown.returncode == 0, shown.stderr
     rows = json.loads(shown.stdout)
-    assert [sorted(row) for row in rows] == [["aliases", "engine", "id", "path", "prepared", "size", "source"]] * 3
+    assert [sorted(row) for row in rows] == [
+        ["aliases", "engine", "id", "in_use", "last_used", "path", "prepared", "shared_with", "size", "source"]
+    ] * 3
     assert rows[0] == {
         "id": "smollm2",
         "aliases": [],

@@ -142,7 +142,7 @@ ECHO = '[[model]]\nid = "a"\nengine = "echo"\n'
         ("[[model]]\nid = 'a'\nsource = 'pypi:name'\n", "key 'source': 'pypi:name' is not pypi:name==version"),
         ("[[model]]\nid = 'a'\nsource = 'pypi:n==1'\n", "key 'wheel_sha256': missing"),
         (f"[[model]]\nid = 'a'\nsource = 'pypi:n==1'\nwheel_sha256 = '{DIGEST}'\n", "key 'member': missing"),
-        ("[[model]]\nid = 'a'\nsource = 'hf:owner/name'\n", "key 'source': 'hf:owner/name' is not hf:owner/repos"),
+        ("[[model]]\nid = 'a'\nsource = 'hf:owner'\n", "key 'source': 'hf:owner' is not hf:owner/repos"),
         *(
             (f"[[model]]\nid='a'\nsource='pypi:n==1'\nwheel_sha256='{DIGEST}'\nmember='{way}'", "key 'member': ")
             for way in ("/etc/passwd", "../../x", "a/../../x", "..", ".", "a//b", "a/", "a\\b", "~/x/.."[2:])

@@ -30,7 +30,7 @@ def test_it_computes_what_the_whole_one_does(first: Path) -> None:
 def test_each_part_has_to_be_there(first: Path) -> None:
     second = first.with_name("tiny-00002-of-00004.gguf")
     third = second.rename(first.with_name("third"))
-    with pytest.raises(ModelFileError, match=r"tiny-00002-of-00004\.gguf: cannot be read"), loaded(first):
+    with pytest.raises(ModelFileError, match=r"cannot be read.*: tiny-00002-of-00004\.gguf$"), loaded(first):
         pass
     second.symlink_to(first.with_name("tiny-00003-of-00004.gguf"))
     with pytest.raises(ModelFileError, match=r"not part 2 of 4"), loaded(first):

@@ -41,7 +41,7 @@ class TestInfo:
         (tmp_path / "models.toml").write_text(f'[[model]]\nid = "tiny"\nsource = "{TINY}"\n')
         assert output("info", "tiny", "--models", tmp_path / "models.toml") == output("info", TINY)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        for name, words in (("echo", "has no file"), ("minilm", "inferq pull minilm"), ("minilmm", "mean 'minilm'")):
+        for name, words in (("echo", "has no file"), ("minilmm", "mean 'minilm'")):
             done = inferq("info", name)
             assert (done.returncode, words in done.stderr) == (2, True), done.stderr
 

@@ -5,7 +5,6 @@ And what is not: RQ's own loop ends with the first error of Redis outside of its
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import suppress
 from typing import Any
@@ -13,9 +12,8 @@ from typing import Any
 from redis import Redis
 from rq import SimpleWorker
 
+from shared import disturbance
 from shared.store import Outage
-
-log = logging.getLogger(__name__)
 
 
 class PatientWorker(SimpleWorker):
@@ -46,5 +44,5 @@ class PatientWorker(SimpleWorker):
 
     def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, thread: Any) -> None:
         # RQ's own lets the thread end on all but ConnectionError.
-        log.warning("command channel: %s", exc)
+        disturbance.redis.fail(f"command channel: {exc}")
         time.sleep(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -13,13 +12,11 @@ from typing import Any
 
 from redis import Redis
 
-from shared import footprint, registry
+from shared import disturbance, footprint, registry
 from shared.loops import Loop
 from shared.registry import HEARTBEAT, Worker
 from shared.store import Outage
 from worker.engines.host_process import living
-
-log = logging.getLogger(__name__)
 
 TROUBLE = "it cannot compute at the moment"
 """What everybody is told of a worker in trouble; what it is stands in its log, and in `inferq status`."""
@@ -103,4 +100,4 @@ class Presence:
             try:
                 registry.withdraw(self._client, self._worker.name)
             except Outage as exc:
-                log.warning("redis: %s", exc)
+                disturbance.redis.fail(str(exc))

@@ -21,6 +21,7 @@ from shared import folders, registry, tracing
 from shared.backoff import Backoff
 from shared.catalogue import Model
 from shared.config import Config, ConfigError
+from shared.disturbance import Disturbance
 from shared.errors import ModelFileError, ModelLoadError
 from shared.progress import listen
 from shared.store import Outage, connect, refuse_cluster
@@ -46,8 +47,8 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
     later. Meanwhile the worker is known as one that is not ready, with the reason, and its model by an outline, so that
     requests for it wait in the queue.
 
-    Raises ModelNotFound for a model that there cannot be, EngineError for an engine that is none, ConfigError for a
-    lease that is not that of the others on this Redis, and for a Redis Cluster.
+    Raises what is `permanent`: ModelNotFound and WrongFile for a model that there cannot be, EngineMisfit for an engine
+    that cannot serve it, ConfigError for a lease that is not that of the others on this Redis, and for a Redis Cluster.
     """
     for number in (signal.SIGTERM, signal.SIGINT):  # until RQ takes them over
         signal.signal(number, lambda *_: sys.exit(0))
@@ -86,7 +87,7 @@ def _check(client: Redis, lease_ms: int) -> None:
 
 
 def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> Engine:
-    backoff = Backoff(_FIRST, _LONGEST)
+    backoff, disturbance = Backoff(_FIRST, _LONGEST), Disturbance(log, "the model")
 
     def told(step: str) -> None:
         log.info("not ready yet: %s", step)
@@ -99,6 +100,9 @@ def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]
                 tell(outline=outline(model, config))
                 return engines.load(model, engines.fit(model, config))
         except (ModelFileError, ModelLoadError) as exc:
+            if exc.permanent:
+                raise
             tell(reason=exc.public, detail=str(exc), failing=True)
-            log.error("the model cannot be loaded, next try in %g s: %s", backoff.fail(), exc)
+            words = f"it cannot be loaded, and is tried again in {backoff.fail():g} s: {exc}"
+            disturbance.fail(words, level=logging.ERROR)
         time.sleep(backoff.pause)

@@ -15,6 +15,7 @@ from functools import cached_property
 
 from redis import Redis, ResponseError
 
+from shared import disturbance
 from shared.addition import Addition, addition
 from shared.errors import InferqError
 from shared.loops import Loops
@@ -113,7 +114,7 @@ class Publisher:
         try:
             answers = self._tickets.append(self._model, [self._addition(e) for e in batch])
         except ResponseError as exc:  # what is wrong is not a job's
-            log.warning("holding back the events of %d jobs: %s", len(batch), exc)
+            disturbance.redis.fail(f"the events of {len(batch)} jobs are held back: {exc}")
             time.sleep(PAUSE)
             return batch
         return [e for e, answer in zip(batch, answers, strict=True) if not self._note(e, answer)]

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
-from shared import abilities, logs
+from shared import abilities, disturbance, logs
 from shared.errors import HostDied, HostUnavailable, InferqError
 from shared.protocol import Done, Event, Failed
 from shared.store import Outage
@@ -172,9 +172,12 @@ def patiently(call: Callable[[], T]) -> T:
     """An outage of Redis is never a failure of the job. What it will never answer otherwise is raised."""
     while True:
         try:
-            return call()
+            answer = call()
         except Outage as exc:
             if str(exc).startswith(_FINAL):
                 raise
-            log.warning("waiting for redis: %s", exc)
+            disturbance.redis.fail(f"it is waited for: {exc}")
             time.sleep(PAUSE)
+        else:
+            disturbance.redis.end()
+            return answer

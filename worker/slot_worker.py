@@ -21,7 +21,7 @@ from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 from rq.worker_registration import clean_worker_registry, register
 
-from shared import registry
+from shared import disturbance, registry
 from shared.config import Config
 from shared.errors import InferqError, NotUnderstood
 from shared.heap import Heap
@@ -98,14 +98,11 @@ class SlotWorker(PatientWorker):
                 continue
             try:
                 entry = self._take(queue)
-            except Outage as exc:
-                log.warning("waiting for redis: %s", exc)
+            except Exception as exc:  # noqa: BLE001 - RQ would end the worker, and say nothing
+                disturbance.redis.fail(f"no job is taken: {exc}", error=None if isinstance(exc, Outage) else exc)
                 time.sleep(PAUSE)
                 continue
-            except Exception:  # RQ would end the worker, and say nothing
-                log.exception("no job could be taken")
-                time.sleep(PAUSE)
-                continue
+            disturbance.redis.end()
             if entry is not None and not (self.trouble or self._retirement.asked):  # else the sweep makes another one
                 return entry.decode(errors="replace"), queue
         self._slots.give_back()

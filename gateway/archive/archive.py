@@ -21,6 +21,7 @@ from gateway.archive.room import Allowance
 from gateway.archive.seals import seal, unseal
 from gateway.archive.thing import Page, Thing, ThingKind
 from shared.config import Config
+from shared.disturbance import Disturbance
 from shared.errors import ArchiveDamaged, ArchiveUnavailable, NotStored
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Archive:
         self._unsure: dict[str, str] = {}
         self._config = config
         self._room = Allowance(index, config)
+        self._disturbance = Disturbance(log, "what is stored")
 
     @classmethod
     def open(cls, config: Config) -> Archive:
@@ -190,8 +192,10 @@ class Archive:
             yield
         except (ArchiveUnavailable, ArchiveDamaged) as exc:
             self.on_error(work)
-            log.warning("what is stored: %s", exc)
+            self._disturbance.fail(str(exc))
             raise
+        else:
+            self._disturbance.end()
 
     def _add(self, things: Sequence[Thing]) -> bool:
         while True:

@@ -13,6 +13,7 @@ from inferq.commands import arch_flag, models_flag
 from inferq.table import align
 from inferq.terminal import echo
 from inferq.tools.flags import json_flag
+from inferq.tools.models import find_model
 from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ _LONGEST = 80
 def info(model: str, tensors: bool, tokens: bool, arch: str, models_toml: str | None, as_json: bool) -> None:
     """Show what a file says about its model.
 
-    MODEL is a name out of `inferq models`, whose file is on this machine; a FILE is in GGUF or a legacy GGML format. It
-    is checked as it is before it is served, but its weights are not read.
+    MODEL is a name out of `inferq models` or a source as hf:owner/repository, which is fetched where it is not here; a
+    FILE is in GGUF or a legacy GGML format. It is checked as it is before it is served, but its weights are not read.
     """
     from worker.formats.description import describe
 
@@ -50,14 +51,11 @@ def info(model: str, tensors: bool, tokens: bool, arch: str, models_toml: str | 
 
 def _locate(name: str, models_toml: str) -> Path:
     """The file of that path, whatever it holds, or else the model's of that name. Raises InvalidRequest."""
-    from shared import catalogue
-
-    if (file := Path(name)).exists():
+    if (file := Path(name)).is_file():
         return file
-    model = catalogue.resolve(name, models_toml=models_toml)
+    model = find_model(name, models_toml=models_toml)
     if model.path is None:
-        why = f"is not on this machine: `inferq pull {name}` fetches it" if model.origin else "has no file"
-        raise InvalidRequest(f"{name} {why}")
+        raise InvalidRequest(f"{name} has no file")
     return model.path
 
 

@@ -104,7 +104,9 @@ _SAMPLING = (
     click.option("--stop", multiple=True, metavar="TEXT", help="ends the answer before it; can be repeated"),
     click.option("--ignore-eos", is_flag=True, help="go on where the model would stop"),
 )
-model_flag = click.option("-m", "--model", metavar="MODEL|FILE", help="a name out of `inferq models`, or a file")
+model_flag = click.option(
+    "-m", "--model", metavar="MODEL|FILE", help="a name out of `inferq models`, a file, or hf:owner/repo"
+)
 
 
 def model_flags(command: F) -> F:
@@ -124,14 +126,16 @@ def _all(flags: tuple[Callable[[F], F], ...], command: F) -> F:
 @contextmanager
 def load_engine(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
     """The model called `name`, in its engine in a child of this process; `flags` are some of `model_flags`."""
+    from inferq.inspection import inspect_model
     from inferq.tools.terminal import show_status, status
     from shared.progress import listen
     from worker import engines
 
     settings = {name: flags.get(name) for name in ("context", "threads", "batch_size")}
     config = configure(slots=1, max_seconds=math.inf, models=flags.get("models_toml"), **settings)
+    model = _model(name, flags, config.models)
     with status(f"loading {name}"), listen(lambda step: show_status(f"loading {name}: {step}")):
-        model = _model(name, flags, config.models)
+        model = inspect_model(model)
         if flags.get("batch_size") and (chosen := engines.choose(model)) != "llama.cpp":
             raise InvalidRequest(f"the engine {chosen} has none; llama.cpp has", param="--batch-size")
         engine = engines.load(model, config)
@@ -142,15 +146,13 @@ def load_engine(name: str, flags: dict[str, Any]) -> Iterator[Engine]:
 
 
 def _model(name: str, flags: dict[str, Any], models_toml: str) -> Model:
-    from inferq import pull
-    from inferq.inspection import inspect_model
-    from shared import catalogue
+    from inferq.tools.models import find_model
 
     family, arch = flags.get("family"), flags["arch"]
     if family and arch and family != arch:
         raise InvalidRequest(f"it cannot be {family} and {arch} at once", param="--arch")
     own = {name: flags.get(name) for name in _OWN}
-    model = catalogue.resolve(
+    model = find_model(
         name,
         flags["engine"],
         architecture=family or arch or "",
@@ -158,7 +160,7 @@ def _model(name: str, flags: dict[str, Any], models_toml: str) -> Model:
         models_toml=models_toml,
     )
     changes = {key: value for key, value in own.items() if value}
-    return inspect_model(dataclasses.replace(pull.provide(model), slots=1, **changes))
+    return dataclasses.replace(model, slots=1, **changes)
 
 
 def sampling(flags: dict[str, Any]) -> Sampling:

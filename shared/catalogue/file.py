@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shared.catalogue.model import AUTO
 from shared.errors import ModelFileError
+from shared.misfits import WrongFile
 from shared.regular_file import open_regular
 
 _FOREIGN = (
@@ -44,7 +45,7 @@ ARCHITECTURES = {
 def engine_for(path: Path, architecture: str = "") -> str:
     """The engine that a file wants; AUTO for a legacy one whose `architecture` has yet to be read from it.
 
-    Raises ModelFileError for what is no model file, and says what it is.
+    Raises WrongFile for what is no model file, and says what it is; ModelFileError where it cannot be read.
     """
     try:
         with open_regular(path) as file:
@@ -57,8 +58,10 @@ def engine_for(path: Path, architecture: str = "") -> str:
     kind = next((kind for begin, kind in _FOREIGN if begin.match(head)), "")
     if magic in _LEGACY and not kind:
         return ARCHITECTURES[architecture] if architecture else AUTO
-    kind = kind or ("not a model file that inferq knows" if head else "an empty file")
-    raise ModelFileError(f"{path}: {kind} (it begins with {magic!r}); inferq serves GGUF and legacy GGML files")
+    if not head:  # somebody may be writing it
+        raise ModelFileError(f"{path}: an empty file (it begins with b''); inferq serves GGUF and legacy GGML files")
+    kind = kind or "not a model file that inferq knows"
+    raise WrongFile(f"{path}: {kind} (it begins with {magic!r}); inferq serves GGUF and legacy GGML files")
 
 
 def is_legacy(path: Path) -> bool:

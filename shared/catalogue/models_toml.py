@@ -12,9 +12,12 @@ from typing import Any, NoReturn, TypeVar
 from shared import regular_file
 from shared.catalogue.file import ARCHITECTURES
 from shared.catalogue.lasting import KEEP_WORDS, WORKERS_WORDS, read_keep, read_workers
-from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, HubFile, Model, Wheel
+from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, Model
+from shared.catalogue.origin import HUB, HubFile, Wheel
+from shared.catalogue.parts import size_of
 from shared.catalogue.place import place
 from shared.config import ConfigError
+from shared.errors import InvalidRequest
 from shared.recommendation import find_fault
 
 T = TypeVar("T")
@@ -26,7 +29,6 @@ LONGEST_VECTOR = 1 << 16
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!-]+")
-_HUB_FILE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)/(?P<file>[^@]*[^@/])(@(?P<revision>[^@]+))?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _KEYS: dict[str, tuple[type, ...]] = {
@@ -125,7 +127,7 @@ class _Table:
             source=source,
             path=path,
             engine=engine,
-            size=path.stat().st_size if path else None,
+            size=size_of(path) if path else None,
             architecture=architecture,
             chat_format=str(self.beside("chat_format", chat_format))
             if "/" in chat_format or "." in chat_format
@@ -164,12 +166,11 @@ class _Table:
         for key in ("member", "wheel_sha256"):
             if key in self._values:
                 self.refuse(key, "only allowed where the source is pypi:…")
-        if kind == "hf":
-            match = _HUB_FILE.fullmatch(rest)
-            if match is None:
-                self.refuse("source", f"{text!r} is not hf:owner/repository/file or hf:owner/repository/file@revision")
-            parts = (match["repository"], match["file"], match["revision"] or "main")
-            hub_file = HubFile(*(self.inside("source", part) for part in parts))
+        if text.startswith(HUB):
+            try:
+                hub_file = HubFile.read(text)
+            except InvalidRequest as exc:
+                self.refuse("source", str(exc))
             return hub_file.source, None, hub_file
         path = self.beside("source", text)
         return f"file:{path}", path if path.is_file() else None, None
@@ -207,7 +208,7 @@ class _Table:
     def beside(self, key: str, text: str) -> Path:
         """A path, relative to the folder of the file."""
         try:
-            return regular_file.find(text, self._path.parent)
+            return regular_file.find_named(text, self._path.parent)
         except OSError as exc:
             self.refuse(key, f"{text!r} is no path: {exc.strerror}")
 

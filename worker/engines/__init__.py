@@ -16,7 +16,7 @@ from shared.cancellation import NEVER, Cancellable
 from shared.card import Card
 from shared.catalogue import ARCHITECTURES, AUTO, Model
 from shared.config import Config
-from shared.errors import EngineError
+from shared.misfits import EngineMisfit
 from shared.protocol import Decoded, Delta, Encoded, Encoding, Event, Pooled, PoolingTask, TextTask, TokenLogprob
 from worker.engines.outline import OUTLINED, outline
 
@@ -164,7 +164,7 @@ def load(model: Model, config: Config) -> Engine:
     """Load a model into its engine.
 
     Raises:
-        EngineError: there is no such engine, or it is not installed.
+        EngineMisfit: there is no such engine, or it is not installed, or not for this model.
         ModelFileError: the model's file is damaged, or not for this engine.
         ModelLoadError: the engine refused the model.
     """
@@ -173,10 +173,10 @@ def load(model: Model, config: Config) -> Engine:
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except ImportError as exc:
-        raise EngineError(f"the engine {name!r} is not installed: {exc}") from exc
+        raise EngineMisfit(f"the engine {name!r} is not installed: {exc}") from exc
     for field, title in _ONLY_LLAMA_CPP.items():
         if getattr(model, field) and name != "llama.cpp":
-            raise EngineError(f"the engine {name} takes no {title}; llama.cpp does")
+            raise EngineMisfit(f"the engine {name} takes no {title}; llama.cpp does")
     config = own_settings(model, config)
     known = outline(model, config)
     engine: Engine = factory(model, config)
@@ -211,7 +211,7 @@ def with_prompt(events: Iterable[Event], tokens: Sequence[int], *, ids: bool) ->
 
 
 def choose(model: Model) -> str:
-    """The name of the engine that `load` takes. Raises EngineError, ModelFileError."""
+    """The name of the engine that `load` takes. Raises EngineMisfit, ModelFileError."""
     name = model.engine
     if name == AUTO and model.path:
         from worker.formats.legacy import read_legacy
@@ -219,5 +219,5 @@ def choose(model: Model) -> str:
         # Of GGUF files the catalogue knows it: what is left is a legacy one, which has to name its architecture.
         name = ARCHITECTURES[read_legacy(model.path, model.architecture or None).architecture]
     if name not in REGISTRY:
-        raise EngineError(f"unknown engine {name!r}; there are {', '.join(sorted(REGISTRY))}")
+        raise EngineMisfit(f"unknown engine {name!r}; there are {', '.join(sorted(REGISTRY))}")
     return name

@@ -12,7 +12,8 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.context import Room, check_size
 from shared.cores import share
-from shared.errors import EngineError, InvalidRequest
+from shared.errors import InvalidRequest
+from shared.misfits import EngineMisfit
 from shared.protocol import (
     Chat,
     Completion,
@@ -58,7 +59,7 @@ class CtransformersEngine:
 
     def __init__(self, model: Model, config: Config) -> None:
         if model.path is None:
-            raise EngineError(f"the engine ctransformers needs a file for the model {model.id!r}")
+            raise EngineMisfit(f"the engine ctransformers needs a file for the model {model.id!r}")
         legacy = check_file(model.path, model.architecture)
         self._text = LegacyText(legacy)
         self._specials = Specials(() if model.parse_special else self._text.control)

@@ -14,6 +14,7 @@ from typing import Any
 from shared import footprint
 from shared.errors import ModelLoadError
 from shared.logs import shorten_open
+from shared.misfits import EngineMisfit
 from shared.scratch import Scratch, socket_root
 
 _TAIL_BYTES = 2000
@@ -73,7 +74,7 @@ class HostProcess:
         """Hand over the parameters and wait until it is ready, for so many seconds at most.
 
         Returns the most seconds that a step may take. Raises ModelLoadError, with the tail of the log, when the child
-        dies meanwhile or is late; it is buried then.
+        dies meanwhile or is late; it is buried then. EngineMisfit where this CPU cannot run it.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -88,7 +89,13 @@ class HostProcess:
                 return float(step)
         except (BrokenPipeError, ValueError):  # it ended at once, or says something else
             pass
-        raise ModelLoadError(f"the engine host {self._end()} while it loaded the model; {self._bury()}")
+        end, tail = self._end(), self._bury()
+        if self._process.returncode == -signal.SIGILL:
+            raise EngineMisfit(
+                "this CPU has not the instructions (AVX2) that the engine was built for; one that was built for it can"
+                " be named in INFERQ_LLAMA_SERVER, see docs/engines.md"
+            )
+        raise ModelLoadError(f"the engine host {end} while it loaded the model; {tail}")
 
     def speaks(self, within: float) -> bool:
         """Wait up to `within` seconds until it says something or ends, which is all that it does once it is ready."""

@@ -13,7 +13,8 @@ from shared import checksums
 from shared.catalogue import Model, is_legacy
 from shared.config import Config
 from shared.cores import share
-from shared.errors import EngineError, ModelFileError
+from shared.errors import ModelFileError
+from shared.misfits import EngineMisfit
 from worker.chat_formats import template
 from worker.formats.gguf import Header, read_header, read_model
 from worker.formats.gguf_parts import with_parts
@@ -69,7 +70,7 @@ def check_files(model: Model) -> Files:
     Raises ModelFileError for the one that is damaged, or is not what it is given for.
     """
     if model.path is None:
-        raise EngineError(f"the engine llama.cpp needs a file for the model {model.id!r}")
+        raise EngineMisfit(f"the engine llama.cpp needs a file for the model {model.id!r}")
     path = _gguf(model.path, model.architecture)
     header, parts = with_parts(path, read_model(path))
     lora = tuple((_adapter(adapter, header), scale) for adapter, scale in model.lora)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from shared.card import Ability, Card
 from shared.catalogue import ARCHITECTURES, AUTO, WITHOUT_FILE, Model
 from shared.config import Config
-from shared.errors import ModelFileError
+from shared.misfits import WrongFile
 from worker.formats.description import describe, is_gguf
 from worker.formats.infill import find_infill
 
@@ -39,7 +39,7 @@ def outline(model: Model, config: Config) -> Card:
     found = describe(model.path, None if is_gguf(model.path) else model.architecture or None)
     if model.dimensions and model.dimensions[-1] >= found.embedding:
         told = f"vectors of {found.embedding} numbers" if found.embedding else "no vectors"
-        raise ModelFileError(
+        raise WrongFile(
             f"{model.path}: models.toml names {model.dimensions[-1]} dimensions for {model.id!r}, which makes {told};"
             " leave `dimensions` out, or name those that its makers say it was trained for"
         )

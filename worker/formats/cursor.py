@@ -56,5 +56,5 @@ class Cursor:
             self.refuse(self.at, f"the last string of {what} reaches beyond the end of the file")
         self.at = at
 
-    def refuse(self, at: int, what: str) -> NoReturn:
-        raise ModelFileError(f"{self.path}: at byte {at}: {what}")
+    def refuse(self, at: int, what: str, kind: type[ModelFileError] = ModelFileError) -> NoReturn:
+        raise kind(f"{self.path}: at byte {at}: {what}")

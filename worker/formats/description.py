@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from shared.card import Ability
+from shared.catalogue import size_of
 from shared.errors import ModelFileError
 from shared.regular_file import open_regular
 from worker.formats.ggml import FILE_TYPES, NAMES
 from worker.formats.gguf import Header, MetadataArray, elements, read_header
+from worker.formats.gguf_parts import with_parts
 from worker.formats.legacy import Legacy, read_legacy
 from worker.formats.no_model import why_no_model
 from worker.formats.pooling import PoolingKind, find_length, find_pooling
@@ -72,6 +74,8 @@ def describe(path: Path, architecture: str | None = None) -> Description:
     header = read_header(path)
     if architecture not in (None, header.architecture):
         raise ModelFileError(f"{path}: the file says that it holds {header.architecture}, not {architecture}")
+    if not header.metadata.get("split.no"):
+        header, _ = with_parts(path, header)
     return _of_gguf(path, header)
 
 
@@ -94,7 +98,7 @@ def _of_gguf(path: Path, header: Header) -> Description:
     embeds = pooling is not None and pooling.ability is Ability.EMBEDDING
     return Description(
         path=path,
-        size=path.stat().st_size,
+        size=size_of(path),
         container="GGUF",
         version=header.version,
         architecture=header.architecture,

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from shared.errors import ModelFileError
+from shared.misfits import WrongFile
 from shared.regular_file import open_regular
 from worker.formats.cursor import U32, U64, Cursor
 from worker.formats.ggml import BLOCKS
@@ -60,7 +61,7 @@ def read_model(path: Path) -> Header:
     """The header of a GGUF file that is a model of texts. Raises ModelFileError, also where it is something else."""
     header = read_header(path)
     if reason := why_no_model(header):
-        raise ModelFileError(f"{path}: this is no model that can be served, but {reason}")
+        raise WrongFile(f"{path}: this is no model that can be served, but {reason}")
     return header
 
 
@@ -104,7 +105,7 @@ class _GgufReader(Cursor):
         if tensor_count == 0 and parts < 2:
             words = "tokenizer.ggml.tokens" in metadata
             what = ": it is a vocabulary alone; serve the file that has the model's weights" if words else ""
-            self.refuse(8, f"the file has no tensors{what}")
+            self.refuse(8, f"the file has no tensors{what}", WrongFile)
         alignment = metadata.get("general.alignment", 32)
         if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
             self.refuse(places["general.alignment"], f"general.alignment is {alignment!r}, which is no power of two")
@@ -115,7 +116,7 @@ class _GgufReader(Cursor):
         if not isinstance(architecture, str) or not (architecture or part > 0):
             kind = tell_kind(metadata)
             what = f"this is {kind}" if kind else "general.architecture is missing or no name"
-            self.refuse(places.get("general.architecture", 24), what)
+            self.refuse(places.get("general.architecture", 24), what, WrongFile)
         if parts < 2 and (fault := find_fault(metadata, tensors)):
             self.refuse(places[fault[0]], fault[1])
         self.check_vocabulary(metadata, places)

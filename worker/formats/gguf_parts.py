@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import re
+import time
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
+from shared.catalogue.parts import MOST_PARTS, files_of, number_of
 from shared.errors import ModelFileError
+from shared.misfits import WrongFile
 from worker.formats.gguf import find_fault, read_header
 from worker.formats.gguf_header import Header
 
-MOST_PARTS = 1_000
-"""Files of one model."""
-_NAME = re.compile(r"(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+MOST_BESIDE = 1_000
+"""Files of a folder that are looked at."""
+_ARRIVING = 60.0
+"""Seconds after the last change in a folder in which further files may come."""
 
 
 def with_parts(path: Path, header: Header) -> tuple[Header, tuple[Path, ...]]:
@@ -23,20 +28,34 @@ def with_parts(path: Path, header: Header) -> tuple[Header, tuple[Path, ...]]:
     count = header.metadata.get("split.count", 0)
     if type(count) is not int or count < 2:
         return header, (path,)
-    name = _NAME.fullmatch(path.name)
-    if not name or (int(name["number"]), int(name["count"])) != (1, count) or count > MOST_PARTS:
+    if number_of(path.name) != (1, count) or count > MOST_PARTS:
         raise ModelFileError(
             f"{path}: the first of {count} files of a model, which are found by their names: this one has to end with"
             f" -00001-of-{count:05}.gguf"
         )
-    parts, tensors = [path], list(header.tensors)
-    for number in range(2, count + 1):
-        part = path.with_name(f"{name['prefix']}-{number:05}-of-{count:05}.gguf")
+    parts = files_of(path)
+    if missing := [part.name for part in parts if not part.exists()]:
+        kind = ModelFileError if _is_changing(path.parent) else WrongFile
+        raise kind(
+            f"{path}: of the {count} files of this model {len(missing)} cannot be read, which have to be in its folder:"
+            f" {missing[0]}{' and others' if missing[1:] else ''}"
+        )
+    tensors = list(header.tensors)
+    for number, part in enumerate(parts[1:], 1):
         found = read_header(part)
-        if (found.metadata.get("split.no"), found.metadata.get("split.count")) != (number - 1, count):
-            raise ModelFileError(f"{part}: this is not part {number} of {count} of a model, as its name says")
-        parts.append(part)
+        if (found.metadata.get("split.no"), found.metadata.get("split.count")) != (number, count):
+            raise ModelFileError(f"{part}: this is not part {number + 1} of {count} of a model, as its name says")
         tensors += found.tensors
     if fault := find_fault(header.metadata, tensors):
         raise ModelFileError(f"{path}: {fault[1]}")
-    return replace(header, tensors=tuple(tensors)), tuple(parts)
+    if len(tensors) != (told := header.metadata.get("split.tensors.count", len(tensors))):
+        raise ModelFileError(f"{path}: its {count} files have {len(tensors)} tensors, not the {told} that it tells of")
+    return replace(header, tensors=tuple(tensors)), parts
+
+
+def _is_changing(folder: Path) -> bool:
+    """Whether somebody writes to a file in it, as who copies them one after the other."""
+    with suppress(OSError):
+        latest = max((path.stat().st_mtime for path in islice(folder.iterdir(), MOST_BESIDE)), default=0.0)
+        return time.time() - latest < _ARRIVING
+    return False
