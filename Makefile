@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -
 
-.PHONY: up test docker-test chaos clients coherence templates attack demand prefixes soak upgrade fuzz words model failover s3 load memory monitoring check page page-checks browser screenshots vendor bench lock sbom audit
+.PHONY: up test docker-test chaos clients coherence templates attack demand prefixes engine soak upgrade fuzz words model failover s3 load memory footprints monitoring check page page-checks browser screenshots vendor bench lock sbom audit
 
 # What is started again and again is not compiled each time.
 test failover chaos upgrade attack memory: export PYTHONDONTWRITEBYTECODE :=
@@ -45,6 +45,11 @@ demand: .venv/dev        ## five models in a room for two, while workers and the
 prefixes: .venv/dev      ## a thousand saves and restores at once, in which no token differs; e.g. make prefixes ARGS="--mischief --seed 7"
 	$(BIN)/python -m tests.prefix_proof $(ARGS)
 
+engine: .venv/dev        ## compiles an engine for this processor, ten minutes or more, and tries it as one of the user's own
+	$(BIN)/inferq pull
+	LLAMA_SERVER=$$($(BIN)/inferq engine build --without-grammars) && export LLAMA_SERVER && \
+		$(BIN)/python -m pytest tests/test_own_engine.py tests/test_engine_contract.py $(ARGS)
+
 soak: .venv/dev          ## an hour of mixed load, one client in twenty hostile, and nothing grows; e.g. make soak ARGS="--minutes 10"
 	$(BIN)/python -m tests.soak $(ARGS)
 
@@ -77,8 +82,11 @@ s3: .venv/dev            ## what is stored, in a real server of S3
 load: .venv/dev          ## two thousand streams at once
 	$(BIN)/python -m pytest tests/load/test_many_streams.py --timeout 300
 
-memory: .venv/dev        ## what a hundred thousand small jobs, and whatever was killed, leave behind
-	$(BIN)/python -m pytest --numprocesses 2 tests/load/test_memory.py tests/load/test_leaks.py --timeout 600
+memory: .venv/dev        ## what a hundred thousand small jobs, and whatever was killed, leave behind; what models take of the memory
+	$(BIN)/python -m pytest --numprocesses 2 tests/load/test_memory.py tests/load/test_leaks.py tests/load/test_footprints.py --timeout 600
+
+footprints: .venv/dev    ## what models are said to take of the memory, and what they take, in control groups; as root; FOOTPRINTS=1000 tries so many
+	FOOTPRINTS=$(or $(FOOTPRINTS),100) $(BIN)/python -m pytest tests/load/test_footprints.py --timeout 600
 
 monitoring: .venv/dev    ## deploy/prometheus and deploy/grafana, by a real Prometheus, which Debian's package has, and Grafana's types
 	tests/monitoring/prometheus.sh $(BIN)/python -m pytest tests/monitoring
@@ -113,17 +121,10 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --silent
 	@touch $@
 
-bench: .venv/dev         ## what inferq adds to an engine
-	$(BIN)/python -m bench.gateway
-	$(BIN)/python -m bench.streams
-	$(BIN)/python -m bench.cost
-	$(BIN)/python -m bench.model
-	$(BIN)/python -m bench.depth
-	$(BIN)/python -m bench.scaling
-	$(BIN)/python -m bench.archive
-	$(BIN)/python -m bench.scoring
-	$(BIN)/python -m bench.batch
-	$(BIN)/python -m bench.embeddings
+bench: .venv/dev         ## the short form of every bench, with a table at the end; e.g. make bench ARGS="model weights --json"
+	$(BIN)/inferq pull
+	$(BIN)/inferq pull minilm
+	$(BIN)/python -m bench --short $(ARGS)
 
 lock: .venv/dev          ## newest versions that pyproject.toml allows, with hashes
 	echo 'hatchling>=1.27' | $(COMPILE) --upgrade --output-file requirements.lock

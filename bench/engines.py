@@ -1,6 +1,6 @@
 """One legacy model through four engines: inferq with llama.cpp and with ctransformers, ctransformers alone, llm-rs.
 
-    pip install llm-rs && python -m bench.engines [--runs N]
+    python -m bench.engines [--short] [--runs N] [--json FILE]
 
 A GPT-J of 127 million random weights in Q4_0, all usable cores for each side, in turns. inferq is asked over HTTP, by
 1 and by 8 streams; the others compute one answer at a time, so their 8 streams are 8 answers in a row. llm-rs is what
@@ -14,24 +14,26 @@ import http.client
 import importlib
 import json
 import secrets
-import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench import synthetic
-from bench.machine import describe, spread
+from bench import peers, synthetic
+from bench.figure import Figure, add_json, keep
+from bench.machine import describe
 from shared.cores import usable
+from tests.clients.environments import NotInstalled
 from tests.stack import Stack, running
 
 TOKENS, PROMPT, STREAMS = 64, 256, 8
+PACKAGES = ("inferq", "xllamacpp", "ctransformers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def bare_ctransformers(path: Path) -> Side:
 
 
 def rustformers(path: Path) -> Side:
+    sys.path.append(str(peers.packages_of(peers.installed("llm-rs"))))
     llm_rs: Any = importlib.import_module("llm_rs")
     model: Any = llm_rs.GptJ(str(path), session_config=llm_rs.SessionConfig(threads=usable(), batch_size=8))
 
@@ -108,8 +111,11 @@ def rustformers(path: Path) -> Side:
 def main() -> None:
     parser = argparse.ArgumentParser(description="one legacy model through four engines")
     parser.add_argument("--runs", type=int, default=5, help="runs of each side, in turns [5]")
-    runs = parser.parse_args().runs
-    print(describe("inferq", "xllamacpp", "ctransformers"))
+    parser.add_argument("--short", action="store_true", help="3 runs")
+    add_json(parser)
+    given = parser.parse_args()
+    runs = 3 if given.short else given.runs
+    print(describe(*PACKAGES))
     with tempfile.TemporaryDirectory() as folder:
         paths = synthetic.write(Path(folder))
         (Path(folder) / "one").mkdir()
@@ -125,30 +131,30 @@ def main() -> None:
                 bare_ctransformers(paths["ggml"]),
             ]
             try:
-                print(f"llm-rs {version('llm-rs')}")
                 sides.append(rustformers(paths["ggjt"]))
-            except PackageNotFoundError:
-                print("llm-rs is not installed: it is left out")
-            compare(sides, runs)
+                print(*peers.PACKAGES["llm-rs"])
+            except NotInstalled as exc:
+                print(f"llm-rs is left out: {exc}")
+            figure = compare(sides, runs)
+    print(f"\n{figure.title}\n\n{figure.table()}", flush=True)
+    keep(given.json, [figure], *PACKAGES)
 
 
-def compare(sides: list[Side], runs: int) -> None:
+def compare(sides: list[Side], runs: int) -> Figure:
     measures: dict[str, Callable[[Side], float]] = {
-        "1 stream, tokens/s": lambda side: TOKENS / side.generate(1),
-        "8 streams, tokens/s": lambda side: STREAMS * TOKENS / side.generate(STREAMS),
-        "prompt, tokens/s": lambda side: PROMPT / side.read(),
+        "1 stream": lambda side: TOKENS / side.generate(1),
+        f"{STREAMS} streams": lambda side: STREAMS * TOKENS / side.generate(STREAMS),
+        "a prompt": lambda side: PROMPT / side.read(),
     }
-    for what, measure in measures.items():
-        seen: dict[str, list[float]] = {side.name: [] for side in sides}
-        for run in range(runs + 1):
-            for side in sides:
+    figure = Figure("engines", "Tokens a second, a GPT-J of 127 million weights", "what", "tokens/s", sides[0].name)
+    for run in range(runs + 1):
+        for what, measure in measures.items():
+            for side in sides if run % 2 else sides[::-1]:
                 value = measure(side)
                 if run:  # the first warms up
-                    seen[side.name].append(value)
-        print(f"\n{what}")
-        for name, values in seen.items():
-            ratios = [a / b for a, b in zip(values, seen[sides[-1].name], strict=True)]
-            print(f"  {name:21} {spread(values, '', 1):28} {statistics.median(ratios):.2f} of {sides[-1].name}")
+                    figure.add(side.name, what, value)
+    figure.series = {side.name: figure.series[side.name] for side in sides}
+    return figure
 
 
 if __name__ == "__main__":

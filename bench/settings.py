@@ -1,31 +1,31 @@
 """What settings that were measured are worth: gaps and tokens a second, with them, with the usual ones, and as
 llama.cpp's server is by itself.
 
-    python -m bench.settings [--runs N]
+    python -m bench.settings [--short] [--runs N] [--json FILE]
 
 One file, the same slots and context, llama.cpp's own server each time, in turns: with the numbers that a calibration
 found just now, with those that are taken where nothing was measured (all cores but one, all, steps of 128 tokens), and
 with llama.cpp's defaults (threads for each core, batches of 2,048). Printed for each: the worst gap in a running stream
-while 1,500 tokens of another prompt come in, tokens a second of that prompt alone, of one stream and of eight.
+while 1,500 tokens of another prompt come in, tokens a second of that prompt alone, of one stream and of eight. It takes
+less than four minutes on a machine that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import http.client
 import json
 import os
 import secrets
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
-from bench.machine import describe, spread
-from bench.model import PLAIN, SAMPLING, TOKENS, UnixConnection, long_prompt, measure
+from bench.chats import TOKENS, Side, long_prompt, over_unix, short_prompt
+from bench.figure import Figure, add_json, keep
+from bench.machine import describe
+from bench.prefill import worst_gap
 from inferq import pull
 from shared import catalogue
 from shared.config import Config
@@ -35,14 +35,28 @@ from worker.engines.child import SOCKET
 from worker.engines.host import EngineHost
 
 SLOTS, MODEL = 8, "smollm2"
-_LEAD = 20
-"""Chunks that a stream has sent when the other prompt comes."""
+PLAIN = {
+    "batch": Config().step,
+    "exact": False,
+    "attention": "",
+    "kv_cache": "",
+    "speculation": "",
+    "lora": [],
+    "draft": "",
+    "rope_freq_base": 0.0,
+    "rope_freq_scale": 0.0,
+    "chat_template": "",
+}
+"""A model as it is, in the terms of the engine host."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="measured settings against fixed ones and llama.cpp's defaults")
     parser.add_argument("--runs", type=int, default=5, help="runs of each side [5]")
-    runs = parser.parse_args().runs
+    parser.add_argument("--short", action="store_true", help="3 runs")
+    add_json(parser)
+    flags = parser.parse_args()
+    runs = 3 if flags.short else flags.runs
     model = pull.provide(catalogue.resolve(MODEL))
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache  # for a calibration of this moment
@@ -63,80 +77,47 @@ def main() -> None:
     }
     print(describe("inferq", "xllamacpp"))
     print(f"{model.path}, {SLOTS} slots, {runs} runs in turns; calibrated in {seconds:.1f} s")
-    gaps, prompts, single, eight = ({name: list[float]() for name in sides} for _ in range(4))
+    gaps = Figure("settings-gap", "Worst gap in a stream, by settings", "while", "ms", "measured", less=True)
+    speeds = Figure("settings-speed", "Tokens a second, by settings", "what", "tokens/s", "measured")
     with contextlib.ExitStack() as stack:
-        ports = {name: stack.enter_context(serve(str(model.path), given)) for name, given in sides.items()}
+        servers = {name: stack.enter_context(serve(name, str(model.path), given)) for name, given in sides.items()}
         for run in range(runs + 1):
-            for name, (host, key) in ports.items():
-                seen = look(host, {"Authorization": f"Bearer {key}"})
-                for figures, figure in zip((gaps, prompts, single, eight), seen, strict=True):
-                    figures[name] += [figure] if run else []  # the first warms up
-    print("\n| settings | worst gap | prompt alone | 1 stream | 8 streams |\n|---|---|---|---|---|")
+            for name, side in servers.items():
+                gap, *seen = look(side)
+                if not run:  # warms up
+                    continue
+                gaps.add(name, "1,500 tokens come in", gap)
+                for what, speed in zip(("that prompt alone", "1 stream", f"{SLOTS} streams"), seen, strict=True):
+                    speeds.add(name, what, speed)
     for name, given in sides.items():
-        told = f"{name}: {given}".replace("'", "")
-        speeds = (spread(each[name], " tokens/s", 0) for each in (prompts, single, eight))
-        print(f"| {told} | {spread(gaps[name], ' ms', 0)} | {' | '.join(speeds)} |")
-    for other in ("fixed", "llama.cpp's"):
-        ratios = (
-            statistics.median(a / b for a, b in zip(each["measured"], each[other], strict=True))
-            for each in (gaps, prompts, single, eight)
-        )
-        print(f"| measured / {other} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
+        print(f"- {name}: {given}".replace("'", ""))
+    for figure in (gaps, speeds):
+        print(f"\n{figure.title}\n\n{figure.table()}", flush=True)
+    keep(flags.json, (gaps, speeds), "inferq", "xllamacpp")
 
 
 @contextlib.contextmanager
-def serve(path: str, given: dict[str, Any]) -> Iterator[tuple[EngineHost, str]]:
+def serve(name: str, path: str, given: dict[str, Any]) -> Iterator[Side]:
     key = secrets.token_urlsafe()
     parameters = {**PLAIN, "path": path, "reads": [path], "key": key, "context": 0, "slots": SLOTS, **given}
     host = EngineHost("worker.engines.llama_cpp_host", MODEL, parameters)
     try:
-        yield host, key
+        yield over_unix(name, host.directory / SOCKET, key)
     finally:
         host.close()
 
 
-def look(host: EngineHost, headers: dict[str, str]) -> tuple[float, float, float, float]:
+def look(side: Side) -> tuple[float, ...]:
     """Milliseconds of the worst gap; tokens a second of a prompt alone, of one stream, of eight."""
-
-    def connect() -> http.client.HTTPConnection:
-        return UnixConnection(host.directory / SOCKET)
-
-    gap = worst_gap(connect(), connect(), headers)
-    speed = prompt_speed(connect(), headers)
-    return gap, speed, measure(connect, headers, 1)[0], measure(connect, headers, SLOTS)[0]
+    gap, speed = worst_gap(side, side, 4 * TOKENS), prompt_speed(side)
+    return gap, speed, *(side.crowd([short_prompt() for _ in range(count)])[0] for count in (1, SLOTS))
 
 
-def ask(
-    connection: http.client.HTTPConnection, headers: dict[str, str], content: str, tokens: int
-) -> http.client.HTTPResponse:
-    body = {"messages": [{"role": "user", "content": content}], "stream": True, **SAMPLING, "max_tokens": tokens}
-    connection.request(
-        "POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json", **headers}
-    )
-    return connection.getresponse()
-
-
-def worst_gap(
-    connection: http.client.HTTPConnection, other: http.client.HTTPConnection, headers: dict[str, str]
-) -> float:
-    times: list[float] = []
-    late: http.client.HTTPResponse | None = None
-    for line in ask(connection, headers, f"{secrets.token_hex(8)}. Tell me a long story.", 4 * TOKENS):
-        if line.startswith(b"data: {"):
-            times.append(time.perf_counter())
-        if len(times) == _LEAD and late is None:
-            late = ask(other, headers, long_prompt(), 1)
-    assert late is not None
-    late.read()
-    connection.close()
-    other.close()
-    return max(b - a for a, b in pairwise(times[_LEAD:])) * 1000
-
-
-def prompt_speed(connection: http.client.HTTPConnection, headers: dict[str, str]) -> float:
-    """Of 1,500 tokens that nobody has read before."""
+def prompt_speed(side: Side) -> float:
+    """Of 1,500 tokens that nobody has read before, as llama.cpp tells it."""
+    connection = side.connect()
     body = {"prompt": long_prompt(), "n_predict": 1, "cache_prompt": False}
-    connection.request("POST", "/completion", json.dumps(body), {"Content-Type": "application/json", **headers})
+    connection.request("POST", "/completion", json.dumps(body), {"Content-Type": "application/json", **side.headers})
     answer = json.loads(connection.getresponse().read())
     connection.close()
     return float(answer["timings"]["prompt_per_second"])

@@ -1,103 +1,83 @@
 """A file whose weights are prepared for this CPU, through inferq, against llama.cpp's own HTTP server with that file.
 
-    python -m bench.weights [MODEL|FILE] [--runs N] [--as-is]
+    python -m bench.weights [MODEL|FILE] [--short] [--runs N] [--as-is] [--json FILE]
 
-Both sides have the same threads, n_batch, slots and sampling; inferq serves what it prepares of the file, and the other
-side, which is the same engine host asked without inferq between, the file itself. Tokens a second of 1 stream and of 8,
-and of prompts of about 1,500 tokens, in turns; the ratio pair by pair. With --as-is inferq serves the file itself too.
+All sides have the same threads, n_batch, slots, context and sampling. Three sides in turns: inferq, which serves what
+it prepares of the file; llama.cpp's server with the file itself; and that server with what was prepared, which tells
+what of a difference is the weights' and what is inferq's. Tokens a second of 1 stream and of 8, and of prompts of about
+1,500 tokens. With --as-is inferq serves the file too.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
-import json
-import secrets
+import contextlib
 import tempfile
-import time
+from dataclasses import replace
 from pathlib import Path
 
-from bench import model as streams
-from bench.machine import describe, spread
-from bench.model import PLAIN, SAMPLING, SLOTS, Connect, UnixConnection, long_prompt
+from bench.chats import TOKENS, long_prompt, over_tcp, short_prompt
+from bench.figure import Figure, add_json, keep
+from bench.machine import describe
+from bench.model import spent, tell_costs
+from bench.peers import Numbers, llama_cpp
 from inferq import pull
 from inferq.weights import choose_weights
 from shared import catalogue
 from shared.config import Config
 from shared.cores import usable
 from tests.stack import running
-from worker.engines.child import SOCKET
-from worker.engines.host import EngineHost
 
-Sides = dict[str, tuple[Connect, dict[str, str]]]
+SLOTS, CONTEXT = 8, 8192
+PACKAGES = ("inferq", "xllamacpp")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="prepared weights against llama.cpp's own server")
     parser.add_argument("model", nargs="?", default="smollm2")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each side and measure [5]")
+    parser.add_argument("--runs", type=int, default=5, help="rounds, in which the sides take turns [5]")
+    parser.add_argument("--short", action="store_true", help="64 tokens an answer")
     parser.add_argument("--as-is", action="store_true", help="inferq serves the file as it is too")
+    add_json(parser)
     flags = parser.parse_args()
     found = pull.provide(catalogue.resolve(flags.model))
-    assert found.path is not None
-    streams.MODEL = found.id
     served = choose_weights(found, Config(as_is=int(flags.as_is)))
-    key = secrets.token_urlsafe()
-    threads = {"threads": max(1, usable() - 1), "batch_threads": usable()}
-    parameters = {
-        "path": str(found.path),
-        "reads": [str(found.path)],
-        "key": key,
-        "context": 2048,
-        "slots": SLOTS,
-        **threads,
-        **PLAIN,
-    }
-    print(describe("inferq", "xllamacpp"))
-    print(f"{found.path.name}, {threads}, n_batch {PLAIN['batch']}, {SLOTS} slots, {flags.runs} runs in turns")
-    print(f"inferq serves {served.path.name if served.path else '-'}")
-    host = EngineHost("worker.engines.llama_cpp_host", found.id, parameters)
-    try:
-        with tempfile.TemporaryDirectory() as folder, running(Path(folder), log_level="warning") as stack:
-            stack.start_gateway(processes=1)
-            stack.start_worker(flags.model, slots=SLOTS, context=2048, as_is=int(flags.as_is))
-            sides: Sides = {
-                "inferq": (lambda: http.client.HTTPConnection("127.0.0.1", stack.port), {}),
-                "llama.cpp": (lambda: UnixConnection(host.directory / SOCKET), {"Authorization": f"Bearer {key}"}),
-            }
-            for count in (1, 8):
-                streams.compare(sides, count, flags.runs)
-            compare_prompts(sides, flags.runs)
-    finally:
-        host.close()
-
-
-def compare_prompts(sides: Sides, runs: int) -> None:
-    speeds: dict[str, list[float]] = {side: [] for side in sides}
-    for run in range(runs + 1):
-        for side, (connect, headers) in sides.items():
-            speed = read_prompt(connect(), headers)
-            if run:  # the first warms up
-                speeds[side].append(speed)
-    for side, seen in speeds.items():
-        print(f"prompts, {side:9}: {spread(seen, ' tokens/s', 1)}")
-    ratios = [a / b for a, b in zip(speeds["inferq"], speeds["llama.cpp"], strict=True)]
-    print(f"prompts, inferq / llama.cpp: {spread(ratios)}")
-
-
-def read_prompt(connection: http.client.HTTPConnection, headers: dict[str, str]) -> float:
-    """Tokens a second of a prompt that is new to the cache, with the one token that answers it."""
-    body = {"model": streams.MODEL, "messages": [{"role": "user", "content": long_prompt()}], **SAMPLING}
-    body["max_tokens"] = 1
-    begun = time.perf_counter()
-    connection.request(
-        "POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json", **headers}
-    )
-    answer = json.loads(connection.getresponse().read())
-    seconds = time.perf_counter() - begun
-    connection.close()
-    tokens: int = answer["usage"]["prompt_tokens"]
-    return tokens / seconds
+    assert found.path is not None
+    assert served.path is not None
+    numbers = Numbers(max(1, usable() - 1), usable(), Config().step, SLOTS, CONTEXT)
+    print(describe(*PACKAGES))
+    print(f"{found.path.name}, {numbers}, {flags.runs} rounds in turns")
+    print(f"inferq serves {served.path.name}")
+    figure = Figure("weights", "Tokens a second, SmolLM2 in Q4_1", "what", "tokens/s", "inferq")
+    costs: dict[str, dict[str, list[float]]] = {}
+    with contextlib.ExitStack() as closing:
+        folder = Path(closing.enter_context(tempfile.TemporaryDirectory()))
+        stack = closing.enter_context(running(folder, log_level="warning"))
+        stack.start_gateway(processes=1)
+        stack.start_worker(flags.model, **numbers.settings, as_is=int(flags.as_is))
+        sides = [replace(over_tcp("inferq", stack.port), model=found.id)]
+        port, bare = closing.enter_context(llama_cpp(found.path, numbers))
+        sides.append(over_tcp("llama.cpp", port))
+        if served.path != found.path:
+            sides.append(over_tcp("llama.cpp, prepared", closing.enter_context(llama_cpp(served.path, numbers))[0]))
+        for turn in range(flags.runs + 1):
+            for count in (1, SLOTS):
+                before = spent(stack, bare)
+                for each in sides if turn % 2 else sides[::-1]:
+                    tokens = TOKENS // 2 if flags.short else TOKENS
+                    speed, _ = each.crowd([short_prompt() for _ in range(count)], tokens)
+                    if turn:  # the first warms up
+                        figure.add(each.name, f"{count} stream{'s' * (count > 1)}", speed)
+                for part, seconds in spent(stack, bare).items():
+                    took = (seconds - before[part]) / (count * tokens) * 1e6
+                    costs.setdefault(str(count), {}).setdefault(part, []).extend([took] * bool(turn))
+            for each in sides:
+                speed = each.read(long_prompt())
+                if turn:
+                    figure.add(each.name, "a prompt", speed)
+    print(f"\n{figure.title}\n\n{figure.table()}")
+    print(f"\nCPU of each part, us a token\n\n{tell_costs(costs)}", flush=True)
+    keep(flags.json, (figure,), *PACKAGES)
 
 
 if __name__ == "__main__":

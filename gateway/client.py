@@ -149,6 +149,15 @@ class Client:
 
     send = sendall
 
+    def offer(self, data: bytes) -> bool:
+        """Send what goes at once. False where something is left, which the next `sendall` sends first."""
+        try:
+            sent = self._plain.send(data)
+        except OSError:  # the next `sendall` learns why
+            sent = 0
+        self._credit, self._head = min(self._patience, self._credit + sent / RATE), data[sent:]
+        return not self._head
+
     def _send(self, data: bytes) -> None:
         left = memoryview(data)
         while True:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from gateway.client import Client
+from gateway.shortcut import Shortcut
 
 
 def belong_to(owner: str, environ: Mapping[str, Any]) -> None:
@@ -46,6 +47,13 @@ def hold_head(environ: Mapping[str, Any]) -> None:
     client = _client(environ)
     if client and client.upgraded is None and environ["REQUEST_METHOD"] != "HEAD":
         client.holds_head = True
+
+
+def shortcut(environ: Mapping[str, Any]) -> Shortcut | None:
+    """That of the request's answer, which is a stream; None where it does not go out in chunks, as by HTTP/1.1."""
+    client = _client(environ)
+    chunks = environ["REQUEST_METHOD"] != "HEAD" and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+    return Shortcut(client) if chunks and client and client.upgraded is None else None
 
 
 def aside(environ: Mapping[str, Any]) -> AbstractContextManager[None]:

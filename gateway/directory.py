@@ -7,7 +7,9 @@ else the one whose id comes first in the alphabet; one that is refused leaves it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import islice
+from types import MappingProxyType
 from typing import NoReturn
 
 from msgspec.structs import replace
@@ -27,9 +29,11 @@ from shared.parameters import check_parameters
 from shared.protocol import PoolingTask, Task, TextTask
 from shared.recommendation import complete
 from shared.registry import Worker
-from shared.store import translated
+from shared.store import Outage, translated
 from shared.tickets import Tickets, sweep_pause
 from shared.version import VERSION
+
+_NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class Directory:
@@ -61,6 +65,14 @@ class Directory:
     def on_demand(self) -> list[str]:
         """The ids of the models that agents load when they are asked for, as far as was lately seen. Asks nobody."""
         return sorted(offer.card.id for offer in self._offers.values() if offer.on_demand and not offer.refusal)
+
+    def ask_to_stay(self, model: str, seconds: float) -> bool:
+        """Have a model stay loaded for so long though nobody asks for it. Whether an agent is there to do so."""
+        if model not in self.on_demand:
+            return False
+        with suppress(*Outage):
+            agents.ask_to_stay(self._client, model, seconds)
+        return True
 
     def find(self, name: str) -> Offer:
         """The model of that id or alias.
@@ -118,9 +130,9 @@ class Directory:
         offer = lookup(name, self._offers)
         return offer.card.id if offer else ""
 
-    def admit(self, task: Task) -> Task:
+    def admit(self, task: Task, usual: Mapping[str, float] = _NOTHING) -> Task:
         """The task with its model's id for the name that the request gave, or the default one's, and how the model
-        recommends to choose tokens.
+        recommends to choose tokens, or else what is `usual` there.
 
         That is written down with the job: whoever goes on with its answer chooses in the same way.
 
@@ -135,7 +147,7 @@ class Directory:
         check_echo(task)
         task = abilities.spare(task, card)
         if isinstance(task, TextTask):
-            task = replace(task, sampling=complete(task.sampling, card.sampling))
+            task = replace(task, sampling=complete(complete(task.sampling, card.sampling), usual))
         return replace(task, model=card.id)
 
     def ignored(self, model: str, needs: Mapping[str, Ability]) -> list[str]:

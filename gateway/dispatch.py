@@ -84,7 +84,7 @@ class Dispatcher:
         Raises TierRefused, Crowded, MemoryFull, IdempotencyKeyReused, StoreUnavailable, and what `admit`, `check` do.
         """
         owner.check(Tier.of(options.tier))
-        task = self._directory.admit(task)
+        task = self._directory.admit(task, wire.usual_sampling)
         grammars.check(task, owner.name)
         if self._replies.trouble:
             raise StoreUnavailable("This gateway may not use the queue at the moment; its log says why.")

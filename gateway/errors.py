@@ -12,8 +12,9 @@ from flask import Flask, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from gateway.bodies import too_large
-from gateway.paths import explain, is_anthropics
+from gateway.paths import explain, is_anthropics, is_ollamas
 from gateway.schemas.anthropic.failure import render_failure as render_anthropics
+from gateway.schemas.ollama.failure import render_failure as render_ollamas
 from gateway.schemas.openai import render_failure
 from gateway.schemas.outcomes import outcome
 from shared.errors import InferqError, KeyFull, KeyMemoryFull, NotServed, QueueFull
@@ -59,11 +60,14 @@ def init_app(app: Flask) -> None:
 def _words() -> Render:
     """Those of the format in which the current request is answered; else, where nobody has named one, OpenAI's.
 
-    Anthropic's are known before, by the path, or by the header that its clients send everywhere.
+    Anthropic's are known before, by the path, or by the header that its clients send everywhere; Ollama's by the path.
     """
     if is_anthropics(request.path) or ("format" not in g and "anthropic-version" in request.headers):
         return partial(render_anthropics, request_id=g.get("request_id"))
-    return g.format.render_failure if "format" in g else render_failure
+    if "format" in g:
+        found: Render = g.format.render_failure
+        return found
+    return render_ollamas if is_ollamas(request.method, request.path) else render_failure
 
 
 def _forget_frames(error: BaseException | None) -> None:

@@ -10,7 +10,6 @@ and read from the job's record once there is room.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -19,20 +18,13 @@ from gevent.queue import Empty, SimpleQueue
 from redis import Redis
 
 from gateway.agreement import ArrivedChoice, Conflict
+from gateway.event_size import size
 from shared.errors import InferqError, JobCancelled
-from shared.protocol import Delta, Done, Encoded, Event, Failed, Pooled, Progress, StartOver
+from shared.protocol import Delta, Done, Event, Failed, Progress, StartOver
 from shared.ticket import Sighting
 
 LARGEST_MAILBOX = 262_144
 """Bytes of memory, about, that events may take until they are taken out. What comes at one time may go beyond it."""
-_EVENT = 200
-"""Bytes that an event takes beside its text and tokens."""
-_TOKEN = 36
-"""Bytes that a token's id takes."""
-_CALL = 200
-"""Bytes that the call of a piece takes."""
-_LOGPROB = 200
-"""Bytes that a log probability takes, with its token."""
 
 Farewell = Callable[[Redis], object]
 """Says something in a pipeline."""
@@ -102,6 +94,10 @@ class Mailbox:
         that, or Redis had forgotten who waits."""
         self.farewell: Farewell | None = None
         """What to say to Redis now that the client has left."""
+        self.tell: Callable[[Delta], bool] | None = None
+        """Tells the client a piece without waking who waits for it; False where he is to be woken after all."""
+        self._waited_for = False
+        """Somebody waits for what comes next."""
         self._choices: dict[int, ArrivedChoice] = {}
         self._queue: SimpleQueue = SimpleQueue()
         self._held = 0
@@ -167,16 +163,19 @@ class Mailbox:
         self._queue.put((NOWHERE, ClientGone(), 0))
 
     def take(self, timeout: float | None) -> Event | None:
-        """The next event; None when none came within `timeout` seconds. Raises ClientGone."""
+        """The next event; None when none came within `timeout` seconds, or `tell` asks for us. Raises ClientGone."""
+        self._waited_for = True
         try:
-            place, event, size = self._queue.get(timeout=timeout)
+            place, event, held = self._queue.get(timeout=timeout)
         except Empty:
             return None
+        finally:
+            self._waited_for = False
         if isinstance(event, ClientGone):
             raise ClientGone  # not this one, which would hold this frame, and the frame would hold it
-        taken: Event = event
+        taken: Event | None = event
         self.place = place
-        self._held -= size
+        self._held -= held
         if self.behind and self._held <= LARGEST_MAILBOX // 2:
             self.behind = False
             self.refill(self)
@@ -189,9 +188,23 @@ class Mailbox:
         return bool(self._queue.empty())
 
     def _push(self, place: Place, event: Event) -> None:
-        size = _size(event)
-        self._held += size
-        self._queue.put((place, event, size))
+        if self._tells(place, event):
+            return
+        taken = size(event)
+        self._held += taken
+        self._queue.put((place, event, taken))
+
+    def _tells(self, place: Place, event: Event) -> bool:
+        """Whether the client was told of it without waking who waits."""
+        if not (self.tell and self._waited_for and self.empty()) or not isinstance(event, Delta) or event.finish_reason:
+            return False
+        self.place = place
+        try:
+            if not self.tell(event):
+                self._queue.put((place, None, 0))
+        except Exception:  # noqa: BLE001 - nothing was sent: who waits does the same again, and answers for it
+            return False
+        return True
 
     def _rewind(self) -> None:
         for choice in self._choices.values():
@@ -218,7 +231,8 @@ class Mailbox:
 
     def _placed(self, delta: Delta) -> Delta | None:
         """What of a piece has not arrived yet. Raises Conflict."""
-        new = self._choices.setdefault(delta.index, ArrivedChoice()).take(delta)
+        choice = self._choices.get(delta.index) or self._choices.setdefault(delta.index, ArrivedChoice())
+        new = choice.take(delta)
         if new is not None:
             now = time.monotonic()
             self.arrived = (self.arrived[0] if self.arrived else now, now)
@@ -233,18 +247,3 @@ class EndBox(Mailbox):
             return None
         self.ended = True
         return event
-
-
-def _size(event: Event) -> int:
-    """Bytes of memory, about."""
-    if isinstance(event, Encoded):
-        pieces = sum(map(sys.getsizeof, event.pieces))
-        return _EVENT + sys.getsizeof(event.text) + _TOKEN * len(event.tokens) + pieces
-    if isinstance(event, Pooled):
-        return _EVENT + sum(map(sys.getsizeof, event.vectors)) + _TOKEN * len(event.tokens)
-    if not isinstance(event, Delta):
-        return _EVENT
-    size = _EVENT + sys.getsizeof(event.text) + _TOKEN * len(event.tokens) + (_CALL if event.call else 0)
-    if event.prompt_text or event.prompt_tokens:
-        size += sys.getsizeof(event.prompt_text) + _TOKEN * len(event.prompt_tokens)
-    return size + _LOGPROB * event.likelihoods

@@ -22,7 +22,7 @@ from redis import Redis
 
 from gateway.dispatch import Job
 from gateway.single_flight import SingleFlight
-from shared import census, registry
+from shared import agents, census, registry
 from shared.census import Numbers
 from shared.protocol import Done
 from shared.store import Outage
@@ -125,6 +125,7 @@ class _Jobs(Collector):
         try:
             workers = registry.workers(self._client)
             names = census.models(self._client) | registry.models(self._client).keys() | {w.model for w in workers}
+            machines = agents.agents(self._client)
             numbers = census.numbers(self._client, names)
             waiting = GaugeMetricFamily(
                 "inferq_unarchived_answers",
@@ -138,6 +139,7 @@ class _Jobs(Collector):
         up.add_metric((), 1)
         yield up
         yield waiting
+        yield from _of_agents(machines)
         yield from _of_workers(names, workers)
         yield _of_loops(workers)
         yield from _of_jobs(numbers)
@@ -153,6 +155,23 @@ def _of_workers(names: Iterable[str], workers: Iterable[registry.Worker]) -> Ite
         unready.add_metric((name,), cards.count(None))
         slots.add_metric((name,), sum(card.slots for card in cards if card))
     return iter((live, unready, slots))
+
+
+def _of_agents(machines: Iterable[agents.Agent]) -> Iterator[Metric]:
+    memory = GaugeMetricFamily(
+        "inferq_agent_memory_bytes", "Memory for models on demand, and what is free of it", labels=("agent", "kind")
+    )
+    state = GaugeMetricFamily(
+        "inferq_model_state", "Models on demand by state, on how many machines", labels=("model", "state")
+    )
+    counts = Counts[tuple[str, str]]()
+    for machine in machines:
+        memory.add_metric((machine.name, "budget"), machine.budget)
+        memory.add_metric((machine.name, "free"), machine.free)
+        counts.update((each.outline.id, each.state) for each in machine.models)
+    for labels, count in sorted(counts.items()):
+        state.add_metric(labels, count)
+    return iter((memory, state))
 
 
 def _of_loops(workers: Iterable[registry.Worker]) -> Metric:

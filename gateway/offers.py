@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.agents import Agent, ModelOnDemand, ModelState
-from shared.card import Card
+from shared.card import LATEST, Card
 from shared.registry import Worker
 
 
@@ -90,9 +90,19 @@ def offers(
 
 
 def lookup(name: str, known: Mapping[str, Offer]) -> Offer | None:
-    """The one of that id, or else of that alias; one that is refused only where no other has the name."""
+    """The one of that id, or else of that alias; one that is refused only where no other has the name.
+
+    Ollama's clients say `:latest` behind a name that has no version.
+    """
     claims = (offer for offer in known.values() if name in offer.names)
-    return min(claims, key=lambda offer: (bool(offer.refusal), offer.card.id != name), default=None)
+    found = min(claims, key=lambda offer: (bool(offer.refusal), offer.card.id != name), default=None)
+    return found if found or not name.endswith(LATEST) else lookup(name.removesuffix(LATEST), known)
+
+
+def claims(served: Iterable[Offer]) -> list[tuple[Offer, str]]:
+    """These models, each under all the names by which requests find it."""
+    known = {offer.card.id: offer for offer in served}
+    return [(offer, name) for offer in known.values() for name in offer.names if lookup(name, known) is offer]
 
 
 def _on_demand(card: Card | None, workers: Sequence[Worker], offered: Sequence[ModelOnDemand]) -> Offer:

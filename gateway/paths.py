@@ -25,9 +25,12 @@ _UNSERVED = {
     "Anthropic's": "complete compliance deployments dreams environments memory_stores messages/batches organizations"
     " sessions tunnels user_profiles",
     "OpenAI's and Anthropic's": "agents skills vaults",
+    "Ollama's": "api/blobs api/copy api/create api/delete api/push",
 }
 """What inferq does not do, of the APIs that it speaks, by whose it is: what paths begin with, without `/v1`."""
+_OPERATORS = "models are their operator's, and `inferq pull` fetches one"
 _INSTEAD = {
+    **dict.fromkeys(("api/blobs", "api/copy", "api/create", "api/delete", "api/push"), _OPERATORS),
     "assistants": "/v1/responses keeps conversations",
     "complete": "/v1/messages answers chats, /v1/completions goes on with texts",
     "edits": "/v1/chat/completions answers chats",
@@ -36,8 +39,7 @@ _INSTEAD = {
 }
 """What comes nearest to some of that."""
 _FOREIGN = {
-    "Ollama's": "api/copy api/create api/delete api/embed api/embeddings api/generate api/ps api/pull api/push api/show"
-    " api/tags api/version",
+    "Ollama's": "api/experimental api/me api/signout api/web_fetch api/web_search",
     "llama.cpp's or vLLM's": "classify completion embedding lora-adapters pooling score slots",
 }
 """Endpoints of other servers: clients ask for them to find out which one they have before them."""
@@ -64,7 +66,8 @@ _VERSIONED = frozenset(
     }
 )
 """What paths begin with that belong behind `/v1`."""
-_OWNERS = {name: whose for whose, names in (_UNSERVED | _FOREIGN).items() for name in names.split()}
+_OWNERS = {name: whose for table in (_UNSERVED, _FOREIGN) for whose, names in table.items() for name in names.split()}
+_PASSED = frozenset(name for names in _FOREIGN.values() for name in names.split())
 
 
 def init_app(app: Flask) -> None:
@@ -114,13 +117,20 @@ def is_anthropics(path: str) -> bool:
     return f"{_meaning(path)}/".startswith("/v1/messages/")
 
 
+def is_ollamas(method: str, path: str) -> bool:
+    """Whether the path, as it was sent, is of Ollama's API, where also llm-ui has its own."""
+    meant = _meaning(path)
+    theirs = meant.startswith("/api/") and not meant.startswith("/api/v1/")  # which is OpenAI's, said to another server
+    return theirs and (method, meant) != ("GET", "/api/chat")
+
+
 def explain(method: str, path: str, rules: Iterable[str]) -> NotServed | str:
     """What to say of a path that leads nowhere, on a gateway with these rules."""
     meant = _meaning(path)
     if name := _unserved(meant.removeprefix("/v1/").strip("/")):
         whose = _OWNERS[name]
         message = f"inferq does not serve this endpoint of {whose}: {method} {path}"
-        if whose in _FOREIGN:
+        if name in _PASSED:
             return message
         instead = f"; {_INSTEAD[name]}" if name in _INSTEAD else ""
         return NotServed(f"{message}. It serves language models, which write text and make embeddings{instead}.")

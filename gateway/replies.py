@@ -24,7 +24,7 @@ from redis import Redis
 from gateway.agreement import Conflict
 from gateway.mailbox import EndBox, Mailbox
 from gateway.records import Records
-from gateway.slices import give_way
+from gateway.slices import LONGEST_SLICE, give_way
 from shared import registry
 from shared.codec import decode
 from shared.config import ConfigError
@@ -39,8 +39,6 @@ log = logging.getLogger(__name__)
 
 _BATCH = 200
 """Entries that are read at once."""
-_SLICE = 65_536
-"""Bytes of them that are taken in before others have their turn."""
 _News = tuple[str, int, int, str, bytes | str]
 """Of a job: its id, the numbers of the first and the last event, the execution, and the encoded events; nothing where
 these are large."""
@@ -87,6 +85,7 @@ class Replies:
 
     def close(self, box: Mailbox) -> None:
         box.closed = True
+        box.tell = None
         box.restore = None  # it holds the request, and the mailbox: neither shall wait for the garbage collector
         boxes = self._boxes[box.job_id]
         boxes.remove(box)
@@ -141,17 +140,16 @@ class Replies:
         replies: Any = self._line.execute_command(
             "XREAD", "COUNT", _BATCH, "BLOCK", 1000, "STREAMS", self.stream, self._cursor
         )
-        size = 0
+        begun = time.monotonic()
         for _, entries in replies or ():
             for entry_id, fields in entries:
                 self._cursor = entry_id
-                size += sum(map(len, fields.values()))
-                if size >= _SLICE:
-                    size = 0
-                    give_way()
                 for job_id, first, last, by, blob in self._news(fields):
                     for box in tuple(self._boxes.get(job_id, ())):
                         self._deliver(box, first, last, by, blob)
+                    if time.monotonic() - begun >= LONGEST_SLICE:
+                        give_way()
+                        begun = time.monotonic()
 
     def _news(self, fields: dict[bytes, bytes]) -> Sequence[_News]:
         """What an entry tells of jobs; nothing where only another version understands it."""

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from gateway.estimate import Turn
 from gateway.mailbox import Mailbox, Place
 from gateway.schemas import PAUSE, Frame, Frames
+from gateway.shortcut import Shortcut
 from gateway.slices import LONGEST_SLICE, give_way
 from shared.errors import InvalidRequest
-from shared.protocol import Done, Event, Failed, Progress
+from shared.protocol import Delta, Done, Event, Failed, Progress
 
 LOOK = 2.0
 """Seconds after which a silent stream, whose client asks for progress, looks whether the job has come forward."""
@@ -48,8 +49,9 @@ def body(
     end: bytes,
     *,
     progress: bool,
+    shortcut: Shortcut | None = None,
 ) -> Iterator[bytes]:
-    """The body of a stream.
+    """The body of a stream, of which pieces that come while it waits take the `shortcut`.
 
     `begun` are the events that were taken from the mailbox already; `lines` makes an event's lines; `turn` tells when
     the job's turn will come, while it waits; `end` ends a comment. With `progress` there are comments at once, and
@@ -60,9 +62,19 @@ def body(
     spoken, position, prompt = time.monotonic(), 0, _WAITING
     piece, size = list[bytes](), 0
     pending = deque(begun)
+
+    def tell(event: Delta) -> bool:
+        nonlocal spoken, position, prompt
+        said = b"".join(lines(event))
+        spoken, position, prompt = time.monotonic() if said else spoken, 0, _WAITING
+        return shortcut is None or shortcut.send(said)
+
+    mailbox.tell = tell if shortcut else None
     event = pending.popleft() if pending else None
     while True:
         if event is None:
+            if shortcut:
+                shortcut.finish()
             quiet = time.monotonic() - spoken >= QUIET
             there = turn() if progress or (quiet and end is SINGLE) else None
             if quiet and not progress and end is BLANK:
@@ -114,6 +126,15 @@ def plain_lines(frames: Frames) -> Lines:
 
     def lines(event: Event) -> Iterator[bytes]:
         return map(_lines, frames(event))
+
+    return lines
+
+
+def bare_lines(frames: Frames) -> Lines:
+    """Lines of JSON, each a frame, in the place of events."""
+
+    def lines(event: Event) -> Iterator[bytes]:
+        return (frame.data + b"\n" for frame in frames(event))
 
     return lines
 

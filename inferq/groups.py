@@ -13,6 +13,8 @@ _TOOLS = {
     "chat": "inferq.tools.chat:chat",
     "batch": "inferq.tools.batch:batch",
     "bench": "inferq.tools.bench:bench",
+    "tune": "inferq.tools.tune:tune",
+    "engine": "inferq.tools.engine:engine",
     "models": "inferq.tools.kept:models",
     "pull": "inferq.tools.kept:pull",
     "rm": "inferq.tools.kept:rm",
@@ -27,9 +29,9 @@ _TOOLS = {
 
 
 _GROUPS = {
-    "Begin with": ("up", "chat", "infer", "models", "pull", "rm", "status", "batch", "bench"),
-    "Model files": ("info", "tokens", "perplexity", "convert", "quantize", "repl"),
-    "Operation": ("gateway", "worker", "check"),
+    "Begin with": ("up", "chat", "infer", "models", "pull", "status", "batch", "bench", "tune"),
+    "Model files": ("info", "tokens", "perplexity", "convert", "quantize", "repl", "rm"),
+    "Operation": ("gateway", "worker", "check", "engine"),
 }
 """How `inferq --help` shows them."""
 

@@ -114,7 +114,10 @@ def remove(kept: KeptModel) -> int:
         for file in kept.files:
             file.unlink(missing_ok=True)
             with suppress(OSError):  # others may be in it
-                file.parent.rmdir()
+                for folder in file.parents:
+                    if folder.name in ("blobs", "snapshots", "prepared", "models"):
+                        break
+                    folder.rmdir()
         with suppress(OSError):
             sweep(kept.path)
     except OSError as exc:

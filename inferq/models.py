@@ -24,6 +24,8 @@ class ModelRow:
     model: Model
     prepared: Path | None
     """The file of the weights that were prepared of its own for this CPU, and are served."""
+    unprepared: str
+    """Why there are none, as far as it was tried."""
     used: float | None
     """When it was last begun with (Unix time)."""
     running: bool
@@ -41,10 +43,10 @@ def rows(models_toml: str) -> list[ModelRow]:
 
 def _row(model: Model, others: Sequence[Model]) -> ModelRow:
     if (path := model.path) is None:
-        return ModelRow(model, None, None, False, ())
+        return ModelRow(model, None, "", None, False, ())
     real = path.resolve()
     shared = tuple(other.id for other in others if other is not model and other.path and other.path.resolve() == real)
-    return ModelRow(model, _prepared(model), last_use(path), is_used(path), shared)
+    return ModelRow(model, *_prepared(model), last_use(path), is_used(path), shared)
 
 
 def as_json(found: Sequence[ModelRow]) -> str:
@@ -60,6 +62,7 @@ def as_json(found: Sequence[ModelRow]) -> str:
                 "engine": row.model.engine,
                 "size": row.model.size,
                 "prepared": str(row.prepared) if row.prepared else None,
+                "unprepared": row.unprepared or None,
                 "last_used": int(row.used) if row.used else None,
                 "in_use": row.running,
                 "shared_with": list(row.shared),
@@ -75,7 +78,7 @@ def as_table(found: Sequence[ModelRow]) -> str:
     for row in found:
         model = row.model
         size = size_in_words(model.size) if model.size else "-"
-        other = size_in_words(row.prepared.stat().st_size) if row.prepared else "-"
+        other = size_in_words(row.prepared.stat().st_size) if row.prepared else "no" if row.unprepared else "-"
         aliases = " ".join(model.aliases) or "-"
         place = _place(model) + (f" (as {', '.join(row.shared)})" if row.shared else "")
         table.append((model.id, aliases, model.engine, size, other, _use(row), _source(model), place))
@@ -97,11 +100,13 @@ def _use(row: ModelRow) -> str:
     return next((f"{past // unit:.0f} {name} ago" for unit, name in _UNITS if past >= 2 * unit), "just now")
 
 
-def _prepared(model: Model) -> Path | None:
+def _prepared(model: Model) -> tuple[Path | None, str]:
     from worker.formats.prepared import find
 
     known = find(model.path) if model.path and not model.as_is else None
-    return known[1] if known else None
+    if not known or known[1]:
+        return known[1] if known else None, ""
+    return None, "" if known[0].kinds else known[0].why
 
 
 def _source(model: Model) -> str:

@@ -23,6 +23,7 @@ from inferq.cli import INTERRUPTED
 from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
 from inferq.inspection import inspect_model
+from inferq.memory import divide
 from inferq.selection import Selection
 from inferq.stop_signals import StopSignals
 from inferq.terminal import echo
@@ -62,15 +63,24 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
         config = replace(
             config, port=found, archive=config.archive or str(archive), prefixes=config.prefixes or str(prefixes)
         )
-        models = [_provide(model, config) for model in models]
+        models = provide(models, config)
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
-        Supervisor(choice, models, config, workers, server, folder).run()
+        shares = divide(models, config, workers)
+        Supervisor(choice, models, config, workers, server, shares, folder).run()
     return 0
 
 
-def _provide(model: Model, config: Config) -> Model:
-    with listen(partial(log.info, "%s: %s", model.id)):
-        return choose_weights(inspect_model(pull.provide(model)), config)
+def provide(models: Sequence[Model], config: Config) -> list[Model]:
+    """With the files that are to be served; one model's weights leave room for those of the others."""
+    found = list[Model]()
+    for model in models:
+        with listen(partial(log.info, "%s: %s", model.id)):
+            found.append(inspect_model(pull.provide(model)))
+    for place, model in enumerate(found):
+        with listen(partial(log.info, "%s: %s", model.id)):
+            beside = sum(other.size or 0 for other in found if other is not model)
+            found[place] = choose_weights(model, config, beside=beside)
+    return found
 
 
 def _check_names(models: Sequence[Model]) -> None:
@@ -90,6 +100,7 @@ class Supervisor:
         config: Config,
         workers: int,
         server: EmbeddedValkey | None,
+        shares: Sequence[str],
         folder: Path,
     ) -> None:
         computing = workers * sum(model.engine not in WITHOUT_FILE for model in models)
@@ -103,8 +114,9 @@ class Supervisor:
         self._valkey = [Child("valkey", server.spawn)] if server else []
         self._gateway = [Child("gateway", partial(self._spawn, "gateway"))]
         self._workers = [
-            Child(f"worker {name}", partial(self._spawn, "worker", *choice.flags(), "--", name))
-            for name in choice.names
+            # Whether there is memory for other weights is decided here, where all models are known.
+            Child(f"worker {name}", partial(self._spawn, "worker", *choice.flags(), *exact, "--", name, memory=part))
+            for name, part, exact in zip(choice.names, shares, map(_exact, models), strict=True)
             for _ in range(workers)
         ]
         self._machine = None if choice.names else Machine(folder, choice.adapt, partial(self._spawn_worker, choice))
@@ -228,3 +240,7 @@ class Supervisor:
     @property
     def _url(self) -> str:
         return f"http://{self._address}"
+
+
+def _exact(model: Model) -> list[str]:
+    return [] if model.prepared_from else ["--as-is"]

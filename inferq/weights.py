@@ -13,10 +13,11 @@ from worker import engines
 log = logging.getLogger("inferq.models")
 
 
-def choose_weights(model: Model, config: Config, *, anew: bool = False, told: bool = False) -> Model:
+def choose_weights(model: Model, config: Config, *, anew: bool = False, told: bool = False, beside: int = 0) -> Model:
     """The model with the file whose weights are to be served, which is made if need be.
 
-    The log says which and why, unless that was `told` before. With `anew`, what did not pay here is tried again.
+    The log says which and why, unless that was `told` before. With `anew`, what did not pay here is tried again. Other
+    models are to have so many bytes of memory `beside` it.
 
     Raises EngineError for an engine that there is not, ModelFileError.
     """
@@ -29,7 +30,7 @@ def choose_weights(model: Model, config: Config, *, anew: bool = False, told: bo
         from worker.formats.repack import provide_gguf
 
         path = provide_gguf(path, model.architecture or None)
-    found = prepare(path, model.threads or config.threads, anew=anew)
+    found = prepare(path, model.threads or config.threads, anew=anew, beside=beside)
     if found.why:
         what = "weights prepared for this CPU from %s are served" if found.original else "%s is served as it is"
         log.log(logging.DEBUG if told else logging.INFO, f"%s: {what}: %s", model.id, path.name, found.why)

@@ -23,6 +23,8 @@ AGENT_TTL = 10
 """Seconds for which an agent is believed to live."""
 LOAD_TTL = 6
 """Seconds for which the one that loads a model keeps others from it, unless he says so again."""
+MOST_STAY = 30 * 24 * 3600
+"""Seconds that a request may have a model stay loaded, and for which what it has said is known."""
 _GROUP_LASTS = 60
 
 
@@ -97,6 +99,19 @@ def take_load(client: Redis, model: str, name: str) -> bool:
     if holder is None or holder.decode() != name:
         return False
     return bool(client.pexpire(key, LOAD_TTL * 1000))
+
+
+def ask_to_stay(client: Redis, model: str, seconds: float) -> None:
+    """Have a model stay loaded for so long though nobody asks for it, once nobody does; others may need its room."""
+    client.set(f"{Key.STAY}{model}", min(seconds, MOST_STAY), ex=MOST_STAY)
+
+
+def stays(client: Redis, models: Sequence[str]) -> dict[str, float]:
+    """What was asked so of these."""
+    if not models:
+        return {}
+    told: Any = client.mget([f"{Key.STAY}{model}" for model in models])
+    return {model: float(seconds) for model, seconds in zip(models, told, strict=True) if seconds is not None}
 
 
 def wake(client: Redis, worker: str) -> None:

@@ -63,6 +63,7 @@ _KINDS = (
         Key.PERMITS,
         Key.AGENT,
         Key.LOAD,
+        Key.STAY,
     ),
     *(f"{Key.CARD}{kind}:" for kind in Kind),
     *(key.format("") for key in _OF_MODELS),

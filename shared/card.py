@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+LATEST = ":latest"
+"""What Ollama's clients say behind a name that has no version."""
+
 
 class Ability(StrEnum):
     """What a model may be asked for."""

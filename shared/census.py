@@ -55,6 +55,8 @@ class Demand:
     running: int
     begun: int
     """How many executions of its jobs were ever begun; it begins anew where a model was forgotten."""
+    completed: int = 0
+    """How many jobs were; in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,9 @@ def demand(client: Redis, offered: Iterable[str]) -> dict[str, Demand]:
             pipe.zcard(f"{Key.DEADLINES}{name}")
             pipe.zcard(f"{Key.LEASES}{name}")
             pipe.hget(f"{Key.SCHEDULE}{name}", "claims")
+            pipe.hget(f"{Key.COUNTS}{name}", "jobs:completed")
         told = pipe.execute() if names else []
-    return {name: Demand(*(int(each or 0) for each in told[3 * i : 3 * i + 3])) for i, name in enumerate(names)}
+    return {name: Demand(*(int(each or 0) for each in told[4 * i : 4 * i + 4])) for i, name in enumerate(names)}
 
 
 def unarchived(client: Redis) -> int:

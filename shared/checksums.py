@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -93,7 +92,5 @@ def _record(path: Path) -> Path:
     """Raises OSError where no folder can be trusted."""
     folder = folders.cache_if_any() / "checksums"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    told = folder.lstat()
-    if not stat.S_ISDIR(told.st_mode) or told.st_uid != os.geteuid() or stat.S_IMODE(told.st_mode) & 0o022:
-        raise PermissionError(f"{folder}: others may write to it")
+    folders.check_ours(folder)
     return folder / f"{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()}.json"

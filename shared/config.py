@@ -183,6 +183,16 @@ class Config:
         "llama.cpp: how attention is computed, `flash` or `plain`; else as was measured beside the others",
         form=("flash|plain", "flash or plain"),
     )
+    speculation: str = _option(
+        "",
+        "llama.cpp: `ngram` guesses that the text goes on as it did before, and checks that: the same answers",
+        form=("ngram", "ngram"),
+    )
+    kv_cache: str = _option(
+        "",
+        "llama.cpp: `q8_0` remembers what was read in 8 bits, half of the memory, which changes answers",
+        form=("q8_0", "q8_0"),
+    )
     as_is: int = _option(
         0, "1 serves weights as their files have them, also where others would be faster here", low=0, high=1
     )

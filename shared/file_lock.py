@@ -6,6 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -13,6 +14,13 @@ from shared.regular_file import open_descriptor
 
 _PERIOD = 0.02
 """Seconds between two tries, where the wait has an end."""
+PATIENCE, BYTES_A_SECOND = 120.0, 20_000_000
+"""Seconds that others may write a large file before, and one more for each so many bytes of what they make it of."""
+
+
+def patience(size: int) -> float:
+    """Seconds in which others have made a file of so many bytes, unless they were stopped in that."""
+    return PATIENCE + size / BYTES_A_SECOND
 
 
 class FileLock:
@@ -63,6 +71,17 @@ class FileLock:
             if self.take():
                 return True
         return False
+
+    @property
+    def holder(self) -> str:
+        """Who has it, as far as this machine tells it to us."""
+        with suppress(OSError):
+            inode = str(os.fstat(self.fd).st_ino)
+            for line in Path("/proc/locks").read_text().splitlines():
+                match line.split():
+                    case [_, "FLOCK", _, "WRITE", pid, place, *_] if place.rpartition(":")[2] == inode and int(pid) > 0:
+                        return f"process {pid}"
+        return "another process"
 
     def close(self) -> None:
         """Give it up, as far as no child holds it. May be repeated."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 from shared.config import ConfigError
@@ -45,6 +46,17 @@ def make_private(folder: Path, below: Path | None = None) -> None:
             make_private(folder.parent, below)
         folder.mkdir(mode=0o700, exist_ok=True)
         flush_names(folder.parent)
+
+
+def check_ours(folder: Path) -> None:
+    """Raises PermissionError for a folder into which others might have put what is in it; OSError."""
+    told = folder.lstat()
+    if not stat.S_ISDIR(told.st_mode) or told.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "this is no folder of ours", str(folder))
+    if stat.S_IMODE(told.st_mode) & 0o022:
+        raise PermissionError(
+            errno.EPERM, f"others may write to it: `chmod go-w {folder}` once you trust it", str(folder)
+        )
 
 
 def _folder(variable: str, usual: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -12,6 +13,16 @@ def resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def has_mapped(path: Path) -> bool:
+    """Whether a process that this one may look at has mapped the file into its memory."""
+    name = f" {path.resolve()}"
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError, UnicodeError):
+            if any(line.endswith(name) for line in maps.read_text().splitlines()):
+                return True
+    return False
 
 
 def spent(pid: int) -> float:

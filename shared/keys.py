@@ -105,6 +105,8 @@ class Key(StrEnum):
     """The names of agents, for a minute."""
     AGENT = "iq:agent:"
     """What an agent says of its machine: the models that it offers, and the memory for them. See agents.py."""
+    STAY = "iq:stay:"
+    """Seconds that a request wants a model to stay loaded though nobody asks for it; for as long as that may be."""
     LOAD = "iq:load:"
     """The agent that is about to have a model loaded; for some seconds."""
     LAPSE = "iq:lapse"

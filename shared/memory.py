@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared.control_groups import groups
@@ -38,14 +38,15 @@ class MemoryBudget:
         return f"{tell(self.free)} free of {tell(self.total)} ({self.said})"
 
 
-def budget(setting: str = "", root: Path = _ROOT) -> MemoryBudget:
+def budget(setting: str = "", root: Path = _ROOT, shared: int = 0) -> MemoryBudget:
     """What there is now: of all that bound it, that which has the least left.
 
-    `setting` is `INFERQ_MEMORY`, all that models may have together. A limit is told apart from what is there by its
-    total alone: what models that run have of it, who has started them knows. `root` is where /proc and /sys lie.
+    `setting` is `INFERQ_MEMORY`, what models may have together; what those that run have of it, who has started them
+    knows. Of what is taken, `shared` bytes are what is wanted. `root` is where /proc and /sys lie.
     """
     bounds = [_machine(root), *_limits(root)]
     least = min(bounds, key=lambda bound: bound.free)
+    least = replace(least, taken=max(0, least.taken - shared))
     if not setting:
         return least
     allowed = parse(setting, min(bound.total for bound in bounds))

@@ -23,8 +23,9 @@ from shared import catalogue
 from shared.scratch import Scratch, socket_root
 from shared.tickets import Tickets
 from tests.stack import API_KEYS, KEYS, Stack, running
-from tests.tiny import loaded
+from tests.tiny import TINY, loaded
 from worker.engines.llama_cpp import LlamaCppEngine
+from worker.formats.quantise import quantise
 
 
 def pytest_configure() -> None:
@@ -173,6 +174,20 @@ def pool() -> Iterator[ThreadPoolExecutor]:
     """Where several clients ask at once."""
     with ThreadPoolExecutor(8) as pool:
         yield pool
+
+
+@pytest.fixture
+def prepared_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where weights that are prepared for this CPU are kept, in a cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "inferq" / "models" / "prepared"
+
+
+@pytest.fixture
+def slow_model(tmp_path: Path, prepared_folder: Path) -> Path:
+    """The tiny model in a type for which llama.cpp has no fast kernels."""
+    quantise(TINY, tmp_path / "model.gguf", "Q4_1", pure=True)
+    return tmp_path / "model.gguf"
 
 
 @pytest.fixture

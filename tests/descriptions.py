@@ -16,6 +16,7 @@ from typing import Any
 import httpx2 as httpx
 import jsonschema_rs
 
+from gateway.schemas.format import NDJSON
 from tests.calls import data
 
 Schema = dict[str, Any]
@@ -65,6 +66,8 @@ class Description:
         if kind == _EVENTS:
             lines = [line for line in re.split(r"\r?\n", text) if not line.startswith(("event: ", "id: "))]
             values = [chunk for chunk in data(lines) if chunk != "[DONE]"]
+        elif kind == NDJSON:
+            values = [json.loads(line) for line in text.splitlines()]
         else:
             values = [json.loads(text) if kind == "application/json" else text]
         said = (f"{'.'.join(map(str, at))}: {problem}" for each in values for at, problem in self._told(schema, each))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gateway.openapi.words import ALIAS, INERT, ONLY, PLACE
@@ -15,13 +15,15 @@ DOCS = Path(__file__).parent.parent / "docs" / "api.md"
 
 
 def endpoint(name: str) -> str:
-    """The docs' word for a format or an endpoint, which may be a plural."""
-    return name.rpartition(".")[2].removesuffix("s")
+    """The docs' word for a format or an endpoint, which may be a plural; Ollama's are words of others too."""
+    whose, _, word = name.rpartition(".")
+    return f"{whose} {word}" if whose == "ollama" else word.removesuffix("s")
 
 
 APART = {
     "messages.md": ("anthropic.messages", "anthropic.count_tokens"),
     "embeddings.md": ("openai.embedding", "cohere.rerank", "tei.rerank_texts"),
+    "ollama.md": ("ollama.chat", "ollama.generate", "ollama.embed", "ollama.embeddings", "ollama.pull"),
     "responses.md": ("openai.responses", "openai.input_tokens", "openai.compact"),
 }
 """The formats that pages of their own describe."""
@@ -55,7 +57,7 @@ def documented(title: str = "## Parameters") -> set[tuple[str, str, str]]:
         for page, endpoints in PAGES.items()
         for names, where, values, *_ in rows(page, title)
         for name in re.findall(r"`([^`]+)`", names)
-        for each in (endpoints if where == "all" else map(endpoint, where.split(", ")))
+        for each in (endpoints if where == "all" else (_meant(word, endpoints) for word in where.split(", ")))
     }
 
 
@@ -93,8 +95,13 @@ def _said(table: list[list[str]], title: str, known: dict[str, list[str]]) -> It
         told = told.replace("Default: required", "Required")
         text = re.sub(r"^[a-z]+(?=[ ,:;])", lambda found: found[0].capitalize(), text)
         kinds = [*known] if where == "all" else where.split(", ")
-        formats = " ".join(name for kind in kinds for name in known[kind if kind in known else endpoint(kind)])
+        formats = " ".join(name for kind in kinds for name in known[_meant(kind, known)])
         yield from ((name, formats, text + told) for name in re.findall(r"`([^`]+)`", names))
+
+
+def _meant(word: str, endpoints: Iterable[str]) -> str:
+    """Which of a page's endpoints it calls so."""
+    return next(each for each in endpoints if each in (word, endpoint(word)) or each.endswith(f" {word}"))
 
 
 def _plain(cell: str) -> str:

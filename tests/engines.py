@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ def load(entry: Entry, folder: Path, **settings: Any) -> Engine:
     if entry.make:
         entry.make(folder / "model.bin")
     model = Model("tiny", "", path, entry.engine, None, chat_format="plain")
+    if entry.engine == "llama.cpp":  # see `make engine`
+        settings.setdefault("llama_server", os.environ.get("LLAMA_SERVER", ""))
     return engines.load(model, Config(slots=1, threads=1, context=CONTEXT, echo_rate=200, **settings))
 
 

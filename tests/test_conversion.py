@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import tracemalloc
@@ -18,6 +19,7 @@ from gguf import GGUFReader
 from safetensors.numpy import load_file, save_file
 
 from shared.errors import ModelFileError
+from shared.file_lock import FileLock
 from tests.fixtures.make_legacy import FOLDERS, GENUINE, KINDS, MODELS, REFERENCE, write
 from tests.tiny import likeliest, loaded
 from worker.formats.architectures import ARCHITECTURES
@@ -140,6 +142,19 @@ class TestTheCache:
         with ThreadPoolExecutor(4) as pool:
             made = list(pool.map(lambda i: provide_gguf(source, progress=lambda *_: makers.add(i)), range(4)))
         assert len(set(made)) == len(makers) == 1
+
+    def test_one_that_was_stopped_is_not_waited_for_for_ever(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setattr("shared.file_lock.PATIENCE", 0.1)
+        source = write("gptj", "Q4_0", tmp_path / "model.bin")
+        made = provide_gguf(source)
+        with FileLock(made.with_name(f"{made.name}.lock")):
+            assert provide_gguf(source) == made
+            made.unlink()
+            with pytest.raises(ModelFileError, match=f"process {os.getpid()} repacks it"):
+                provide_gguf(source)
 
     def test_what_is_refused_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -191,6 +191,17 @@ def test_two_machines_load_a_model_once_and_one_takes_over(tmp_path: Path) -> No
             assert sorted(one.workers().values()) == ["blue", "green", "red"]
 
 
+def test_ollamas_clients_have_one_loaded_and_let_go(offered: Offered) -> None:
+    asked: dict[str, Any] = {"model": "green", "stream": False}
+    told = offered.http.post("/api/generate", json={**asked, "keep_alive": "5m"})
+    assert (told.json()["done_reason"], told.headers.get("x-inferq-ignored")) == ("load", None)
+    assert "green:latest" in [model["name"] for model in offered.http.get("/api/ps").json()["models"]]
+    assert offered.http.post("/api/generate", json={**asked, "keep_alive": 0}).json()["done_reason"] == "unload"
+    wait_for(lambda: "green" not in offered.loaded(), "the end of green")
+    assert offered.http.post("/api/pull", json={**asked, "model": "green:latest"}).json() == {"status": "success"}
+    wait_for(lambda: "green" not in offered.loaded(), "the end of green, of which the last word still holds")
+
+
 def test_a_small_proof(tmp_path: Path) -> None:
     """`make demand` does more of it. Five models in a memory for two: nothing is lost, whoever dies."""
     assert prove(30, 3, tmp_path).killed

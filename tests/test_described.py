@@ -17,6 +17,7 @@ MESSAGES = "/v1/messages"
 THOUGHTS = "<think>hm hm</think>Well"
 CALLS = '[{"content": "Let me see. "}, {"name": "look", "arguments": {"at": "the sky"}}]'
 LOOK = {"name": "look", "input_schema": {"type": "object", "properties": {"at": {"type": "string"}}}}
+OLLAMAS_LOOK = {"type": "function", "function": {"name": "look", "parameters": LOOK["input_schema"]}}
 TOKENS: dict[str, Any] = {"return_token_ids": True, "logprobs": True, "top_logprobs": 1, "prompt_logprobs": 1}
 
 
@@ -32,6 +33,22 @@ GENERATED: dict[str, tuple[str, dict[str, Any]]] = {
         MESSAGES,
         message(THOUGHTS, thinking={"type": "enabled", "budget_tokens": 1024}, max_tokens=2048),
     ),
+    "Ollama, calls": (
+        "/api/chat",
+        {"model": "echo", "messages": message(CALLS)["messages"], "tools": [OLLAMAS_LOOK], "format": "json"},
+    ),
+    "Ollama, thoughts": (
+        "/api/chat",
+        {
+            "model": "echo",
+            "messages": message(THOUGHTS)["messages"],
+            "think": True,
+            "logprobs": True,
+            "top_logprobs": 1,
+        },
+    ),
+    "Ollama, text": ("/api/generate", {"model": "echo", "prompt": "Hello there", "logprobs": True}),
+    "Ollama, load": ("/api/generate", {"model": "echo"}),
     "infill": ("/v1/infill", {"input_prefix": "a", "input_suffix": "b", "n_predict": 4}),
     "infill, several": (
         "/v1/infill",
@@ -69,7 +86,7 @@ def ask(stack: Stack, document: Schema) -> Watched:
 def test_what_is_generated(ask: Watched, case: str) -> None:
     path, body = GENERATED[case]
     if "stream_options" not in body:
-        ask("POST", path, json=body)
+        ask("POST", path, json={**body, "stream": False})
     ask("POST", path, json={**body, "stream": True})
 
 
@@ -85,6 +102,16 @@ def test_what_was_likely(ask: Watched) -> None:
 def test_what_is_asked_of_a_tokenizer(ask: Watched, path: str) -> None:
     ask("POST", path, json={"model": "echo", **ASKED[path]})
     ask("POST", path, status=400, json={"model": 1})
+
+
+def test_what_ollamas_clients_ask_for(ask: Watched) -> None:
+    for path in ("/api/tags", "/api/ps", "/api/version"):
+        ask("GET", path)
+    ask("POST", "/api/show", json={"model": "echo"})
+    ask("POST", "/api/pull", json={"model": "echo", "stream": False})
+    ask("POST", "/api/embed", json={"model": "echo", "input": ["a", "b"]})
+    ask("POST", "/api/embeddings", json={"model": "echo", "prompt": "a"})
+    ask("POST", "/api/chat", status=404, json={"model": "none", "messages": []})
 
 
 def test_other_ways_to_tokenize(ask: Watched) -> None:

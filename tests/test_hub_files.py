@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.file_lock import FileLock
 from tests.commands import environment, inferq
 from tests.hub import FILE, REPOSITORY, HubServer, serving, wait_until
 from tests.tiny import TINY, split
@@ -81,6 +83,27 @@ def test_all_parts_are_fetched_and_every_command_takes_them(
     assert len(hub.gets()) == 5
     whole = inferq("info", first, "--json", **environ)  # by its path, which is a link
     assert whole.stdout == shown.stdout
+
+
+def test_what_was_fetched_is_listed_and_removed(hub: HubServer, environ: dict[str, str], tmp_path: Path) -> None:
+    source = f"hf:{REPOSITORY}/{FILE}"
+    path = Path(inferq("pull", source, **environ).stdout.strip())
+    [row] = [row for row in json.loads(inferq("models", "--json", **environ).stdout) if row["id"] == source]
+    assert (row["path"], row["size"], row["in_use"]) == (str(path), TINY.stat().st_size, False)
+    assert row["last_used"]
+    unsaid = inferq("rm", source, **environ)
+    assert (unsaid.returncode, "say --yes" in unsaid.stderr) == (2, True)
+    marks = [FileLock(mark) for mark in tmp_path.glob("cache/inferq/models/used/*")]
+    assert [mark.share() for mark in marks] == [True]  # as who serves it does
+    refused = inferq("rm", source, "--yes", **environ)
+    assert (refused.returncode, "is in use" in refused.stderr) == (2, True)
+    marks[0].close()
+    own = inferq("rm", TINY, "--yes", **environ)
+    assert (own.returncode, "was not fetched by inferq" in own.stderr) == (2, True)
+    removed = inferq("rm", source, "--yes", **environ)
+    assert removed.returncode == 0, removed.stderr
+    assert TINY.exists()
+    assert not [found for found in tmp_path.glob("hf/hub/models--*/*/*") if found.parent.name in ("blobs", "snapshots")]
 
 
 def test_a_fetch_that_was_killed_goes_on_where_it_was(hub: HubServer, environ: dict[str, str], tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from shared.cancellation import NEVER
+from shared.config import Config
 from shared.protocol import Chat, Completion, Event, FineChat, Grammar, Message, Sampling, Tool
 from tests.answers import Running, deltas, finish, logprobs, run, scores, text, tokens
 from tests.engines import ENGINES, MOST, completion, load, named
 from tests.engines import PROMPT as WORDS
 from tests.thinking_templates import write_begun
-from tests.tiny import REFERENCE, TINY, loaded, roomy
+from tests.tiny import REFERENCE, TINY, loaded, roomy, tiny
 from tests.vocabularies import IM_START, START, THINK, ids, write
 from worker.engines import Engine, llama_cpp_likelihoods
 from worker.engines.llama_cpp import LlamaCppEngine
@@ -253,3 +254,19 @@ def test_how_likely_tokens_were_is_what_scoring_says(any_engine: Engine) -> None
         assert logprobs(deltas(events)) == pytest.approx(scores(any_engine, [*ids, *made], len(ids)), abs=0.01)
     ended = run(any_engine, completion(logprobs=0, stop_token_ids=(made[3],)))
     assert len(logprobs(deltas(ended))) == finish(ended)[1].usage.completion_tokens
+
+
+def test_what_is_guessed_from_the_text_tells_nothing_and_changes_nothing(engine: LlamaCppEngine) -> None:
+    few = [(5, 100.0), (6, 100.0), (7, 100.0)]  # so that a part of the text comes again, and goes on otherwise
+    with closing(LlamaCppEngine(tiny(), Config(slots=1, threads=1, speculation="ngram"))) as guessing:
+        for temperature in (0.0, 1.0, 1.0):  # the last time the prompt is known
+            sampling = {"max_tokens": 60, "temperature": temperature, "seed": 3, "logit_bias": tuple(few)}
+            asked = task(**sampling, logprobs=None)
+            assert text(run(guessing, asked)) == text(run(engine, asked))
+        asked = task(max_tokens=60, logit_bias=tuple(few))
+        events = run(guessing, asked)
+        check(guessing, events)
+        assert tokens(events) == tokens(run(engine, asked))
+        question = {"prompt": PROMPT, "n_predict": 60, "temperature": 1, "seed": 3, "logit_bias": few}
+        told = guessing._server.ask("/completion", question, computes=True)["timings"]
+        assert told["draft_n"] > told["draft_n_accepted"] > 0

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from threading import Timer
 
+import gevent
 import httpx2 as httpx
 import pytest
 from hypothesis import example, given, settings
@@ -16,8 +17,9 @@ from openai import OpenAI
 from gateway import sse
 from gateway.estimate import Turn
 from gateway.mailbox import Mailbox
-from gateway.schemas import FORMATS
+from gateway.schemas import FORMATS, PAUSE
 from gateway.schemas.openai import encode
+from gateway.shortcut import Shortcut
 from shared.protocol import (
     Accepted,
     Chat,
@@ -148,6 +150,41 @@ def test_a_stream_is_silent_for_a_while_and_then_gives_a_sign_that_every_reader_
         assert spoken(chunks) == "hello"
         assert chunks[0]["choices"] == [{"index": 0, "delta": {"content": ""}, "logprobs": None, "finish_reason": None}]
         assert sum("role" in chunk["choices"][0]["delta"] for chunk in chunks) == 1
+
+
+class Ear(Shortcut):
+    """Hears what a shortcut would send."""
+
+    def __init__(self) -> None:
+        self.heard = list[bytes]()
+
+    def send(self, piece: bytes) -> bool:
+        self.heard.append(piece)
+        return True
+
+    def finish(self) -> None:
+        """Nothing is ever left."""
+
+
+@pytest.mark.parametrize("text", ["", "hm"])
+def test_pieces_of_which_nothing_is_told_are_no_sign_of_life(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "QUIET", 0.3)
+    box, ear = Mailbox("job", parts=True), Ear()
+
+    def lines(event: Event) -> list[bytes]:
+        return [b"sign"] if event is PAUSE else [event.text.encode()] if isinstance(event, Delta) else []
+
+    def think() -> None:
+        for number in range(1, 101):
+            box.put(number, "x", [Delta(text, (1,), offset=len(text) * (number - 1))])
+            gevent.sleep(0.01)
+        box.put(101, "x", [END])
+
+    thinker = gevent.spawn(think)
+    body = b"".join(sse.body(box, (), lines, lambda: None, sse.BLANK, progress=False, shortcut=ear))
+    thinker.join()
+    assert len(ear.heard) > 90, "the shortcut was taken"
+    assert (b"sign" in body) == (not text)
 
 
 def test_a_stream_with_ids_says_how_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:

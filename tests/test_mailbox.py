@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
+import gevent
 import pytest
 
 from gateway.agreement import Conflict
@@ -163,6 +165,44 @@ def test_leaving_is_learnt_by_whoever_takes() -> None:
     box.leave()
     with pytest.raises(ClientGone):
         box.take(1)
+
+
+class TestWhoTellsForHimWhoWaits:
+    """`Mailbox.tell`, as `gateway/sse.py` sets it."""
+
+    def wait(self, tell: Callable[[Delta], bool], events: Sequence[Event]) -> tuple[Mailbox, list[Event | None]]:
+        """What one takes who waits while these come at one time, numbered from 1."""
+        box, took = Mailbox("a", parts=True), list[Event | None]()
+        box.tell = tell
+        box.put(1, "x", [Delta("zero")])
+        assert box.take(0) == Delta("zero"), "nobody waits for it yet, so it is taken"
+        waiting = gevent.spawn(lambda: took.append(box.take(5)))
+        gevent.sleep(0)  # it waits
+        box.put(2, "x", events)
+        waiting.join(0.1)
+        waiting.kill()
+        return box, took
+
+    @staticmethod
+    def note(told: list[Delta], enough: bool, piece: Delta) -> bool:
+        told.append(piece)
+        return enough
+
+    def test_tells_pieces_alone_and_in_order(self) -> None:
+        told, end = list[Delta](), Delta(offset=11, finish_reason="stop")
+        pieces = [Delta(" one", offset=4), Delta("...", offset=8)]
+        box, took = self.wait(partial(self.note, told, True), [*pieces, end])
+        assert (told, took, box.place) == (pieces, [end], (4, "x"))
+
+    def test_has_him_go_on_where_the_client_does_not_read_fast_enough(self) -> None:
+        told, rest = list[Delta](), Delta("...", offset=8)
+        box, took = self.wait(partial(self.note, told, False), [Delta(" one", offset=4), rest])
+        assert (told, took) == ([Delta(" one", offset=4)], [None]), "he is woken, for what was left of that piece"
+        assert list(taken(box)) == [rest]
+
+    def test_leaves_to_him_what_cannot_be_told(self) -> None:
+        _, took = self.wait(lambda piece: bool(1 / 0), [Delta(" one", offset=4)])
+        assert took == [Delta(" one", offset=4)]
 
 
 class TestAClientThatReadsSlowly:

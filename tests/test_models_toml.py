@@ -15,12 +15,13 @@ import pytest
 
 from shared import catalogue
 from shared.catalogue import HubFile, Wheel
-from shared.config import ConfigError
+from shared.config import Config, ConfigError
 from tests.calls import CHATS, chat
 from tests.commands import inferq
 from tests.stack import Stack, wait_for
 from tests.tiny import TINY
 from tests.up import up
+from worker.engines import own_settings
 
 DIGEST = "0" * 64
 Write = Callable[[str], str]
@@ -56,6 +57,10 @@ def test_all_that_can_be_said_of_a_model(write: Write, tmp_path: Path) -> None:
         rope_freq_base = 10000
         rope_freq_scale = 0.5
         spm_infill = true
+        batch_threads = 2
+        kv_cache = "q8_0"
+        llama_server = "bin/llama-server"
+        speculation = "ngram"
         sampling = { temperature = 0.7, top_k = 40 }
         """)
     model = catalogue.resolve("gpt-4o-mini", models_toml=path)
@@ -69,6 +74,11 @@ def test_all_that_can_be_said_of_a_model(write: Write, tmp_path: Path) -> None:
     assert model.draft == tmp_path / "files" / "draft.gguf"
     assert (model.rope_freq_base, model.rope_freq_scale, model.spm_infill) == (10000, 0.5, True)
     assert model.sampling == {"temperature": 0.7, "top_k": 40}
+    program = str(tmp_path / "bin" / "llama-server")
+    own: dict[str, Any] = {"batch_threads": 2, "kv_cache": "q8_0", "llama_server": program, "speculation": "ngram"}
+    assert model.settings == own
+    config = own_settings(model, Config(slots=7, batch_threads=9, batch_size=40))
+    assert config == Config(context=256, slots=2, threads=1, batch_size=40, **own)
     assert catalogue.announced("tiny", path).id == "org/tiny-1.0"
     flagged = catalogue.resolve("tiny", "echo", chat_format="chatml", models_toml=path)
     assert (flagged.engine, flagged.chat_format) == ("echo", "chatml")
@@ -119,6 +129,9 @@ ECHO = '[[model]]\nid = "a"\nengine = "echo"\n'
         (ECHO + "slots = '2'\n", "model 1: key 'slots': must be a whole number, but is a string"),
         (ECHO + "slots = true\n", "must be a whole number, but is a boolean"),
         (ECHO + "slots = 0\n", "model 1 (a): key 'slots': must be 1 to 256, but is 0"),
+        (ECHO + "batch_size = 4\n", "model 1 (a): key 'batch_size': batch_size='4': must be 0, or at least 8"),
+        (ECHO + "batch_size = '16'\n", "key 'batch_size': must be a whole number, but is a string"),
+        (ECHO + "speculation = 'mind'\n", "key 'speculation': speculation='mind': must be ngram"),
         (ECHO + "aliases = 'b'\n", "key 'aliases': must be an array, but is a string"),
         (ECHO + "aliases = [1]\n", "key 'aliases': must be a string, but is a whole number"),
         (ECHO + "aliases = ['a']\n", "model 1 (a): key 'aliases': 'a' is already a name of model 1 (a)"),

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from shared.errors import ModelLoadError
 from shared.protocol import Completion, Sampling
 from tests.answers import finish, text
 from tests.stack import gone, wait_for
-from tests.tiny import TINY
+from tests.tiny import TINY, tiny
+from worker.engines import own_engine
 from worker.engines.llama_cpp import LlamaCppEngine
 
 REAL = os.environ.get("LLAMA_SERVER", "")
@@ -26,6 +28,9 @@ STAND_IN = """#!{python}
 import os, signal, sys
 import xllamacpp
 
+if sys.argv[1:] == ["--help"]:
+    print({knows!r})
+    sys.exit()
 words = iter(sys.argv[1:])
 given = {{}}
 switches = {{"--kv-unified", "--check-tensors", "--jinja", "--slots"}}
@@ -49,9 +54,34 @@ while server:
 """
 
 
-def stand_in(folder: Path, spoil: str = "") -> Path:
+KNOWS = """
+-m,    --model FNAME      where the weights are
+-np,   --parallel N       --host H --ctx-size N --batch-size N --ubatch-size N --threads N --threads-batch N
+--cache-ram N --slot-save-path PATH --flash-attn F --kv-unified --no-cache-idle-slots --check-tensors
+--no-prefill-assistant --no-webui --jinja --no-slots
+"""
+MUTE = """
+import time
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingUnixStreamServer
+
+class Mute(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/props":
+            time.sleep(60)
+        self.send_response(200)
+        self.end_headers()
+
+    do_POST = do_GET
+    log_message = print
+
+ThreadingUnixStreamServer(given["--host"], Mute).serve_forever()
+"""
+
+
+def stand_in(folder: Path, spoil: str = "", knows: str = KNOWS) -> Path:
     program = folder / "llama-server"
-    program.write_text(STAND_IN.format(python=sys.executable, spoil=spoil))
+    program.write_text(STAND_IN.format(python=sys.executable, spoil=spoil, knows=knows))
     program.chmod(0o755)
     return program
 
@@ -74,6 +104,19 @@ def test_it_answers_as_the_one_that_comes_along(own: LlamaCppEngine, single: Lla
     events = list(own.run(TASK, NEVER))
     assert finish(events)[0] == "length"
     assert text(events) == text(list(single.run(TASK, NEVER)))
+
+
+@pytest.mark.skipif(not REAL, reason="LLAMA_SERVER names no real one, and the stand-in guesses nothing")
+@pytest.mark.parametrize(
+    ("draft", "settings"), [(TINY, {}), (None, {"speculation": "ngram"}), (None, {"kv_cache": "q8_0"})]
+)
+def test_it_guesses_and_remembers_as_the_one_that_comes_along(draft: Path | None, settings: dict[str, str]) -> None:
+    texts = []
+    for program in ("", REAL):
+        model, config = tiny(draft=draft), Config(slots=2, threads=1, llama_server=program)
+        with closing(LlamaCppEngine(model, replace(config, **settings))) as engine:  # type: ignore[arg-type]  # texts
+            texts.append(text(list(engine.run(TASK, NEVER))))
+    assert texts[0] == texts[1]
 
 
 def test_its_key_stands_in_no_list_of_processes(own: LlamaCppEngine) -> None:
@@ -111,6 +154,31 @@ def test_what_is_no_program_is_refused(program: str, reason: str) -> None:
 def test_one_that_ends_at_once_is_told_with_its_words(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match="unknown flag"):
         load(stand_in(tmp_path, "sys.exit('unknown flag')"))
+
+
+def test_one_that_does_not_know_what_it_is_told_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="does not know --kv-unified: take a llama-server"):
+        load(stand_in(tmp_path, knows=KNOWS.replace("--kv-unified", "--kv-unified-per-slot")))
+
+
+def test_another_program_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="is no llama-server"):
+        load("/bin/ls" if Path("/bin/ls").exists() else stand_in(tmp_path, knows="Usage: ls"))
+
+
+def test_one_for_another_processor_is_refused(tmp_path: Path) -> None:
+    (program := tmp_path / "llama-server").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(11) + b"\xff\xfe" + bytes(100))
+    program.chmod(0o755)
+    with pytest.raises(ModelLoadError, match="another kind of processor"):
+        load(program)
+
+
+def test_one_that_does_not_answer_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_engine, "PATIENCE", 0.5)
+    with pytest.raises(ModelLoadError, match="/props was not answered within"):
+        load(stand_in(tmp_path, MUTE))
 
 
 def test_one_that_computes_something_else_is_refused(tmp_path: Path) -> None:

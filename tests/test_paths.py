@@ -83,8 +83,6 @@ def test_keys_and_logs_are_the_same_too(tmp_path_factory: pytest.TempPathFactory
         ("GET", "/helthz", "Did you mean /healthz?"),
         ("POST", "/v1", "Chats go to /v1/chat/completions"),
         ("GET", "/v1/nowhere", "a base URL that ends with /v1."),
-        ("GET", "/api/tags", "does not serve this endpoint of Ollama's"),
-        ("POST", "/api/generate", "does not serve this endpoint of Ollama's"),
         ("GET", "/slots", "does not serve this endpoint of llama.cpp's"),
     ],
 )

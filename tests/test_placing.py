@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from msgspec.structs import replace
 
 from shared import registry
@@ -216,3 +219,27 @@ def test_a_job_that_was_left_for_one_who_does_not_come_is_answered_by_another(se
     ticket: Any = served.redis.hgetall(f"iq:job:{answer.json()['id']}")
     assert ticket[b"left"]
     assert ticket[b"tries"] == b"1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_share_of_one_that_is_hurt_is_taken_by_the_others(
+    served: Stack, pool: ThreadPoolExecutor, number: signal.Signals
+) -> None:
+    workers = [served.start_worker(slots=2) for _ in range(2)]
+
+    def ask(turns: int) -> Any:
+        text = [{"role": each.role, "content": each.content} for each in conversation("sky", turns).messages]
+        answer = served.http().post("/v1/chat/completions", json=body("x") | {"messages": text})
+        assert answer.status_code == 200, answer.text
+        return served.redis.hgetall(f"iq:job:{answer.json()['id']}")
+
+    reader = ask(1)[b"worker"].decode()
+    names = {worker.pid: worker.name for worker in registry.workers(served.redis)}
+    next(worker for worker in workers if names[worker.pid] == reader).send_signal(number)
+    told = list(pool.map(ask, [2] * 6))
+    assert {ticket[b"worker"].decode() for ticket in told} == {*names.values()} - {reader}
+    assert all(ticket[b"tries"] == b"1" for ticket in told)
+    # It is left once, and not until he is known to be dead.
+    waits = [int(ticket[b"started"]) - int(ticket[b"left"]) for ticket in told if b"left" in ticket]
+    assert waits
+    assert max(waits) < 1000 * served.settings["lease"]

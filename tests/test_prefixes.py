@@ -168,7 +168,8 @@ def test_those_who_come_at_once_wait_for_one_reading(model: Path, tmp_path: Path
     with keeping(tmp_path, model, slots=4) as engine:
         together(engine)
         size = counts[0][1]
-        assert sum(known == 0 for known, _ in counts) == 1, counts
+        # The token that comes out of the reading may be the next of the prompt: then it is known too.
+        assert sum(known <= 1 for known, _ in counts) == 1, counts
         assert sum(known >= 0.9 * size for known, _ in counts) == 3, counts
     with keeping(tmp_path, model, slots=4) as engine:
         together(engine)
@@ -178,24 +179,26 @@ def test_those_who_come_at_once_wait_for_one_reading(model: Path, tmp_path: Path
 def test_runs_that_wait_for_cells_give_up_what_their_seats_still_have(
     model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    prompts = [draw(600, number) for number in range(4)]  # of which three have room
+    caplog.set_level("INFO")
+    prompts = [draw(320 + 10 * number, number) for number in range(8)]  # of which five have room
     counts = dict[int, int]()
 
     def count(engine: LlamaCppEngine, number: int, turn: int) -> None:
-        prompt = (*prompts[number], *draw(20 * turn, number))
+        prompt = (*prompts[number], *draw(7 * (turn % 5), number))
         counts[number] = cached(engine, ask(prompt, owner=str(number)))
 
-    with keeping(tmp_path, model, slots=4, context=2048) as engine:
-        for turn in range(6):
+    with keeping(tmp_path, model, slots=8, context=2048) as engine:
+        for turn in range(15):
             counts.clear()
-            threads = [threading.Thread(target=count, args=(engine, number, turn)) for number in range(4)]
+            threads = [threading.Thread(target=count, args=(engine, number, turn)) for number in range(8)]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            assert len(counts) == 4
-            assert turn == 0 or min(counts.values()) >= 570, counts
+            assert len(counts) == 8
+            assert turn == 0 or min(counts.values()) >= 288, counts
     assert "refused" not in caplog.text
+    assert "is not kept" not in caplog.text, "llama.cpp had no cells"
 
 
 def test_who_is_cancelled_while_reading_leaves_it_to_others(model: Path, tmp_path: Path) -> None:

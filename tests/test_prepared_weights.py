@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,8 +15,8 @@ import pytest
 from inferq.weights import choose_weights
 from shared import catalogue
 from shared.config import Config
-from shared.errors import ModelLoadError
 from tests.commands import inferq
+from tests.held import held
 from tests.stack import Stack
 from tests.tiny import TINY, loaded, split
 from worker.formats import prepared, trial
@@ -30,6 +27,7 @@ from worker.formats.quantise import quantise
 Q4_1, Q5_1, Q8_0 = 3, 7, 8
 FASTER, SLOWER = [1.0, 1.5, 2.0], [0.6, 1.5, 2.0]
 Shapes = Mapping[int, Sequence[tuple[int, int]]]
+pytestmark = pytest.mark.usefixtures("prepared_folder")
 
 
 class Measure:
@@ -43,19 +41,6 @@ class Measure:
         return dict.fromkeys(shapes, self.speeds)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where they are kept."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "inferq" / "models" / "prepared"
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    quantise(TINY, tmp_path / "model.gguf", "Q4_1", pure=True)
-    return tmp_path / "model.gguf"
-
-
 def kinds(path: Path) -> dict[str, int]:
     return {tensor.name: tensor.kind for tensor in read_header(path).tensors}
 
@@ -64,26 +49,26 @@ def weights(path: Path) -> dict[str, np.ndarray]:
     return {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in gguf.GGUFReader(path).tensors}
 
 
-def test_what_is_multiplied_becomes_q8_0_and_hardly_changes(model: Path) -> None:
-    served = prepare(model, compare=Measure(FASTER))
+def test_what_is_multiplied_becomes_q8_0_and_hardly_changes(slow_model: Path) -> None:
+    served = prepare(slow_model, compare=Measure(FASTER))
     assert served.original == "Q4_1"
-    before, after = kinds(model), kinds(served.path)
+    before, after = kinds(slow_model), kinds(served.path)
     assert after == {name: Q8_0 if kind == Q4_1 else kind for name, kind in before.items()} | {
         "token_embd.weight": Q4_1
     }
-    old, new = weights(model), weights(served.path)
+    old, new = weights(slow_model), weights(served.path)
     for name in old:
         assert np.abs(old[name] - new[name]).max() <= np.abs(old[name]).max() / 200, name
-    told, header = read_header(model).metadata, read_header(served.path).metadata
+    told, header = read_header(slow_model).metadata, read_header(served.path).metadata
     changed = {key for key in told if told[key] != header[key] and not isinstance(told[key], MetadataArray)}
     assert told.keys() == header.keys()
     assert changed == {"general.file_type"}
-    assert served.path.stat().st_mtime_ns == model.stat().st_mtime_ns
+    assert served.path.stat().st_mtime_ns == slow_model.stat().st_mtime_ns
 
 
-def test_it_is_another_model_for_whoever_goes_on_with_an_answer(model: Path) -> None:
-    served = prepare(model, compare=Measure(FASTER)).path
-    with loaded(model) as one, loaded(served) as other:
+def test_it_is_another_model_for_whoever_goes_on_with_an_answer(slow_model: Path) -> None:
+    served = prepare(slow_model, compare=Measure(FASTER)).path
+    with loaded(slow_model) as one, loaded(served) as other:
         assert one.card.digest != other.card.digest
         assert one.tokenize("one two") == other.tokenize("one two")
 
@@ -99,127 +84,104 @@ def test_only_what_pays_is_changed(tmp_path: Path) -> None:
     assert kinds(served.path) == after | {"token_embd.weight": before["token_embd.weight"]}
 
 
-def test_a_file_with_nothing_to_gain_is_not_even_hashed(folder: Path) -> None:
+def test_a_file_with_nothing_to_gain_is_not_even_hashed(prepared_folder: Path) -> None:
     measure = Measure(FASTER)
     assert prepare(TINY, compare=measure) == prepare(TINY, compare=measure)
     assert prepare(TINY, compare=measure).path == TINY
     assert not measure.asked
-    assert not folder.exists()
+    assert not prepared_folder.exists()
 
 
-def test_what_does_not_pay_is_served_as_it_is_and_tried_again_when_asked(model: Path, folder: Path) -> None:
+def test_what_does_not_pay_is_served_as_it_is_and_tried_again_when_asked(
+    slow_model: Path, prepared_folder: Path
+) -> None:
     slow = Measure(SLOWER)
     for _ in range(2):
-        served = prepare(model, compare=slow)
-        assert served.path == model
+        served = prepare(slow_model, compare=slow)
+        assert served.path == slow_model
         assert "0.60 times as fast with one answer" in served.why
     assert len(slow.asked) == 1
-    assert not list(folder.glob("*.gguf"))
-    assert prepare(model, compare=Measure(FASTER)).path == model
-    assert prepare(model, anew=True, compare=Measure(FASTER)).path != model
+    assert not list(prepared_folder.glob("*.gguf"))
+    assert prepare(slow_model, compare=Measure(FASTER)).path == slow_model
+    assert prepare(slow_model, anew=True, compare=Measure(FASTER)).path != slow_model
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"), [("_MEMORY", 1e9, "of memory"), ("FREE", 1 << 60, "disk of the cache has")]
 )
 def test_nothing_is_prepared_without_room(
-    model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: float, words: str
+    slow_model: Path, prepared_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: float, words: str
 ) -> None:
     monkeypatch.setattr(f"worker.formats.preparation.{name}", value)
-    served = prepare(model, compare=Measure(FASTER))
-    assert served.path == model
+    served = prepare(slow_model, compare=Measure(FASTER))
+    assert served.path == slow_model
     assert words in served.why
-    assert not list(folder.glob("*.gguf"))
+    assert not list(prepared_folder.glob("*.gguf"))
 
 
-def test_a_cache_that_cannot_be_written_is_no_reason_not_to_serve(model: Path, folder: Path) -> None:
-    folder.parent.mkdir(parents=True)
-    folder.write_text("a file")
-    served = prepare(model, compare=Measure(FASTER))
-    assert served.path == model
+def test_a_cache_that_cannot_be_written_is_no_reason_not_to_serve(slow_model: Path, prepared_folder: Path) -> None:
+    prepared_folder.parent.mkdir(parents=True)
+    prepared_folder.write_text("a file")
+    served = prepare(slow_model, compare=Measure(FASTER))
+    assert served.path == slow_model
     assert "cannot be kept" in served.why
 
 
-def test_a_machine_that_cannot_be_measured_serves_files_as_they_are(model: Path) -> None:
-    def fail(shapes: Shapes, wanted: int, threads: int) -> dict[int, list[float]]:
-        raise ModelLoadError("no clock")
-
-    assert prepare(model, compare=fail).why == "no clock"
-    assert prepare(model, compare=Measure(FASTER)).path != model
-
-
-def test_two_at_once_prepare_once(model: Path, folder: Path) -> None:
+def test_two_at_once_prepare_once(slow_model: Path, prepared_folder: Path) -> None:
     measure = Measure(FASTER)
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: prepare(model, compare=measure), range(2))
+        first, second = pool.map(lambda _: prepare(slow_model, compare=measure), range(2))
     assert first == second
     assert len(measure.asked) == 1
-    assert len(list(folder.glob("*.gguf"))) == 1
+    assert len(list(prepared_folder.glob("*.gguf"))) == 1
 
 
-KILLED = """
-import sys, time
-from pathlib import Path
-from worker.formats import rewrite
-from worker.formats.preparation import prepare
-quantise_rows = rewrite.quantise_rows
-def slowly(rows, kind):
-    print("writing", flush=True)
-    time.sleep(60)
-rewrite.quantise_rows = slowly
-prepare(Path(sys.argv[1]), compare=lambda shapes, *_: dict.fromkeys(shapes, [1.0, 1.5, 2.0]))
-"""
-
-
-def test_after_a_kill_it_is_begun_anew(model: Path, folder: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", KILLED, str(model)], stdout=subprocess.PIPE) as killed:
-        assert killed.stdout
-        assert killed.stdout.readline() == b"writing\n"
-        assert len(list(folder.glob(".*.part"))) == 1
-        killed.send_signal(signal.SIGKILL)
+def test_after_a_kill_it_is_begun_anew(slow_model: Path, prepared_folder: Path) -> None:
+    with held(slow_model):
+        assert len(list(prepared_folder.glob(".*.part"))) == 1
     measure = Measure(SLOWER)
-    assert prepare(model, compare=measure).path in set(folder.glob("*.gguf"))
+    assert prepare(slow_model, compare=measure).path in set(prepared_folder.glob("*.gguf"))
     assert not measure.asked  # that was known before
-    assert not list(folder.glob(".*.part"))
+    assert not list(prepared_folder.glob(".*.part"))
 
 
-def test_what_was_prepared_goes_with_its_file(model: Path, folder: Path) -> None:
-    first = prepare(model, compare=Measure(FASTER)).path
-    copy = Path(shutil.copy(model, model.with_name("copy.gguf")))
+def test_what_was_prepared_goes_with_its_file(slow_model: Path, prepared_folder: Path) -> None:
+    first = prepare(slow_model, compare=Measure(FASTER)).path
+    copy = Path(shutil.copy(slow_model, slow_model.with_name("copy.gguf")))
     same = prepare(copy, compare=Measure(SLOWER)).path
     assert first.exists()
-    quantise(TINY, model, "Q5_1", pure=True)
-    changed = prepare(model, compare=Measure(FASTER)).path
+    quantise(TINY, slow_model, "Q5_1", pure=True)
+    changed = prepare(slow_model, compare=Measure(FASTER)).path
     assert len({first, same, changed}) == 3
     assert not (first.exists() and not same.exists())
     copy.unlink()
-    prepare(model, anew=True, compare=Measure(FASTER))
-    quantise(TINY, model.with_name("other.gguf"), "Q4_1")
-    other = prepare(model.with_name("other.gguf"), compare=Measure(FASTER)).path
-    assert set(folder.glob("*.gguf")) == {changed, other}
+    prepare(slow_model, anew=True, compare=Measure(FASTER))
+    quantise(TINY, slow_model.with_name("other.gguf"), "Q4_1")
+    other = prepare(slow_model.with_name("other.gguf"), compare=Measure(FASTER)).path
+    assert set(prepared_folder.glob("*.gguf")) == {changed, other}
 
 
-def test_a_spoiled_one_is_made_anew(model: Path) -> None:
-    made = prepare(model, compare=Measure(FASTER)).path
+def test_a_spoiled_one_is_made_anew(slow_model: Path) -> None:
+    made = prepare(slow_model, compare=Measure(FASTER)).path
     whole = made.read_bytes()
     made.write_bytes(whole[:-4096] + bytes(4096))
-    assert prepare(model, compare=Measure(FASTER)).path.read_bytes() == whole
+    assert prepare(slow_model, compare=Measure(FASTER)).path.read_bytes() == whole
 
 
-def test_a_model_in_several_files_becomes_one(model: Path, tmp_path: Path) -> None:
+def test_a_model_in_several_files_becomes_one(slow_model: Path, tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
-    split(model, tmp_path / "parts" / "model.gguf")
+    split(slow_model, tmp_path / "parts" / "model.gguf")
     served = prepare(min((tmp_path / "parts").iterdir()), compare=Measure(FASTER)).path
-    assert kinds(served) == kinds(prepare(model, compare=Measure(FASTER)).path)
+    assert kinds(served) == kinds(prepare(slow_model, compare=Measure(FASTER)).path)
     with loaded(served) as engine:
         assert engine.card.digest
 
 
-def test_a_file_that_has_nothing_to_gain_any_more_leaves_nothing(model: Path, folder: Path) -> None:
-    prepare(model, compare=Measure(FASTER))
-    shutil.copy(TINY, model)
-    assert prepare(model).path == model
-    assert [path.name for path in folder.iterdir()] == ["prepare.lock"]
+def test_a_file_that_has_nothing_to_gain_any_more_leaves_nothing(slow_model: Path, prepared_folder: Path) -> None:
+    prepare(slow_model, compare=Measure(FASTER))
+    shutil.copy(TINY, slow_model)
+    assert prepare(slow_model).path == slow_model
+    assert [path.name for path in prepared_folder.iterdir()] == ["prepare.lock"]
 
 
 def test_this_machine_is_measured() -> None:
@@ -245,31 +207,31 @@ def worker(served: Stack) -> Callable[..., dict[str, object]]:
 
 
 def test_a_worker_serves_weights_as_they_are_where_its_flag_says_so(
-    model: Path, worker: Callable[..., dict[str, object]]
+    slow_model: Path, worker: Callable[..., dict[str, object]]
 ) -> None:
-    prepare(model, compare=Measure(FASTER))
-    found = worker(model, "--as-is", as_is=0)
+    prepare(slow_model, compare=Measure(FASTER))
+    found = worker(slow_model, "--as-is", as_is=0)
     assert (found["quantisation"], found["prepared_from"]) == ("Q4_1", None)
 
 
-def test_models_toml_and_a_setting_say_so_too(model: Path, tmp_path: Path) -> None:
-    made = prepare(model, compare=Measure(FASTER)).path
+def test_models_toml_and_a_setting_say_so_too(slow_model: Path, tmp_path: Path) -> None:
+    made = prepare(slow_model, compare=Measure(FASTER)).path
     own = tmp_path / "models.toml"
-    own.write_text(f'[[model]]\nid = "named"\nsource = "{model}"\nas_is = true\n')
-    assert choose_weights(catalogue.resolve("named", models_toml=str(own)), Config()).path == model
-    assert choose_weights(catalogue.resolve(str(model)), Config(as_is=1)).path == model
-    assert choose_weights(catalogue.resolve(str(model)), Config()).path == made
+    own.write_text(f'[[model]]\nid = "named"\nsource = "{slow_model}"\nas_is = true\n')
+    assert choose_weights(catalogue.resolve("named", models_toml=str(own)), Config()).path == slow_model
+    assert choose_weights(catalogue.resolve(str(slow_model)), Config(as_is=1)).path == slow_model
+    assert choose_weights(catalogue.resolve(str(slow_model)), Config()).path == made
 
 
-def test_it_is_shown(model: Path, worker: Callable[..., dict[str, object]], tmp_path: Path) -> None:
-    made = prepare(model, compare=Measure(FASTER)).path
-    found = worker(model, as_is=0)
+def test_it_is_shown(slow_model: Path, worker: Callable[..., dict[str, object]], tmp_path: Path) -> None:
+    made = prepare(slow_model, compare=Measure(FASTER)).path
+    found = worker(slow_model, as_is=0)
     assert (found["quantisation"], found["prepared_from"]) == ("Q8_0", "Q4_1")
-    (tmp_path / "models.toml").write_text(f'[[model]]\nid = "named"\nsource = "{model}"\n')
+    (tmp_path / "models.toml").write_text(f'[[model]]\nid = "named"\nsource = "{slow_model}"\n')
     listed = json.loads(inferq("models", "--json", "--models", str(tmp_path / "models.toml")).stdout)
     assert {each["id"]: each["prepared"] for each in listed}["named"] == str(made)
-    assert json.loads(inferq("info", "--json", model).stdout)["prepared"] == str(made)
-    assert "1.50 with eight" in inferq("info", model).stdout
+    assert json.loads(inferq("info", "--json", slow_model).stdout)["prepared"] == str(made)
+    assert "1.50 with eight" in inferq("info", slow_model).stdout
 
 
 def test_a_pull_prepares_the_built_in_model(

@@ -6,6 +6,7 @@ import resource
 import select
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_a_client_that_does_not_read_is_cut_off(stack: Stack) -> None:
     with raw_post(stack, CHATS, {**LARGE, "n": 16}) as connection:
         wait_for(lambda: not is_open(connection), "the end")
     assert stack.http().post(CHATS, json=chat("Hello")).status_code == 200
+
+
+def test_a_client_that_reads_in_small_bites_gets_all_of_it(stack: Stack) -> None:
+    answer = b""
+    with raw_post(stack, CHATS, LARGE) as connection:
+        while b"data: [DONE]" not in answer[-100:] and (bite := connection.recv(4096)):
+            answer += bite
+            time.sleep(0.001)
+    assert answer.count(b"a" * 1000) == 500
+    assert b"data: [DONE]" in answer[-100:]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,48 +15,32 @@ import gguf
 import numpy as np
 import pytest
 
+from inferq.supervisor import provide
+from inferq.weights import choose_weights
+from shared import catalogue
+from shared.config import Config
+from shared.errors import ModelLoadError
+from tests.commands import inferq
+from tests.held import held
 from tests.tiny import TINY
 from worker.formats import prepared
 from worker.formats.preparation import prepare
 from worker.formats.quantise import quantise
 
-HELD = """
-import sys, time
-from pathlib import Path
-from worker.formats import rewrite
-from worker.formats.preparation import prepare
-quantise_rows = rewrite.quantise_rows
-def slowly(rows, kind):
-    print("writing", flush=True)
-    time.sleep(60)
-rewrite.quantise_rows = slowly
-prepare(Path(sys.argv[1]), compare=lambda shapes, *_: dict.fromkeys(shapes, [1.0, 1.5, 2.0]))
-"""
+Shapes = Mapping[int, Sequence[tuple[int, int]]]
+pytestmark = pytest.mark.usefixtures("prepared_folder")
 
 
-def faster(shapes: Mapping[int, Sequence[tuple[int, int]]], wanted: int, threads: int) -> dict[int, list[float]]:
+def faster(shapes: Shapes, wanted: int, threads: int) -> dict[int, list[float]]:
     return {kind: [1.0, 1.5, 2.0] for kind in shapes}
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where they are kept."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "inferq" / "models" / "prepared"
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    quantise(TINY, tmp_path / "model.gguf", "Q4_1", pure=True)
-    return tmp_path / "model.gguf"
-
-
-def test_a_user_without_a_home_is_served(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_is_served(slow_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", without_home)
     assert prepare(TINY).path == TINY
-    assert "no home directory" in prepare(model, compare=faster).why
-    assert prepared.find(model) is None
+    assert "no home directory" in prepare(slow_model, compare=faster).why
+    assert prepared.find(slow_model) is None
 
 
 def without_home() -> Path:
@@ -61,31 +48,84 @@ def without_home() -> Path:
 
 
 def test_who_prepares_and_was_stopped_keeps_nobody_from_serving(
-    model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    slow_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.formats.preparation.PATIENCE", 0.5)
-    with subprocess.Popen([sys.executable, "-c", HELD, str(model)], stdout=subprocess.PIPE) as stopped:
-        assert stopped.stdout
-        assert stopped.stdout.readline() == b"writing\n"
+    monkeypatch.setattr("shared.file_lock.PATIENCE", 0.5)
+    with held(slow_model) as stopped:
         stopped.send_signal(signal.SIGSTOP)
-        served = prepare(model, compare=faster)
-        stopped.kill()
-    assert served.path == model
-    assert "may have been stopped" in served.why
+        served = prepare(slow_model, compare=faster)
+    assert served.path == slow_model
+    assert served.why == f"process {stopped.pid} prepares weights, and may have been stopped in that"
 
 
-def test_what_a_killed_one_has_left_goes_with_any_other_model(model: Path, folder: Path, tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", HELD, str(model)], stdout=subprocess.PIPE) as killed:
-        assert killed.stdout
-        assert killed.stdout.readline() == b"writing\n"
-        killed.kill()
-    assert list(folder.glob(".*.part"))
+def test_what_a_killed_one_has_left_goes_with_any_other_model(slow_model: Path, prepared_folder: Path) -> None:
+    with held(slow_model):
+        pass
+    assert list(prepared_folder.glob(".*.part"))
     prepare(TINY)
-    assert not list(folder.glob(".*.part"))
+    assert not list(prepared_folder.glob(".*.part"))
+
+
+def test_a_machine_that_cannot_be_measured_is_not_measured_at_each_start(slow_model: Path) -> None:
+    def fail(shapes: Shapes, wanted: int, threads: int) -> dict[int, list[float]]:
+        raise ModelLoadError("no clock")
+
+    for compare in (fail, faster):
+        assert prepare(slow_model, compare=compare).why == "no clock; `inferq pull` tries again"
+    assert "no clock" in inferq("info", slow_model).stdout
+    own = slow_model.with_name("models.toml")
+    own.write_text(f'[[model]]\nid = "named"\nsource = "{slow_model}"\n')
+    listed = json.loads(inferq("models", "--json", "--models", own).stdout)
+    assert "`inferq pull` tries again" in {each["id"]: each["unprepared"] for each in listed}["named"]
+    assert prepare(slow_model, anew=True, compare=faster).path != slow_model
+
+
+def test_a_file_is_not_read_for_a_cache_that_cannot_be_written(
+    slow_model: Path, prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared_folder.parent.mkdir(parents=True)
+    prepared_folder.write_text("a file")
+    monkeypatch.setattr(prepared, "identify", lambda path: pytest.fail("it is read"))
+    assert "cannot be kept" in prepare(slow_model, compare=faster).why
+
+
+def test_of_a_cache_that_can_only_be_read_what_is_there_is_served(slow_model: Path, prepared_folder: Path) -> None:
+    made = prepare(slow_model, compare=faster)
+    (prepared_folder / "prepare.lock").unlink()
+    (prepared_folder / "prepare.lock").mkdir()
+    assert prepare(slow_model, compare=faster) == made
+
+
+def test_what_others_may_have_put_there_is_not_served(
+    slow_model: Path, prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = prepare(slow_model, compare=faster)
+    assert stat.S_IMODE(prepared_folder.stat().st_mode) == 0o700
+    prepared_folder.chmod(0o775)
+    served = prepare(slow_model, compare=faster)
+    assert served.path == slow_model
+    assert "others may write to it" in served.why
+    prepared_folder.chmod(0o755)
+    assert prepare(slow_model, compare=faster) == made
+    theirs = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: theirs)
+    assert prepare(slow_model, compare=faster).path == slow_model
+
+
+def test_weights_of_several_models_have_to_have_room_together(
+    slow_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantise(TINY, tmp_path / "other.gguf", "Q5_1", pure=True)
+    models = [catalogue.resolve(str(path)) for path in (slow_model, tmp_path / "other.gguf")]
+    for path in (slow_model, tmp_path / "other.gguf"):
+        prepare(path, compare=faster)
+    monkeypatch.setattr("shared.memory.total", lambda: int(2.5 * slow_model.stat().st_size))
+    assert choose_weights(models[0], Config()).prepared_from, "alone it has"
+    assert not any(model.prepared_from for model in provide(models, Config()))
 
 
 def test_no_file_has_the_measuring_take_all_memory(
-    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, slow_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A matrix of few rows has a long vector beside it: here of 250 MB for each megabyte of the file."""
     writer = gguf.GGUFWriter(tmp_path / "flat.gguf", "llama")

@@ -65,6 +65,11 @@ class Publisher:
             if urgent or first_waiting or (self._gathering and self._complete()):
                 self._changed.notify()
 
+    def forget(self, execution: Execution) -> None:
+        """It is over: it has all its events, and the next round may be hours away."""
+        with self._changed:
+            self._running.pop(execution.id, None)
+
     def stop(self) -> None:
         """Send what is there, then end; gives up after a second if Redis is away."""
         with self._changed:
@@ -83,15 +88,17 @@ class Publisher:
             self._gathering = True
             self._wait(gathered, lambda: self._urgent or self._complete())
             self._gathering = False
-            batch, self._waiting, self._urgent = list(self._waiting.values()), {}, False
+            taken, self._waiting, self._urgent = list(self._waiting.values()), {}, False
         self._sent = time.monotonic()
         # What was added while it was sent may be stored already.
-        batch = [e for e in batch if e.pending and not (e.fenced or e.handed_back)]
-        unsent = batch
+        unsent = batch = [e for e in taken if e.pending and not (e.fenced or e.handed_back)]
         try:
             unsent = self._send(batch)
         finally:
             self._take_back(unsent)
+            for each in taken:  # its slot may have told of it after `forget`
+                if each.over:
+                    self.forget(each)
 
     def _wait(self, until: float, enough: Callable[[], bool]) -> None:
         self._changed.wait_for(lambda: self._stopped or enough(), timeout=until - time.monotonic())
@@ -101,11 +108,9 @@ class Publisher:
         return len(self._waiting) >= len(self._running)
 
     def _take_back(self, unsent: list[Execution]) -> None:
-        """These have not arrived; they are sent again with what has come meanwhile. Those that are over are let go of:
-        each has all its events, and the next round may be hours away."""
+        """These have not arrived; they are sent again with what has come meanwhile."""
         with self._changed:
             self._waiting = {e.id: e for e in unsent} | self._waiting
-            self._running = {e.id: e for e in self._running.values() if not e.over}
 
     def _send(self, batch: list[Execution]) -> list[Execution]:
         """Send what is unsent; the executions of which something is left to be sent."""

@@ -139,8 +139,7 @@ class SlotWorker(PatientWorker):
             permit = ""
 
     def _run(self, permit: str) -> None:
-        claimed = self._claim(permit)
-        if claimed is None:
+        if (claimed := self._claim(permit)) is None:
             return
         execution_id, claim = claimed
         try:
@@ -182,6 +181,7 @@ class SlotWorker(PatientWorker):
 
     def _forget(self, execution: Execution) -> None:
         """The execution is over: its end is stored, or the job is not its own any more."""
+        self._publisher.forget(execution)
         with self._lock:
             known = self._attempts.pop(execution.id, None)
         if known:

@@ -1,4 +1,5 @@
-"""The endpoints under /v1, one module a family, and llm-ui's. A view parses, calls, and formats; it decides nothing."""
+"""The endpoints: one module a family, under /v1, and those of llm-ui and Ollama under /api. A view parses, calls, and
+formats; it decides nothing."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from gateway.api import (
     llm_ui,
     messages,
     models,
+    ollama,
     overview,
     props,
     rerank,
@@ -51,4 +53,5 @@ FAMILIES = (
 def init_app(app: Flask) -> None:
     for family in FAMILIES:
         app.register_blueprint(family.views, url_prefix="/v1")
-    app.register_blueprint(llm_ui.views, url_prefix="/api")
+    for family in (llm_ui, ollama):
+        app.register_blueprint(family.views, url_prefix="/api")

@@ -24,7 +24,7 @@ from gateway.dispatch import Job
 from gateway.errors import CLIENT_GONE
 from gateway.mailbox import ClientGone
 from gateway.reading import as_it_is, understand
-from gateway.schemas import PAUSE, Format
+from gateway.schemas import EVENTS, PAUSE, Format
 from gateway.schemas.caps import capped
 from gateway.schemas.outcomes import failure, renamed
 from gateway.state import this_gateway
@@ -69,6 +69,8 @@ def answer(
         return CLIENT_GONE
     job = submit(task, wire, options, mark, waits=waits)
     ignored += this_gateway().directory.ignored(job.accepted.task.model, needs)
+    if options.stay is not None and not this_gateway().directory.ask_to_stay(job.accepted.task.model, options.stay):
+        ignored.append("keep_alive")
     if later:
         return _later(job)
     if options.background:
@@ -180,8 +182,11 @@ def _stream(job: Job, wire: Format, options: Options, waiting: ExitStack, *, pro
     if wire.greets:
         begun.insert(0, PAUSE)
     frames = wire.render_frames(job.id, job.accepted, options)
-    lines = sse.plain_lines(answers.counted_frames(frames) if wire.gathers else frames)
-    response = stream(job, events_as(lines, job, begun, sse.BLANK, progress=progress), waiting)
+    frames = answers.counted_frames(frames) if wire.gathers else frames
+    in_events = wire.stream_media == EVENTS  # in others there are no comments
+    lines = sse.plain_lines(frames) if in_events else sse.bare_lines(frames)
+    pieces = events_as(lines, job, begun, sse.BLANK, progress=progress and in_events)
+    response = stream(job, pieces, waiting, wire.stream_media)
     response.headers.update(location(job))
     return response
 

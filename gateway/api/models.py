@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from gateway.offers import Offer, lookup
+from gateway.offers import Offer, claims
 from gateway.openapi.operation import operation
 from gateway.openapi.parameters import ANTHROPIC_PAGING, ANTHROPIC_VERSION
 from gateway.schemas.anthropic.model import describe_model, list_models
@@ -24,9 +24,7 @@ def index() -> ResponseReturnValue:
 
     With the header `anthropic-version` in the words of Anthropic's, in pages.
     """
-    known = {offer.card.id: offer for offer in this_gateway().directory.listed()}
-    claims = [(offer, name) for offer in known.values() for name in offer.names]
-    served = [(offer, name) for offer, name in claims if lookup(name, known) is offer]
+    served = claims(this_gateway().directory.listed())
     if _is_anthropics():
         return jsonify(list_models([(offer.card, name) for offer, name in served], request.args.to_dict(flat=False)))
     return jsonify(object="list", data=[_object(*each) for each in served])

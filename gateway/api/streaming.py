@@ -11,6 +11,7 @@ from flask import Response, request
 
 from gateway import access, sse
 from gateway.auth import owner
+from gateway.current_client import shortcut
 from gateway.disconnect import watch
 from gateway.dispatch import Job
 from gateway.mailbox import ClientGone, Mailbox
@@ -68,7 +69,7 @@ def events_as(lines: sse.Lines, job: Job, begun: Sequence[Event], end: bytes, *,
     """Server-sent events of a job; see `sse.body`."""
     dispatcher = this_gateway().dispatcher
     turn = partial(dispatcher.turn, job.accepted.task.model, job.id)
-    return sse.body(job.mailbox, begun, lines, turn, end, progress=progress)
+    return sse.body(job.mailbox, begun, lines, turn, end, progress=progress, shortcut=shortcut(request.environ))
 
 
 def events(mailbox: Mailbox) -> Iterator[Event]:

@@ -19,6 +19,7 @@ CHAPTERS = (
     Chapter("Responses", ("responses", "response_input"), "Items, answered as OpenAI's Responses API does."),
     Chapter("Conversations", ("conversations",), "Items that are kept in an order, for responses to go on with."),
     Chapter("Messages", ("messages",), "Conversations, answered as Anthropic's Messages API does."),
+    Chapter("Ollama", ("ollama",), "Models, conversations, texts and vectors, as Ollama's API has them."),
     Chapter("Completions", ("completions", "infill"), "Texts that are gone on with, and gaps that are filled."),
     Chapter("Embeddings", ("embeddings", "rerank"), "The vectors of texts, and what they are good for."),
     Chapter("Batches", ("batches",), "Files of requests, each line answered when there is time for it."),

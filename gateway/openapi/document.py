@@ -26,8 +26,9 @@ from gateway.schemas.caps import capped
 from shared.config import Config
 
 ABOUT = """\
-The API of inferq, a gateway to language models. It is OpenAI's, and Anthropic's under `/v1/messages`, as far as it is
-told here; what else a request holds is refused. `null` means "not given", everywhere, and `[]` is also an empty object.
+The API of inferq, a gateway to language models. It is OpenAI's, Anthropic's under `/v1/messages`, and Ollama's under
+`/api`, as far as it is told here; what else a request holds is refused, but for what Ollama passes over. `null` means
+"not given", everywhere, and `[]` is also an empty object.
 """
 _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of this gateway."},

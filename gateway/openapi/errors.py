@@ -1,4 +1,4 @@
-"""Errors, as they are told: in OpenAI's words, and at its endpoints in Anthropic's."""
+"""Errors, as they are told: in OpenAI's words, and at their endpoints in Anthropic's and Ollama's."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ ERRORS: dict[str, JsonSchema] = {
             code={**TEXT, "description": "What is wrong, in one word."},
         )
     ),
+    "OllamaError": record(error={**TEXT, "description": "What is wrong, and what to do, in words."}),
     "AnthropicError": record(
         type=word("error"),
         error=record(type=TEXT, message=TEXT, details=record(error_code=TEXT)),

@@ -13,9 +13,11 @@ from gateway.openapi.answers import ANSWERS, Answered
 from gateway.openapi.answers.shapes import either, ref
 from gateway.openapi.operation import Operation
 from gateway.openapi.parameters import ANTHROPIC_VERSION, GENERATION, RANGE
+from gateway.paths import is_ollamas
+from gateway.schemas.format import EVENTS, NDJSON
 from gateway.schemas.parameters import Boolean
 
-_JSON, _EVENTS = "application/json", "text/event-stream"
+_JSON = "application/json"
 _ANYTHING = Answered({})
 
 
@@ -54,13 +56,21 @@ def _body(said: Operation) -> dict[str, Any] | None:
     return {"required": required, "content": {_JSON: {"schema": schema, **example}}}
 
 
+def _error(said: Operation, method: str, path: str) -> str:
+    """In whose words an operation's errors are."""
+    if any(wire.name.startswith("anthropic.") for wire in said.formats):
+        return "AnthropicError"
+    return "OllamaError" if is_ollamas(method, path) else "Error"
+
+
 def _responses(said: Operation, method: str, path: str) -> dict[str, Any]:
     answer = ANSWERS.get((method, path), _ANYTHING)
     content: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in said.media}
     if _JSON in content:
         content[_JSON] = {"schema": answer.body}
-    if _EVENTS in content or any(isinstance(wire.schema.fields.get("stream"), Boolean) for wire in said.formats):
-        content[_EVENTS] = {"schema": answer.event or {"type": "string"}}
+    streamed = {wire.stream_media for wire in said.formats if isinstance(wire.schema.fields.get("stream"), Boolean)}
+    for media in sorted(streamed | ({*content} & {EVENTS, NDJSON})):
+        content[media] = {"schema": answer.event or {"type": "string"}}
     responses: dict[str, Any] = {str(said.status): {"description": "It went well.", "content": content}}
     if not content:
         del responses[str(said.status)]["content"]
@@ -75,7 +85,7 @@ def _responses(said: Operation, method: str, path: str) -> dict[str, Any]:
             "description": "With `Prefer: respond-async`: the job.",
             "content": {_JSON: {"schema": job}},
         }
-    words = {"AnthropicError" if any(wire.name.startswith("anthropic.") for wire in said.formats) else "Error"}
+    words = {_error(said, method, path)}
     if ANTHROPIC_VERSION in said.parameters:
         words.add("AnthropicError")
     errors = [ref(name) for name in sorted(words)]

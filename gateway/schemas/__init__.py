@@ -10,8 +10,11 @@ from gateway.schemas.anthropic.messages import MessagesFormat
 from gateway.schemas.chat import ChatFormat
 from gateway.schemas.completion import CompletionFormat
 from gateway.schemas.embeddings import EmbeddingFormat
-from gateway.schemas.format import PAUSE, Format, Frame, Frames
+from gateway.schemas.format import EVENTS, PAUSE, Format, Frame, Frames
 from gateway.schemas.infill import InfillFormat
+from gateway.schemas.ollama.embed import EmbeddingsFormat, EmbedFormat
+from gateway.schemas.ollama.pull import PullFormat
+from gateway.schemas.ollama.texts import GenerateFormat, OllamaChatFormat
 from gateway.schemas.rerank import TEXTS, RerankFormat
 from gateway.schemas.responses.compact import CompactFormat
 from gateway.schemas.responses.format import ResponsesFormat
@@ -20,7 +23,7 @@ from gateway.schemas.tokenizers import TOKENIZER_FORMATS
 from shared.errors import NotUnderstood
 from shared.protocol import Accepted, Chat, Completion, FineChat, FineCompletion, TextTask
 
-__all__ = ["FORMATS", "PAUSE", "Format", "Frame", "Frames", "format_of", "usual_format"]
+__all__ = ["EVENTS", "FORMATS", "PAUSE", "Format", "Frame", "Frames", "format_of", "usual_format"]
 
 _FORMATS = (
     ChatFormat(),
@@ -34,6 +37,11 @@ _FORMATS = (
     EmbeddingFormat(),
     RerankFormat(),
     TEXTS,
+    OllamaChatFormat(),
+    GenerateFormat(),
+    EmbedFormat(),
+    EmbeddingsFormat(),
+    PullFormat(),
     *TOKENIZER_FORMATS,
 )
 FORMATS: dict[str, Format] = {each.name: each for each in _FORMATS}

@@ -77,6 +77,8 @@ class ChatFormat(Format):
         say = _Chunks(opening, accepted.task, Speech(job_id, options), so_far, ledgers).say
         closing = {**opening, "choices": []} if options.include_usage else None
         put, frames = inline(options), render_frames(self, say, so_far, closing)
+        if not options.inlines_reasoning:
+            return frames
         return lambda event: chain.from_iterable(map(frames, put(event)))
 
     def render_failure(self, error: InferqError, status: int) -> dict[str, Any]:

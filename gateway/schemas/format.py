@@ -27,6 +27,8 @@ Frames = Callable[[Event], Iterable[Frame]]
 """Makes the frames of one event, also of the last one; it remembers what of the same stream came before."""
 
 
+EVENTS, NDJSON = "text/event-stream", "application/x-ndjson"
+"""How frames are sent: as server-sent events, or each on a line of its own."""
 PAUSE = Delta()
 """A piece that says nothing. As frames it is what OpenAI's readers know: a chunk without text."""
 
@@ -44,6 +46,11 @@ class Format(Protocol):
     """A stream ends with the whole answer, which it holds until then."""
     greets: bool = False
     """A stream says that it has begun before anything has come: `PAUSE` makes its first frames, as any event."""
+
+    stream_media: str = EVENTS
+    """Content type of a stream."""
+    usual_sampling: Mapping[str, float] = MappingProxyType({})
+    """How tokens are chosen where neither the request nor the model says it, and not as OpenAI does."""
 
     @property
     def schema(self) -> Strict:

@@ -98,6 +98,8 @@ class UsageSoFar:
         self._completion = Counter[int]()
 
     def note(self, event: Event) -> None:
+        if not self.continuous:
+            return
         match event:
             case Progress() if self._one and not self._prompt:
                 self._prompt = event.total  # later ones may be of several choices, which read the same prompt
@@ -126,6 +128,8 @@ def announcer(choices: int) -> Callable[[int], Iterable[int]]:
 
     def announce(index: int) -> Iterable[int]:
         nonlocal announced
+        if index < announced:
+            return ()
         new = range(announced, min(index + 1, choices))
         announced = max(announced, index + 1)
         return new

@@ -25,7 +25,7 @@ from shared.protocol import Grammar, Options, Sampling, Task, TextTask
 from shared.protocol.sampling import REPEATED
 from shared.ticket import Tier
 
-_SEEDS = 2**32 - 1
+SEEDS = 2**32 - 1
 """Engines take seeds of 32 bits, and llama.cpp's highest means: choose one."""
 
 LONGEST_STOP = 1024
@@ -161,7 +161,7 @@ def sampling(given: dict[str, Any], seed: int, max_tokens: int, form: Grammar | 
     of the form of the answer. Raises InvalidRequest."""
     chosen = {name: value for name, value in given.items() if name in _SAMPLING}
     asked = chosen.get("seed", -1)
-    chosen["seed"] = (seed if asked == -1 else asked) % _SEEDS
+    chosen["seed"] = (seed if asked == -1 else asked) % SEEDS
     chosen["stop"] = tuple(chosen.get("stop", ()))
     chosen["top_k"] = max(0, top_k) if (top_k := chosen.get("top_k")) is not None else None
     chosen["max_tokens"] = max_tokens

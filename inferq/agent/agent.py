@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import subprocess
 import time
@@ -11,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from redis import Redis
 
-from inferq.agent import room
+from inferq.agent.growth import Growth, IdleCores
 from inferq.agent.interest import Interest
 from inferq.agent.notice import Notice
 from inferq.agent.obstacles import Obstacles
 from inferq.agent.plan import Applicant, HouseRules, decide
+from inferq.agent.room import MemoryGauge
 from inferq.agent.stock import Article, Stock
-from inferq.agent.tenant import Tenant
+from inferq.agent.tenant import Tenant, lives
 from shared import agents, census, registry
 from shared.agents import ModelOnDemand, ModelState
 from shared.catalogue.lasting import ALWAYS
@@ -32,8 +32,6 @@ PAUSE = 0.1
 """Seconds between two looks at who is asked for."""
 _LOOK = 3.0
 """Seconds between two looks at the files."""
-_MEASURE = 1.0
-"""Seconds between two looks at the memory."""
 _PATIENCE = 5.0
 """Seconds for which a model waits for memory that others than models have."""
 _FAILING = 8.0
@@ -66,17 +64,19 @@ class MachineAgent:
         self._tenants: list[Tenant] = []
         self._obstacles = Obstacles(client, name)
         self._interest = Interest()
+        self._growth, self._idle = Growth(), IdleCores()
         self._notice = Notice(client, name, self._host)
-        self._looked = self._measured = -_LOOK
-        self._budget = 0
+        self._gauge = MemoryGauge(config)
+        self._looked = -_LOOK
 
     def step(self) -> None:
         """Look around, and do what is to be done now."""
         if time.monotonic() - self._looked >= _LOOK:
             self._look()
-        budget = self._measure()
+        budget = self._gauge.budget(sum(each.card.memory_bytes for each in self._tenants if each.card))
         workers = registry.workers(self._client)
         self._tend(workers)
+        self._note_stays()
         demand = census.demand(self._client, self._stock.articles)
         self._interest.note(demand, self._wanted(demand) - self._served(workers))
         self._arrange(demand, budget)
@@ -114,13 +114,6 @@ class MachineAgent:
         for article in self._stock.articles.values():
             self._obstacles.look(article)
 
-    def _measure(self) -> int:
-        """Bytes that the models of this machine may have together now."""
-        if time.monotonic() - self._measured > _MEASURE:
-            used = sum(tenant.card.memory_bytes for tenant in self._tenants if tenant.card)
-            self._budget, self._measured = room.budget(self._config, used), time.monotonic()
-        return self._budget
-
     def _tend(self, workers: Iterable[Worker]) -> None:
         """Notice who has ended, and what the others say of themselves."""
         mine = {worker.pid: worker for worker in workers if worker.host == self._host}
@@ -135,8 +128,15 @@ class MachineAgent:
                 self._obstacles.clear(tenant.article)
         own = {tenant.pid for tenant in self._tenants}
         for pid, worker in mine.items():
-            if pid not in own and not _lives(pid):  # killed, with an agent or by anybody
+            if pid not in own and not lives(pid):  # killed, with an agent or by anybody
                 registry.withdraw(self._client, worker.name)
+
+    def _note_stays(self) -> None:
+        """How long each stays that is not to be there always: as the last request has it that said so."""
+        passing = [tenant for tenant in self._tenants if self._stock.keep(tenant.article) < ALWAYS]
+        asked = agents.stays(self._client, [tenant.article.id for tenant in passing])
+        for tenant in passing:
+            tenant.keep = asked.get(tenant.article.id, self._stock.keep(tenant.article))
 
     def _bury(self, tenant: Tenant, how: str) -> None:
         self._tenants.remove(tenant)
@@ -170,9 +170,10 @@ class MachineAgent:
         occupants = [each.occupant(self._interest.last(each.article.id), busy) for each in self._tenants]
         config = self._config
         rules = HouseRules(budget, config.residence, config.turn, config.max_loaded)
-        step = decide(self._applicants(budget, now), occupants, rules, now, busy=loading)
+        further, surplus = self._adjust(demand, now)
+        step = decide([*self._applicants(budget, now), *further], occupants, rules, now, busy=loading)
         for tenant in self._tenants:
-            if tenant.number in step.leave:
+            if tenant.number in step.leave or tenant.number in surplus:
                 self._ask_to_leave(tenant, "another one needs the room, or nobody has asked for it")
         if step.load:
             self._load(self._stock.articles[step.load])
@@ -188,6 +189,22 @@ class MachineAgent:
             if not (waits_for_others or self._obstacles.of(article)):
                 found.append(Applicant(model, article.needs, since))
         return found
+
+    def _adjust(self, demand: Mapping[str, Demand], now: float) -> tuple[list[Applicant], set[int]]:
+        """Models that should have one worker more, and the workers of which there should be fewer."""
+        further, surplus = [], set()
+        for model, asked in demand.items():
+            article = self._stock.articles[model]
+            here = [each for each in self._tenants if each.article.id == model and not each.leaving]
+            if article.model.workers == (1, 1) or not here:
+                continue
+            ready = sum(each.ready_at is not None for each in here)
+            wanted = self._growth.wanted(model, article.model.workers, ready, asked, self._idle.count(), now)
+            if len(here) < wanted:
+                further.append(Applicant(model, article.needs, now))
+            elif len(here) > wanted:
+                surplus.add(here[-1].number)
+        return further, surplus
 
     def _load(self, article: Article) -> None:
         if not agents.take_load(self._client, article.id, self.name):
@@ -228,13 +245,3 @@ class MachineAgent:
         else:
             state = ModelState.LOADING if tenants or article.id in self._interest.since else ModelState.AVAILABLE
         return ModelOnDemand(article.outline, state, article.needs, reason)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from shared import memory
 from shared.catalogue import WITHOUT_FILE, Model
 from shared.config import Config
@@ -22,9 +24,18 @@ def most(config: Config) -> int:
     return min(whole, memory.parse(config.memory, whole)) if config.memory else whole
 
 
-def budget(config: Config, used: int) -> int:
-    """Bytes that the models of this machine may have together now, of which those that are loaded use so many."""
-    return min(most(config), memory.available() + used)
+class MemoryGauge:
+    """Looks at the memory of the machine, not more often than once a second."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._budget, self._looked = 0, 0.0
+
+    def budget(self, used: int) -> int:
+        """Bytes that the models of this machine may have together now, of which those that are loaded use so many."""
+        if time.monotonic() - self._looked > 1.0:
+            self._budget, self._looked = min(most(self._config), memory.available() + used), time.monotonic()
+        return self._budget
 
 
 def guess(model: Model) -> int:

@@ -104,3 +104,14 @@ class Tenant:
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:
             os.kill(self.pid, number)
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from inferq.bench.answers import TimedAnswer, understand
 from inferq.bench.contender import Contender
 from inferq.bench.machine import percentile
-from inferq.bench.prompts import PromptMaker
+from inferq.bench.prompts import STORY, PromptMaker
 from inferq.errors import GatewayError
 
 _SHORT = 16
@@ -32,6 +32,8 @@ class Plan:
     seconds: float
     """After which nothing is begun any more."""
     cached: bool
+    tasks: Sequence[str] = (STORY,)
+    """Of which each round has one, in turns."""
 
     @property
     def cases(self) -> list[Case]:
@@ -111,8 +113,8 @@ class Bench:
         for number, contender in order if turn % 2 == 0 else reversed(order):
             told = f"{contender.name}: round {turn + 1} of {self.plan.rounds}, prompts of {case[0]} tokens"
             self.watch(f"{told}, {case[1]} client{'s' * (case[1] > 1)}")
-            maker = self._makers[number, case[0]]
-            listening = (contender.listen(maker.make(), self.plan.tokens) for _ in range(case[1]))
+            maker, task = self._makers[number, case[0]], self.plan.tasks[turn % len(self.plan.tasks)]
+            listening = (contender.listen(maker.make(task), self.plan.tokens) for _ in range(case[1]))
             burst = Burst(number, case, turn, [], [])
             for heard in await asyncio.gather(*listening, return_exceptions=True):
                 try:

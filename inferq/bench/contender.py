@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -64,8 +65,9 @@ class _Refused(GatewayError):
 class Contender:
     """Of one bench, in one event loop. Raises GatewayError, and InvalidRequest of an address that is none."""
 
-    def __init__(self, name: str, url: str, key: str | None, model: str | None) -> None:
-        """`name` is what the user calls it; without a `model` it is the first that the server lists."""
+    def __init__(self, name: str, url: str, key: str | None, model: str | None, socket: Path | None = None) -> None:
+        """`name` is what the user calls it; without a `model` it is the first that the server lists. With a `socket` it
+        is asked there."""
         self.name = name
         self.model = model or ""
         self.form = FORMS[0]
@@ -74,7 +76,12 @@ class Contender:
         headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
         self._http = httpx2.AsyncClient(
-            base_url=base_url(url, "URL"), headers=headers, timeout=_TIMEOUT, limits=limits, trust_env=False
+            base_url=base_url(url, "URL"),
+            headers=headers,
+            timeout=_TIMEOUT,
+            limits=limits,
+            transport=httpx2.AsyncHTTPTransport(uds=str(socket), limits=limits) if socket else None,
+            trust_env=False,
         )
 
     async def close(self) -> None:

@@ -20,7 +20,9 @@ love low machine make
 _WORDS = _TEXT.split()
 _TAIL = 8
 """Words that differ after what is shared."""
-_TASK = "Tell a long story in which all of the above words come."
+STORY = "Tell a long story in which all of the above words come."
+QUOTE = "Write all of the above words down once more, in the same order."
+"""What an answer is to be made of, as of a text that is corrected or put into another form."""
 
 
 class PromptMaker:
@@ -31,9 +33,9 @@ class PromptMaker:
         self._words = max(1, words)
         self._shared = self._draw(max(1, words - _TAIL)) if cached else ""
 
-    def make(self) -> str:
+    def make(self, task: str = STORY) -> str:
         drawn = f"{self._shared} {self._draw(_TAIL)}" if self._shared else self._draw(self._words)
-        return f"{drawn}\n{_TASK}"
+        return f"{drawn}\n{task}"
 
     @staticmethod
     def _draw(count: int) -> str:

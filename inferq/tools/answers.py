@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from shared.abilities import writes
 from shared.cancellation import Cancellation
 from shared.card import Ability
 from shared.errors import InvalidRequest
@@ -40,6 +41,10 @@ class Answers(Protocol):
 class EngineAnswers:
     def __init__(self, engine: Engine) -> None:
         self.model = engine.card.id
+        if not writes(engine.card):
+            raise InvalidRequest(
+                f"{self.model} makes vectors or ranks documents, and writes no text: `inferq up {self.model}` serves it"
+            )
         self._engine = engine
         self._running = Cancellation()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from inferq.table import align
 from inferq.terminal import echo
 from inferq.tools.flags import json_flag
 from inferq.tools.models import find_model
+from inferq.tools.needs import tell_needs
 from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -34,15 +35,17 @@ def info(model: str, tensors: bool, tokens: bool, arch: str, models_toml: str | 
     """Show what a file says about its model.
 
     MODEL is a name out of `inferq models` or a source as hf:owner/repository, which is fetched where it is not here; a
-    FILE is in GGUF or a legacy GGML format. It is checked as it is before it is served, but its weights are not read.
+    FILE is in GGUF or a legacy GGML format. It is checked as it is before it is served, and what it would take of the
+    memory is told, but its weights are not read.
     """
     from worker.formats.description import describe
 
     description = describe(_locate(model, models_toml or ""), arch or None)
+    needs = {} if description.no_model else tell_needs(description.path, models_toml or "")
     if as_json:
-        echo(json.dumps(_as_object(description, tensors, tokens), indent=2))
+        echo(json.dumps({**_as_object(description, tensors, tokens), "memory": needs or None}, indent=2))
         return
-    echo("\n".join(_lines(description)))
+    echo("\n".join(_lines(description, needs)))
     if tensors:
         echo("\n" + align(_tensor_rows(description)))
     if tokens:
@@ -59,7 +62,7 @@ def _locate(name: str, models_toml: str) -> Path:
     return model.path
 
 
-def _lines(description: Description) -> Iterator[str]:
+def _lines(description: Description, needs: Mapping[str, Any]) -> Iterator[str]:
     version = "" if description.version is None else f" version {description.version}"
     facts = {
         "file": f"{description.path} ({description.size / 1e6:.1f} MB)",
@@ -74,6 +77,8 @@ def _lines(description: Description) -> Iterator[str]:
         "chat template": "yes" if description.chat_template else "no",
         "vectors": _vectors(description),
         **_prepared(description.path),
+        **_prefixes(description),
+        **({"memory": needs["words"]} if needs else {}),
     }
     yield from align(facts.items()).splitlines()
     yield ""
@@ -95,6 +100,17 @@ def _prepared(path: Path) -> dict[str, str]:
         return {}
     measured, made = known
     return {"prepared": f"{made} ({made.stat().st_size / 1e6:.1f} MB)" if made else "no", "faster here": str(measured)}
+
+
+def _prefixes(description: Description) -> dict[str, str]:
+    """Whether what is read of prompts is kept on disk."""
+    from worker.formats.gguf import read_header
+    from worker.prefixes.fitness import why_not
+
+    if description.container != "GGUF" or description.no_model or description.pooling is not None:
+        return {}
+    reason = why_not(read_header(description.path), None)
+    return {"prefixes": f"not kept: {reason}" if reason else "kept"}
 
 
 def _tensor_rows(description: Description) -> Iterator[tuple[str, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from shared.catalogue.model import AUTO, Adapter, Model
+from shared.catalogue.model import AUTO, SETTINGS, Adapter, Model
 from shared.catalogue.origin import HubFile, is_source
 from shared.config import ConfigError
 from shared.errors import InvalidRequest
@@ -15,7 +15,7 @@ from shared.regular_file import find_named
 ABOUT = frozenset(
     (
         *("id", "aliases", "base", "adapter", "scale", "sha256", "chat_format", "parse_special", "context", "slots"),
-        *("threads", "sampling", "keep", "workers"),
+        *("threads", "sampling", "keep", "workers", *SETTINGS),
     )
 )
 """What models.toml may say of an adapter; all else is as its base has it."""
@@ -59,6 +59,7 @@ def adapt(model: Model, others: Sequence[Model]) -> Model:
         context=model.context or base.context,
         slots=model.slots or base.slots,
         threads=model.threads or base.threads,
+        settings={**base.settings, **model.settings},
         sampling={**base.sampling, **model.sampling},
         keep=base.keep if model.keep is None else model.keep,
         workers=model.workers,

@@ -28,7 +28,7 @@ _ORDER = (
 _KIND = re.compile(
     r"(?<![A-Z0-9])(?:UD-)?(I?Q\d(?:_(?:\d|[KSMLX]+|NL))*|TQ\d_\d|BF16|FP?16|FP?32|MXFP4)(?![A-Z0-9])", re.IGNORECASE
 )
-_NO_MODEL = re.compile(r"(^|[-._/])(mmproj|imatrix|vocab|lora|adapter|control[-_]?vector)([-._/]|$)", re.IGNORECASE)
+NO_MODEL = re.compile(r"(^|[-._/])(mmproj|imatrix|vocab|lora|adapter|control[-_]?vector)([-._/]|$)", re.IGNORECASE)
 """In the names of files that go with models."""
 
 
@@ -56,7 +56,7 @@ def models_among(sizes: Mapping[str, int]) -> dict[tuple[str, ...], int]:
     """
     found = {}
     for name in sorted(sizes):
-        if not name.lower().endswith(".gguf") or _NO_MODEL.search(name) or (number_of(name) or (1, 1))[0] != 1:
+        if not name.lower().endswith(".gguf") or NO_MODEL.search(name) or (number_of(name) or (1, 1))[0] != 1:
             continue
         files = names_of(name)
         if all(file in sizes for file in files):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+from shared.catalogue.choice import NO_MODEL
 from shared.catalogue.file import is_legacy
 from shared.catalogue.model import AUTO, Model
+from shared.catalogue.parts import number_of, size_of, whole_name
 
 MOST_FILES = 10_000
 """Entries of a folder that are looked at."""
@@ -19,9 +20,6 @@ MOST_MODELS = 1000
 """Models that a folder has."""
 _DEEPEST = 3
 """Folders in folders, as others sort them: makers, repositories."""
-_FURTHER_PART = re.compile(r"-(?!0*1-of-)[0-9]+-of-[0-9]+$")
-_FIRST_PART = re.compile(r"-0*1-of-[0-9]+$")
-_NO_MODEL = re.compile(r"mmproj|.*[-.]imatrix", re.IGNORECASE)
 
 
 def models_in(folder: Path) -> list[Model]:
@@ -30,14 +28,14 @@ def models_in(folder: Path) -> list[Model]:
     Where two are called alike, each is called by its path in the folder. A folder that cannot be read has none.
     """
     paths = sorted(islice(_files(folder), MOST_MODELS))
-    names = [_FIRST_PART.sub("", path.stem) for path in paths]
+    names = [Path(whole_name(path.name)).stem for path in paths]
     count = Counter(names)
     found = []
     for path, name in zip(paths, names, strict=True):
         if count[name] > 1:
-            name = _FIRST_PART.sub("", str(path.relative_to(folder).with_suffix("")))
+            name = str(path.with_name(whole_name(path.name)).relative_to(folder).with_suffix(""))
         with suppress(OSError):
-            found.append(Model(name, f"file:{path}", path, AUTO, path.stat().st_size))
+            found.append(Model(name, f"file:{path}", path, AUTO, size_of(path)))
     return found
 
 
@@ -56,7 +54,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_model(path: Path) -> bool:
-    if _FURTHER_PART.search(path.stem) or _NO_MODEL.match(path.stem) or not path.is_file():
+    if (number_of(path.name) or (1, 1))[0] != 1 or NO_MODEL.search(path.name) or not path.is_file():
         return False
     if path.suffix == ".gguf":
         return True

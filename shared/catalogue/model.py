@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from shared.catalogue.origin import HubFile, Wheel
 
@@ -14,6 +15,9 @@ ENGINES = ("llama.cpp", "ctransformers", "echo")
 """All others; `worker/engines/` has them."""
 WITHOUT_FILE = ("echo",)
 """Those that need no file, nor a share of the cores."""
+
+SETTINGS = ("attention", "batch_size", "batch_threads", "kv_cache", "llama_server", "speculation")
+"""Those of `Config` that a model may have of its own, besides the three that are fields of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class Model:
     """This and the next two go before the settings of the same names."""
     slots: int | None = None
     threads: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Further ones of SETTINGS, likewise."""
     dimensions: tuple[int, ...] = ()
     """How many of the first numbers of its vectors may be asked for alone, as it was trained for."""
     as_is: bool = False

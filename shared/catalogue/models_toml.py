@@ -12,14 +12,16 @@ from typing import Any
 from shared import regular_file
 from shared.catalogue.adapters import ABOUT, read_adapter
 from shared.catalogue.file import ARCHITECTURES
+from shared.catalogue.keys import BOUNDS, KEYS, OPTIONS
 from shared.catalogue.lasting import KEEP_WORDS, WORKERS_WORDS, read_keep, read_workers
-from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, Adapter, Model
+from shared.catalogue.model import AUTO, ENGINES, SETTINGS, WITHOUT_FILE, Adapter, Model
 from shared.catalogue.origin import HUB, HubFile, Wheel
 from shared.catalogue.parts import size_of
 from shared.catalogue.place import place
 from shared.catalogue.toml_table import TomlTable
 from shared.config import ConfigError
 from shared.errors import InvalidRequest
+from shared.option import parse
 from shared.recommendation import find_fault
 
 LARGEST_TOML = 1 << 20
@@ -28,36 +30,6 @@ LONGEST_VECTOR = 1 << 16
 """Numbers of a vector; no model's is as long."""
 
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!-]+")
-
-_KEYS: dict[str, tuple[type, ...]] = {
-    "id": (str,),
-    "aliases": (list,),
-    "source": (str,),
-    "member": (str,),
-    "wheel_sha256": (str,),
-    "sha256": (str,),
-    "engine": (str,),
-    "architecture": (str,),
-    "chat_format": (str,),
-    "parse_special": (bool,),
-    "spm_infill": (bool,),
-    "as_is": (bool,),
-    "context": (int,),
-    "slots": (int,),
-    "threads": (int,),
-    "dimensions": (list,),
-    "lora": (list,),
-    "base": (str,),
-    "adapter": (str,),
-    "scale": (int, float),
-    "draft": (str,),
-    "rope_freq_base": (int, float),
-    "rope_freq_scale": (int, float),
-    "sampling": (dict,),
-    "keep": (str,),
-    "workers": (int, str),
-}
-_BOUNDS = {"context": (1, 2**31 - 1), "slots": (1, 256), "threads": (1, 1024)}
 
 
 def read(setting: str) -> list[Model]:
@@ -98,9 +70,9 @@ class _ModelTable(TomlTable):
     def __init__(self, path: Path, number: int, values: Mapping[str, Any]) -> None:
         super().__init__(path, f"model {number}", values)
         for key, value in values.items():
-            if key not in _KEYS:
-                self.refuse(key, f"unknown; there are {', '.join(_KEYS)}")
-            self.check(key, value, *_KEYS[key])
+            if key not in KEYS:
+                self.refuse(key, f"unknown; there are {', '.join(KEYS)}")
+            self.check(key, value, *KEYS[key])
         for key in ("adapter", "scale"):
             if key in values and "base" not in values:
                 self.refuse(key, "only allowed with a base, the name of another model")
@@ -116,7 +88,7 @@ class _ModelTable(TomlTable):
         architecture = values.get("architecture", "")
         if architecture and architecture not in ARCHITECTURES:
             self.refuse("architecture", f"there is no {architecture!r}; there are {', '.join(ARCHITECTURES)}")
-        for key, (low, high) in _BOUNDS.items():
+        for key, (low, high) in BOUNDS.items():
             if key in values and not low <= values[key] <= high:
                 self.refuse(key, f"must be {low} to {high}, but is {values[key]}")
         for key in ("rope_freq_base", "rope_freq_scale"):
@@ -148,6 +120,7 @@ class _ModelTable(TomlTable):
             context=values.get("context"),
             slots=values.get("slots"),
             threads=values.get("threads"),
+            settings={key: self.setting(key) for key in SETTINGS if key in values},
             dimensions=self.dimensions(values.get("dimensions", [])),
             sampling=self.sampling(values.get("sampling", {})),
             keep=self.read("keep", read_keep, KEEP_WORDS),
@@ -189,6 +162,13 @@ class _ModelTable(TomlTable):
             return read_adapter(self.require("base"), text, self._path.parent, scale=scale, sha256=sha256)
         except (OSError, InvalidRequest) as exc:
             self.refuse("adapter", f"{text!r} is no path: {exc.strerror}" if isinstance(exc, OSError) else str(exc))
+
+    def setting(self, key: str) -> Any:
+        try:
+            value = parse(key, str(self._values[key]), KEYS[key][0], OPTIONS[key].metadata)
+        except ConfigError as exc:
+            self.refuse(key, str(exc))
+        return str(self.beside(key, value)) if key == "llama_server" else value
 
     def adapter(self, value: Any) -> tuple[Path, float]:
         if isinstance(value, str):

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from shared import regular_file
+from shared.catalogue.keys import KINDS
 from shared.config import ConfigError
 
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_KINDS = {str: "a string", bool: "a boolean", list: "an array"}
-_KINDS |= {int: "a whole number", float: "a number", dict: "a table"}
 
 
 class TomlTable:
@@ -64,8 +63,8 @@ class TomlTable:
     def check(self, key: str, value: Any, *kinds: type) -> None:
         # A boolean is an int to Python.
         if type(value) not in kinds:
-            kind = _KINDS.get(type(value), "another type")
-            self.refuse(key, f"must be {_KINDS[kinds[-1]]}, but is {kind}")
+            kind = KINDS.get(type(value), "another type")
+            self.refuse(key, f"must be {KINDS[kinds[-1]]}, but is {kind}")
 
     def refuse(self, key: str, reason: str) -> NoReturn:
         raise ConfigError(f"{self._path}: {self.title}: key {key!r}: {reason}")

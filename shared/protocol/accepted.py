@@ -49,6 +49,8 @@ class Options(Record, frozen=True):
     """What of the request its answer repeats, in its format's words."""
     kept: Kept | None = None
     """What is stored with the answer once it has ended; None: it is not stored."""
+    stay: float | None = None
+    """Seconds that the model is to stay loaded after it, though nobody asks for it; None: as its operator says."""
     fields: tuple[str, ...] = ()
     """llama.cpp's `response_fields`: what of the answer is told, by paths such as `timings/prompt_n`; none: all."""
 

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from gateway.schemas.ollama.context import pack
 from tests.attack.attacker import Attacker
 from tests.attack.plan import LATEST, Scene, attack
 
@@ -131,5 +132,22 @@ async def messages(me: Attacker) -> None:
             {"messages": begun, "system": [{"type": "text", "text": "s"}] * 9_000, "max_tokens": 9},
         ),
         lambda: ("/v1/messages/count_tokens", {"messages": [*begun, *calls], "tools": tools[:20]}),
+    )
+    await _go_through(me, makes, 6)
+
+
+@attack(least=4)
+async def ollamas(me: Attacker) -> None:
+    """Ollama's, of as many turns and as large a context as may be, and of unknown keys."""
+    turns = [{"role": ("user", "assistant")[n % 2], "content": "w " * 300} for n in range(2_047)]
+    context = pack([["user", "w" * 60_000]])
+    keys = {f"{n}\r\n" * 30: n for n in range(60)}
+    makes: tuple[Callable[[], Asked], ...] = (
+        lambda: ("/api/chat", {"messages": turns, "options": {"num_predict": 9, **keys}}),
+        lambda: ("/api/generate", {"prompt": "w", "context": context, "options": {"num_predict": 9}}),
+        lambda: ("/api/generate", {"prompt": "w", "context": [2**23] * 21_000}),
+        lambda: ("/api/generate", {"prompt": "", "keep_alive": "0", **keys}),
+        lambda: ("/api/embed", {"input": ["w " * 200] * 2_048}),
+        lambda: ("/api/show", {"name": "n" * 1_000 + ":latest" * 3}),
     )
     await _go_through(me, makes, 6)

@@ -1,6 +1,6 @@
 """Chaos: everything is killed, frozen, stopped, cut off and put back at random, while clients ask.
 
-    python -m tests.chaos [--requests 2000] [--seeds 5 | --seed S ...] [--lease 4] [--real 60]
+    python -m tests.chaos [--requests 2000] [--seeds 5 | --seed S ...] [--lease 4] [--real 60] [--prefixes 300]
 
 Whatever was accepted, and not cancelled by its client, must be answered exactly once with exactly its text. What is
 killed is started again, as a supervisor would. The same seed asks for the same and draws the same faults.
@@ -20,23 +20,24 @@ import click
 
 from tests.chaos import plan, report, scenes
 from tests.chaos.faults import Fault
-from tests.chaos.run import Outcome, run
+from tests.chaos.run import Outcome, Scene, run
 
 
 @click.command()
 @click.option("--requests", default=2000, help="how many, to echo engines")
 @click.option("--real", default=60, help="how many, to SmolLM2")
+@click.option("--prefixes", default=300, help="how many, to tiny models whose snapshots are hurt")
 @click.option("--seed", "chosen", type=int, multiple=True, help="of an earlier run, to draw the same again; repeatable")
 @click.option("--seeds", default=1, help="how many runs, one after the other")
 @click.option("--lease", default=4.0, help="seconds")
-def main(requests: int, real: int, chosen: Sequence[int], seeds: int, lease: float) -> None:
+def main(requests: int, real: int, prefixes: int, chosen: Sequence[int], seeds: int, lease: float) -> None:
     """Break everything while clients ask."""
     broken: dict[int, list[str]] = {}
     outcomes: dict[str, list[Outcome]] = {}
     drawn = [*chosen, *(secrets.randbelow(1_000_000) for _ in range(seeds - len(chosen)))]
     for seed in drawn:
         print(f"\n== seed {seed}", flush=True)
-        for name, outcome, promises in parts(requests, real, seed, lease):
+        for name, outcome, promises in parts(requests, real, prefixes, seed, lease):
             outcomes.setdefault(name, []).append(outcome)
             print(f"\n{name}: {report.table(outcome, lease)}", flush=True)
             for promise in promises:
@@ -45,11 +46,11 @@ def main(requests: int, real: int, chosen: Sequence[int], seeds: int, lease: flo
     for name, several in outcomes.items():
         if len(several) > 1:
             print(f"\n== all {len(several)} seeds\n\n{name}: {report.table(report.summed(several), lease)}")
-    print(report.verdict(drawn, broken, f"--requests {requests} --real {real} --lease {lease:g}"))
+    print(report.verdict(drawn, broken, f"--requests {requests} --real {real} --prefixes {prefixes} --lease {lease:g}"))
     sys.exit(1 if broken else 0)
 
 
-def parts(requests: int, real: int, seed: int, lease: float) -> Iterator[tuple[str, Outcome, list[str]]]:
+def parts(requests: int, real: int, prefixes: int, seed: int, lease: float) -> Iterator[tuple[str, Outcome, list[str]]]:
     """What came of each part of a run, and which promises it broke.
 
     When a gateway dies its clients come again, which hides what it had missed. So a quarter asks one that lives.
@@ -62,6 +63,8 @@ def parts(requests: int, real: int, seed: int, lease: float) -> Iterator[tuple[s
         yield "all but the gateway is hurt", *echo(behind, seed, lease, scenes.BEHIND_THE_GATEWAY, indexes[1])
     if real:
         yield "SmolLM2, everything is hurt", *smollm2(real, seed, lease)
+    if prefixes:
+        yield "what was read of prompts is hurt", *readers(prefixes, seed, lease)
 
 
 def echo(count: int, seed: int, lease: float, menu: Sequence[str], index: str) -> tuple[Outcome, list[str]]:
@@ -89,15 +92,28 @@ def enough(count: int, least_hits: int, menu: Sequence[str]) -> Callable[[Sequen
 
 
 def smollm2(count: int, seed: int, lease: float) -> tuple[Outcome, list[str]]:
-    """With a real model, which first says undisturbed what its answers are."""
-    scene = scenes.smollm2(lease)
+    """With a real model."""
     asked = plan.rhymes(Random(seed), count, "smollm2", plan.RHYMED)
-    calm = run(replace(scene, course=scenes.calm), asked, Random(seed), patient=False)
+    return compare(scenes.smollm2(lease), asked, seed, scenes.HOSTS)
+
+
+def readers(count: int, seed: int, lease: float) -> tuple[Outcome, list[str]]:
+    """With tiny models that go on from snapshots; undisturbed they have none."""
+    with tempfile.TemporaryDirectory() as folder:
+        scene = scenes.readers(lease, Path(folder))
+        asked = plan.readings(Random(seed), count, tuple(scene.crews))
+        return compare(scene, asked, seed, scenes.PREFIXES)
+
+
+def compare(scene: Scene, asked: Sequence[plan.Request], seed: int, menu: Sequence[str]) -> tuple[Outcome, list[str]]:
+    """With models that say first what their answers are, undisturbed and without anything that others have read."""
+    count = len(asked)
+    alone = replace(scene, course=scenes.calm, settings={**scene.settings, "prefix_bytes": 0})
+    calm = run(alone, asked, Random(seed), patient=False)
     known = [replace(client.request, expected=client.end.text, answer=client.end.known()) for client in calm.clients]
     more = [replace(request, key=f"{request.key} again" if request.key else "") for request in known]
-    hurt = enough(count, count // 10, scenes.HOSTS)
-    outcome = run(scene, known, Random(seed), patient=False, more=more, enough=hurt)
-    return outcome, list(report.broken_promises(outcome, count // 10, scenes.HOSTS))
+    outcome = run(scene, known, Random(seed), patient=False, more=more, enough=enough(count, count // 10, menu))
+    return outcome, list(report.broken_promises(outcome, count // 10, menu))
 
 
 if __name__ == "__main__":

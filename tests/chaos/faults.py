@@ -69,6 +69,10 @@ class Ground:
         counts = [len(needed & await self.house.running_on(worker)) for worker in able]
         return self.pick([worker for worker, count in zip(able, counts, strict=True) if count == max(counts)])
 
+    def answered(self) -> int:
+        """How many clients know what became of their requests."""
+        return sum(client.fate is not None for client in self.clients)
+
     def strike(self, jobs: Collection[str], at: float) -> None:
         """Tell the clients of these jobs, which measure how soon their answers go on."""
         for client in self.clients:

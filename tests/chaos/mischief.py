@@ -13,9 +13,12 @@ from tests.chaos.archive_faults import ArchiveFaults
 from tests.chaos.clients import Client
 from tests.chaos.faults import Fault, Ground, Makers
 from tests.chaos.house import House
+from tests.chaos.prefix_faults import PrefixFaults
 from tests.chaos.process_faults import GatewayFaults, HostFaults, WorkerFaults
 from tests.chaos.redis_faults import RedisFaults
 from tests.chaos.wire import Wire
+
+EVERYTHING = "SIGKILL everything"
 
 
 class Mischief:
@@ -27,7 +30,7 @@ class Mischief:
         self._healing: set[asyncio.Task[None]] = set()
         self.struck = Counter[str]()
         """The jobs whose worker was hurt, and how often."""
-        ground = Ground(house, wire, clients, lease, random, self._healing, self.struck)
+        self._ground = ground = Ground(house, wire, clients, lease, random, self._healing, self.struck)
         self._workers, self._gateway = WorkerFaults(ground), GatewayFaults(ground)
         self._makers: Makers = {
             **self._workers.makers,
@@ -35,11 +38,13 @@ class Mischief:
             **HostFaults(ground).makers,
             **RedisFaults(ground).makers,
             **ArchiveFaults(ground).makers,
+            **PrefixFaults(ground).makers,
+            EVERYTHING: self._end_everything,
         }
         self.made: list[Fault] = []
 
-    async def reign(self, menu: Sequence[str], low: float = 1.0, high: float = 3.0) -> None:
-        """Make faults out of `menu` every `low` to `high` seconds, until cancelled.
+    async def reign(self, menu: Sequence[str], low: float = 1.0, high: float = 3.0, answers: int = 0) -> None:
+        """Make faults out of `menu` every `low` to `high` seconds, until cancelled, with so many `answers` between.
 
         The menu is gone through in random order again and again, the first of each kind before the second of any.
         What cannot be made at the moment is made as soon as it can.
@@ -53,6 +58,9 @@ class Mischief:
                 if await self.make(kind):
                     due.remove(kind)
                     break
+            wanted = self._ground.answered() + answers
+            while self._ground.answered() < wanted:
+                await asyncio.sleep(0.05)
 
     async def roll(self) -> None:
         """Stop one process after the other as a deploy does, each when the one before it serves again."""
@@ -71,6 +79,16 @@ class Mischief:
     async def make(self, kind: str) -> Fault | None:
         """None where there is nothing that could be hurt so at the moment."""
         return self._note(await self._makers[kind]())
+
+    async def _end_everything(self) -> Fault | None:
+        """All workers, the gateway and Valkey at once, but for what is down anyhow."""
+        up = [worker for worker in self._house.workers if worker.up.is_set()]
+        ends = [await self._workers.end(worker, signal.SIGKILL) for worker in up]
+        ends += filter(None, [await self._gateway.end(signal.SIGKILL), await self._makers["SIGKILL valkey"]()])
+        if not ends:
+            return None
+        fault = Fault(EVERYTHING, min(each.at for each in ends), max(each.hit for each in ends), stops_all=True)
+        return self._ground.watch(fault, self._house.gateway, self._house.all_up())
 
     async def heal(self) -> None:
         """Wait until everything that was frozen or cut off goes on."""

@@ -11,6 +11,8 @@ from typing import Any
 from tests.calls import CHATS, COMPLETIONS
 from tests.chaos.forms import FORMS, INFILL, MESSAGES, RESPONSES, WHOLE, Answer, Form, Task, draw
 from tests.chaos.vectors import EMBEDDINGS
+from tests.prefixes import LONG
+from tests.prefixes import draw as draw_tokens
 
 BATCHES = "/v1/batches"
 _OF_BATCHES = {
@@ -23,6 +25,8 @@ _OF_BATCHES = {
 }
 """What lines of batches ask for, by their endpoints."""
 _WORDS_OF_A_LINE = 12
+_BEGINNINGS = 4
+"""Of prompts."""
 
 
 class Kind(StrEnum):
@@ -147,6 +151,22 @@ def rhymes(random: Random, count: int, model: str, forms: Sequence[Form] = (Form
             kind = Kind.FOLLOW
         body = {"model": model, "prompt": prompt, "max_tokens": random.randint(20, 60), "temperature": 0}
         body |= _scored(form, random)
+        requests.append(Request(number, kind, COMPLETIONS, body, "", key, None, form))
+    return requests
+
+
+def readings(random: Random, count: int, models: Sequence[str]) -> list[Request]:
+    """Completions of long prompts, many of which begin alike, half of them for each of two keys of the prefix cache.
+    What the models say of them has to be found out first."""
+    beginnings = [draw_tokens(LONG, random.randrange(1 << 30)) for _ in range(_BEGINNINGS)]
+    requests = []
+    for number in range(count):
+        kind = random.choice((Kind.STREAM, Kind.WHOLE, Kind.FOLLOW))
+        form = random.choice((Form.TEXT, Form.LIKELY))
+        prompt = [*random.choice(beginnings), *draw_tokens(random.randint(1, 40), number)]
+        body = {"model": random.choice(models), "prompt": prompt, "max_tokens": random.randint(3, 12), "temperature": 0}
+        body |= {"prompt_cache_key": random.choice("ab"), **_scored(form, random)}
+        key = f"{random.getrandbits(64):x}" if random.random() < 0.5 else ""
         requests.append(Request(number, kind, COMPLETIONS, body, "", key, None, form))
     return requests
 

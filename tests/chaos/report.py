@@ -42,6 +42,9 @@ def table(outcome: Outcome, lease: float) -> str:
     )
     lines.append(f"forgotten by Redis with its last second, and submitted anew: {forgotten}; read anew: {read_anew}")
     lines.append(f"streams of log probabilities that ended, for Redis had forgotten a part of them: {given_up}")
+    usages = [client.end.usage or {} for client in outcome.clients]
+    known = sum((usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0) for usage in usages)
+    lines.append(f"tokens of prompts that were known, and not read: {known:,}")
     rows: list[tuple[str, ...]] = [("FAULT", "MADE", "HIT A RUNNING JOB", "RUNNING JOBS HIT", "UP AGAIN AFTER")]
     for kind in sorted({fault.kind for fault in outcome.faults}):
         faults = [fault for fault in outcome.faults if fault.kind == kind]

@@ -152,7 +152,8 @@ async def _play(
         await all_final(partial(_unfinished, stack))
         await all_final(house.active)
         outcome.overview = await watcher.judge(house.redis, house.models)
-        outcome.shelf = await _look(stack, house, outcome.clients, mischief.made)
+        if mischief.made:
+            outcome.shelf = await _look(stack, house, outcome.clients, mischief.made)
         lacks = bool(stack.settings.get("archive_index") and house.forgotten)
         outcome.books = await asyncio.to_thread(_check, stack, lacks)
         if not patient:

@@ -7,8 +7,12 @@ from pathlib import Path
 
 from tests.chaos.archive_faults import HIDDEN, UNNAMED
 from tests.chaos.house import Crew
+from tests.chaos.mischief import EVERYTHING as ALL_AT_ONCE
 from tests.chaos.mischief import Mischief
+from tests.chaos.prefix_faults import AWAY, CUT, DELETED, FILLED, FULL, SPOILED, SWAPPED, UNREADABLE
 from tests.chaos.run import Scene
+from tests.likelihoods import write
+from tests.tiny import roomy
 
 _SHARED = {"log_level": "error", "retention": 180, "grace": 3}
 WORKERS = ("SIGKILL worker",) * 4 + ("SIGTERM worker", "SIGSTOP worker") * 2
@@ -22,6 +26,7 @@ GATEWAY = (
 )
 ARCHIVE, INDEX = (HIDDEN,) * 2, (UNNAMED,) * 2
 HOSTS = (*("SIGKILL engine host", "SIGSTOP engine host") * 2, "SIGKILL scoring host", "SIGSTOP scoring host")
+PREFIXES = (CUT, SPOILED, SWAPPED, DELETED, UNREADABLE, FILLED, FULL, AWAY)
 EVERYTHING, BEHIND_THE_GATEWAY = WORKERS + REDIS + ARCHIVE + GATEWAY, WORKERS + REDIS + ARCHIVE
 
 
@@ -51,6 +56,23 @@ def smollm2(lease: float) -> Scene:
         course=lambda mischief: mischief.reign(EVERYTHING + HOSTS),
         clients=6,
         settings={**_SHARED, "lease": lease, "slots": 1, "threads": 1, "context": 2048},
+    )
+
+
+def readers(lease: float, folder: Path) -> Scene:
+    """Two workers of the tiny model in float32, and one of another that differs in a single bit; they share the
+    snapshots of what they have read, which are hurt."""
+    model, other = roomy(folder, write(folder)), folder / "other.gguf"
+    content = bytearray(model.read_bytes())
+    content[-1] ^= 1
+    other.write_bytes(content)
+    return Scene(
+        crews={"roomy": Crew((str(model),), 2), "other": Crew((str(other),), 1)},
+        course=lambda mischief: mischief.reign(
+            PREFIXES * 2 + ("SIGKILL worker", "SIGKILL engine host", ALL_AT_ONCE), 0.3, 1.0, answers=3
+        ),
+        clients=8,
+        settings={**_SHARED, "lease": lease, "slots": 2, "threads": 1, "batch_size": 128},
     )
 
 

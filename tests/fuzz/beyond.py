@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.schemas.fine_sampling import ALIASES
 from gateway.schemas.reasoning import ReasoningSchema
 from gateway.schemas.structured import StructuredOutputs, StructuredSchema
-from tests.fuzz import messages, responses
+from tests.fuzz import messages, ollama, responses
 
 UNFIT = ("return_token_ids", "ignore_eos", "min_tokens", "stop_token_ids")
 BEYOND: set[tuple[str | None, str]] = {
@@ -63,8 +63,9 @@ BEYOND: set[tuple[str | None, str]] = {
     *((name, "invalid_value") for name in ("Last-Event-ID", "after_id", "before_id")),
     ("response_id", "invalid_value"),  # only what runs in the background can be cancelled
     *messages.BEYOND,
+    *ollama.BEYOND,
     *responses.BEYOND,
 }
 """(parameter, code) of refusals that a description by JSON Schema does not foresee; `[]` stands for any place."""
-NOT_THERE = ("not_stored", "job_not_found", "model_not_found", "unknown_event")
+NOT_THERE = ("not_stored", "job_not_found", "model_not_found", "not_served", "unknown_event")
 """Codes of what was drawn and does not exist."""

@@ -31,6 +31,7 @@ ALIKE = (
     "/v1/responses/input_tokens",
     "/v1/responses/compact",
     "/v1/reranking",
+    "/api/embeddings",
 )
 """Paths that take what another does: to draw from a large description takes its time."""
 UNDRAWN = ("/v1/overview/events", "/ui/{edition}/{name}")

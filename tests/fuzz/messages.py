@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tests.fuzz import ollama
+
 SPEAKERS = {
     "text": ("user", "assistant", "system"),
     "document": ("user",),
@@ -39,9 +41,12 @@ def connect(messages: Any) -> None:
             called += [block["id"] for block in blocks if block["type"] == "tool_use"]
 
 
-def read_error(said: dict[str, Any]) -> tuple[str | None, str, str]:
-    """(parameter, code, message) of an answer's error, OpenAI's or Anthropic's."""
+def read_error(said: dict[str, Any], status: int) -> tuple[str | None, str, str]:
+    """(parameter, code, message) of an answer's error, OpenAI's, Anthropic's or Ollama's."""
     error = said["error"]
+    if isinstance(error, str):
+        named = _NAMED.search(error) or _BEFORE.match(error)
+        return named[1] if named else None, ollama.code_of(status), error
     if "param" in error:
         return error["param"], error["code"], error["message"]
     found = _BEFORE.match(error["message"]) or _NAMED.search(error["message"])

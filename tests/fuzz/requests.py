@@ -109,7 +109,7 @@ def verdicts(
                 prepare(case, mode, known, dice)
                 answer = case.call(base_url=f"http://127.0.0.1:{stack.port}", session=session)
                 code, fault = weigh(case, answer, mode, described)
-                if "json" in str(answer.headers.get("content-type")):
+                if "/json" in str(answer.headers.get("content-type")):
                     known.note(case, answer.json())
                 said = json.dumps([case.path_parameters, case.query, case.body], default=repr) if fault else ""
                 sent += 1
@@ -127,7 +127,7 @@ def prepare(case: Case, mode: GenerationMode, known: Known, dice: random.Random)
             for name, value in (case.path_parameters or {}).items()
         }
         known.put(case, dice)
-        if isinstance(case.body, dict) and "messages" in case.body:
+        if isinstance(case.body, dict) and case.body.get("messages"):
             anthropic = case.path.startswith("/v1/messages")
             (messages.connect if anthropic else connect)(case.body["messages"])
         if isinstance(case.body, dict) and case.path == "/v1/responses":

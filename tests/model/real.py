@@ -14,7 +14,7 @@ from shared.addition import addition
 from shared.errors import InferqError
 from shared.protocol import Accepted, State
 from shared.registry import GATEWAY_TTL, GatewayProcess, Kind, Worker
-from shared.scripts import COMMON, name_keys, script
+from shared.scripts import COMMON, cut_down, name_keys, script
 from shared.ticket import Answer, Attempt, Claim, LeftForOthers, Sighting
 from shared.tickets import Tickets
 from shared.unarchived import Due, Unarchived
@@ -51,7 +51,7 @@ class Edits:
 
     def text(self, name: str) -> str:
         first, _, rest = self._source(name).partition("\n")
-        return name_keys("\n".join([first, *map(self._source, COMMON), rest]))
+        return name_keys("\n".join([first, cut_down("\n".join(map(self._source, COMMON)), rest), rest]))
 
     def _source(self, name: str) -> str:
         source = (resources.files(shared.scripts) / f"{name}.lua").read_text()

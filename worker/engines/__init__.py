@@ -186,19 +186,16 @@ def load(model: Model, config: Config) -> Engine:
 
 def fit(model: Model, config: Config) -> Config:
     """With what `models.toml` has for the model and, where that leaves it open, with what fits it on this machine:
-    which is measured first, where that was not done yet. Raises what `load` does."""
-    config = own_settings(model, config)
-    if choose(model) == "llama.cpp":
-        from worker.engines.llama_cpp_calibration import fit_machine
+    which is measured first, where that was not done yet. Raises what `load` does, and DoesNotFit."""
+    from worker.memory import fit_start
 
-        config = fit_machine(model, config)
-    return config
+    return fit_start(model, own_settings(model, config))
 
 
 def own_settings(model: Model, config: Config) -> Config:
     """With those that `models.toml` has for the model."""
     own = {name: getattr(model, name) for name in ("context", "slots", "threads")}
-    return replace(config, **{name: value for name, value in own.items() if value is not None})
+    return replace(config, **{name: value for name, value in own.items() if value is not None}, **model.settings)
 
 
 def with_prompt(events: Iterable[Event], tokens: Sequence[int], *, ids: bool) -> Iterator[Event]:

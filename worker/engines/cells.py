@@ -20,7 +20,7 @@ _arrivals = itertools.count()
 
 @dataclass(eq=False, slots=True)
 class Share:
-    """One run's use of the cells: `tokens` now, `most` at its end.
+    """One run's use of the cells: `tokens` now, `most` at its end, which may be fewer than it has found there.
 
     One that `stays` could not go on where it has left off: it has all of its cells from the beginning.
     """
@@ -34,7 +34,7 @@ class Share:
 
     def soon(self, more: int) -> int:
         """How many it has when it has so many more."""
-        return self.most if self.stays else min(self.tokens + more, self.most)
+        return max(self.tokens, self.most if self.stays else min(self.tokens + more, self.most))
 
 
 class Cells:

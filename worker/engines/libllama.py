@@ -32,6 +32,7 @@ __all__ = [
     "ATTENTION_PLAIN",
     "F16",
     "F32",
+    "Q8_0",
     "Context",
     "Library",
     "MappedModel",
@@ -85,7 +86,7 @@ _READ_BACK = ("n_batch", "n_ubatch", "n_seq_max", "n_threads", "n_threads_batch"
 _NO_MMAP, _MMAP = 0, 1
 _SILENT = 1 | 2 | 8
 """Attributes of tokens without a text: unknown, unused, control."""
-F32, F16 = 0, 1
+F32, F16, Q8_0 = 0, 1, 8
 """Types of a context's cache."""
 ATTENTION_AUTO, ATTENTION_PLAIN, ATTENTION_FLASH = -1, 0, 1
 """What is told as `flash_attn_type`: the library's own choice; in 32 bits; in parts, in the cache's type."""

@@ -26,10 +26,9 @@ from worker.engines.llama_cpp_answer import GrowingAnswer
 from worker.engines.llama_cpp_card import make_card
 from worker.engines.llama_cpp_chat import NativeTools
 from worker.engines.llama_cpp_chats import Chats
-from worker.engines.llama_cpp_files import check_files, host_parameters
+from worker.engines.llama_cpp_files import check_files, host_parameters, step_of
 from worker.engines.llama_cpp_generation import Generation
 from worker.engines.llama_cpp_grammar import keep
-from worker.engines.llama_cpp_host import DRAFTED
 from worker.engines.llama_cpp_infill import GapReader
 from worker.engines.llama_cpp_likelihoods import Likelihoods
 from worker.engines.llama_cpp_prefixes import LlamaPrefixes
@@ -67,8 +66,7 @@ class LlamaCppEngine:
     def __init__(self, model: Model, config: Config) -> None:
         self._files = files = check_files(model)
         self._ends, self._seconds = files.header.ends, config.max_seconds
-        # Every step has a token, or with a draft also its guesses, of each slot: llama.cpp aborts on a smaller batch.
-        self._batch = max(config.step, config.slots * (1 + DRAFTED if files.draft else 1))
+        self._batch = step_of(files, config)
         parameters = host_parameters(model, files, config, self._batch, key := secrets.token_urlsafe())
         self.pace = {name: parameters[name] for name in ("threads", "batch_threads")} | {"batch_size": self._batch}
         self._identity, unchanged = files.identify(model), watch(lambda: files.identify(model))

@@ -6,9 +6,13 @@ every engine host, which has so many seconds and no more: whatever becomes of it
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+import os
+import stat
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -65,7 +69,8 @@ def fit_machine(model: Model, config: Config) -> Config:
         "batch_tried": batch_tried,
         "context": config.context or files.header.context_length or 4096,
         "heads": files.header.heads,
-        "alone": config.slots == 1,  # plain attention computes all cells, also those of other slots
+        "alone": config.slots == 1
+        and not config.kv_cache,  # plain attention computes all cells, also those of other slots
         "limit": LIMIT,
     }
     found = _provide(model.id, files, measuring, _digest(model, files, measuring))
@@ -93,9 +98,8 @@ def _candidates(config: Config) -> tuple[list[int], list[int]]:
 
 def _digest(model: Model, files: Files, measuring: Mapping[str, Any]) -> str:
     """Of all that what is measured depends on: the machine, the files, the engine, and how it is asked."""
-    asked = {
-        name: measuring[name] for name in ("tried", "batch_tried", "context", "exact", "attention", "alone", "limit")
-    }
+    names = ("tried", "batch_tried", "context", "exact", "attention", "kv_cache", "alone", "limit")
+    asked = {name: measuring[name] for name in names}
     place = [processor(), *share(0)]
     told = json.dumps([_FORM, place, files.identify(model), version("xllamacpp"), asked], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]
@@ -108,6 +112,7 @@ def _provide(name: str, files: Files, measuring: Mapping[str, Any], digest: str)
     with _kept_at(digest, patience) as record:
         if record and (kept := _recall(record)):
             return kept if isinstance(kept, Calibration) else None
+        log.info("%s: threads and steps are being tried, once on this machine, which takes some seconds", name)
         try:
             with step("threads and steps are being tried, once on this machine"):
                 measured = _measure(measuring, patience)
@@ -138,18 +143,40 @@ def _measure(measuring: Mapping[str, Any], patience: float) -> dict[str, Any]:
 @contextmanager
 def _kept_at(digest: str, patience: float) -> Iterator[Path | None]:
     """The file for what was measured, and nobody else measures meanwhile; None where there is no place for one."""
-    lock: FileLock | None = None
+    lock: _FolderLock | None = None
     record: Path | None = None
     with suppress(OSError, ConfigError):
         folders.make_private(folder := folders.cache() / "calibrations")
-        lock = FileLock(folder / "lock")
+        lock = _FolderLock(folder)
+    if lock is None:
+        with suppress(OSError):
+            lock = _FolderLock(_make_own(Path(tempfile.gettempdir()) / f"inferq-{os.geteuid()}"))
+        where = f"in {lock.folder}, till that is emptied" if lock else "nowhere: each start measures anew"
+        log.warning("the cache cannot be written to; what fits this machine is kept %s", where)
+    if lock:
         lock.wait(patience)
-        record = folder / f"{digest}.json"
+        record = lock.folder / f"{digest}.json"
     try:
         yield record
     finally:
         if lock:
             lock.close()
+
+
+class _FolderLock(FileLock):
+    """On a folder of ours."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(folder / "lock")
+
+
+def _make_own(folder: Path) -> Path:
+    """Where everybody may make one. Raises OSError for one that is not ours alone."""
+    folders.make_private(folder)
+    if (told := folder.lstat()).st_uid != os.geteuid() or not stat.S_ISDIR(told.st_mode):
+        raise PermissionError(errno.EACCES, "it is another user's", str(folder))
+    return folder
 
 
 def _recall(record: Path) -> Calibration | Unmeasured | None:

@@ -41,12 +41,13 @@ def main() -> None:
         ATTENTION_PLAIN,
         F16,
         F32,
+        Q8_0,
         Library,
         UnknownLibrary,
     )
 
     child.confine()
-    kind = F32 if parameters["exact"] else F16
+    kind = F32 if parameters["exact"] else Q8_0 if parameters["kv_cache"] else F16
     try:
         model = Library(xllamacpp.xllamacpp.__file__).load(parameters["path"], repacked=True)
 

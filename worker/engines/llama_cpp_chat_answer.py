@@ -67,7 +67,7 @@ class ChatAnswer:
         try:
             while True:
                 self._seat.cells = max(self._seat.cells, share.tokens)  # what it has, while it waits
-                share.tokens = self._prompt_tokens
+                share.tokens = max(self._prompt_tokens, self._seat.cells)
                 if not self._cells.enter(share, self._execution, self._until):
                     yield Delta(finish_reason="length")
                     yield self._done()
@@ -94,8 +94,8 @@ class ChatAnswer:
         except Diverged as exc:
             raise EngineError("the answer came out another way when it had to begin anew") from exc
         finally:
-            self._cells.leave(share)
             self._seat.cells = share.tokens
+            self._cells.leave(share)
 
     def _attempt(self, share: Share, n_predict: int) -> Iterator[Event]:
         pieces = ChatPieces(self._task)

@@ -11,11 +11,12 @@ from typing import Any
 
 from shared import checksums
 from shared.catalogue import Model, is_legacy
-from shared.config import Config
+from shared.config import Config, ConfigError
 from shared.cores import share
 from shared.errors import ModelFileError
 from shared.misfits import EngineMisfit
 from worker.chat_formats import template
+from worker.engines.llama_cpp_host import DRAFTED, GUESSED
 from worker.formats.adapter import check_adapter
 from worker.formats.gguf import Header, read_model
 from worker.formats.gguf_parts import with_parts
@@ -59,7 +60,8 @@ class Files:
     def describe(self, parameters: Mapping[str, Any]) -> str:
         """All that decides what llama.cpp computes of tokens. The files are read as a whole, once. Raises OSError."""
         weights = [checksums.digest(path) for path in (*self.parts, *dict(self.lora))]
-        said = [parameters[name] for name in ("exact", "attention", "context", "rope_freq_base", "rope_freq_scale")]
+        names = ("exact", "attention", "kv_cache", "context", "rope_freq_base", "rope_freq_scale")
+        said = [parameters[name] for name in names]
         program = parameters.get("program")  # of an engine of the user's own
         build = checksums.digest(Path(program)) if program else version("xllamacpp")
         return json.dumps([build, weights, [scale for _, scale in self.lora], said])
@@ -104,8 +106,19 @@ def threads_of(config: Config) -> tuple[int, int]:
     return config.threads or max(1, cores - 1), config.batch_threads or config.threads or cores
 
 
+def step_of(files: Files, config: Config) -> int:
+    """Tokens of a step: each has one, and what is guessed after it, of each slot; llama.cpp aborts on fewer."""
+    guessed = DRAFTED if files.draft else GUESSED if config.speculation else 0
+    return max(config.step, config.slots * (1 + guessed))
+
+
 def host_parameters(model: Model, files: Files, config: Config, batch: int, key: str) -> dict[str, Any]:
-    """What the host needs to know, which reads `batch` tokens a step, and answers who knows the key."""
+    """What the host needs to know, which reads `batch` tokens a step, and answers who knows the key.
+
+    Raises ConfigError for settings that exclude each other.
+    """
+    if config.kv_cache and config.attention == "plain":
+        raise ConfigError("attention=plain computes with no cache of 8 bits: leave kv_cache or attention out")
     threads, batch_threads = threads_of(config)
     return {
         "path": str(files.path),
@@ -118,6 +131,8 @@ def host_parameters(model: Model, files: Files, config: Config, batch: int, key:
         "batch": batch,
         "exact": files.exact(config.context),
         "attention": config.attention,
+        "kv_cache": config.kv_cache,
+        "speculation": config.speculation,
         "lora": [(str(path), scale) for path, scale in files.lora],
         "draft": str(files.draft) if files.draft else "",
         "rope_freq_base": model.rope_freq_base or 0.0,

@@ -13,8 +13,11 @@ from worker.engines.llama_cpp_calibration_host import SIZES
 
 LIMIT = 0.3
 """Seconds that a step may take, in a full context: what other answers wait for while a prompt is read."""
-_GAIN, _GAIN_BATCH, _GAIN_PLAIN = 1.15, 1.05, 1.1
+_GAIN, _GAIN_BATCH, _GAIN_PLAIN = 1.05, 1.05, 1.1
 """How many times as fast it has to be: with more threads, which take cores from all others, or another attention."""
+_BESIDE = 0.001
+"""Seconds that inferq computes for each token of one answer, on a core that the engine leaves; where that leaves none,
+each token comes so much later, since all threads wait for the one that was interrupted."""
 _USEFUL = 0.9
 """Of the speed of the best step."""
 _NEARLY = 1.2
@@ -73,7 +76,7 @@ def choose(measured: Mapping[str, Any], context: int, heads: int) -> Calibration
     size, times, answers = sizes[kind], full[kind], (f"{time * 1000:.1f} ms with {n}" for n, time in single.items())
     told = f"a token takes {', '.join(answers)}, and {times[1] * 1000:.1f} after {context} others;"
     told += f" such a step {_between(steps, size) * 1000:.0f} ms, and {_between(times, size) * 1000:.0f} after those"
-    return Calibration(_fewest(single, _GAIN), _fewest(batch, _GAIN_BATCH), size, kind, told)
+    return Calibration(_fewest(single, _GAIN, _BESIDE), _fewest(batch, _GAIN_BATCH), size, kind, told)
 
 
 def _pays(full: Mapping[str, Mapping[int, float]], sizes: Mapping[str, int]) -> bool:
@@ -121,6 +124,6 @@ def _between(times: Mapping[int, float], size: int) -> float:
     return float(np.interp(size, list(times), list(times.values())))
 
 
-def _fewest(times: Mapping[int, float], pays: float) -> int:
+def _fewest(times: Mapping[int, float], pays: float, beside: float = 0.0) -> int:
     best = min(times.values())
-    return next(threads for threads, seconds in times.items() if seconds <= best * pays)
+    return next(threads for threads, seconds in times.items() if seconds <= best * pays + beside)

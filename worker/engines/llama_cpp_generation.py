@@ -82,7 +82,8 @@ class Generation:
                     yield self.done(count)
                     return
                 self._seat.cells = max(self._seat.cells, share.tokens)  # what it has, while it waits
-                share.tokens, share.most = len(prompt), most
+                share.tokens = max(len(prompt), self._seat.cells)  # which has what came before until it computes
+                share.most = most
                 if not self._cells.enter(share, self._execution, self._until):
                     continue
                 if closing := self._answer.closing:
@@ -101,8 +102,8 @@ class Generation:
                     if stalls == _STALLS:
                         raise
         finally:
-            self._cells.leave(share)
             self._seat.hold(self._prompt_tokens + self._answer.tokens, share.tokens)
+            self._cells.leave(share)
 
     def _prompt_so_far(self) -> list[int]:
         """The tokens of the prompt and of what has been generated."""

@@ -12,6 +12,8 @@ from worker.engines.child import SOCKET, HostEnd
 
 DRAFTED = 3
 """Tokens that a draft model guesses in one step."""
+REMEMBERED, GUESSED = 4, 8
+"""Tokens that have to have come before in a row, and how many that came after them are then guessed."""
 CHECKPOINTS = 8
 """States of a slot that are kept to go back to, of models that cannot forget the latest tokens alone: those with a
 sliding window and recurrent ones. Each takes memory; llama.cpp would keep 32."""
@@ -46,6 +48,7 @@ def main() -> None:
     options.cache_ram_mib = 0  # it does not know whose a prompt is, nor do slots that clear each other
     options.cache_idle_slots = False
     options.n_ctx_checkpoints = CHECKPOINTS
+    options.fit_params = False  # what fits is known: see `worker/memory/`
     options.check_tensors = True
     options.prefill_assistant = False
     options.ui = False
@@ -59,6 +62,8 @@ def main() -> None:
         plain = parameters["attention"] == "plain"
         kinds = xllamacpp.llama_flash_attn_type
         options.flash_attn_type = kinds.LLAMA_FLASH_ATTN_TYPE_DISABLED if plain else kinds.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    if parameters["kv_cache"]:
+        options.cache_type_k = options.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0
     if parameters["exact"]:
         options.cache_type_k = options.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         options.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -69,6 +74,10 @@ def main() -> None:
         options.speculative.draft.cpuparams.n_threads = parameters["threads"]
         options.speculative.draft.cpuparams_batch.n_threads = parameters["batch_threads"]
         options.endpoint_slots = True  # which tells whether the draft is of use
+    elif parameters["speculation"]:  # of the kinds there are, the one that looks at nothing but the slot's own text
+        options.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE]
+        ngram = options.speculative.ngram_simple
+        ngram.size_n, ngram.size_m = REMEMBERED, GUESSED
     # What a file recommends the worker reads itself, within bounds; here it would be taken as it is.
     options.sampling.user_sampling_config = _ALL_SAID
     options.verbosity = _ERRORS_ONLY

@@ -37,6 +37,8 @@ _SWEEPING = 600.0
 """Seconds between two looks for what is too old."""
 _GAIN = 64
 """Tokens that are worth restoring one."""
+_ENDLESS = 1 << 30
+"""Tokens of an answer without a limit: its context has less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class _KnownPrompt:
     work: Cancellable
     until: float
     """Monotonic."""
+    most: int
+    """Tokens that there may be at the end of its answer."""
 
 
 class LlamaPrefixes:
@@ -96,7 +100,9 @@ class LlamaPrefixes:
         try:
             assert seat.holder, "its run has it"
             seed = self._folder.seed("chain", self._identity, *seat.holder)
-            reading = _KnownPrompt(seat, prompt, link(seed, prompt), self._folder.place(seat.holder[0]), work, until)
+            place, limit = self._folder.place(seat.holder[0]), task.sampling.max_tokens
+            most = _ENDLESS if limit is None else len(prompt) + limit
+            reading = _KnownPrompt(seat, prompt, link(seed, prompt), place, work, until, most)
             self._recall(self._folder, reading)
             if task.sampling.caching.kept and len(prompt) >= LEAST:
                 for end in self._ends(task, texts, len(prompt), work):
@@ -120,7 +126,7 @@ class LlamaPrefixes:
         while blocks * BLOCK - (known := folder.covered(reading.place, chain)) >= LEAST:
             try:
                 with folder.promise(reading.place, chain, known, LEAST) as promise:
-                    self._enter(reading, blocks * BLOCK)
+                    self._enter(reading)
                     yield from self._read(reading, promise)
                     self._save(reading, promise)
                     return
@@ -130,10 +136,12 @@ class LlamaPrefixes:
                     return
                 self._recall(folder, reading)
 
-    def _enter(self, reading: _KnownPrompt, tokens: int) -> None:
-        """Have room for so many tokens, until the run is over. Raises _Late."""
+    def _enter(self, reading: _KnownPrompt, tokens: int = 0) -> None:
+        """Have room for so many tokens, and for what the answer will ask for: where it had to wait for more, others
+        could empty its seat meanwhile. Raises _Late."""
         share = reading.seat.share
-        share.tokens, share.most = tokens, tokens + 1
+        share.tokens = max(tokens, len(reading.prompt), reading.seat.cells)
+        share.most = reading.most
         if not self._cells.enter(share, reading.work, reading.until):
             raise _Late("there was no room")
 
@@ -142,7 +150,7 @@ class LlamaPrefixes:
         others may have emptied until there is room."""
         most, snapshot = folder.find(reading.place, reading.chain)
         if snapshot and most >= _GAIN:
-            self._enter(reading, max(len(reading.prompt), snapshot.tokens))
+            self._enter(reading, snapshot.tokens)
             if most >= reading.seat.known + _GAIN:
                 self._restore(folder, reading, snapshot, most)
 
@@ -152,6 +160,7 @@ class LlamaPrefixes:
         def write(state: BinaryIO) -> bool:
             return snapshot.read(state, lambda: check(reading.work))
 
+        seat.cells = max(seat.cells, snapshot.tokens)
         try:
             restored = self._state(seat).restore(write, reading.work)
         except FileNotFoundError:  # it has been replaced
@@ -173,6 +182,7 @@ class LlamaPrefixes:
 
     def _read(self, reading: _KnownPrompt, promise: Promise) -> Iterator[Event]:
         seat, tokens = reading.seat, reading.prompt[: promise.tokens]
+        seat.cells = max(seat.cells, len(tokens))
         request = {**STREAM, "prompt": tokens, "n_predict": 1, "temperature": 0.0, "cache_prompt": True}
         cached = 0
         with contextlib.closing(seat.server.stream("/completion", request, reading.work)) as chunks:

@@ -56,12 +56,12 @@ def main() -> None:
     import numpy  # noqa: F401 - after `HostEnd`, which ties this process to the worker: imports take a while
     import xllamacpp.xllamacpp
 
-    from worker.engines.libllama import ATTENTION_AUTO, ATTENTION_PLAIN, F16, F32, Library, UnknownLibrary
+    from worker.engines.libllama import ATTENTION_AUTO, ATTENTION_PLAIN, F16, F32, Q8_0, Library, UnknownLibrary
 
     child.confine()
     os.nice(NICE)
     batch, threads = parameters["batch"], parameters["batch_threads"]
-    kind = F32 if parameters["exact"] else F16
+    kind = F32 if parameters["exact"] else Q8_0 if parameters["kv_cache"] else F16
     plain = parameters["exact"] or parameters["attention"] == "plain"
     try:
         model = Library(xllamacpp.xllamacpp.__file__).load(parameters["path"])

@@ -42,6 +42,8 @@ class Seat:
     life: int = 0
     """Of the host that has computed them: another one knows nothing of them."""
     taken: bool = False
+    emptied: bool = False
+    """It is being emptied: until that is done it has cells that nobody can have."""
     seated: bool = False
     """Its run is there: whenever that is outside of the cells, others may have the seat emptied."""
     turn: int = field(default_factory=lambda: next(_turns))
@@ -76,9 +78,9 @@ class Seats:
         with self._changed:
             self._changed.wait_for(lambda: not all(seat.taken for seat in self._seats))  # one is being emptied
             seat = self._choose(prompt, holder)
-            seat.taken = True
+            seat.taken, seat.emptied = True, seat.holder not in (None, holder) or self._hoards(seat, len(prompt))
         try:
-            if seat.holder not in (None, holder):
+            if seat.emptied:
                 self._empty(seat)
             with self._changed:
                 seat.known, seat.read, seat.since = common(seat.tokens, prompt), 0, time.monotonic()
@@ -89,8 +91,8 @@ class Seats:
             self._cells.leave(seat.share)
             with self._changed:
                 self._changed.wait_for(lambda: not seat.share.barred)
-                if (life := self._server.life) != seat.life:
-                    seat.tokens = ()  # in which of them they were computed nobody knows
+                if (life := self._server.life) != seat.life or not seat.cells:
+                    seat.tokens = ()  # of which life they are nobody knows, or they were emptied at the run's end
                 seat.life, seat.turn, seat.taken, seat.seated = life, next(_turns), False, False
                 self._changed.notify_all()
 
@@ -99,14 +101,10 @@ class Seats:
         those that nobody has used for longest, then those of runs that wait to enter."""
         while (seat := self._superfluous(more)) is not None:
             try:
-                self._erase(seat)
+                self._empty(seat)
             finally:
                 with self._changed:
-                    if seat.seated:
-                        seat.known = 0
-                    else:
-                        _forget(seat)
-                        seat.taken = False
+                    seat.taken = seat.seated
                     self._cells.admit(seat.share)
                     self._changed.notify_all()
 
@@ -121,9 +119,14 @@ class Seats:
             return best
         return min(idle, key=lambda seat: (seat.holder is not None, seat.turn))
 
+    def _hoards(self, seat: Seat, tokens: int) -> bool:
+        """Whether it has cells that a run of so many tokens does not need, and others may."""
+        return seat.cells > max(tokens, self._cells.left())
+
     def _superfluous(self, more: int) -> Seat | None:
-        """One that is to be emptied, which is barred until then."""
+        """One that is to be emptied, which is barred until then. Whoever finds room can use it at once."""
         with self._changed:
+            self._changed.wait_for(lambda: not any(seat.emptied for seat in self._seats))
             held = [seat for seat in self._seats if seat.cells and (seat.seated or not seat.taken)]
             outside = [seat for seat in held if self._cells.bar(seat.share)]
             seat = min(outside, key=lambda seat: (seat.seated, seat.turn), default=None)
@@ -133,16 +136,20 @@ class Seats:
                 if other is not seat:
                     self._cells.admit(other.share)
             if seat:
-                seat.taken, seat.cells = True, 0
+                seat.taken = seat.emptied = True
             return seat
 
     def _empty(self, seat: Seat) -> None:
-        self._erase(seat)
-        _forget(seat)
-
-    def _erase(self, seat: Seat) -> None:
-        with suppress(HostDied, HostUnavailable):  # the next one knows nothing
-            self._server.ask(f"/slots/{seat.number}?action=erase", {})
+        try:
+            with suppress(HostDied, HostUnavailable):  # the next one knows nothing
+                self._server.ask(f"/slots/{seat.number}?action=erase", {})
+        finally:
+            with self._changed:
+                seat.known = seat.cells = 0
+                if not seat.seated:
+                    _forget(seat)
+                seat.emptied = False
+                self._changed.notify_all()
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:

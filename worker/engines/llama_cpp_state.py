@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,8 +29,11 @@ class SlotState:
         """The file, open to be read: one, whatever a hostile model that has taken over the host puts in its place."""
         path = self._path
         try:
-            self._act("save", path, work)
+            told = self._act("save", path, work)
             with os.fdopen(open_descriptor(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as state:
+                # Whether a full disk has taken the last of it llama.cpp does not look, and half a file may kill it.
+                if os.fstat(state.fileno()).st_size != told["n_written"]:
+                    raise OSError(errno.ENOSPC, "there was no space for all of it", str(path))
                 yield state
         finally:
             path.unlink(missing_ok=True)

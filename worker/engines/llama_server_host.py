@@ -4,20 +4,28 @@ the same parameters as flags, and confined as that is. It ends with that program
 from __future__ import annotations
 
 import ctypes
+import errno
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from worker.engines.child import SOCKET, HostEnd
-from worker.engines.llama_cpp_host import DRAFTED
+from worker.engines.llama_cpp_host import DRAFTED, GUESSED, REMEMBERED
 
 _PDEATHSIG = 1
+_HELPING = 20
+"""Seconds in which it says how it is used."""
+_TAIL = 500
+_ANSWERING = 300.0
+"""Seconds for an answer: it reads one token."""
 _PERIOD = 0.05
 """Seconds between two questions whether it has loaded the model."""
 
@@ -26,22 +34,25 @@ def main() -> None:
     child = HostEnd()
     parameters = child.parameters
     print(f"starting {parameters['program']}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the host's log
-    libc = ctypes.CDLL(None)
+    given, libc = flags(parameters), ctypes.CDLL(None)
 
     def begin() -> None:
         libc.prctl(_PDEATHSIG, signal.SIGKILL)
         child.become()
 
     try:
+        _check(parameters["program"], given, begin)
         server = subprocess.Popen(
-            [parameters["program"], *flags(parameters)],
-            stdin=subprocess.PIPE,  # for /dev/null cannot be opened to write
+            [parameters["program"], *given],
+            stdin=subprocess.PIPE,
             stdout=2,
             env={"LLAMA_API_KEY": parameters["key"], "LC_ALL": "C.UTF-8"},  # as a flag everybody could read it
             preexec_fn=begin,  # our threads hold no locks
         )
     except (OSError, subprocess.SubprocessError) as exc:
-        sys.exit(f"{parameters['program']} cannot be started: {exc}")
+        other = isinstance(exc, OSError) and exc.errno == errno.ENOEXEC
+        why = f"{exc}; is it for another kind of processor?" if other else str(exc)
+        sys.exit(f"{parameters['program']} cannot be started: {why}")
     socket_path = Path(parameters["directory"]) / SOCKET
     while not _is_ready(socket_path):
         if server.poll() is not None:
@@ -52,6 +63,30 @@ def main() -> None:
     _ask(socket_path, "/completion", asked, parameters["key"])
     child.ready((time.monotonic() - begun) * parameters["batch"])
     sys.exit(f"{parameters['program']} ended with status {server.wait()}")
+
+
+def _check(program: str, given: Sequence[str], begin: Callable[[], None]) -> None:
+    """Ends this process with a word, unless the program is a llama-server that knows these flags."""
+    try:
+        helped = subprocess.run(
+            [program, "--help"],
+            input=b"",  # for /dev/null cannot be opened to write
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={"LC_ALL": "C.UTF-8"},
+            preexec_fn=begin,
+            timeout=_HELPING,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        sys.exit(f"{program} --help did not end within {_HELPING} s: it is no llama-server")
+    text = helped.stdout.decode(errors="replace")
+    known = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
+    if helped.returncode or "--model" not in known:
+        how = f"ended with status {helped.returncode}"
+        sys.exit(f"{program} is no llama-server, or one that does not run here: its --help {how}\n{text[-_TAIL:]}")
+    if missing := sorted({flag for flag in given if flag.startswith("--")} - known):
+        sys.exit(f"{program} does not know {', '.join(missing)}: take a llama-server that is not as old, or as new")
 
 
 def flags(parameters: dict[str, Any]) -> list[str]:
@@ -72,11 +107,16 @@ def flags(parameters: dict[str, Any]) -> list[str]:
         "--chat-template": parameters["chat_template"] or None,
         "--flash-attn": {"plain": "off", "flash": "on"}.get(attention, "auto"),
     }
+    if parameters["kv_cache"]:
+        given |= {"--cache-type-k": parameters["kv_cache"], "--cache-type-v": parameters["kv_cache"]}
     if parameters["exact"]:
         given |= {"--cache-type-k": "f32", "--cache-type-v": "f32", "--flash-attn": "off"}
     if parameters["draft"]:
-        given |= {"--model-draft": parameters["draft"], "--draft-max": DRAFTED}
+        given |= {"--model-draft": parameters["draft"], "--spec-draft-n-max": DRAFTED, "--spec-type": "draft-simple"}
         given |= {"--threads-draft": parameters["threads"], "--threads-batch-draft": parameters["batch_threads"]}
+    elif parameters["speculation"]:
+        given |= {"--spec-type": "ngram-simple", "--spec-ngram-simple-size-n": REMEMBERED}
+        given |= {"--spec-ngram-simple-size-m": GUESSED}
     switches = [
         "--kv-unified",
         "--no-cache-idle-slots",
@@ -104,6 +144,7 @@ def _is_ready(path: Path) -> bool:
 def _ask(path: Path, question: str, body: object, key: str) -> int:
     """The status of the answer."""
     with socket.socket(socket.AF_UNIX) as connected:
+        connected.settimeout(_ANSWERING)
         connected.connect(str(path))
         connection = http.client.HTTPConnection("localhost")
         connection.sock = connected

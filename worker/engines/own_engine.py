@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.errors import InferqError, ModelLoadError
+from shared.cancellation import Cancellation
+from shared.errors import InferqError, JobCancelled, ModelLoadError
 from shared.regular_file import find, open_regular
 from worker.engines.llama_cpp_score import Scorer
 from worker.engines.llama_cpp_server import LlamaServer
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 GOLDEN = 8
 """Tokens of an answer that are compared."""
+PATIENCE, _COMPUTING = 60.0, 10
+"""Seconds for each of these questions, and how many times as long where it computes for it."""
 _WITHIN = 0.5
 """How much the logarithm of a probability may differ: weights that are repacked for a processor round otherwise."""
 _TEXT = "The lighthouse stood on the rock, and the sea"
@@ -89,11 +93,13 @@ def _compare(server: LlamaServer, scorer: Scorer) -> None:
     asked |= {"samplers": ["temperature"], "ignore_eos": True, "return_tokens": True}
     answer = _ask(server, "/completion", asked, computes=True)
     _expect(build, "/completion", answer, tokens=list, content=str, completion_probabilities=list, timings=dict)
-    tokens, told = answer["tokens"], iter(answer["completion_probabilities"])
+    # Of a token that was guessed nothing is told, as of one that is a part of a character.
+    told = (entry for entry in answer["completion_probabilities"] if entry["top_logprobs"])
+    tokens = answer["tokens"]
     entry = next(told, None)
     for token, score in zip(tokens, scorer.score([*prompt, *tokens], len(prompt)), strict=False):
         if entry is None or entry["id"] != token:
-            continue  # of a token that is a part of a character nothing is told
+            continue
         if score.logprob is None or abs(score.logprob - entry["logprob"]) > _WITHIN:
             found = f"the token {token} has {entry['logprob']:.3f} where inferq's own says {score.logprob:.3f}"
             raise _refusal(build, f"the logarithms of its probabilities are others: {found}")
@@ -117,10 +123,18 @@ def _try_grammar(server: LlamaServer) -> None:
 
 
 def _ask(server: LlamaServer, path: str, body: Mapping[str, Any] | None = None, *, computes: bool = False) -> Any:
+    seconds, work = PATIENCE * (_COMPUTING if computes else 1), Cancellation()
+    late = threading.Timer(seconds, work.cancel)
+    late.daemon = True
+    late.start()
     try:
-        return server.ask(path, body, computes=computes, steps=GOLDEN)
+        return server.ask(path, body, work, computes=computes, steps=GOLDEN)
+    except JobCancelled as exc:
+        raise _refusal("as it is", f"{path} was not answered within {seconds:.0f} s") from exc
     except (InferqError, KeyError, TypeError) as exc:  # the latter two: a refusal that is not in llama.cpp's form
         raise _refusal("as it is", f"{path} answers otherwise ({exc})") from exc
+    finally:
+        late.cancel()
 
 
 def _expect(build: str, path: str, answer: Any, **kinds: type) -> None:

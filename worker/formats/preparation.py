@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -11,9 +12,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shared import checksums, memory
+from shared import checksums, folders, memory
 from shared.errors import InferqError
-from shared.file_lock import FileLock
+from shared.file_lock import FileLock, patience
 from shared.progress import step
 from shared.whole_file import write_whole
 from worker.formats import prepared
@@ -29,8 +30,6 @@ Compare = Callable[[Mapping[int, Sequence[tuple[int, int]]], int, int], dict[int
 """See `trial.compare`."""
 FREE = 1 << 30
 """Bytes that a disk keeps free."""
-PATIENCE, BYTES_A_SECOND = 120.0, 20_000_000
-"""Seconds that others may prepare weights before, and one more for each so many bytes of the model's files."""
 _MEMORY = 1.25
 """Of the prepared file's size: what else a model takes is the same, whatever its weights."""
 _FILE_TYPE = 7
@@ -51,11 +50,13 @@ class Weights:
     """Why it is this file; empty where there was nothing to choose."""
 
 
-def prepare(path: Path, threads: int = 0, *, anew: bool = False, compare: Compare | None = None) -> Weights:
+def prepare(
+    path: Path, threads: int = 0, *, anew: bool = False, beside: int = 0, compare: Compare | None = None
+) -> Weights:
     """The weights to serve of a GGUF file, which is given back as it is where others do not pay, or cannot be made.
 
-    The first time takes a while: see `shared.progress`. With `anew`, what did not pay is tried again. Raises
-    ModelFileError for a file that is damaged.
+    The first time takes a while: see `shared.progress`. With `anew`, what did not pay is tried again. The memory has to
+    have room for so many bytes `beside` it, of other models. Raises ModelFileError for a file that is damaged.
     """
     header, parts = with_parts(path, read_model(path))
     found = _slow(header.tensors, header.architecture, header.metadata)
@@ -67,19 +68,21 @@ def prepare(path: Path, threads: int = 0, *, anew: bool = False, compare: Compar
                         prepared.sweep(path)
             return Weights(path)
         size = sum(part.stat().st_size for part in parts)
-        if fault := _no_room(size + _growth(found, found), memory.total()):
+        if fault := _no_room(size + _growth(found, found), memory.total() - beside):
             return Weights(path, why=fault)
-        digest = prepared.identify(path)
-        known = prepared.read(digest)
-        if known and known.kinds and _is_whole(made := prepared.file_of(known, path.stem)):
-            return _served(path, made, known)
-        if known and not known.kinds and not anew:
-            return Weights(path, why=f"other weights do not pay: {known}")
-        with closing(_lock()) as lock:
-            if not lock.wait(PATIENCE + size / BYTES_A_SECOND):
-                return Weights(path, why="another process prepares weights, and may have been stopped in that")
-            return _make(path, size, found, digest, threads, compare, anew=anew)
+        with closing(_lock()) as lock:  # before a large file is read for nothing
+            digest = prepared.identify(path)
+            known = prepared.read(digest)
+            if known and known.kinds and _is_whole(made := prepared.file_of(known, path.stem)):
+                return _served(path, made, known)
+            if known and not known.kinds and not anew:
+                return Weights(path, why=known.why)
+            if not lock.wait(patience(size)):
+                return Weights(path, why=f"{lock.holder} prepares weights, and may have been stopped in that")
+            return _make(path, size, found, digest, threads, beside, compare, anew=anew)
     except OSError as exc:
+        if exc.errno != errno.EPERM and (there := prepared.find(path)) and there[1] and _is_whole(there[1]):
+            return _served(path, there[1], there[0])  # of a cache that can be read alone
         return Weights(path, why=f"others cannot be kept: {exc}")
 
 
@@ -89,6 +92,7 @@ def _make(
     found: Mapping[int, Sequence[Tensor]],
     digest: str,
     threads: int,
+    beside: int,
     compare: Compare | None,
     *,
     anew: bool,
@@ -101,20 +105,21 @@ def _make(
             with step("it is being tried which weights are faster here"):
                 shapes = {kind: [(t.shape[0], t.shape[1]) for t in tensors] for kind, tensors in found.items()}
                 speeds = (compare or _compare)(shapes, WANTED, threads)
+            known = Measurement(digest, sources, {kind: tuple(speed) for kind, speed in speeds.items()})
         except InferqError as exc:
-            return Weights(path, why=str(exc))
-        known = Measurement(digest, sources, {kind: tuple(speed) for kind, speed in speeds.items()})
+            log.warning("%s: %s", path.name, exc)
+            known = Measurement(digest, sources, {}, failed=str(exc))
     if str(path.absolute()) not in known.sources:
         known = replace(known, sources=(*known.sources, str(path.absolute())))
     prepared.keep(known)
     prepared.sweep(path, digest)
     if not known.kinds:
-        return Weights(path, why=f"other weights do not pay: {known}")
+        return Weights(path, why=known.why)
     made = prepared.file_of(known, path.stem)
     if not _is_whole(made):
         changed = {tensor.name for kind in known.kinds for tensor in found[kind]}
         if fault := _no_room(
-            size + _growth(found, known.kinds), memory.available(), shutil.disk_usage(prepared.folder()).free
+            size + _growth(found, known.kinds), memory.available() - beside, shutil.disk_usage(prepared.folder()).free
         ):
             return Weights(path, why=fault)
         try:
@@ -179,7 +184,7 @@ def _growth(found: Mapping[int, Sequence[Tensor]], kinds: Iterable[int]) -> int:
 def _no_room(size: int, room: int, free: int | None = None) -> str:
     """Why a prepared file of so many bytes cannot be; empty where it can."""
     if room < size * _MEMORY:
-        return f"faster weights would take {size / 1e6:.0f} MB, and there are {room / 1e6:.0f} MB of memory"
+        return f"faster weights would take {size / 1e6:.0f} MB, and there are {max(0, room) / 1e6:.0f} MB of memory"
     if free is not None and free < size + FREE:
         return f"faster weights would take {size / 1e6:.0f} MB, and the disk of the cache has {free / 1e6:.0f} MB free"
     return ""
@@ -196,7 +201,9 @@ def _served(path: Path, made: Path, known: Measurement) -> Weights:
 
 
 def _lock() -> FileLock:
-    """One at a time on a machine: they would take memory from each other, and measure each other. Raises OSError."""
-    prepared.folder().mkdir(parents=True, exist_ok=True)
+    """One at a time on a machine: they would take memory from each other, and measure each other. Raises OSError, also
+    where others might have put weights there."""
+    folders.make_private(prepared.folder())
+    folders.check_ours(prepared.folder())
     waiting = "waiting for another process that prepares weights in %s"
     return FileLock(prepared.folder() / "prepare.lock", lambda: log.info(waiting, prepared.folder()))

@@ -13,7 +13,7 @@ import json
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -48,6 +48,8 @@ class Measurement:
     """Where files of that content were."""
     speeds: Mapping[int, tuple[float, ...]]
     """For each ggml type: how many times as fast Q8_0 is, for each of `TOKENS` in `trial.py`."""
+    failed: str = ""
+    """Why there are no speeds."""
 
     @property
     def kinds(self) -> tuple[int, ...]:
@@ -56,10 +58,17 @@ class Measurement:
         return tuple(sorted(pays))
 
     @property
+    def why(self) -> str:
+        """Why there are no other weights."""
+        return str(self) if self.failed else f"other weights do not pay: {self}"
+
+    @property
     def names(self) -> str:
         return ", ".join(NAMES[kind] for kind in self.kinds or sorted(self.speeds))
 
     def __str__(self) -> str:
+        if self.failed:
+            return f"{self.failed}; `inferq pull` tries again"
         told = []
         for kind in self.kinds or sorted(self.speeds):
             one, eight, prompts = self.speeds[kind]
@@ -140,13 +149,14 @@ def _parse(path: Path) -> Measurement | None:
         known = json.loads(read_bytes(path))
         speeds = {int(kind): tuple(map(float, found)) for kind, found in known["speeds"].items()}
         if all(kind in SLOW and len(found) == len(_LEAST) for kind, found in speeds.items()):
-            return Measurement(str(known["digest"]), tuple(map(str, known["sources"])), speeds)
+            failed = str(known.get("failed", ""))
+            return Measurement(str(known["digest"]), tuple(map(str, known["sources"])), speeds, failed)
     return None
 
 
 def _write(place: Path, found: Measurement) -> None:
     with write_whole(place) as part:
-        part.write_text(json.dumps({"digest": found.digest, "sources": found.sources, "speeds": found.speeds}))
+        part.write_text(json.dumps(asdict(found)))
 
 
 def _place(digest: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from shared import catalogue, checksums
 from shared.errors import ModelFileError
-from shared.file_lock import FileLock
+from shared.file_lock import FileLock, patience
 from shared.progress import step
 from shared.regular_file import open_regular
 from shared.whole_file import write_whole
@@ -66,19 +67,27 @@ def provide_gguf(source: Path, architecture: str | None = None, progress: OnProg
             read_legacy(source, architecture)  # says what it is
         digest = checksums.digest(source)
         target = folder / f"{source.stem}-{digest[:16]}-{architecture or 'auto'}-{_REVISION}.gguf"
-        with step("its file is being repacked") as repacking, FileLock(folder / f"{target.name}.lock"):
+        if _is_made(target):
+            return target
+        with step("its file is being repacked") as repacking, closing(FileLock(folder / f"{target.name}.lock")) as lock:
+            if not lock.wait(patience(source.stat().st_size)):
+                raise ModelFileError(f"{source}: {lock.holder} repacks it, and may have been stopped in that")
 
             def show(done: int, total: int) -> None:
                 repacking.done, repacking.total = done, total
                 progress(done, total)
 
-            if not (target.exists() and checksums.is_vouched(target)):
+            if not _is_made(target):
                 with write_whole(target) as part:
                     repack(source, part, architecture, show)
                 checksums.vouch(target)
     except OSError as exc:
         raise ModelFileError(f"{source}: cannot be repacked into {folder}: {exc.strerror or exc}") from exc
     return target
+
+
+def _is_made(target: Path) -> bool:
+    return target.exists() and checksums.is_vouched(target)
 
 
 def _blobs(source: Path, legacy: Legacy) -> Iterator[Blob]:

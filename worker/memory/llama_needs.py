@@ -91,7 +91,7 @@ class PoolingNeeds(Needs):
         attention = "plain" if shape.plain else ""
         asked = _asked(self._model, files.path, files, exact=exact, attention=attention)
         asked |= {"batch": shape.batch, "step": shape.step, "slots": MOST_SEQUENCES, "pooling": int(self._kind)}
-        source: MemorySurvey | Bound | None = survey(files.identify(self._model), asked, shape.batch)
+        source: MemorySurvey | Bound | None = survey(files.identify(self._model), asked, alone=shape.batch)
         if source is None:
             source = Bound(files.path, files.header, slots=1, batch=shape.step, exact=exact, plain=shape.plain)
         sizes = source.of(shape.batch)

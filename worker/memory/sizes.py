@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 PAD = 256
 """Cells, of which llama.cpp makes whole multiples."""
-WORKER, HOST = 96 << 20, 72 << 20
+WORKER, HOST = 46 << 20, 36 << 20
 """Bytes that a worker takes with its libraries, and an engine host, without anything of a model."""
 TOKEN = 700
 """Bytes that both keep of each token of the vocabulary."""

@@ -30,8 +30,14 @@ MOST_KEPT = 512
 """Files of what was told, of which the latest stay."""
 _LONGEST = 65_536
 """Bytes of what a child says."""
+_USUAL = 1 << 20
+"""Tokens of the largest context that is asked for always."""
 _FORM = 1
 """Of what is kept; another one is asked for anew."""
+
+
+_failed: set[str] = set()
+"""What this process has asked for in vain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +47,21 @@ class MemorySurvey:
     sizes: Mapping[int, Sizes]
 
     def of(self, context: int) -> Sizes:
-        """Of a context between those that were asked for: what is told grows evenly, or ever faster, with it."""
+        """Of a context between those that were asked for: what a step takes grows evenly with it, or ever faster."""
         cells = min(-(-context // PAD) * PAD, max(self.sizes))
         known = list(self.sizes)
         above = known[bisect_left(known, cells)]
         if above == cells or above == known[0]:
             return self.sizes[above]
-        below = known[bisect_left(known, cells) - 1]
+        below = known[(place := known.index(above)) - 1]
         part = (cells - below) / (above - below)
         low, high = asdict(self.sizes[below]), asdict(self.sizes[above])
-        return Sizes(**{name: int(low[name] + (high[name] - low[name]) * part) for name in low})
+        told = {name: int(low[name] + (high[name] - low[name]) * part) for name in low}
+        if place > 1:  # where a sliding window is full, they grow more slowly from then on
+            before = self.sizes[known[place - 2]].cells
+            steepest = low["cells"] + (low["cells"] - before) * (cells - below) // (below - known[place - 2])
+            told["cells"] = min(high["cells"], max(told["cells"], steepest))
+        return Sizes(**told)
 
     @property
     def fixed(self) -> int:
@@ -60,22 +71,25 @@ class MemorySurvey:
         return max(0, int(self.sizes[last].cells - grown * last / max(1, last - before))) if grown else 0
 
 
-def survey(identity: str, asked: Mapping[str, Any], most: int) -> MemorySurvey | None:
-    """Of contexts up to `most` tokens; None where llama.cpp does not tell.
+def survey(identity: str, asked: Mapping[str, Any], most: int = 0, *, alone: int = 0) -> MemorySurvey | None:
+    """Of contexts up to `most` tokens, or of one `alone`; None where llama.cpp does not tell.
 
     `asked` is what `llama_cpp_survey_host` needs to know but for the contexts, `identity` tells the files apart.
     """
-    contexts = _grid(most)
+    contexts = [alone] if alone else _grid(most)
     given = {**asked, "contexts": contexts}
     named = {name: value for name, value in given.items() if name not in ("path", "reads", "title")}
     told = json.dumps([_FORM, identity, version("xllamacpp"), named], sort_keys=True)
-    record = _kept_at(hashlib.sha256(told.encode()).hexdigest()[:32])
+    record = _kept_at(digest := hashlib.sha256(told.encode()).hexdigest()[:32])
+    if digest in _failed:
+        return None
     if record and (kept := _recall(record)):
         return kept
     try:
         found = _ask(given)
     except Exception as exc:  # noqa: BLE001 - a file that has taken over the child says anything
         log.warning("%s: llama.cpp does not tell what it would take, so an upper bound is: %s", asked["title"], exc)
+        _failed.add(digest)
         return None
     if record:
         _remember(record, found)
@@ -83,12 +97,12 @@ def survey(identity: str, asked: Mapping[str, Any], most: int) -> MemorySurvey |
 
 
 def _grid(most: int) -> list[int]:
-    """Twice as many tokens each time, so that what lies between is told nearly as it is."""
-    last = -(-most // PAD) * PAD
+    """Twice as many tokens each time, so that what lies between is told nearly as it is; the same for most models, so
+    that it is known of other contexts."""
     sizes = [PAD]
-    while sizes[-1] * 2 < last:
+    while sizes[-1] < max(most, _USUAL):
         sizes.append(sizes[-1] * 2)
-    return [*(size for size in sizes if size < last), last]
+    return sizes
 
 
 def _ask(given: Mapping[str, Any]) -> MemorySurvey:

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from shared.cancellation import Cancellable, check
 from shared.config import Config
 from shared.file_lock import FileLock
-from shared.folders import make_private
+from shared.folders import check_ours, make_private
 from shared.regular_file import read_bytes
 from worker.prefixes.bounds import SnapshotBounds
 from worker.prefixes.chain import BLOCK, Chain, shared
@@ -100,8 +100,8 @@ class SnapshotFolder:
         self._folder = folder
         self._known: dict[Path, Chain] = {}
         make_private(folder)
-        if folder.stat().st_uid != os.geteuid():
-            raise PermissionError(errno.EPERM, "another user's", str(folder))
+        if any(folder.iterdir()):  # in an empty one nobody has put anything yet
+            check_ours(folder)
         folder.chmod(0o700)
         self._secret = self._provide_secret()
 

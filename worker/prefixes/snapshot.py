@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,7 +18,10 @@ _FORMAT = "inferq snapshot 1"
 LONGEST_LINE = 1 << 24
 """Bytes of the first line: a name of 32 digits for each block of tokens."""
 _PIECE = 1 << 20
-_DIGEST = hashlib.sha256().digest_size
+_UNREADABLE = {errno.EACCES, errno.EINVAL, errno.ELOOP}
+"""What tells that a file cannot be read by us, now or later: it is somebody else's, or none."""
+DIGEST = hashlib.sha256().digest_size
+"""Bytes of the last part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,18 @@ class Snapshot:
         return len(self.chain) * BLOCK
 
     def read(self, into: BinaryIO, going_on: Callable[[], None]) -> bool:
-        """Copy the engine's state; whether it is whole, and that of this prefix. `going_on` is called now and then, and
-        may raise. Raises OSError."""
-        with open_regular(self.path) as file:
+        """Copy the engine's state; whether it is whole, and that of this prefix, and can be read. `going_on` is called
+        now and then, and may raise. Raises OSError."""
+        try:
+            file = open_regular(self.path)
+        except OSError as exc:
+            if exc.errno in _UNREADABLE:
+                return False
+            raise
+        with file:
             line = file.readline(LONGEST_LINE)
             hashed = hashlib.sha256(line)
-            left = os.fstat(file.fileno()).st_size - len(line) - _DIGEST
+            left = os.fstat(file.fileno()).st_size - len(line) - DIGEST
             while left > 0 and (piece := file.read(min(left, _PIECE))):
                 going_on()
                 hashed.update(piece)

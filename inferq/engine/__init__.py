@@ -1,0 +1,1 @@
+"""`inferq engine`: an engine that is compiled for the very processor of this machine."""

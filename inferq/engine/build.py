@@ -1,0 +1,152 @@
+"""Compiles llama.cpp's `llama-server` from the sdist of llama-cpp-python, whose hash is known, with cmake and ninja
+from PyPI. What is left of a build that was ended is gone on with."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from inferq.errors import StartError
+from inferq.leash import leash
+from shared import folders, memory
+from shared.cores import usable
+from shared.file_lock import FileLock
+from shared.progress import Step, step
+from shared.whole_file import write_whole
+from worker.engines.own_builds import GRAMMARS, PROGRAM, folder
+
+VERSION = "0.3.36"
+"""Of llama-cpp-python, whose sdist carries a llama.cpp of about the days of ours."""
+SOURCE = f"llama_cpp_python=={VERSION} --hash=sha256:832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
+TOOLS = ("cmake>=3.28,<5", "ninja>=1.11,<2")
+ROOM = 3_000_000_000
+"""Bytes of the disk: the sources, what is compiled of them, and the program."""
+JOB = 1_500_000_000
+"""Bytes of memory of a compiler, at worst."""
+_NICE = "10"
+_TAIL = 1500
+_PROGRESS = re.compile(rb"\[(\d+)/(\d+)\]")
+_FLAGS = {
+    "CMAKE_BUILD_TYPE": "Release",
+    "BUILD_SHARED_LIBS": "OFF",
+    "GGML_NATIVE": "ON",
+    "LLAMA_BUILD_TESTS": "OFF",
+    "LLAMA_BUILD_EXAMPLES": "OFF",
+    "LLAMA_BUILD_UI": "OFF",
+    "LLAMA_OPENSSL": "OFF",
+}
+"""What the server needs for a socket, and no more."""
+
+
+def build(*, grammars: bool, jobs: int = 0) -> Path:
+    """The program, in a folder of its version; the one that is there where it is.
+
+    With `grammars` it keeps to schemas, which takes cargo and git, that fetch llguidance. It is not tried yet. Raises
+    StartError, which says what is missing.
+    """
+    home = folder() / (VERSION + GRAMMARS * grammars)
+    if (made := home / PROGRAM).is_file():
+        return made
+    compiler = _check(grammars)
+    try:
+        folders.make_private(home)
+        with FileLock(folder() / "build.lock"):
+            if not made.is_file():  # another process may have been quicker
+                _build(home, compiler, jobs or _jobs(), grammars=grammars)
+    except OSError as exc:
+        raise StartError(f"{home}: cannot be built: {exc.strerror or exc}") from exc
+    return made
+
+
+def _check(grammars: bool) -> str:
+    """The C++ compiler. Raises StartError, before anything is fetched."""
+    compiler = next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
+    if compiler is None:
+        raise StartError("there is no C++ compiler: `apt-get install g++`, or `dnf install gcc-c++`, brings one")
+    if grammars and (missing := [name for name in ("cargo", "git") if not shutil.which(name)]):
+        raise StartError(
+            f"there is no {' and no '.join(missing)}, which bring what keeps answers to schemas:"
+            " --without-grammars builds an engine whose answers with a schema or a grammar fail"
+        )
+    there = folders.cache()
+    while not there.exists():
+        there = there.parent
+    if (free := shutil.disk_usage(there).free) < ROOM:
+        raise StartError(f"{there}: compiling takes {ROOM / 1e9:.0f} GB, and {free / 1e9:.1f} GB are free")
+    return compiler
+
+
+def _jobs() -> int:
+    return max(1, min(usable(), memory.available() // JOB))
+
+
+def _build(home: Path, compiler: str, jobs: int, *, grammars: bool) -> None:
+    work = home / "build"
+    work.mkdir(exist_ok=True)
+    log = work / "log"
+    source, tools = work / "source", work / "tools"
+    pip = [sys.executable, "-P", "-m", "pip", "--no-input", "--disable-pip-version-check"]
+    if not source.is_dir():
+        (work / "requirements.txt").write_text(SOURCE + "\n")
+        given = ["--requirement", str(work / "requirements.txt"), "--dest", str(work)]
+        with step("its sources are being fetched"):
+            _run([*pip, "download", "--no-deps", "--no-binary=:all:", "--require-hashes", *given], log)
+        with step("its sources are being unpacked"):
+            _unpack(next(work.glob("*.tar.gz")), source)
+    if not (tools / "bin").is_dir():
+        with step("cmake and ninja are being fetched"):
+            _run([*pip, "install", "--target", str(tools), "--only-binary=:all:", *TOOLS], log)
+    paths = {"PATH": f"{tools / 'bin'}:{os.environ.get('PATH', os.defpath)}", "PYTHONPATH": str(tools)}
+    flags = {**_FLAGS, "LLAMA_LLGUIDANCE": "ON" if grammars else "OFF", "CMAKE_CXX_COMPILER": compiler}
+    given = [f"-D{name}={value}" for name, value in flags.items()]
+    (llama,) = source.glob("*/vendor/llama.cpp")
+    out = work / "out"
+    with step("the build is being prepared"):
+        _run([str(tools / "bin/cmake"), "-S", str(llama), "-B", str(out), "-G", "Ninja", *given], log, paths)
+    with step(f"it is being compiled by {jobs} at a time") as compiling:
+        nice = [found, "-n", _NICE] if (found := shutil.which("nice")) else []
+        _run([*nice, str(tools / "bin/ninja"), "-C", str(out), f"-j{jobs}", PROGRAM], log, paths, compiling)
+    with write_whole(home / PROGRAM, mode=0o755) as part:
+        shutil.copyfile(out / "bin" / PROGRAM, part)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    part = target.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    with tarfile.open(archive) as tar:
+        tar.extractall(part, filter="data")
+    part.replace(target)
+    archive.unlink()
+
+
+def _run(command: Sequence[str], log: Path, more: Mapping[str, str] | None = None, shown: Step | None = None) -> None:
+    """What it says goes into the log. Raises StartError with the end of that; it does not outlive us."""
+    process = subprocess.Popen(
+        leash([shutil.which(command[0]) or command[0], *command[1:]]),
+        env={**os.environ, **(more or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C is for us, who end it
+    )
+    with log.open("ab") as file, process:
+        assert process.stdout is not None, "it is a pipe"
+        try:
+            for line in process.stdout:
+                file.write(line)
+                if shown and (found := _PROGRESS.match(line)):
+                    shown.what = f"it is being compiled, {int(found[1])} of {int(found[2])} files"
+            status = process.wait()
+        finally:
+            if process.poll() is None:
+                process.terminate()
+    if status:
+        tail = log.read_bytes()[-_TAIL:].decode(errors="replace")
+        raise StartError(f"{command[0]} ended with status {status}; {log} ends with\n{tail}")

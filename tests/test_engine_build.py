@@ -1,0 +1,80 @@
+"""`inferq engine`: what is refused before anything is compiled, and what is kept. `make engine` compiles one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inferq.engine import build as building
+from inferq.errors import StartError
+from tests.commands import inferq
+from tests.tiny import TINY
+from worker.engines import own_builds
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def made(text: str = "#!/bin/sh\nexit 3\n", version: str = building.VERSION) -> Path:
+    program = own_builds.folder() / version / own_builds.PROGRAM
+    program.parent.mkdir(parents=True)
+    program.write_text(text)
+    program.chmod(0o755)
+    return program
+
+
+def programs(folder: Path, *names: str) -> str:
+    """A path on which there are these, which do nothing."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
+def test_what_is_missing_is_told_before_anything_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", programs(tmp_path / "none"))
+    with pytest.raises(StartError, match=r"no C\+\+ compiler"):
+        building.build(grammars=True)
+    monkeypatch.setenv("PATH", programs(tmp_path / "some", "c++", "git"))
+    with pytest.raises(StartError, match=r"no cargo, which.*--without-grammars"):
+        building.build(grammars=True)
+    monkeypatch.setattr(building, "ROOM", 1 << 60)
+    with pytest.raises(StartError, match="GB are free"):
+        building.build(grammars=False)
+    assert not own_builds.folder().exists()
+
+
+def test_sources_that_cannot_be_fetched_are_told_with_the_words_of_pip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", programs(tmp_path / "some", "c++"))
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(tmp_path))):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StartError, match=r"(?s)ended with status 1; .*No matching distribution"):
+        building.build(grammars=False)
+    assert own_builds.builds() == []
+
+
+def test_one_that_does_not_answer_as_ours_is_not_kept(tmp_path: Path) -> None:
+    program = made()
+    done = inferq("engine", "build", "--without-grammars", "-m", TINY, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert done.returncode == 1
+    assert "is no llama-server" in done.stderr
+    assert not program.exists()
+
+
+def test_they_are_listed_and_removed(tmp_path: Path) -> None:
+    old, new = made(version="0.3.1"), made(version=building.VERSION + own_builds.GRAMMARS)
+    assert own_builds.latest() in {str(old), str(new)}
+    cache = str(tmp_path / "cache")
+    listed = inferq("engine", "list", XDG_CACHE_HOME=cache).stdout
+    assert str(old) in listed
+    assert str(new) in listed
+    refused = inferq("engine", "rm", "../engines", XDG_CACHE_HOME=cache)
+    assert (refused.returncode, "there are 0.3.1" in refused.stderr) == (2, True)
+    assert inferq("engine", "rm", "0.3.1", XDG_CACHE_HOME=cache).returncode == 0
+    assert own_builds.builds() == [new]

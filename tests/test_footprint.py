@@ -1,0 +1,116 @@
+"""What a model takes of the memory, before it is loaded; the context that fits, and what is said where none does."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shared.config import Config
+from shared.memory import MemoryBudget
+from tests.commands import inferq
+from tests.fixtures.make_legacy import write
+from tests.tiny import TINY, tiny
+from worker import engines
+from worker.memory import DoesNotFit, fit_context, footprint, llama_needs, share
+
+LONG = 1 << 20
+CONFIG = Config(slots=4, batch_size=128)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Path:
+    """The tiny model, with a context of a million tokens in its header: a gigabyte of cells."""
+    data, key = TINY.read_bytes(), b"llama.context_length"
+    at = data.index(key) + len(key) + 4
+    path = tmp_path / "long.gguf"
+    path.write_bytes(data[:at] + LONG.to_bytes(4, "little") + data[at + 4 :])
+    return path
+
+
+def there(size: int) -> MemoryBudget:
+    return MemoryBudget(size << 20, 0, "of a test")
+
+
+def test_llama_cpp_tells_what_it_takes(long: Path, tmp_path: Path) -> None:
+    found = footprint(tiny(long), CONFIG)
+    assert found.measured
+    assert found.context == LONG
+    assert found.cells == LONG * 2 * 4 * 32 * 2 * 2  # layers, heads, their length, keys and values, bytes
+    assert abs(found.weights - TINY.stat().st_size) < 32_768
+    assert found.total == sum(size for _, size in found.parts())
+    (record,) = (tmp_path / "cache/inferq/footprints").glob("*.json")
+    record.write_text("nonsense")
+    assert footprint(tiny(long), CONFIG) == found
+
+
+def test_where_it_does_not_tell_it_is_an_upper_bound(long: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = footprint(tiny(long), CONFIG)
+    monkeypatch.setattr(llama_needs, "survey", lambda *_, **__: None)  # as a library of another version
+    found = footprint(tiny(long), CONFIG)
+    assert not found.measured
+    assert told.total <= found.total <= 2 * told.total
+
+
+def test_the_context_is_what_fits(long: Path) -> None:
+    fitted = fit_context(tiny(long), CONFIG, there(400))
+    assert 100_000 < fitted.footprint.context < LONG
+    assert fitted.footprint.total <= 400 << 20
+    more = fit_context(tiny(long), Config(slots=4, batch_size=128, context=fitted.footprint.context), there(400))
+    assert more.said == ""
+    assert "--context or INFERQ_CONTEXT" in fitted.said
+    assert "400 MiB free of 400 MiB (of a test)" in fitted.said
+    assert fit_context(tiny(long), CONFIG, there(4000)).footprint.context == LONG
+
+
+def test_what_cannot_fit_is_refused_with_both_numbers_and_what_helps(long: Path) -> None:
+    named = Config(slots=4, batch_size=128, context=LONG)
+    with pytest.raises(DoesNotFit, match=r"with a context of 1,048,576 tokens it needs .* GiB") as refused:
+        fit_context(tiny(long), named, there(400))
+    assert "there are 400 MiB free" in str(refused.value)
+    (helps,) = re.findall(r"--context (\d+)", str(refused.value))
+    assert fit_context(tiny(long), Config(slots=4, batch_size=128, context=int(helps)), there(400)).said == ""
+    with pytest.raises(DoesNotFit, match="a smaller model or quantisation, or more memory"):
+        fit_context(tiny(long), CONFIG, there(50))
+
+
+def test_a_worker_starts_with_what_it_may_have(long: Path) -> None:
+    started = engines.fit(tiny(long), Config(threads=1, batch_size=128, memory="300MiB"))
+    assert 1024 <= started.context < LONG
+    with pytest.raises(DoesNotFit, match="INFERQ_MEMORY=50MB"):
+        engines.fit(tiny(long), Config(threads=1, batch_size=128, memory="50MB"))
+
+
+def test_several_models_share(long: Path) -> None:
+    small, large = share([tiny(), tiny(long)], CONFIG, there(600))
+    needed = footprint(tiny(), CONFIG).total
+    assert needed <= small < needed + (1 << 20)  # who wants less leaves the rest to the other
+    assert small + large <= 600 << 20
+    assert fit_context(tiny(long), CONFIG, MemoryBudget(large, 0, "")).footprint.context > 100_000
+    with pytest.raises(
+        DoesNotFit, match=r"the models do not fit together: tiny needs .*, tiny needs .*, and there are"
+    ):
+        share([tiny(), tiny(long)], CONFIG, there(150))
+
+
+def test_ctransformers_is_bounded(tmp_path: Path) -> None:
+    file = write("gpt2", "F16", tmp_path / "old.bin")
+    model = tiny(file)
+    found = footprint(replace(model, engine="ctransformers", architecture="gpt2"), CONFIG)
+    assert not found.measured
+    assert found.copies > 0.9 * file.stat().st_size - 100_000
+
+
+def test_info_tells_it(long: Path) -> None:
+    told = inferq("info", str(long), INFERQ_MEMORY="300MiB")
+    assert re.search(r"^memory +.* with a context of [\d,]+ and 4 slots; there are 300 MiB free", told.stdout, re.M)
+    found = json.loads(inferq("info", "--json", str(long)).stdout)["memory"]
+    assert found["bytes"] == sum(found["parts"].values())

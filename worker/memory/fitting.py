@@ -1,0 +1,71 @@
+"""The settings with which a model is loaded: those that fit the machine, as far as they fit into its memory."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from shared import footprint as processes
+from shared import memory
+from shared.catalogue import Model
+from shared.config import Config
+from shared.memory import MemoryBudget
+from worker.engines import choose
+from worker.engines.llama_cpp_calibration import fit_machine
+from worker.engines.llama_cpp_calibration_host import SIZES
+from worker.memory.context import fit_context, footprint
+from worker.memory.footprint import DoesNotFit
+
+log = logging.getLogger("inferq.models")
+
+_MEASURED = 9216
+"""Tokens of the contexts in which it is measured what fits the machine."""
+
+
+_KERNEL = 32
+"""The part of the whole that is left to the kernel, whose tables count in control groups as well."""
+
+
+def fit_start(model: Model, config: Config) -> Config:
+    """`config` with numbers that were measured here where it names none, and with a context that fits.
+
+    Raises DoesNotFit, and what `fit_context` does.
+    """
+    there = find_room(model, config)
+    first = fit_context(model, config, there)
+    context = config.context or first.wanted
+    found = _measure(model, config, context if not first.said else _above(first.footprint.context, context), there)
+    try:
+        fitted = fit_context(model, found, there)
+    except DoesNotFit:  # with a longer step; the usual one does
+        found, fitted = replace(found, batch_size=config.batch_size, attention=config.attention), first
+    if fitted.said:
+        log.warning("%s: %s", model.id, fitted.said)
+        return replace(found, context=fitted.footprint.context)
+    log.info("%s: takes %s of the memory", model.id, fitted.footprint)
+    return found
+
+
+def find_room(model: Model, config: Config) -> MemoryBudget:
+    """What there is for the model now. Weights that another process has mapped are there already."""
+    shared = model.path.stat().st_size if model.path and processes.has_mapped(model.path) else 0
+    there = memory.budget(config.memory, shared=shared)
+    kernel = 0 if there.said.startswith("INFERQ") else there.total // _KERNEL
+    return replace(there, taken=there.taken + kernel)
+
+
+def _measure(model: Model, config: Config, context: int, there: MemoryBudget) -> Config:
+    if choose(model) != "llama.cpp" or (config.threads and config.batch_size):
+        return config
+    trial = footprint(model, replace(config, context=min(context, _MEASURED), batch_size=SIZES[-1]))
+    if trial.total > there.free:
+        log.warning(
+            "%s: what fits this machine is not measured, which takes %s, and there are %s", model.id, trial, there
+        )
+        return config
+    return replace(fit_machine(model, replace(config, context=context)), context=config.context)
+
+
+def _above(context: int, most: int) -> int:
+    """The next power of two: what is measured for it holds at the next start as well, when a little more fits."""
+    return min(most, 1 << (context - 1).bit_length())
