@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from shared.memory import FORM
 from shared.option import ConfigError as ConfigError
+from shared.option import one_of as _one_of
 from shared.option import option as _option
 from shared.option import parse as _parse
 
@@ -32,13 +33,9 @@ class Config:
 
     redis_url: str = _option("redis://127.0.0.1:6379/0", "Redis or Valkey that gateways and workers share", secret=True)
     log_level: str = _option(
-        "info",
-        "`debug`, `info`, `warning` or `error`",
-        form=("debug|info|warning|error", "debug, info, warning or error"),
+        "info", "`debug`, `info`, `warning` or `error`", form=_one_of("debug", "info", "warning", "error")
     )
-    log_format: str = _option(
-        "text", "`text`, or `json` for one JSON object a line", form=("text|json", "text or json")
-    )
+    log_format: str = _option("text", "`text`, or `json` for one JSON object a line", form=_one_of("text", "json"))
 
     host: str = _option(
         "127.0.0.1", "address that the gateway listens on; with `127.0.0.1` or `localhost` on `::1` too"
@@ -179,19 +176,13 @@ class Config:
         form=("0|[89]|0*[1-9][0-9]+", "0, or at least 8"),
     )
     attention: str = _option(
-        "",
-        "llama.cpp: how attention is computed, `flash` or `plain`; else as was measured beside the others",
-        form=("flash|plain", "flash or plain"),
+        "", "llama.cpp: `flash` or `plain` attention; else as was measured", form=_one_of("flash", "plain")
     )
     speculation: str = _option(
-        "",
-        "llama.cpp: `ngram` guesses that the text goes on as it did before, and checks that: the same answers",
-        form=("ngram", "ngram"),
+        "", "llama.cpp: `ngram` guesses that the text goes on as before, and checks that", form=_one_of("ngram")
     )
     kv_cache: str = _option(
-        "",
-        "llama.cpp: `q8_0` remembers what was read in 8 bits, half of the memory, which changes answers",
-        form=("q8_0", "q8_0"),
+        "", "llama.cpp: `q8_0` remembers in 8 bits, half of the memory, which changes answers", form=_one_of("q8_0")
     )
     as_is: int = _option(
         0, "1 serves weights as their files have them, also where others would be faster here", low=0, high=1

@@ -28,6 +28,12 @@ def option(
     return field(default=default, repr=not secret, metadata={"help": doc, "low": low, "high": high, "form": form})
 
 
+def one_of(*words: str) -> tuple[str, str]:
+    """The form of a text that is one of these."""
+    *others, last = words
+    return "|".join(map(re.escape, words)), f"{', '.join(others)} or {last}" if others else last
+
+
 def parse(name: str, text: str, kind: type, limits: Mapping[str, Any]) -> Any:
     try:
         value = kind(text)
