@@ -2,10 +2,10 @@
 
     python -m bench.adapters [MODEL|FILE] [--adapters N] [--turns N] [--runs N]
 
-The adapters are random, of rank 8, for the queries of every layer. What is counted: how many tokens of conversations are
-read again when those of several adapters take turns, where llama.cpp chooses the slots and where each conversation has
-its own; how many tokens an answer of one adapter writes before the first one of another's comes, which was asked for
-meanwhile; and the memory that each host has for itself. The seconds are of all conversations.
+The adapters are random, of rank 8, for the queries of every layer. Counted is how many tokens of conversations are read
+again when those of several adapters take turns, where llama.cpp chooses the slots and where each conversation has its
+own; how many tokens an answer of one adapter has before the first one of another's comes, which was asked for
+meanwhile; and the memory that hosts have for themselves. The seconds are those of the conversations.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from worker.formats.gguf import read_header
 RANK = 8
 SLOTS = 4
 PROMPT, TURN, ANSWER, LONG = 400, 40, 8, 200
-"""Tokens: what a conversation begins with, what each turn adds, what is answered, and an answer that others wait for."""
+"""Tokens: of the beginning of a conversation, of each turn, of an answer, and of one that others wait for."""
 
 
 @dataclass
@@ -98,7 +98,7 @@ def _measure(side: Side, turns: int) -> tuple[int, int, float, int]:
 
 
 def _converse(side: Side, turns: int) -> int:
-    """One conversation of each adapter, whose turns alternate. How many of the tokens that were there are read again."""
+    """One conversation of each adapter, whose turns alternate. How many known tokens are read again."""
     spoken = [_draw(PROMPT, seed) for seed in range(len(side.servers))]
     again = 0
     for turn in range(turns):
