@@ -182,7 +182,7 @@ class Directory:
         if not self._offers or any(offer.vague and not offer.refusal for offer in self._offers.values()):
             raise _lonely()
         names = {each: offer.status for offer in self._offers.values() for each in offer.names}
-        hint = suggestion(name, names) or self._name_adapters(name)
+        hint = self._name_adapters(name) or suggestion(name, names)
         more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         shown = islice(names.items(), MOST_NAMED)
         there = ", ".join(f"{each} (loading)" if status is Readiness.LOADING else each for each, status in shown) + more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def test_they_are_listed_with_their_base(adapted: Stack) -> None:
     }
     assert told["half"]["sampling"] == {"temperature": 0.5, "top_k": 1}
     assert (told["half"]["slots"], told["half"]["max_model_len"]) == (2, 256)
-    refused = adapted.http().post(COMPLETIONS, json={"model": "tiny:unknown-one", "prompt": "a"})
+    refused = adapted.http().post(COMPLETIONS, json={"model": "tiny:formel", "prompt": "a"})
     assert "Adapters of tiny: half, t:formal." in problem(refused, 404)["message"]
 
 
@@ -144,6 +145,9 @@ def test_it_is_all_that_its_base_is_but_for_what_is_said(folder: Path) -> None:
         catalogue.resolve(f"t:{folder}/none.gguf", models_toml=path)
     listed = inferq("models", INFERQ_MODELS=path).stdout.splitlines()
     assert f"file:{TINY} + file:{folder / 'formal.gguf'}" in next(line for line in listed if line.startswith("half "))
+    told = inferq("info", "half", INFERQ_MODELS=path).stdout
+    assert f"{folder / 'formal.gguf'} (0.5)" in told
+    assert "copies" in told, "it counts"
     kept = inferq("rm", "half", "--yes", INFERQ_MODELS=path)
     assert "half is an adapter of tiny" in kept.stderr
 
@@ -156,6 +160,7 @@ def test_it_is_all_that_its_base_is_but_for_what_is_said(folder: Path) -> None:
         ("adapter = 'a.gguf'\nscale = inf\n", "key 'scale': must be a finite number"),
         ("adapter = 'hf:owner/name'\n", "which file of the repository"),
         ("adapter = 'a b.gguf'\n", "key 'id': 'smollm2:a b' is no name"),
+        ("adapter = 'intermediate.gguf'\n", "smollm2:intermediate: key 'id': no name may end with :intermediate"),
         ("id = 'smollm2'\nadapter = 'a.gguf'\n", "smollm2: key 'base': there is no model 'smollm2'"),
     ],
 )
@@ -174,6 +179,14 @@ def test_an_adapter_is_of_a_model_that_is_none(tmp_path: Path) -> None:
     path.write_text("[[model]]\nid = 'a'\nengine = 'echo'\nscale = 1\n")
     with pytest.raises(ConfigError, match="key 'scale': only allowed with a base"):
         catalogue.list_models(str(path))
+
+
+def test_in_a_folder_its_file_is_no_other_model(tmp_path: Path) -> None:
+    shutil.copy(TINY, tmp_path / "tiny.gguf")
+    write_adapter(tmp_path / "formal.gguf")
+    (tmp_path / "models.toml").write_text("[[model]]\nbase = 'tiny'\nadapter = 'formal.gguf'\n")
+    names = [model.id for model in catalogue.list_models(str(tmp_path))]
+    assert names == ["tiny:formal", "tiny", "smollm2", "minilm", "echo"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,10 @@ ABOUT = frozenset(
 """What models.toml may say of an adapter; all else is as its base has it."""
 
 
+QUEUES_OWN = ":intermediate"
+"""Ends the name of the second list of a model's queue in Redis: a model that is called so would have it for a queue."""
+
+
 def read_adapter(base: str, text: str, folder: Path | None = None, *, scale: float = 1.0, sha256: str = "") -> Adapter:
     """That of a source on the hub, or of a path, beside a folder if one is given.
 
@@ -42,6 +46,8 @@ def adapt(model: Model, others: Sequence[Model]) -> Model:
     """
     if (adapter := model.adapter) is None:
         return model
+    if model.id.endswith(QUEUES_OWN):
+        raise ConfigError(f"{model.id}: key 'id': no name may end with {QUEUES_OWN}: give it one of its own")
     bases = [other for other in others if other.adapter is None and other is not model]
     base = next((other for other in bases if adapter.base in (other.id, *other.aliases)), None)
     if base is None:
