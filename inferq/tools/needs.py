@@ -13,12 +13,13 @@ from shared.errors import InferqError
 def tell_needs(path: Path, models_toml: str) -> dict[str, Any]:
     """`context`, `bytes` in all and of each of the `parts`, `free`, and `words` for a person; empty for a file that is
     no model, or would have to be repacked first."""
+    from inferq.weights import find_weights
     from worker import engines
     from worker.memory import DoesNotFit, find_room, fit_context
 
     config = Config.from_env()
     try:
-        model = catalogue.resolve(str(path), models_toml=models_toml)
+        model = find_weights(catalogue.resolve(str(path), models_toml=models_toml), config)
         if catalogue.is_legacy(path) and engines.choose(model) == "llama.cpp":
             return {}
         there = find_room(model, config)
