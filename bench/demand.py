@@ -22,6 +22,9 @@ from shared import registry
 from tests.stack import Stack, wait_for
 from tests.up import Up
 
+_FIXED = {"threads": "1", "batch_size": "128", "attention": "plain", "as_is": "1"}
+"""Nothing is measured at the start, on either side."""
+
 
 def first_token(url: str, model: str) -> None:
     """Ask, and wait for the first piece of the answer."""
@@ -67,12 +70,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "models").mkdir()
-        stack = Stack(folder)
+        stack = Stack(folder, **_FIXED)
         up = None
         try:
             stack.start_gateway()
             by_hand(stack, asked.model)  # what is done once on this machine
-            settings = {"INFERQ_REDIS_URL": stack.settings["redis_url"], "INFERQ_RESIDENCE": "0"}
+            settings = {f"INFERQ_{name.upper()}": value for name, value in _FIXED.items()}
+            settings |= {"INFERQ_REDIS_URL": stack.settings["redis_url"], "INFERQ_RESIDENCE": "0"}
             up = Up(folder / "data", "--models", str(folder / "models"), "--port", "0", **settings)
             url = up.ready()
             for number in range(asked.rounds):

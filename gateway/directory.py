@@ -182,12 +182,19 @@ class Directory:
         if not self._offers or any(offer.vague and not offer.refusal for offer in self._offers.values()):
             raise _lonely()
         names = {each: offer.status for offer in self._offers.values() for each in offer.names}
-        hint = suggestion(name, names)
+        hint = self._name_adapters(name) or suggestion(name, names)
         more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         shown = islice(names.items(), MOST_NAMED)
         there = ", ".join(f"{each} (loading)" if status is Readiness.LOADING else each for each, status in shown) + more
         asked = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
         raise ModelNotFound(f"The model {asked!r} does not exist.{hint} Models that exist: {there}.", param="model")
+
+    def _name_adapters(self, name: str) -> str:
+        """What there is of the model of which an adapter was asked for, by that name."""
+        cards = [offer.card for offer in self._offers.values()]
+        base = next((card.id for card in cards for each in (card.id, *card.aliases) if name.startswith(f"{each}:")), "")
+        there = [card.id for card in cards if base and card.base == base]
+        return f" Adapters of {base}: {', '.join(there[:MOST_NAMED])}." if there else ""
 
     def _sweep(self) -> None:
         """With all workers dead somebody still has to expire jobs and requeue those of the dead."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from shared import catalogue
 from shared.catalogue import Model
 from worker import engines
-from worker.formats.gguf import read_model
-from worker.formats.gguf_parts import with_parts
+from worker.engines.llama_cpp_files import check_files
 
 
 def inspect_model(model: Model) -> Model:
@@ -19,10 +17,5 @@ def inspect_model(model: Model) -> Model:
 
         template(model.chat_format)
     if engines.choose(model) == "llama.cpp" and model.path:
-        if catalogue.is_legacy(model.path):
-            from worker.formats.repack import provide_gguf
-
-            provide_gguf(model.path, model.architecture or None)
-        else:
-            with_parts(model.path, read_model(model.path))
+        check_files(model)
     return model

@@ -66,6 +66,10 @@ def find_kept(name: str, models_toml: str) -> KeptModel:
     Raises InvalidRequest for what is not here, was not fetched, or is in use; and what `catalogue.resolve` raises.
     """
     model = catalogue.resolve(name, models_toml=models_toml)
+    if adapter := model.adapter:
+        raise InvalidRequest(
+            f"{name} is an adapter of {adapter.base}: remove that by its name, or {adapter.path or adapter.source}"
+        )
     if model.path is None:
         raise InvalidRequest(f"{name} is not on this machine" if model.origin else f"{name} has no file")
     own, hub = catalogue.cache(), Path(constants.HF_HUB_CACHE)

@@ -56,6 +56,8 @@ def as_json(found: Sequence[ModelRow]) -> str:
                 "id": row.model.id,
                 "aliases": list(row.model.aliases),
                 "source": row.model.source,
+                "base": row.model.adapter.base if row.model.adapter else None,
+                "adapter": row.model.adapter.source if row.model.adapter else None,
                 "path": str(row.model.path) if row.model.path else None,
                 "engine": row.model.engine,
                 "size": row.model.size,
@@ -79,7 +81,7 @@ def as_table(found: Sequence[ModelRow]) -> str:
         other = size_in_words(row.prepared.stat().st_size) if row.prepared else "no" if row.unprepared else "-"
         aliases = " ".join(model.aliases) or "-"
         place = _place(model) + (f" (as {', '.join(row.shared)})" if row.shared else "")
-        table.append((model.id, aliases, model.engine, size, other, _use(row), model.source, place))
+        table.append((model.id, aliases, model.engine, size, other, _use(row), _source(model), place))
     sizes = {row.model.path.resolve(): row.model.size or 0 for row in found if row.model.path}
     sizes |= {row.prepared: row.prepared.stat().st_size for row in found if row.prepared}
     return f"{align(table)}\n\n{size_in_words(sum(sizes.values()))} in all"
@@ -105,6 +107,10 @@ def _prepared(model: Model) -> tuple[Path | None, str]:
     if not known or known[1]:
         return known[1] if known else None, ""
     return None, "" if known[0].kinds else known[0].why
+
+
+def _source(model: Model) -> str:
+    return f"{model.source} + {model.adapter.source}" if model.adapter else model.source
 
 
 def _place(model: Model) -> str:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from inferq.errors import PullError
 from inferq.leash import leash
 from inferq.terminal import echo
 from shared import catalogue, checksums
-from shared.catalogue import HubFile, Model, Wheel
+from shared.catalogue import Adapter, HubFile, Model, Wheel
 from shared.catalogue.use import note_use
 from shared.file_lock import FileLock
 from shared.progress import step
@@ -35,8 +36,21 @@ def provide(model: Model, *, anew: bool = False) -> Model:
     """
     if found := _provide(model, anew=anew).path:
         note_use(found)
-        return catalogue.with_file(model, found)
-    return model
+        model = catalogue.with_file(model, found)
+    return replace(model, adapter=_provide_adapter(model.id, model.adapter, anew=anew)) if model.adapter else model
+
+
+def _provide_adapter(name: str, adapter: Adapter, *, anew: bool) -> Adapter:
+    path = adapter.path
+    if adapter.origin and (path is None or anew):
+        from inferq import hub
+
+        path = hub.download(name, adapter.origin)
+    if path and adapter.sha256:
+        _verify(path, adapter.sha256, str(path))
+    if path:
+        note_use(path)
+    return replace(adapter, path=path)
 
 
 def _provide(model: Model, *, anew: bool) -> Model:

@@ -52,6 +52,8 @@ class Card:
     parameters: int = 0
     size: int = 0
     """Bytes of the model file."""
+    base: str = ""
+    """The id of the model of which it is an adapter; empty where it is none, as in versions before."""
     prepared_from: str = ""
     """What most weights of the model's own file are, where others are computed that were prepared from them."""
     trained_context: int = 0

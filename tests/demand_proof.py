@@ -20,6 +20,9 @@ from pathlib import Path
 
 import httpx2 as httpx
 
+from inferq.agent import room
+from shared import catalogue
+from shared.config import Config
 from tests.stack import free_port
 from tests.up import Up, processes
 
@@ -78,7 +81,13 @@ class Proof:
         models = self._folder / "models"
         models.mkdir(exist_ok=True)
         (models / "models.toml").write_text("\n".join(map(TABLE.format, MODELS)))
-        settings = {"INFERQ_MEMORY": "250MiB", "INFERQ_RESIDENCE": "1", "INFERQ_TURN": "8", "INFERQ_ECHO_RATE": "100"}
+        needs, _ = room.weigh(catalogue.resolve("echo"), Config())
+        settings = {
+            "INFERQ_MEMORY": f"{int(2.8 * needs)}B",
+            "INFERQ_RESIDENCE": "1",
+            "INFERQ_TURN": "8",
+            "INFERQ_ECHO_RATE": "100",
+        }
         settings |= {"INFERQ_LEASE": "2"}
         up = Up(self._folder / "data", "--models", str(models), "--port", str(self._port), **settings)
         up.ready()

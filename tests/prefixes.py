@@ -18,10 +18,12 @@ LONG = 20 * BLOCK
 """Tokens, more than a snapshot has to have."""
 
 
-def keeping(folder: Path, model: Path, slots: int = 2, **settings: object) -> closing[LlamaCppEngine]:
+def keeping(
+    folder: Path, model: Path, slots: int = 2, lora: tuple[tuple[Path, float], ...] = (), **settings: object
+) -> closing[LlamaCppEngine]:
     """An engine of this model, which keeps what it has read in a folder."""
     config = Config(prefixes=str(folder), slots=slots, threads=1, **settings)  # type: ignore[arg-type]  # any of them
-    return closing(LlamaCppEngine(tiny(model), config))
+    return closing(LlamaCppEngine(tiny(model, lora=lora), config))
 
 
 def draw(count: int, seed: int = 0) -> tuple[int, ...]:

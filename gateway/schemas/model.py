@@ -10,9 +10,8 @@ from shared.card import Card
 def render_model(card: Card, name: str, status: str, state: str, reason: str) -> dict[str, Any]:
     """OpenAI's model object, of a model under one of its names, with what others have put there too.
 
-    `root`, `parent` and `max_model_len` are vLLM's, `meta` and `status` llama.cpp's; `state` and
-    `reason` are our own. What is not known is null: most of
-    it, where the model has yet to be loaded.
+    `root`, `parent` and `max_model_len` are vLLM's, `meta` and `status` llama.cpp's; `state` and `reason` are our own.
+    The parent is the base of an adapter. What is not known is null: most of it, where the model has yet to be loaded.
     """
     return {
         "id": name,
@@ -20,7 +19,7 @@ def render_model(card: Card, name: str, status: str, state: str, reason: str) ->
         "created": card.created,
         "owned_by": card.engine or "inferq",
         "root": card.id,
-        "parent": None,
+        "parent": card.base or None,
         "max_model_len": card.context or None,
         "status": {"value": status},
         "state": state,

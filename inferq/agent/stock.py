@@ -52,7 +52,8 @@ class Article:
     @property
     def here(self) -> bool:
         """Whether nothing has to be fetched for it."""
-        return self.model.path is not None or self.model.origin is None
+        own = self.model.adapter
+        return (self.model.path is not None or self.model.origin is None) and not (own and own.path is None)
 
     def differs(self, before: Article) -> bool:
         """Whether another file is to be served than before. One that was fetched since is what was meant."""
@@ -127,6 +128,8 @@ class Stock:
             model = self._adapt(model)
             if model.path is None and model.source.startswith("file:"):
                 raise InferqError(f"{model.source.removeprefix('file:')}: no such file")
+            if model.adapter and not (model.adapter.path or model.adapter.origin):
+                raise InferqError(f"{model.adapter.source.removeprefix('file:')}: no such file")
             if model.path:
                 model = catalogue.with_file(model, model.path)
             return Article(model, outline(model, self._config), room.guess(model), mark)
@@ -144,7 +147,7 @@ class Stock:
 
 
 def _mark(model: Model) -> Mark:
-    return (model, _stamp(model.path), *(_stamp(path) for path, _ in model.lora), _stamp(model.draft))
+    return (model, _stamp(model.path), *(_stamp(path) for path, _ in model.adapters), _stamp(model.draft))
 
 
 def _without_folders(exc: InferqError, model: Model) -> str:

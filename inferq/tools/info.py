@@ -15,9 +15,11 @@ from inferq.terminal import echo
 from inferq.tools.flags import json_flag
 from inferq.tools.models import find_model
 from inferq.tools.needs import tell_needs
+from shared.config import Config
 from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from shared.catalogue import Model
     from worker.formats.description import Description
 
 _LONGEST = 80
@@ -40,33 +42,38 @@ def info(model: str, tensors: bool, tokens: bool, arch: str, models_toml: str | 
     """
     from worker.formats.description import describe
 
-    description = describe(_locate(model, models_toml or ""), arch or None)
-    needs = {} if description.no_model else tell_needs(description.path, models_toml or "")
+    models_toml = models_toml or Config.from_env().models
+    path, named = _locate(model, models_toml)
+    description = describe(path, arch or None)
+    needs = {} if description.no_model else tell_needs(named or path, models_toml)
+    adapters = dict(named.adapters) if named else {}
     if as_json:
-        echo(json.dumps({**_as_object(description, tensors, tokens), "memory": needs or None}, indent=2))
+        told = {**_as_object(description, tensors, tokens), "memory": needs or None}
+        echo(json.dumps({**told, "adapters": [str(adapter) for adapter in adapters]}, indent=2))
         return
-    echo("\n".join(_lines(description, needs)))
+    echo("\n".join(_lines(description, adapters, needs)))
     if tensors:
         echo("\n" + align(_tensor_rows(description)))
     if tokens:
         echo("\n" + align([("ID", "TOKEN"), *((str(i), _token(t)) for i, t in enumerate(description.vocabulary))]))
 
 
-def _locate(name: str, models_toml: str) -> Path:
+def _locate(name: str, models_toml: str) -> tuple[Path, Model | None]:
     """The file of that path, whatever it holds, or else the model's of that name. Raises InvalidRequest."""
     if (file := Path(name)).is_file():
-        return file
+        return file, None
     model = find_model(name, models_toml=models_toml)
     if model.path is None:
         raise InvalidRequest(f"{name} has no file")
-    return model.path
+    return model.path, model
 
 
-def _lines(description: Description, needs: Mapping[str, Any]) -> Iterator[str]:
+def _lines(description: Description, adapters: Mapping[Path, float], needs: Mapping[str, Any]) -> Iterator[str]:
     version = "" if description.version is None else f" version {description.version}"
     facts = {
         "file": f"{description.path} ({description.size / 1e6:.1f} MB)",
         "container": description.container + version,
+        **({"adapters": ", ".join(f"{path} ({scale:g})" for path, scale in adapters.items())} if adapters else {}),
         **({"no model, but": description.no_model} if description.no_model else {}),
         "architecture": description.architecture,
         "name": description.name or "-",

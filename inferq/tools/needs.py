@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from shared import catalogue
+from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import InferqError
 
 
-def tell_needs(path: Path, models_toml: str) -> dict[str, Any]:
+def tell_needs(given: Path | Model, models_toml: str) -> dict[str, Any]:
     """`context`, `bytes` in all and of each of the `parts`, `free`, and `words` for a person; empty for a file that is
     no model, or would have to be repacked first."""
     from inferq.weights import find_weights
@@ -19,9 +20,10 @@ def tell_needs(path: Path, models_toml: str) -> dict[str, Any]:
 
     config = Config.from_env()
     try:
-        model = find_weights(catalogue.resolve(str(path), models_toml=models_toml), config)
-        if catalogue.is_legacy(path) and engines.choose(model) == "llama.cpp":
+        model = catalogue.resolve(str(given), models_toml=models_toml) if isinstance(given, Path) else given
+        if model.path and catalogue.is_legacy(model.path) and engines.choose(model) == "llama.cpp":
             return {}
+        model = find_weights(model, config)
         there = find_room(model, config)
         try:
             fitted = fit_context(model, config, there)

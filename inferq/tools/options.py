@@ -55,7 +55,7 @@ class _Biases(click.ParamType[Any]):
         return biases
 
 
-class _Adapter(click.ParamType[Any]):
+class _AdapterFlag(click.ParamType[Any]):
     name = "adapter"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -78,7 +78,7 @@ _MODEL = (
     engine_flag,
     models_flag,
     click.option(
-        "--lora", type=_Adapter(), multiple=True, metavar="FILE[=SCALE]", help="a GGUF adapter; can be repeated"
+        "--lora", type=_AdapterFlag(), multiple=True, metavar="FILE[=SCALE]", help="a GGUF adapter; can be repeated"
     ),
     click.option("--draft", type=_FILE, metavar="FILE", help="a smaller model whose guesses the engine checks"),
     click.option("--rope-freq-base", type=_Finite(0, min_open=True), metavar="X", help="overrides the model's own"),

@@ -8,11 +8,12 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from shared.catalogue.adapters import adapt, locate_adapter, read_name
 from shared.catalogue.built_in import BUILT_IN
 from shared.catalogue.choice import choose_within
 from shared.catalogue.file import ARCHITECTURES, engine_for, is_legacy
 from shared.catalogue.folder import models_in
-from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, Model
+from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, Adapter, Model
 from shared.catalogue.models_toml import read
 from shared.catalogue.origin import HUB, HubFile, Wheel, cache, is_source
 from shared.catalogue.parts import size_of, whole_name
@@ -25,6 +26,7 @@ __all__ = [
     "AUTO",
     "ENGINES",
     "WITHOUT_FILE",
+    "Adapter",
     "HubFile",
     "Model",
     "Wheel",
@@ -58,7 +60,7 @@ def announced(name: str, models_toml: str = "") -> Model:
 
     Raises ConfigError, and InvalidRequest for a source that is none.
     """
-    if model := _find(name, models_toml):
+    if model := _find(name, models_toml) or _adapted(name, models_toml):
         return replace(model, path=None)
     if is_source(name):
         return replace(_of_hub(name), path=None)
@@ -69,7 +71,7 @@ def resolve(
     name: str, engine: str | None = None, *, architecture: str = "", chat_format: str = "", models_toml: str = ""
 ) -> Model:
     """The model called `name`, or of that source, or else the file at that path, of several the first one; of a folder
-    the model in it. `engine` and the others go before the model's own.
+    the model in it; or a model's name with an adapter behind it. `engine` and the others go before the model's own.
 
     Raises:
         ConfigError: the models.toml is not right.
@@ -79,13 +81,16 @@ def resolve(
     """
     if architecture and architecture not in ARCHITECTURES:
         raise InvalidRequest(f"There is no architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}.")
-    model = _find(name, models_toml)
+    model = _find(name, models_toml) or _adapted(name, models_toml)
     model = model or (_of_hub(name) if is_source(name) else None)
     model = _locate(model) if model else _file(name, models_toml)
     if model.path is None and model.source.startswith("file:"):
         raise ModelFileError(
             f"{model.source.removeprefix('file:')}: no such file; models.toml wants it for {model.id!r}"
         )
+    adapter = model.adapter
+    if adapter and not (adapter.path or adapter.origin):
+        raise ModelFileError(f"{adapter.source.removeprefix('file:')}: no such file, the adapter of {model.id!r}")
     model = replace(
         model,
         engine=engine or model.engine,
@@ -106,19 +111,29 @@ def with_file(model: Model, path: Path) -> Model:
 
 def _known(models_toml: str) -> list[Model]:
     known = read(models_toml)
-    files = {model.path for model in known}
+    files = {path for model in known for path in (model.path, model.adapter and model.adapter.path)}
     found = models_in(find_named(models_toml)) if models_toml else []
     for others in ([each for each in found if each.path and each.path.resolve() not in files], BUILT_IN):
         taken = {name for model in known for name in (model.id, *model.aliases)}
         known += [model for model in others if model.id not in taken]
-    return known
+    return [adapt(model, known) for model in known]
 
 
 def _find(name: str, models_toml: str) -> Model | None:
     return next((model for model in _known(models_toml) if name in (model.id, *model.aliases)), None)
 
 
+def _adapted(name: str, models_toml: str) -> Model | None:
+    if ":" not in name:
+        return None
+    try:
+        return read_name(name, _known(models_toml))
+    except OSError as exc:
+        raise ModelFileError(f"{name}: cannot be read: {exc.strerror}") from exc
+
+
 def _locate(model: Model) -> Model:
+    model = locate_adapter(model)
     if model.origin is None:
         return model
     path = model.origin.locate()

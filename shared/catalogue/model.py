@@ -21,6 +21,28 @@ SETTINGS = ("attention", "batch_size", "batch_threads", "kv_cache", "llama_serve
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA adapter that makes a model of its own of another one."""
+
+    base: str
+    """The model that it changes, by any of its names; by its id, once that was found."""
+    source: str
+    """Where it comes from: `hf:<owner>/<repository>/<file>` or `file:<path>`."""
+    path: Path | None
+    """The file, when it is on this machine."""
+    scale: float = 1.0
+    origin: HubFile | None = None
+    """What to fetch, where the file has to be fetched."""
+    sha256: str = ""
+    """Of the file; empty where nobody vouches for it."""
+
+    @property
+    def title(self) -> str:
+        """What its model is called that has no other name."""
+        return f"{self.base}:{self.origin.name if self.origin else Path(self.source).stem}"
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model that can be served."""
 
@@ -43,7 +65,9 @@ class Model:
     spm_infill: bool = False
     """Around a gap it reads the suffix first, then the prefix."""
     lora: tuple[tuple[Path, float], ...] = ()
-    """Adapters, each with its scale."""
+    """Adapters, each with its scale, without the next one."""
+    adapter: Adapter | None = None
+    """What makes another model of its base, whose file `path` and `source` are then."""
     draft: Path | None = None
     """A smaller model's file, whose guesses the engine checks: the same answers, sooner."""
     rope_freq_base: float | None = None
@@ -72,3 +96,9 @@ class Model:
     """Seconds that it stays loaded though nobody asks for it; None: as the setting says. See lasting.py."""
     workers: tuple[int, int] = (1, 1)
     """The least and the most that it has while it is loaded, where it is loaded on demand."""
+
+    @property
+    def adapters(self) -> tuple[tuple[Path, float], ...]:
+        """All that are here, each with its scale, in the order in which they are given to the engine."""
+        own = self.adapter
+        return (*self.lora, (own.path, own.scale)) if own and own.path else self.lora

@@ -5,33 +5,31 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 from shared import regular_file
+from shared.catalogue.adapters import ABOUT, read_adapter
 from shared.catalogue.file import ARCHITECTURES
-from shared.catalogue.keys import BOUNDS, KEYS, KINDS, OPTIONS
+from shared.catalogue.keys import BOUNDS, KEYS, OPTIONS
 from shared.catalogue.lasting import KEEP_WORDS, WORKERS_WORDS, read_keep, read_workers
-from shared.catalogue.model import AUTO, ENGINES, SETTINGS, WITHOUT_FILE, Model
+from shared.catalogue.model import AUTO, ENGINES, SETTINGS, WITHOUT_FILE, Adapter, Model
 from shared.catalogue.origin import HUB, HubFile, Wheel
 from shared.catalogue.parts import size_of
 from shared.catalogue.place import place
+from shared.catalogue.toml_table import TomlTable
 from shared.config import ConfigError
 from shared.errors import InvalidRequest
 from shared.option import parse
 from shared.recommendation import find_fault
-
-T = TypeVar("T")
 
 LARGEST_TOML = 1 << 20
 """Bytes of a models.toml."""
 LONGEST_VECTOR = 1 << 16
 """Numbers of a vector; no model's is as long."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!-]+")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def read(setting: str) -> list[Model]:
@@ -57,7 +55,7 @@ def read(setting: str) -> list[Model]:
     models: list[Model] = []
     names: dict[str, str] = {}
     for number, values in enumerate(tables, 1):
-        table = _Table(path, number, values)
+        table = _ModelTable(path, number, values)
         models.append(model := table.model())
         for key, name in (("id", model.id), *(("aliases", alias) for alias in model.aliases)):
             if name in names:
@@ -66,17 +64,20 @@ def read(setting: str) -> list[Model]:
     return models
 
 
-class _Table:
+class _ModelTable(TomlTable):
     """One [[model]] of the file."""
 
     def __init__(self, path: Path, number: int, values: Mapping[str, Any]) -> None:
-        self._path, self._values = path, values
-        self.title = f"model {number}"
+        super().__init__(path, f"model {number}", values)
         for key, value in values.items():
             if key not in KEYS:
                 self.refuse(key, f"unknown; there are {', '.join(KEYS)}")
             self.check(key, value, *KEYS[key])
-        self._id = self.name("id", self.require("id"))
+        for key in ("adapter", "scale"):
+            if key in values and "base" not in values:
+                self.refuse(key, "only allowed with a base, the name of another model")
+        self._adapter = self.own_adapter() if "base" in values else None
+        self._id = self.name("id", values.get("id") or (self._adapter.title if self._adapter else self.require("id")))
         self.title += f" ({self._id})"
 
     def model(self) -> Model:
@@ -93,7 +94,7 @@ class _Table:
         for key in ("rope_freq_base", "rope_freq_scale"):
             if key in values and not 0 < values[key] < math.inf:
                 self.refuse(key, f"must be more than 0 and finite, but is {values[key]}")
-        source, path, origin = self.source(engine)
+        source, path, origin = ("", None, None) if self._adapter else self.source(engine)
         chat_format = values.get("chat_format", "")
         return Model(
             id=self._id,
@@ -108,6 +109,7 @@ class _Table:
             parse_special=values.get("parse_special", False),
             spm_infill=values.get("spm_infill", False),
             as_is=values.get("as_is", False),
+            adapter=self._adapter,
             lora=tuple(map(self.adapter, values.get("lora", ()))),
             draft=self.beside("draft", values["draft"]) if "draft" in values else None,
             rope_freq_base=values.get("rope_freq_base"),
@@ -149,6 +151,18 @@ class _Table:
         path = self.beside("source", text)
         return f"file:{path}", path if path.is_file() else None, None
 
+    def own_adapter(self) -> Adapter:
+        """That which makes this model of another one."""
+        for key in self._values:
+            if key not in ABOUT:
+                self.refuse(key, "a model with a base has that of its base")
+        text = self.require("adapter")
+        scale, sha256 = self.scale("scale", self._values.get("scale", 1.0)), self.digest("sha256")
+        try:
+            return read_adapter(self.require("base"), text, self._path.parent, scale=scale, sha256=sha256)
+        except (OSError, InvalidRequest) as exc:
+            self.refuse("adapter", f"{text!r} is no path: {exc.strerror}" if isinstance(exc, OSError) else str(exc))
+
     def setting(self, key: str) -> Any:
         try:
             value = parse(key, str(self._values[key]), KEYS[key][0], OPTIONS[key].metadata)
@@ -162,10 +176,13 @@ class _Table:
         if not isinstance(value, dict) or value.keys() - {"path", "scale"} or "path" not in value:
             self.refuse("lora", "each is a path, or a table { path = …, scale = … }")
         self.check("lora.path", value["path"], str)
-        self.check("lora.scale", scale := value.get("scale", 1.0), int, float)
-        if not math.isfinite(scale):
-            self.refuse("lora.scale", f"must be a finite number, but is {scale}")
-        return self.beside("lora", value["path"]), float(scale)
+        return self.beside("lora", value["path"]), self.scale("lora.scale", value.get("scale", 1.0))
+
+    def scale(self, key: str, value: Any) -> float:
+        self.check(key, value, int, float)
+        if not math.isfinite(value):
+            self.refuse(key, f"must be a finite number, but is {value}")
+        return float(value)
 
     def dimensions(self, values: list[Any]) -> tuple[int, ...]:
         for value in values:
@@ -179,49 +196,3 @@ class _Table:
             if fault := find_fault(name, value):
                 self.refuse(f"sampling.{name}", fault)
         return values
-
-    def read(self, key: str, read: Callable[[str], T], words: str) -> T | None:
-        try:
-            return read(str(self._values[key])) if key in self._values else None
-        except ValueError:
-            self.refuse(key, f"must be {words}, but is {self._values[key]!r}")
-
-    def beside(self, key: str, text: str) -> Path:
-        """A path, relative to the folder of the file."""
-        try:
-            return regular_file.find_named(text, self._path.parent)
-        except OSError as exc:
-            self.refuse(key, f"{text!r} is no path: {exc.strerror}")
-
-    def inside(self, key: str, text: str) -> str:
-        """A path in what is fetched, which leads nowhere else."""
-        if not text.isprintable() or "\\" in text or {"", ".", ".."} & set(text.split("/")):
-            self.refuse(key, f"{text!r} is no path inside of what is fetched")
-        return text
-
-    def name(self, key: str, text: Any) -> str:
-        self.check(key, text, str)
-        if not _NAME.fullmatch(text):
-            self.refuse(key, f"{text!r} is no name: up to 128 of A-Z a-z 0-9 . _ : / @ + -, a letter or digit first")
-        return str(text)
-
-    def digest(self, key: str, *, needed: bool = False) -> str:
-        text = self.require(key) if needed else self._values.get(key, "")
-        if text and not _SHA256.fullmatch(text):
-            self.refuse(key, "a SHA-256 is 64 digits of 0-9 a-f")
-        return str(text)
-
-    def require(self, key: str) -> str:
-        text = self._values.get(key)
-        if not text:
-            self.refuse(key, "missing")
-        return str(text)
-
-    def check(self, key: str, value: Any, *kinds: type) -> None:
-        # A boolean is an int to Python.
-        if type(value) not in kinds:
-            kind = KINDS.get(type(value), "another type")
-            self.refuse(key, f"must be {KINDS[kinds[-1]]}, but is {kind}")
-
-    def refuse(self, key: str, reason: str) -> NoReturn:
-        raise ConfigError(f"{self._path}: {self.title}: key {key!r}: {reason}")

@@ -152,7 +152,7 @@ REGISTRY = {
 `shared.catalogue.ENGINES` has the names too."""
 
 _ONLY_LLAMA_CPP = {
-    "lora": "LoRA adapter",
+    "adapters": "LoRA adapter",
     "draft": "draft",
     "rope_freq_base": "RoPE base",
     "rope_freq_scale": "RoPE scale",

@@ -17,7 +17,8 @@ from shared.errors import ModelFileError
 from shared.misfits import EngineMisfit
 from worker.chat_formats import template
 from worker.engines.llama_cpp_host import DRAFTED, GUESSED
-from worker.formats.gguf import Header, read_header, read_model
+from worker.formats.adapter import check_adapter
+from worker.formats.gguf import Header, read_model
 from worker.formats.gguf_parts import with_parts
 from worker.formats.identity import identity
 from worker.formats.pooling import PoolingKind, find_pooling
@@ -75,7 +76,9 @@ def check_files(model: Model) -> Files:
         raise EngineMisfit(f"the engine llama.cpp needs a file for the model {model.id!r}")
     path = _gguf(model.path, model.architecture)
     header, parts = with_parts(path, read_model(path))
-    lora = tuple((_adapter(adapter, header), scale) for adapter, scale in model.lora)
+    if model.adapter and model.adapter.path is None:
+        raise ModelFileError(f"{model.id}: its adapter is not here: {model.adapter.source}")
+    lora = tuple((check_adapter(adapter, header, path.name), scale) for adapter, scale in model.adapters)
     if model.draft is not None:
         read_model(model.draft)
     # Of several, llama.cpp finds the others by the name of the first, which a link may have alone.
@@ -94,16 +97,6 @@ def _gguf(path: Path, architecture: str) -> Path:
     from worker.formats.repack import provide_gguf
 
     return provide_gguf(path, architecture or None)
-
-
-def _adapter(path: Path, model: Header) -> Path:
-    header = read_header(path)
-    kind = header.metadata.get("adapter.type")
-    if header.metadata.get("general.type") != "adapter" or kind != "lora":
-        raise ModelFileError(f"{path}: this is no LoRA adapter: general.type and adapter.type do not say so")
-    if header.architecture != model.architecture:
-        raise ModelFileError(f"{path}: an adapter for {header.architecture}, but the model is {model.architecture}")
-    return path.resolve()
 
 
 def threads_of(config: Config) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from worker.formats.infill import find_infill
 
 OUTLINED = (
     "aliases",
+    "base",
     "quantisation",
     "prepared_from",
     "parameters",
@@ -33,7 +34,8 @@ def outline(model: Model, config: Config) -> Card:
     engine = "" if model.engine == AUTO else model.engine
     slots, now = model.slots or config.slots, int(time.time())
     card = Card(model.id, engine, "", context=0, slots=slots, created=now, aliases=model.aliases)
-    card = replace(card, dimensions=model.dimensions, prepared_from=model.prepared_from)
+    base = model.adapter.base if model.adapter else ""
+    card = replace(card, base=base, dimensions=model.dimensions, prepared_from=model.prepared_from)
     if model.path is None or engine in WITHOUT_FILE:
         return card
     found = describe(model.path, None if is_gguf(model.path) else model.architecture or None)

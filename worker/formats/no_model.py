@@ -9,7 +9,7 @@ from worker.formats.gguf_header import Header
 
 _KINDS = {
     "adapter": "a LoRA adapter, which changes a model: serve the model, and give it this file with --lora"
-    " (or lora in models.toml)",
+    " (or lora or adapter in models.toml)",
     "mmproj": "a projector of images or sounds (mmproj), a part of a model: serve the model's other file, which reads"
     " texts without it",
     "imatrix": "an importance matrix, which tells how a model is best quantised: serve a model that was made with it",

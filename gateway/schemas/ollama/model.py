@@ -73,7 +73,7 @@ def _named(card: Card, name: str) -> dict[str, Any]:
 
 def _details(card: Card) -> dict[str, Any]:
     return {
-        "parent_model": "",
+        "parent_model": card.base,
         "format": "gguf" if card.size else "",
         "family": card.architecture,
         "families": [card.architecture] if card.architecture else [],
