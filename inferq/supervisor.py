@@ -23,11 +23,10 @@ from inferq.cli import INTERRUPTED
 from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
 from inferq.inspection import inspect_model
-from inferq.memory import divide
+from inferq.memory import settle
 from inferq.selection import Selection
 from inferq.stop_signals import StopSignals
 from inferq.terminal import echo
-from inferq.weights import choose_weights
 from inferq.welcome import Waiting, tell_how_to_begin
 from shared import cores, registry, store
 from shared.card import Card
@@ -63,23 +62,18 @@ def up(choice: Selection, config: Config, *, folder: Path, workers: int) -> int:
         config = replace(
             config, port=found, archive=config.archive or str(archive), prefixes=config.prefixes or str(prefixes)
         )
-        models = provide(models, config)
+        models, shares = settle(provide(models), config, workers)
         server = None if os.environ.get(PREFIX + "REDIS_URL") else EmbeddedValkey(folder, config.max_memory)
-        shares = divide(models, config, workers)
         Supervisor(choice, models, config, workers, server, shares, folder).run()
     return 0
 
 
-def provide(models: Sequence[Model], config: Config) -> list[Model]:
-    """With the files that are to be served; one model's weights leave room for those of the others."""
+def provide(models: Sequence[Model]) -> list[Model]:
+    """With their files, which are fetched where they are not here."""
     found = list[Model]()
     for model in models:
         with listen(partial(log.info, "%s: %s", model.id)):
             found.append(inspect_model(pull.provide(model)))
-    for place, model in enumerate(found):
-        with listen(partial(log.info, "%s: %s", model.id)):
-            beside = sum(other.size or 0 for other in found if other is not model)
-            found[place] = choose_weights(model, config, beside=beside)
     return found
 
 
@@ -109,7 +103,7 @@ class Supervisor:
         self._wanted = [model.id for model in models]
         self._config = replace(config, expected_models=",".join(config.expected | set(self._wanted)))
         self._cards: list[Card] = []
-        self._server = server
+        self._server, self._folder = server, folder
         self._waiting = Waiting(self._wanted)
         self._valkey = [Child("valkey", server.spawn)] if server else []
         self._gateway = [Child("gateway", partial(self._spawn, "gateway"))]
@@ -157,7 +151,7 @@ class Supervisor:
             if self._server:
                 self._server.shorten_log()
             if not ready and (ready := self._is_ready()):
-                tell_how_to_begin(self._url, self._cards, self._config)
+                tell_how_to_begin(self._url, self._cards, self._config, self._folder)
                 echo(f"ready: {self._url}")
             stop.wait(self._pause() if ready else 0.1)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from shared import catalogue
 from shared.catalogue import Model
 from shared.config import Config
+from shared.progress import listen
 from worker import engines
 
 log = logging.getLogger("inferq.models")
@@ -21,11 +24,11 @@ def choose_weights(model: Model, config: Config, *, anew: bool = False, told: bo
 
     Raises EngineError for an engine that there is not, ModelFileError.
     """
-    if model.as_is or config.as_is or model.path is None or engines.choose(model) != "llama.cpp":
+    path = model.path
+    if path is None or _is_as_it_is(model, config):
         return model
     from worker.formats.preparation import prepare
 
-    path = model.path
     if catalogue.is_legacy(path):
         from worker.formats.repack import provide_gguf
 
@@ -38,3 +41,28 @@ def choose_weights(model: Model, config: Config, *, anew: bool = False, told: bo
         return model
     size = found.path.stat().st_size
     return replace(model, path=found.path, engine="llama.cpp", size=size, prepared_from=found.original)
+
+
+def choose_together(models: Sequence[Model], config: Config) -> list[Model]:
+    """The same of models that are started together: each leaves room for the others."""
+    found = list(models)
+    for place, model in enumerate(models):
+        with listen(partial(log.info, "%s: %s", model.id)):
+            beside = sum(other.size or 0 for other in (*found[:place], *found[place + 1 :]))
+            found[place] = choose_weights(model, config, beside=beside)
+    return found
+
+
+def find_weights(model: Model, config: Config) -> Model:
+    """The same by what is known already: nothing is made, or measured. Raises EngineError."""
+    if model.path is None or _is_as_it_is(model, config):
+        return model
+    from worker.formats.prepared import find
+
+    known = find(model.path)
+    made = known[1] if known else None
+    return replace(model, path=made, engine="llama.cpp", size=made.stat().st_size) if made else model
+
+
+def _is_as_it_is(model: Model, config: Config) -> bool:
+    return model.as_is or bool(config.as_is) or engines.choose(model) != "llama.cpp"

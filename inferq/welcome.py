@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import shutil
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from gateway.first_call import KEY_VARIABLE, FirstCall
 from inferq.terminal import echo
+from shared import folders
 from shared.card import Card
 from shared.config import PREFIX, Config
 from shared.registry import Worker
@@ -53,8 +55,11 @@ class Waiting:
         return reasons or {"gateway": "it is starting"}
 
 
-def tell_how_to_begin(address: str, cards: Sequence[Card], config: Config) -> None:
-    """The models, the base URL and a first call that can be pasted. Where the log is for programs, one of its lines."""
+def tell_how_to_begin(address: str, cards: Sequence[Card], config: Config, folder: Path) -> None:
+    """The models, the base URL and a first call that can be pasted. Where the log is for programs, one of its lines.
+
+    `folder` is the data directory.
+    """
     base = f"{address}/v1"
     call = FirstCall.of(base, cards, keyed=bool(config.api_keys))
     names = [name for card in cards for name in (card.id, *card.aliases)]
@@ -62,10 +67,11 @@ def tell_how_to_begin(address: str, cards: Sequence[Card], config: Config) -> No
         log.info("ready", extra={"base_url": base, "models": names})
         return
     key = f"one of {PREFIX}API_KEYS; the line below takes it from {KEY_VARIABLE}" if call.keyed else "any text"
+    where = "" if folder == folders.data() else f" --data-dir {shlex.quote(str(folder))}"
     echo(
         f"\n  models    {', '.join(names)}\n  base URL  {base}\n  API key   {key}\n\n  {call.curl}\n\n"
         f"  In a browser {address} is a chat, and {address}/overview shows what goes on;\n"
-        f"  so does `{_program()} status`. Ctrl-C ends all of it.\n",
+        f"  so does `{_program()} status{where}`. Ctrl-C ends all of it.\n",
         err=True,
     )
 

@@ -81,7 +81,7 @@ class Proof:
         models = self._folder / "models"
         models.mkdir(exist_ok=True)
         (models / "models.toml").write_text("\n".join(map(TABLE.format, MODELS)))
-        needs = room.weigh(catalogue.resolve("echo"), Config())
+        needs, _ = room.weigh(catalogue.resolve("echo"), Config())
         settings = {
             "INFERQ_MEMORY": f"{int(2.8 * needs)}B",
             "INFERQ_RESIDENCE": "1",

@@ -124,14 +124,15 @@ def test_an_answer_is_never_cut_off_to_make_room(offered: Offered) -> None:
 
 
 def test_a_file_that_comes_is_offered_and_one_that_goes_is_not(offered: Offered) -> None:
-    path = offered.folder / "late.gguf"
+    path = offered.folder / "迟到.gguf"
     shutil.copy(TINY, path)
-    wait_for(lambda: offered.states().get("late") == "available", "the offer", 20)
-    assert offered.http.get("/v1/models/late").json()["max_model_len"] is None
-    answer = offered.http.post("/v1/completions", json={"model": "late", "prompt": "hello", "max_tokens": 3})
+    wait_for(lambda: offered.states().get("迟到") == "available", "the offer", 20)
+    assert offered.http.get("/v1/models/迟到").json()["max_model_len"] is None
+    answer = offered.http.post("/v1/completions", json={"model": "迟到", "prompt": "hello", "max_tokens": 3})
     assert answer.json()["usage"]["completion_tokens"] == 3, answer.text
     path.unlink()
-    wait_for(lambda: "late" not in offered.workers().values(), "the end of its worker", 20)
+    wait_for(lambda: "迟到" not in offered.workers().values(), "the end of its worker", 20)
+    assert "SETNAME" not in offered.running.log, "Redis takes no connection of that name"
 
 
 def test_the_death_of_a_worker_loses_nothing(offered: Offered) -> None:

@@ -99,6 +99,8 @@ def test_several_models_share(long: Path) -> None:
         DoesNotFit, match=r"the models do not fit together: tiny needs .*, tiny needs .*, and there are"
     ):
         share([tiny(), tiny(long)], CONFIG, there(150))
+    with pytest.raises(DoesNotFit, match=r"tiny does not fit: .* What helps: a context of [\d,]+ fits: --context \d+"):
+        share([tiny(long)], replace(CONFIG, context=LONG), there(400))
 
 
 def test_ctransformers_is_bounded(tmp_path: Path) -> None:
@@ -114,3 +116,7 @@ def test_info_tells_it(long: Path) -> None:
     assert re.search(r"^memory +.* with a context of [\d,]+ and 4 slots; there are 300 MiB free", told.stdout, re.M)
     found = json.loads(inferq("info", "--json", str(long)).stdout)["memory"]
     assert found["bytes"] == sum(found["parts"].values())
+
+
+def test_a_step_may_be_longer_than_the_smallest_context_that_is_asked_for(long: Path) -> None:
+    assert footprint(tiny(long), replace(CONFIG, batch_size=512)).measured

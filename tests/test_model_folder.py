@@ -21,7 +21,7 @@ def put(path: Path, content: bytes = b"GGUF") -> None:
 
 
 def test_what_is_offered(tmp_path: Path) -> None:
-    for name in ("a.gguf", "z/b c.gguf", "deep/er/模型.gguf", "x/same.gguf", "y/same.gguf"):
+    for name in ("a.gguf", "z/b c.gguf", "loud.GGUF", "deep/er/模型.gguf", "x/same.gguf", "y/same.gguf"):
         put(tmp_path / name)
     put(tmp_path / "part-00001-of-00002.gguf")
     put(tmp_path / "old.bin", b"lmgg....")
@@ -32,7 +32,7 @@ def test_what_is_offered(tmp_path: Path) -> None:
     (tmp_path / "linked.gguf").symlink_to(tmp_path / "a.gguf")
     (tmp_path / "loop").symlink_to(tmp_path)
     found = [model.id for model in models_in(tmp_path)]
-    assert sorted(found) == sorted(["a", "b c", "模型", "x/same", "y/same", "part", "old", "linked"])
+    assert sorted(found) == sorted(["a", "b c", "loud", "模型", "x/same", "y/same", "part", "old", "linked"])
     assert models_in(tmp_path / "nowhere") == []
 
 

@@ -9,14 +9,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 
-from inferq.supervisor import provide
-from inferq.weights import choose_weights
+from inferq.agent import room
+from inferq.memory import settle
+from inferq.weights import choose_together, choose_weights, find_weights
 from shared import catalogue
 from shared.config import Config
 from shared.errors import ModelLoadError
@@ -26,6 +28,7 @@ from tests.tiny import TINY
 from worker.formats import prepared
 from worker.formats.preparation import prepare
 from worker.formats.quantise import quantise
+from worker.memory import footprint
 
 Shapes = Mapping[int, Sequence[tuple[int, int]]]
 pytestmark = pytest.mark.usefixtures("prepared_folder")
@@ -121,7 +124,18 @@ def test_weights_of_several_models_have_to_have_room_together(
         prepare(path, compare=faster)
     monkeypatch.setattr("shared.memory.total", lambda: int(2.5 * slow_model.stat().st_size))
     assert choose_weights(models[0], Config()).prepared_from, "alone it has"
-    assert not any(model.prepared_from for model in provide(models, Config()))
+    assert not any(model.prepared_from for model in choose_together(models, Config()))
+
+
+def test_those_that_do_not_fit_are_not_served(slow_model: Path) -> None:
+    prepare(slow_model, compare=faster)
+    model, config = catalogue.resolve(str(slow_model)), Config(batch_size=128)
+    own, larger = (footprint(each, config).total for each in (model, find_weights(model, config)))
+    assert own < larger
+    for there, served in ((own, slow_model), (larger, find_weights(model, config).path)):
+        ((found,), (part,)) = settle([model], replace(config, memory=f"{there}B"), 1)
+        assert (found.path, int(part)) == (served, there)
+    assert room.weigh(model, config)[0] == larger, "it is what will be served on demand"
 
 
 def test_no_file_has_the_measuring_take_all_memory(

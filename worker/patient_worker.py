@@ -25,6 +25,12 @@ class PatientWorker(SimpleWorker):
         """RQ would wait seven minutes for each answer, but a link that is cut tells nobody."""
         return connection
 
+    def _set_ip_address(self, connection: Redis) -> None:
+        """RQ would warn of each name that Redis takes for no connection: with spaces, or in other scripts."""
+        self.ip_address = "unknown"
+        if all("!" <= letter <= "~" for letter in self.name):
+            super()._set_ip_address(connection)
+
     def register_birth(self) -> None:
         """The worker's announcements do the same again and again, so a Redis that is away does not matter here."""
         with suppress(*Outage):

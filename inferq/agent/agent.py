@@ -140,6 +140,7 @@ class MachineAgent:
 
     def _bury(self, tenant: Tenant, how: str) -> None:
         self._tenants.remove(tenant)
+        self._stock.weigh_anew(tenant.article)
         if tenant.card:
             registry.withdraw(self._client, tenant.card.name)
         if tenant.leaving:
@@ -176,7 +177,7 @@ class MachineAgent:
             if tenant.number in step.leave or tenant.number in surplus:
                 self._ask_to_leave(tenant, "another one needs the room, or nobody has asked for it")
         if step.load:
-            self._load(self._stock.articles[step.load])
+            self._load(self._stock.articles[step.load], budget - sum(each.needs for each in self._tenants))
 
     def _applicants(self, budget: int, now: float) -> Sequence[Applicant]:
         found = []
@@ -206,12 +207,12 @@ class MachineAgent:
                 surplus.add(here[-1].number)
         return further, surplus
 
-    def _load(self, article: Article) -> None:
+    def _load(self, article: Article, room: int) -> None:
         if not agents.take_load(self._client, article.id, self.name):
             return
         log.info("%s is asked for: it is being loaded", article.id)
         try:
-            self._tenants.append(Tenant(article, self._stock.keep(article), self._spawn))
+            self._tenants.append(Tenant(article, self._stock.keep(article), self._spawn, room))
         except OSError as exc:  # the machine has no room for a process now
             self._obstacles.stumble(article, f"its worker cannot be started: {exc.strerror}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from inferq.weights import find_weights
 from shared import memory
 from shared.catalogue import WITHOUT_FILE, Model
 from shared.config import Config
@@ -43,16 +44,20 @@ def guess(model: Model) -> int:
     return 0 if model.engine in WITHOUT_FILE else (model.size or 0) + _UNKNOWN
 
 
-def weigh(model: Model, config: Config) -> int:
-    """The same, looked at closely, which takes a second the first time: with the context that it is to have.
+def weigh(model: Model, config: Config) -> tuple[int, int]:
+    """The same, looked at closely, which takes a second the first time: with the context that it is to have. And bytes
+    that it can use beside: to measure what fits the machine, and for longer steps.
 
     Raises DoesNotFit, ModelFileError, EngineError.
     """
     if model.path is None and model.engine not in WITHOUT_FILE:
-        return guess(model)
+        return guess(model), 0
+    model = find_weights(model, config)
     whole = most(config)
     try:
         fitted = models_memory.fit_context(model, config, MemoryBudget(whole // _SHARE, 0, f"a {_SHARE}nd part"))
     except DoesNotFit:
         fitted = models_memory.fit_context(model, config, MemoryBudget(whole, 0, "that models may have here"))
-    return fitted.footprint.total
+    trial = models_memory.find_trial(model, config, fitted.footprint.context)
+    needs = fitted.footprint.total
+    return needs, max(0, trial.total - needs) if trial else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from shared.card import Card
 from shared.catalogue import Model
 from shared.catalogue.lasting import read_keep
 from shared.config import Config, ConfigError
-from shared.errors import InferqError
+from shared.errors import InferqError, ModelFileError
 from worker.engines.outline import outline
 from worker.memory import DoesNotFit
 
@@ -22,6 +23,8 @@ log = logging.getLogger("inferq.agent")
 
 Mark = tuple[object, ...]
 """What tells a model's file, and what is said of it, from any other."""
+_QUIET = 60.0
+"""Seconds after which the log is told again of a model whose file changes, and is none yet, as while it is copied."""
 _BLANK = Card("", "", "", context=0, slots=0, created=0)
 
 
@@ -39,6 +42,8 @@ class Article:
     detail: str = ""
     """The same for those who look after the machine."""
     weighed: bool = False
+    spare: int = 0
+    """Bytes beside those that it needs which are of use to it, where nobody else needs them."""
 
     @property
     def id(self) -> str:
@@ -64,6 +69,8 @@ class Stock:
         self._adapt = adapt
         self._keep = read_keep(config.keep)
         self._trouble = ""
+        self._told: dict[str, float] = {}
+        """When the log was told last of a model that it cannot be served (monotonic)."""
         self.articles: dict[str, Article] = {}
 
     def look(self) -> bool:
@@ -81,6 +88,7 @@ class Stock:
             mark = _mark(model)
             known = before.get(model.id)
             found[model.id] = known if known and known.mark == mark else self._inspect(model, mark)
+        self._told = {model: at for model, at in self._told.items() if model in found}
         self.articles = found  # at once: others look at it
         return before != found
 
@@ -90,13 +98,19 @@ class Stock:
         if article.weighed or article.fault:
             return article
         try:
-            article = replace(article, needs=room.weigh(article.model, self._config), weighed=article.here)
+            needs, spare = room.weigh(article.model, self._config)
+            article = replace(article, needs=needs, spare=spare, weighed=article.here)
         except DoesNotFit as exc:  # its message has nothing but numbers
             article = replace(article, weighed=True, fault=str(exc), detail=str(exc))
         except (InferqError, OSError) as exc:
             article = self._refuse(article.model, article.mark, exc)
         self.articles[model] = article
         return article
+
+    def weigh_anew(self, article: Article) -> None:
+        """One that was loaded: other weights may have been prepared of it since."""
+        if self.articles.get(article.id) == article:
+            self.articles[article.id] = replace(article, weighed=False)
 
     def weigh_next(self) -> None:
         """The next one of those that have not been weighed, so that what does not fit is known before it is asked."""
@@ -123,14 +137,25 @@ class Stock:
             return self._refuse(model, mark, exc)
 
     def _refuse(self, model: Model, mark: Mark, exc: Exception) -> Article:
-        log.warning("%s cannot be served: %s", model.id, exc)
+        quiet = time.monotonic() - self._told.get(model.id, -_QUIET) < _QUIET
+        log.log(logging.DEBUG if quiet else logging.WARNING, "%s cannot be served: %s", model.id, exc)
+        if not quiet:
+            self._told[model.id] = time.monotonic()
         blank = replace(_BLANK, id=model.id, aliases=model.aliases, created=int(time.time()))
-        told = exc.public if isinstance(exc, InferqError) else "its file cannot be read"
+        told = _without_folders(exc, model) if isinstance(exc, InferqError) else "its file cannot be read"
         return Article(model, blank, 0, mark, told, str(exc))
 
 
 def _mark(model: Model) -> Mark:
     return (model, _stamp(model.path), *(_stamp(path) for path, _ in model.adapters), _stamp(model.draft))
+
+
+def _without_folders(exc: InferqError, model: Model) -> str:
+    """What is wrong with a file, for everybody: they may know what it is called, and no more of where it lies."""
+    if not isinstance(exc, ModelFileError) or model.path is None:
+        return exc.public
+    told = exc.message.replace(f"{model.path.parent}{os.sep}", "")
+    return exc.public if os.sep in told else told
 
 
 def _stamp(path: Path | None) -> tuple[int, int, int]:

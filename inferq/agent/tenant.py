@@ -20,8 +20,10 @@ _NUMBERS = itertools.count(1)
 class Tenant:
     """It holds one model, and its share of the memory until it has ended."""
 
-    def __init__(self, article: Article, keep: float, spawn: Callable[[str, int], subprocess.Popen[bytes]]) -> None:
-        """Start it. Raises OSError."""
+    def __init__(
+        self, article: Article, keep: float, spawn: Callable[[str, int], subprocess.Popen[bytes]], room: int
+    ) -> None:
+        """Start it, with what it needs of the memory, and of the `room` what is of use to it. Raises OSError."""
         self.number = next(_NUMBERS)
         self.article = article
         self.keep = keep
@@ -32,7 +34,8 @@ class Tenant:
         self.leaving = False
         self.card: Worker | None = None
         """As it has announced itself last."""
-        self._process = spawn(article.id, article.needs if article.weighed and article.here else 0)
+        grant = article.needs + max(0, min(article.spare, room - article.needs))
+        self._process = spawn(article.id, grant if article.weighed and article.here else 0)
         self._child = Child(f"worker {article.id}", lambda: self._process)
         self._child.adopt(self._process)
 

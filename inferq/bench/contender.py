@@ -74,7 +74,8 @@ class Contender:
         self.software = ""
         """What it says of itself."""
         headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+        # llama.cpp's server may end a connection right after a stream, while the next request is on its way.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0 if socket else None)
         self._http = httpx2.AsyncClient(
             base_url=base_url(url, "URL"),
             headers=headers,

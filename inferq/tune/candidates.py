@@ -89,7 +89,7 @@ def find_drafts(model: Model, known: list[Model]) -> list[Path]:
     found = []
     for other in known:
         path = other.path
-        if path is None or path.suffix != ".gguf" or path.stat().st_size > _MUCH_SMALLER * size:
+        if path is None or path.suffix.lower() != ".gguf" or path.stat().st_size > _MUCH_SMALLER * size:
             continue
         with suppress(ModelFileError, OSError):  # whoever serves that one will hear of it
             if vocabulary(path) == own:

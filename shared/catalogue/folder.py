@@ -56,8 +56,9 @@ def _files(folder: Path) -> Iterator[Path]:
 def _is_model(path: Path) -> bool:
     if (number_of(path.name) or (1, 1))[0] != 1 or NO_MODEL.search(path.name) or not path.is_file():
         return False
-    if path.suffix == ".gguf":
+    suffix = path.suffix.lower()
+    if suffix == ".gguf":
         return True
     with suppress(OSError):
-        return path.suffix in (".bin", ".ggml") and is_legacy(path)
+        return suffix in (".bin", ".ggml") and is_legacy(path)
     return False

@@ -39,8 +39,8 @@ def main() -> None:
         found = {
             context: model.find_plan(
                 n_ctx=context,
-                n_batch=parameters["batch"],
-                n_ubatch=parameters["step"],
+                n_batch=min(parameters["batch"], context),  # llama.cpp's own bound, which `plan` else finds strange
+                n_ubatch=min(parameters["step"], context),
                 n_seq_max=parameters["slots"],
                 n_threads=1,
                 n_threads_batch=1,

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from worker.memory.context import Fitted, fit_context, footprint
-from worker.memory.fitting import find_room, fit_start
+from worker.memory.fitting import find_room, find_trial, fit_start
 from worker.memory.footprint import DoesNotFit, Footprint
 from worker.memory.shares import share
 
-__all__ = ["DoesNotFit", "Fitted", "Footprint", "find_room", "fit_context", "fit_start", "footprint", "share"]
+__all__ = [
+    "DoesNotFit",
+    "Fitted",
+    "Footprint",
+    "find_room",
+    "find_trial",
+    "fit_context",
+    "fit_start",
+    "footprint",
+    "share",
+]

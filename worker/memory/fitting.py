@@ -14,7 +14,7 @@ from worker.engines import choose
 from worker.engines.llama_cpp_calibration import fit_machine
 from worker.engines.llama_cpp_calibration_host import SIZES
 from worker.memory.context import fit_context, footprint
-from worker.memory.footprint import DoesNotFit
+from worker.memory.footprint import DoesNotFit, Footprint
 
 log = logging.getLogger("inferq.models")
 
@@ -54,10 +54,18 @@ def find_room(model: Model, config: Config) -> MemoryBudget:
     return replace(there, taken=there.taken + kernel)
 
 
-def _measure(model: Model, config: Config, context: int, there: MemoryBudget) -> Config:
+def find_trial(model: Model, config: Config, context: int) -> Footprint | None:
+    """What it takes to measure what fits the machine, and to have the longest step of those that are tried; None where
+    nothing is measured."""
     if choose(model) != "llama.cpp" or (config.threads and config.batch_size):
+        return None
+    return footprint(model, replace(config, context=context, batch_size=SIZES[-1]))
+
+
+def _measure(model: Model, config: Config, context: int, there: MemoryBudget) -> Config:
+    trial = find_trial(model, config, min(context, _MEASURED))
+    if trial is None:
         return config
-    trial = footprint(model, replace(config, context=min(context, _MEASURED), batch_size=SIZES[-1]))
     if trial.total > there.free:
         log.warning(
             "%s: what fits this machine is not measured, which takes %s, and there are %s", model.id, trial, there

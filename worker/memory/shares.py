@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shared.catalogue import Model
 from shared.config import Config
 from shared.memory import MemoryBudget, tell
-from worker.memory.context import find_needs
+from worker.memory.context import find_needs, fit_context
 from worker.memory.footprint import DoesNotFit, Footprint
 from worker.memory.needs import LEAST
 
@@ -39,6 +39,8 @@ def share(models: Sequence[Model], config: Config, there: MemoryBudget, workers:
         )
     left = there.free - sum(claimant.cost(claimant.least, workers) for claimant in claimants)
     if left < 0:
+        if len(models) == workers == 1:
+            fit_context(models[0], config, there)  # which says more
         told = ", ".join(
             f"{claimant.name} needs {tell(claimant.cost(claimant.least, workers))}" for claimant in claimants
         )
