@@ -41,6 +41,7 @@ def test_models(echo: Stack, http: httpx.Client) -> None:
                 "root": "echo",
                 "parent": None,
                 "max_model_len": 32_768,
+                "state": "ready",
                 "status": {"value": "loaded"},
                 "engine": "echo",
                 "architecture": "echo",
