@@ -42,6 +42,7 @@ def test_models(echo: Stack, http: httpx.Client) -> None:
                 "parent": None,
                 "max_model_len": 32_768,
                 "state": "ready",
+                "reason": None,
                 "status": {"value": "loaded"},
                 "engine": "echo",
                 "architecture": "echo",
