@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from gateway import api
+from gateway.paths import is_ollamas
 from shared.config import Config, ConfigError
 from tests.calls import CHATS, COMPLETIONS, anthropics_problem, chat, post_later, problem
 from tests.stack import Stack, running
@@ -60,6 +61,8 @@ def test_nothing_is_asked_by_a_page_of_others(echo: Stack, headers: dict[str, st
             assert answer.status_code == 403
         elif path.startswith("/v1/messages"):
             anthropics_problem(answer, 403, "permission_error")
+        elif is_ollamas(method, path):
+            assert (answer.status_code, list(answer.json())) == (403, ["error"])
         else:
             assert problem(answer, 403)["code"] == "forbidden"
         asked += 1
