@@ -29,8 +29,10 @@ def _run() -> int:
     from inferq.commands import cli
     from inferq.errors import exit_status
     from inferq.terminal import echo
+    from shared import logs
     from shared.errors import InferqError
 
+    logs.setup("warning", "text")  # until a command says otherwise: what Python does by itself would steer a terminal
     try:
         return int(cli(prog_name="inferq", standalone_mode=False) or 0)
     except InferqError as exc:

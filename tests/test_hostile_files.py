@@ -82,6 +82,8 @@ def make_huge(path: Path) -> None:
 def test_what_is_no_small_file_is_refused_at_once(tmp_path: Path, reader: str, put: Callable[[Path], None]) -> None:
     if (reader, put) == ("up.lock", make_huge):
         pytest.skip("a lock has any length")
+    if (reader, put) == ("models.toml", Path.mkdir):
+        pytest.skip("a folder of models is one, too")
     path = tmp_path / NAMES.get(reader, "file")
     put(path)
     read, refusal = READERS[reader]
