@@ -34,6 +34,8 @@ class Plan:
     cached: bool
     tasks: Sequence[str] = (STORY,)
     """Of which each round has one, in turns."""
+    spares: bool = False
+    """A server that cannot be measured is left out, unless it is the first."""
 
     @property
     def cases(self) -> list[Case]:
@@ -78,6 +80,8 @@ class Bench:
     watch: Callable[[str], object] = lambda _: None
     """Is told what is done next."""
     bursts: list[Burst] = field(default_factory=list)
+    left_out: dict[int, str] = field(default_factory=dict)
+    """Why, of those that cannot be measured."""
     _makers: dict[tuple[int, int], PromptMaker] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -85,7 +89,12 @@ class Bench:
         try:
             for number, contender in enumerate(self.contenders):
                 self.watch(f"{contender.name}: warming up")
-                await self._warm(number, contender)
+                try:
+                    await self._warm(number, contender)
+                except GatewayError as exc:
+                    if number == 0 or not self.plan.spares:
+                        raise
+                    self.left_out[number] = str(exc).removeprefix(f"{contender.name}: ")
             end = time.monotonic() + self.plan.seconds
             for turn in range(self.plan.rounds):
                 for case in self.plan.cases:
@@ -109,7 +118,7 @@ class Bench:
                 await contender.ask(maker.make(), _SHORT)
 
     async def _measure(self, turn: int, case: Case) -> None:
-        order = list(enumerate(self.contenders))
+        order = [each for each in enumerate(self.contenders) if each[0] not in self.left_out]
         for number, contender in order if turn % 2 == 0 else reversed(order):
             told = f"{contender.name}: round {turn + 1} of {self.plan.rounds}, prompts of {case[0]} tokens"
             self.watch(f"{told}, {case[1]} client{'s' * (case[1] > 1)}")

@@ -142,19 +142,21 @@ class Rounds:
         for rounds in (SIFTING, ROUNDS - SIFTING):
             if not served:
                 return
-            bursts = self._measure([present, *(make for _, make in served)], rounds, until)
+            bench = self._measure([present, *(make for _, make in served)], rounds, until)
             for number, (trial, _) in enumerate(served, 1):
-                _note(trial, bursts, number)
+                if reason := bench.left_out.get(number):
+                    trial.failure = f"fails: {reason}"
+                _note(trial, bench.bursts, number)
             served = [each for each in served if each[0].speed >= _PROMISES and not each[0].failure]
 
-    def _measure(self, makers: Sequence[Callable[[], Contender]], rounds: int, until: float) -> Sequence[Burst]:
-        """Those bursts that end in time."""
+    def _measure(self, makers: Sequence[Callable[[], Contender]], rounds: int, until: float) -> Bench:
+        """With those bursts that end in time."""
         left = max(0.0, until - time.monotonic())
-        plan = _TwoCases((1, _MANY), (_LONG, _SHORT), _ANSWER, rounds, left, False, (STORY, QUOTE))
+        plan = _TwoCases((1, _MANY), (_LONG, _SHORT), _ANSWER, rounds, left, False, (STORY, QUOTE), spares=True)
         bench = Bench([make() for make in makers], plan, self._watch)
         with suppress(TimeoutError):
             asyncio.run(asyncio.wait_for(bench.run(), left))
-        return bench.bursts
+        return bench
 
 
 def _note(trial: Trial, bursts: Sequence[Burst], number: int) -> None:
