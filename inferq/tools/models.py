@@ -55,14 +55,15 @@ def _told(name: str) -> Iterator[None]:
             echo(record.getMessage(), err=True)
 
     log, lines = logging.getLogger(name), Lines()
-    if log.hasHandlers():
+    if log.isEnabledFor(logging.INFO):
         yield
         return
-    before = log.level
     log.addHandler(lines)
     log.setLevel(logging.INFO)
+    log.propagate = False
     try:
         yield
     finally:
         log.removeHandler(lines)
-        log.setLevel(before)
+        log.setLevel(logging.NOTSET)
+        log.propagate = True
