@@ -32,8 +32,6 @@ PAUSE = 0.1
 """Seconds between two looks at who is asked for."""
 _LOOK = 3.0
 """Seconds between two looks at the files."""
-_PATIENCE = 5.0
-"""Seconds for which a model waits for memory that others than models have."""
 _FAILING = 8.0
 """Seconds for which a worker may try in vain to load its model: it does so three times within that."""
 _LONG_LOAD = 30.0
@@ -106,8 +104,7 @@ class MachineAgent:
         self._looked = time.monotonic()
         if not self._stock.look():
             self._stock.weigh_next()
-            return
-        for tenant in self._tenants:
+        for tenant in self._tenants:  # always: an outage may have kept it from some of them when they changed
             article = self._stock.articles.get(tenant.article.id)
             if not tenant.leaving and (article is None or article.differs(tenant.article)):
                 self._ask_to_leave(tenant, f"its file has {'changed' if article else 'gone'}")
@@ -126,6 +123,8 @@ class MachineAgent:
                 self._ask_to_leave(tenant, "it cannot be loaded")
             elif tenant.ready_at and not tenant.leaving:
                 self._obstacles.clear(tenant.article)
+            elif not (tenant.card or tenant.leaving):  # until it says so itself
+                agents.take_load(self._client, tenant.article.id, self.name)
         own = {tenant.pid for tenant in self._tenants}
         for pid, worker in mine.items():
             if pid not in own and not lives(pid):  # killed, with an agent or by anybody
@@ -183,7 +182,7 @@ class MachineAgent:
         found = []
         for model, since in self._interest.since.items():
             article = self._stock.weigh(model)
-            if article.needs > budget and now - since > _PATIENCE:
+            if self._gauge.lacks(model, article.needs):
                 there = f"it needs {tell(article.needs)} of memory, and models have {tell(budget)} here at the moment"
                 self._obstacles.fail(article, there, "")
             waits_for_others = not article.here and now - since < _REMOTE
@@ -202,7 +201,7 @@ class MachineAgent:
             ready = sum(each.ready_at is not None for each in here)
             wanted = self._growth.wanted(model, article.model.workers, ready, asked, self._idle.count(), now)
             if len(here) < wanted:
-                further.append(Applicant(model, article.needs, now))
+                further.append(Applicant(model, article.needs, now, further=True))
             elif len(here) > wanted:
                 surplus.add(here[-1].number)
         return further, surplus

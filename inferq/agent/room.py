@@ -17,6 +17,10 @@ _UNKNOWN = 200_000_000
 _SHARE = 2
 """A model on demand has the context that fits in one part of so many of what there is, where that is enough for it:
 so another one has room beside it."""
+_PATIENCE = 5.0
+"""Seconds for which a model waits for memory that others than models have."""
+_PAUSE = 2.0
+"""Seconds without a question after which that begins anew."""
 
 
 def most(config: Config) -> int:
@@ -31,12 +35,25 @@ class MemoryGauge:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._budget, self._looked = 0, 0.0
+        self._short: dict[str, tuple[float, float]] = {}
+        """Models for which there is too little: since when, and when that was seen last (monotonic)."""
 
     def budget(self, used: int) -> int:
         """Bytes that the models of this machine may have together now, of which those that are loaded use so many."""
         if time.monotonic() - self._looked > 1.0:
             self._budget, self._looked = min(most(self._config), memory.available() + used), time.monotonic()
         return self._budget
+
+    def lacks(self, model: str, needs: int) -> bool:
+        """Whether there was too little for a model that is asked for, even alone, whenever this was asked in the last
+        seconds: while others are loaded, or end, less seems to be there for a moment."""
+        now = time.monotonic()
+        if needs <= self._budget:
+            self._short.pop(model, None)
+            return False
+        since, seen = self._short.get(model, (now, now))
+        self._short[model] = since if now - seen < _PAUSE else now, now
+        return now - self._short[model][0] > _PATIENCE
 
 
 def guess(model: Model) -> int:
