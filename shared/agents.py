@@ -74,6 +74,14 @@ def announce(client: Redis, agent: Agent) -> None:
         pipe.execute()
 
 
+def renew(client: Redis, name: str) -> None:
+    """An agent lives, though it has come to say nothing new: what it has said last still holds."""
+    with client.pipeline(transaction=False) as pipe:
+        pipe.expire(f"{Key.AGENT}{name}", AGENT_TTL)
+        pipe.expire(Key.AGENTS, _GROUP_LASTS)
+        pipe.execute()
+
+
 def withdraw(client: Redis, name: str) -> None:
     """An agent ends."""
     client.delete(f"{Key.AGENT}{name}")

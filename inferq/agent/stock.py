@@ -113,9 +113,12 @@ class Stock:
             self.articles[article.id] = replace(article, weighed=False)
 
     def weigh_next(self) -> None:
-        """The next one of those that have not been weighed, so that what does not fit is known before it is asked."""
+        """The next one of those that have not been weighed, so that what does not fit is known before it is asked.
+
+        A legacy file would have to be repacked for that, which nobody has asked for.
+        """
         for article in self.articles.values():
-            if not (article.weighed or article.fault) and article.here:
+            if not (article.weighed or article.fault) and article.here and not _is_legacy(article.model.path):
                 self.weigh(article.id)
                 return
 
@@ -156,6 +159,13 @@ def _without_folders(exc: InferqError, model: Model) -> str:
         return exc.public
     told = exc.message.replace(f"{model.path.parent}{os.sep}", "")
     return exc.public if os.sep in told else told
+
+
+def _is_legacy(path: Path | None) -> bool:
+    try:
+        return path is not None and catalogue.is_legacy(path)
+    except OSError:  # who is to load it says so
+        return False
 
 
 def _stamp(path: Path | None) -> tuple[int, int, int]:
