@@ -48,6 +48,8 @@ class ModelOnDemand:
     """Bytes of memory that it takes, as far as is known before."""
     reason: str = ""
     """Why it has failed, in words for everybody; empty else."""
+    lasting: bool = False
+    """It has, and is not tried again before its file is another one."""
 
 
 @dataclass(frozen=True, slots=True)

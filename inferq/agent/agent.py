@@ -244,4 +244,5 @@ class MachineAgent:
             state = ModelState.FAILED
         else:
             state = ModelState.LOADING if tenants or article.id in self._interest.since else ModelState.AVAILABLE
-        return ModelOnDemand(article.outline, state, article.needs, reason)
+        lasting = state is ModelState.FAILED and bool(article.fault)
+        return ModelOnDemand(article.outline, state, article.needs, reason, lasting)
