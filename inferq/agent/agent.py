@@ -24,6 +24,7 @@ from shared.catalogue.lasting import ALWAYS
 from shared.census import Demand
 from shared.config import Config
 from shared.memory import tell
+from shared.pid_space import pid_space
 from shared.registry import Worker
 
 log = logging.getLogger("inferq.agent")
@@ -58,12 +59,12 @@ class MachineAgent:
         self._stock = stock
         self._spawn = spawn
         self._config = config
-        self._host = socket.gethostname()
+        self._space = pid_space()
         self._tenants: list[Tenant] = []
         self._obstacles = Obstacles(client, name)
         self._interest = Interest()
         self._growth, self._idle = Growth(), IdleCores()
-        self._notice = Notice(client, name, self._host)
+        self._notice = Notice(client, name, socket.gethostname())
         self._gauge = MemoryGauge(config)
         self._looked = -_LOOK
 
@@ -113,7 +114,7 @@ class MachineAgent:
 
     def _tend(self, workers: Iterable[Worker]) -> None:
         """Notice who has ended, and what the others say of themselves."""
-        mine = {worker.pid: worker for worker in workers if worker.host == self._host}
+        mine = {worker.pid: worker for worker in workers if worker.space == self._space}
         for tenant in tuple(self._tenants):
             tenant.see(mine.get(tenant.pid))
             if how := tenant.ended():
@@ -158,7 +159,7 @@ class MachineAgent:
         """The models that have one, or will soon."""
         own = {tenant.article.id for tenant in self._tenants if not tenant.leaving}
         mine = {tenant.pid for tenant in self._tenants}
-        others = (worker for worker in workers if worker.host != self._host or worker.pid not in mine)
+        others = (worker for worker in workers if worker.space != self._space or worker.pid not in mine)
         return own | {worker.model for worker in others if not worker.failing}
 
     # What is to be done

@@ -18,6 +18,7 @@ from shared.card import Card
 from shared.catalogue import Model
 from shared.config import Config
 from shared.loops import Loop
+from shared.pid_space import pid_space
 
 log = logging.getLogger("inferq.agent")
 
@@ -38,7 +39,7 @@ class Machine:
     def start(self, config: Config) -> None:
         """Once the Redis is known."""
         self._client = store.connect(config.redis_url, timeout=2.0, retries=1)
-        mark = hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest()[:8]
+        mark = hashlib.sha256(f"{pid_space()} {self._folder.resolve()}".encode()).hexdigest()[:8]
         name = f"{socket.gethostname()}-{mark}"  # the same when it is started anew
         self._agent = MachineAgent(name, self._client, Stock(config, self._adapt), self._spawn, config)
         self._loops = [
