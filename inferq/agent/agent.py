@@ -194,10 +194,11 @@ class MachineAgent:
     def _adjust(self, demand: Mapping[str, Demand], now: float) -> tuple[list[Applicant], set[int]]:
         """Models that should have one worker more, and the workers of which there should be fewer."""
         further, surplus = [], set()
-        for model, asked in demand.items():
-            article = self._stock.articles[model]
-            here = [each for each in self._tenants if each.article.id == model and not each.leaving]
-            if article.model.workers == (1, 1) or not here:
+        staying = [each for each in self._tenants if not each.leaving]
+        for model in self._stock.articles.keys() & {each.article.id for each in staying}:
+            article, asked = self._stock.articles[model], demand.get(model, Demand(0, 0, 0))
+            here = [each for each in staying if each.article.id == model]
+            if article.model.workers == (1, 1):
                 continue
             ready = sum(each.ready_at is not None for each in here)
             wanted = self._growth.wanted(model, article.model.workers, ready, asked, self._idle.count(), now)
