@@ -228,7 +228,7 @@ class MachineAgent:
         found = {}
         for model in self._interest.since:
             reason = self._obstacles.of(self._stock.articles[model])
-            if reason and model in demand and not self._elsewhere(model):
+            if reason and demand.get(model, Demand(0, 0, 0)).waiting and not self._elsewhere(model):
                 found[model] = reason
         return found
 
