@@ -42,7 +42,7 @@ _REMOTE = 1.0
 
 
 class MachineAgent:
-    """That of one machine. `step` is to be called again and again; it raises what Redis does."""
+    """That of one machine. `step` is to be called again and again; it raises what Redis does, and OSError."""
 
     def __init__(
         self,
@@ -211,11 +211,9 @@ class MachineAgent:
     def _load(self, article: Article, room: int) -> None:
         if not agents.take_load(self._client, article.id, self.name):
             return
+        # Where the machine has no room for a process now, the loop says so, and tries again.
+        self._tenants.append(Tenant(article, self._stock.keep(article), self._spawn, room))
         log.info("%s is asked for: it is being loaded", article.id)
-        try:
-            self._tenants.append(Tenant(article, self._stock.keep(article), self._spawn, room))
-        except OSError as exc:  # the machine has no room for a process now
-            self._obstacles.stumble(article, f"its worker cannot be started: {exc.strerror}")
 
     def _ask_to_leave(self, tenant: Tenant, why: str) -> None:
         log.info("%s leaves: %s", tenant.article.id, why)
