@@ -117,19 +117,21 @@ class MachineAgent:
         mine = {worker.pid: worker for worker in workers if worker.space == self._space}
         for tenant in tuple(self._tenants):
             tenant.see(mine.get(tenant.pid))
+            if tenant.card and tenant.card.card and not tenant.weighed:
+                tenant.weigh(self._stock.weigh_loaded(tenant.article.id, tenant.card.card.context))
             if how := tenant.ended():
                 self._bury(tenant, how)
             elif tenant.failing_since and time.monotonic() - tenant.failing_since > _FAILING and not tenant.leaving:
-                self._obstacles.fail(tenant.article, *tenant.trouble)
+                if not self._stock.has_come(tenant.article):  # else it is loaded anew, with the room that it needs
+                    self._obstacles.fail(tenant.article, *tenant.trouble)
                 self._ask_to_leave(tenant, "it cannot be loaded")
             elif tenant.ready_at and not tenant.leaving:
                 self._obstacles.clear(tenant.article)
             elif not (tenant.card or tenant.leaving):  # until it says so itself
                 agents.take_load(self._client, tenant.article.id, self.name)
-        own = {tenant.pid for tenant in self._tenants}
-        for pid, worker in mine.items():
-            if pid not in own and not lives(pid):  # killed, with an agent or by anybody
-                registry.withdraw(self._client, worker.name)
+        for pid in mine.keys() - {tenant.pid for tenant in self._tenants}:
+            if not lives(pid):  # killed, with an agent or by anybody
+                registry.withdraw(self._client, mine[pid].name)
 
     def _note_stays(self) -> None:
         """How long each stays that is not to be there always: as the last request has it that said so."""

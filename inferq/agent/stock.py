@@ -107,6 +107,22 @@ class Stock:
         self.articles[model] = article
         return article
 
+    def has_come(self, article: Article) -> bool:
+        """Whether its file was fetched since."""
+        now = self.articles.get(article.id)
+        return now is not None and now.here and not article.here
+
+    def weigh_loaded(self, model: str, context: int) -> int:
+        """Bytes that one of them takes, which was loaded with such a context before it was known what it needs; 0 while
+        its file has not been seen."""
+        article = self.articles.get(model)
+        if article is None or not article.here:
+            return 0
+        try:
+            return room.taken(article.model, self._config, context)
+        except (InferqError, OSError):
+            return max(1, article.needs)
+
     def weigh_anew(self, article: Article) -> None:
         """One that was loaded: other weights may have been prepared of it since."""
         if self.articles.get(article.id) == article:
