@@ -175,7 +175,9 @@ class Directory:
 
     def _check(self, offer: Offer) -> Offer:
         if offer.refusal:
-            raise ModelUnavailable(offer.refusal, param="model")
+            error = ModelUnavailable(offer.refusal, param="model")
+            error.permanent = offer.lasting
+            raise error
         return offer
 
     def _miss(self, name: str) -> NoReturn:

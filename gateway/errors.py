@@ -41,10 +41,10 @@ def answer(error: InferqError, render: Render = render_failure) -> Answer:
     headers = {}
     if found.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if not found.retry:
+    if error.permanent or not found.retry:
         headers["x-should-retry"] = "false"
     seconds = (error.retry_after if isinstance(error, Crowded) else None) or found.retry_after
-    if seconds is not None:
+    if seconds is not None and not error.permanent:
         headers["Retry-After"] = str(math.ceil(seconds))
         headers["retry-after-ms"] = str(math.ceil(seconds * 1000))
     return render(error, found.status), found.status, headers

@@ -47,6 +47,8 @@ class Offer:
     """An agent offers it."""
     reason: str = ""
     """Why it could not be loaded, where an agent says so."""
+    lasting: bool = False
+    """It is refused until its file is another one: to come again is in vain."""
 
     @property
     def state(self) -> ModelState:
@@ -119,7 +121,8 @@ def _on_demand(card: Card | None, workers: Sequence[Worker], offered: Sequence[M
         return Offer(known, Readiness.LOADING if begun else Readiness.UNLOADED, on_demand=True)
     failed = offered[0]
     told = f"The model {failed.outline.id!r} cannot be served: {failed.reason.rstrip('.')}."
-    return Offer(failed.outline, Readiness.FAILED, told, on_demand=True, reason=failed.reason)
+    lasting = all(each.lasting for each in offered)
+    return Offer(failed.outline, Readiness.FAILED, told, on_demand=True, reason=failed.reason, lasting=lasting)
 
 
 def _offer(name: str, card: Card | None, workers: Sequence[Worker], *, expected: bool) -> Offer:

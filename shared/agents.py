@@ -48,6 +48,8 @@ class ModelOnDemand:
     """Bytes of memory that it takes, as far as is known before."""
     reason: str = ""
     """Why it has failed, in words for everybody; empty else."""
+    lasting: bool = False
+    """It has, and is not tried again before its file is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,14 @@ def announce(client: Redis, agent: Agent) -> None:
     with client.pipeline(transaction=False) as pipe:
         pipe.set(f"{Key.AGENT}{agent.name}", json.dumps(asdict(agent)), ex=AGENT_TTL)
         pipe.sadd(Key.AGENTS, agent.name)
+        pipe.expire(Key.AGENTS, _GROUP_LASTS)
+        pipe.execute()
+
+
+def renew(client: Redis, name: str) -> None:
+    """An agent lives, though it has come to say nothing new: what it has said last still holds."""
+    with client.pipeline(transaction=False) as pipe:
+        pipe.expire(f"{Key.AGENT}{name}", AGENT_TTL)
         pipe.expire(Key.AGENTS, _GROUP_LASTS)
         pipe.execute()
 

@@ -77,6 +77,8 @@ class Worker:
     """In use by it and its engine's hosts, what they share counted for each."""
     load: float | None = None
     """Cores that these have used on average since its last card."""
+    space: str = ""
+    """In which its pid means it, see pid_space.py; empty in versions before."""
 
     @property
     def trouble(self) -> str:

@@ -88,9 +88,12 @@ def test_what_cannot_be_loaded_is_told_with_its_reason(offered: Offered) -> None
     told = offered.http.get("/v1/models/broken").json()
     assert (told["state"], told["status"]["value"]) == ("failed", "failed")
     assert told["reason"]
-    error = problem(offered.ask("broken"), 503)
+    answer = offered.ask("broken")
+    error = problem(answer, 503)
     assert error["code"] == "model_unavailable"
     assert told["reason"].rstrip(".") in error["message"]
+    assert answer.headers["x-should-retry"] == "false", "its file is no better in a while"
+    assert "retry-after" not in answer.headers
 
 
 def test_it_is_there_when_it_is_asked_for_and_the_least_used_makes_room(offered: Offered) -> None:

@@ -37,6 +37,12 @@ def test_it_stays_only_where_more_is_served(rate: float, wanted: int) -> None:
     assert found == wanted
 
 
+def test_one_that_finds_no_room_is_not_wanted_for_ever() -> None:
+    growth = Growth()
+    assert run(growth, 40, begin=0, rate=2, waiting=100, ready=1) == 2
+    assert run(growth, 1, begin=40, rate=2, waiting=0, ready=1) == 1
+
+
 def test_when_nobody_waits_any_more_it_goes() -> None:
     growth = Growth()
     run(growth, 40, begin=0, rate=2, waiting=100, ready=1)

@@ -51,6 +51,13 @@ def test_after_a_turn_the_longest_there_goes_although_it_has_work() -> None:
     assert plan(first, replace(second, busy=False, used_at=NOW), waits=late) == Moves(leave=(2,)), "an idle one first"
 
 
+def test_nobody_goes_for_one_worker_more() -> None:
+    more = Applicant("m1", 1, NOW - 31, further=True)
+    assert plan(occupant(1), occupant(2), waits=[more]) == Moves()
+    assert plan(occupant(1), waits=[more]) == Moves(load="m1")
+    assert plan(occupant(1), occupant(2), waits=[more, WAITS]) == Moves(leave=(1,)), "it keeps nobody out"
+
+
 def test_nobody_goes_in_vain() -> None:
     large = [Applicant("large", 2, NOW - 31)]
     assert plan(occupant(1, keep=ALWAYS), occupant(2), waits=large) == Moves()

@@ -135,6 +135,7 @@ CASES: dict[str, tuple[bytes, str]] = {
     "string count": (gguf(pair("a", ARRAY, array(STRING, 20, text("x")))), "string|elements"),
     "string length": (gguf(pair("a", ARRAY, array(STRING, 1, struct.pack("<Q", HUGE)))), "beyond the end"),
     "no architecture": (gguf(pair("general.name", STRING, text("x"))), "general.architecture is missing"),
+    "long architecture": (gguf(pair("general.architecture", STRING, text("x" * 64))), "missing or no name"),
     "architecture": (gguf(pair("general.architecture", U32, bytes(4))), "general.architecture is missing or no name"),
     "alignment 0": (gguf(ARCHITECTURE, pair("general.alignment", U32, bytes(4))), "no power of two"),
     "alignment 48": (gguf(ARCHITECTURE, pair("general.alignment", U32, b"\x30\0\0\0")), "alignment is 48"),

@@ -28,6 +28,8 @@ def test_what_is_offered(tmp_path: Path) -> None:
     for name in ("part-00002-of-00002.gguf", "mmproj-a.gguf", ".hidden.gguf", "one/two/three/four/deep.gguf", "readme"):
         put(tmp_path / name)
     put(tmp_path / "pytorch_model.bin", b"PK\x03\x04")
+    for folder in ("line\nbreak", "not utf-8 \udce8"):
+        put(tmp_path / folder / "same.gguf")
     (tmp_path / "dangling.gguf").symlink_to(tmp_path / "nowhere")
     (tmp_path / "linked.gguf").symlink_to(tmp_path / "a.gguf")
     (tmp_path / "loop").symlink_to(tmp_path)

@@ -23,6 +23,7 @@ from shared.catalogue import Model
 from shared.config import Config, ConfigError
 from shared.disturbance import Disturbance
 from shared.errors import ModelFileError, ModelLoadError
+from shared.pid_space import pid_space
 from shared.progress import listen
 from shared.store import Outage, connect, refuse_cluster
 from shared.version import VERSION
@@ -58,7 +59,7 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
             config = replace(config, prefixes=str(folders.cache() / "prefixes" / place))
     name, since = f"{model.id}-{secrets.token_hex(4)}", int(time.time())
     me = registry.Worker(name, model.id, socket.gethostname(), os.getpid(), since, reason=_LOADING, version=VERSION)
-    me = replace(me, outline=outline(model, config), threads=config.threads)
+    me = replace(me, outline=outline(model, config), threads=config.threads, space=pid_space())
     client, lease_ms = connect(config.redis_url, retries=1), int(config.lease * 1000)
     with suppress(*Outage):  # before the model is loaded, which may take minutes
         _check(client, lease_ms)

@@ -24,6 +24,7 @@ from shared.catalogue.lasting import ALWAYS
 from shared.census import Demand
 from shared.config import Config
 from shared.memory import tell
+from shared.pid_space import pid_space
 from shared.registry import Worker
 
 log = logging.getLogger("inferq.agent")
@@ -32,8 +33,6 @@ PAUSE = 0.1
 """Seconds between two looks at who is asked for."""
 _LOOK = 3.0
 """Seconds between two looks at the files."""
-_PATIENCE = 5.0
-"""Seconds for which a model waits for memory that others than models have."""
 _FAILING = 8.0
 """Seconds for which a worker may try in vain to load its model: it does so three times within that."""
 _LONG_LOAD = 30.0
@@ -43,7 +42,7 @@ _REMOTE = 1.0
 
 
 class MachineAgent:
-    """That of one machine. `step` is to be called again and again; it raises what Redis does."""
+    """That of one machine. `step` is to be called again and again; it raises what Redis does, and OSError."""
 
     def __init__(
         self,
@@ -60,12 +59,12 @@ class MachineAgent:
         self._stock = stock
         self._spawn = spawn
         self._config = config
-        self._host = socket.gethostname()
+        self._space = pid_space()
         self._tenants: list[Tenant] = []
         self._obstacles = Obstacles(client, name)
         self._interest = Interest()
         self._growth, self._idle = Growth(), IdleCores()
-        self._notice = Notice(client, name, self._host)
+        self._notice = Notice(client, name, socket.gethostname())
         self._gauge = MemoryGauge(config)
         self._looked = -_LOOK
 
@@ -106,8 +105,7 @@ class MachineAgent:
         self._looked = time.monotonic()
         if not self._stock.look():
             self._stock.weigh_next()
-            return
-        for tenant in self._tenants:
+        for tenant in self._tenants:  # always: an outage may have kept it from some of them when they changed
             article = self._stock.articles.get(tenant.article.id)
             if not tenant.leaving and (article is None or article.differs(tenant.article)):
                 self._ask_to_leave(tenant, f"its file has {'changed' if article else 'gone'}")
@@ -116,20 +114,24 @@ class MachineAgent:
 
     def _tend(self, workers: Iterable[Worker]) -> None:
         """Notice who has ended, and what the others say of themselves."""
-        mine = {worker.pid: worker for worker in workers if worker.host == self._host}
+        mine = {worker.pid: worker for worker in workers if worker.space == self._space}
         for tenant in tuple(self._tenants):
             tenant.see(mine.get(tenant.pid))
+            if tenant.card and tenant.card.card and not tenant.weighed:
+                tenant.weigh(self._stock.weigh_loaded(tenant.article.id, tenant.card.card.context))
             if how := tenant.ended():
                 self._bury(tenant, how)
             elif tenant.failing_since and time.monotonic() - tenant.failing_since > _FAILING and not tenant.leaving:
-                self._obstacles.fail(tenant.article, *tenant.trouble)
+                if not self._stock.has_come(tenant.article):  # else it is loaded anew, with the room that it needs
+                    self._obstacles.fail(tenant.article, *tenant.trouble)
                 self._ask_to_leave(tenant, "it cannot be loaded")
             elif tenant.ready_at and not tenant.leaving:
                 self._obstacles.clear(tenant.article)
-        own = {tenant.pid for tenant in self._tenants}
-        for pid, worker in mine.items():
-            if pid not in own and not lives(pid):  # killed, with an agent or by anybody
-                registry.withdraw(self._client, worker.name)
+            elif not (tenant.card or tenant.leaving):  # until it says so itself
+                agents.take_load(self._client, tenant.article.id, self.name)
+        for pid in mine.keys() - {tenant.pid for tenant in self._tenants}:
+            if not lives(pid):  # killed, with an agent or by anybody
+                registry.withdraw(self._client, mine[pid].name)
 
     def _note_stays(self) -> None:
         """How long each stays that is not to be there always: as the last request has it that said so."""
@@ -159,7 +161,7 @@ class MachineAgent:
         """The models that have one, or will soon."""
         own = {tenant.article.id for tenant in self._tenants if not tenant.leaving}
         mine = {tenant.pid for tenant in self._tenants}
-        others = (worker for worker in workers if worker.host != self._host or worker.pid not in mine)
+        others = (worker for worker in workers if worker.space != self._space or worker.pid not in mine)
         return own | {worker.model for worker in others if not worker.failing}
 
     # What is to be done
@@ -183,7 +185,7 @@ class MachineAgent:
         found = []
         for model, since in self._interest.since.items():
             article = self._stock.weigh(model)
-            if article.needs > budget and now - since > _PATIENCE:
+            if self._gauge.lacks(model, article.needs):
                 there = f"it needs {tell(article.needs)} of memory, and models have {tell(budget)} here at the moment"
                 self._obstacles.fail(article, there, "")
             waits_for_others = not article.here and now - since < _REMOTE
@@ -194,15 +196,16 @@ class MachineAgent:
     def _adjust(self, demand: Mapping[str, Demand], now: float) -> tuple[list[Applicant], set[int]]:
         """Models that should have one worker more, and the workers of which there should be fewer."""
         further, surplus = [], set()
-        for model, asked in demand.items():
-            article = self._stock.articles[model]
-            here = [each for each in self._tenants if each.article.id == model and not each.leaving]
-            if article.model.workers == (1, 1) or not here:
+        staying = [each for each in self._tenants if not each.leaving]
+        for model in self._stock.articles.keys() & {each.article.id for each in staying}:
+            article, asked = self._stock.articles[model], demand.get(model, Demand(0, 0, 0))
+            here = [each for each in staying if each.article.id == model]
+            if article.model.workers == (1, 1):
                 continue
             ready = sum(each.ready_at is not None for each in here)
             wanted = self._growth.wanted(model, article.model.workers, ready, asked, self._idle.count(), now)
             if len(here) < wanted:
-                further.append(Applicant(model, article.needs, now))
+                further.append(Applicant(model, article.needs, now, further=True))
             elif len(here) > wanted:
                 surplus.add(here[-1].number)
         return further, surplus
@@ -210,11 +213,9 @@ class MachineAgent:
     def _load(self, article: Article, room: int) -> None:
         if not agents.take_load(self._client, article.id, self.name):
             return
+        # Where the machine has no room for a process now, the loop says so, and tries again.
+        self._tenants.append(Tenant(article, self._stock.keep(article), self._spawn, room))
         log.info("%s is asked for: it is being loaded", article.id)
-        try:
-            self._tenants.append(Tenant(article, self._stock.keep(article), self._spawn, room))
-        except OSError as exc:  # the machine has no room for a process now
-            self._obstacles.stumble(article, f"its worker cannot be started: {exc.strerror}")
 
     def _ask_to_leave(self, tenant: Tenant, why: str) -> None:
         log.info("%s leaves: %s", tenant.article.id, why)
@@ -227,7 +228,7 @@ class MachineAgent:
         found = {}
         for model in self._interest.since:
             reason = self._obstacles.of(self._stock.articles[model])
-            if reason and model in demand and not self._elsewhere(model):
+            if reason and demand.get(model, Demand(0, 0, 0)).waiting and not self._elsewhere(model):
                 found[model] = reason
         return found
 
@@ -245,4 +246,5 @@ class MachineAgent:
             state = ModelState.FAILED
         else:
             state = ModelState.LOADING if tenants or article.id in self._interest.since else ModelState.AVAILABLE
-        return ModelOnDemand(article.outline, state, article.needs, reason)
+        lasting = state is ModelState.FAILED and bool(article.fault)
+        return ModelOnDemand(article.outline, state, article.needs, reason, lasting)

@@ -101,6 +101,8 @@ class Growth:
         assert trend.tried_at is not None
         if ready < trend.wanted:
             trend.seen = deque(list(trend.seen)[-1:])
+            if trend.quiet_since is not None:  # it has found no room until nobody waited for it
+                trend.wanted, trend.tried_at = trend.wanted - 1, None
         elif trend.quiet_since is not None:  # it has kept up
             trend.tried_at = None
         elif trend.rate:

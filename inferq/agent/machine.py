@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from inferq.agent.agent import PAUSE, MachineAgent
@@ -17,8 +18,12 @@ from shared.card import Card
 from shared.catalogue import Model
 from shared.config import Config
 from shared.loops import Loop
+from shared.pid_space import pid_space
 
 log = logging.getLogger("inferq.agent")
+
+_ALIVE = 2.0
+"""Seconds after which it is said again that the agent lives."""
 
 
 class Machine:
@@ -29,16 +34,21 @@ class Machine:
     ) -> None:
         self._folder, self._adapt, self._spawn = folder, adapt, spawn
         self._agent: MachineAgent | None = None
-        self._loop: Loop | None = None
+        self._loops: list[Loop] = []
 
     def start(self, config: Config) -> None:
         """Once the Redis is known."""
         self._client = store.connect(config.redis_url, timeout=2.0, retries=1)
-        mark = hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest()[:8]
+        mark = hashlib.sha256(f"{pid_space()} {self._folder.resolve()}".encode()).hexdigest()[:8]
         name = f"{socket.gethostname()}-{mark}"  # the same when it is started anew
         self._agent = MachineAgent(name, self._client, Stock(config, self._adapt), self._spawn, config)
-        self._loop = Loop("agent", self._agent.step, pause=PAUSE)
-        self._loop.start()
+        self._loops = [
+            Loop("agent", self._agent.step, pause=PAUSE),
+            # A file may keep that one for longer than an agent is believed to live: its models stay in all lists.
+            Loop("agent's life", partial(agents.renew, self._client, name), pause=_ALIVE),
+        ]
+        for loop in self._loops:
+            loop.start()
 
     def outlines(self) -> list[Card]:
         """Of the models that are offered."""
@@ -47,8 +57,8 @@ class Machine:
 
     def pause(self) -> None:
         """Start nobody any more."""
-        if self._loop:
-            self._loop.stop(5.0)
+        for loop in self._loops:
+            loop.stop(5.0)
 
     def stop(self, patience: float) -> None:
         """End all workers, which have so many seconds for it."""

@@ -21,6 +21,8 @@ class Applicant:
     needs: int
     since: float
     """When it began to be asked for (monotonic)."""
+    further: bool = False
+    """It has a worker: nobody goes for one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ def decide(
     for applicant in sorted(applicants, key=lambda each: each.since):
         if _fits(applicant, occupants, rules):
             return Moves("" if busy else applicant.model, leaving)
+        if applicant.further:
+            continue
         if _fits(applicant, staying, rules):
             return Moves(leave=leaving)  # as soon as those are gone
         late = now - applicant.since >= rules.turn

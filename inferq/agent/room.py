@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from inferq.weights import find_weights
 from shared import memory
@@ -17,6 +18,10 @@ _UNKNOWN = 200_000_000
 _SHARE = 2
 """A model on demand has the context that fits in one part of so many of what there is, where that is enough for it:
 so another one has room beside it."""
+_PATIENCE = 5.0
+"""Seconds for which a model waits for memory that others than models have."""
+_PAUSE = 2.0
+"""Seconds without a question after which that begins anew."""
 
 
 def most(config: Config) -> int:
@@ -31,12 +36,25 @@ class MemoryGauge:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._budget, self._looked = 0, 0.0
+        self._short: dict[str, tuple[float, float]] = {}
+        """Models for which there is too little: since when, and when that was seen last (monotonic)."""
 
     def budget(self, used: int) -> int:
         """Bytes that the models of this machine may have together now, of which those that are loaded use so many."""
         if time.monotonic() - self._looked > 1.0:
             self._budget, self._looked = min(most(self._config), memory.available() + used), time.monotonic()
         return self._budget
+
+    def lacks(self, model: str, needs: int) -> bool:
+        """Whether there was too little for a model that is asked for, even alone, whenever this was asked in the last
+        seconds: while others are loaded, or end, less seems to be there for a moment."""
+        now = time.monotonic()
+        if needs <= self._budget:
+            self._short.pop(model, None)
+            return False
+        since, seen = self._short.get(model, (now, now))
+        self._short[model] = since if now - seen < _PAUSE else now, now
+        return now - self._short[model][0] > _PATIENCE
 
 
 def guess(model: Model) -> int:
@@ -61,3 +79,11 @@ def weigh(model: Model, config: Config) -> tuple[int, int]:
     trial = models_memory.find_trial(model, config, fitted.footprint.context)
     needs = fitted.footprint.total
     return needs, max(0, trial.total - needs) if trial else 0
+
+
+def taken(model: Model, config: Config, context: int) -> int:
+    """Bytes that a worker takes which has loaded the model with such a context.
+
+    Raises ModelFileError, EngineError.
+    """
+    return models_memory.footprint(find_weights(model, config), replace(config, context=context)).total

@@ -107,15 +107,34 @@ class Stock:
         self.articles[model] = article
         return article
 
+    def has_come(self, article: Article) -> bool:
+        """Whether its file was fetched since."""
+        now = self.articles.get(article.id)
+        return now is not None and now.here and not article.here
+
+    def weigh_loaded(self, model: str, context: int) -> int:
+        """Bytes that one of them takes, which was loaded with such a context before it was known what it needs; 0 while
+        its file has not been seen."""
+        article = self.articles.get(model)
+        if article is None or not article.here:
+            return 0
+        try:
+            return room.taken(article.model, self._config, context)
+        except (InferqError, OSError):
+            return max(1, article.needs)
+
     def weigh_anew(self, article: Article) -> None:
         """One that was loaded: other weights may have been prepared of it since."""
         if self.articles.get(article.id) == article:
             self.articles[article.id] = replace(article, weighed=False)
 
     def weigh_next(self) -> None:
-        """The next one of those that have not been weighed, so that what does not fit is known before it is asked."""
+        """The next one of those that have not been weighed, so that what does not fit is known before it is asked.
+
+        A legacy file would have to be repacked for that, which nobody has asked for.
+        """
         for article in self.articles.values():
-            if not (article.weighed or article.fault) and article.here:
+            if not (article.weighed or article.fault) and article.here and not _is_legacy(article.model.path):
                 self.weigh(article.id)
                 return
 
@@ -156,6 +175,13 @@ def _without_folders(exc: InferqError, model: Model) -> str:
         return exc.public
     told = exc.message.replace(f"{model.path.parent}{os.sep}", "")
     return exc.public if os.sep in told else told
+
+
+def _is_legacy(path: Path | None) -> bool:
+    try:
+        return path is not None and catalogue.is_legacy(path)
+    except OSError:  # who is to load it says so
+        return False
 
 
 def _stamp(path: Path | None) -> tuple[int, int, int]:

@@ -23,7 +23,8 @@ class Tenant:
     def __init__(
         self, article: Article, keep: float, spawn: Callable[[str, int], subprocess.Popen[bytes]], room: int
     ) -> None:
-        """Start it, with what it needs of the memory, and of the `room` what is of use to it. Raises OSError."""
+        """Start it, with what it needs of the memory, and of the `room` what is of use to it; where that is not known,
+        with all of that. Raises OSError."""
         self.number = next(_NUMBERS)
         self.article = article
         self.keep = keep
@@ -34,8 +35,11 @@ class Tenant:
         self.leaving = False
         self.card: Worker | None = None
         """As it has announced itself last."""
-        grant = article.needs + max(0, min(article.spare, room - article.needs))
-        self._process = spawn(article.id, grant if article.weighed and article.here else 0)
+        self.weighed = article.weighed and article.here
+        """Whether it is known what it needs."""
+        self._needs = article.needs
+        grant = article.needs + max(0, min(article.spare, room - article.needs)) if self.weighed else room
+        self._process = spawn(article.id, grant)
         self._child = Child(f"worker {article.id}", lambda: self._process)
         self._child.adopt(self._process)
 
@@ -55,7 +59,11 @@ class Tenant:
     @property
     def needs(self) -> int:
         """Bytes of memory that it takes, or has come to take: other weights may have been prepared."""
-        return max(self.article.needs, self.card.memory_bytes if self.card else 0)
+        return max(self._needs, self.card.memory_bytes if self.card else 0)
+
+    def weigh(self, needs: int) -> None:
+        """It is known now, unless it is 0."""
+        self.weighed, self._needs = needs > 0, max(self._needs, needs)
 
     @property
     def loads(self) -> bool:

@@ -43,14 +43,19 @@ def _files(folder: Path) -> Iterator[Path]:
     looked = 0
     for place, folders, names in os.walk(folder):
         depth = len(Path(place).relative_to(folder).parts)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if depth < _DEEPEST else []
+        folders[:] = sorted(filter(_is_shown, folders)) if depth < _DEEPEST else []
         for name in sorted(names):
             looked += 1
             if looked > MOST_FILES:
                 return
             path = Path(place) / name
-            if name.isprintable() and not name.startswith(".") and _is_model(path):
+            if _is_shown(name) and _is_model(path):
                 yield path
+
+
+def _is_shown(name: str) -> bool:
+    """Also that of a folder: it may become a part of a model's name, which is to be text."""
+    return name.isprintable() and not name.startswith(".")
 
 
 def _is_model(path: Path) -> bool:

@@ -74,6 +74,11 @@ def elements(path: Path, array: MetadataArray) -> list[Any]:
         return [value for (value,) in _SCALARS[array.kind].iter_unpack(data[array.offset : end])]
 
 
+def _is_name(architecture: str) -> bool:
+    """Everybody is told it, of each model that is offered."""
+    return architecture.isprintable() and 0 < len(architecture) <= _NAME_BYTES
+
+
 def find_fault(metadata: Mapping[str, Any], tensors: Sequence[Tensor]) -> tuple[str, str] | None:
     """The key of a count of blocks that all tensors of a model do not bear out, and what is wrong with it.
 
@@ -113,7 +118,7 @@ class _GgufReader(Cursor):
         architecture = metadata.get("general.architecture")
         if part > 0:  # the first one tells it
             architecture = architecture or ""
-        if not isinstance(architecture, str) or not (architecture or part > 0):
+        if not isinstance(architecture, str) or not (_is_name(architecture) or (part > 0 and not architecture)):
             kind = tell_kind(metadata)
             what = f"this is {kind}" if kind else "general.architecture is missing or no name"
             self.refuse(places.get("general.architecture", 24), what, WrongFile)
