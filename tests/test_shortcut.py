@@ -83,7 +83,7 @@ class Stream:
         number = offset = 0
         for _ in range(60):
             events = list[Event]()
-            for _ in range(self._random.choice([1, 1, 2, 20])):
+            for _ in range(self._random.choice([1, 1, 5, 20])):
                 text = f"{number}:" + "x" * self._random.choice([0, 9, 99, 5000])
                 self.words.append(b"[%b]" % text.encode())
                 events.append(Delta(text, (1,), offset=offset))
