@@ -25,6 +25,8 @@ from shared.ticket import Sighting
 
 LARGEST_MAILBOX = 262_144
 """Bytes of memory, about, that events may take until they are taken out. What comes at one time may go beyond it."""
+_FEW = 8
+"""Events at one time that are told one by one. To wake who waits, and send more in one piece, costs less."""
 
 Farewell = Callable[[Redis], object]
 """Says something in a pipeline."""
@@ -129,6 +131,7 @@ class Mailbox:
 
     def put(self, first: int, by: str, events: Sequence[Event | None]) -> None:
         """Take in events numbered from `first`. Raises Conflict."""
+        self._waited_for = self._waited_for and len(events) <= _FEW
         for number, event in enumerate(events, first):
             place = Place(number, by)
             if self.has(*place):
@@ -188,11 +191,9 @@ class Mailbox:
         return bool(self._queue.empty())
 
     def _push(self, place: Place, event: Event) -> None:
-        if self._tells(place, event):
-            return
-        taken = size(event)
-        self._held += taken
-        self._queue.put((place, event, taken))
+        if not self._tells(place, event):
+            self._held += (taken := size(event))
+            self._queue.put((place, event, taken))
 
     def _tells(self, place: Place, event: Event) -> bool:
         """Whether the client was told of it without waking who waits."""

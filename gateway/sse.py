@@ -55,17 +55,17 @@ def body(
 
     `begun` are the events that were taken from the mailbox already; `lines` makes an event's lines; `turn` tells when
     the job's turn will come, while it waits; `end` ends a comment. With `progress` there are comments at once, and
-    with each change; without it, and without ids, a chunk that says nothing where it is silent for long. What is there
+    with each change; without it, and without ids, a chunk that says nothing where it is silent for long. What is taken
     at one time goes out in one piece. Raises ClientGone.
     """
     yield b""  # which sends the headers, however long the rest takes
     spoken, position, prompt = time.monotonic(), 0, _WAITING
     piece, size = list[bytes](), 0
-    pending = deque(begun)
+    pending, told = deque(begun), False
 
     def tell(event: Delta) -> bool:
-        nonlocal spoken, position, prompt
-        said = b"".join(lines(event))
+        nonlocal spoken, position, prompt, told
+        said, told = b"".join(lines(event)), True
         spoken, position, prompt = time.monotonic() if said else spoken, 0, _WAITING
         return shortcut is None or shortcut.send(said)
 
@@ -76,7 +76,9 @@ def body(
             if shortcut:
                 shortcut.finish()
             quiet = time.monotonic() - spoken >= QUIET
-            there = turn() if progress or (quiet and end is SINGLE) else None
+            asks = progress and not told  # what comes by the shortcut is no silence, though it wakes nobody
+            there = turn() if asks or (quiet and end is SINGLE) else None
+            told = False
             if quiet and not progress and end is BLANK:
                 piece.extend(lines(PAUSE))
             elif quiet or (there and there.position != position):

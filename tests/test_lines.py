@@ -187,6 +187,24 @@ def test_pieces_of_which_nothing_is_told_are_no_sign_of_life(text: str, monkeypa
     assert (b"sign" in body) == (not text)
 
 
+def test_who_is_told_pieces_is_no_more_asked_after_than_who_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "LOOK", 0.1)
+    box, ear, looks = Mailbox("job", parts=True), Ear(), list[None]()
+
+    def say() -> None:
+        for number in range(1, 101):
+            box.put(number, "x", [Delta("a", (1,), offset=number - 1)])
+            gevent.sleep(0.01)
+        box.put(101, "x", [END])
+
+    speaker = gevent.spawn(say)
+    lines = sse.plain_lines(FORMATS["openai.chat"].render_frames("job", names("m"), Options(True)))
+    list(sse.body(box, (), lines, lambda: looks.append(None), sse.BLANK, progress=True, shortcut=ear))
+    speaker.join()
+    assert len(ear.heard) > 90, "the shortcut was taken"
+    assert len(looks) < 5, "one before anything has come, and hardly any after it"
+
+
 def test_a_stream_with_ids_says_how_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "QUIET", 0.05)
     silence = Silence(ANSWER, queued=(3, 3, 2))

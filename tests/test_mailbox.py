@@ -200,6 +200,11 @@ class TestWhoTellsForHimWhoWaits:
         assert (told, took) == ([Delta(" one", offset=4)], [None]), "he is woken, for what was left of that piece"
         assert list(taken(box)) == [rest]
 
+    def test_leaves_to_him_what_is_much_at_one_time(self) -> None:
+        told, burst = list[Delta](), [Delta("much", offset=4 * number) for number in range(1, 21)]
+        box, took = self.wait(partial(self.note, told, True), burst)
+        assert (told, took, list(taken(box))) == ([], burst[:1], burst[1:])
+
     def test_leaves_to_him_what_cannot_be_told(self) -> None:
         _, took = self.wait(lambda piece: bool(1 / 0), [Delta(" one", offset=4)])
         assert took == [Delta(" one", offset=4)]

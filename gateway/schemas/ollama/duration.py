@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any, ClassVar
 
 from marshmallow import fields
@@ -29,8 +30,8 @@ class KeepAlive(fields.Field[float]):
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise wrong_type("a number of seconds, or a duration", value)
-        seconds = _seconds(short(value, _LONGEST)) if isinstance(value, str) else float(value)
-        return FOREVER if seconds < 0 else seconds
+        seconds = _seconds(short(value, _LONGEST)) if isinstance(value, str) else value
+        return float(seconds) if 0 <= seconds <= sys.float_info.max else FOREVER  # JSON's integers have no end
 
 
 def _seconds(said: str) -> float:
