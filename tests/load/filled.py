@@ -34,6 +34,7 @@ def main() -> None:
     except DoesNotFit as exc:
         print(json.dumps({"refused": str(exc)}))  # noqa: T201 - it is the answer
         return
+    needed = footprint(model, config)  # now: asking takes a child, too
     with closing(engines.load(model, config)) as engine:
         context = engine.card.context
         size = min(fills, context - 4)
@@ -49,7 +50,6 @@ def main() -> None:
             each.start()
         for each in others:
             each.join()
-        needed = footprint(model, config)
         numbers = {"context": context, "read": told, "calculated": needed.total, "compute": needed.compute}
         print(json.dumps(numbers))  # noqa: T201 - it is the answer
 

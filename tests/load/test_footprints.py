@@ -143,13 +143,15 @@ BOUNDLESS = MemoryBudget(1 << 60, 0, "boundless")
 
 @pytest.mark.parametrize("number", range(MEASURED))
 def test_what_is_calculated_is_what_is_measured(files: list[Path], number: int) -> None:
-    """In a group that has a tenth more than what is calculated for the largest context that is drawn."""
+    """In a group with a bound, of which a worker takes what is left of it for its context."""
     draws = random.Random(number)
     path, slots = draws.choice(files), draws.choice((1, 2, 4, 8))
     settings: dict[str, Any] = {"slots": slots, "batch_size": draws.choice((32, 128, 512))}
     if draws.random() < 0.5:
         settings["context"] = draws.choice((512, 4096, 30_000))
     limit = draws.choice((160, 256, 400, 700)) << 20
+    told = {"batch_size": 128, **settings, "threads": 1, "batch_threads": 1}
+    fit_context(Model("tried", "", path, "llama.cpp", None), Config(**told), BOUNDLESS)  # which takes a child, too
     with MemoryGroup(limit) as group:
         told = start(group, path, 600, **settings)
         assert group.killed == 0
