@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.chats import answer, ask, begun, button, ended, many, say
 from tests.browser.conftest import Open
@@ -51,6 +51,21 @@ def test_a_draft_is_kept(stack: Stack, open_page: Open) -> None:
         page.keyboard.type("sent")
         page.keyboard.press("Enter")
         assert ended(page).split() == ["not", "yet", "sent"]
+        expect(page.get_by_label("Ask something")).to_have_value("")
+
+
+def test_what_is_sent_before_the_models_are_known_is_sent_then(stack: Stack, open_page: Open) -> None:
+    with open_page(stack.url) as page:
+        held: list[Route] = []
+        page.route("**/v1/models", lambda route: held.append(route))
+        page.reload()
+        page.get_by_label("Ask something").fill("early bird")
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("Ask something")).to_have_value("early bird")
+        assert held
+        for route in held:
+            route.continue_()
+        assert ended(page) == "early bird"
         expect(page.get_by_label("Ask something")).to_have_value("")
 
 

@@ -21,6 +21,8 @@ export function Composer() {
   const [text, setText] = useState(() => kept(place()) ?? "");
   const ref = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   const last = shown.value[shown.value.length - 1];
+  /** It was sent before it was known which models there are. */
+  const early = useRef(false);
   const runs = last !== undefined && answers.value.has(last.id);
   const ready = Boolean(text.trim() && chosen.value && !runs);
 
@@ -28,14 +30,21 @@ export function Composer() {
     if (!finger.matches) ref.current?.focus();
   }, []);
   useEffect(() => grow(ref.current), [text]);
+  useEffect(() => {
+    if (early.current && ready) say();
+  }, [ready]);
 
   /** @param {string} value */
   const write = (value) => {
+    early.current = false;
     setText(value);
     keep(place(), value);
   };
   const say = () => {
-    if (!ready) return;
+    if (!ready) {
+      early.current = !chosen.value;
+      return;
+    }
     write("");
     ref.current?.focus();
     void send(text.trim());
