@@ -138,7 +138,7 @@ def rhymes(random: Random, count: int, model: str, forms: Sequence[Form] = (Form
     """Completions by a real model, of a sentence that it has read ten times. What it says has to be found out first.
 
     It goes on with that sentence by a wide margin. Where two words are nearly as likely, a continued answer may take
-    the other one: the engine sums in other batches then.
+    the other one: the engine sums in other batches then; see `repeats`.
     """
     requests = []
     for number in range(count):
@@ -153,6 +153,18 @@ def rhymes(random: Random, count: int, model: str, forms: Sequence[Form] = (Form
         body |= _scored(form, random)
         requests.append(Request(number, kind, COMPLETIONS, body, "", key, None, form))
     return requests
+
+
+def repeats(request: Request, text: str) -> bool:
+    """Whether an answer goes on with the sentence of its prompt, and so did not waver between two words."""
+    prompt: str = request.body["prompt"]
+    return (prompt * 3).startswith(text)
+
+
+def is_text(_: Request, text: str) -> bool:
+    """Whether it can be read again as the same tokens, as it is where some of an answer were told as one text: not so
+    where their bytes make no letters."""
+    return "\ufffd" not in text
 
 
 def readings(random: Random, count: int, models: Sequence[str]) -> list[Request]:
