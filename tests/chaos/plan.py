@@ -161,15 +161,10 @@ def repeats(request: Request, text: str) -> bool:
     return (prompt * 3).startswith(text)
 
 
-def is_text(_: Request, text: str) -> bool:
-    """Whether it can be read again as the same tokens, as it is where some of an answer were told as one text: not so
-    where their bytes make no letters."""
-    return "\ufffd" not in text
-
-
 def readings(random: Random, count: int, models: Sequence[str]) -> list[Request]:
     """Completions of long prompts, many of which begin alike, half of them for each of two keys of the prefix cache.
-    What the models say of them has to be found out first."""
+    What the models say of them has to be found out first; its tokens are told, for much of it is no text, which would
+    be read again as others."""
     beginnings = [draw_tokens(LONG, random.randrange(1 << 30)) for _ in range(_BEGINNINGS)]
     requests = []
     for number in range(count):
@@ -177,7 +172,7 @@ def readings(random: Random, count: int, models: Sequence[str]) -> list[Request]
         form = random.choice((Form.TEXT, Form.LIKELY))
         prompt = [*random.choice(beginnings), *draw_tokens(random.randint(1, 40), number)]
         body = {"model": random.choice(models), "prompt": prompt, "max_tokens": random.randint(3, 12), "temperature": 0}
-        body |= {"prompt_cache_key": random.choice("ab"), **_scored(form, random)}
+        body |= {"return_token_ids": True, "prompt_cache_key": random.choice("ab"), **_scored(form, random)}
         key = f"{random.getrandbits(64):x}" if random.random() < 0.5 else ""
         requests.append(Request(number, kind, COMPLETIONS, body, "", key, None, form))
     return requests
