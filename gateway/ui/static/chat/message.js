@@ -1,6 +1,6 @@
 /** One message, and what can be done with it. */
 
-import { html, signal, useEffect, useRef, useState } from "../vendor/preact.js";
+import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
 import { Markdown } from "../markdown/markdown.js";
 import { CopyButton, IconButton } from "../parts/buttons.js";
 import { keep, kept } from "../parts/kept.js";
@@ -116,7 +116,7 @@ function Branches({ message, index, count }) {
 function Editing({ message, onClose }) {
   const [text, setText] = useState(message.content);
   const ref = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
-  useEffect(() => {
+  useLayoutEffect(() => {  // before anybody can write
     ref.current?.focus();
     ref.current?.setSelectionRange(text.length, text.length);
   }, []);
