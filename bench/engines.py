@@ -137,7 +137,7 @@ def main() -> None:
                 print(f"llm-rs is left out: {exc}")
             figure = compare(sides, runs)
     print(f"\n{figure.title}\n\n{figure.table()}", flush=True)
-    keep(given.json, [figure], *PACKAGES)
+    keep(given, [figure], *PACKAGES)
 
 
 def compare(sides: list[Side], runs: int) -> Figure:
