@@ -46,7 +46,7 @@ SHORT = {
     "survival": ["--requests", "20"],
 }
 """By name, what makes it short: a minute or two of a machine that does nothing else."""
-FIGURES = ("model", "weights", "engines", "settings")
+FIGURES = ("model", "weights", "engines", "settings", "placement")
 """Those with --json."""
 LONGEST = 600
 """Seconds of one."""

@@ -153,6 +153,7 @@ def compare(sides: list[Side], runs: int) -> Figure:
                 value = measure(side)
                 if run:  # the first warms up
                     figure.add(side.name, what, value)
+                print(f"run {run}, {what}: {side.name} {value:.0f} tokens/s", flush=True)
     figure.series = {side.name: figure.series[side.name] for side in sides}
     return figure
 
