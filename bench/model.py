@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -79,6 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="inferq against other servers of the same file")
     parser.add_argument("--runs", type=int, default=5, help="rounds, in which the sides take turns [5]")
     parser.add_argument("--short", action="store_true", help="1 and 8 streams and the mix, 48 tokens an answer")
+    parser.add_argument("--within", type=float, default=600, help="seconds after which no round begins [600]")
     parser.add_argument("--tokens", type=int, default=TOKENS, help=f"of an answer [{TOKENS}]")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, help="streams at once, or the mix [all]")
     parser.add_argument("--threads", type=int, nargs="+", default=[max(1, usable() - 1), usable()])
@@ -90,6 +92,7 @@ def main() -> None:
     asked = [case for case in given.cases if not given.short or case in ("1", "8", "mix")]
     tokens = 48 if given.short else given.tokens
     print(describe(*PACKAGES))
+    begun = time.monotonic()
     told = f"{path.name}, n_batch {Config().step}, {SLOTS} slots, context {CONTEXT}"
     print(f"{told}, {tokens} tokens an answer, {given.runs} rounds after one that warms up")
     seen = Seen(
@@ -100,11 +103,13 @@ def main() -> None:
         cases = [Case.of(case, threads) for case in asked if case == "1" or not number]
         if cases:
             with sides(path, threads) as (servers, look):
-                compare(servers, cases, tokens, given.runs, seen, look)
+                for _ in compare(servers, cases, tokens, given.runs, seen, look):
+                    keep(given, (seen.speeds, seen.firsts), *PACKAGES)
+                    if time.monotonic() - begun > given.within:
+                        break
     for figure in (seen.speeds, seen.firsts):
         print(f"\n{figure.title}\n\n{figure.table()}")
     print(f"\nCPU of each part, us a token\n\n{tell_costs(seen.costs)}", flush=True)
-    keep(given, (seen.speeds, seen.firsts), *PACKAGES)
 
 
 @contextmanager
@@ -138,20 +143,23 @@ def spent(stack: Stack, other: int) -> Spent:
 
 def compare(
     servers: Sequence[Side], cases: Sequence[Case], tokens: int, runs: int, seen: Seen, look: Callable[[], Spent]
-) -> None:
-    """One round warms up."""
+) -> Iterator[None]:
+    """After each round, the first of which warms up."""
     for turn in range(runs + 1):
         for case in cases:
             before = look()
             for side in servers if turn % 2 else servers[::-1]:
                 speed, answers = side.crowd(case.contents(), tokens)
                 first = statistics.median(answer.first for answer in answers[: case.short])
+                print(f"round {turn}, {case.name}: {side.name} {speed:.0f} tokens/s, {first:.0f} ms", flush=True)
                 if turn:
                     seen.add(side, case.name, speed, first)
             if turn:
                 for part, seconds in look().items():
                     took = (seconds - before[part]) / ((case.short + case.long) * tokens) * 1e6
                     seen.costs.setdefault(case.name, {}).setdefault(part, []).append(took)
+        if turn:
+            yield
 
 
 def tell_costs(seen: dict[str, dict[str, list[float]]]) -> str:

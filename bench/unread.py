@@ -1,6 +1,6 @@
 """Clients that ask and never read, beside one that does: what a gateway process holds for each, until it cuts them off.
 
-    python -m bench.unread [--clients 40] [--megabytes 0.5 2 8] [--patience 3]
+    python -m bench.unread [--clients 20] [--megabytes 0.5 1 4] [--patience 3]
 
 The echo engine answers as fast as it can, with answers of several lengths in turns: what is held does not follow them.
 Another client asks for one word meanwhile, again and again.
@@ -28,8 +28,8 @@ WORD, ONE = "a" * 1000, 500
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="clients that never read")
-    parser.add_argument("--clients", type=int, default=40, help="that do not read [40]")
-    parser.add_argument("--megabytes", type=float, nargs="+", default=[0.5, 2, 8], help="of an answer")
+    parser.add_argument("--clients", type=int, default=20, help="that do not read [20]")
+    parser.add_argument("--megabytes", type=float, nargs="+", default=[0.5, 1, 4], help="of an answer")
     parser.add_argument("--patience", type=float, default=3, help="seconds that a client may take to read [3]")
     given = parser.parse_args()
     print(describe("inferq", "redis", "flask", "gunicorn", "gevent"))
