@@ -47,6 +47,7 @@ SHORT = {
     "stored": ["--rounds", "3"],
     "overview": ["--rounds", "3", "--seconds", "10", "--streams", "200"],
     "survival": ["--requests", "20"],
+    "growth": ["--rounds", "1"],
 }
 """By name, what makes it short: a minute or two of a machine that does nothing else."""
 FIGURES = ("model", "weights", "engines", "settings", "placement", "open_streams")
