@@ -246,5 +246,5 @@ class MachineAgent:
             state = ModelState.FAILED
         else:
             state = ModelState.LOADING if tenants or article.id in self._interest.since else ModelState.AVAILABLE
-        lasting = state is ModelState.FAILED and bool(article.fault)
+        lasting = state is ModelState.FAILED and bool(article.fault) and not article.passing
         return ModelOnDemand(article.outline, state, article.needs, reason, lasting)

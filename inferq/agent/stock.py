@@ -14,8 +14,10 @@ from shared import catalogue
 from shared.card import Card
 from shared.catalogue import Model
 from shared.catalogue.lasting import read_keep
+from shared.catalogue.parts import files_of
 from shared.config import Config, ConfigError
 from shared.errors import InferqError, ModelFileError
+from shared.passing import is_passing
 from worker.engines.outline import outline
 from worker.memory import DoesNotFit
 
@@ -38,9 +40,11 @@ class Article:
     """Bytes of memory; a guess until it is weighed."""
     mark: Mark
     fault: str = ""
-    """Why it can never be loaded as it is, in words for everybody; empty where nothing speaks against it."""
+    """Why it cannot be loaded as it is, in words for everybody; empty where nothing speaks against it."""
     detail: str = ""
     """The same for those who look after the machine."""
+    passing: bool = False
+    """Whether that may be over without a change to its file: it is looked at anew each time."""
     weighed: bool = False
     spare: int = 0
     """Bytes beside those that it needs which are of use to it, where nobody else needs them."""
@@ -87,7 +91,9 @@ class Stock:
         for model in models:
             mark = _mark(model)
             known = before.get(model.id)
-            found[model.id] = known if known and known.mark == mark else self._inspect(model, mark)
+            found[model.id] = (
+                known if known and known.mark == mark and not known.passing else self._inspect(model, mark)
+            )
         self._told = {model: at for model, at in self._told.items() if model in found}
         self.articles = found  # at once: others look at it
         return before != found
@@ -162,11 +168,17 @@ class Stock:
             self._told[model.id] = time.monotonic()
         blank = replace(_BLANK, id=model.id, aliases=model.aliases, created=int(time.time()))
         told = _without_folders(exc, model) if isinstance(exc, InferqError) else "its file cannot be read"
-        return Article(model, blank, 0, mark, told, str(exc))
+        return Article(model, blank, 0, mark, told, str(exc), passing=is_passing(exc))
 
 
 def _mark(model: Model) -> Mark:
-    return (model, _stamp(model.path), *(_stamp(path) for path, _ in model.adapters), _stamp(model.draft))
+    parts = files_of(model.path) if model.path else ()
+    return (
+        model,
+        *(_stamp(path) for path in parts),
+        *(_stamp(path) for path, _ in model.adapters),
+        _stamp(model.draft),
+    )
 
 
 def _without_folders(exc: InferqError, model: Model) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from shared.catalogue.choice import NO_MODEL
 from shared.catalogue.file import is_legacy
 from shared.catalogue.model import AUTO, Model
 from shared.catalogue.parts import number_of, size_of, whole_name
+from shared.passing import is_passing
 
 MOST_FILES = 10_000
 """Entries of a folder that are looked at."""
@@ -25,23 +25,28 @@ _DEEPEST = 3
 def models_in(folder: Path) -> list[Model]:
     """GGUF files, and files that begin like legacy GGML ones, in the order of their names.
 
-    Where two are called alike, each is called by its path in the folder. A folder that cannot be read has none.
+    Where two are called alike, each is called by its path in the folder; where that is the same but for the suffix,
+    with it. A folder that is not there, or is closed, has none. Raises OSError where it cannot be read now, as where
+    there are too many open files, or the disk fails.
     """
     paths = sorted(islice(_files(folder), MOST_MODELS))
-    names = [Path(whole_name(path.name)).stem for path in paths]
-    count = Counter(names)
+    whole = [path.with_name(whole_name(path.name)).relative_to(folder) for path in paths]
+    names = [path.stem for path in whole]
+    for longer in ([path.with_suffix("") for path in whole], whole):
+        count = Counter(names)
+        names = [str(path) if count[name] > 1 else name for path, name in zip(longer, names, strict=True)]
     found = []
     for path, name in zip(paths, names, strict=True):
-        if count[name] > 1:
-            name = str(path.with_name(whole_name(path.name)).relative_to(folder).with_suffix(""))
-        with suppress(OSError):
+        try:
             found.append(Model(name, f"file:{path}", path, AUTO, size_of(path)))
+        except OSError as exc:
+            _pass_over(exc)
     return found
 
 
 def _files(folder: Path) -> Iterator[Path]:
     looked = 0
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_pass_over):
         depth = len(Path(place).relative_to(folder).parts)
         folders[:] = sorted(filter(_is_shown, folders)) if depth < _DEEPEST else []
         for name in sorted(names):
@@ -51,6 +56,12 @@ def _files(folder: Path) -> Iterator[Path]:
             path = Path(place) / name
             if _is_shown(name) and _is_model(path):
                 yield path
+
+
+def _pass_over(error: OSError) -> None:
+    """What is so today is so tomorrow; of anything else nobody can say what is in the folder."""
+    if is_passing(error):
+        raise error
 
 
 def _is_shown(name: str) -> bool:
@@ -64,6 +75,8 @@ def _is_model(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix == ".gguf":
         return True
-    with suppress(OSError):
+    try:
         return suffix in (".bin", ".ggml") and is_legacy(path)
-    return False
+    except OSError as exc:
+        _pass_over(exc)
+        return False
