@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from shared.catalogue.choice import NO_MODEL
 from shared.catalogue.file import is_legacy
 from shared.catalogue.model import AUTO, Model
 from shared.catalogue.parts import number_of, size_of, whole_name
-from shared.passing import is_passing
+from shared.errors import ModelFileError
 
 MOST_FILES = 10_000
 """Entries of a folder that are looked at."""
@@ -20,14 +21,17 @@ MOST_MODELS = 1000
 """Models that a folder has."""
 _DEEPEST = 3
 """Folders in folders, as others sort them: makers, repositories."""
+_PASSING = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+"""Errors that say nothing of whether a file is there."""
 
 
 def models_in(folder: Path) -> list[Model]:
     """GGUF files, and files that begin like legacy GGML ones, in the order of their names.
 
-    Where two are called alike, each is called by its path in the folder; where that is the same but for the suffix,
-    with it. A folder that is not there, or is closed, has none. Raises OSError where it cannot be read now, as where
-    there are too many open files, or the disk fails.
+    Where two are called alike, each is called by its path in the folder, and with the suffix where the paths differ in
+    that alone. A folder that may not be read has none.
+
+    Raises ModelFileError where it cannot be told at the moment what is there.
     """
     paths = sorted(islice(_files(folder), MOST_MODELS))
     whole = [path.with_name(whole_name(path.name)).relative_to(folder) for path in paths]
@@ -58,25 +62,23 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _pass_over(error: OSError) -> None:
-    """What is so today is so tomorrow; of anything else nobody can say what is in the folder."""
-    if is_passing(error):
-        raise error
-
-
 def _is_shown(name: str) -> bool:
     """Also that of a folder: it may become a part of a model's name, which is to be text."""
     return name.isprintable() and not name.startswith(".")
 
 
 def _is_model(path: Path) -> bool:
-    if (number_of(path.name) or (1, 1))[0] != 1 or NO_MODEL.search(path.name) or not path.is_file():
-        return False
     suffix = path.suffix.lower()
-    if suffix == ".gguf":
-        return True
+    if (number_of(path.name) or (1, 1))[0] != 1 or NO_MODEL.search(path.name):
+        return False
     try:
-        return suffix in (".bin", ".ggml") and is_legacy(path)
+        return path.is_file() and (suffix == ".gguf" or (suffix in (".bin", ".ggml") and is_legacy(path)))
     except OSError as exc:
         _pass_over(exc)
         return False
+
+
+def _pass_over(exc: OSError) -> None:
+    """What cannot be read is no model. Raises ModelFileError where that may be otherwise in a moment."""
+    if exc.errno in _PASSING:
+        raise ModelFileError(f"{exc.filename}: cannot be read at the moment: {exc.strerror}") from exc
