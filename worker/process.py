@@ -24,7 +24,7 @@ from shared.config import Config, ConfigError
 from shared.disturbance import Disturbance
 from shared.errors import ModelFileError, ModelLoadError
 from shared.pid_space import pid_space
-from shared.progress import listen
+from shared.progress import FETCHING, PERIOD, Step, listen
 from shared.store import Outage, connect, refuse_cluster
 from shared.version import VERSION
 from worker import engines
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 _FIRST, _LONGEST = 1.0, 30.0
 """Seconds before a model that did not load is tried again."""
+_TELLING = 1.0
+"""Seconds after which it is told how far that is, and again."""
 _LOADING = "it loads the model"
 
 
@@ -95,18 +97,24 @@ def _check(client: Redis, lease_ms: int) -> None:
 def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None], *, only_fetch: bool) -> Engine | None:
     backoff, disturbance = Backoff(_FIRST, _LONGEST), Disturbance(log, "the model")
 
-    def told(step: str) -> None:
-        log.info("not ready yet: %s", step)
-        tell(reason=f"{_LOADING}: {step}", detail="")
+    logged = time.monotonic()
+
+    def told(step: Step) -> None:
+        nonlocal logged
+        if time.monotonic() - logged >= PERIOD:
+            logged = time.monotonic()
+            log.info("not ready yet: %s", step)
+        fetched, size = (step.reached(), step.total or 0) if step.what == FETCHING else (0, 0)
+        tell(reason=f"{_LOADING}: {step}", detail="", fetched=min(fetched, size), to_fetch=size)
 
     while True:
         try:
-            with listen(told):
+            with listen(told, _TELLING):
                 model = locate()
-                tell(outline=outline(model, config))
+                tell(outline=outline(model, config), fetched=0, to_fetch=0)
                 return None if only_fetch else engines.load(model, engines.fit(model, config))
         except (ModelFileError, ModelLoadError) as exc:
-            tell(reason=exc.public, detail=str(exc), failing=True)
+            tell(reason=exc.public, detail=str(exc), failing=True, fetched=0, to_fetch=0)
             if exc.permanent:
                 raise
             words = f"it cannot be loaded, and is tried again in {backoff.fail():g} s: {exc}"

@@ -190,7 +190,8 @@ def _stream(job: Job, wire: Format, options: Options, waiting: ExitStack, *, pro
     frames = answers.counted_frames(frames) if wire.gathers else frames
     in_events = wire.stream_media == EVENTS  # in others there are no comments
     lines = sse.plain_lines(frames) if in_events else sse.bare_lines(frames)
-    pieces = events_as(lines, job, begun, sse.BLANK, progress=progress and in_events)
+    news = partial(this_gateway().directory.arrival, job.accepted.task.model) if wire.awaits_model else None
+    pieces = events_as(lines, job, begun, sse.BLANK, progress=progress and in_events, news=news)
     response = stream(job, pieces, waiting, wire.stream_media)
     response.headers.update(location(job))
     return response

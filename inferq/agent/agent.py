@@ -155,8 +155,8 @@ class MachineAgent:
             here = [each for each in staying if each.article.id == model]
             if article.model.workers == (1, 1):
                 continue
-            ready = sum(each.ready_at is not None for each in here)
-            wanted = self._growth.wanted(model, article.model.workers, ready, asked, self._idle.count(), now)
+            ready, idle = sum(each.ready_at is not None for each in here), self._idle.count()
+            wanted = self._growth.wanted(model, article.model.workers, len(here), ready, asked, idle, now)
             if len(here) < wanted:
                 further.append(Applicant(model, article.needs, now, further=True))
             elif len(here) > wanted:
