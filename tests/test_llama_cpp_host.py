@@ -122,7 +122,7 @@ def test_the_host_ends_with_its_parent(tmp_path: Path) -> None:
 
 def test_an_answer_goes_on_though_the_file_has_gone(tmp_path: Path) -> None:
     """It was read once more then, for what its tokens are."""
-    path = shutil.copy(TINY, tmp_path / "tiny.gguf")
+    shutil.copy(TINY, path := tmp_path / "tiny.gguf")
     task = replace(greedy("Hello", 12), token_ids=True)
     with loaded(path) as engine:
         begun = deltas(run(engine, task))
