@@ -43,8 +43,9 @@ _TELLING = 1.0
 _LOADING = "it loads the model"
 
 
-def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
-    """Serve a model, whose file `locate` finds, until SIGTERM or SIGINT; returns the exit status.
+def main(model: Model, locate: Callable[[], Model], config: Config, *, only_fetch: bool = False) -> int:
+    """Serve a model, whose file `locate` finds, until SIGTERM or SIGINT; returns the exit status. With `only_fetch`
+    nothing is loaded: that the file was found is all.
 
     A model that does not load is tried again, with growing pauses: the file may be repaired or the memory be free
     later. Meanwhile the worker is known as one that is not ready, with the reason, and its model by an outline, so that
@@ -66,7 +67,11 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
     with suppress(*Outage):  # before the model is loaded, which may take minutes
         _check(client, lease_ms)
     with Presence(client, me, lease_ms) as presence:
-        loaded = _load(locate, config, presence.tell)
+        loaded = _load(locate, config, presence.tell, only_fetch=only_fetch)
+    if loaded is None:
+        with suppress(*Outage):
+            registry.withdraw(client, name)
+        return 0
     try:
         tracing.begin("worker")
         patiently(lambda: _check(client, lease_ms))
@@ -89,7 +94,7 @@ def _check(client: Redis, lease_ms: int) -> None:
     registry.check_lease(client, lease_ms)
 
 
-def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> Engine:
+def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None], *, only_fetch: bool) -> Engine | None:
     backoff, disturbance = Backoff(_FIRST, _LONGEST), Disturbance(log, "the model")
 
     logged = time.monotonic()
@@ -107,11 +112,11 @@ def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]
             with listen(told, _TELLING):
                 model = locate()
                 tell(outline=outline(model, config), fetched=0, to_fetch=0)
-                return engines.load(model, engines.fit(model, config))
+                return None if only_fetch else engines.load(model, engines.fit(model, config))
         except (ModelFileError, ModelLoadError) as exc:
+            tell(reason=exc.public, detail=str(exc), failing=True, fetched=0, to_fetch=0)
             if exc.permanent:
                 raise
-            tell(reason=exc.public, detail=str(exc), failing=True, fetched=0, to_fetch=0)
             words = f"it cannot be loaded, and is tried again in {backoff.fail():g} s: {exc}"
             disturbance.fail(words, level=logging.ERROR)
         time.sleep(backoff.pause)
