@@ -186,6 +186,28 @@ def test_one_that_computes_something_else_is_refused(tmp_path: Path) -> None:
         load(stand_in(tmp_path, "options.rope_freq_scale = 8.0"))
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("#!/nowhere/python\n", "or what starts it: a loader"),
+        ("#!{python}\nimport sys\nwhile True: sys.stdout.write('--model ' * 9999)\n", "--help did not end"),
+    ],
+)
+def test_one_that_cannot_be_started_or_tells_without_end_is_told_in_a_line(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    (program := tmp_path / "llama-server").write_text(text.format(python=sys.executable))
+    program.chmod(0o755)
+    with pytest.raises(ModelLoadError, match=reason):
+        load(program)
+
+
+def test_one_that_runs_and_never_listens_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_engine, "OPENING", 1)
+    with pytest.raises(ModelLoadError, match="has not answered /health for 1 s"):
+        load(stand_in(tmp_path, "signal.pause()"))
+
+
 def test_it_starts_no_other_program(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match=r"Permission denied|not permitted"):
         load(stand_in(tmp_path, "os.execv('/bin/true', ['true'])"))

@@ -27,6 +27,8 @@ GOLDEN = 8
 """Tokens of an answer that are compared."""
 PATIENCE, _COMPUTING = 60.0, 10
 """Seconds for each of these questions, and how many times as long where it computes for it."""
+OPENING = 60.0
+"""Seconds without any answer, also while it loads the model, after which a program is given up."""
 _WITHIN = 0.5
 """How much the logarithm of a probability may differ: weights that are repacked for a processor round otherwise."""
 _TEXT = "The lighthouse stood on the rock, and the sea"
@@ -56,7 +58,7 @@ def choose_host(path: str, parameters: Mapping[str, Any]) -> tuple[str, Mapping[
     libraries = [
         str(each) for folder in (program.parent, program.parent.parent / "lib") for each in folder.glob(_SHARED)
     ]
-    more = {"program": str(program), "executes": [str(program), *script, *loaders]}
+    more = {"program": str(program), "opening": OPENING, "executes": [str(program), *script, *loaders]}
     return "worker.engines.llama_server_host", {**parameters, **more, "reads": [*parameters["reads"], *libraries]}
 
 
