@@ -113,7 +113,7 @@ def test_two_at_once_wait_for_each_other_and_say_so(monkeypatch: pytest.MonkeyPa
                 other.close()
                 told.set()
 
-        with progress.listen(hear), pytest.raises(StartError, match="ninja ended with status 1"):
+        with progress.listen(hear), pytest.raises(StartError, match="ended with status 1"):
             building.build(grammars=False)
     assert told.is_set()
 

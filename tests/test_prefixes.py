@@ -15,7 +15,7 @@ import pytest
 
 from shared.cancellation import Cancellation
 from shared.errors import JobCancelled
-from shared.protocol import Chat, Message, Progress, Sampling
+from shared.protocol import Chat, Completion, Message, Progress, Sampling
 from tests.answers import Running, finish, host_of, run, tokens
 from tests.prefix_proof import prove
 from tests.prefixes import LONG, ask, cached, draw, keeping, snapshots, told
@@ -70,7 +70,8 @@ def test_what_was_read_outlives_all_processes_and_changes_no_answer(
 
 def test_guesses_from_a_text_that_was_not_read_again_change_no_token(model: Path, tmp_path: Path) -> None:
     few = tuple((token, 100.0) for token in (5, 6, 7))  # so that a part of the text comes again, and is guessed
-    asked = replace(ask(PROMPT), sampling=Sampling(1, max_tokens=60, temperature=0.0, ignore_eos=True, logit_bias=few))
+    sampling = Sampling(1, max_tokens=60, temperature=0.0, ignore_eos=True, logit_bias=few)
+    asked = Completion("tiny", (PROMPT,), sampling)
     answers = []
     for folder, speculation in (
         ("a", ""),

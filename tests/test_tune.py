@@ -176,7 +176,7 @@ def test_a_draft_has_the_vocabulary_and_is_much_smaller(tmp_path: Path, smollm2_
 def test_it_prints_what_it_found_and_a_dry_run_writes_nothing(models_toml: Path) -> None:
     arguments = ("tune", "small", "--models", models_toml, "--dry-run", "--seconds", "2")
     done = inferq(*arguments, INFERQ_BATCH_SIZE="64", INFERQ_THREADS="1")
-    assert done.returncode == 0 or "give it more --seconds" in done.stderr
+    assert done.returncode == 0 or "nothing could be measured in that time" in done.stderr
     assert "guesses from the text" in done.stdout
     assert "medians of rounds in turns" in done.stdout
     assert models_toml.read_text() == MINE

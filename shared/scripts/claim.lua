@@ -10,10 +10,10 @@ local model, permit, exec, lease, worker = unpack(ARGV)
 -- Take note of who is given a job: its reader, another one although that is ready, or any, since nobody has read its prompt; and of how
 -- long it waited from when it was left for its reader.
 local function count_placement(id)
-  local t = redis.call('HMGET', ticket(id), 'trail', 'left', 'back', 'created')
+  local t = redis.call('HMGET', ticket(id), 'trail', 'left', 'back')
   local who, left = note_reader(model, worker, t[1]), tonumber(t[2])
   count(model, 'placed:' .. (who == worker and 'reader' or who and 'other' or 'any'), 1)
-  if not left or left < tonumber(t[3] or t[4]) then return end -- not, or before an earlier execution
+  if not left or left < tonumber(t[3] or 0) then return end -- not, or before an earlier execution
   local waited = math.max(0, now - left)
   count(model, 'left', 1)
   count(model, 'left_ms', waited)

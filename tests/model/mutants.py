@@ -99,7 +99,7 @@ MUTANTS = (
     Mutant(
         "what was left counts with every execution",
         "claim",
-        "if not left or left < tonumber(t[3] or t[4])",
+        "if not left or left < tonumber(t[3] or 0)",
         "if not left",
     ),
     Mutant(

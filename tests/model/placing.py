@@ -65,7 +65,7 @@ class Placing(Course):
         model, counts = job.model, self.counts[job.model]
         reader = self._reader(job, worker)
         counts[f"placed:{'reader' if reader == worker else 'other' if reader else 'any'}"] += 1
-        if job.left is not None and job.left >= (job.created if job.back is None else job.back):
+        if job.left is not None and job.left >= (job.back or 0):
             waited = max(0, self.now - job.left)
             counts["left"] += 1
             counts["left_ms"] += waited

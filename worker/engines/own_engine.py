@@ -36,6 +36,8 @@ _LOADERS = ("/lib64/ld-linux*", "/lib/ld-*", "/lib/*/ld-linux*")
 _SHARED = "lib*.so*"
 """The libraries that a build has beside its program."""
 _FIRST_LINE = 256
+_ABSENT = "File Not Found"
+"""What llama.cpp's server says of an endpoint that it has not."""
 
 
 def choose_host(path: str, parameters: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -72,6 +74,13 @@ def check_interface(server: LlamaServer) -> None:
     _expect(build, "/tokenize", told, tokens=list)
     if not isinstance(_ask(server, "/lora-adapters"), list):
         raise _refusal(build, "/lora-adapters tells no list")
+    _expect(build, "/slots/0?action=erase", _ask(server, "/slots/0?action=erase", {}), n_erased=int)
+    try:
+        _ask(server, "/apply-template", {"messages": [{"role": "user", "content": _TEXT}]})
+    except ModelLoadError as exc:
+        if _ABSENT in str(exc):
+            raise
+        # Else the file has a template that cannot be used, which its chats will tell.
     log.info("computing with the user's own llama-server, %s", build)
 
 
