@@ -2,9 +2,9 @@
 
     python -m tests.upgrade.conversations
 
-Two workers of this tree and one of the last tagged release serve a model; one of each is killed on the way, and comes
-back. Every turn must be answered, once and with its text, and the older worker must have its share: it takes whatever
-comes next, while the newer ones leave each other what the other one has read.
+Two workers of this tree and one of the last tagged release serve a model; one of the newer is killed on the way, and
+comes back. Every turn must be answered, once and with its text, and the older worker must have its share: it takes
+whatever comes next, while the newer ones leave each other what the other one has read.
 """
 
 from __future__ import annotations
@@ -54,12 +54,11 @@ def hold(older: Side, newer: Side, folder: Path) -> Held:
         workers = {_start(stack, side, owners): side for side in (newer, newer, older)}
         with ThreadPoolExecutor(CHATS) as pool:
             chats = [pool.submit(_converse, stack, number, held) for number in range(CHATS)]
-            for side in (older, newer):
-                wait_for(lambda: sum(held.served.values()) >= CHATS, "a turn of each")
-                victim = next(worker for worker, its in workers.items() if its is side and worker.poll() is None)
-                victim.kill()
-                victim.wait()
-                workers[_start(stack, side, owners)] = side
+            wait_for(lambda: sum(held.served.values()) >= CHATS, "a turn of each", 60)
+            victim = next(worker for worker, its in workers.items() if its is newer)
+            victim.kill()
+            victim.wait()
+            _start(stack, newer, owners)
             for chat in chats:
                 chat.result()
         held.served = Counter(owners[worker] for worker in held.served.elements())
