@@ -39,7 +39,7 @@ attack: .venv/dev        ## hostile clients do their worst, and a victim measure
 	$(BIN)/inferq pull
 	$(BIN)/python -m tests.attack $(ARGS)
 
-demand: .venv/dev        ## five models in a room for two, while workers and the supervisor are killed; e.g. make demand ARGS="--requests 300 --seed 7"
+demand: .venv/dev        ## models in a room for two, while workers, supervisors and machines fail; e.g. make demand ARGS="--requests 300 --seed 7"
 	$(BIN)/python -m tests.demand_proof $(ARGS)
 
 prefixes: .venv/dev      ## a thousand saves and restores at once, in which no token differs; e.g. make prefixes ARGS="--mischief --seed 7"

@@ -50,18 +50,20 @@ def body(
     *,
     progress: bool,
     shortcut: Shortcut | None = None,
+    news: Callable[[], Event | None] | None = None,
 ) -> Iterator[bytes]:
     """The body of a stream, of which pieces that come while it waits take the `shortcut`.
 
     `begun` are the events that were taken from the mailbox already; `lines` makes an event's lines; `turn` tells when
     the job's turn will come, while it waits; `end` ends a comment. With `progress` there are comments at once, and
-    with each change; without it, and without ids, a chunk that says nothing where it is silent for long. What is taken
-    at one time goes out in one piece. Raises ClientGone.
+    with each change; without it, and without ids, a chunk that says nothing where it is silent for long. `news` is
+    what there is to tell while no event comes. What is taken at one time goes out in one piece. Raises ClientGone.
     """
     yield b""  # which sends the headers, however long the rest takes
     spoken, position, prompt = time.monotonic(), 0, _WAITING
     piece, size = list[bytes](), 0
     pending, told = deque(begun), False
+    latest: Event | None = None
 
     def tell(event: Delta) -> bool:
         nonlocal spoken, position, prompt, told
@@ -79,7 +81,10 @@ def body(
             asks = progress and not told  # what comes by the shortcut is no silence, though it wakes nobody
             there = turn() if asks or (quiet and end is SINGLE) else None
             told = False
-            if quiet and not progress and end is BLANK:
+            if news and (found := news()) not in (None, latest):
+                latest = found
+                piece.extend(lines(found))
+            elif quiet and not progress and end is BLANK:
                 piece.extend(lines(PAUSE))
             elif quiet or (there and there.position != position):
                 piece.append(b": %b%b" % (_turn(there) if there else prompt, end))
@@ -102,7 +107,7 @@ def body(
             size = 0
             spoken = time.monotonic()
         left = spoken + QUIET - time.monotonic()
-        event = pending.popleft() if pending else mailbox.take(max(0.01, min(left, LOOK) if progress else left))
+        event = pending.popleft() if pending else mailbox.take(max(0.01, min(left, LOOK) if progress or news else left))
 
 
 def replay(events: Iterable[Event], lines: Lines) -> Iterator[bytes]:

@@ -42,6 +42,7 @@ class PullError(ModelLoadError):
     """It is `permanent` where who has the file refuses it."""
 
     code = "pull_error"
+    words = "The model's file cannot be fetched."
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)

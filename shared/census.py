@@ -66,6 +66,8 @@ class Demand:
     """How many executions of its jobs were ever begun; it begins anew where a model was forgotten."""
     completed: int = 0
     """How many jobs were; in the same way."""
+    asked: int = 0
+    """When the last of them came, by Redis's clock in milliseconds; 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +138,9 @@ def demand(client: Redis, offered: Iterable[str]) -> dict[str, Demand]:
             pipe.zcard(f"{Key.LEASES}{name}")
             pipe.hget(f"{Key.SCHEDULE}{name}", "claims")
             pipe.hget(f"{Key.COUNTS}{name}", "jobs:completed")
+            pipe.hget(f"{Key.SCHEDULE}{name}", "asked")
         told = pipe.execute() if names else []
-    return {name: Demand(*(int(each or 0) for each in told[4 * i : 4 * i + 4])) for i, name in enumerate(names)}
+    return {name: Demand(*(int(each or 0) for each in told[5 * i : 5 * i + 5])) for i, name in enumerate(names)}
 
 
 def unarchived(client: Redis) -> int:

@@ -82,7 +82,8 @@ class Key(StrEnum):
     LINES = "iq:lines:"
     """`<model>:<rank>`: how many of an owner's jobs wait."""
     SCHEDULE = "iq:schedule:"
-    """A model's arrivals, claims, aged (the claim at which a worse tier went first), `clock:<rank>`."""
+    """A model's arrivals, asked (when the last of them came), claims, aged (the claim at which a worse tier went
+    first), `clock:<rank>`."""
     WEIGHTS = "iq:weights"
     """Owners whose weight is not 1."""
     FLEX = "iq:flex:"
@@ -107,7 +108,8 @@ class Key(StrEnum):
     AGENT = "iq:agent:"
     """What an agent says of its machine: the models that it offers, and the memory for them. See agents.py."""
     STAY = "iq:stay:"
-    """Seconds that a request wants a model to stay loaded though nobody asks for it; for as long as that may be."""
+    """Seconds that a request wants a model to stay loaded though nobody asks for it; until it leaves, and for so long,
+    or a day, at most."""
     LOAD = "iq:load:"
     """The agent that is about to have a model loaded; for some seconds."""
     LAPSE = "iq:lapse"

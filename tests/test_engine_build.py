@@ -108,8 +108,8 @@ def test_two_at_once_wait_for_each_other_and_say_so(monkeypatch: pytest.MonkeyPa
     with ExitStack() as other:
         other.enter_context(FileLock(own_builds.folder() / "build.lock"))
 
-        def hear(words: str) -> None:
-            if "another process builds" in words:
+        def hear(step: progress.Step) -> None:
+            if "another process builds" in str(step):
                 other.close()
                 told.set()
 

@@ -73,9 +73,19 @@ def test_how_long_it_stays_and_how_many_workers_it_has(
 
 
 @pytest.mark.parametrize(
-    "line", ['keep = "10"', 'keep = "ever"', "keep = 5", 'workers = "4..1"', "workers = 0", 'workers = "many"']
+    ("line", "words"),
+    [
+        *((line, "must be `always`") for line in ('keep = "10"', 'keep = "ever"')),
+        ("keep = 5", "must be a string, but is a whole number"),
+        *(
+            (f"workers = {said}", "must be 1 to 64, or the least and the most")
+            for said in ('"4..1"', "0", "65", '"many"', '"0..2"', '" 2 .. 4 "', '"2.."', '"..2"', '"1..2..3"', '"1_0"')
+        ),
+        ("workers = {least = 1}", "must be a whole number or a string, but is a table"),
+        ("workers = true", "must be a whole number or a string, but is a boolean"),
+    ],
 )
-def test_what_is_neither(tmp_path: Path, line: str) -> None:
+def test_what_is_neither(tmp_path: Path, line: str, words: str) -> None:
     (path := tmp_path / "models.toml").write_text(f'[[model]]\nid = "m"\nengine = "echo"\n{line}\n')
-    with pytest.raises(ConfigError, match=f"model 1.*key '{line.split()[0]}'"):
+    with pytest.raises(ConfigError, match=f"model 1.*key '{line.split()[0]}': {words}"):
         models_toml.read(str(path))

@@ -39,7 +39,7 @@ def build(model: str | None, jobs: int, without_grammars: bool, models_toml: str
     from shared.progress import listen
 
     config = configure(models=models_toml)
-    with exit_quietly(), listen(lambda step: echo(step, err=True)):
+    with exit_quietly(), listen(lambda step: echo(str(step), err=True)):
         try:
             program = building.build(grammars=not without_grammars, jobs=jobs)
         except KeyboardInterrupt:

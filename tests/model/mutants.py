@@ -223,6 +223,7 @@ MUTANTS = (
     Mutant("what is stored holds on", _MEMORY, "add_bytes(of, -t[1])", "add_bytes(of, 0)"),
     Mutant("what is stored never ends", "archived", "    retire(id)\n", ""),
     Mutant("what is stored runs again", "archived", "    desert(id)\n", ""),
+    Mutant("what the index has lost counts as stored", "archived", "if indexed == '1' and", "if false and"),
     Mutant("what was removed counts as stored", "archived", "if t[3] and dropped ~= '1' then", "if false then"),
     Mutant(
         "what is stored can be removed in part", "remove", "waits and 'state' or 'ended'", "waits and 'state' or ''"

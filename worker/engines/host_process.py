@@ -20,7 +20,17 @@ from shared.scratch import Scratch, socket_root
 _TAIL_BYTES = 2000
 LONGEST_WORD = 1024
 """Bytes of what a host says when it is ready."""
-_ENVIRONMENT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "TZ")
+_ENVIRONMENT = (
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "TZ",
+    "GOMP_SPINCOUNT",
+    "OMP_WAIT_POLICY",
+)
 """All that a host knows of its worker's: what a file takes over finds no password there."""
 _living: dict[int, HostProcess] = {}
 """Those of this worker, by pid."""

@@ -86,6 +86,15 @@ def prepare(
         return Weights(path, why=f"others cannot be kept: {exc}")
 
 
+def is_prepared(path: Path) -> bool:
+    """Whether `prepare` has nothing left to find out, or to write. Raises ModelFileError."""
+    header, _ = with_parts(path, read_model(path))
+    if not _slow(header.tensors, header.architecture, header.metadata):
+        return True
+    known = prepared.find(path)
+    return known is not None and (known[1] is not None or not known[0].kinds)
+
+
 def _make(
     path: Path,
     size: int,
