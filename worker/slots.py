@@ -61,12 +61,15 @@ class Slots:
 
 
 class _SlotThread:
-    """The thread of one slot, which is woken alone: those of a pool wake each other to see who takes it."""
+    """The thread of one slot, which is woken alone: those of a pool wake each other to see who takes it.
+
+    A process that ends does not wait for it.
+    """
 
     def __init__(self, name: str, serve: Callable[[_SlotThread], None]) -> None:
         self._work: Work | None = None
         self._given = threading.Semaphore(0)
-        threading.Thread(target=serve, args=(self,), name=name).start()
+        threading.Thread(target=serve, args=(self,), name=name, daemon=True).start()
 
     def give(self, work: Work | None) -> None:
         self._work = work
