@@ -113,5 +113,5 @@ BOUNDLESS = MemoryBudget(1 << 60, 0, "boundless")
 @pytest.mark.parametrize("number", range(MEASURED))
 def test_what_is_calculated_is_what_is_measured(kinds: dict[str, dict[str, Any]], tmp_path: Path, number: int) -> None:
     """In a group with a bound, of which a worker takes what is left of it for its context."""
-    told = try_out(kinds, tmp_path, draw(kinds, f"7 {number}"))
+    told = try_out(kinds, tmp_path, draw(kinds, f"16 {number}"))
     assert not told["wrong"], told
