@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from gevent import Greenlet
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, SummaryMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -227,6 +227,17 @@ def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
         "inferq_queue_wait_seconds", "From the acceptance of jobs that have ended to their start", labels=_MODEL
     )
     held = CounterMetricFamily("inferq_slot_seconds", "For how long jobs that have ended held slots", labels=_TIER)
+    placed = CounterMetricFamily(
+        "inferq_placements",
+        "Jobs begun where several workers serve: by the reader of the most of their prompt, an other one, or any",
+        labels=("model", "worker"),
+    )
+    left = SummaryMetricFamily(
+        "inferq_placement_wait_seconds", "From when jobs were left for their readers to their start", labels=_MODEL
+    )
+    longest = GaugeMetricFamily(
+        "inferq_longest_placement_wait_seconds", "The longest time from when a job was left to its start", labels=_MODEL
+    )
     bounds = (*map(str, census.BOUNDS), "+Inf")
     for name, n in numbers.items():
         for tier, count in n.waiting.items():
@@ -241,4 +252,8 @@ def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
         cached.add_metric((name,), n.cached_tokens)
         outputs.add_metric((name,), n.completion_tokens)
         waits.add_metric((name,), list(zip(bounds, accumulate(n.waits), strict=True)), n.waited)
-    return iter((queued, running, held, ended, recovered, prompts, cached, outputs, waits))
+        for whom, count in n.placed.items():
+            placed.add_metric((name, whom), count)
+        left.add_metric((name,), n.left, n.left_seconds)
+        longest.add_metric((name,), n.left_most)
+    return iter((queued, running, held, ended, recovered, prompts, cached, outputs, waits, placed, left, longest))
