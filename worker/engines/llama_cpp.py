@@ -106,6 +106,7 @@ class LlamaCppEngine:
         self._cells = Cells(self.card.context)
         self._seats = Seats(self._server, self.card.slots, self._cells, config.public_prefixes)
         self._prefixes = LlamaPrefixes(self._host, self._text, self._cells, folder, computes, self._batch)
+        self._seats.save = self._prefixes.put_away
         self.tools = NativeTools(
             self._server,
             self._text,
