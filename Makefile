@@ -39,7 +39,7 @@ attack: .venv/dev        ## hostile clients do their worst, and a victim measure
 	$(BIN)/inferq pull
 	$(BIN)/python -m tests.attack $(ARGS)
 
-demand: .venv/dev        ## five models in a room for two, while workers and the supervisor are killed; e.g. make demand ARGS="--requests 300 --seed 7"
+demand: .venv/dev        ## models in a room for two, while workers, supervisors and machines fail; e.g. make demand ARGS="--requests 300 --seed 7"
 	$(BIN)/python -m tests.demand_proof $(ARGS)
 
 prefixes: .venv/dev      ## a thousand saves and restores at once, in which no token differs; e.g. make prefixes ARGS="--mischief --seed 7"
@@ -55,6 +55,7 @@ soak: .venv/dev          ## an hour of mixed load, one client in twenty hostile,
 
 upgrade: .venv/dev       ## two neighbouring releases side by side under load; options in ARGS, e.g. make upgrade ARGS="--seed 7 --mixed 60"
 	$(BIN)/python -m tests.upgrade $(ARGS)
+	$(BIN)/python -m tests.upgrade.conversations
 
 clients: .venv/dev       ## unmodified clients, each in an environment of its own; e.g. make clients ARGS="--short", ARGS="llm aider", ARGS="--list"
 	$(BIN)/inferq pull
@@ -86,7 +87,7 @@ memory: .venv/dev        ## what a hundred thousand small jobs, and whatever was
 	$(BIN)/python -m pytest --numprocesses 2 tests/load/test_memory.py tests/load/test_leaks.py tests/load/test_footprints.py --timeout 600
 
 footprints: .venv/dev    ## what models are said to take of the memory, and what they take, in control groups; as root; FOOTPRINTS=1000 tries so many
-	FOOTPRINTS=$(or $(FOOTPRINTS),100) $(BIN)/python -m pytest tests/load/test_footprints.py --timeout 600
+	$(BIN)/python -m tests.load.footprints --draws $(or $(FOOTPRINTS),100) $(ARGS)
 
 monitoring: .venv/dev    ## deploy/prometheus and deploy/grafana, by a real Prometheus, which Debian's package has, and Grafana's types
 	tests/monitoring/prometheus.sh $(BIN)/python -m pytest tests/monitoring

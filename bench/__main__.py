@@ -26,6 +26,9 @@ from bench.pictures import FOLDER
 SHORT = {
     "gateway": [],
     "streams": ["--streams", "1", "100", "--tokens", "50", "--runs", "5"],
+    "lone": ["--runs", "3"],
+    "open_streams": ["--streams", "10", "100", "1000"],
+    "unread": [],
     "cost": ["--runs", "3"],
     "model": ["--short"],
     "weights": ["--short"],
@@ -44,9 +47,10 @@ SHORT = {
     "stored": ["--rounds", "3"],
     "overview": ["--rounds", "3", "--seconds", "10", "--streams", "200"],
     "survival": ["--requests", "20"],
+    "growth": ["--rounds", "1"],
 }
 """By name, what makes it short: a minute or two of a machine that does nothing else."""
-FIGURES = ("model", "weights", "engines", "settings")
+FIGURES = ("model", "weights", "engines", "settings", "placement", "open_streams")
 """Those with --json."""
 LONGEST = 600
 """Seconds of one."""

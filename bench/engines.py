@@ -33,6 +33,8 @@ from tests.clients.environments import NotInstalled
 from tests.stack import Stack, running
 
 TOKENS, PROMPT, STREAMS = 64, 256, 8
+SAMPLING = {"top_k": 40, "top_p": 0.95}
+"""Of all sides: to look at all tokens takes more than at forty."""
 PACKAGES = ("inferq", "xllamacpp", "ctransformers")
 
 
@@ -56,7 +58,7 @@ def through_inferq(name: str, stack: Stack, model: str) -> Side:
     def ask(tokens: int, length: int) -> float:
         """Seconds from the first token to the last, or to the first where only one is asked for."""
         body = {"model": model, "prompt": prompt(length), "max_tokens": tokens, "temperature": 1, "stream": True}
-        body["ignore_eos"] = True
+        body |= {"ignore_eos": True, **SAMPLING}
         with closing(http.client.HTTPConnection("127.0.0.1", stack.port)) as connection:
             connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
             begun, answer = time.perf_counter(), connection.getresponse()
@@ -78,7 +80,7 @@ def through_inferq(name: str, stack: Stack, model: str) -> Side:
 def bare_ctransformers(path: Path) -> Side:
     from ctransformers.llm import LLM, Config
 
-    model: Any = LLM(str(path), "gptj", config=Config(threads=usable(), batch_size=8, top_k=40, temperature=1.0))
+    model: Any = LLM(str(path), "gptj", config=Config(threads=usable(), batch_size=8, temperature=1.0, **SAMPLING))
 
     def answer(tokens: int, length: int) -> float:
         begun = time.perf_counter()
@@ -98,7 +100,7 @@ def rustformers(path: Path) -> Side:
 
     def answer(tokens: int, length: int) -> Any:
         text = "".join(map(synthetic.word, prompt(length)))
-        config = llm_rs.GenerationConfig(max_new_tokens=tokens, temperature=1.0, seed=1)
+        config = llm_rs.GenerationConfig(max_new_tokens=tokens, temperature=1.0, seed=1, **SAMPLING)
         return model.generate(text, generation_config=config).times
 
     def generate(streams: int) -> float:
@@ -137,7 +139,7 @@ def main() -> None:
                 print(f"llm-rs is left out: {exc}")
             figure = compare(sides, runs)
     print(f"\n{figure.title}\n\n{figure.table()}", flush=True)
-    keep(given.json, [figure], *PACKAGES)
+    keep(given, [figure], *PACKAGES)
 
 
 def compare(sides: list[Side], runs: int) -> Figure:
@@ -153,6 +155,7 @@ def compare(sides: list[Side], runs: int) -> Figure:
                 value = measure(side)
                 if run:  # the first warms up
                     figure.add(side.name, what, value)
+                print(f"run {run}, {what}: {side.name} {value:.0f} tokens/s", flush=True)
     figure.series = {side.name: figure.series[side.name] for side in sides}
     return figure
 

@@ -10,7 +10,7 @@ import json
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,20 +68,37 @@ class Figure:
         values = self.series[series].get(at)
         return statistics.median(values) if values else None
 
+    def beside(self, before: Figure) -> Figure:
+        """This, and what `before` has of places that this one has not."""
+        series = {
+            name: {at: values for at, values in before.series.get(name, {}).items() if at not in self.places}
+            | self.series.get(name, {})
+            for name in {**before.series, **self.series}
+        }
+        return replace(self, series=series)
+
     def _cell(self, values: Sequence[float]) -> str:
         return spread(values, "", self.digits) if values else "-"
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """The flag of all benches that have figures."""
+    """The flags of all benches that have figures."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there, for bench.pictures")
+    parser.add_argument("--beside", action="store_true", help="and what FILE has of parts that this run has not")
 
 
-def keep(path: Path | None, figures: Sequence[Figure], *packages: str) -> None:
-    """Write them with the machine, the date and the command, where a file was named."""
-    if path:
-        command = f"python -m {Path(sys.argv[0]).parent.name}.{Path(sys.argv[0]).stem} {' '.join(sys.argv[1:])}"
-        command = command.replace(f"--json {path}", "").strip()
-        told = {"machine": describe(*packages), "date": f"{datetime.now(UTC):%Y-%m-%d}", "command": command}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**told, "figures": [asdict(figure) for figure in figures]}, indent=1) + "\n")
+def keep(given: argparse.Namespace, figures: Sequence[Figure], *packages: str) -> None:
+    """Write them with the machine, the date and the command, where a file was named. `given`: what `add_json` took."""
+    path: Path | None = given.json
+    if not path:
+        return
+    command = f"python -m {Path(sys.argv[0]).parent.name}.{Path(sys.argv[0]).stem} {' '.join(sys.argv[1:])}"
+    command = " ".join(command.replace(f"--json {path}", "").replace("--beside", "").split())
+    if given.beside and path.exists():
+        before = json.loads(path.read_text("utf-8"))
+        command = "; ".join(dict.fromkeys([*before["command"].split("; "), command]))
+        known = {fields["name"]: Figure(**fields) for fields in before["figures"]}
+        figures = [figure.beside(known[figure.name]) if figure.name in known else figure for figure in figures]
+    told = {"machine": describe(*packages), "date": f"{datetime.now(UTC):%Y-%m-%d}", "command": command}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**told, "figures": [asdict(figure) for figure in figures]}, indent=1) + "\n")

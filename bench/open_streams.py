@@ -76,7 +76,7 @@ def main() -> None:
             print(row, flush=True)
             for part, seconds in row.spent.items():
                 figure.add(part, str(streams), 100 * seconds)
-    keep(given.json, [figure], "inferq", "redis", "flask", "gunicorn", "gevent")
+    keep(given, [figure], "inferq", "redis", "flask", "gunicorn", "gevent")
 
 
 def measure(stack: Stack, pids: dict[str, list[int]], streams: int, rate: float, tokens: int) -> Row:

@@ -1,6 +1,6 @@
 """Conversations that find the worker which has read them, beside the same ones that are given to any, in one run.
 
-    python -m bench.placement [--rounds N] [--workers N]
+    python -m bench.placement [--rounds N] [--workers N ...] [--json FILE [--beside]]
 
 20 chats at once, each of a few turns, to 1 to 4 workers of the echo engine, which plays one that reads so many tokens
 of a prompt a second and has as many prompts in its cache as slots: so the reading costs no CPU here, and counts the
@@ -25,6 +25,7 @@ from typing import Any
 
 import httpx2 as httpx
 
+from bench.figure import Figure, add_json, keep
 from bench.machine import describe, percentile, spread
 from tests.stack import Process, Stack, wait_for
 
@@ -37,6 +38,7 @@ ANSWER, RATE, READ_RATE = 20, 100, 1000
 SLOTS = 8
 THINKING = 0.5
 """Seconds before the next turn, on average."""
+PACKAGES = ("inferq", "redis", "rq", "gunicorn", "gevent")
 _UNPLACED = Path(__file__).with_name("unplaced.py")
 
 
@@ -71,18 +73,21 @@ class Workers(Stack):
 def main() -> None:
     parser = argparse.ArgumentParser(description="Conversations that find the worker which has read them")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each side [{ROUNDS}]")
-    parser.add_argument("--workers", type=int, help="just so many [1 to 4]")
+    parser.add_argument("--workers", type=int, nargs="+", default=list(range(1, MOST_WORKERS + 1)), help="[1 to 4]")
+    add_json(parser)
     given = parser.parse_args()
-    print(describe("inferq", "redis", "rq", "gunicorn", "gevent"))
+    figure = Figure("placement", "First token of a chat's further turns", "workers", "ms, p50", "its own", less=True)
+    print(describe(*PACKAGES))
     print(f"{CHATS} chats of {TURNS} turns, {FIRST} + {FURTHER} words each, {READ_RATE} words read a second,")
     print(f"{SLOTS} slots a worker, {given.rounds} rounds in turns; median (least to most) of the rounds:\n")
     print("| workers | cached, any worker | cached, its own | first token p50, any | its own | ratio | p90 ratio |")
     print("|---|---|---|---|---|---|---|")
-    for count in [given.workers] if given.workers else range(1, MOST_WORKERS + 1):
-        print(f"| {count} | {' | '.join(compare(count, given.rounds))} |", flush=True)
+    for count in given.workers:
+        print(f"| {count} | {' | '.join(compare(count, given.rounds, figure))} |", flush=True)
+    keep(given, [figure], *PACKAGES)
 
 
-def compare(workers: int, rounds: int) -> list[str]:
+def compare(workers: int, rounds: int, figure: Figure) -> list[str]:
     """The cells of one row."""
     with ExitStack() as closing:
         sides = []
@@ -100,6 +105,9 @@ def compare(workers: int, rounds: int) -> list[str]:
         for percent in (50, 90)
     )
     ratios = [[own / any_ for any_, own in zip(*figures, strict=True)] for figures in (p50, p90)]
+    for name, values in zip(("any worker", "its own"), p50, strict=True):
+        for value in values:
+            figure.add(name, str(workers), 1000 * value)
     cells = [spread([100 * hit for hit in hits[side]], " %", 0) for side in (0, 1)]
     cells += [spread([1000 * first for first in p50[side]], " ms", 0) for side in (0, 1)]
     return cells + [spread(each) for each in ratios]

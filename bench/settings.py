@@ -93,7 +93,7 @@ def main() -> None:
         print(f"- {name}: {given}".replace("'", ""))
     for figure in (gaps, speeds):
         print(f"\n{figure.title}\n\n{figure.table()}", flush=True)
-    keep(flags.json, (gaps, speeds), "inferq", "xllamacpp")
+    keep(flags, (gaps, speeds), "inferq", "xllamacpp")
 
 
 @contextlib.contextmanager

@@ -32,7 +32,8 @@ from openai import AsyncOpenAI, OpenAIError
 from bench.machine import describe, spread
 from inferq import pull
 from shared import catalogue
-from tests.chaos.house import Child, Crew, House, Parts
+from tests.chaos.child import Child
+from tests.chaos.house import Crew, House, Parts
 from tests.chaos.plan import Kind, Request, rhymes
 from tests.stack import Process, free_port, stop
 

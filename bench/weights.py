@@ -77,7 +77,7 @@ def main() -> None:
                     figure.add(each.name, "a prompt", speed)
     print(f"\n{figure.title}\n\n{figure.table()}")
     print(f"\nCPU of each part, us a token\n\n{tell_costs(costs)}", flush=True)
-    keep(flags.json, (figure,), *PACKAGES)
+    keep(flags, (figure,), *PACKAGES)
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ class Archiver:
                 kind = KINDS.get(accepted.format)
                 if kind and self._archive.holds(accepted.owner, kind, job_id):
                     log.warning("redis has lost the end of %s", job_id)
-                    self._release(job_id)
+                    self._release(job_id, stored=True)
 
     def _store(self, job_id: str, take_turn: Callable[[], object] = lambda: None) -> None:
         """`take_turn` is called before it gets its place: lists are in the order of the ends, whose blob is first."""
@@ -189,11 +189,10 @@ class Archiver:
         kind = KINDS.get(found.accepted.format)
         if kind is None:
             raise NotUnderstood(f"nothing is known of stored answers in the format {found.accepted.format!r}")
-        if is_stored(kind, found.state):
-            self._add(kind, found, events, take_turn)
-        self._release(job_id)
+        self._release(job_id, stored=is_stored(kind, found.state) and self._add(kind, found, events, take_turn))
 
-    def _add(self, kind: ThingKind, found: Recording, events: Sequence[bytes], take_turn: Callable[[], object]) -> None:
+    def _add(self, kind: ThingKind, found: Recording, events: Sequence[bytes], take_turn: Callable[[], object]) -> bool:
+        """Whether it is in the archive now."""
         accepted, archive = found.accepted, self._archive
         expires = archive.usual_expiry(accepted.created)
         thing = Thing(found.id, kind, accepted.owner, accepted.created, expires, found.facts)
@@ -217,10 +216,12 @@ class Archiver:
         except ArchiveFull as exc:
             self._count("refused")
             log.warning("%s is not stored: %s", found.id, exc)
+            return False
+        return True
 
-    def _release(self, job_id: str) -> None:
+    def _release(self, job_id: str, *, stored: bool = False) -> None:
         """It waits no longer. Where it was removed meanwhile, what is stored of it goes first."""
-        if not self._unarchived.release(job_id):
+        if not self._unarchived.release(job_id, indexed=stored and self._archive.in_redis):
             return
         with suppress(JobNotFound, NotStored):
             accepted = streams.accepted(self._tickets.client, job_id)

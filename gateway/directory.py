@@ -26,7 +26,7 @@ from shared.errors import ModelNotFound, ModelUnavailable, NoWorker
 from shared.loops import Loops, for_each
 from shared.nearest import LONGEST_NAME, suggestion
 from shared.parameters import check_parameters
-from shared.protocol import PoolingTask, Task, TextTask
+from shared.protocol import PoolingTask, Progress, Task, TextTask
 from shared.recommendation import complete
 from shared.registry import Worker
 from shared.store import Outage, translated
@@ -65,6 +65,11 @@ class Directory:
     def on_demand(self) -> list[str]:
         """The ids of the models that agents load when they are asked for, as far as was lately seen. Asks nobody."""
         return sorted(offer.card.id for offer in self._offers.values() if offer.on_demand and not offer.refusal)
+
+    def arrival(self, model: str) -> Progress | None:
+        """Bytes of a model that have arrived, as far as was lately seen; None while it is not fetched. Asks nobody."""
+        found = (worker for worker in self._workers if worker.model == model and worker.to_fetch and not worker.card)
+        return next((Progress(worker.fetched, worker.to_fetch) for worker in found), None)
 
     def ask_to_stay(self, model: str, seconds: float) -> bool:
         """Have a model stay loaded for so long though nobody asks for it. Whether an agent is there to do so."""

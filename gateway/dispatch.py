@@ -92,7 +92,8 @@ class Dispatcher:
         box = self._replies.open(job_id, visitor=job_id if attempt.waits else "", parts=attempt.parts)
         self._prepare(box, task, options)
         further = self._directory.fingerprint(task.model), *visit.carried
-        accepted = Accepted(task, int(time.time()), owner.name, request_id, wire.name, options, *further)
+        now, part = divmod(time.time_ns(), 10**9)
+        accepted = Accepted(task, now, owner.name, request_id, wire.name, options, *further, nanoseconds=part)
         job = Job(job_id, accepted, box, owner.standing(Tier.of(options.tier), self._memory.share), visit)
         try:
             with translated():
@@ -151,9 +152,7 @@ class Dispatcher:
             box.at_end = partial(self._keep, box)
 
     def _withdraw(self, job_id: str) -> None:
-        """See that a job whose client was told "not accepted" does not run, should its command arrive after all,
-        unless that client came again meanwhile and was given the job: then it is accepted.
-        """
+        """Have a job not run whose client was told "not accepted", unless he came again meanwhile and was given it."""
         self._reconciler.say(partial(self._tickets.withdraw, job_id), after=_IN_FLIGHT)
 
     def detach(self, job: Job) -> None:

@@ -129,6 +129,12 @@ class Estimator:
             self._outlooks[model] = time.monotonic(), outlook
         return None if outlook is None else max(0.0, outlook.wait(position) - age)
 
+    def next_wait(self, model: str, before: int, running: int, slots: int) -> float | None:
+        """Seconds that a request would wait which came now, behind `before` others; None when nobody can tell."""
+        if slots > running and not before:
+            return 0.0
+        return self.wait(model, before + 1) if slots else None
+
     def next_place(self, model: str, most: int) -> float | None:
         """Seconds after which a client may find a place in a full queue of `most` jobs; None when nobody can tell.
 

@@ -14,18 +14,21 @@ from weakref import WeakSet
 
 from gevent import Greenlet
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, SummaryMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis import Redis
 
 from gateway.dispatch import Job
+from gateway.estimate import Estimator
 from gateway.single_flight import SingleFlight
 from shared import agents, census, registry
 from shared.census import Numbers
 from shared.protocol import Done
 from shared.store import Outage
+from shared.ticket import Tier
+from shared.tickets import Tickets
 
 _TO_FIRST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
@@ -119,6 +122,7 @@ class _Jobs(Collector):
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self._estimator = Estimator(Tickets(client))
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("inferq_redis_up", "Whether Redis answers; if not, what it knows is missing here")
@@ -142,7 +146,24 @@ class _Jobs(Collector):
         yield from _of_agents(machines)
         yield from _of_workers(names, workers)
         yield _of_loops(workers)
+        yield self._waits(numbers, workers)
         yield from _of_jobs(numbers)
+
+    def _waits(self, numbers: dict[str, Numbers], workers: Iterable[registry.Worker]) -> Metric:
+        waits = GaugeMetricFamily(
+            "inferq_next_wait_seconds",
+            "How long a request would wait that came now, where that is known",
+            labels=_MODEL,
+        )
+        slots = Counts[str]()
+        for worker in workers:
+            slots[worker.model] += worker.card.slots if worker.card else 0
+        for name, n in numbers.items():
+            before = n.waiting[Tier.PRIORITY] + n.waiting[Tier.DEFAULT]
+            wait = self._estimator.next_wait(name, before, n.running, slots[name])
+            if wait is not None:
+                waits.add_metric((name,), wait)
+        return waits
 
 
 def _of_workers(names: Iterable[str], workers: Iterable[registry.Worker]) -> Iterator[Metric]:
@@ -206,6 +227,17 @@ def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
         "inferq_queue_wait_seconds", "From the acceptance of jobs that have ended to their start", labels=_MODEL
     )
     held = CounterMetricFamily("inferq_slot_seconds", "For how long jobs that have ended held slots", labels=_TIER)
+    placed = CounterMetricFamily(
+        "inferq_placements",
+        "Jobs begun where several workers serve: by the reader of the most of their prompt, an other one, or any",
+        labels=("model", "worker"),
+    )
+    left = SummaryMetricFamily(
+        "inferq_placement_wait_seconds", "From when jobs were left for their readers to their start", labels=_MODEL
+    )
+    longest = GaugeMetricFamily(
+        "inferq_longest_placement_wait_seconds", "The longest time from when a job was left to its start", labels=_MODEL
+    )
     bounds = (*map(str, census.BOUNDS), "+Inf")
     for name, n in numbers.items():
         for tier, count in n.waiting.items():
@@ -220,4 +252,8 @@ def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
         cached.add_metric((name,), n.cached_tokens)
         outputs.add_metric((name,), n.completion_tokens)
         waits.add_metric((name,), list(zip(bounds, accumulate(n.waits), strict=True)), n.waited)
-    return iter((queued, running, held, ended, recovered, prompts, cached, outputs, waits))
+        for whom, count in n.placed.items():
+            placed.add_metric((name, whom), count)
+        left.add_metric((name,), n.left, n.left_seconds)
+        longest.add_metric((name,), n.left_most)
+    return iter((queued, running, held, ended, recovered, prompts, cached, outputs, waits, placed, left, longest))

@@ -69,6 +69,4 @@ class Overviews:
     def _wait(self, model: str, load: Load, slots: int) -> float | None:
         """Seconds that a usual request would wait which came now; None where nobody can tell."""
         before = load.queued[Tier.PRIORITY] + load.queued[Tier.DEFAULT]
-        if slots > load.running and not before:
-            return 0.0
-        return self._estimator.wait(model, before + 1) if slots else None
+        return self._estimator.next_wait(model, before, load.running, slots)

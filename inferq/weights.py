@@ -64,5 +64,22 @@ def find_weights(model: Model, config: Config) -> Model:
     return replace(model, path=made, engine="llama.cpp", size=made.stat().st_size) if made else model
 
 
+def are_chosen(model: Model, config: Config) -> bool:
+    """Whether nothing has to be made or measured any more to `choose_weights`. Raises EngineError, ModelFileError."""
+    path = model.path
+    if path is None or _is_as_it_is(model, config):
+        return True
+    if catalogue.is_legacy(path):
+        from worker.formats.repack import find_gguf
+
+        found = find_gguf(path, model.architecture or None)
+        if found is None:
+            return False
+        path = found
+    from worker.formats.preparation import is_prepared
+
+    return is_prepared(path)
+
+
 def _is_as_it_is(model: Model, config: Config) -> bool:
     return model.as_is or bool(config.as_is) or engines.choose(model) != "llama.cpp"

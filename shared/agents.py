@@ -24,7 +24,9 @@ AGENT_TTL = 10
 LOAD_TTL = 6
 """Seconds for which the one that loads a model keeps others from it, unless he says so again."""
 MOST_STAY = 30 * 24 * 3600
-"""Seconds that a request may have a model stay loaded, and for which what it has said is known."""
+"""Seconds that a request may have a model stay loaded."""
+_STAY_LASTS = 24 * 3600
+"""Seconds for which it is known at least what it has said of that, unless the model leaves before."""
 _GROUP_LASTS = 60
 
 
@@ -113,7 +115,13 @@ def take_load(client: Redis, model: str, name: str) -> bool:
 
 def ask_to_stay(client: Redis, model: str, seconds: float) -> None:
     """Have a model stay loaded for so long though nobody asks for it, once nobody does; others may need its room."""
-    client.set(f"{Key.STAY}{model}", min(seconds, MOST_STAY), ex=MOST_STAY)
+    stay = min(seconds, MOST_STAY)
+    client.set(f"{Key.STAY}{model}", stay, ex=max(_STAY_LASTS, int(stay)))
+
+
+def forget_stay(client: Redis, model: str) -> None:
+    """A model leaves: whoever has it loaded again may say anew how long it stays."""
+    client.delete(f"{Key.STAY}{model}")
 
 
 def stays(client: Redis, models: Sequence[str]) -> dict[str, float]:

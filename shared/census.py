@@ -41,6 +41,15 @@ class Numbers:
     """Seconds that these have waited together."""
     held: dict[Tier, float]
     """Seconds for which jobs that have ended held slots, all together, by tier."""
+    placed: dict[str, int]
+    """How many executions were begun, where several workers serve the model, by the worker that was given the job: the
+    `reader` of the most of its prompt, an `other` although that one was ready, or `any`, since nobody had read it."""
+    left: int
+    """How many of them were left for their readers first."""
+    left_seconds: float
+    """How long these waited from then on together."""
+    left_most: float
+    """The longest of these waits, in seconds."""
 
     @property
     def failed(self) -> int:
@@ -57,6 +66,8 @@ class Demand:
     """How many executions of its jobs were ever begun; it begins anew where a model was forgotten."""
     completed: int = 0
     """How many jobs were; in the same way."""
+    asked: int = 0
+    """When the last of them came, by Redis's clock in milliseconds; 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,10 @@ def _numbers(*answers: Any) -> Numbers:
         waits=tuple(counts.get(f"wait:{k}", 0) for k in range(len(BOUNDS) + 1)),
         waited=counts.get("wait_ms", 0) / 1000,
         held={tier: counts.get(f"busy_ms:{tier}", 0) / 1000 for tier in Tier},
+        placed={whom: counts.get(f"placed:{whom}", 0) for whom in ("reader", "other", "any")},
+        left=counts.get("left", 0),
+        left_seconds=counts.get("left_ms", 0) / 1000,
+        left_most=counts.get("left_most", 0) / 1000,
     )
 
 
@@ -123,8 +138,9 @@ def demand(client: Redis, offered: Iterable[str]) -> dict[str, Demand]:
             pipe.zcard(f"{Key.LEASES}{name}")
             pipe.hget(f"{Key.SCHEDULE}{name}", "claims")
             pipe.hget(f"{Key.COUNTS}{name}", "jobs:completed")
+            pipe.hget(f"{Key.SCHEDULE}{name}", "asked")
         told = pipe.execute() if names else []
-    return {name: Demand(*(int(each or 0) for each in told[4 * i : 4 * i + 4])) for i, name in enumerate(names)}
+    return {name: Demand(*(int(each or 0) for each in told[5 * i : 5 * i + 5])) for i, name in enumerate(names)}
 
 
 def unarchived(client: Redis) -> int:

@@ -151,6 +151,7 @@ class Config:
     turn: float = _option(
         30.0, "seconds that requests of a model wait for room before one is asked to go that has work", low=0
     )
+    load_timeout: float = _option(600.0, "seconds that a model may take to load before that is given up", low=1)
     memory: str = _option(
         "",
         "what models may take of the memory, as `4GiB`, `3000MB` or `50%`; else what the machine has free",

@@ -68,7 +68,8 @@ class Key(StrEnum):
     COUNTS = "iq:counts:"
     """What became of a model's jobs: `jobs:<outcome>`, recovered, prompt_tokens, cached_tokens, completion_tokens,
     wait_ms, and `wait:<k>`, the jobs that waited more than 2^(k-1) and up to 2^k ms; `held_us`, how long the last
-    `held` (up to 20) held slots on average, and `held_us:<tier>`; `busy_ms:<tier>`, how long all of them have.
+    `held` (up to 20) held slots on average, and `held_us:<tier>`; `busy_ms:<tier>`, how long all of them have;
+    `placed:<to whom>`, and `left`, `left_ms` and `left_most` of those left for a worker, see claim.lua.
     """
     WAITING = "iq:waiting:"
     """A model's waiting jobs, a place each, all of score 0, so that they are sorted as texts: `<rank of its
@@ -81,7 +82,8 @@ class Key(StrEnum):
     LINES = "iq:lines:"
     """`<model>:<rank>`: how many of an owner's jobs wait."""
     SCHEDULE = "iq:schedule:"
-    """A model's arrivals, claims, aged (the claim at which a worse tier went first), `clock:<rank>`."""
+    """A model's arrivals, asked (when the last of them came), claims, aged (the claim at which a worse tier went
+    first), `clock:<rank>`."""
     WEIGHTS = "iq:weights"
     """Owners whose weight is not 1."""
     FLEX = "iq:flex:"
@@ -106,7 +108,8 @@ class Key(StrEnum):
     AGENT = "iq:agent:"
     """What an agent says of its machine: the models that it offers, and the memory for them. See agents.py."""
     STAY = "iq:stay:"
-    """Seconds that a request wants a model to stay loaded though nobody asks for it; for as long as that may be."""
+    """Seconds that a request wants a model to stay loaded though nobody asks for it; until it leaves, and for so long,
+    or a day, at most."""
     LOAD = "iq:load:"
     """The agent that is about to have a model loaded; for some seconds."""
     LAPSE = "iq:lapse"

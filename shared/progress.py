@@ -13,14 +13,16 @@ from contextvars import ContextVar
 
 PERIOD = 5.0
 """Seconds after which a step tells how far it is, for the first time and again."""
+FETCHING = "it is being fetched"
+"""The step in which bytes of a model arrive."""
 
-_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+_listener: ContextVar[tuple[Callable[[Step], object], float] | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
-def listen(tell: Callable[[str], None]) -> Iterator[None]:
-    """Within, steps of this thread tell `tell` how far they are, in words without a path; it is called from others."""
-    before = _listener.set(tell)
+def listen(tell: Callable[[Step], object], period: float = PERIOD) -> Iterator[None]:
+    """Within, steps of this thread tell `tell` how far they are; it is called from others."""
+    before = _listener.set((tell, period))
     try:
         yield
     finally:
@@ -28,7 +30,7 @@ def listen(tell: Callable[[str], None]) -> Iterator[None]:
 
 
 class Step:
-    """One thing that is done, and how much of it."""
+    """One thing that is done, and how much of it; `str` says it in words without a path."""
 
     def __init__(self, what: str, total: int | None, measure: Callable[[], int] | None) -> None:
         self.what, self.total, self.done = what, total, 0
@@ -39,8 +41,12 @@ class Step:
         """So many bytes more are done."""
         self.done += size
 
+    def reached(self) -> int:
+        """Bytes that are done."""
+        return self._measure() if self._measure else self.done
+
     def __str__(self) -> str:
-        done = self._measure() if self._measure else self.done
+        done = self.reached()
         if not done:
             return f"{self.what} ({time.monotonic() - self._begun:.0f} s)"
         if not self.total:
@@ -51,17 +57,18 @@ class Step:
 @contextmanager
 def step(what: str, total: int | None = None, measure: Callable[[], int] | None = None) -> Iterator[Step]:
     """Do one thing of `total` bytes. How many are done, `measure` says, or else the calls of `advance`."""
-    taken, tell = Step(what, total, measure), _listener.get()
-    if tell is None:
+    taken, listener = Step(what, total, measure), _listener.get()
+    if listener is None:
         yield taken
         return
+    tell, period = listener
     from shared.loops import Loop  # with Redis's client, for which commands that nobody waits for need not wait
 
     over = threading.Event()
 
     def look() -> None:
-        if not over.wait(PERIOD):
-            tell(str(taken))
+        if not over.wait(period):
+            tell(taken)
 
     loop = Loop("progress", look)
     loop.start()

@@ -79,6 +79,10 @@ class Worker:
     """Cores that these have used on average since its last card."""
     space: str = ""
     """In which its pid means it, see pid_space.py; empty in versions before."""
+    fetched: int = 0
+    """Bytes of its model that have arrived, while it is fetched."""
+    to_fetch: int = 0
+    """Of so many; 0 where nothing is fetched, or nobody knows."""
 
     @property
     def trouble(self) -> str:

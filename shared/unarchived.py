@@ -94,13 +94,14 @@ class Unarchived:
             raise JobNotFound(job_id)
         return decode_given(blob, pause)
 
-    def release(self, job_id: str, *, dropped: bool = False) -> bool:
-        """The answer is stored, or is not to be: from here on its record ends.
+    def release(self, job_id: str, *, dropped: bool = False, indexed: bool = False) -> bool:
+        """The answer is stored, or is not to be: from here on its record ends. `indexed`: unless its place, which it
+        was given in the index of this Redis, is among what that has lost since; then it waits on.
 
         True, and nothing is changed, where it was removed meanwhile: then what is stored of it has to be `dropped`
         first. One that waits or runs was put back from before its end: it is cancelled, as if nobody waited for it.
         """
-        return bool(self._archived(keys=[], args=[job_id, int(dropped)]))
+        return bool(self._archived(keys=[], args=[job_id, int(dropped), int(indexed)]))
 
     def remove(self, job_id: str) -> bool:
         """The answer is not to be stored, and not to be found any more. One that runs is cancelled.

@@ -1,7 +1,8 @@
-"""Five models in a room for two: requests of ten clients, while workers and the supervisor are killed at random.
+"""More models than there is room for: requests of ten clients, while workers and the supervisor are killed at random.
 
-Of all that was asked nothing may be lost, at most two models may be loaded at any moment, and none may starve: `make
-demand`.
+Of all that was asked nothing may be lost, at most two models may be loaded at any moment, in no more memory than they
+were given, and none may starve, nor may they swap at each request. It is shown with five models of the engine echo,
+with SmolLM2 and two other real models, and on two machines of which one stands still while it loads: `make demand`.
 """
 
 from __future__ import annotations
@@ -9,26 +10,77 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 
 from inferq.agent import room
+from inferq.agent.stock import Stock
 from shared import catalogue
 from shared.config import Config
+from tests import demand_machines
+from tests.demand_watch import Seen, Watch
+from tests.pace import slowness
 from tests.stack import free_port
-from tests.up import Up, processes
+from tests.tiny import TINY
+from tests.up import Up
 
-MODELS = ("red", "green", "blue", "white", "black")
-TABLE = '[[model]]\nid = "{}"\nengine = "echo"\n'
-_LOOK = 0.05
+_ECHOES = ("red", "green", "blue", "white", "black")
+_TABLE = '[[model]]\nid = "{}"\nengine = "echo"\n'
+_RESIDENCE, _TURN = 1.0, 8.0
+_ANSWER = 5.0
+"""Seconds that what a model computes may take to end when it is asked to go, and that its process may take for that."""
+_FAILED = 10.0
+"""Seconds for which a model counts as failed whose workers were killed three times in a row while they loaded it."""
+_RESTART = 15.0
+"""Seconds after which a supervisor that was killed has workers again."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Models that have room for two of them."""
+
+    name: str
+    models: tuple[str, ...]
+    settings: dict[str, str]
+
+    def write(self, folder: Path) -> int:
+        """Make the folder that is offered. Returns the bytes of memory in which any two fit, and no three."""
+        folder.mkdir(exist_ok=True)
+        if self.name == "echo":
+            (folder / "models.toml").write_text("\n".join(map(_TABLE.format, self.models)))
+            needs, _ = room.weigh(catalogue.resolve("echo"), Config())
+            return int(2.5 * needs)
+        shutil.copy(TINY, folder / "tiny.gguf")
+        config = Config.from_env({**self.settings, "INFERQ_MODELS": str(folder)})
+        stock = Stock(config, lambda model: model)
+        stock.look()
+        sizes = sorted(stock.weigh(model).needs for model in self.models)
+        return int(sum(sizes[-2:]) + sizes[0] / 2)
+
+
+ECHO = Part("echo", _ECHOES, {"INFERQ_ECHO_RATE": "100"})
+REAL = Part(
+    "real",
+    ("smollm2", "minilm", "tiny"),
+    {
+        "INFERQ_CONTEXT": "256",
+        "INFERQ_SLOTS": "2",
+        "INFERQ_THREADS": "1",
+        "INFERQ_BATCH_SIZE": "128",
+        "INFERQ_AS_IS": "1",
+    },
+)
 
 
 @dataclass
@@ -39,57 +91,67 @@ class Told:
     lost: list[str] = field(default_factory=list)
     longest: dict[str, float] = field(default_factory=dict)
     """Seconds that the slowest answer of each model took."""
-    most_loaded: int = 0
     killed: Counter[str] = field(default_factory=Counter)
-    loads: int = 0
+    took: float = 0.0
+    budget: int = 0
+    """Bytes of memory that models had."""
+    seen: Seen = field(default_factory=Seen)
+
+    def most_kept_out(self, models: int) -> float:
+        """Seconds that a request may wait for its model: a turn, and then for all others before it to come, to stay and
+        to go; twice as long where workers were killed, and until a supervisor was there again."""
+        each = _RESIDENCE + self.seen.slowest_load + _ANSWER
+        spoiled = (1 + bool(self.killed["worker"])) * (_TURN + models * each) + self.killed["worker"] // 3 * _FAILED
+        return spoiled + self.killed["supervisor"] * _RESTART * slowness()
+
+    def most_loads(self) -> float:
+        """How often one may be loaded: two at a time that stay for a residence at least, and whatever was killed."""
+        return 2 + 2 * self.took / _RESIDENCE + self.killed["worker"] + 2 * self.killed["supervisor"]
 
 
 class Proof:
     """A run of `inferq up`, which is started again when it was killed."""
 
-    def __init__(self, folder: Path, requests: int, seed: int, kills: bool) -> None:
-        self._folder, self._seed, self._kills = folder, seed, kills
+    def __init__(self, part: Part, folder: Path, requests: int, seed: int, kills: bool) -> None:
+        self._part, self._folder, self._seed, self._kills = part, folder, seed, kills
         self._port = free_port()
         self._url = f"http://127.0.0.1:{self._port}"
         self._left = requests
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self.told = Told()
+        self._open: dict[int, tuple[str, float]] = {}
+        """The requests that wait: for which model, and since when (monotonic)."""
+        self.told = Told(budget=part.write(folder / "models"))
         self._up = self._start()
+        self._watch = Watch(self._url, lambda: self._up.process.pid, lambda: list(self._open.values()))
 
     def run(self) -> Told:
         """Until all is answered."""
+        begun = time.monotonic()
         clients = [threading.Thread(target=self._ask, args=(number,)) for number in range(10)]
-        watcher = threading.Thread(target=self._watch)
-        for thread in (*clients, watcher):
+        for thread in clients:
             thread.start()
         draw = random.Random(self._seed)
         while any(thread.is_alive() for thread in clients):
-            time.sleep(draw.uniform(1.0, 5.0))
+            time.sleep(draw.uniform(1.0, 5.0) * slowness())  # else nobody ever gets to load anything
             if self._kills:
                 self._kill(draw)
-        self._over.set()
-        watcher.join()
+        self.told.took = time.monotonic() - begun
+        self.told.seen = self._watch.close()
         self._up.process.terminate()
         self._up.finish()
         assert self._up.process.stdout
         self._up.process.stdout.close()
-        self.told.loads = sum(log.read_text().count("it is being loaded") for log in self._folder.glob("*.log*"))
         return self.told
 
     def _start(self) -> Up:
-        models = self._folder / "models"
-        models.mkdir(exist_ok=True)
-        (models / "models.toml").write_text("\n".join(map(TABLE.format, MODELS)))
-        needs, _ = room.weigh(catalogue.resolve("echo"), Config())
         settings = {
-            "INFERQ_MEMORY": f"{int(2.8 * needs)}B",
-            "INFERQ_RESIDENCE": "1",
-            "INFERQ_TURN": "8",
-            "INFERQ_ECHO_RATE": "100",
+            "INFERQ_MEMORY": f"{self.told.budget}B",
+            "INFERQ_RESIDENCE": str(_RESIDENCE),
+            "INFERQ_TURN": str(_TURN),
+            "INFERQ_LEASE": "2",
         }
-        settings |= {"INFERQ_LEASE": "2"}
-        up = Up(self._folder / "data", "--models", str(models), "--port", str(self._port), **settings)
+        models = str(self._folder / "models")
+        up = Up(self._folder / "data", "--models", models, "--port", str(self._port), **settings, **self._part.settings)
         up.ready()
         return up
 
@@ -103,50 +165,43 @@ class Proof:
                     if self._left < 0:
                         return
                     request = self._left
-                model, words = draw.choice(MODELS), f"{request} " + "word " * draw.randrange(1, 60)
+                model, words = draw.choice(self._part.models), f"{request} " + "word " * draw.randrange(1, 60)
                 begun = time.monotonic()
-                text = self._answer(http, model, words, request)
+                self._open[request] = model, begun
+                fault = self._answer(http, model, words, request)
+                del self._open[request]
                 with self._lock:
                     self.told.answered[model] += 1
                     took = time.monotonic() - begun
                     self.told.longest[model] = max(took, self.told.longest.get(model, 0))
-                    if text != words.rstrip():
-                        self.told.lost.append(f"{model}: {words!r}: {text!r}")
+                    if fault:
+                        self.told.lost.append(f"{model}: {words!r}: {fault}")
 
     def _answer(self, http: httpx.Client, model: str, words: str, request: int) -> str:
-        body = {"model": model, "prompt": words, "max_tokens": 100}
+        """What is wrong with the answer; empty where nothing is."""
+        path, body = "/v1/completions", {"model": model, "prompt": words, "max_tokens": 100}
+        if model == "minilm":
+            path, body = "/v1/embeddings", {"model": model, "input": words}
+        elif self._part is REAL:
+            body |= {"max_tokens": 16, "ignore_eos": True}
         headers = {"Idempotency-Key": f"{self._seed}-{request}"}
         deadline = time.monotonic() + 240
         said = ""
         while time.monotonic() < deadline:
             try:
-                answer = http.post(f"{self._url}/v1/completions", json=body, headers=headers)
+                answer = http.post(f"{self._url}{path}", json=body, headers=headers)
                 if answer.status_code == 200:
-                    return str(answer.json()["choices"][0]["text"]).rstrip()
+                    return _fault(model, words, answer.json())
                 said = answer.text
             except httpx.TransportError as exc:
                 said = repr(exc)
             time.sleep(0.2)
         return f"no answer: {said}"
 
-    def _workers(self) -> dict[int, str]:
-        """Those of this run, the pid and the model of each; what is about to end by itself as well."""
-        table = processes()
-        parents = {self._up.process.pid}
-        return {
-            pid: title.split()[-1]
-            for pid, (parent, state, title) in table.items()
-            if parent in parents and title.startswith("inferq worker") and not state.startswith("Z")
-        }
-
-    def _watch(self) -> None:
-        while not self._over.wait(_LOOK):
-            self.told.most_loaded = max(self.told.most_loaded, len(self._workers()))
-
     def _kill(self, draw: random.Random) -> None:
         if draw.random() < 0.15:
             self._restart()
-        elif workers := self._workers():
+        elif workers := self._watch.workers():
             with suppress(ProcessLookupError):
                 os.kill(draw.choice(sorted(workers)), signal.SIGKILL)
                 self.told.killed["worker"] += 1
@@ -162,27 +217,59 @@ class Proof:
         self._up = self._start()
 
 
-def prove(requests: int, seed: int, folder: Path, *, kills: bool = True) -> Told:
+def _fault(model: str, words: str, answer: dict[str, Any]) -> str:
+    if model == "minilm":
+        return "" if len(answer["data"][0]["embedding"]) == 384 else repr(answer)[:200]
+    if model in _ECHOES:
+        return "" if answer["choices"][0]["text"].rstrip() == words.rstrip() else repr(answer)
+    return "" if answer["usage"]["completion_tokens"] == 16 else repr(answer)
+
+
+def prove(requests: int, seed: int, folder: Path, *, kills: bool = True, part: Part = ECHO) -> Told:
     """Raises AssertionError where it does not hold."""
-    told = Proof(folder, requests, seed, kills).run()
+    told = Proof(part, folder, requests, seed, kills).run()
     assert not told.lost, told
     assert told.answered.total() == requests, told
-    assert told.most_loaded <= 2, told
+    assert told.seen.loaded <= 2, told
+    assert told.seen.memory <= told.budget, told
+    assert max(told.seen.kept_out.values(), default=0.0) <= told.most_kept_out(len(part.models)), told
+    assert told.seen.loads <= told.most_loads(), told
     return told
+
+
+def _lines(told: Told, models: int) -> Iterator[str]:
+    seen = told.seen
+    yield f"{told.answered.total()} requests in {told.took:.0f} s: 0 lost; killed {dict(told.killed)}"
+    yield (
+        f"at most {seen.loaded} loaded, in {seen.memory / 1e6:.0f} MB (PSS of workers and hosts, {seen.looks} looks)"
+        f" of {told.budget / 1e6:.0f} MB"
+    )
+    yield (
+        f"{seen.loads} loads (bound {told.most_loads():.0f}), the slowest {seen.slowest_load:.1f} s; kept out at most"
+        f" {max(seen.kept_out.values(), default=0):.1f} s (bound {told.most_kept_out(models):.0f} s)"
+    )
+    yield f"kept out, in seconds: { {model: round(out, 1) for model, out in sorted(seen.kept_out.items())} }"
+    yield f"slowest answers, in seconds: { {model: round(took, 1) for model, took in sorted(told.longest.items())} }"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=300)
+    parser.add_argument("--requests", type=int, default=40, help="of each part")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))
+    parser.add_argument(
+        "--parts", nargs="+", choices=("echo", "real", "machines"), default=["echo", "real", "machines"]
+    )
+    parser.add_argument("--calm", action="store_true", help="kill nobody")
     asked = parser.parse_args()
     print(f"seed {asked.seed}")
-    begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        told = prove(asked.requests, asked.seed, Path(folder))
-    print(f"{asked.requests} requests in {time.monotonic() - begun:.0f} s: 0 lost, at most {told.most_loaded} loaded")
-    print(f"killed {dict(told.killed)}; {told.loads} loads; the slowest answers took, in seconds:")
-    print({model: round(took, 1) for model, took in sorted(told.longest.items())})
+    for part in (ECHO, REAL):
+        if part.name in asked.parts:
+            with tempfile.TemporaryDirectory() as folder:
+                told = prove(asked.requests, asked.seed, Path(folder), kills=not asked.calm, part=part)
+            print(f"{part.name}: " + "\n  ".join(_lines(told, len(part.models))), flush=True)
+    if "machines" in asked.parts:
+        with tempfile.TemporaryDirectory() as folder:
+            print("machines: " + demand_machines.prove(Path(folder)))
 
 
 if __name__ == "__main__":

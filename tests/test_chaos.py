@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -23,13 +27,16 @@ from tests.chaos.failures import Failure, Gap
 from tests.chaos.faults import Fault
 from tests.chaos.forms import Form, draw
 from tests.chaos.judgement import Fate, judge
+from tests.chaos.machines import Machine, Machines, Offered
 from tests.chaos.marks import Marks
 from tests.chaos.plan import Kind, Request
 from tests.chaos.reading import Reading
 from tests.chaos.relay import Relay
+from tests.chaos.report import alike, unexcused
 from tests.chaos.response_reading import ResponseReading
+from tests.chaos.run import Outcome
 from tests.chaos.stored import Shelf, Stored
-from tests.stack import Stack, running
+from tests.stack import Stack, running, wait_for
 
 ASKED = Request(7, Kind.STREAM, CHATS, {}, "7.0; 7.1; 7.2; 7.3;", "", None)
 
@@ -261,3 +268,45 @@ def test_an_answer_may_be_gone_that_was_told_in_the_second_that_redis_has_forgot
         shelf.note(client, stored, (404, b"", {}), [(4.0, 5.1)], {True: [], False: []})
         assert len(shelf.wrong) == wrong, (path, answered)
         assert all("+1.50 -- valkey a second back" in each for each in shelf.wrong)
+
+
+def asked_of(model: str, expected: str, excused: tuple[float, str] | None = None) -> Any:
+    """A client that has its answer."""
+    request = replace(ASKED, body={"model": model, "prompt": (1, 2)}, expected=expected)
+    return SimpleNamespace(request=request, name="7", story=[(0.0, "asks")], excused=[excused] if excused else [])
+
+
+def test_adapters_that_answer_alike_prove_nothing() -> None:
+    told = [asked_of("tiny", "one"), asked_of("tiny:formal", "two")]
+    assert not list(alike(Outcome(told)))
+    assert "tiny, tiny:formal, tiny:loud answer alike" in " ".join(
+        alike(Outcome([*told, asked_of("tiny:loud", "two")]))
+    )
+
+
+def test_a_model_that_is_not_to_be_had_must_have_been_kept_away() -> None:
+    cut = Fault("model file cut", at=100.0, hit=1, until=103.0)
+    for at, is_broken in ((99.0, True), (101.0, False), (110.0, False), (150.0, True)):
+        outcome = Outcome([asked_of("tiny", "one", (at, "model_unavailable"))], faults=[cut])
+        assert bool(list(unexcused(outcome))) is is_broken, at
+    outcome = Outcome([asked_of("tiny", "one", (101.0, "model_not_found"))], faults=[cut])
+    assert list(unexcused(outcome)), "that is no reason for it"
+
+
+def sees(machines: Machines, count: int) -> bool:
+    return len(asyncio.run(machines.look())) == count
+
+
+def test_more_models_than_there_is_room_for_are_seen_from_outside() -> None:
+    """A supervisor with three workers, or with two that are too large."""
+    bash = 'for name in "$@"; do (exec -a "$TITLE" bash -c "sleep 60; :" "$name") & done; wait'
+    environ = {**os.environ, "TITLE": "inferq worker"}
+    offered = Offered({"small": 1, "large": 5}, {}, machines=1, memory=8)
+    for names, is_broken in (("small large", False), ("small small small", True), ("large large", True)):
+        with subprocess.Popen(["bash", "-c", bash, "", *names.split()], env=environ, start_new_session=True) as process:
+            child: Any = SimpleNamespace(pid=process.pid)
+            machines = Machines(offered, [Machine(child, lambda **_: process, memory=8)])
+            wait_for(partial(sees, machines, len(names.split())), "its workers")
+            os.killpg(process.pid, signal.SIGKILL)
+        assert bool(machines.crowded) is is_broken, names
+        assert machines.loads == len(names.split())

@@ -14,13 +14,13 @@ def run(growth: Growth, seconds: float, *, begin: float, rate: float, waiting: i
     for tick in range(int(seconds * 10)):
         now = begin + tick / 10
         asked = Demand(waiting, 4, 0, completed=int(now * rate))
-        wanted = growth.wanted("m", (1, 3), ready, asked, idle, now)
+        wanted = growth.wanted("m", (1, 3), ready, ready, asked, idle, now)
     return wanted
 
 
 def test_one_more_is_tried_while_many_wait_and_cores_are_idle() -> None:
     assert run(Growth(), 40, begin=0, rate=2, waiting=100, ready=1) == 2
-    assert run(Growth(), 40, begin=0, rate=2, waiting=100, ready=1, idle=0.5) == 1
+    assert run(Growth(), 40, begin=0, rate=2, waiting=100, ready=1, idle=0.4) == 1
     assert run(Growth(), 40, begin=0, rate=2, waiting=5, ready=1) == 1
 
 
@@ -33,7 +33,7 @@ def test_it_stays_only_where_more_is_served(rate: float, wanted: int) -> None:
     for tick in range(300):
         now = 45 + tick / 10
         asked = Demand(100, 4, 0, completed=int(base + now * rate))
-        found = growth.wanted("m", (1, 2), 2, asked, 2, now)
+        found = growth.wanted("m", (1, 2), 2, 2, asked, 2, now)
     assert found == wanted
 
 
@@ -41,6 +41,14 @@ def test_one_that_finds_no_room_is_not_wanted_for_ever() -> None:
     growth = Growth()
     assert run(growth, 40, begin=0, rate=2, waiting=100, ready=1) == 2
     assert run(growth, 1, begin=40, rate=2, waiting=0, ready=1) == 1
+
+
+def test_one_that_cannot_be_loaded_is_not_tried_again_and_again() -> None:
+    growth, asked = Growth(), Demand(100, 4, 0, completed=80)
+    assert run(growth, 40, begin=0, rate=2, waiting=100, ready=1) == 2
+    assert [growth.wanted("m", (1, 2), there, 1, asked, 2, 40.0 + there) for there in (1, 2)] == [2, 2]
+    assert growth.wanted("m", (1, 2), 1, 1, asked, 2, 43.0) == 1
+    assert run(growth, 60, begin=44, rate=2, waiting=100, ready=1) == 1
 
 
 def test_when_nobody_waits_any_more_it_goes() -> None:

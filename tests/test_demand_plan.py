@@ -36,6 +36,7 @@ def test_the_idle_one_goes_that_was_used_least_lately() -> None:
     assert plan(used, unused) == Moves(leave=(2,))
     assert plan(replace(used, needs=2)) == Moves(leave=(1,))
     assert plan(used, replace(unused, leaving=True)) == Moves(), "there will be room"
+    assert plan(occupant(1, asked_at=7), occupant(2, asked_at=6)) == Moves(leave=(2,)), "both were seen at one time"
 
 
 @pytest.mark.parametrize("said", [{"busy": True}, {"keep": ALWAYS}, {"ready_at": None}, {"ready_at": NOW - 4}])

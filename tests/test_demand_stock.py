@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from inferq.agent.stock import Stock
+from inferq.weights import choose_weights
 from shared.config import Config
-from tests.tiny import TINY
+from tests.fixtures.make_legacy import write
+from tests.tiny import TINY, split
 
 
 def stock(folder: Path, **settings: int) -> Stock:
@@ -36,7 +42,74 @@ def test_a_file_that_is_being_copied_is_told_once_and_without_its_folder(
     assert not found.articles["late"].fault
 
 
+def test_a_part_that_comes_later_is_seen(tmp_path: Path) -> None:
+    (beside := tmp_path / "beside").mkdir()
+    split(TINY, beside / "tiny.gguf")
+    first, second, *others = sorted(beside.iterdir())
+    (folder := tmp_path / "folder").mkdir()
+    for path in (first, *others):
+        shutil.copy(path, folder)
+    found = stock(folder)
+    assert second.name in found.weigh("tiny").fault
+    assert not found.look()
+    shutil.copy(second, folder)
+    assert found.look()
+    assert not found.weigh("tiny").fault
+
+
 def test_what_is_to_be_measured_here_has_memory_for_that(tmp_path: Path) -> None:
     (tmp_path / "tiny.gguf").symlink_to(TINY)
     assert stock(tmp_path).weigh("tiny").spare > 0
     assert stock(tmp_path, threads=1, batch_size=128).weigh("tiny").spare == 0
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """This process may open none."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_an_error_that_passes_is_no_fault_of_a_file_and_takes_none_away(tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").symlink_to(TINY)
+    found = stock(tmp_path)
+    with no_more_files():
+        found.look()
+        assert "tiny" in found.articles, "a folder that cannot be read now is not empty"
+
+
+def test_a_file_that_could_not_be_read_is_looked_at_again_though_it_is_the_same(tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").symlink_to(TINY)
+    found = stock(tmp_path)
+    with no_more_files():
+        weighed = found.weigh("tiny")
+    assert weighed.fault
+    assert weighed.passing
+    found.look()
+    assert not found.articles["tiny"].fault
+
+
+@pytest.mark.usefixtures("prepared_folder")
+def test_what_has_to_be_repacked_is_told_and_not_done_while_others_wait(tmp_path: Path) -> None:
+    write("gpt2", "F16", tmp_path / "old.bin")
+    found = stock(tmp_path)
+    article = found.weigh("old")
+    assert (article.raw, article.weighed, article.fault) == (True, False, "")
+    assert not list(tmp_path.rglob("*.gguf"))
+    choose_weights(article.model, Config())  # what a process of its own does
+    assert found.provide("old")
+    article = found.weigh("old")
+    assert (article.raw, article.weighed) == (False, True)
+
+
+@pytest.mark.usefixtures("prepared_folder")
+def test_what_may_be_prepared_is_raw_until_that_was_tried(slow_model: Path) -> None:
+    name, found = slow_model.stem, stock(slow_model.parent)
+    assert found.weigh(name).raw
+    assert found.provide(name), "whatever came of it"
+    assert not found.weigh(name).raw
+    assert not stock(slow_model.parent, as_is=1).weigh(name).raw

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from inferq.engine import build as building
 from inferq.errors import StartError
-from tests.commands import inferq
+from shared import progress
+from shared.file_lock import FileLock
+from tests.commands import environment, inferq
+from tests.stack import gone, wait_for
 from tests.tiny import TINY
 from worker.engines import own_builds
 
@@ -57,6 +65,57 @@ def test_sources_that_cannot_be_fetched_are_told_with_the_words_of_pip(
     with pytest.raises(StartError, match=r"(?s)ended with status 1; .*No matching distribution"):
         building.build(grammars=False)
     assert own_builds.builds() == []
+
+
+def begun(ninja: str) -> Path:
+    """A build whose sources and tools are there, with a stand-in for ninja; its folder."""
+    work = own_builds.folder() / building.VERSION / "build"
+    (work / "source/llama/vendor/llama.cpp").mkdir(parents=True)
+    (work / "tools/bin").mkdir(parents=True)
+    for name, text in (("cmake", "exit 0"), ("ninja", ninja)):
+        (tool := work / "tools/bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        tool.chmod(0o755)
+    return work
+
+
+def test_a_full_disk_is_told_in_a_line() -> None:
+    begun("echo 'fatal error: error writing to /tmp/x.s: No space left on device'; exit 1")
+    with pytest.raises(StartError, match=r"disk of .* is full; make room and build again.*$"):
+        building.build(grammars=False)
+
+
+def test_what_ctrl_c_ends_ends_whole_and_is_gone_on_with(tmp_path: Path) -> None:
+    work = begun("echo '[1/2] one of them'; sleep 1000 & echo $! > $0.pid; wait")
+    command = [sys.executable, "-P", "-m", "inferq", "engine", "build", "--without-grammars", "-m", str(TINY)]
+    own = environment(XDG_CACHE_HOME=str(tmp_path / "cache"))
+    with subprocess.Popen(command, env=own, stderr=subprocess.PIPE, text=True) as process:
+        compiler = int(wait_for(lambda: text_of(work / "tools/bin/ninja.pid"), "a compiler"))
+        process.send_signal(signal.SIGINT)
+        assert "the next `inferq engine build` goes on" in process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + signal.SIGINT
+    assert gone(compiler, 10)
+    assert (work / "source").exists()
+
+
+def text_of(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def test_two_at_once_wait_for_each_other_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PERIOD", 0.02)
+    begun("exit 1")
+    told = threading.Event()
+    with ExitStack() as other:
+        other.enter_context(FileLock(own_builds.folder() / "build.lock"))
+
+        def hear(step: progress.Step) -> None:
+            if "another process builds" in str(step):
+                other.close()
+                told.set()
+
+        with progress.listen(hear), pytest.raises(StartError, match="ended with status 1"):
+            building.build(grammars=False)
+    assert told.is_set()
 
 
 def test_one_that_does_not_answer_as_ours_is_not_kept(tmp_path: Path) -> None:

@@ -100,23 +100,19 @@ class TestWaiting:
 
 
 class TestProgress:
-    @pytest.fixture(autouse=True)
-    def _often(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(progress, "PERIOD", 0.05)
-
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory of others")
     def test_a_host_that_reads_its_weights(self, tmp_path: Path) -> None:
         weights = tmp_path / "weights"
         weights.write_bytes(b"w" * (256 << 20))
         told: list[str] = []
 
-        def tell(text: str) -> None:
-            told.append(text)
+        def tell(step: progress.Step) -> None:
+            told.append(text := str(step))
             if re.search(r": [456]\d %", text):
                 (tmp_path / "on").touch()
 
         reads = [str(weights), str(tmp_path)]
-        with progress.listen(tell):
+        with progress.listen(tell, 0.05):
             host = EngineHost("tests.fixtures.slow_host", "slow", {"path": str(weights), "reads": reads})
         host.close()
         assert any(re.fullmatch(r"its weights are being read: [456]\d % of 268 MB", text) for text in told), told
@@ -125,7 +121,7 @@ class TestProgress:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         file, told = tmp_path / "file", list[str]()
         file.write_bytes(b"w" * (1 << 28))
-        with progress.listen(told.append):
+        with progress.listen(lambda step: told.append(str(step)), 0.05):
             found = checksums.digest(file)
         assert found == checksums.digest(file)
         assert told

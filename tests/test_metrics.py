@@ -205,13 +205,15 @@ def test_tokens_that_were_not_read_again(empty: Stack) -> None:
 
 
 def test_the_queue_tokens_and_times(stack: Stack, numbers: Numbers) -> None:
-    http = stack.http()
+    http, echo = stack.http(), frozenset({("model", "echo")})
+    assert ask(stack.url) == 200  # what jobs take is known then
     before = numbers.all()
     running = post_later(http, ENDLESS)
     wait_for(lambda: numbers("running_jobs", model="echo") == 1, "the start")
     waiting = [post_later(http, "nobody waits for us", service_tier=tier) for tier in ("default", "flex")]
     assert (numbers("queued_jobs"), numbers("running_jobs"), numbers("slots"), numbers("live_workers")) == (2, 1, 1, 1)
     assert [numbers("queued_jobs", tier=tier) for tier in ("priority", "default", "flex")] == [0, 1, 1]
+    assert numbers("next_wait_seconds", model="echo") > 0 == before["inferq_next_wait_seconds", echo]
     http.delete(f"/v1/jobs/{running}")
     wait_for(lambda: [stack.state(job_id) for job_id in waiting] == ["completed"] * 2, "their answers")
     begun = time.monotonic()

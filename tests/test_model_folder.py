@@ -38,6 +38,14 @@ def test_what_is_offered(tmp_path: Path) -> None:
     assert models_in(tmp_path / "nowhere") == []
 
 
+def test_two_that_differ_in_the_suffix_alone_are_two_models(tmp_path: Path) -> None:
+    for name in ("a.gguf", "x/b.gguf", "y/b.gguf"):
+        put(tmp_path / name)
+    for name in ("a.bin", "y/b.ggml"):
+        put(tmp_path / name, b"lmgg....")
+    assert [model.id for model in models_in(tmp_path)] == ["a.bin", "a.gguf", "x/b", "y/b.ggml", "y/b.gguf"]
+
+
 def test_no_more_than_so_many(tmp_path: Path) -> None:
     for number in range(MOST_MODELS + 5):
         put(tmp_path / f"{number}.gguf")
@@ -73,9 +81,19 @@ def test_how_long_it_stays_and_how_many_workers_it_has(
 
 
 @pytest.mark.parametrize(
-    "line", ['keep = "10"', 'keep = "ever"', "keep = 5", 'workers = "4..1"', "workers = 0", 'workers = "many"']
+    ("line", "words"),
+    [
+        *((line, "must be `always`") for line in ('keep = "10"', 'keep = "ever"')),
+        ("keep = 5", "must be a string, but is a whole number"),
+        *(
+            (f"workers = {said}", "must be 1 to 64, or the least and the most")
+            for said in ('"4..1"', "0", "65", '"many"', '"0..2"', '" 2 .. 4 "', '"2.."', '"..2"', '"1..2..3"', '"1_0"')
+        ),
+        ("workers = {least = 1}", "must be a whole number or a string, but is a table"),
+        ("workers = true", "must be a whole number or a string, but is a boolean"),
+    ],
 )
-def test_what_is_neither(tmp_path: Path, line: str) -> None:
+def test_what_is_neither(tmp_path: Path, line: str, words: str) -> None:
     (path := tmp_path / "models.toml").write_text(f'[[model]]\nid = "m"\nengine = "echo"\n{line}\n')
-    with pytest.raises(ConfigError, match=f"model 1.*key '{line.split()[0]}'"):
+    with pytest.raises(ConfigError, match=f"model 1.*key '{line.split()[0]}': {words}"):
         models_toml.read(str(path))

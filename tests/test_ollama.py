@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,6 +45,8 @@ def test_a_chat_streamed_is_the_one_unstreamed(
     for told in (one, other):
         assert all(isinstance(told[name], int) for name in NANO)
         assert told["total_duration"] >= told["eval_duration"] > 0
+        assert told["eval_duration"] % 10**9
+        assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z", told["created_at"])
         assert told["prompt_eval_count"] > 0
         calls = [call["function"] for call in told["message"].pop("tool_calls", [])]
         assert [part for call in calls for part in (call["name"], call["arguments"])] == message.get("tool_calls", [])

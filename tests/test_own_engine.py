@@ -4,6 +4,7 @@ same flags, and has the library that comes along serve."""
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -76,6 +77,37 @@ class Mute(BaseHTTPRequestHandler):
     log_message = print
 
 ThreadingUnixStreamServer(given["--host"], Mute).serve_forever()
+"""
+
+
+LACKING = """
+import json
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingUnixStreamServer
+
+ANSWERS = {{
+    "/props": {{"chat_template_caps": {{}}, "default_generation_settings": {{"n_ctx": 512}}, "total_slots": 2}},
+    "/tokenize": {{"tokens": [1]}},
+    "/lora-adapters": [],
+    "/slots/0?action=erase": {{"n_erased": 0}},
+    "/apply-template": {{"prompt": ""}},
+    "/completion": {{}},
+    "/health": {{}},
+}}
+del ANSWERS[{path!r}]
+
+class Lacking(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        answer = ANSWERS.get(self.path, {{"error": {{"message": "File Not Found"}}}})
+        self.send_response(200 if self.path in ANSWERS else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    do_POST = do_GET
+    log_message = print
+
+ThreadingUnixStreamServer(given["--host"], Lacking).serve_forever()
 """
 
 
@@ -181,9 +213,37 @@ def test_one_that_does_not_answer_is_not_waited_for_without_end(
         load(stand_in(tmp_path, MUTE))
 
 
+@pytest.mark.parametrize("path", ["/props", "/tokenize", "/lora-adapters", "/slots/0?action=erase", "/apply-template"])
+def test_one_of_another_version_that_lacks_an_endpoint_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ModelLoadError, match=rf"{re.escape(path)} answers otherwise \(.*File Not Found"):
+        load(stand_in(tmp_path, LACKING.format(path=path)))
+
+
 def test_one_that_computes_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match="inferq's own"):
         load(stand_in(tmp_path, "options.rope_freq_scale = 8.0"))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("#!/nowhere/python\n", "or what starts it: a loader"),
+        ("#!{python}\nimport sys\nwhile True: sys.stdout.write('--model ' * 9999)\n", "--help did not end"),
+    ],
+)
+def test_one_that_cannot_be_started_or_tells_without_end_is_told_in_a_line(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    (program := tmp_path / "llama-server").write_text(text.format(python=sys.executable))
+    program.chmod(0o755)
+    with pytest.raises(ModelLoadError, match=reason):
+        load(program)
+
+
+def test_one_that_runs_and_never_listens_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_engine, "OPENING", 1)
+    with pytest.raises(ModelLoadError, match="has not answered /health for 1 s"):
+        load(stand_in(tmp_path, "signal.pause()"))
 
 
 def test_it_starts_no_other_program(tmp_path: Path) -> None:

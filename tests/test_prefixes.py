@@ -15,8 +15,8 @@ import pytest
 
 from shared.cancellation import Cancellation
 from shared.errors import JobCancelled
-from shared.protocol import Chat, Message, Progress, Sampling
-from tests.answers import Running, finish, host_of, run
+from shared.protocol import Chat, Completion, Message, Progress, Sampling
+from tests.answers import Running, finish, host_of, run, tokens
 from tests.prefix_proof import prove
 from tests.prefixes import LONG, ask, cached, draw, keeping, snapshots, told
 from tests.stack import wait_for
@@ -66,6 +66,24 @@ def test_what_was_read_outlives_all_processes_and_changes_no_answer(
             round(chance or 0, 4) for _, chance in answer
         ]
         assert cached(engine, ask(draw(LONG + 7)[: LONG - BLOCK] + draw(9, 5))) >= LONG - BLOCK, "half of it"
+
+
+def test_guesses_from_a_text_that_was_not_read_again_change_no_token(model: Path, tmp_path: Path) -> None:
+    few = tuple((token, 100.0) for token in (5, 6, 7))  # so that a part of the text comes again, and is guessed
+    sampling = Sampling(1, max_tokens=60, temperature=0.0, ignore_eos=True, logit_bias=few)
+    asked = Completion("tiny", (PROMPT,), sampling)
+    answers = []
+    for folder, speculation in (
+        ("a", ""),
+        ("a", "ngram"),
+        ("b", "ngram"),
+        ("b", "ngram"),
+    ):  # the last is kept by guesses
+        with keeping(tmp_path / folder, model, slots=1, speculation=speculation) as engine:
+            events = run(engine, asked)
+            answers.append((tuple(tokens(events)), finish(events)[1].usage.cached_tokens))
+    assert len({made for made, _ in answers}) == 1
+    assert [reused >= LONG - BLOCK for _, reused in answers] == [False, True, False, True]
 
 
 def test_it_is_its_owners_alone(model: Path, folder: Path) -> None:

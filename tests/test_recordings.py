@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from gateway.archive.archive import Archive
 from gateway.archive.thing import Thing, ThingKind
+from gateway.archiver import Archiver
 from gateway.mailbox import Mailbox
 from gateway.recordings import Recordings
 from gateway.records import Records
@@ -22,6 +24,7 @@ from shared.ticket import NOBODY
 from shared.tickets import Tickets
 from shared.unarchived import Unarchived
 from tests.losses import forgetting
+from tests.stack import Stack
 from tests.transitions import END, append, claim
 
 CHAT = ThingKind.CHAT
@@ -86,6 +89,35 @@ def test_an_end_that_redis_loses_while_its_record_is_read_was_none(
     assert (found.state, found.events) == (State.IN_PROGRESS, pieces)
     append(tickets, "a", "x", len(pieces) + 1, END)
     assert recordings.find(CHAT, "a", "alice").state is State.COMPLETED
+
+
+def test_one_whose_place_redis_loses_before_its_leave_is_stored_again(
+    tickets: Tickets, valkey: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was nowhere before: its place in the index was forgotten, and it waited no longer."""
+    config = Config(
+        redis_url=str(valkey.settings["redis_url"]), archive=str(tmp_path / "archive"), archive_index="redis"
+    )
+    archive = Archive.open(config)
+    recordings = Recordings(tickets.client, archive)
+    archiver = Archiver(tickets, recordings, archive, lambda what: None)
+    submit(tickets, "a", replace(KEPT, created=int(time.time())))
+    assert claim(tickets, "a", "x")
+    append(tickets, "a", "x", 1, Delta("hi", finish_reason="stop"), END)
+    forget, keep = forgetting(tickets.client), archive.keep
+
+    def keep_for_a_moment(*args: Any, **how: Any) -> Thing | None:
+        kept = keep(*args, **how)
+        forget()
+        return kept
+
+    monkeypatch.setattr(archive, "keep", keep_for_a_moment)
+    archiver.store("a")
+    assert Unarchived(tickets.client).waits("a")
+    assert recordings.find(CHAT, "a", "alice").state is State.COMPLETED
+    archiver.store("a")
+    assert not Unarchived(tickets.client).waits("a")
+    assert recordings.stored(CHAT, "a", "alice").events[-1] == END
 
 
 def test_who_waits_for_an_end_that_redis_loses_meanwhile_waits_on(

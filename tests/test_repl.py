@@ -48,7 +48,7 @@ def test_repl_forgets_and_frames(tmp_path: Path) -> None:
 
 
 def test_lines_go_on_after_a_backslash_and_commands_are_no_prompts() -> None:
-    said = output("repl", "-m", "echo", given="one \\\ntwo\n\n/help\nthree\n/quit\nfour\n")
+    said = output("repl", "-m", "echo", given="one \\\ntwo\n\n/help\nthree\n/bye\nfour\n")
     assert said.startswith("one \ntwo\n")
     assert said.endswith("three\n")
     assert "Ctrl-C" in said

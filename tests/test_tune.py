@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from inferq.bench.answers import TimedAnswer
+from inferq.bench.bursts import Burst
 from inferq.tune.candidates import Proposal, find_drafts, propose
-from inferq.tune.rounds import Trial
+from inferq.tune.rounds import Trial, note
 from inferq.tune.writing import write
 from shared import catalogue
 from shared.catalogue import Model
@@ -100,10 +102,16 @@ def test_what_cannot_be_written_leaves_the_file_as_it_is(
     assert [path.name for path in models_toml.parent.iterdir() if path.name.startswith(".")] == []
 
 
+def test_what_could_not_be_written_is_told_before_anything_is_measured(models_toml: Path) -> None:
+    models_toml.write_text('model = [{id = "small", source = "roomy.gguf"}]\n')
+    done = inferq("tune", "small", "--models", models_toml)
+    assert (done.returncode, "no tables that begin with" in done.stderr, done.stdout) == (2, True, "")
+
+
 def trial(speeds: list[float], **more: list[float]) -> Trial:
     figures = dict.fromkeys(("prompt", "answer", "together"), speeds)
     calm = {"gap": [0.3] * len(speeds), "longer": [1.0] * len(speeds)}
-    return Trial(Proposal("", {}), **{**figures, **calm, **more})  # type: ignore[arg-type]  # lists of numbers, all
+    return Trial(Proposal("", {}), final=True, **{**figures, **calm, **more})  # type: ignore[arg-type]  # numbers
 
 
 def test_what_pays_has_to_pay_in_every_round_and_for_everybody() -> None:
@@ -114,6 +122,33 @@ def test_what_pays_has_to_pay_in_every_round_and_for_everybody() -> None:
     assert "slower for a prompt" in trial([1.5, 1.5, 1.5], prompt=[0.9, 0.9, 0.9]).why_not
     assert "wait longer" in trial([1.5, 1.5, 1.5], gap=[0.8] * 3, longer=[2.0] * 3).why_not
     assert trial([1.5, 1.5, 1.5], gap=[0.2] * 3, longer=[2.0] * 3).why_not == ""
+
+
+def test_what_promises_nothing_is_not_measured_anew() -> None:
+    def sifted(*speeds: float, **more: list[float]) -> str:
+        return replace(trial([*speeds], **more), final=False).why_not
+
+    assert sifted(1.04, 1.03) == ""
+    assert "less than" in sifted(1.01, 1.0)
+    assert "slower for one answer" in sifted(1.5, 1.5, answer=[0.9, 0.9])
+
+
+def burst(contender: int, prompt: int, turn: int, seconds: float) -> Burst:
+    times = tuple(seconds * (number + 1) for number in range(4))
+    return Burst(contender, (prompt, 1), turn, [TimedAnswer(times, times[-1], 4, "usage", None, None, "")], [])
+
+
+def test_a_moment_in_which_the_machine_stood_makes_nobody_look_faster() -> None:
+    for slow in (0, 2):  # the settings as they are, at either end of a round
+        bursts = [
+            burst(contender, prompt, turn, 9.0 if contender == slow and turn else 0.1)
+            for turn in range(2)
+            for prompt in (256, 48)
+            for contender in range(3)
+        ]
+        found = Trial(Proposal("", {}))
+        note(found, bursts, 1, (0, 2))
+        assert found.speeds == pytest.approx([1.0, 1.0])
 
 
 def test_each_candidate_is_something_that_can_be_set() -> None:
@@ -141,7 +176,7 @@ def test_a_draft_has_the_vocabulary_and_is_much_smaller(tmp_path: Path, smollm2_
 def test_it_prints_what_it_found_and_a_dry_run_writes_nothing(models_toml: Path) -> None:
     arguments = ("tune", "small", "--models", models_toml, "--dry-run", "--seconds", "2")
     done = inferq(*arguments, INFERQ_BATCH_SIZE="64", INFERQ_THREADS="1")
-    assert done.returncode == 0 or "give it more --seconds" in done.stderr
+    assert done.returncode == 0 or "nothing could be measured in that time" in done.stderr
     assert "guesses from the text" in done.stdout
     assert "medians of rounds in turns" in done.stdout
     assert models_toml.read_text() == MINE

@@ -13,6 +13,7 @@ from typing import Any
 from redis import Redis
 
 from shared import disturbance, footprint, registry
+from shared.errors import InferqError
 from shared.loops import Loop
 from shared.registry import HEARTBEAT, Worker
 from shared.store import Outage
@@ -66,7 +67,8 @@ class Herald:
 
 
 class Presence:
-    """Within `with` the worker is announced as one that is not ready; it is withdrawn where an exception ends that."""
+    """Within `with` the worker is announced as one that is not ready; it is withdrawn where an exception ends that, but
+    for one that is `permanent`: so everybody can read for some seconds why it has ended."""
 
     def __init__(self, client: Redis, worker: Worker, lease_ms: int) -> None:
         self._client = client
@@ -98,6 +100,9 @@ class Presence:
         self._loop.join(None)
         if error is not None:
             try:
-                registry.withdraw(self._client, self._worker.name)
+                if isinstance(error, InferqError) and error.permanent:  # it is asked for once more why that is
+                    registry.announce(self._client, self._worker, self._lease_ms)
+                else:
+                    registry.withdraw(self._client, self._worker.name)
             except Outage as exc:
                 disturbance.redis.fail(str(exc))

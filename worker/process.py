@@ -24,7 +24,7 @@ from shared.config import Config, ConfigError
 from shared.disturbance import Disturbance
 from shared.errors import ModelFileError, ModelLoadError
 from shared.pid_space import pid_space
-from shared.progress import listen
+from shared.progress import FETCHING, PERIOD, Step, listen
 from shared.store import Outage, connect, refuse_cluster
 from shared.version import VERSION
 from worker import engines
@@ -38,11 +38,14 @@ log = logging.getLogger(__name__)
 
 _FIRST, _LONGEST = 1.0, 30.0
 """Seconds before a model that did not load is tried again."""
+_TELLING = 1.0
+"""Seconds after which it is told how far that is, and again."""
 _LOADING = "it loads the model"
 
 
-def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
-    """Serve a model, whose file `locate` finds, until SIGTERM or SIGINT; returns the exit status.
+def main(model: Model, locate: Callable[[], Model], config: Config, *, only_fetch: bool = False) -> int:
+    """Serve a model, whose file `locate` finds, until SIGTERM or SIGINT; returns the exit status. With `only_fetch`
+    nothing is loaded: that the file was found is all.
 
     A model that does not load is tried again, with growing pauses: the file may be repaired or the memory be free
     later. Meanwhile the worker is known as one that is not ready, with the reason, and its model by an outline, so that
@@ -64,7 +67,11 @@ def main(model: Model, locate: Callable[[], Model], config: Config) -> int:
     with suppress(*Outage):  # before the model is loaded, which may take minutes
         _check(client, lease_ms)
     with Presence(client, me, lease_ms) as presence:
-        loaded = _load(locate, config, presence.tell)
+        loaded = _load(locate, config, presence.tell, only_fetch=only_fetch)
+    if loaded is None:
+        with suppress(*Outage):
+            registry.withdraw(client, name)
+        return 0
     try:
         tracing.begin("worker")
         patiently(lambda: _check(client, lease_ms))
@@ -87,23 +94,29 @@ def _check(client: Redis, lease_ms: int) -> None:
     registry.check_lease(client, lease_ms)
 
 
-def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None]) -> Engine:
+def _load(locate: Callable[[], Model], config: Config, tell: Callable[..., None], *, only_fetch: bool) -> Engine | None:
     backoff, disturbance = Backoff(_FIRST, _LONGEST), Disturbance(log, "the model")
 
-    def told(step: str) -> None:
-        log.info("not ready yet: %s", step)
-        tell(reason=f"{_LOADING}: {step}", detail="")
+    logged = time.monotonic()
+
+    def told(step: Step) -> None:
+        nonlocal logged
+        if time.monotonic() - logged >= PERIOD:
+            logged = time.monotonic()
+            log.info("not ready yet: %s", step)
+        fetched, size = (step.reached(), step.total or 0) if step.what == FETCHING else (0, 0)
+        tell(reason=f"{_LOADING}: {step}", detail="", fetched=min(fetched, size), to_fetch=size)
 
     while True:
         try:
-            with listen(told):
+            with listen(told, _TELLING):
                 model = locate()
-                tell(outline=outline(model, config))
-                return engines.load(model, engines.fit(model, config))
+                tell(outline=outline(model, config), fetched=0, to_fetch=0)
+                return None if only_fetch else engines.load(model, engines.fit(model, config))
         except (ModelFileError, ModelLoadError) as exc:
+            tell(reason=exc.public, detail=str(exc), failing=True, fetched=0, to_fetch=0)
             if exc.permanent:
                 raise
-            tell(reason=exc.public, detail=str(exc), failing=True)
             words = f"it cannot be loaded, and is tried again in {backoff.fail():g} s: {exc}"
             disturbance.fail(words, level=logging.ERROR)
         time.sleep(backoff.pause)

@@ -15,8 +15,8 @@ from functools import cached_property
 
 from redis import Redis, ResponseError
 
-from shared import disturbance
 from shared.addition import Addition, addition
+from shared.disturbance import Disturbance
 from shared.errors import InferqError
 from shared.loops import Loops
 from shared.protocol import Event, TextTask
@@ -48,6 +48,7 @@ class Publisher:
         self._urgent = False
         self._stopped = False
         self._sent = 0.0
+        self._disturbance = Disturbance(log, "the publisher")  # its own: Redis may refuse it, and answer all others
         self._loop = loops.start("publisher", self._round)
 
     @cached_property
@@ -119,9 +120,10 @@ class Publisher:
         try:
             answers = self._tickets.append(self._model, [self._addition(e) for e in batch])
         except ResponseError as exc:  # what is wrong is not a job's
-            disturbance.redis.fail(f"the events of {len(batch)} jobs are held back: {exc}")
+            self._disturbance.fail(f"the events of {len(batch)} jobs are held back: {exc}")
             time.sleep(PAUSE)
             return batch
+        self._disturbance.end()
         return [e for e, answer in zip(batch, answers, strict=True) if not self._note(e, answer)]
 
     def _addition(self, e: Execution) -> Addition:

@@ -140,7 +140,8 @@ class Runner(ABC, Generic[Part]):
         try:
             if self._error:
                 raise self._error
-            self._tell(replace(self._finish(), ended=int(time.time())))
+            now, part = divmod(time.time_ns(), 10**9)
+            self._tell(replace(self._finish(), ended=now, nanoseconds=part))
         except HostUnavailable as error:  # nothing is wrong with the job; another worker may do better
             give_back(self._tickets, execution, error)
         except Diverged as error:

@@ -69,17 +69,17 @@ def answer(
         return CLIENT_GONE
     job = submit(task, wire, options, mark, waits=waits)
     ignored += this_gateway().directory.ignored(job.accepted.task.model, needs)
-    if options.stay is not None and not this_gateway().directory.ask_to_stay(job.accepted.task.model, options.stay):
-        ignored.append("keep_alive")
-    if later:
-        return _later(job)
-    if options.background:
-        assert begin, "of a format that knows no background"
+    if not waits:
         _promise(job)
+        _ask_to_stay(job, options, ignored)
+        if later:
+            return _later(job)
+        assert begin, "of a format that knows no background"
         with translate_loss():
             return begin(job, options)
     with wait_for(job) as waiting:
         try:
+            _ask_to_stay(job, options, ignored)
             if not options.stream:
                 return _whole(job, wire)
             return _stream(job, wire, options, waiting, progress=progress)
@@ -156,9 +156,14 @@ def _promise(job: Job) -> None:
         raise
 
 
+def _ask_to_stay(job: Job, options: Options, ignored: list[str]) -> None:
+    """Once the model has work, and not before: it might leave at once. Redis may take its time for it."""
+    if options.stay is not None and not this_gateway().directory.ask_to_stay(job.accepted.task.model, options.stay):
+        ignored.append("keep_alive")
+
+
 def _later(job: Job) -> ResponseReturnValue:
-    """Promise the answer."""
-    _promise(job)
+    """What was promised."""
     with translate_loss():
         return as_json(job_object(job.id)), 202, {**location(job), "Preference-Applied": "respond-async"}
 
@@ -185,7 +190,8 @@ def _stream(job: Job, wire: Format, options: Options, waiting: ExitStack, *, pro
     frames = answers.counted_frames(frames) if wire.gathers else frames
     in_events = wire.stream_media == EVENTS  # in others there are no comments
     lines = sse.plain_lines(frames) if in_events else sse.bare_lines(frames)
-    pieces = events_as(lines, job, begun, sse.BLANK, progress=progress and in_events)
+    news = partial(this_gateway().directory.arrival, job.accepted.task.model) if wire.awaits_model else None
+    pieces = events_as(lines, job, begun, sse.BLANK, progress=progress and in_events, news=news)
     response = stream(job, pieces, waiting, wire.stream_media)
     response.headers.update(location(job))
     return response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 
@@ -65,11 +65,20 @@ def wants_progress() -> bool:
     return given == "1"
 
 
-def events_as(lines: sse.Lines, job: Job, begun: Sequence[Event], end: bytes, *, progress: bool) -> Iterator[bytes]:
+def events_as(
+    lines: sse.Lines,
+    job: Job,
+    begun: Sequence[Event],
+    end: bytes,
+    *,
+    progress: bool,
+    news: Callable[[], Event | None] | None = None,
+) -> Iterator[bytes]:
     """Server-sent events of a job; see `sse.body`."""
     dispatcher = this_gateway().dispatcher
     turn = partial(dispatcher.turn, job.accepted.task.model, job.id)
-    return sse.body(job.mailbox, begun, lines, turn, end, progress=progress, shortcut=shortcut(request.environ))
+    way = shortcut(request.environ)
+    return sse.body(job.mailbox, begun, lines, turn, end, progress=progress, shortcut=way, news=news)
 
 
 def events(mailbox: Mailbox) -> Iterator[Event]:

@@ -2,7 +2,8 @@
 
 It is as safe as all that Redis holds: what is told to be written is in the append-only file. Answers need no wait for
 that, for their jobs are in the same file before them: a Redis that lost its last second lost an answer's place here
-and its leave from the queue alike, and it is stored again.
+and its leave from the queue alike, and it is stored again. It leaves only where its place is still there, for Redis may
+come back between the two.
 """
 
 from __future__ import annotations

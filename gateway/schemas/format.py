@@ -47,6 +47,8 @@ class Format(Protocol):
     greets: bool = False
     """A stream says that it has begun before anything has come: `PAUSE` makes its first frames, as any event."""
 
+    awaits_model: bool = False
+    """What its clients wait for is the model: `Progress` is, before its job begins, how many of its bytes are here."""
     stream_media: str = EVENTS
     """Content type of a stream."""
     usual_sampling: Mapping[str, float] = MappingProxyType({})

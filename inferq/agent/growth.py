@@ -24,32 +24,31 @@ _QUIET = 60.0
 """Seconds without anybody who waits after which one worker goes."""
 _NOT_AGAIN = 600.0
 """Seconds for which none is tried after one that was of no use."""
-_IDLE = 1.0
-"""Cores that have nothing to do, before one is tried."""
+_IDLE = 0.5
+"""Cores that have nothing to do, before one is tried: with less of one it could hardly be of use."""
 
 
 class IdleCores:
-    """How many have nothing to do, as Linux counts, since the look before."""
+    """How many have nothing to do, as Linux counts."""
 
     def __init__(self, stat: Path = Path("/proc/stat")) -> None:
         self._stat = stat
-        self._last = (0, 0)
-        self._idle, self._looked = 0.0, 0.0
+        self._seen: deque[tuple[float, int, int]] = deque()
+        """When it was looked at, and the ticks of all cores until then: idle ones, and all."""
 
     def count(self) -> float:
-        """On average over the last second; none where that is not known."""
-        if time.monotonic() - self._looked < 1.0:
-            return self._idle
-        self._looked = time.monotonic()
-        try:
-            numbers = [int(each) for each in self._stat.read_text().split("\n", 1)[0].split()[1:]]
-        except (OSError, ValueError):
-            return 0.0
-        now = numbers[3] + numbers[4], sum(numbers)
-        idle, whole = now[0] - self._last[0], now[1] - self._last[1]
-        self._last = now
-        self._idle = cores.usable() * idle / whole if whole else 0.0
-        return self._idle
+        """On average over the window; none where that is not known."""
+        now = time.monotonic()
+        if not self._seen or now - self._seen[-1][0] >= 1.0:
+            try:
+                ticks = [int(each) for each in self._stat.read_text().split("\n", 1)[0].split()[1:]]
+            except (OSError, ValueError):
+                return 0.0
+            self._seen.append((now, sum(ticks[3:5]), sum(ticks)))
+            while now - self._seen[0][0] > WINDOW:
+                self._seen.popleft()
+        (_, idle, whole), (_, now_idle, now_whole) = self._seen[0], self._seen[-1]
+        return cores.usable() * (now_idle - idle) / (now_whole - whole) if now_whole > whole else 0.0
 
 
 @dataclass(slots=True)
@@ -64,6 +63,8 @@ class _Trend:
     """What was completed in a second before one more was tried."""
     tried_at: float | None = None
     """Since when it is tried; None where none is on trial."""
+    begun: bool = False
+    """It was started."""
     not_before: float = 0.0
 
     @property
@@ -79,30 +80,36 @@ class Growth:
     def __init__(self) -> None:
         self._courses: dict[str, _Trend] = {}
 
-    def wanted(self, model: str, bounds: tuple[int, int], ready: int, asked: Demand, idle: float, now: float) -> int:
-        """How many workers it should have; `ready` are those that it has, `idle` the cores that have nothing to do."""
+    def wanted(
+        self, model: str, bounds: tuple[int, int], there: int, ready: int, asked: Demand, idle: float, now: float
+    ) -> int:
+        """How many workers it should have. `there` are those that it has, of which some are `ready`, `idle` the cores
+        that have nothing to do."""
         least, most = bounds
         trend = self._courses.setdefault(model, _Trend(wanted=least))
         _count(trend, asked, now)
         trend.wanted = max(least, min(trend.wanted, most))
         if trend.tried_at is not None:
-            self._judge(trend, ready, now)
+            self._judge(trend, there, ready, now)
         elif trend.quiet_since is not None and now - trend.quiet_since > _QUIET and trend.wanted > least:
             trend.wanted, trend.quiet_since = trend.wanted - 1, now
         elif trend.wanted < most and ready >= trend.wanted and idle >= _IDLE and now >= trend.not_before:
             rate = trend.rate
             if rate and asked.waiting / rate > LONG_WAIT:
-                trend.before, trend.tried_at = rate, now
+                trend.before, trend.tried_at, trend.begun = rate, now, False
                 trend.wanted += 1
         return trend.wanted
 
-    def _judge(self, trend: _Trend, ready: int, now: float) -> None:
+    def _judge(self, trend: _Trend, there: int, ready: int, now: float) -> None:
         """Whether one more has been of use: once it is ready, and a window is over in which all waited for it."""
         assert trend.tried_at is not None
         if ready < trend.wanted:
             trend.seen = deque(list(trend.seen)[-1:])
-            if trend.quiet_since is not None:  # it has found no room until nobody waited for it
+            if trend.begun and there < trend.wanted:  # it could not be loaded
+                trend.wanted, trend.tried_at, trend.not_before = trend.wanted - 1, None, now + _NOT_AGAIN
+            elif trend.quiet_since is not None:  # it has found no room until nobody waited for it
                 trend.wanted, trend.tried_at = trend.wanted - 1, None
+            trend.begun = there >= trend.wanted
         elif trend.quiet_since is not None:  # it has kept up
             trend.tried_at = None
         elif trend.rate:

@@ -14,7 +14,7 @@ class Interest:
     def __init__(self) -> None:
         self.since: dict[str, float] = {}
         """Of models that nobody serves: when they began to be asked for (monotonic)."""
-        self._used: dict[str, float] = {}
+        self._used: dict[str, tuple[float, int]] = {}
         self._begun: dict[str, int] = {}
 
     def note(self, demand: Mapping[str, Demand], unserved: Iterable[str]) -> None:
@@ -22,10 +22,11 @@ class Interest:
         now = time.monotonic()
         for model, asked in demand.items():
             if asked.waiting or asked.running or self._begun.get(model) != asked.begun:
-                self._used[model] = now
+                self._used[model] = now, asked.asked
             self._begun[model] = asked.begun
         self.since = {model: self.since.get(model, now) for model in unserved}
 
-    def last(self, model: str) -> float:
-        """When it was used last (monotonic)."""
-        return self._used.get(model, 0.0)
+    def last(self, model: str) -> tuple[float, int]:
+        """When it was seen in use last (monotonic), and when its last request came, by Redis's clock in milliseconds:
+        of those that were used between two looks, that tells who was last."""
+        return self._used.get(model, (0.0, 0))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import socket
-import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from inferq.agent.agent import PAUSE, MachineAgent
 from inferq.agent.stock import Stock
+from inferq.agent.tenant import Spawn
 from shared import agents, store
 from shared.card import Card
 from shared.catalogue import Model
@@ -29,9 +29,7 @@ _ALIVE = 2.0
 class Machine:
     """Offers what this machine has, until it is stopped."""
 
-    def __init__(
-        self, folder: Path, adapt: Callable[[Model], Model], spawn: Callable[[str, int], subprocess.Popen[bytes]]
-    ) -> None:
+    def __init__(self, folder: Path, adapt: Callable[[Model], Model], spawn: Spawn) -> None:
         self._folder, self._adapt, self._spawn = folder, adapt, spawn
         self._agent: MachineAgent | None = None
         self._loops: list[Loop] = []
@@ -63,11 +61,11 @@ class Machine:
     def stop(self, patience: float) -> None:
         """End all workers, which have so many seconds for it."""
         if self._agent:
-            self._agent.stop(patience)
+            self._agent.house.stop(patience)
             with suppress(*store.Outage):
                 agents.withdraw(self._client, self._agent.name)
 
     def kill(self) -> None:
         """End all workers at once."""
         if self._agent:
-            self._agent.kill()
+            self._agent.house.kill()

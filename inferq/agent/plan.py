@@ -43,6 +43,8 @@ class Occupant:
     """Seconds that it stays though nobody asks for it."""
     leaving: bool
     """It was asked to go."""
+    asked_at: int = 0
+    """When its model's last request came, in milliseconds by another clock; among those used at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,9 @@ def _make_room(
             return False
         return now - each.ready_at >= rules.residence and (late or not each.busy)
 
-    idle = sorted((each for each in staying if may_go(each) and not each.busy), key=lambda each: each.used_at)
+    idle = sorted(
+        (each for each in staying if may_go(each) and not each.busy), key=lambda each: (each.used_at, each.asked_at)
+    )
     busy = sorted((each for each in staying if may_go(each) and each.busy), key=lambda each: each.ready_at or 0)
     rest, gone = list(staying), list[Occupant]()
     for each in (*idle, *busy):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from inferq.weights import find_weights
 from shared import memory
@@ -27,6 +26,7 @@ _PAUSE = 2.0
 def most(config: Config) -> int:
     """Bytes that models may ever have on this machine."""
     whole = memory.total()
+    whole -= whole // memory.KERNEL
     return min(whole, memory.parse(config.memory, whole)) if config.memory else whole
 
 
@@ -79,11 +79,3 @@ def weigh(model: Model, config: Config) -> tuple[int, int]:
     trial = models_memory.find_trial(model, config, fitted.footprint.context)
     needs = fitted.footprint.total
     return needs, max(0, trial.total - needs) if trial else 0
-
-
-def taken(model: Model, config: Config, context: int) -> int:
-    """Bytes that a worker takes which has loaded the model with such a context.
-
-    Raises ModelFileError, EngineError.
-    """
-    return models_memory.footprint(find_weights(model, config), replace(config, context=context)).total

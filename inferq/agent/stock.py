@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inferq.agent import room
+from inferq.weights import are_chosen
 from shared import catalogue
 from shared.card import Card
 from shared.catalogue import Model
 from shared.catalogue.lasting import read_keep
-from shared.config import Config, ConfigError
+from shared.catalogue.parts import files_of
+from shared.config import Config
 from shared.errors import InferqError, ModelFileError
+from shared.passing import is_passing
 from worker.engines.outline import outline
 from worker.memory import DoesNotFit
 
@@ -44,6 +47,10 @@ class Article:
     weighed: bool = False
     spare: int = 0
     """Bytes beside those that it needs which are of use to it, where nobody else needs them."""
+    raw: bool = False
+    """Other weights may have to be made of it before it is loaded."""
+    passing: bool = False
+    """The fault is none of the file's: it is looked at again."""
 
     @property
     def id(self) -> str:
@@ -71,13 +78,15 @@ class Stock:
         self._trouble = ""
         self._told: dict[str, float] = {}
         """When the log was told last of a model that it cannot be served (monotonic)."""
+        self._provided: dict[str, Mark] = {}
+        """Of which all was made that could be."""
         self.articles: dict[str, Article] = {}
 
     def look(self) -> bool:
         """Whether something has changed. A models.toml that is not right changes nothing, and is told once."""
         try:
             models = catalogue.list_models(self._config.models)
-        except (ConfigError, OSError) as exc:
+        except (InferqError, OSError) as exc:
             if str(exc) != self._trouble:
                 log.warning("the models stay as they were: %s", exc)
             self._trouble = str(exc)
@@ -87,19 +96,24 @@ class Stock:
         for model in models:
             mark = _mark(model)
             known = before.get(model.id)
-            found[model.id] = known if known and known.mark == mark else self._inspect(model, mark)
+            unchanged = known and known.mark == mark and not known.passing
+            found[model.id] = known if known and unchanged else self._inspect(model, mark)
         self._told = {model: at for model, at in self._told.items() if model in found}
+        self._provided = {model: mark for model, mark in self._provided.items() if model in found}
         self.articles = found  # at once: others look at it
         return before != found
 
     def weigh(self, model: str) -> Article:
-        """One of them, of which is known what it needs. That may take a second, the first time."""
+        """One of them, of which is known what it needs. That may take a second, the first time. Of a legacy file it is
+        known once that was repacked, which is not done here."""
         article = self.articles[model]
         if article.weighed or article.fault:
             return article
         try:
-            needs, spare = room.weigh(article.model, self._config)
-            article = replace(article, needs=needs, spare=spare, weighed=article.here)
+            article = replace(article, raw=self._is_raw(article))
+            if not (article.raw and _is_legacy(article.model.path)):
+                needs, spare = room.weigh(article.model, self._config)
+                article = replace(article, needs=needs, spare=spare, weighed=article.here)
         except DoesNotFit as exc:  # its message has nothing but numbers
             article = replace(article, weighed=True, fault=str(exc), detail=str(exc))
         except (InferqError, OSError) as exc:
@@ -107,21 +121,18 @@ class Stock:
         self.articles[model] = article
         return article
 
-    def has_come(self, article: Article) -> bool:
-        """Whether its file was fetched since."""
-        now = self.articles.get(article.id)
-        return now is not None and now.here and not article.here
+    def _is_raw(self, article: Article) -> bool:
+        provided = self._provided.get(article.id) == article.mark
+        return article.here and not provided and not are_chosen(article.model, self._config)
 
-    def weigh_loaded(self, model: str, context: int) -> int:
-        """Bytes that one of them takes, which was loaded with such a context before it was known what it needs; 0 while
-        its file has not been seen."""
-        article = self.articles.get(model)
-        if article is None or not article.here:
-            return 0
-        try:
-            return room.taken(article.model, self._config, context)
-        except (InferqError, OSError):
-            return max(1, article.needs)
+    def provide(self, model: str) -> bool:
+        """It was fetched, and what could be made of it was made. Whether its file is here."""
+        self.look()
+        if (article := self.articles.get(model)) is None:
+            return False
+        self._provided[model] = article.mark
+        self.weigh_anew(article)
+        return article.here
 
     def weigh_anew(self, article: Article) -> None:
         """One that was loaded: other weights may have been prepared of it since."""
@@ -162,11 +173,12 @@ class Stock:
             self._told[model.id] = time.monotonic()
         blank = replace(_BLANK, id=model.id, aliases=model.aliases, created=int(time.time()))
         told = _without_folders(exc, model) if isinstance(exc, InferqError) else "its file cannot be read"
-        return Article(model, blank, 0, mark, told, str(exc))
+        return Article(model, blank, 0, mark, told, str(exc), passing=is_passing(exc))
 
 
 def _mark(model: Model) -> Mark:
-    return (model, _stamp(model.path), *(_stamp(path) for path, _ in model.adapters), _stamp(model.draft))
+    parts = files_of(model.path) if model.path else ()
+    return (model, *map(_stamp, (*parts, *(path for path, _ in model.adapters), model.draft)))
 
 
 def _without_folders(exc: InferqError, model: Model) -> str:

@@ -15,16 +15,17 @@ from inferq.child import Child
 from shared.registry import Worker
 
 _NUMBERS = itertools.count(1)
+Spawn = Callable[[str, int | None], subprocess.Popen[bytes]]
+"""Starts a worker of a model, by its id, that may have so many bytes of memory; 0: as many as there are. None: it is to
+fetch and prepare the model's file, and to load nothing."""
 
 
 class Tenant:
     """It holds one model, and its share of the memory until it has ended."""
 
-    def __init__(
-        self, article: Article, keep: float, spawn: Callable[[str, int], subprocess.Popen[bytes]], room: int
-    ) -> None:
-        """Start it, with what it needs of the memory, and of the `room` what is of use to it; where that is not known,
-        with all of that. Raises OSError."""
+    def __init__(self, article: Article, keep: float, spawn: Spawn, room: int | None) -> None:
+        """Start it, with what it needs of the memory, and of the `room` what is of use to it. Where there is none it
+        loads nothing: it fetches the file, makes of it what is to be made, and ends. Raises OSError."""
         self.number = next(_NUMBERS)
         self.article = article
         self.keep = keep
@@ -35,10 +36,11 @@ class Tenant:
         self.leaving = False
         self.card: Worker | None = None
         """As it has announced itself last."""
-        self.weighed = article.weighed and article.here
-        """Whether it is known what it needs."""
-        self._needs = article.needs
-        grant = article.needs + max(0, min(article.spare, room - article.needs)) if self.weighed else room
+        self.fetches = room is None
+        """It is to load nothing."""
+        self.heard_at = self.started
+        """When it was there last, as far as was seen (monotonic)."""
+        grant = None if room is None else article.needs + max(0, min(article.spare, room - article.needs))
         self._process = spawn(article.id, grant)
         self._child = Child(f"worker {article.id}", lambda: self._process)
         self._child.adopt(self._process)
@@ -51,6 +53,7 @@ class Tenant:
         """Take in what it has announced of itself."""
         self.card = card or self.card
         now = time.monotonic()
+        self.heard_at = now if card else self.heard_at
         if card and card.card and self.ready_at is None:
             self.ready_at = now
         failing = bool(card and card.failing and not card.card)
@@ -59,11 +62,7 @@ class Tenant:
     @property
     def needs(self) -> int:
         """Bytes of memory that it takes, or has come to take: other weights may have been prepared."""
-        return max(self._needs, self.card.memory_bytes if self.card else 0)
-
-    def weigh(self, needs: int) -> None:
-        """It is known now, unless it is 0."""
-        self.weighed, self._needs = needs > 0, max(self._needs, needs)
+        return max(self.article.needs, self.card.memory_bytes if self.card else 0)
 
     @property
     def loads(self) -> bool:
@@ -75,17 +74,18 @@ class Tenant:
         """Why it does not serve, in words for everybody, and for those who look after it."""
         return (self.card.reason, self.card.detail) if self.card else ("", "")
 
-    def occupant(self, used_at: float, busy: Collection[str]) -> Occupant:
-        """As the plan sees it; `busy` are the models that have jobs."""
+    def occupant(self, used: tuple[float, int], busy: Collection[str]) -> Occupant:
+        """As the plan sees it; of its model's last use see `Interest`, `busy` are those that have jobs."""
         return Occupant(
             self.number,
             self.article.id,
             self.needs,
             self.ready_at,
-            used_at,
+            used[0],
             self.article.id in busy,
             self.keep,
             self.leaving,
+            used[1],
         )
 
     def leave(self) -> None:
@@ -99,6 +99,16 @@ class Tenant:
     def ended(self) -> str:
         """How it has ended; empty while it has not."""
         return self._child.ended()
+
+    @property
+    def status(self) -> int | None:
+        """With which it has ended; None while it has not."""
+        return self._process.poll()
+
+    def give_up(self) -> None:
+        """End it at once: it cannot be waited for."""
+        self.leaving = True
+        self._child.kill()
 
     def terminate(self) -> None:
         """Have it finish what it can within the grace, and end."""

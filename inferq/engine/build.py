@@ -1,15 +1,19 @@
 """Compiles llama.cpp's `llama-server` from the sdist of llama-cpp-python, whose hash is known, with cmake and ninja
-from PyPI. What is left of a build that was ended is gone on with."""
+from PyPI. What is left of a build that was ended is gone on with: each step's result comes into its place whole."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from inferq.errors import StartError
@@ -23,7 +27,8 @@ from worker.engines.own_builds import GRAMMARS, PROGRAM, folder
 
 VERSION = "0.3.36"
 """Of llama-cpp-python, whose sdist carries a llama.cpp of about the days of ours."""
-SOURCE = f"llama_cpp_python=={VERSION} --hash=sha256:832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
+NAME = "llama-cpp-python"
+SOURCE = f"{NAME}=={VERSION} --hash=sha256:832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
 TOOLS = ("cmake>=3.28,<5", "ninja>=1.11,<2")
 ROOM = 3_000_000_000
 """Bytes of the disk: the sources, what is compiled of them, and the program."""
@@ -56,9 +61,12 @@ def build(*, grammars: bool, jobs: int = 0) -> Path:
     compiler = _check(grammars)
     try:
         folders.make_private(home)
-        with FileLock(folder() / "build.lock"):
-            if not made.is_file():  # another process may have been quicker
-                _build(home, compiler, jobs or _jobs(), grammars=grammars)
+        with ExitStack() as waiting:
+            others = step("another process builds one, which is waited for")
+            with FileLock(folder() / "build.lock", lambda: waiting.enter_context(others)):
+                waiting.close()
+                if not made.is_file():  # another process may have been quicker
+                    _build(home, compiler, jobs or _jobs(), grammars=grammars)
     except OSError as exc:
         raise StartError(f"{home}: cannot be built: {exc.strerror or exc}") from exc
     return made
@@ -96,12 +104,14 @@ def _build(home: Path, compiler: str, jobs: int, *, grammars: bool) -> None:
         (work / "requirements.txt").write_text(SOURCE + "\n")
         given = ["--requirement", str(work / "requirements.txt"), "--dest", str(work)]
         with step("its sources are being fetched"):
-            _run([*pip, "download", "--no-deps", "--no-binary=:all:", "--require-hashes", *given], log)
+            _run([*pip, "download", "--no-deps", f"--no-binary={NAME}", "--require-hashes", *given], log)
         with step("its sources are being unpacked"):
             _unpack(next(work.glob("*.tar.gz")), source)
-    if not (tools / "bin").is_dir():
+    if not tools.is_dir():
         with step("cmake and ninja are being fetched"):
-            _run([*pip, "install", "--target", str(tools), "--only-binary=:all:", *TOOLS], log)
+            shutil.rmtree(part := work / "tools.part", ignore_errors=True)
+            _run([*pip, "install", "--target", str(part), "--only-binary=:all:", *TOOLS], log)
+            part.replace(tools)
     paths = {"PATH": f"{tools / 'bin'}:{os.environ.get('PATH', os.defpath)}", "PYTHONPATH": str(tools)}
     flags = {**_FLAGS, "LLAMA_LLGUIDANCE": "ON" if grammars else "OFF", "CMAKE_CXX_COMPILER": compiler}
     given = [f"-D{name}={value}" for name, value in flags.items()]
@@ -146,7 +156,10 @@ def _run(command: Sequence[str], log: Path, more: Mapping[str, str] | None = Non
             status = process.wait()
         finally:
             if process.poll() is None:
-                process.terminate()
+                os.killpg(process.pid, signal.SIGTERM)  # with what it has begun itself
     if status:
         tail = log.read_bytes()[-_TAIL:].decode(errors="replace")
+        if os.strerror(errno.ENOSPC) in tail:
+            where = f"{log.parent} or of {tempfile.gettempdir()}"
+            raise StartError(f"the disk of {where} is full; make room and build again, which goes on from here")
         raise StartError(f"{command[0]} ended with status {status}; {log} ends with\n{tail}")

@@ -13,6 +13,9 @@ from inferq.tools.views import AnswerView, PlainAnswer
 from shared.errors import InferqError, JobCancelled
 from shared.protocol import TextTask
 
+_ENDS = ("quit", "exit", "bye")
+"""As other programs call it, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -39,7 +42,7 @@ def hold(
         echo("/help lists the commands, Ctrl-D ends it", err=True)
     for text in inputs():
         name, _, rest = text[1:].partition(" ") if text.startswith("/") else ("", "", "")
-        if name == "quit":
+        if name in _ENDS:
             return
         if name == "help":
             _help(commands)

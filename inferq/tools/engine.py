@@ -39,8 +39,12 @@ def build(model: str | None, jobs: int, without_grammars: bool, models_toml: str
     from shared.progress import listen
 
     config = configure(models=models_toml)
-    with exit_quietly(), listen(lambda step: echo(step, err=True)):
-        program = building.build(grammars=not without_grammars, jobs=jobs)
+    with exit_quietly(), listen(lambda step: echo(str(step), err=True)):
+        try:
+            program = building.build(grammars=not without_grammars, jobs=jobs)
+        except KeyboardInterrupt:
+            echo("What is compiled is kept: the next `inferq engine build` goes on from here.", err=True)
+            raise
         try:
             compare(program, pull.provide(catalogue.resolve(model or "smollm2", models_toml=config.models)), config)
         except InferqError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,15 +14,17 @@ import click
 from inferq.commands import configure, models_flag
 from inferq.errors import StartError
 from inferq.terminal import echo
+from shared.cores import usable
 from shared.errors import InferqError, InvalidRequest
 
 if TYPE_CHECKING:
+    from inferq.tune.candidates import Proposal
     from inferq.tune.rounds import Rounds, Trial
     from shared.catalogue import Model
     from shared.config import Config
 
-_TOGETHER = 0.3
-"""Of the time, for trying together what pays by itself."""
+_SIFTING = 0.6
+"""Of the time, for finding out what promises something."""
 
 
 @click.command()
@@ -45,6 +48,8 @@ def tune(model: str, seconds: int, dry_run: bool, models_toml: str | None) -> No
     with exit_quietly():
         own = _find(model, config)
         path = writing.target(config.models)
+        if not dry_run:
+            writing.check(path, own)
         with _telling(show_status) as tell, listen(lambda step: show_status(f"{own.id}: {step}")):
             from inferq.weights import choose_weights
 
@@ -90,7 +95,7 @@ def _prepare(model: Model, config: Config) -> tuple[Model, Config]:
 def _measure(model: Model, config: Config, seconds: int, tell: Callable[[str], object]) -> tuple[dict[str, Any], str]:
     """The changes that pay, and what to write beside them."""
     from inferq.bench.machine import describe
-    from inferq.tune.candidates import Proposal, find_drafts, propose
+    from inferq.tune.candidates import find_drafts, propose
     from inferq.tune.rounds import Rounds
     from shared import catalogue
     from worker.engines.own_builds import latest
@@ -98,22 +103,16 @@ def _measure(model: Model, config: Config, seconds: int, tell: Callable[[str], o
     drafts = find_drafts(model, catalogue.list_models(config.models))
     rounds = Rounds(model, config, seconds, tell)
     try:
-        rounds.try_all(list(propose(model, config, drafts, latest())), 1 - _TOGETHER)
-        good = sorted((each for each in rounds.trials if not each.why_not), key=lambda each: -each.speed)
-        kept = [each for each in good if not each.candidate.lossy or _is_harmless(each, model, config)]
-        best, together = (kept[0] if kept else None), dict[str, Any]()
-        for each in kept:
-            if not together.keys() & each.candidate.changes.keys():
-                together |= each.candidate.changes
-        if best and together != best.candidate.changes:
-            rounds.try_all([Proposal("these together", together)])
-            last = rounds.trials[-1]
-            best = last if not last.why_not and last.speed >= best.speed else best
+        sifted = rounds.try_all(list(propose(model, config, drafts, latest())), _SIFTING)
+        again = rounds.try_all(_finalists(sifted, model, config), final=True)
+        best = max((each for each in again if not each.why_not), key=lambda each: each.speed, default=None)
     finally:
         tell("")
         _show(rounds, describe("inferq", "xllamacpp"))
     if not any(trial.speeds for trial in rounds.trials):
-        raise StartError("nothing could be measured in that time: give it more --seconds")
+        busy = os.getloadavg()[0] > usable()
+        hint = "the machine is busy with other things; try it when it is not" if busy else "give it more --seconds"
+        raise StartError(f"nothing could be measured in that time: {hint}")
     if best is None:
         return {}, ""
     least, most = min(best.speeds), max(best.speeds)
@@ -121,17 +120,38 @@ def _measure(model: Model, config: Config, seconds: int, tell: Callable[[str], o
     return dict(best.candidate.changes), f"{best.speed:.2f} times as fast ({least:.2f} to {most:.2f}), {day}"
 
 
+def _finalists(sifted: list[Trial], model: Model, config: Config) -> list[Proposal]:
+    """The best of what promises something, and those of them together that pay by themselves."""
+    from inferq.tune.candidates import Proposal
+    from inferq.tune.rounds import FINALISTS, PAYS
+
+    good = sorted((each for each in sifted if not each.why_not), key=lambda each: -each.speed)
+    kept: list[Trial] = []
+    for each in good:
+        if len(kept) < FINALISTS and (not each.candidate.lossy or _is_harmless(each, model, config)):
+            kept.append(each)
+    together = dict[str, Any]()
+    for each in kept:
+        changes = each.candidate.changes
+        if each.speed >= PAYS and not each.candidate.offer and not together.keys() & changes.keys():
+            together |= changes
+    found = [dataclasses.replace(each.candidate, name=f"once more: {each.candidate.name}") for each in kept]
+    if together and all(together != each.changes for each in found):
+        found.insert(0, Proposal("these together", together))
+    return found
+
+
 def _is_harmless(trial: Trial, model: Model, config: Config) -> bool:
     from inferq.tune.loss import MOST, loss
 
     try:
-        found = loss(trial.candidate, model, config)
+        trial.loss = loss(trial.candidate, model, config)
     except InferqError as exc:
         trial.failure = f"its loss cannot be measured: {exc}"
         return False
-    if found > MOST:
-        trial.failure = f"an offer: it raises the perplexity by {found:.2%}"
-    return found <= MOST
+    if trial.loss > MOST:
+        trial.failure = "an offer: it changes what the model answers"
+    return trial.loss <= MOST
 
 
 def _show(rounds: Rounds, machine: str) -> None:
@@ -142,7 +162,8 @@ def _show(rounds: Rounds, machine: str) -> None:
     for trial in rounds.trials:
         told = (trial.prompt, trial.answer, trial.together, trial.speeds)
         figures = [spread(each) if each else "-" for each in told]
-        rows.append([trial.candidate.name, *figures, str(len(trial.speeds)), trial.why_not or "pays"])
+        loss = "" if trial.loss is None else f"; perplexity {trial.loss:+.2%}"
+        rows.append([trial.candidate.name, *figures, str(len(trial.speeds)), trial.verdict + loss])
     if rounds.trials:
         echo(align(rows))
         echo(f"times as fast as now: medians of rounds in turns (least to most); on {machine}")

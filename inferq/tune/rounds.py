@@ -1,4 +1,8 @@
-"""Candidates against the present settings, in rounds in which all take turns, with the bursts of `inferq bench`."""
+"""Candidates against the present settings, in rounds in which all take turns, with the bursts of `inferq bench`.
+
+The present settings stand at both ends of each round, and the better of the two counts: what the machine did meanwhile
+makes nobody look faster. Those that promise something are measured anew, so that chance is not chosen.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +27,14 @@ from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_files import check_files, host_parameters, step_of
 from worker.engines.own_engine import choose_host
 
-ROUNDS = 10
-"""At most; as a rule the time is over before."""
-LEAST = 3
-"""Of which it takes so many to be believed."""
 SIFTING = 2
 """Rounds, one of each task, after which those that show no gain are out."""
-PAYS, HARMS = 1.05, 0.95
-"""Times as fast: what is worth a change, and what is too slow in any of the three."""
-_PROMISES = 1.0
+LAST, LEAST = 8, 3
+"""Rounds of the others anew, if there is time; of which it takes so many to be believed."""
+FINALISTS = 3
+"""That are measured anew."""
+PROMISES, PAYS, HARMS = 1.02, 1.05, 0.95
+"""Times as fast: what is measured anew, what is worth a change, and what is too slow in any of the three."""
 _LONG, _SHORT, _ANSWER, _MANY = 256, 48, 32, 8
 """Tokens of a prompt that is read alone, of those that come at once, of an answer; and how many come."""
 _LONGER_GAP, _SHORT_GAP = 1.25, 0.4
@@ -61,6 +64,10 @@ class Trial:
     longer: list[float] = field(default_factory=list)
     """How many times as long as now they are."""
     failure: str = ""
+    loss: float | None = None
+    """By what part the perplexity is higher, of what changes answers."""
+    final: bool = False
+    """It is measured anew, and may be taken."""
 
     @property
     def speeds(self) -> list[float]:
@@ -73,23 +80,27 @@ class Trial:
 
     @property
     def why_not(self) -> str:
-        """Why it is not taken; empty where it pays."""
+        """Why it is not taken, or not measured anew; empty where it is."""
         if self.failure:
             return self.failure
         if not self.speeds:
             return "there was no time"
-        if len(self.speeds) < LEAST:
+        if self.final and len(self.speeds) < LEAST:
             return f"fewer than {LEAST} rounds: give it more --seconds"
-        if self.speed < PAYS:
-            return f"less than {PAYS} times as fast"
+        if self.speed < (least := PAYS if self.final else PROMISES):
+            return f"less than {least} times as fast"
         for name in ("prompt", "answer", "together"):
             if statistics.median(getattr(self, name)) < HARMS:
                 return f"slower for {_WORDS[name]}"
-        if min(self.speeds) < HARMS:
+        if self.final and min(self.speeds) < HARMS:
             return "not in every round"
         if statistics.median(self.longer) > _LONGER_GAP and statistics.median(self.gap) > _SHORT_GAP:
             return "others would wait longer for prompts"
-        return self.candidate.offer
+        return self.candidate.offer if self.final else ""
+
+    @property
+    def verdict(self) -> str:
+        return self.why_not or ("pays" if self.final else "promises something")
 
 
 _WORDS = {"prompt": "a prompt", "answer": "one answer", "together": "several answers"}
@@ -107,21 +118,22 @@ class Rounds:
     def left(self) -> float:
         return self._end - time.monotonic()
 
-    def try_all(self, candidates: Sequence[Proposal], share: float = 1.0) -> None:
-        """Within a `share` of the time that is left: as many of them, the first ones, as can be measured well in that,
-        and at one time as many as the memory has room for."""
+    def try_all(self, candidates: Sequence[Proposal], share: float = 1.0, *, final: bool = False) -> list[Trial]:
+        """Within a `share` of the time that is left: as many of them, the first ones, as there is time for, and at one
+        time as many as the memory has room for."""
         end = time.monotonic() + self.left * share
-        waiting = [Trial(candidate) for candidate in candidates]
-        self.trials += waiting
+        waiting = tried = [Trial(candidate, final=final) for candidate in candidates]
+        self.trials += tried
         while waiting and time.monotonic() < end:
             with ExitStack() as closing:
                 make, size = closing.enter_context(_serve(PRESENT, self._model, self._config))
                 begun = time.monotonic()
                 self._measure([make], 1, end)
-                # It was warmed up and had a round, and as long takes each of the others twice, till it is sifted.
+                # It was warmed up and had a round; half of that takes a start, and a round.
                 once, begun = time.monotonic() - begun, time.monotonic()
                 most = int(memory.available() * _ROOM / max(size, 1))
-                waiting = waiting[: max(1, int((end - begun) / once / 2))]
+                each = once * (1 + (LEAST if final else SIFTING)) / 2
+                waiting = waiting[: max(1, int((end - begun) / each) - 2)]  # it is there twice itself
                 group, waiting = waiting[: max(1, most)], waiting[max(1, most) :]
                 until = begun + (end - begun) * len(group) / (len(group) + len(waiting))
                 served = []
@@ -134,20 +146,15 @@ class Rounds:
                         served.append((trial, found))
                     except InferqError as exc:
                         trial.failure = f"cannot be served: {str(exc).splitlines()[0]}"
-                self._sift(make, served, until)
-
-    def _sift(
-        self, present: Callable[[], Contender], served: list[tuple[Trial, Callable[[], Contender]]], until: float
-    ) -> None:
-        for rounds in (SIFTING, ROUNDS - SIFTING):
-            if not served:
-                return
-            bench = self._measure([present, *(make for _, make in served)], rounds, until)
-            for number, (trial, _) in enumerate(served, 1):
-                if reason := bench.left_out.get(number):
-                    trial.failure = f"fails: {reason}"
-                _note(trial, bench.bursts, number)
-            served = [each for each in served if each[0].speed >= _PROMISES and not each[0].failure]
+                if not served:
+                    continue
+                makers = [make, *(found for _, found in served), make]
+                bench = self._measure(makers, LAST if final else SIFTING, until)
+                for number, (trial, _) in enumerate(served, 1):
+                    if reason := bench.left_out.get(number):
+                        trial.failure = f"fails: {reason}"
+                    note(trial, bench.bursts, number, (0, len(served) + 1))
+        return tried
 
     def _measure(self, makers: Sequence[Callable[[], Contender]], rounds: int, until: float) -> Bench:
         """With those bursts that end in time."""
@@ -159,18 +166,19 @@ class Rounds:
         return bench
 
 
-def _note(trial: Trial, bursts: Sequence[Burst], number: int) -> None:
-    """What the bursts say of one of them, round by round, beside the first, which is as it is now."""
+def note(trial: Trial, bursts: Sequence[Burst], number: int, present: Sequence[int]) -> None:
+    """What the bursts say of one of them, round by round, beside those that are as it is now."""
     by_place = {(burst.round, burst.case[0], burst.contender): burst for burst in bursts}
     for burst in bursts:
         if burst.contender == number and burst.failures:
             trial.failure = trial.failure or f"fails: {burst.failures[0]}"
     for turn in sorted({burst.round for burst in bursts}):
-        pairs = [(by_place.get((turn, prompt, 0)), by_place.get((turn, prompt, number))) for prompt in (_LONG, _SHORT)]
-        figures = [(now.figures, new.figures) for now, new in pairs if now and new and now.answers and new.answers]
-        if len(figures) < len(pairs):
+        whole = [[by_place.get((turn, prompt, each)) for prompt in (_LONG, _SHORT)] for each in (number, *present)]
+        figures = [[burst.figures for burst in each if burst and burst.answers] for each in whole]
+        if any(len(each) < len((_LONG, _SHORT)) for each in figures):
             continue
-        (now, new), (now_many, new_many) = figures
+        (new, new_many), *others = figures
+        now, now_many = (_best(each) for each in zip(*others, strict=True))
         if "tokens_per_second" not in now or "tokens_per_second" not in new:
             continue
         trial.prompt.append(now["first_token"] / new["first_token"])
@@ -178,6 +186,12 @@ def _note(trial: Trial, bursts: Sequence[Burst], number: int) -> None:
         trial.together.append(new_many["tokens_per_second_together"] / now_many["tokens_per_second_together"])
         trial.gap.append(new_many.get("worst_gap", 0.0))
         trial.longer.append(trial.gap[-1] / max(now_many.get("worst_gap", 0.0), 1e-3))
+
+
+def _best(bursts: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Of each figure that all of them have, the better one: the rate that is higher, or the time that is shorter."""
+    names = set.intersection(*(set(each) for each in bursts))
+    return {name: (max if "per_second" in name else min)(each[name] for each in bursts) for name in names}
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,18 @@ def target(setting: str) -> Path:
     return place(setting) or folders.config() / "models.toml"
 
 
+def check(path: Path, model: Model) -> None:
+    """Raises ConfigError where nothing could be written, before anything is measured."""
+    try:
+        path = path.resolve()
+        _table(tomlkit.parse(regular_file.read_text(path, LARGEST_TOML) if path.exists() else ""), model)
+        folder = next(each for each in path.parents if each.exists())
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, f"nothing can be written into {folder}")
+    except (OSError, ValueError, TOMLKitError) as exc:
+        raise ConfigError(f"{path}: cannot be written: {exc}") from exc
+
+
 def write(path: Path, model: Model, changes: Mapping[str, Any], note: str) -> None:
     """Set the keys of the model's table, with the note beside them, or take out those that are None.
 
@@ -48,12 +62,12 @@ def write(path: Path, model: Model, changes: Mapping[str, Any], note: str) -> No
 
 
 def _table(document: tomlkit.TOMLDocument, model: Model) -> Table:
-    """Raises ConfigError."""
+    """Raises ValueError."""
     tables = document.get("model")
     if tables is None:
         document.append("model", tables := tomlkit.aot())
     if not isinstance(tables, AoT):
-        raise ConfigError("its models are no tables that begin with [[model]], between which a comment has room")
+        raise ValueError("its models are no tables that begin with [[model]], between which a comment has room")
     for table in tables:
         if isinstance(table, Table) and table.get("id") == model.id:
             return table

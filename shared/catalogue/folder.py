@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from shared.catalogue.choice import NO_MODEL
 from shared.catalogue.file import is_legacy
 from shared.catalogue.model import AUTO, Model
 from shared.catalogue.parts import number_of, size_of, whole_name
+from shared.errors import ModelFileError
 
 MOST_FILES = 10_000
 """Entries of a folder that are looked at."""
@@ -20,28 +21,36 @@ MOST_MODELS = 1000
 """Models that a folder has."""
 _DEEPEST = 3
 """Folders in folders, as others sort them: makers, repositories."""
+_PASSING = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+"""Errors that say nothing of whether a file is there."""
 
 
 def models_in(folder: Path) -> list[Model]:
     """GGUF files, and files that begin like legacy GGML ones, in the order of their names.
 
-    Where two are called alike, each is called by its path in the folder. A folder that cannot be read has none.
+    Where two are called alike, each is called by its path in the folder, and with the suffix where the paths differ in
+    that alone. A folder that may not be read has none.
+
+    Raises ModelFileError where it cannot be told at the moment what is there.
     """
     paths = sorted(islice(_files(folder), MOST_MODELS))
-    names = [Path(whole_name(path.name)).stem for path in paths]
-    count = Counter(names)
+    whole = [path.with_name(whole_name(path.name)).relative_to(folder) for path in paths]
+    names = [path.stem for path in whole]
+    for longer in ([path.with_suffix("") for path in whole], whole):
+        count = Counter(names)
+        names = [str(path) if count[name] > 1 else name for path, name in zip(longer, names, strict=True)]
     found = []
     for path, name in zip(paths, names, strict=True):
-        if count[name] > 1:
-            name = str(path.with_name(whole_name(path.name)).relative_to(folder).with_suffix(""))
-        with suppress(OSError):
+        try:
             found.append(Model(name, f"file:{path}", path, AUTO, size_of(path)))
+        except OSError as exc:
+            _pass_over(exc)
     return found
 
 
 def _files(folder: Path) -> Iterator[Path]:
     looked = 0
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_pass_over):
         depth = len(Path(place).relative_to(folder).parts)
         folders[:] = sorted(filter(_is_shown, folders)) if depth < _DEEPEST else []
         for name in sorted(names):
@@ -59,11 +68,17 @@ def _is_shown(name: str) -> bool:
 
 
 def _is_model(path: Path) -> bool:
-    if (number_of(path.name) or (1, 1))[0] != 1 or NO_MODEL.search(path.name) or not path.is_file():
-        return False
     suffix = path.suffix.lower()
-    if suffix == ".gguf":
-        return True
-    with suppress(OSError):
-        return suffix in (".bin", ".ggml") and is_legacy(path)
-    return False
+    if (number_of(path.name) or (1, 1))[0] != 1 or NO_MODEL.search(path.name):
+        return False
+    try:
+        return path.is_file() and (suffix == ".gguf" or (suffix in (".bin", ".ggml") and is_legacy(path)))
+    except OSError as exc:
+        _pass_over(exc)
+        return False
+
+
+def _pass_over(exc: OSError) -> None:
+    """What cannot be read is no model. Raises ModelFileError where that may be otherwise in a moment."""
+    if exc.errno in _PASSING:
+        raise ModelFileError(f"{exc.filename}: cannot be read at the moment: {exc.strerror}") from exc

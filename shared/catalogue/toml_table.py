@@ -64,7 +64,8 @@ class TomlTable:
         # A boolean is an int to Python.
         if type(value) not in kinds:
             kind = KINDS.get(type(value), "another type")
-            self.refuse(key, f"must be {KINDS[kinds[-1]]}, but is {kind}")
+            wanted = [KINDS[each] for each in kinds if each is not int or float not in kinds]
+            self.refuse(key, f"must be {' or '.join(wanted)}, but is {kind}")
 
     def refuse(self, key: str, reason: str) -> NoReturn:
         raise ConfigError(f"{self._path}: {self.title}: key {key!r}: {reason}")

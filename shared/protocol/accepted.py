@@ -74,6 +74,13 @@ class Accepted(Record, frozen=True):
     """W3C's: where in which trace the job belongs. Empty where its gateway is not traced."""
     tracestate: str = ""
     """The same of its client."""
+    nanoseconds: int = 0
+    """Of the second in which it was created; 0 in what release 0.2.0 wrote."""
+
+    @property
+    def created_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        return self.created * 10**9 + self.nanoseconds
 
     def head(self) -> Accepted:
         """What an answer needs of it, which is small: all but what is to be computed. Its own head is the same."""

@@ -175,6 +175,13 @@ class Done(Record, frozen=True):
     timings: Timings | None = None
     ended: int = 0
     """Unix time in seconds, by the worker's clock. 0 in what release 0.2.0 wrote."""
+    nanoseconds: int = 0
+    """Of that second, in the same way."""
+
+    @property
+    def ended_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        return self.ended * 10**9 + self.nanoseconds
 
 
 class Failed(Record, frozen=True):

@@ -27,10 +27,8 @@ local function readers_of(model, marks)
 end
 
 -- Who of those who are ready has read the most of a prompt: `worker` where it has read as much as anybody; nil where nobody has.
-local function reader(model, worker, trail)
-  local marks = marks_of(trail)
-  if #marks == 0 then return end
-  for _, names in ipairs(readers_of(model, marks)) do
+local function first_ready(model, worker, readers)
+  for _, names in ipairs(readers) do
     local other
     for name in string.gmatch(names or '', '[^\n]+') do
       if name == worker then return worker end
@@ -40,11 +38,17 @@ local function reader(model, worker, trail)
   end
 end
 
--- A worker is about to read a prompt.
+local function reader(model, worker, trail)
+  local marks = marks_of(trail)
+  return #marks > 0 and first_ready(model, worker, readers_of(model, marks)) or nil
+end
+
+-- A worker is about to read a prompt. Returns its `reader` until now.
 local function note_reader(model, worker, trail)
   local marks, fields, readers = marks_of(trail), {}, KEY.readers .. model
   if #marks == 0 then return end
-  for i, names in ipairs(readers_of(model, marks)) do
+  local before = readers_of(model, marks)
+  for i, names in ipairs(before) do
     local all, count = worker, 1
     for name in string.gmatch(names or '', '[^\n]+') do
       if name ~= worker and count < MOST_READERS then
@@ -56,4 +60,5 @@ local function note_reader(model, worker, trail)
   redis.call('HSET', readers, unpack(fields))
   redis.call('EXPIRE', readers, READ_LASTS)
   if redis.call('HLEN', readers) >= MOST_READ then redis.call('RENAME', readers, KEY.read_before .. model) end
+  return first_ready(model, worker, before)
 end

@@ -69,6 +69,7 @@ local function enlist(model, id)
     local arrival = redis.call('HINCRBY', KEY.schedule .. model, 'arrivals', 1)
     place = string.format('%d:%s:%012d:%s', RANKS[t[2]] or RANKS.default, t[3] or '', arrival, id)
     redis.call('HSET', ticket(id), 'place', place)
+    redis.call('HSET', KEY.schedule .. model, 'asked', now)
   end
   local rank, owner = read(place)
   redis.call('HINCRBY', lines(model, rank), owner, redis.call('ZADD', waiting(model), 0, place))

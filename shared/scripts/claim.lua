@@ -6,6 +6,20 @@
 --         that is this execution's, the same when the command is resent; {'', 0} when nothing waits that can be run, or that job has
 --         ended since; {'', milliseconds} when all that might be begun is left for other workers for so long.
 local model, permit, exec, lease, worker = unpack(ARGV)
+
+-- Take note of who is given a job: its reader, another one although that is ready, or any, since nobody has read its prompt; and of how
+-- long it waited from when it was left for its reader.
+local function count_placement(id)
+  local t = redis.call('HMGET', ticket(id), 'trail', 'left', 'back')
+  local who, left = note_reader(model, worker, t[1]), tonumber(t[2])
+  count(model, 'placed:' .. (who == worker and 'reader' or who and 'other' or 'any'), 1)
+  if not left or left < tonumber(t[3] or 0) then return end -- not, or before an earlier execution
+  local waited = math.max(0, now - left)
+  count(model, 'left', 1)
+  count(model, 'left_ms', waited)
+  redis.call('HSET', KEY.counts .. model, 'left_most', math.max(waited, redis.call('HGET', KEY.counts .. model, 'left_most') or 0))
+end
+
 local mark = KEY.exec .. exec
 redis.call('LREM', KEY.rq_queue .. model .. ':intermediate', 0, permit) -- doubled ones too
 redis.call('ZREM', KEY.limbo .. model, permit)
@@ -35,7 +49,7 @@ if not id then
   redis.call('ZADD', KEY.rq_wip .. model, '+inf', id .. ':' .. exec)
   offer(model, id, job.place)
   if placed then
-    note_reader(model, worker, redis.call('HGET', ticket(id), 'trail'))
+    count_placement(id)
     -- It had a permit of the worker's own beside its other one: no more are there than jobs that wait.
     if redis.call('LLEN', KEY.rq_queue .. model) > redis.call('ZCARD', KEY.deadlines .. model) then redis.call('RPOP', KEY.rq_queue .. model) end
   end

@@ -233,7 +233,7 @@ class Client(Witness):
             raise Forgotten
         if code == "unknown_event" and error["param"] == "Last-Event-ID":
             raise UnknownEvent
-        if code in self.excuses:
+        if self._excuses(code):
             raise Refused(answer.status, code, 0.5)
         refused = refusal(answer.status, answer.headers, code, error["message"])
         if isinstance(refused, Refused):

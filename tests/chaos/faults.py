@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from random import Random
 
+from tests.chaos.child import Child
 from tests.chaos.clients import Client
 from tests.chaos.forms import LASTING, Form
-from tests.chaos.house import Child, House
+from tests.chaos.house import House
 from tests.chaos.wire import Wire
 
 

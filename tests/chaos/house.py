@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
@@ -18,6 +22,8 @@ from redis.exceptions import RedisError
 
 from shared.config import Config
 from shared.registry import HEARTBEAT
+from tests.chaos.child import Child
+from tests.chaos.machines import Machine, Machines, Offered
 from tests.chaos.marks import Marks
 from tests.chaos.relay import Relay
 from tests.stack import Process, Stack, children
@@ -40,68 +46,23 @@ class Parts(Stack):
     def spawn(self, *arguments: str, **settings: Any) -> Process:
         return self._inferq(*arguments, **settings)
 
-    def environ(self) -> dict[str, str]:
+    def spawn_machine(self, *arguments: str, **settings: Any) -> Process:
+        """`inferq up`; what it tells whoever begins with it, and its log, are in a file."""
+        command = [sys.executable, "-P", "-m", "inferq", "up", *arguments]
+        with self.machines_log.open("ab") as log:
+            environ = {**os.environ, **self.environ(**settings)}
+            return self._start(command, env=environ, stdout=subprocess.DEVNULL, stderr=log)
+
+    @property
+    def machines_log(self) -> Path:
+        return self.directory / "machines.log"
+
+    def environ(self, **more: Any) -> dict[str, str]:
         """The settings of its parts, as they are given them."""
-        return {f"INFERQ_{name.upper()}": str(value) for name, value in self.settings.items()}
+        return {f"INFERQ_{name.upper()}": str(value) for name, value in {**self.settings, **more}.items()}
 
     def config(self) -> Config:
         return Config.from_env(self.environ())
-
-
-@dataclass(eq=False, slots=True)
-class Child:
-    """A process that is to run always."""
-
-    name: str
-    spawn: Callable[[], Process]
-    is_up: Callable[[Process], Awaitable[bool]]
-    process: Process
-    may_start: Callable[[], bool] = lambda: True
-    """Whether what the last process leaves behind is out of the way."""
-    up: asyncio.Event = field(default_factory=asyncio.Event)
-    """It serves, and is not being hurt."""
-    seen_up: bool = False
-    relay: Relay | None = None
-    """Its way to Valkey, where that can be cut."""
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    def hurt(self, number: signal.Signals) -> None:
-        """Send it a signal that keeps it from serving."""
-        self.up.clear()
-        self.process.send_signal(number)
-
-    def restart(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Kill it, and start it again at once; `meanwhile` is done while it does not run."""
-        self.up.clear()
-        self.process.kill()
-        self.process.wait()
-        meanwhile()
-        self.process, self.seen_up = self.spawn(), False
-
-    async def thaw_after(self, seconds: float) -> None:
-        """Let it go on, when it was frozen."""
-        process = self.process
-        await asyncio.sleep(seconds)
-        process.send_signal(signal.SIGCONT)
-        if process is self.process:
-            self.up.set()
-
-    async def keep(self) -> None:
-        """Start it again whenever it ends, until cancelled."""
-        while True:
-            while self.process.poll() is None:
-                if not self.seen_up and await self.is_up(self.process):
-                    self.seen_up = True
-                    self.up.set()
-                await asyncio.sleep(0.05)
-            self.up.clear()
-            await asyncio.sleep(0.2)
-            while not self.may_start():
-                await asyncio.sleep(0.05)
-            self.process, self.seen_up = self.spawn(), False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +84,13 @@ class Crew:
 class House:
     """Valkey, a gateway of two processes, and workers. All that waits does so without holding up the clients."""
 
-    def __init__(self, stack: Parts, crews: Mapping[str, Crew], *, relayed: bool = False) -> None:
+    def __init__(
+        self, stack: Parts, crews: Mapping[str, Crew], *, relayed: bool = False, offered: Offered | None = None
+    ) -> None:
         """`crews` by model. `relayed`: the others connect to Valkey through relays, which `keep` serves."""
         self.stack = stack
         self.redis = self._connect(1.0)
-        self.models = tuple(crews)
+        self.models = (*crews, *(offered.needs if offered else ()))
         self._names: dict[int, str] = {}
         self._last_running: dict[str, str] = {}
         self._relayed = relayed
@@ -142,6 +105,22 @@ class House:
             for model, crew in crews.items()
             for number, settings in enumerate(crew.each())
         ]
+        self.machines = (
+            Machines(offered, [self._machine(offered, n) for n in range(offered.machines)]) if offered else None
+        )
+
+    def _machine(self, offered: Offered, number: int) -> Machine:
+        relay = Relay(self.stack.redis_port)
+        start = partial(
+            self.stack.spawn_machine,
+            *offered.arguments(self.stack.directory, number),
+            **{"gateway_processes": 1, "redis_url": f"redis://127.0.0.1:{relay.port}/0", **offered.settings},
+        )
+        first = start(memory=f"{offered.memory}B")
+        child = Child(f"machine {number}", start, self._machine_is_up, first, relay=relay)
+        machine = Machine(child, start, offered.memory)
+        machine.give(offered.memory)
+        return machine
 
     def _child(self, name: str, is_up: Callable[[Process], Awaitable[bool]], *arguments: str, **settings: Any) -> Child:
         relay = Relay(self.stack.redis_port) if self._relayed else None
@@ -152,7 +131,8 @@ class House:
 
     @property
     def children(self) -> list[Child]:
-        return [self.valkey, self.gateway, *self.workers]
+        machines = [machine.child for machine in self.machines.each] if self.machines else []
+        return [self.valkey, self.gateway, *self.workers, *machines]
 
     def _connect(self, patience: float) -> Redis:
         port, retry = self.stack.redis_port, Retry(NoBackoff(), 0)
@@ -166,7 +146,8 @@ class House:
     async def keep(self) -> None:
         """Supervise until cancelled."""
         relays = [child.relay.serve() for child in self.children if child.relay]
-        await asyncio.gather(*relays, self._marks.keep(), *(child.keep() for child in self.children))
+        watching = [self.machines.watch()] if self.machines else []
+        await asyncio.gather(*relays, *watching, self._marks.keep(), *(child.keep() for child in self.children))
 
     def put_back(self) -> bool:
         """Kill Valkey and start it again with what its files were a second ago; False where nobody knows that."""
@@ -199,8 +180,33 @@ class House:
 
     async def running_on(self, worker: Child) -> set[str]:
         """The jobs in progress on a worker."""
-        name = self._names.get(worker.pid)
+        return await self.running_at(worker.pid)
+
+    async def running_at(self, pid: int) -> set[str]:
+        """The same of a worker by its pid."""
+        name = self._names.get(pid)
         return {job for job, on in (await self.running()).items() if on == name}
+
+    async def queued(self, model: str) -> set[str]:
+        """The jobs that wait for a model; none while Redis is away."""
+        try:
+            places: Any = await self.redis.zrange(f"iq:waiting:{model}", 0, -1)
+            return {place.decode().rpartition(":")[2] for place in places}
+        except RedisError:
+            return set()
+
+    async def jobs_of(self, models: Collection[str]) -> set[str]:
+        """The jobs in progress of these models, and those that wait for them."""
+        jobs = set[str]()
+        with suppress(RedisError):
+            for model in models:
+                running: Any = await self.redis.zrange(f"iq:leases:{model}", 0, -1)
+                jobs |= {job.decode() for job in running} | await self.queued(model)
+        return jobs
+
+    async def loaded(self) -> dict[int, str]:
+        """The workers that have loaded their models, by their pids, and these; none while Redis is away."""
+        return {pid: card["card"]["id"] for pid, card in (await self._cards()).items() if card["card"]}
 
     def gateway_processes(self) -> list[int]:
         return sorted(children(self.gateway.process))
@@ -252,14 +258,25 @@ class House:
         return await serves(self.stack.port)
 
     async def _worker_is_up(self, process: Process) -> bool:
-        try:
+        return process.pid in await self.loaded()
+
+    async def _cards(self) -> dict[int, dict[str, Any]]:
+        """What the workers say of themselves, by their pids; nothing while Redis is away."""
+        found = {}
+        with suppress(RedisError):
             for key in await self.redis.keys("iq:card:workers:*"):
                 card = json.loads(await self.redis.get(key) or "{}")
-                if card.get("pid") == process.pid and card["card"]:
-                    self._names[process.pid] = card["name"]
+                if card:
+                    found[int(card["pid"])] = card
+                    self._names[card["pid"]] = card["name"]
+        return found
+
+    async def _machine_is_up(self, process: Process) -> bool:
+        """Its agent says what it offers."""
+        with suppress(RedisError):
+            for key in await self.redis.keys("iq:agent:*"):
+                if json.loads(await self.redis.get(key) or "{}").get("pid") == process.pid:
                     return True
-        except RedisError:
-            pass
         return False
 
 

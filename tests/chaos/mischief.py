@@ -11,6 +11,7 @@ from random import Random
 
 from tests.chaos.archive_faults import ArchiveFaults
 from tests.chaos.clients import Client
+from tests.chaos.demand_faults import DemandFaults
 from tests.chaos.faults import Fault, Ground, Makers
 from tests.chaos.house import House
 from tests.chaos.prefix_faults import PrefixFaults
@@ -32,11 +33,13 @@ class Mischief:
         """The jobs whose worker was hurt, and how often."""
         self._ground = ground = Ground(house, wire, clients, lease, random, self._healing, self.struck)
         self._workers, self._gateway = WorkerFaults(ground), GatewayFaults(ground)
+        of_redis = RedisFaults(ground).makers
         self._makers: Makers = {
             **self._workers.makers,
             **self._gateway.makers,
             **HostFaults(ground).makers,
-            **RedisFaults(ground).makers,
+            **of_redis,
+            **DemandFaults(ground, of_redis).makers,
             **ArchiveFaults(ground).makers,
             **PrefixFaults(ground).makers,
             EVERYTHING: self._end_everything,

@@ -27,6 +27,10 @@ _OF_BATCHES = {
 _WORDS_OF_A_LINE = 12
 _BEGINNINGS = 4
 """Of prompts."""
+_TOPICS, _TURN = 4, 48
+"""Of conversations, and the tokens by which a turn is longer than the one before."""
+ON_DEMAND = (*[Form.TEXT] * 2, Form.CALLS, Form.LIKELY, Form.RESPONSE, Form.STORED, Form.COUNT, Form.EMBEDDING)
+"""Forms in which models are asked that are not loaded."""
 
 
 class Kind(StrEnum):
@@ -173,6 +177,24 @@ def readings(random: Random, count: int, models: Sequence[str]) -> list[Request]
         prompt = [*random.choice(beginnings), *draw_tokens(random.randint(1, 40), number)]
         body = {"model": random.choice(models), "prompt": prompt, "max_tokens": random.randint(3, 12), "temperature": 0}
         body |= {"return_token_ids": True, "prompt_cache_key": random.choice("ab"), **_scored(form, random)}
+        key = f"{random.getrandbits(64):x}" if random.random() < 0.5 else ""
+        requests.append(Request(number, kind, COMPLETIONS, body, "", key, None, form))
+    return requests
+
+
+def turns(random: Random, count: int, models: Sequence[str], most: int) -> list[Request]:
+    """Conversations, each of which goes on where its last turn was: with the same words for each model, which have to
+    answer them each in its way. `most` tokens each, long enough to be hurt in the middle."""
+    topics = [draw_tokens(LONG + count * _TURN, random.randrange(1 << 30)) for _ in range(_TOPICS)]
+    talks = [(model, topic) for topic in topics for model in models]
+    requests = []
+    for number in range(count):
+        turn, talk = divmod(number, len(talks))
+        model, topic = talks[talk]
+        kind = random.choice((Kind.STREAM, Kind.STREAM, Kind.WHOLE, Kind.POLL, Kind.FOLLOW))
+        form = random.choice((Form.TEXT, Form.LIKELY))
+        body = {"model": model, "prompt": topic[: LONG + turn * _TURN], "max_tokens": most, "temperature": 0}
+        body |= {"return_token_ids": True, "ignore_eos": True, **_scored(form, random)}
         key = f"{random.getrandbits(64):x}" if random.random() < 0.5 else ""
         requests.append(Request(number, kind, COMPLETIONS, body, "", key, None, form))
     return requests

@@ -11,9 +11,9 @@ from functools import partial
 from os import kill
 from pathlib import Path
 
+from tests.chaos.child import Child
 from tests.chaos.faults import Fault, Ground, Makers
 from tests.chaos.forms import SCORED
-from tests.chaos.house import Child
 from tests.stack import Process, children, scoring_hosts
 
 HOST_PATIENCE = 120.0

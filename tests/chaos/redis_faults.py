@@ -7,8 +7,8 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
+from tests.chaos.child import Child
 from tests.chaos.faults import Fault, Ground, Makers
-from tests.chaos.house import Child
 
 
 class RedisFaults:

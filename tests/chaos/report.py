@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 from inferq.table import align
+from tests.chaos.demand_faults import EXCUSED, EXCUSES
 from tests.chaos.faults import Fault
 from tests.chaos.forms import LASTING, Form
 from tests.chaos.judgement import Fate
@@ -45,6 +46,11 @@ def table(outcome: Outcome, lease: float) -> str:
     usages = [client.end.usage or {} for client in outcome.clients]
     known = sum((usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0) for usage in usages)
     lines.append(f"tokens of prompts that were known, and not read: {known:,}")
+    if outcome.loads:
+        excused = Counter(code for client in outcome.clients for _, code in client.excused)
+        lines.append(
+            f"workers started for models that were asked for: {outcome.loads}; told: {_list(excused) or 'nothing'}"
+        )
     rows: list[tuple[str, ...]] = [("FAULT", "MADE", "HIT A RUNNING JOB", "RUNNING JOBS HIT", "UP AGAIN AFTER")]
     for kind in sorted({fault.kind for fault in outcome.faults}):
         faults = [fault for fault in outcome.faults if fault.kind == kind]
@@ -74,6 +80,7 @@ def summed(outcomes: Sequence[Outcome]) -> Outcome:
     """Several runs in one."""
     return Outcome(
         clients=[client for outcome in outcomes for client in outcome.clients],
+        loads=sum(outcome.loads for outcome in outcomes),
         seconds=sum(outcome.seconds for outcome in outcomes),
         slow=max(outcome.slow for outcome in outcomes),
         struck=sum((outcome.struck for outcome in outcomes), Counter()),
@@ -166,6 +173,27 @@ def unhurt_forms(outcome: Outcome, least: int) -> Iterator[str]:
     for form in LASTING:
         if counts[form] < least:
             yield f"workers that computed {form} were hurt {counts[form]} times, which proves too little; {least} must"
+
+
+def alike(outcome: Outcome) -> Iterator[str]:
+    """The same of answers that are to tell models apart: of the same words each has to make something else."""
+    told = defaultdict[str, dict[str, str]](dict)
+    for request in (client.request for client in outcome.clients):
+        if isinstance(prompt := request.body.get("prompt"), tuple):
+            told[str(prompt)][request.body["model"]] = request.expected
+    for answers in told.values():
+        if len(set(answers.values())) < len(answers):
+            yield f"{', '.join(answers)} answer alike, which proves too little"
+
+
+def unexcused(outcome: Outcome) -> Iterator[str]:
+    """The same of models that were not to be had, as clients were told: something must have kept them away."""
+    for client in outcome.clients:
+        for at, code in client.excused:
+            kinds = EXCUSES[code]
+            if not any(f.kind in kinds and f.at <= at <= f.until + EXCUSED * outcome.slow for f in outcome.faults):
+                told = "\n  ".join(tell(client.story, outcome.faults))
+                yield f"request {client.name} was told {code} for no reason:\n  {told}"
 
 
 def hits(outcome: Outcome) -> int:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ from tests.chaos.clients import Client
 from tests.chaos.faults import Fault
 from tests.chaos.forms import FILES
 from tests.chaos.house import Crew, House, Parts, serves
+from tests.chaos.machines import Offered
 from tests.chaos.mischief import Mischief
 from tests.chaos.plan import BATCHES, Request
 from tests.chaos.stored import Shelf
@@ -49,6 +50,10 @@ class Scene:
     clients: int
     """Requests at one time."""
     settings: Mapping[str, Any]
+    offered: Offered | None = None
+    """Models that machines load when they are asked for."""
+    excuses: Collection[str] = ()
+    """What clients may be told for a while, and come again."""
     whole: bool = False
     """The course is played to its end: until then clients ask, and no longer."""
 
@@ -74,6 +79,10 @@ class Outcome:
     """The same once all that has an end has ended."""
     books: str = ""
     """What `inferq check` says; empty when they balance."""
+    loads: int = 0
+    """Workers that were started because somebody asked for their models."""
+    crowded: Sequence[str] = ()
+    """When more was loaded than may be."""
     overview: str = ""
     """Why what the overview says cannot be; empty where it can."""
     shelf: Shelf = field(default_factory=Shelf)
@@ -99,6 +108,9 @@ def run(
             return asyncio.run(_play(stack, scene, requests, random, patient, more, enough))
         finally:
             stack.close()
+            if stack.machines_log.exists():
+                told = stack.machines_log.read_text(errors="replace").splitlines()
+                sys.stderr.write("".join(f"{line}\n" for line in told if " ERROR " in line))
 
 
 async def _play(
@@ -110,7 +122,7 @@ async def _play(
     more: Sequence[Request],
     enough: Callable[[Sequence[Fault]], bool],
 ) -> Outcome:
-    house = House(stack, scene.crews, relayed=True)
+    house = House(stack, scene.crews, relayed=True, offered=scene.offered)
     wire = Wire(stack.port)
     outcome = Outcome([], len(requests))
     slow = slowness()
@@ -121,6 +133,7 @@ async def _play(
             random=Random(random.random()),
             refusals=outcome.refusals,
             recoveries=outcome.recoveries,
+            excuses=scene.excuses,
             # Redis knows nothing of files and batches, unless the index of what is stored is there.
             crashes=()
             if request.path in (FILES, BATCHES) and not stack.settings.get("archive_index")
@@ -149,9 +162,11 @@ async def _play(
         await asyncio.wait_for(house.all_up(), 60)
         await house.calm_down()
         outcome.faults, outcome.struck = mischief.made, mischief.struck
+        if house.machines:
+            outcome.loads, outcome.crowded = house.machines.loads, house.machines.crowded
         await all_final(partial(_unfinished, stack))
         await all_final(house.active)
-        outcome.overview = await watcher.judge(house.redis, house.models)
+        outcome.overview = await watcher.judge(house.redis, house.models, scene.offered.needs if scene.offered else ())
         if mischief.made:
             outcome.shelf = await _look(stack, house, outcome.clients, mischief.made)
         lacks = bool(stack.settings.get("archive_index") and house.forgotten)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from inferq.agent.stock import Stock
+from shared.config import Config
+from tests.adapters import write_adapter
 from tests.chaos.archive_faults import HIDDEN, UNNAMED
+from tests.chaos.demand_faults import DEMAND, EXCUSES
 from tests.chaos.house import Crew
+from tests.chaos.machines import Offered
 from tests.chaos.mischief import EVERYTHING as ALL_AT_ONCE
 from tests.chaos.mischief import Mischief
 from tests.chaos.prefix_faults import AWAY, CUT, DELETED, FILLED, FULL, SPOILED, SWAPPED, UNREADABLE
@@ -15,6 +20,9 @@ from tests.likelihoods import write
 from tests.tiny import roomy
 
 _SHARED = {"log_level": "error", "retention": 180, "grace": 3}
+_TINY = {"slots": 2, "threads": 1, "batch_size": 128}
+ECHOES, ADAPTED = ("red", "green", "blue"), ("tiny", "tiny:formal", "tiny:loud")
+"""Models of a models.toml."""
 WORKERS = ("SIGKILL worker",) * 4 + ("SIGTERM worker", "SIGSTOP worker") * 2
 REDIS = (
     *("partition worker", "valkey a second back") * 2,
@@ -72,8 +80,60 @@ def readers(lease: float, folder: Path) -> Scene:
             PREFIXES * 2 + ("SIGKILL worker", "SIGKILL engine host", ALL_AT_ONCE), 0.3, 1.0, answers=3
         ),
         clients=8,
-        settings={**_SHARED, "lease": lease, "slots": 2, "threads": 1, "batch_size": 128},
+        settings={**_SHARED, **_TINY, "lease": lease},
     )
+
+
+def adapted(lease: float, folder: Path, prefix_bytes: int) -> Scene:
+    """Two workers of the tiny model in float32, two of an adapter of it, and one of another adapter: whoever goes on
+    with an answer has the same one."""
+    model = write_adapted(folder)
+    names = {"tiny": 2, "tiny:formal": 2, "tiny:loud": 1}
+    return Scene(
+        crews={name: Crew((name,), count) for name, count in names.items()},
+        course=lambda mischief: mischief.reign(
+            WORKERS + HOSTS[:1] + ("partition worker", ALL_AT_ONCE), 0.3, 1.0, answers=2
+        ),
+        clients=12,
+        settings={**_SHARED, **_TINY, "lease": lease, "models": model, "prefix_bytes": prefix_bytes},
+    )
+
+
+def on_demand(lease: float, folder: Path) -> Scene:
+    """Two machines, each with room for two of six models: echoes, and the tiny one with its adapters."""
+    table = write_adapted(folder)
+    settings = {**_SHARED, **_TINY, "lease": lease, "echo_rate": 50, "models": table}
+    config = Config.from_env({f"INFERQ_{name.upper()}": str(value) for name, value in settings.items()})
+    stock = Stock(config, lambda model: model)
+    stock.look()
+    models = {name: stock.weigh(name).needs for name in (*ECHOES, *ADAPTED)}
+    tiny, formal, loud = (folder / f"{name}.gguf" for name in ("roomy", "formal", "loud"))
+    return Scene(
+        crews={},
+        course=lambda mischief: mischief.reign(DEMAND, 0.5, 2.0),
+        clients=10,
+        settings=settings,
+        offered=Offered(
+            needs=models,
+            files={tiny: ADAPTED, formal: ADAPTED[1:2], loud: ADAPTED[2:]},
+            machines=2,
+            memory=int(2.2 * max(models.values())),
+            settings={"max_loaded": 2, "residence": 1, "turn": 8},
+        ),
+        excuses=EXCUSES,
+    )
+
+
+def write_adapted(folder: Path) -> Path:
+    """A models.toml with echoes, the tiny model in float32, and two adapters of it."""
+    model = roomy(folder, write(folder))
+    tables = [f'[[model]]\nid = "{name}"\nengine = "echo"\n' for name in ECHOES]
+    tables.append(f'[[model]]\nid = "tiny"\nsource = "{model}"\n')
+    for seed, name in enumerate(("formal", "loud")):
+        write_adapter(folder / f"{name}.gguf", seed)
+        tables.append(f'[[model]]\nbase = "tiny"\nadapter = "{name}.gguf"\n')
+    (folder / "models.toml").write_text("\n".join(tables))
+    return folder / "models.toml"
 
 
 async def calm(mischief: Mischief) -> None:

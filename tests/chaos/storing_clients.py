@@ -117,6 +117,9 @@ class TalkingClient(ResponseClient):
                 self.forgotten += 1
                 self.asked_twice = True
                 self.kept.clear()
+                # Some of its keys may be known, with requests that named what is forgotten.
+                before = tuple(replace(each, key=each.key and f"{each.key}!") for each in asked.before)
+                asked = replace(asked, key=asked.key and f"{asked.key}!", before=before)
 
     async def _talk(self, last: Request, begun: float) -> None:
         """All turns. Raises Failure, also where what a turn refers to is forgotten."""

@@ -32,6 +32,8 @@ class Witness:
     """From when to when Redis has forgotten what was written."""
     excuses: Collection[str] = ()
     """Codes after which it comes again all the same."""
+    excused: list[tuple[float, str]] = field(default_factory=list)
+    """When it was told what of these."""
     fate: Fate | None = None
     story: list[tuple[float, str]] = field(default_factory=list)
     """What happened to it, and when."""
@@ -64,9 +66,14 @@ class Witness:
         if ended.code == "cancelled" and self.request.kind is Kind.STREAM and self.away > RETURN_SECONDS:
             return True  # its gateway took longer to be back than a stream's job waits for its client
         if ended.code != "worker_lost" or self.request.form not in EXACT:
-            return ended.code in self.excuses
+            return self._excuses(ended.code)
         self.given_up += 1
         return True  # the report says whether Redis had a reason
+
+    def _excuses(self, code: str) -> bool:
+        if code in self.excuses:
+            self.excused.append((time.monotonic(), code))
+        return code in self.excuses
 
     def _may_have_forgotten(self, asked: float, answered: float) -> bool:
         """Whether Redis may have forgotten what it was asked to write then."""

@@ -106,9 +106,10 @@ class Clients(Cast):
         """Somebody asks for a conversation."""
         self.do("of_conversation", conversation, sending=sending)
 
-    @action(2, needs="ids", which=number, dropped=sometimes, sending=sendings)
-    def release_stored(self, which: int, dropped: bool, sending: Sending) -> None:
-        self.do("release_stored", self._kept(which), dropped=dropped, sending=sending)
+    @action(2, needs="ids", which=number, dropped=sometimes, indexed=sometimes, sending=sendings)
+    def release_stored(self, which: int, dropped: bool, indexed: bool, sending: Sending) -> None:
+        """`indexed`: Redis has lost its place in the index, which is nowhere here."""
+        self.do("release_stored", self._kept(which), dropped=dropped, indexed=indexed, sending=sending)
 
     @action(1, needs="ids", which=number, stored=st.booleans(), sending=sendings)
     def remove(self, which: int, stored: bool, sending: Sending) -> None:
@@ -116,7 +117,7 @@ class Clients(Cast):
         job_id = self._kept(which)
         self.do("remove", job_id, sending=sending)
         if stored:
-            self.do("release_stored", job_id, dropped=False)
+            self.do("release_stored", job_id, dropped=False, indexed=False)
 
     def _kept(self, which: int) -> str:
         """More often than not a job that is to be stored."""

@@ -45,7 +45,7 @@ class Course(Living):
         job.preempt = False
         job.deadline = self.now + job.patience
         job.state, job.exec = State.QUEUED, ""
-        self.schedules[job.model].enlist(job)
+        self.schedules[job.model].enlist(job, self.now)
         self.queues[job.model].insert(0, job.id)
 
     def _preempt(self, model: str, free: int | None) -> None:

@@ -30,7 +30,7 @@ from tests.model.clients import Clients, texts
 from tests.model.pair import Sending
 from tests.model.workers import Workers
 
-afters = st.sampled_from([0, 0, 1, 49, 50, 51, -20])
+afters = st.sampled_from([0, 0, 1, 49, 50, 51, -20, -20, -20])
 moments = st.sampled_from([0, 1, 399, 400, 1000, 2000, 2500, 3000, 3001])
 jumps = st.sampled_from(
     [-1, -500, -5000, -61_000, -3_600_000, -200_000_000, 16_000, 16_000, 61_000, 301_000, 90_000_000]
@@ -108,7 +108,7 @@ class Machine(Clients, Workers, RuleBasedStateMachine):
         3,
         ready=st.sampled_from([("w1", "w2"), ("w1", "w2"), ("w1",)]),
         texts=st.lists(texts, min_size=1, max_size=4),
-        turns=st.lists(st.tuples(st.sampled_from(["w1", "w2"]), afters), min_size=1, max_size=6),
+        turns=st.lists(st.tuples(st.sampled_from(["w1", "w2"]), afters), min_size=3, max_size=6),
         owner=st.sampled_from(["o", "p", ""]),
         sending=sendings,
     )

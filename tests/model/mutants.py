@@ -93,6 +93,21 @@ MUTANTS = (
     ),
     Mutant("one worker waits for itself", _SCHEDULE, "KEY.slots .. model) > 1", "KEY.slots .. model) > 0"),
     Mutant("claim forgets that it has left all", "claim", "if left_until then", "if left_until and false then"),
+    Mutant(
+        "who was given a job is told as any", "claim", "who == worker and 'reader' or who and 'other' or 'any'", "'any'"
+    ),
+    Mutant(
+        "what was left counts with every execution",
+        "claim",
+        "if not left or left < tonumber(t[3] or 0)",
+        "if not left",
+    ),
+    Mutant(
+        "the longest wait is the last one",
+        "claim",
+        "math.max(waited, redis.call('HGET', KEY.counts .. model, 'left_most') or 0)",
+        "waited",
+    ),
     Mutant("claim leaves a permit behind", "claim", "redis.call('RPOP', KEY.rq_queue .. model)", ""),
     Mutant("who has read is kept for ever", "_readers", "  redis.call('EXPIRE', readers, READ_LASTS)\n", ""),
     Mutant(
@@ -208,6 +223,7 @@ MUTANTS = (
     Mutant("what is stored holds on", _MEMORY, "add_bytes(of, -t[1])", "add_bytes(of, 0)"),
     Mutant("what is stored never ends", "archived", "    retire(id)\n", ""),
     Mutant("what is stored runs again", "archived", "    desert(id)\n", ""),
+    Mutant("what the index has lost counts as stored", "archived", "if indexed == '1' and", "if false and"),
     Mutant("what was removed counts as stored", "archived", "if t[3] and dropped ~= '1' then", "if false then"),
     Mutant(
         "what is stored can be removed in part", "remove", "waits and 'state' or 'ended'", "waits and 'state' or ''"

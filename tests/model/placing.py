@@ -62,7 +62,14 @@ class Placing(Course):
 
     def _note_reader(self, job: Job, worker: str) -> None:
         """It is about to read the prompt."""
-        model = job.model
+        model, counts = job.model, self.counts[job.model]
+        reader = self._reader(job, worker)
+        counts[f"placed:{'reader' if reader == worker else 'other' if reader else 'any'}"] += 1
+        if job.left is not None and job.left >= (job.back or 0):
+            waited = max(0, self.now - job.left)
+            counts["left"] += 1
+            counts["left_ms"] += waited
+            counts["left_most"] = max(waited, counts["left_most"])
         marks = {mark: self._readers(model, mark) for mark in job.trail.split()}
         for mark, readers in marks.items():
             others = [name for name in readers if name != worker]

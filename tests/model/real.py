@@ -142,8 +142,8 @@ class Real:
     def of_conversation(self, conversation: str) -> list[str]:
         return self.unarchived.of_conversation(conversation)
 
-    def release_stored(self, job_id: str, *, dropped: bool) -> bool:
-        return self.unarchived.release(job_id, dropped=dropped)
+    def release_stored(self, job_id: str, *, dropped: bool, indexed: bool) -> bool:
+        return self.unarchived.release(job_id, dropped=dropped, indexed=indexed)
 
     def remove(self, job_id: str) -> bool:
         return self.unarchived.remove(job_id)

@@ -108,7 +108,7 @@ class Requests(Course):
         self.weights.pop(owner, None)
         if standing.weight != 1:
             self.weights[owner] = standing.weight
-        self.schedules[model].enlist(job)
+        self.schedules[model].enlist(job, self.now)
         self.queues[model].append(job_id)
         if standing.tier is not Tier.FLEX:
             self._preempt(model, None)

@@ -35,15 +35,16 @@ class Schedule:
     waiting: dict[str, Job] = field(default_factory=dict)
     """By their places."""
     counts: Counter[str] = field(default_factory=Counter)
-    """`arrivals`, `claims`, `aged` and the clocks, where there are any."""
+    """`arrivals`, `asked`, `claims`, `aged` and the clocks, where there are any."""
     turns: dict[int, dict[str, int]] = field(default_factory=lambda: {1: {}, 2: {}, 3: {}})
     """The tags of owners whose jobs wait."""
     tags: dict[int, dict[str, int]] = field(default_factory=lambda: {1: {}, 2: {}, 3: {}})
     """Those of others, as long as they matter."""
 
-    def enlist(self, job: Job) -> None:
+    def enlist(self, job: Job, now: int) -> None:
         if not job.place:
             self.counts["arrivals"] += 1
+            self.counts["asked"] = now
             job.place = f"{RANKS[job.tier]}:{job.owner}:{self.counts['arrivals']:012d}:{job.id}"
         self.waiting[job.place] = job
         rank, owner = RANKS[job.tier], job.owner

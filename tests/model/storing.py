@@ -31,14 +31,14 @@ class Storing(Requests):
         theirs = [job for job in waiting if job.conversation == conversation]
         return [job.id for job in sorted(theirs, key=lambda job: (job.ended or 0, job.id))]
 
-    def release_stored(self, job_id: str, *, dropped: bool) -> bool:
+    def release_stored(self, job_id: str, *, dropped: bool, indexed: bool) -> bool:
         """It is stored, or is not to be."""
         job = self.jobs.get(job_id)
         if job is None:
             return False
         if job.removed and not dropped:
             return True
-        if job.unarchived is None:
+        if job.unarchived is None or indexed:
             return False
         job.given = None
         if job.final:

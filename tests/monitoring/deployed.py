@@ -18,8 +18,13 @@ ALERTS: list[dict[str, Any]] = [
 ]
 QUERIES: list[str] = [target["expr"] for panel in PANELS for target in panel["targets"]]
 
-_MADE = re.compile(r'\b(Counter|Gauge|Histogram)(?:MetricFamily)?\(\s*"(inferq_\w+)"')
-_SAMPLES = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_sum", "_count")}
+_MADE = re.compile(r'\b(Counter|Gauge|Histogram|Summary)(?:MetricFamily)?\(\s*"(inferq_\w+)"')
+_SAMPLES = {
+    "Counter": ("_total",),
+    "Gauge": ("",),
+    "Histogram": ("_bucket", "_sum", "_count"),
+    "Summary": ("_sum", "_count"),
+}
 
 
 def made() -> dict[str, set[str]]:

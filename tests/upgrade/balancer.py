@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
-from tests.chaos.house import Child
+from tests.chaos.child import Child
 
 _JOB = re.compile(rb"(?i)\r\nlocation: /v1/jobs/(\S+)")
 

@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.child import Child
 from tests.chaos.faults import Fault
-from tests.chaos.house import Child, Crew, House, Parts, serves
+from tests.chaos.house import Crew, House, Parts, serves
 from tests.stack import Process, free_port
 from tests.upgrade.balancer import Gateway
 from tests.upgrade.sides import Side

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
+from shared import footprint
 from shared.cancellation import NEVER, Cancellable
 from shared.card import Ability
 from shared.catalogue import Model
@@ -141,6 +142,7 @@ class LlamaCppEngine:
             batch=config.step,
             unchanged=unchanged,
             threads=lambda: 1 if self._cells.busy else parameters["batch_threads"],
+            takes=lambda: footprint.own(self._host.pid),
         )
         if config.llama_server:
             check_numbers(self._server, self.scorer, self.close)

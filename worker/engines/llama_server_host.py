@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,11 +22,17 @@ from worker.engines.child import SOCKET, HostEnd
 from worker.engines.llama_cpp_host import DRAFTED, GUESSED, REMEMBERED
 
 _PDEATHSIG = 1
-_HELPING = 20
-"""Seconds in which it says how it is used."""
+_HELPING, _HELP = 20, 1 << 20
+"""Seconds in which it says how it is used, and bytes of that."""
+_LOOKING = 10.0
+"""Seconds for the answer whether it has loaded the model."""
 _TAIL = 500
 _ANSWERING = 300.0
 """Seconds for an answer: it reads one token."""
+_HINTS = {
+    errno.ENOEXEC: "; is it for another kind of processor?",
+    errno.ENOENT: ", or what starts it: a loader of libraries, or what its first line names",
+}
 _PERIOD = 0.05
 """Seconds between two questions whether it has loaded the model."""
 
@@ -50,40 +57,45 @@ def main() -> None:
             preexec_fn=begin,  # our threads hold no locks
         )
     except (OSError, subprocess.SubprocessError) as exc:
-        other = isinstance(exc, OSError) and exc.errno == errno.ENOEXEC
-        why = f"{exc}; is it for another kind of processor?" if other else str(exc)
-        sys.exit(f"{parameters['program']} cannot be started: {why}")
+        hint = _HINTS.get(exc.errno or 0, "") if isinstance(exc, OSError) else ""
+        sys.exit(f"{parameters['program']} cannot be started: {exc}{hint}")
     socket_path = Path(parameters["directory"]) / SOCKET
-    while not _is_ready(socket_path):
-        if server.poll() is not None:
-            sys.exit(f"{parameters['program']} ended with status {server.returncode}")
-        time.sleep(_PERIOD)
+    _wait(parameters, server, socket_path)
     begun = time.monotonic()
     asked = {"prompt": [0], "n_predict": 1, "cache_prompt": False}
-    _ask(socket_path, "/completion", asked, parameters["key"])
+    try:
+        _ask(socket_path, "/completion", asked, parameters["key"], _ANSWERING)
+    except (OSError, http.client.HTTPException) as exc:
+        sys.exit(f"{parameters['program']} has loaded the model, but does not answer: {exc}")
     child.ready((time.monotonic() - begun) * parameters["batch"])
     sys.exit(f"{parameters['program']} ended with status {server.wait()}")
 
 
 def _check(program: str, given: Sequence[str], begin: Callable[[], None]) -> None:
     """Ends this process with a word, unless the program is a llama-server that knows these flags."""
-    try:
-        helped = subprocess.run(
-            [program, "--help"],
-            input=b"",  # for /dev/null cannot be opened to write
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={"LC_ALL": "C.UTF-8"},
-            preexec_fn=begin,
-            timeout=_HELPING,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        sys.exit(f"{program} --help did not end within {_HELPING} s: it is no llama-server")
-    text = helped.stdout.decode(errors="replace")
+    with subprocess.Popen(
+        [program, "--help"],
+        stdin=subprocess.PIPE,  # for /dev/null cannot be opened to write
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={"LC_ALL": "C.UTF-8"},
+        preexec_fn=begin,
+    ) as helping:
+        assert helping.stdin is not None
+        assert helping.stdout is not None
+        helping.stdin.close()
+        (late := threading.Timer(_HELPING, helping.kill)).start()
+        said = helping.stdout.read(_HELP)
+        if len(said) == _HELP:
+            helping.kill()
+        status = helping.wait()
+        late.cancel()
+    if status == -signal.SIGKILL:
+        sys.exit(f"{program} --help did not end within {_HELPING} s, or {_HELP} bytes: it is no llama-server")
+    text = said.decode(errors="replace")
     known = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
-    if helped.returncode or "--model" not in known:
-        how = f"ended with status {helped.returncode}"
+    if status or "--model" not in known:
+        how = f"ended with status {status}"
         sys.exit(f"{program} is no llama-server, or one that does not run here: its --help {how}\n{text[-_TAIL:]}")
     if missing := sorted({flag for flag in given if flag.startswith("--")} - known):
         sys.exit(f"{program} does not know {', '.join(missing)}: take a llama-server that is not as old, or as new")
@@ -134,17 +146,27 @@ def flags(parameters: dict[str, Any]) -> list[str]:
     )
 
 
-def _is_ready(path: Path) -> bool:
-    try:
-        return _ask(path, "/health", None, "") == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
+def _wait(parameters: dict[str, Any], server: subprocess.Popen[bytes], path: Path) -> None:
+    """Until it has loaded the model, during which it answers. Ends this process with a word where it does not."""
+    program, patience, heard = parameters["program"], parameters["opening"], time.monotonic()
+    while True:
+        try:
+            if _ask(path, "/health", None, "", _LOOKING) == http.client.OK:
+                return
+            heard = time.monotonic()
+        except (OSError, http.client.HTTPException):
+            pass  # it does not listen yet, or has ended
+        if server.poll() is not None:
+            sys.exit(f"{program} ended with status {server.returncode}")
+        if time.monotonic() > heard + patience:
+            sys.exit(f"{program} runs, but has not answered /health for {patience:.0f} s: it is no llama-server")
+        time.sleep(_PERIOD)
 
 
-def _ask(path: Path, question: str, body: object, key: str) -> int:
+def _ask(path: Path, question: str, body: object, key: str, within: float) -> int:
     """The status of the answer."""
     with socket.socket(socket.AF_UNIX) as connected:
-        connected.settimeout(_ANSWERING)
+        connected.settimeout(within)
         connected.connect(str(path))
         connection = http.client.HTTPConnection("localhost")
         connection.sock = connected

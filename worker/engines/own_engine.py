@@ -27,6 +27,8 @@ GOLDEN = 8
 """Tokens of an answer that are compared."""
 PATIENCE, _COMPUTING = 60.0, 10
 """Seconds for each of these questions, and how many times as long where it computes for it."""
+OPENING = 60.0
+"""Seconds without any answer, also while it loads the model, after which a program is given up."""
 _WITHIN = 0.5
 """How much the logarithm of a probability may differ: weights that are repacked for a processor round otherwise."""
 _TEXT = "The lighthouse stood on the rock, and the sea"
@@ -34,6 +36,8 @@ _LOADERS = ("/lib64/ld-linux*", "/lib/ld-*", "/lib/*/ld-linux*")
 _SHARED = "lib*.so*"
 """The libraries that a build has beside its program."""
 _FIRST_LINE = 256
+_ABSENT = "File Not Found"
+"""What llama.cpp's server says of an endpoint that it has not."""
 
 
 def choose_host(path: str, parameters: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -56,7 +60,7 @@ def choose_host(path: str, parameters: Mapping[str, Any]) -> tuple[str, Mapping[
     libraries = [
         str(each) for folder in (program.parent, program.parent.parent / "lib") for each in folder.glob(_SHARED)
     ]
-    more = {"program": str(program), "executes": [str(program), *script, *loaders]}
+    more = {"program": str(program), "opening": OPENING, "executes": [str(program), *script, *loaders]}
     return "worker.engines.llama_server_host", {**parameters, **more, "reads": [*parameters["reads"], *libraries]}
 
 
@@ -70,6 +74,13 @@ def check_interface(server: LlamaServer) -> None:
     _expect(build, "/tokenize", told, tokens=list)
     if not isinstance(_ask(server, "/lora-adapters"), list):
         raise _refusal(build, "/lora-adapters tells no list")
+    _expect(build, "/slots/0?action=erase", _ask(server, "/slots/0?action=erase", {}), n_erased=int)
+    try:
+        _ask(server, "/apply-template", {"messages": [{"role": "user", "content": _TEXT}]})
+    except ModelLoadError as exc:
+        if _ABSENT in str(exc):
+            raise
+        # Else the file has a template that cannot be used, which its chats will tell.
     log.info("computing with the user's own llama-server, %s", build)
 
 

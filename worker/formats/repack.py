@@ -66,7 +66,7 @@ def provide_gguf(source: Path, architecture: str | None = None, progress: OnProg
         if not catalogue.is_legacy(source):
             read_legacy(source, architecture)  # says what it is
         digest = checksums.digest(source)
-        target = folder / f"{source.stem}-{digest[:16]}-{architecture or 'auto'}-{_REVISION}.gguf"
+        target = _place(folder, source, digest, architecture)
         if _is_made(target):
             return target
         with step("its file is being repacked") as repacking, closing(FileLock(folder / f"{target.name}.lock")) as lock:
@@ -84,6 +84,19 @@ def provide_gguf(source: Path, architecture: str | None = None, progress: OnProg
     except OSError as exc:
         raise ModelFileError(f"{source}: cannot be repacked into {folder}: {exc.strerror or exc}") from exc
     return target
+
+
+def find_gguf(source: Path, architecture: str | None = None) -> Path | None:
+    """The same, where it was made before; None else. Raises ModelFileError."""
+    try:
+        target = _place(catalogue.cache() / "repacked", source, checksums.digest(source), architecture)
+        return target if _is_made(target) else None
+    except OSError as exc:
+        raise ModelFileError(f"{source}: cannot be read: {exc.strerror or exc}") from exc
+
+
+def _place(folder: Path, source: Path, digest: str, architecture: str | None) -> Path:
+    return folder / f"{source.stem}-{digest[:16]}-{architecture or 'auto'}-{_REVISION}.gguf"
 
 
 def _is_made(target: Path) -> bool:

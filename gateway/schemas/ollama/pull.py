@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gateway.schemas.format import NDJSON, PAUSE, Format, Frame, Frames
@@ -12,9 +13,11 @@ from gateway.schemas.openai import encode
 from gateway.schemas.outcomes import failure, outcome
 from shared.config import Config
 from shared.errors import InferqError
-from shared.protocol import Accepted, Done, Encoding, Event, Failed, Options
+from shared.protocol import Accepted, Done, Encoding, Event, Failed, Options, Progress
 
 _GOES_ON, _DONE = {"status": "pulling manifest"}, {"status": "success"}
+_SHOWN = 12
+"""Letters of a digest that stand in a status. It is no file's, as everywhere here: it tells models apart."""
 
 
 class PullFormat(Format):
@@ -25,6 +28,7 @@ class PullFormat(Format):
     schema = PullSchema(exclude=("verbose",))
     stream_media = NDJSON
     greets = True
+    awaits_model = True
 
     def parse(self, body: object, seed: int, config: Config) -> tuple[Encoding, Options]:
         given = self.schema.read(body, config)
@@ -36,13 +40,29 @@ class PullFormat(Format):
         return _DONE
 
     def render_frames(self, job_id: str, accepted: Accepted, options: Options) -> Frames:
-        def frames(event: Event) -> Iterable[Frame]:
-            if event is PAUSE:
-                return (Frame(encode(_GOES_ON)),)
-            if isinstance(event, Failed):
-                error = failure(event, self.parameters)
-                return (Frame(encode(render_failure(error, outcome(error.code).status))),)
-            return (Frame(encode(_DONE)),) if isinstance(event, Done) else ()
+        digest = hashlib.sha256(accepted.task.model.encode()).hexdigest()
+        arrived = Progress(0, 0)
+
+        def tell() -> Frame:
+            of = {"digest": f"sha256:{digest}", "total": arrived.total, "completed": arrived.done}
+            return Frame(encode({"status": f"pulling {digest[:_SHOWN]}", **of}))
+
+        def frames(event: Event) -> Iterator[Frame]:
+            nonlocal arrived
+            match event:
+                case Progress():
+                    arrived = event
+                    yield tell()
+                case Failed():
+                    error = failure(event, self.parameters)
+                    yield Frame(encode(render_failure(error, outcome(error.code).status)))
+                case Done():
+                    if arrived.total > arrived.done:
+                        arrived = Progress(arrived.total, arrived.total)
+                        yield tell()
+                    yield Frame(encode(_DONE))
+                case _ if event is PAUSE:
+                    yield Frame(encode(_GOES_ON))
 
         return frames
 

@@ -29,11 +29,13 @@ def tell_thoughts(thoughts: str) -> dict[str, Any]:
 def head(accepted: Accepted) -> dict[str, Any]:
     """What every object begins with."""
     name = accepted.options.asked.get(NAME, accepted.task.model)
-    return {"model": name, "created_at": tell_time(accepted.created)}
+    return {"model": name, "created_at": tell_time(accepted.created, accepted.nanoseconds)}
 
 
-def tell_time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+def tell_time(seconds: int, nanoseconds: int = 0) -> str:
+    """As Go writes it: with the part of the second, where there is one."""
+    part = f".{nanoseconds:09}".rstrip("0") if nanoseconds else ""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}{part}Z"
 
 
 def tell_call(job_id: str, call: Call, arguments: str) -> dict[str, Any]:
@@ -47,11 +49,11 @@ def tell_likelihoods(entries: Sequence[TokenLogprob]) -> dict[str, Any]:
 
 
 def tell_end(reason: FinishReason | None, done: Done, accepted: Accepted) -> dict[str, Any]:
-    """Why and how the answer has ended. Times are in nanoseconds; of the wait before it, whole seconds are known."""
+    """Why and how the answer has ended. Times are in nanoseconds."""
     used, took = done.usage, done.timings
-    whole = max(0, done.ended - accepted.created)
-    read, wrote = (_nano(took.prompt_ms), _nano(took.completion_ms)) if took else (0, whole * 10**9)
-    waited = max(0, (whole - 1) * 10**9 - read - wrote)
+    whole = max(0, done.ended_ns - accepted.created_ns)
+    read, wrote = (_nano(took.prompt_ms), _nano(took.completion_ms)) if took else (0, whole)
+    waited = max(0, whole - read - wrote)
     return {
         "done": True,
         "done_reason": _REASONS[reason or "stop"],

@@ -19,14 +19,16 @@ export class ApiError extends Error {
   /**
    * @param {number} status
    * @param {string} message
-   * @param {{code?: string | null, param?: string | null, retryAfter?: number | null}} [more]  `retryAfter` in seconds
+   * @param {{code?: string | null, param?: string | null, retryAfter?: number | null, lasting?: boolean}} [more]
+   *   `retryAfter` in seconds; `lasting`: to ask again is in vain
    */
-  constructor(status, message, { code = null, param = null, retryAfter = null } = {}) {
+  constructor(status, message, { code = null, param = null, retryAfter = null, lasting = false } = {}) {
     super(message);
     this.status = status;
     this.code = code;
     this.param = param;
     this.retryAfter = retryAfter;
+    this.lasting = lasting;
   }
 }
 
@@ -55,7 +57,8 @@ export async function ask(path, { method, body, headers = {}, signal: until } = 
   const told = await response.json().catch(() => ({}));
   const { message = response.statusText, code, param } = told.error ?? {};
   const wait = Number(response.headers.get("Retry-After"));
-  throw new ApiError(response.status, message, { code, param, retryAfter: wait > 0 ? wait : null });
+  const lasting = response.headers.get("x-should-retry") === "false";
+  throw new ApiError(response.status, message, { code, param, retryAfter: wait > 0 ? wait : null, lasting });
 }
 
 /**

@@ -182,7 +182,7 @@ export class Answer {
       await this.#pause(wait, { kind: "reconnecting", until: Date.now() + wait });
     } else if (!(error instanceof ApiError)) throw error;
     else if (error.status === 401) await this.#pause(Infinity, { kind: "key" });
-    else if (error.status === 429 || error.status === 503) {
+    else if (!error.lasting && (error.status === 429 || error.status === 503)) {
       const wait = error.retryAfter ? 1000 * error.retryAfter : backoff(failures);
       await this.#pause(wait, { kind: "full", until: Date.now() + wait, message: error.message });
     } else {

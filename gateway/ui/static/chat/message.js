@@ -33,7 +33,7 @@ export function MessageView({ message, index, count }) {
         : html`${said.role === "tool" && html`<p class="call-head">${name}</p>`}
             <div class="said"><${Markdown} text=${said.content} plain /></div>`}
     <footer>
-      ${running ? html`<${Standing} phase=${running.phase} />` : html`<${Actions} message=${said} onEdit=${() => setEditing(true)} />`}
+      ${running ? html`<${Standing} phase=${running.phase} model=${said.model} />` : html`<${Actions} message=${said} onEdit=${() => setEditing(true)} />`}
       ${count > 1 && html`<${Branches} message=${said} index=${index} count=${count} />`}
       ${!running && html`<${Outcome} message=${said} />`}
     </footer>

@@ -9,6 +9,7 @@ import { current } from "./state.js";
  * @property {string} id
  * @property {string} root
  * @property {{value: string}} status
+ * @property {string | null} reason  why it has failed
  * @property {string | null} engine
  * @property {string | null} architecture
  * @property {string | null} quantisation
@@ -36,11 +37,11 @@ export const models = computed(() => {
   return wanted.map((model) => ({ ...model, aliases: all.filter(({ id, root }) => root === model.id && id !== root).map(({ id }) => id) }));
 });
 export const known = computed(() => told.value !== null);
-/** The one that the open conversation asks: its own, else the first that is ready. */
+/** The one that the open conversation asks: its own, else the first that is ready, or that may be. */
 export const chosen = computed(() => {
   const wanted = current.value.model;
   const own = models.value.find(({ id, aliases }) => id === wanted || aliases.includes(wanted));
-  return own ?? models.value.find(isReady) ?? models.value[0];
+  return own ?? models.value.find(isReady) ?? models.value.find(({ status }) => status.value !== "failed") ?? models.value[0];
 });
 
 /** @param {Model} model */

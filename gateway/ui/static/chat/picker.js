@@ -28,13 +28,14 @@ export function ModelPicker() {
 
 /** @param {ChatModel} model */
 function describe(model) {
-  const { capabilities, quantisation, max_model_len: context, meta, status, aliases } = model;
+  const { capabilities, quantisation, max_model_len: context, meta, status, aliases, reason } = model;
   const told = [
     meta.n_params && parameters(meta.n_params),
     quantisation,
     meta.size && bytes(meta.size),
     context && t("model.context", { count: count(context) }),
     aliases.length && t("model.aliases", { names: aliases.join(", ") }),
+    reason,
   ].filter(Boolean);
   const can = /** @type {const} */ (["tools", "reasoning"]).filter((ability) => capabilities.includes(ability));
   const state = /** @type {const} */ (["loaded", "loading", "failed"]).find((each) => each === status.value) ?? "unloaded";

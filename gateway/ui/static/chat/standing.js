@@ -3,16 +3,27 @@
 import { html, useEffect, useState } from "../vendor/preact.js";
 import { t } from "../words/index.js";
 import { count, duration, rough } from "../parts/numbers.js";
+import { isReady, models, refresh } from "./models.js";
 
 /** @import { Message, Phase } from "./types.js" */
 
-/** @param {{phase: Phase}} props */
-export function Standing({ phase }) {
+/** Milliseconds between two looks whether the model of a waiting answer is there. */
+const LOOK = 2000;
+
+/** @param {{phase: Phase, model?: string}} props */
+export function Standing({ phase, model }) {
   const until = "until" in phase ? phase.until : 0;
   const left = useCountdown(until);
+  useEffect(() => {
+    if (phase.kind !== "queued") return;
+    const look = setInterval(() => void refresh(), LOOK);
+    void refresh();
+    return () => clearInterval(look);
+  }, [phase.kind]);
+  const asked = models.value.find(({ id }) => id === model);
   return html`<p class=${`standing ${phase.kind}`}>
     <span class="pulse"></span>
-    <span>${told(phase, left)}</span>
+    <span>${phase.kind === "queued" && asked && !isReady(asked) ? t("phase.loading", { model: asked.id, position: phase.position }) : told(phase, left)}</span>
     ${phase.kind === "prompt" && html`<progress value=${phase.done} max=${phase.total} aria-hidden="true"></progress>`}
   </p>`;
 }

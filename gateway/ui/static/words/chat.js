@@ -43,6 +43,7 @@ export const chat = {
   "phase.sending": ["Sending…", "Wird gesendet …"],
   "phase.queued": ["Position {position} in the queue", "Platz {position} in der Warteschlange"],
   "phase.queued.wait": ["Position {position} in the queue, about {wait}", "Platz {position} in der Warteschlange, etwa {wait}"],
+  "phase.loading": ["{model} is being loaded. Position {position} in the queue", "{model} wird geladen. Platz {position} in der Warteschlange"],
   "phase.waiting": ["Waiting…", "Wartet …"],
   "phase.prompt": ["Reading the prompt: {done} of {total} tokens", "Liest die Anfrage: {done} von {total} Token"],
   "phase.writing": ["Answering…", "Antwortet …"],
