@@ -68,15 +68,16 @@ class Seat:
 class Seats:
     """Those of one host, as many as runs are computed at once."""
 
-    def __init__(self, server: LlamaServer, count: int, cells: Cells, public: str = "") -> None:
-        """`public` has the keys, with commas, that are the same whoever uses them; `*` stands for all."""
+    def __init__(
+        self, server: LlamaServer, count: int, cells: Cells, save: Callable[[Seat], bool], public: str = ""
+    ) -> None:
+        """`save` has what an idle seat knows on disk; False where it is not there afterwards. `public` has
+        the keys, with commas, that are the same whoever uses them; `*` stands for all."""
         self._public = frozenset(filter(None, map(str.strip, public.split(","))))
-        self._server, self._cells = server, cells
+        self._server, self._cells, self._save = server, cells, save
         self._seats = [Seat(number, server.at(number)) for number in range(count)]
         self._changed = threading.Condition()
         self._computed = 0  # tokens, by all
-        self.save: Callable[[Seat], bool] = lambda seat: False
-        """Has what an idle seat knows on disk; False where it is not there afterwards."""
         cells.on_enter = self.make_room
 
     @contextmanager
@@ -133,7 +134,7 @@ class Seats:
                     return
                 seat.taken = seat.emptied = True
             try:
-                if self.save(seat):
+                if self._save(seat):
                     self._empty(seat)
             finally:
                 with self._changed:
