@@ -86,7 +86,7 @@ memory: .venv/dev        ## what a hundred thousand small jobs, and whatever was
 	$(BIN)/python -m pytest --numprocesses 2 tests/load/test_memory.py tests/load/test_leaks.py tests/load/test_footprints.py --timeout 600
 
 footprints: .venv/dev    ## what models are said to take of the memory, and what they take, in control groups; as root; FOOTPRINTS=1000 tries so many
-	FOOTPRINTS=$(or $(FOOTPRINTS),100) $(BIN)/python -m pytest tests/load/test_footprints.py --timeout 600
+	$(BIN)/python -m tests.load.footprints --draws $(or $(FOOTPRINTS),100) $(ARGS)
 
 monitoring: .venv/dev    ## deploy/prometheus and deploy/grafana, by a real Prometheus, which Debian's package has, and Grafana's types
 	tests/monitoring/prometheus.sh $(BIN)/python -m pytest tests/monitoring

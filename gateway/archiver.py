@@ -189,8 +189,7 @@ class Archiver:
         kind = KINDS.get(found.accepted.format)
         if kind is None:
             raise NotUnderstood(f"nothing is known of stored answers in the format {found.accepted.format!r}")
-        stored = is_stored(kind, found.state) and self._add(kind, found, events, take_turn)
-        self._release(job_id, stored=stored)
+        self._release(job_id, stored=is_stored(kind, found.state) and self._add(kind, found, events, take_turn))
 
     def _add(self, kind: ThingKind, found: Recording, events: Sequence[bytes], take_turn: Callable[[], object]) -> bool:
         """Whether it is in the archive now."""
@@ -222,7 +221,7 @@ class Archiver:
 
     def _release(self, job_id: str, *, stored: bool = False) -> None:
         """It waits no longer. Where it was removed meanwhile, what is stored of it goes first."""
-        if not self._unarchived.release(job_id, indexed=stored and self._archive.index.beside_jobs):
+        if not self._unarchived.release(job_id, indexed=stored and self._archive.in_redis):
             return
         with suppress(JobNotFound, NotStored):
             accepted = streams.accepted(self._tickets.client, job_id)

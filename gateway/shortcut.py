@@ -19,6 +19,10 @@ class Shortcut:
         """Send a part of the body, as far as it goes at once. False where `finish` is to be called."""
         return not piece or self._client.offer(b"%X\r\n%b\r\n" % (len(piece), piece))
 
+    def hold_head(self) -> None:
+        """The head of the response goes out with the first part of its body, which follows at once."""
+        self._client.holds_head = True
+
     def finish(self) -> None:
         """Send what is left of it. Raises Gone."""
         self._client.sendall(b"")

@@ -59,7 +59,7 @@ def body(
     with each change; without it, and without ids, a chunk that says nothing where it is silent for long. `news` is
     what there is to tell while no event comes. What is taken at one time goes out in one piece. Raises ClientGone.
     """
-    yield b""  # which sends the headers, however long the rest takes
+    opened = False
     spoken, position, prompt = time.monotonic(), 0, _WAITING
     piece, size = list[bytes](), 0
     pending, told = deque(begun), False
@@ -71,8 +71,17 @@ def body(
         spoken, position, prompt = time.monotonic() if said else spoken, 0, _WAITING
         return shortcut is None or shortcut.send(said)
 
+    def whole() -> bytes:
+        nonlocal opened
+        if shortcut and piece and not opened:
+            shortcut.hold_head()
+        opened = True
+        return b"".join(piece)
+
     mailbox.tell = tell if shortcut else None
     event = pending.popleft() if pending else None
+    if event is None:
+        yield whole()  # which sends the headers, however long the rest takes
     while True:
         if event is None:
             if shortcut:
@@ -97,16 +106,18 @@ def body(
             piece.extend(more)
             size += sum(map(len, more))
         if isinstance(event, Done | Failed):
-            yield b"".join(piece)
+            yield whole()
             return
         if piece and (size > _LARGE or mailbox.empty()):
-            yield b"".join(piece)
+            yield whole()
             if size > _LARGE:
                 give_way()
             piece.clear()
             size = 0
             spoken = time.monotonic()
         left = spoken + QUIET - time.monotonic()
+        if not (opened or pending or piece):
+            yield whole()  # nothing comes with the headers
         event = pending.popleft() if pending else mailbox.take(max(0.01, min(left, LOOK) if progress or news else left))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from inferq.errors import REFUSED
+from shared import memory
 from shared.backoff import Backoff
 
 log = logging.getLogger("inferq.supervisor")
@@ -39,7 +40,7 @@ class Child:
 
     def adopt(self, process: subprocess.Popen[bytes]) -> None:
         """Take over a process that `spawn` has started."""
-        self._process, self._started = process, time.monotonic()
+        self._process, self._started, self._kills = process, time.monotonic(), memory.kills()
 
     @property
     def failures(self) -> int:
@@ -72,7 +73,7 @@ class Child:
                 self.due = math.inf
                 log.error("%s cannot run as it is, and is not started again", self.name)
             else:
-                self._put_off(f"(pid {self._process.pid}) ended with {_describe(status)}")
+                self._put_off(f"(pid {self._process.pid}) ended with {self._describe(status)}")
             self._process = None
 
     def ended(self) -> str:
@@ -80,7 +81,12 @@ class Child:
         if self._process is None or (status := self._process.poll()) is None:
             return ""
         self.kill()
-        return _describe(status)
+        return self._describe(status)
+
+    def _describe(self, status: int) -> str:
+        if status == -signal.SIGKILL and memory.kills() > self._kills:
+            return "signal SIGKILL, from the system, for want of memory"
+        return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
     def _put_off(self, how: str) -> None:
         pause = self._backoff.fail()
@@ -108,7 +114,3 @@ class Child:
         if self._process:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-
-
-def _describe(status: int) -> str:
-    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

@@ -11,6 +11,7 @@ InferqError
 from __future__ import annotations
 
 from shared.errors import InferqError, ModelFileError, ModelLoadError
+from shared.passing import is_passing
 
 REFUSED = 2
 """The exit status of a process that will never run as it was started: whoever looks after it need not try again."""
@@ -51,4 +52,5 @@ class PullError(ModelLoadError):
 
 def exit_status(error: InferqError) -> int:
     """REFUSED for what the user can see to be wrong before anything runs, 1 for what failed in running."""
-    return REFUSED if error.permanent or isinstance(error, ModelFileError) else 1
+    wrong = isinstance(error, ModelFileError) and not is_passing(error)
+    return REFUSED if error.permanent or wrong else 1

@@ -27,6 +27,7 @@ from shared.errors import ModelFileError
 
 log = logging.getLogger("inferq.pull")
 logging.getLogger("huggingface_hub").handlers.clear()  # it has one of its own, and would say everything twice
+logging.getLogger("httpx2").setLevel(logging.WARNING)  # else each request is a line
 
 _PATIENCE = 10.0
 """Seconds that the hub may take to answer what is there."""

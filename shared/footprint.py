@@ -15,6 +15,14 @@ def resident(pid: int) -> int:
         return 0
 
 
+def own(pid: int) -> int:
+    """Bytes of memory that it shares with nobody and no file."""
+    try:
+        return int(Path(f"/proc/{pid}/status").read_text().partition("RssAnon:")[2].split()[0]) * 1024
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def has_mapped(path: Path) -> bool:
     """Whether a process that this one may look at has mapped the file into its memory."""
     name = f" {path.resolve()}"

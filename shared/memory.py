@@ -10,14 +10,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared.control_groups import groups
+from shared.errors import ModelLoadError
 
 FORM = r"0*[1-9]\d*(\.\d+)?([KMGT]i?)?B?|(100|0*[1-9]\d?)(\.0+)?%"
 """Of `INFERQ_MEMORY`."""
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _UNITS |= {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+KERNEL = 32
+"""The part of the whole that is left to the kernel, whose tables count in control groups as well."""
 _ROOT = Path("/")
 _FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 """Of a control group, version 2 and 1: what it allows, and what is taken."""
+
+
+_KILLED = ("memory.events", "memory.oom_control")
+"""Of a control group, version 2 and 1: how many of its processes were killed for want of memory."""
+
+
+class DoesNotFit(ModelLoadError):
+    """There is less memory than a model needs."""
+
+    words = "There is not enough memory for the model."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +39,7 @@ class MemoryBudget:
 
     total: int
     taken: int
-    """By others, and by models that run already."""
+    """By others, by models that run already, and what is left to the kernel."""
     said: str
     """Whose the total is, in words."""
 
@@ -46,7 +59,7 @@ def budget(setting: str = "", root: Path = _ROOT, shared: int = 0) -> MemoryBudg
     """
     bounds = [_machine(root), *_limits(root)]
     least = min(bounds, key=lambda bound: bound.free)
-    least = replace(least, taken=max(0, least.taken - shared))
+    least = replace(least, taken=max(0, least.taken - shared) + least.total // KERNEL)
     if not setting:
         return least
     allowed = parse(setting, min(bound.total for bound in bounds))
@@ -63,6 +76,16 @@ def total(root: Path = _ROOT) -> int:
 def available(root: Path = _ROOT) -> int:
     """Bytes that are free now, or would be if files that nobody has mapped were read again when they are needed."""
     return budget(root=root).free
+
+
+def kills(root: Path = _ROOT) -> int:
+    """How many processes were ever killed for want of memory: of this one's control groups, or else of the machine."""
+    told = list[int]()
+    for path in (*(group / name for group in groups("memory", root) for name in _KILLED), root / "proc/vmstat"):
+        if path.name in _KILLED or not told:
+            with suppress(OSError, ValueError, KeyError):
+                told.append(int(dict(line.split() for line in path.read_text().splitlines())["oom_kill"]))
+    return sum(told)
 
 
 def parse(text: str, whole: int) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from queue import Empty
 from typing import Any
 from urllib.parse import unquote
 
@@ -42,7 +45,7 @@ def connect(url: str, *, timeout: float = 5.0, retries: int = 3) -> redis.Redis:
     try:
         if url.startswith(_SENTINEL):
             return _master(url.removeprefix(_SENTINEL), options)
-        pool = redis.BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=timeout, **options)
+        pool = _Pool.from_url(url, max_connections=_CONNECTIONS, timeout=timeout, **options)
         pool.connection_class(**pool.connection_kwargs)  # refuses unknown options of the URL; connects to nothing
     except (TypeError, ValueError):  # what they say may quote the password
         raise ConfigError(
@@ -50,26 +53,71 @@ def connect(url: str, *, timeout: float = 5.0, retries: int = 3) -> redis.Redis:
             f" knows, or {_SENTINEL}host:port,host:port/NAME/DB;"
             " in a password / ? # @ and % are written %2F %3F %23 %40 and %25"
         ) from None
-    client: redis.Redis = redis.Redis.from_pool(pool)
+    client: redis.Redis = _Direct.from_pool(pool)
     return client
 
 
-class Line(redis.Redis):
+class _Pool(redis.BlockingConnectionPool):
+    """It lends its connections without records for observers, and looks with one call whether they are sound: under
+    gevent redis-py's own look is a round of the event loop."""
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        try:
+            connection: Any = self.pool.get(timeout=self.timeout) or self.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types there
+        except Empty:
+            raise redis.ConnectionError("No connection available.") from None
+        try:
+            connection.connect()
+            if not _is_quiet(connection):
+                connection.disconnect()
+                connection.connect()
+        except BaseException:
+            self.release(connection)  # type: ignore[no-untyped-call]  # as above
+            raise
+        return connection
+
+
+def _is_quiet(connection: Any) -> bool:
+    """Whether it is open, and nothing has come that nobody has asked for."""
+    sock = connection._sock
+    if isinstance(sock, ssl.SSLSocket):  # which has letters of its own
+        return not connection.can_read()
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        sock.settimeout(timeout)
+
+
+class _Direct(redis.Redis):
+    """A client that leaves out what redis-py does around each command for observers, which takes longer than it."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        connection: Any = self.connection or self.connection_pool.get_connection()
+        try:
+            return connection.retry.call_with_retry(
+                lambda: self._send_command_parse_response(connection, args[0], *args, **options),  # type: ignore[no-untyped-call]  # redis-py has no types there
+                lambda error: connection.disconnect(),
+            )
+        finally:
+            if not self.connection:
+                self.connection_pool.release(connection)
+
+
+class Line(_Direct):
     """One connection of a client's pool, kept for one thread that sends a command after the other.
 
-    It leaves out what redis-py does around each: the pool asks its connections whether they are sound, and there are
-    records for observers. Both cost several times what the command does. Connects at once.
+    The pool is not asked for one each time. Connects at once.
     """
 
     def __init__(self, client: redis.Redis) -> None:
         super().__init__(connection_pool=client.connection_pool, single_connection_client=True)
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        line: Any = self.connection
-        return line.retry.call_with_retry(
-            lambda: self._send_command_parse_response(line, args[0], *args, **options),  # type: ignore[no-untyped-call]  # redis-py has no types there
-            lambda error: line.disconnect(),
-        )
 
 
 def refuse_cluster(client: redis.Redis) -> None:

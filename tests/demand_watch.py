@@ -72,6 +72,8 @@ class Watch:
         self._there: dict[str, float] = {}
         """When each model was seen loaded last."""
         self._known: set[int] = set()
+        self._ready: set[int] = set()
+        """The workers that were started, and those of them whose models were seen loaded."""
         self._over = threading.Event()
         self._threads = [threading.Thread(target=each) for each in (self._look, self._ask)]
         for thread in self._threads:
@@ -119,9 +121,10 @@ class Watch:
                 self._note(loaded, time.monotonic())
 
     def _note(self, loaded: set[str], now: float) -> None:
-        for model in loaded - {model for model, at in self._there.items() if now - at < 2 * _ASK}:
-            starts = [since for name, since in list(self._workers.values()) if name == model]
-            self.seen.slowest_load = max([self.seen.slowest_load, *(now - since for since in starts[-1:])])
+        for pid, (model, since) in list(self._workers.items()):
+            if model in loaded and pid not in self._ready:
+                self._ready.add(pid)
+                self.seen.slowest_load = max(self.seen.slowest_load, now - since)
         self._there |= dict.fromkeys(loaded, now)
         for model, since in self._waiting():
             if model not in loaded:

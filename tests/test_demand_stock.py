@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from inferq.agent.stock import Stock
 from inferq.weights import choose_weights
 from shared.config import Config
 from tests.fixtures.make_legacy import write
-from tests.tiny import TINY
+from tests.tiny import TINY, split
 
 
 def stock(folder: Path, **settings: int) -> Stock:
@@ -39,6 +40,21 @@ def test_a_file_that_is_being_copied_is_told_once_and_without_its_folder(
     path.write_bytes(whole)
     assert found.look()
     assert not found.articles["late"].fault
+
+
+def test_a_part_that_comes_later_is_seen(tmp_path: Path) -> None:
+    (beside := tmp_path / "beside").mkdir()
+    split(TINY, beside / "tiny.gguf")
+    first, second, *others = sorted(beside.iterdir())
+    (folder := tmp_path / "folder").mkdir()
+    for path in (first, *others):
+        shutil.copy(path, folder)
+    found = stock(folder)
+    assert second.name in found.weigh("tiny").fault
+    assert not found.look()
+    shutil.copy(second, folder)
+    assert found.look()
+    assert not found.weigh("tiny").fault
 
 
 def test_what_is_to_be_measured_here_has_memory_for_that(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ from shared.config import Config
 from shared.memory import MemoryBudget
 from tests.commands import inferq
 from tests.fixtures.make_legacy import write
+from tests.load.kinds import recurrent
 from tests.tiny import TINY, tiny
 from worker import engines
 from worker.memory import DoesNotFit, fit_context, footprint, llama_needs, share
+from worker.memory.sizes import CELL
 
 LONG = 1 << 20
 CONFIG = Config(slots=4, batch_size=128)
@@ -44,7 +46,8 @@ def test_llama_cpp_tells_what_it_takes(long: Path, tmp_path: Path) -> None:
     found = footprint(tiny(long), CONFIG)
     assert found.measured
     assert found.context == LONG
-    assert found.cells == LONG * 2 * 4 * 32 * 2 * 2  # layers, heads, their length, keys and values, bytes
+    assert footprint(tiny(long), replace(CONFIG, context=1000)).cache == 0  # nothing to go back to
+    assert found.cells == LONG * (2 * 4 * 32 * 2 * 2 + CELL)  # layers, heads, their length, keys and values, bytes
     assert abs(found.weights - TINY.stat().st_size) < 32_768
     assert found.total == sum(size for _, size in found.parts())
     (record,) = (tmp_path / "cache/inferq/footprints").glob("*.json")
@@ -108,6 +111,8 @@ def test_ctransformers_is_bounded(tmp_path: Path) -> None:
     model = tiny(file)
     found = footprint(replace(model, engine="ctransformers", architecture="gpt2"), CONFIG)
     assert not found.measured
+    more = replace(CONFIG, context=100_000)  # which it does not get
+    assert footprint(replace(model, engine="ctransformers", architecture="gpt2"), more) == found
     assert found.copies > 0.9 * file.stat().st_size - 100_000
 
 
@@ -116,6 +121,25 @@ def test_info_tells_it(long: Path) -> None:
     assert re.search(r"^memory +.* with a context of [\d,]+ and 4 slots; there are 300 MiB free", told.stdout, re.M)
     found = json.loads(inferq("info", "--json", str(long)).stdout)["memory"]
     assert found["bytes"] == sum(found["parts"].values())
+
+
+def test_info_tells_it_as_models_toml_has_it(long: Path, tmp_path: Path) -> None:
+    given = tmp_path / "models.toml"
+    given.write_text(f'[[model]]\nid = "long"\nsource = "{long}"\ncontext = 2048\nslots = 2\n')
+    told = inferq("info", "long", "--models", str(given)).stdout
+    assert "with a context of 2,048 and 2 slots; there are" in told
+
+
+def test_states_to_go_back_to_are_counted(tmp_path: Path) -> None:
+    """Also of a model that has nothing else: its cells do not grow."""
+    found = footprint(tiny(recurrent(tmp_path / "mamba.gguf")), replace(CONFIG, context=4096))
+    assert found.cells < 10 << 20
+    assert found.cache == 8 * found.cells
+
+
+def test_a_cache_of_8_bits_takes_half(long: Path) -> None:
+    whole, half = (footprint(tiny(long), replace(CONFIG, kv_cache=kind)) for kind in ("", "q8_0"))
+    assert 0.5 < half.cells / whole.cells < 0.6
 
 
 def test_a_step_may_be_longer_than_the_smallest_context_that_is_asked_for(long: Path) -> None:

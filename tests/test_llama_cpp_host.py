@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shared.config import Config
 from shared.errors import EngineError, ModelFileError, ModelLoadError
-from tests.answers import Running, finish, host_of, run
+from tests.answers import Running, deltas, finish, host_of, run, tokens
 from tests.stack import gone
 from tests.tiny import TINY, greedy, loaded, tiny
 from worker.engines.llama_cpp import LlamaCppEngine
@@ -116,3 +118,15 @@ def test_the_host_ends_with_its_parent(tmp_path: Path) -> None:
         host = int(parent.stdout.readline())
         parent.kill()
     assert gone(host, within=3)
+
+
+def test_an_answer_goes_on_though_the_file_has_gone(tmp_path: Path) -> None:
+    """It was read once more then, for what its tokens are."""
+    shutil.copy(TINY, path := tmp_path / "tiny.gguf")
+    task = replace(greedy("Hello", 12), token_ids=True)
+    with loaded(path) as engine:
+        begun = deltas(run(engine, task))
+    with loaded(path) as engine:
+        path.unlink()
+        rest = tokens(run(engine, task, begun[:5]))
+    assert [token for delta in begun[:5] for token in delta.tokens] + rest == tokens(begun)

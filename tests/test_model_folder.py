@@ -38,6 +38,14 @@ def test_what_is_offered(tmp_path: Path) -> None:
     assert models_in(tmp_path / "nowhere") == []
 
 
+def test_two_that_differ_in_the_suffix_alone_are_two_models(tmp_path: Path) -> None:
+    for name in ("a.gguf", "x/b.gguf", "y/b.gguf"):
+        put(tmp_path / name)
+    for name in ("a.bin", "y/b.ggml"):
+        put(tmp_path / name, b"lmgg....")
+    assert [model.id for model in models_in(tmp_path)] == ["a.bin", "a.gguf", "x/b", "y/b.ggml", "y/b.gguf"]
+
+
 def test_no_more_than_so_many(tmp_path: Path) -> None:
     for number in range(MOST_MODELS + 5):
         put(tmp_path / f"{number}.gguf")

@@ -44,7 +44,15 @@ def tokenize(host: EngineHost, work: Cancellable) -> object:
 
 def score(host: EngineHost, work: Cancellable) -> object:
     scorer = Scorer(
-        "", {"slots": 1}, lambda *_: [], [b""] * 8, context=8, batch=8, unchanged=lambda: None, threads=lambda: 1
+        "",
+        {"slots": 1},
+        lambda *_: [],
+        [b""] * 8,
+        context=8,
+        batch=8,
+        unchanged=lambda: None,
+        threads=lambda: 1,
+        takes=lambda: 0,
     )
     scorer.host = HostOnDemand(lambda: host)
     return list(scorer.score([1, 2], 1, work))

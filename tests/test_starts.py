@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -12,10 +13,16 @@ from pathlib import Path
 import pytest
 
 from inferq.child import Child
+from inferq.errors import exit_status
 from shared.disturbance import Disturbance
+from shared.errors import ModelFileError
+from shared.misfits import EngineMisfit
 from tests.commands import inferq
+from tests.fixtures.make_legacy import write
 from tests.stack import Stack
 from tests.tiny import TINY, split
+from worker.engines.host import EngineHost
+from worker.formats.repack import provide_gguf
 
 
 def test_a_worker_ends_where_it_would_be_in_vain(empty: Stack, tmp_path: Path) -> None:
@@ -48,6 +55,28 @@ def test_a_child_that_says_so_is_not_started_again(caplog: pytest.LogCaptureFixt
     child.tend()
     assert len(spawned) == 1
     assert "cannot run as it is" in caplog.text
+
+
+def test_a_processor_without_the_instructions_is_told_once() -> None:
+    with pytest.raises(
+        EngineMisfit, match=r"this CPU has not the instructions .AVX2. .* INFERQ_LLAMA_SERVER"
+    ) as refused:
+        EngineHost("tests.fixtures.old_cpu_host", "old", {})
+    assert refused.value.permanent
+
+
+def test_a_disk_that_is_full_is_told_and_may_have_room_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    old = write("llama", "F16", tmp_path / "old.bin")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(ModelFileError, match=r"cannot be repacked into .*: File too large") as refused:
+            provide_gguf(old)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert exit_status(refused.value) == 1  # else nobody would start it again
+    assert provide_gguf(old).is_file()
 
 
 class TestDisturbance:

@@ -49,6 +49,15 @@ def test_headers_and_the_place_in_the_queue_come_before_the_text(stack: Stack, h
         assert (spoken(chunks), done) == (TEXT, "[DONE]")
 
 
+def test_the_headers_come_with_the_text_where_that_is_there(stack: Stack) -> None:
+    """Each piece by itself is a wake-up of whoever reads."""
+    for _ in range(5):
+        with raw_post(stack, CHATS, chat(TEXT, stream=True)) as connection:
+            head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert b'"content":"an"' in body
+
+
 def test_the_client_survives_comments(stack: Stack, client: OpenAI) -> None:
     with busy(stack):
         stream = client.chat.completions.create(model="echo", messages=said(TEXT), stream=True, extra_headers=PROGRESS)

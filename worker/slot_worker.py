@@ -11,7 +11,6 @@ import random
 import threading
 import time
 from contextlib import suppress
-from functools import cached_property
 from types import FrameType
 from typing import Any
 
@@ -25,12 +24,12 @@ from shared import disturbance, registry
 from shared.config import Config
 from shared.errors import InferqError, NotUnderstood
 from shared.heap import Heap
-from shared.keys import Key
 from shared.loops import Loops
 from shared.protocol import Failed
-from shared.store import Line, Outage
+from shared.store import Outage
 from shared.ticket import Claim, LeftForOthers
 from shared.tickets import Tickets
+from worker.dequeuer import Claimed, Dequeuer
 from worker.engines import Engine
 from worker.execution import Execution
 from worker.leases import LeaseKeeper
@@ -64,6 +63,7 @@ class SlotWorker(PatientWorker):
         self.engine = engine
         self.tickets = Tickets(client)
         self._lease_ms = int(config.lease * 1000)
+        self._dequeuer = Dequeuer(client, me.name, self.model, engine.card.digest, self._lease_ms)
         self._lease_client = lease_client
         self._loops = Loops()
         Heap().start(self._loops)
@@ -76,7 +76,7 @@ class SlotWorker(PatientWorker):
         self._publisher = Publisher(client, self.model, self._loops)
         self._leases = LeaseKeeper(lease_client, self.model, config.lease, self._running, self._announce, self._loops)
 
-    # One job's way: dequeue_job_and_maintain_ttl -> execute_job -> _run -> publisher -> _forget
+    # One job's way: dequeue_job_and_maintain_ttl -> execute_job -> _begin -> _run -> publisher -> _forget
 
     @property
     def trouble(self) -> str:
@@ -97,7 +97,7 @@ class SlotWorker(PatientWorker):
                 time.sleep(PAUSE)
                 continue
             try:
-                entry = self._take(queue)
+                entry = self._dequeuer.take(queue.key)
             except Exception as exc:  # noqa: BLE001 - RQ would end the worker, and say nothing
                 disturbance.redis.fail(f"no job is taken: {exc}", error=None if isinstance(exc, Outage) else exc)
                 time.sleep(PAUSE)
@@ -108,40 +108,36 @@ class SlotWorker(PatientWorker):
         self._slots.give_back()
         raise StopRequested
 
-    @cached_property
-    def _line(self) -> Line:
-        """On which the dequeuer waits."""
-        return Line(self.connection)
-
-    def _take(self, queue: Queue) -> bytes | None:
-        """A permit, its own or anybody's, for which it waits up to a second; b"" where a job waits without one."""
-        found: Any = self._line.blmpop(1, 2, f"{Key.PERMITS}{self.name}", queue.key, direction="LEFT")
-        if found:
-            return bytes(found[1][0])
-        return b"" if self.tickets.waits(self.model) else None
-
     def execute_job(self, permit: Any, queue: Queue) -> None:
-        self._slots.occupy(self._run, permit)
+        """Claim a job, and have the slot that was taken run it. Where there is something to wait for, the slot does.
 
-    def _claim(self, permit: str) -> tuple[str, Claim] | None:
-        """A job for a new execution, and its id. What is left for another worker, and not taken, it is given soon."""
-        while True:
-            execution_id = Execution.new_id(self.engine.card.digest)
-            claim = patiently(
-                lambda execution_id=execution_id, permit=permit: self.tickets.claim(  # type: ignore[misc]  # its defaults
-                    self.model, permit, execution_id, lease_ms=self._lease_ms, worker=self.name
-                )
-            )
-            if not isinstance(claim, LeftForOthers):
-                return (execution_id, claim) if claim else None
-            if self._retirement.wait(claim.ms / 1000) or self.trouble:
-                return None
-            permit = ""
-
-    def _run(self, permit: str) -> None:
-        if (claimed := self._claim(permit)) is None:
+        Were the slot to claim it, two threads would be at work before anybody knows the job, and wait for each other.
+        """
+        execution_id = self._dequeuer.new_id()
+        try:
+            claim = self._dequeuer.claim(permit, execution_id)
+        except Exception:  # noqa: BLE001 - whatever it is, the slot meets it too; RQ would end the worker
+            self._slots.occupy(self._begin_late, permit, execution_id)
             return
-        execution_id, claim = claimed
+        if claim:
+            self._slots.occupy(self._begin, execution_id, claim)
+        else:
+            self._slots.give_back()
+
+    def _begin_late(self, permit: str, execution_id: str) -> None:
+        self._begin(execution_id, self._dequeuer.claim_patiently(permit, execution_id))
+
+    def _begin(self, execution_id: str, claim: Claimed) -> None:
+        """Run the job that was claimed. What is left for another worker, and not taken, it is given soon."""
+        while isinstance(claim, LeftForOthers):
+            if self._retirement.wait(claim.ms / 1000) or self.trouble:
+                return
+            execution_id = self._dequeuer.new_id()
+            claim = self._dequeuer.claim_patiently("", execution_id)
+        if claim:
+            self._run(execution_id, claim)
+
+    def _run(self, execution_id: str, claim: Claim) -> None:
         try:
             execution = Execution(execution_id, claim, self._forget)
         except NotUnderstood as exc:

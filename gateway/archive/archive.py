@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from gateway.archive.blobs import Blobs, new_name
 from gateway.archive.index import Index, NoRoom
 from gateway.archive.places import open_blobs, open_index
+from gateway.archive.redis_index import RedisIndex
 from gateway.archive.room import Allowance
 from gateway.archive.seals import seal, unseal
 from gateway.archive.thing import Page, Thing, ThingKind
@@ -39,6 +40,8 @@ class Archive:
 
     def __init__(self, index: Index, blobs: Blobs, config: Config) -> None:
         self.index = index
+        self.in_redis = isinstance(index, RedisIndex)
+        """Its index is where the jobs are, and loses what those do."""
         self.blobs = blobs
         self.on_removal: Callable[[str, int], None] = lambda reason, count: None
         """Called with why so many things went, whom nobody has asked to remove them: `expired`, `made_room`."""

@@ -46,9 +46,6 @@ class Index(Protocol):
     They raise ArchiveUnavailable.
     """
 
-    beside_jobs: bool
-    """It is in the Redis of the jobs, and loses what that loses."""
-
     def add(self, things: Sequence[Thing], bounds: Bounds | None = None) -> bool:
         """All of them in one step, in this order. False, and nothing is added, where the first one's id is there.
 

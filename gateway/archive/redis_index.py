@@ -46,8 +46,6 @@ _AT_ONCE = 500
 class RedisIndex:
     """See `Index`. What is done in one step is one script."""
 
-    beside_jobs = True
-
     def __init__(self, client: Redis, now: Callable[[], float], max_memory: int = 0) -> None:
         """`max_memory` is the setting: bytes of Redis, 0 for what it says itself."""
         self.is_kept: Callable[[str], bool] = lambda call: True

@@ -28,8 +28,6 @@ _WALKED = 500
 class SqliteIndex:
     """See `Index`."""
 
-    beside_jobs = False
-
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
         self._file = SqliteFile(path, STEPS)
         self._now = now

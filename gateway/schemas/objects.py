@@ -5,10 +5,10 @@ An empty one may also be written as `[]`, as PHP does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, pre_load
+from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, missing, pre_load
 from msgspec.json import encode
 
 from gateway.schemas.caps import capped
@@ -66,7 +66,7 @@ class Member(fields.Nested):
         return schema if schema["required"] else {"anyOf": [schema, NO_ITEMS]}
 
     def _deserialize(self, value: object, *args: Any, **kwargs: Any) -> Any:
-        return super()._deserialize(keyed(value), *args, **kwargs)
+        return super()._deserialize(keyed(value), *args, **{**kwargs, "partial": None})
 
 
 class Variant(fields.Field[Any]):
@@ -100,11 +100,24 @@ def _typed(schema: dict[str, Any], kind: str, usual: str) -> dict[str, Any]:
     return {**schema, "properties": named, "required": [*schema["required"], *(["type"] if kind != usual else ())]}
 
 
+class Optional(frozenset[str]):
+    """Names of fields that say nothing where they are missing, as marshmallow's `partial`: it passes over them, instead
+    of asking each of more than a hundred. Nothing is handed on to objects within, which have their own."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+
 class Lenient(Schema):
     """An object that clients store and send back: what is unknown of it is ignored. null means: not given."""
 
     class Meta:
         unknown = INCLUDE
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        optional = [name for name, one in self.load_fields.items() if not one.required and one.load_default is missing]
+        self.partial = self.partial or Optional(optional)
 
     @property
     def described(self) -> dict[str, Any]:

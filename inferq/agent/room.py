@@ -26,6 +26,7 @@ _PAUSE = 2.0
 def most(config: Config) -> int:
     """Bytes that models may ever have on this machine."""
     whole = memory.total()
+    whole -= whole // memory.KERNEL
     return min(whole, memory.parse(config.memory, whole)) if config.memory else whole
 
 

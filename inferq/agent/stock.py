@@ -15,8 +15,10 @@ from shared import catalogue
 from shared.card import Card
 from shared.catalogue import Model
 from shared.catalogue.lasting import read_keep
+from shared.catalogue.parts import files_of
 from shared.config import Config
 from shared.errors import InferqError, ModelFileError
+from shared.passing import is_passing
 from worker.engines.outline import outline
 from worker.memory import DoesNotFit
 
@@ -171,12 +173,12 @@ class Stock:
             self._told[model.id] = time.monotonic()
         blank = replace(_BLANK, id=model.id, aliases=model.aliases, created=int(time.time()))
         told = _without_folders(exc, model) if isinstance(exc, InferqError) else "its file cannot be read"
-        passing = isinstance(exc, OSError) or isinstance(exc.__cause__, OSError)
-        return Article(model, blank, 0, mark, told, str(exc), passing=passing)
+        return Article(model, blank, 0, mark, told, str(exc), passing=is_passing(exc))
 
 
 def _mark(model: Model) -> Mark:
-    return (model, _stamp(model.path), *(_stamp(path) for path, _ in model.adapters), _stamp(model.draft))
+    parts = files_of(model.path) if model.path else ()
+    return (model, *map(_stamp, (*parts, *(path for path, _ in model.adapters), model.draft)))
 
 
 def _without_folders(exc: InferqError, model: Model) -> str:

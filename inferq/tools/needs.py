@@ -23,7 +23,7 @@ def tell_needs(given: Path | Model, models_toml: str) -> dict[str, Any]:
         model = catalogue.resolve(str(given), models_toml=models_toml) if isinstance(given, Path) else given
         if model.path and catalogue.is_legacy(model.path) and engines.choose(model) == "llama.cpp":
             return {}
-        model = find_weights(model, config)
+        model, config = find_weights(model, config), engines.own_settings(model, config)
         there = find_room(model, config)
         try:
             fitted = fit_context(model, config, there)

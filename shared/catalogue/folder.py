@@ -28,17 +28,19 @@ _PASSING = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
 def models_in(folder: Path) -> list[Model]:
     """GGUF files, and files that begin like legacy GGML ones, in the order of their names.
 
-    Where two are called alike, each is called by its path in the folder. A folder that may not be read has none.
+    Where two are called alike, each is called by its path in the folder, and with the suffix where the paths differ in
+    that alone. A folder that may not be read has none.
 
     Raises ModelFileError where it cannot be told at the moment what is there.
     """
     paths = sorted(islice(_files(folder), MOST_MODELS))
-    names = [Path(whole_name(path.name)).stem for path in paths]
-    count = Counter(names)
+    whole = [path.with_name(whole_name(path.name)).relative_to(folder) for path in paths]
+    names = [path.stem for path in whole]
+    for longer in ([path.with_suffix("") for path in whole], whole):
+        count = Counter(names)
+        names = [str(path) if count[name] > 1 else name for path, name in zip(longer, names, strict=True)]
     found = []
     for path, name in zip(paths, names, strict=True):
-        if count[name] > 1:
-            name = str(path.with_name(whole_name(path.name)).relative_to(folder).with_suffix(""))
         try:
             found.append(Model(name, f"file:{path}", path, AUTO, size_of(path)))
         except OSError as exc:

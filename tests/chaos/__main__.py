@@ -131,8 +131,9 @@ def on_demand(count: int, seed: int, lease: float) -> tuple[Outcome, list[str]]:
     adapters, the others are for echoes."""
     with tempfile.TemporaryDirectory() as folder:
         scene = scenes.on_demand(lease, Path(folder))
-        asked = plan.turns(Random(seed), count // 3, scenes.ADAPTED, 60)
-        others = plan.echoes(Random(seed), count - len(asked), scenes.ECHOES, plan.ON_DEMAND, first=count)
+        drawing = Random(seed)  # one for both: no two requests have the same key
+        asked = plan.turns(drawing, count // 3, scenes.ADAPTED, 60)
+        others = plan.echoes(drawing, count - len(asked), scenes.ECHOES, plan.ON_DEMAND, first=count)
         outcome, broken = compare(scene, asked, seed, DEMAND, others=others)
     return outcome, [*broken, *report.alike(outcome), *report.unexcused(outcome), *sorted(set(outcome.crowded))]
 

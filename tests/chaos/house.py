@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
@@ -46,11 +47,15 @@ class Parts(Stack):
         return self._inferq(*arguments, **settings)
 
     def spawn_machine(self, *arguments: str, **settings: Any) -> Process:
-        """`inferq up`; what it tells whoever begins with it, and its log, are in `machines.log`."""
+        """`inferq up`; what it tells whoever begins with it, and its log, are in a file."""
         command = [sys.executable, "-P", "-m", "inferq", "up", *arguments]
-        with (self.directory / "machines.log").open("ab") as log:
+        with self.machines_log.open("ab") as log:
             environ = {**os.environ, **self.environ(**settings)}
             return self._start(command, env=environ, stdout=subprocess.DEVNULL, stderr=log)
+
+    @property
+    def machines_log(self) -> Path:
+        return self.directory / "machines.log"
 
     def environ(self, **more: Any) -> dict[str, str]:
         """The settings of its parts, as they are given them."""

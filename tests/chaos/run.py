@@ -108,6 +108,9 @@ def run(
             return asyncio.run(_play(stack, scene, requests, random, patient, more, enough))
         finally:
             stack.close()
+            if stack.machines_log.exists():
+                told = stack.machines_log.read_text(errors="replace").splitlines()
+                sys.stderr.write("".join(f"{line}\n" for line in told if " ERROR " in line))
 
 
 async def _play(

@@ -1,104 +1,46 @@
 """What a model is said to take of the memory is what it takes, and nothing is killed for want of it.
 
-Run by `make memory`, and by `make footprints` for more; FOOTPRINTS is how many combinations are measured. Those are
-made in control groups, by a worker's engine with its host, which read prompts that fill the context where it is small.
+Run by `make memory`; `make footprints` tries as many combinations as one likes. Those are made in control groups, by a
+worker's engine with its host, which read prompts that fill the context where it is small.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import gguf
-import numpy as np
 import pytest
 
 from shared.catalogue import Model
 from shared.config import Config
 from shared.memory import MemoryBudget
+from tests.load.footprints import NEAR, draw, start, try_out
+from tests.load.kinds import LONG, llama, make_all
 from tests.memory_group import MemoryGroup, why_not
 from tests.tiny import TINY
 from worker.memory import DoesNotFit, fit_context
 
-CALCULATED, MEASURED = 1000, int(os.environ.get("FOOTPRINTS", "8"))
-LONG = 1_048_576
+CALCULATED, MEASURED = 1000, 8
 GIB = 1 << 30
-NEAR = 0.1
 
 pytestmark = pytest.mark.skipif(bool(why := why_not()), reason=why)
 
 
-def disguise(target: Path, *, context: int, layers: int = 2, head: int = 0, vocabulary: int = 0) -> Path:
-    """The tiny model, with the context in its header, and keys and values that are `head` numbers in each layer."""
-    reader = gguf.GGUFReader(TINY)
-    writer = gguf.GGUFWriter(target, "llama")
-    changed: dict[str, Any] = {"llama.context_length": context}
-    if head:
-        changed |= {"llama.attention.key_length": head, "llama.attention.value_length": head}
-        changed |= {"llama.attention.head_count": 1, "llama.attention.head_count_kv": 1, "llama.block_count": layers}
-        changed |= {"llama.rope.dimension_count": head}
-    for field in reader.fields.values():
-        if field.name.startswith("GGUF.") or field.name == "general.architecture" or field.name in changed:
-            continue
-        kind, inner = field.types[0], field.types[-1] if len(field.types) > 1 else None
-        writer.add_key_value(field.name, field.contents(), kind, inner)
-    for name, value in changed.items():
-        writer.add_uint32(name, value)
-    draws = np.random.default_rng(0)
-    width = int(reader.fields["llama.embedding_length"].contents())
-    for tensor in reader.tensors:
-        if not head or not tensor.name.startswith("blk."):
-            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-        elif tensor.name.startswith("blk.0."):
-            for layer in range(layers):
-                data, part = tensor.data, tensor.name.removeprefix("blk.0.")
-                shape = {"attn_output.weight": (width, head)}.get(part, (head, width))
-                name = f"blk.{layer}.{part}"
-                if part in ("attn_q.weight", "attn_k.weight", "attn_v.weight", "attn_output.weight"):
-                    writer.add_tensor(name, draws.normal(0, 0.02, shape).astype(np.float16))
-                else:
-                    writer.add_tensor(name, data, raw_dtype=tensor.tensor_type)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return target
-
-
-def start(group: MemoryGroup, path: Path, fills: int, **settings: Any) -> dict[str, Any]:
-    """What `tests.load.filled` says."""
-    given = json.dumps({"path": str(path), "fills": fills, "batch_size": 128, **settings})
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.load.filled", str(group.entry), given],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=500,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return found
-
-
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("files")
-    return [
-        disguise(folder / "tiny.gguf", context=LONG),
-        disguise(folder / "deep.gguf", context=32_768, layers=16, head=64),
-        disguise(folder / "wide.gguf", context=LONG, layers=8, head=512),
-    ]
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    return make_all(tmp_path_factory.mktemp("kinds"))
 
 
 def test_a_context_of_a_million_tokens_in_a_gigabyte(tmp_path: Path) -> None:
-    path = disguise(tmp_path / "long.gguf", context=LONG, layers=128, head=1024)
+    path = llama(tmp_path / "long.gguf", 128, 1, 1, 1024)
+    given = {"model": {"path": path, "engine": "llama.cpp"}, "fills": LONG, "slots": 1, "batch_size": 128}
     with MemoryGroup(GIB) as group:
-        told = start(group, path, LONG, slots=1)
+        told = start(group, tmp_path, given)
         assert 1024 <= told["context"] < LONG // 10
         assert told["read"] == told["context"] - 4
         assert told["calculated"] > GIB * 0.8
@@ -107,20 +49,47 @@ def test_a_context_of_a_million_tokens_in_a_gigabyte(tmp_path: Path) -> None:
 
 
 def test_weights_that_do_not_fit_are_refused_in_words(tmp_path: Path) -> None:
-    path = disguise(tmp_path / "heavy.gguf", context=4096, layers=8, head=65_536)  # 512 MiB of F16
+    path = llama(tmp_path / "heavy.gguf", 32, 1024, 1024, 64, context=4096)  # 512 MiB of F16
+    given = {"model": {"path": path, "engine": "llama.cpp"}, "fills": 100, "slots": 1, "batch_size": 128}
     with MemoryGroup(GIB // 2) as group:
-        told = start(group, path, 100, slots=1)
+        told = start(group, tmp_path, given)
         assert "tried does not fit: with a context of 1,024 tokens it needs" in told["refused"]
         assert "MiB free of 512 MiB (of this control group)" in told["refused"]
         assert "What helps: a smaller model or quantisation, or more memory" in told["refused"]
         assert group.killed == 0
 
 
-def test_a_thousand_calculations(files: list[Path]) -> None:
+def test_a_prompt_for_whose_scoring_there_is_no_room_is_refused_in_words(tmp_path: Path) -> None:
+    path = llama(tmp_path / "wide.gguf", 8, 1, 1, 512)
+    given = {"model": {"path": path, "engine": "llama.cpp"}, "fills": 1000, "slots": 1, "scored": True}
+    with MemoryGroup(GIB // 4) as group:  # nearly all of it is for the context
+        told = start(group, tmp_path, {**given, "batch_size": 128})
+        assert told["unscored"].startswith("NoRoomToScore: scoring needs ")
+        assert group.killed == 0
+    with MemoryGroup(GIB // 2) as group:
+        told = start(group, tmp_path, {**given, "batch_size": 128, "context": 2048})
+        assert told["scored"] == 299
+        assert group.killed == 0
+
+
+def test_a_host_that_was_killed_for_want_of_memory_says_so_and_waits_for_it(tmp_path: Path) -> None:
+    with MemoryGroup(300 << 20) as group:
+        command = [sys.executable, "-m", "tests.load.starved", str(group.entry), str(TINY)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert (told["before"], told["after"], told["killed"]) == ("", "", 1)
+    for words in (told["trouble"], told["meanwhile"]):
+        assert re.search(r"it was killed for want of memory: it takes [\d.]+ MiB, and there are [\d.]+ MiB free", words)
+    assert "it was killed for want of memory" in ran.stderr  # so the log says it, too
+
+
+def test_a_thousand_calculations(kinds: dict[str, dict[str, Any]]) -> None:
     """With all that is there, no more is taken; one token of context more than what fits would be too much."""
     draws, outcomes = random.Random(1), {"whole": 0, "part": 0, "refused": 0}
     for _ in range(CALCULATED):
-        model = Model("tried", "", draws.choice(files), "llama.cpp", None)
+        path = kinds[draws.choice(("wide", "deep", "sliding", "hybrid", "latent"))]["path"]
+        model = Model("tried", "", path, "llama.cpp", None)
         context = draws.choice((0, 0, 256, 1000, 4096, 40_000, 300_000))
         config = Config(slots=draws.choice((1, 4, 16)), batch_size=draws.choice((32, 512)), context=context)
         there = MemoryBudget(int(2 ** draws.uniform(26, 33)), 0, "drawn")
@@ -142,23 +111,7 @@ BOUNDLESS = MemoryBudget(1 << 60, 0, "boundless")
 
 
 @pytest.mark.parametrize("number", range(MEASURED))
-def test_what_is_calculated_is_what_is_measured(files: list[Path], number: int) -> None:
+def test_what_is_calculated_is_what_is_measured(kinds: dict[str, dict[str, Any]], tmp_path: Path, number: int) -> None:
     """In a group with a bound, of which a worker takes what is left of it for its context."""
-    draws = random.Random(number)
-    path, slots = draws.choice(files), draws.choice((1, 2, 4, 8))
-    settings: dict[str, Any] = {"slots": slots, "batch_size": draws.choice((32, 128, 512))}
-    if draws.random() < 0.5:
-        settings["context"] = draws.choice((512, 4096, 30_000))
-    limit = draws.choice((160, 256, 400, 700)) << 20
-    told = {"batch_size": 128, **settings, "threads": 1, "batch_threads": 1}
-    fit_context(Model("tried", "", path, "llama.cpp", None), Config(**told), BOUNDLESS)  # which takes a child, too
-    with MemoryGroup(limit) as group:
-        told = start(group, path, 600, **settings)
-        assert group.killed == 0
-        if "refused" in told:
-            assert "What helps:" in told["refused"]
-        else:
-            assert told["calculated"] <= limit
-            assert group.most < told["calculated"] * (1 + NEAR), (told, group.most)
-            untouched = 0 if told["read"] >= told["context"] - 4 else told["compute"]  # it is as long as what was read
-            assert group.most > (told["calculated"] - untouched) * (1 - NEAR), (told, group.most)
+    told = try_out(kinds, tmp_path, draw(kinds, f"16 {number}"))
+    assert not told["wrong"], told

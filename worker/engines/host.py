@@ -16,10 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from shared import memory
 from shared.backoff import Backoff
 from shared.cancellation import NEVER, Cancellable, wait_for
 from shared.errors import HostUnavailable
 from shared.loops import Loop
+from shared.memory import DoesNotFit, tell
 from shared.progress import step
 from worker.engines.child import SOCKET
 from worker.engines.host_process import HostProcess
@@ -63,6 +65,8 @@ class EngineHost:
         self._failures = 0
         self._failure = ""
         self._patience = _PATIENCE
+        self._most = 0
+        """Bytes that it has had in memory."""
         self._backoff = Backoff(_FIRST, _LONGEST)
         self._start()
         self._watcher = Loop("engine-host", self._watch)
@@ -162,6 +166,7 @@ class EngineHost:
 
     def _look(self) -> None:
         if not self._process.speaks(_TICK):
+            self._most = max(self._most, self._process.resident())
             if silence := self.pulse.look(_TICK, self._process.spent()):
                 self._process.kill(f"was silent for {silence:.0f} s while it had work")
             self._process.shorten_log()
@@ -190,6 +195,8 @@ class EngineHost:
 
     def _start(self) -> None:
         self._check()
+        if self._buried and self._process.starved and self._most > (there := memory.budget()).free:  # or it dies again
+            raise DoesNotFit(f"it was killed for want of memory: it takes {tell(self._most)}, and there are {there}")
         self._process, self._born = HostProcess(self._module), time.monotonic()
         if self._closing.is_set():
             self._process.kill()

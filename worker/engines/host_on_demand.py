@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from shared.cancellation import Cancellable, wait_for
 from shared.errors import HostUnavailable, ModelLoadError
+from shared.memory import DoesNotFit
 from worker.engines.host import EngineHost
 
 IDLE = 60.0
@@ -22,7 +23,7 @@ class HostOnDemand:
         self._changed = threading.Condition()
         self._host: EngineHost | None = None
         self._starting = self._closed = False
-        self._failure = ""
+        self._failure: ModelLoadError | None = None
         """Why the last start failed."""
         self._users = 0
         self._timer: threading.Timer | None = None
@@ -37,7 +38,8 @@ class HostOnDemand:
     def use(self, work: Cancellable) -> Iterator[EngineHost]:
         """The host, which does not end meanwhile unless it dies.
 
-        Raises JobCancelled once `work` is cancelled, and HostUnavailable where it cannot be started.
+        Raises JobCancelled once `work` is cancelled, HostUnavailable where it cannot be started, and DoesNotFit where
+        that is for want of memory, which another try would not find either.
         """
         host = self._enter(work)
         try:
@@ -60,12 +62,14 @@ class HostOnDemand:
             self._users += 1
             try:
                 if not (self._host or self._starting or self._closed):
-                    self._starting, self._failure = True, ""
+                    self._starting, self._failure = True, None
                     threading.Thread(target=self._launch, daemon=True).start()
                 wait_for(self._changed, lambda: not self._starting, work)
                 if self._host and not self._closed:
                     return self._host
-                raise HostUnavailable(self._failure or "the engine is closed")
+                if isinstance(failure := self._failure, DoesNotFit) and not self._closed:
+                    raise type(failure)(failure.message)
+                raise HostUnavailable(str(failure or "the engine is closed"))
             except BaseException:
                 self._leave()
                 raise
@@ -73,14 +77,14 @@ class HostOnDemand:
     def _launch(self) -> None:
         """In a thread of its own, for it takes a while, in which who waits for it may be cancelled."""
         host: EngineHost | None = None
-        failure = "the host cannot be started"
+        failure = ModelLoadError("the host cannot be started")
         try:
             host = self._start()
         except ModelLoadError as exc:
-            failure = str(exc)
+            failure = exc
         finally:
             with self._changed:
-                self._host, self._starting, self._failure = host, False, "" if host else failure
+                self._host, self._starting, self._failure = host, False, None if host else failure
                 self._rest()
                 self._changed.notify_all()
 

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from shared import footprint
+from shared import footprint, memory
 from shared.errors import ModelLoadError
 from shared.logs import shorten_open
+from shared.memory import DoesNotFit
 from shared.misfits import EngineMisfit
 from shared.scratch import Scratch, socket_root
 
@@ -45,7 +46,9 @@ class HostProcess:
         except OSError as exc:
             raise ModelLoadError(f"the engine host got no folder: {exc}") from exc
         self.directory = self._scratch.path
-        self._verdict = ""
+        self._verdict, self._kills = "", memory.kills()
+        self.starved = False
+        """Whether it was killed for want of memory."""
         self.missing = ""
         """What of its sandbox the system does not have."""
         try:
@@ -105,7 +108,8 @@ class HostProcess:
                 "this CPU has not the instructions (AVX2) that the engine was built for; one that was built for it can"
                 " be named in INFERQ_LLAMA_SERVER, see docs/engines.md"
             )
-        raise ModelLoadError(f"the engine host {end} while it loaded the model; {tail}")
+        kind = DoesNotFit if self.starved else ModelLoadError
+        raise kind(f"the engine host {end} while it loaded the model; {tail}")
 
     def speaks(self, within: float) -> bool:
         """Wait up to `within` seconds until it says something or ends, which is all that it does once it is ready."""
@@ -147,6 +151,9 @@ class HostProcess:
             pipe.close()
         if self._verdict:
             return f"{self._verdict}, and was killed"
+        if status == -signal.SIGKILL and memory.kills() > self._kills:
+            self.starved = True
+            return f"was killed by the system for want of memory, of which there are now {memory.budget()},"
         return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
     def _bury(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
+from shared import footprint
 from shared.cancellation import NEVER, Cancellable
 from shared.card import Ability
 from shared.catalogue import Model
@@ -104,8 +105,8 @@ class LlamaCppEngine:
             self._text, self._specials, self._reader, infill, suffix_first=model.spm_infill
         )
         self._cells = Cells(self.card.context)
-        self._seats = Seats(self._server, self.card.slots, self._cells, config.public_prefixes)
-        self._prefixes = LlamaPrefixes(self._host, self._text, self._cells, folder, computes, self._batch)
+        self._prefixes = prefixes = LlamaPrefixes(self._host, self._text, self._cells, folder, computes, self._batch)
+        self._seats = Seats(self._server, self.card.slots, self._cells, prefixes.put_away, config.public_prefixes)
         self.tools = NativeTools(
             self._server,
             self._text,
@@ -140,6 +141,7 @@ class LlamaCppEngine:
             batch=config.step,
             unchanged=unchanged,
             threads=lambda: 1 if self._cells.busy else parameters["batch_threads"],
+            takes=lambda: footprint.own(self._host.pid),
         )
         if config.llama_server:
             check_numbers(self._server, self.scorer, self.close)

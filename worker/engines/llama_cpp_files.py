@@ -106,10 +106,15 @@ def threads_of(config: Config) -> tuple[int, int]:
     return config.threads or max(1, cores - 1), config.batch_threads or config.threads or cores
 
 
-def step_of(files: Files, config: Config) -> int:
-    """Tokens of a step: each has one, and what is guessed after it, of each slot; llama.cpp aborts on fewer."""
+def outputs_of(files: Files, config: Config) -> int:
+    """Of how many tokens a step tells what comes next: one, and what is guessed after it, of each slot."""
     guessed = DRAFTED if files.draft else GUESSED if config.speculation else 0
-    return max(config.step, config.slots * (1 + guessed))
+    return config.slots * (1 + guessed)
+
+
+def step_of(files: Files, config: Config) -> int:
+    """Tokens of a step; llama.cpp aborts where it has fewer than outputs."""
+    return max(config.step, outputs_of(files, config))
 
 
 def host_parameters(model: Model, files: Files, config: Config, batch: int, key: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -44,7 +43,7 @@ class LlamaCppPoolingEngine:
     """
 
     def __init__(self, model: Model, config: Config, files: Files, kind: PoolingKind) -> None:
-        self._files, header = files, files.header
+        header = files.header
         if files.draft:
             raise ModelFileError(f"{files.draft}: {files.path.name} generates no text, so it takes no draft")
         ranks = kind is PoolingKind.RANK
@@ -71,6 +70,7 @@ class LlamaCppPoolingEngine:
         except BaseException:
             self._host.close()
             raise
+        self._pieces = pieces(files.path)  # now: another file may take its place later
         self._reader = PromptReader(text, specials, size=header.vocabulary_size, bos=header.bos)
         self.card = Card(
             id=model.id,
@@ -122,7 +122,3 @@ class LlamaCppPoolingEngine:
 
     def close(self) -> None:
         self._host.close()
-
-    @functools.cached_property
-    def _pieces(self) -> list[bytes]:
-        return pieces(self._files.path)

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from shared import memory
 from shared.cancellation import NEVER, Cancellable, aborting, check, wait_for
 from shared.errors import ContextLengthExceeded, EngineError, HostDied, InvalidRequest
+from shared.memory import DoesNotFit, tell
 from shared.protocol import Chat, TextTask, TokenLogprob, TopLogprob
 from worker.engines import UNTOLD
 from worker.engines.cells import Cells, Share
@@ -27,6 +29,23 @@ LARGEST_LOGITS = 33_554_432
 """Bytes of the logits of one batch, which the host holds twice."""
 _LOGIT = 4
 """Bytes."""
+_MORE = 1.1
+"""How much more than the host that answers it may come to take."""
+
+
+class NoRoomToScore(DoesNotFit):
+    """It would be a second time what the model takes beside its weights."""
+
+    words = "There is not enough memory to tell how likely a prompt is to this model."
+
+
+def check_room(size: int) -> None:
+    """Raises NoRoomToScore where there are fewer bytes: whoever computes now might be killed for want of them."""
+    if size * _MORE > (there := memory.budget()).free:
+        raise NoRoomToScore(
+            f"scoring needs {tell(int(size * _MORE))} of memory beside the model, and there are {there}; it needs less"
+            " with a smaller --context"
+        )
 
 
 def largest_batch(vocabulary_size: int, most: int) -> int:
@@ -50,7 +69,8 @@ class Scorer:
     """See `worker.engines.PromptScorer`. May be used from several threads: as many sequences as the engine has slots
     are read in turns, and share the cells of one context; others wait.
 
-    `parameters` are those of the host that answers, of which this is a double, and `pieces` the bytes of all tokens.
+    `parameters` are those of the host that answers, of which this is a double, `takes` tells how many bytes of memory
+    it has for itself, and `pieces` are the bytes of all tokens.
     `batch` is how many are read at once at most, `unchanged` looks whether the files are, and `threads` says how many a
     step may use now.
     """
@@ -66,12 +86,18 @@ class Scorer:
         batch: int,
         unchanged: Callable[[], None],
         threads: Callable[[], int],
+        takes: Callable[[], int],
     ) -> None:
         self._read, self._pieces, self._context, self._threads = read, pieces, context, threads
         self._batch = largest_batch(len(pieces), batch)
         self._sequences: int = parameters["slots"]
         given = {**parameters, "context": context, "batch": self._batch, "key": ""}
-        self.host = HostOnDemand(lambda: EngineHost(_MODULE, f"{title} scoring", given, unchanged))
+
+        def start() -> EngineHost:
+            check_room(takes() + 2 * self._batch * len(pieces) * _LOGIT)
+            return EngineHost(_MODULE, f"{title} scoring", given, unchanged)
+
+        self.host = HostOnDemand(start)
         self._cells, self._free = Cells(context), list(range(self._sequences))
         self._begun, self._live = 0, set[int]()
         """How many readings have begun, and the numbers of those that go on."""

@@ -26,7 +26,15 @@ class Speller:
     """
 
     def __init__(self, files: Files, text: LlamaText, pieces: Sequence[bytes]) -> None:
-        self._files, self._text, self._pieces = files, text, pieces
+        self._text, self._pieces = text, pieces
+        # As long as the file is the one that was loaded: another one may take its place, or none.
+        found = [(word.decode(errors="replace"), kind) for word, kind in words(files.path)]
+        self._unused = {token for token, (_, kind) in enumerate(found) if kind == TokenKind.UNUSED}
+        self._doubtful = {
+            token: word
+            for token, (word, kind) in enumerate(found)
+            if kind in _CONTROL or (kind in _PLAIN and _LIKE_MARKUP.fullmatch(word))
+        }
 
     def spell(self, token: int, preserved: Collection[str] = ()) -> bytes:
         """Those tokens are `preserved` that have a text all the same."""
@@ -37,12 +45,8 @@ class Speller:
     def _silent(self) -> frozenset[int]:
         """Found when it is needed, for a vocabulary may have thousands. What the file says of them is not the last
         word: of `<|im_end|>` llama.cpp knows that it is one, and of `<|start|>` that it is none."""
-        found = [(word.decode(errors="replace"), kind) for word, kind in words(self._files.path)]
-        asked = [word for word, kind in found if kind in _CONTROL or (kind in _PLAIN and _LIKE_MARKUP.fullmatch(word))]
-        control = set(self._text.find_specials(asked))
-        return frozenset(
-            token for token, (word, kind) in enumerate(found) if kind == TokenKind.UNUSED or word in control
-        )
+        control = set(self._text.find_specials(list(self._doubtful.values())))
+        return frozenset(self._unused | {token for token, word in self._doubtful.items() if word in control})
 
 
 def find_specials(model: Model, files: Files, text: LlamaText) -> Specials:

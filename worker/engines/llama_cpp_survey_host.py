@@ -27,12 +27,13 @@ def main() -> None:
         ATTENTION_PLAIN,
         F16,
         F32,
+        Q8_0,
         Library,
         UnknownLibrary,
     )
 
     child.confine()
-    kind = F32 if parameters["exact"] else F16
+    kind = F32 if parameters["exact"] else Q8_0 if parameters.get("kv_cache") else F16
     attention = {"plain": ATTENTION_PLAIN, "flash": ATTENTION_FLASH}.get(parameters["attention"], ATTENTION_AUTO)
     try:
         model = Library(xllamacpp.xllamacpp.__file__).plan(parameters["path"])
@@ -41,6 +42,8 @@ def main() -> None:
                 n_ctx=context,
                 n_batch=min(parameters["batch"], context),  # llama.cpp's own bound, which `plan` else finds strange
                 n_ubatch=min(parameters["step"], context),
+                n_outputs_max=min(parameters.get("outputs", 0), context),  # 0: of all tokens
+                n_outputs_max_per_seq=min(parameters.get("outputs", 0), context),
                 n_seq_max=parameters["slots"],
                 n_threads=1,
                 n_threads_batch=1,

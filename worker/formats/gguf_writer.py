@@ -87,7 +87,7 @@ class _Pieces:
     def tofile(self, file: BinaryIO) -> None:
         done = 0
         for piece in self._read():
-            piece.tofile(file)
+            file.write(np.ascontiguousarray(piece).data)  # its own way to write does not say why it cannot
             done += piece.nbytes
             self._progress(done)
 

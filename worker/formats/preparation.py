@@ -15,6 +15,7 @@ from pathlib import Path
 from shared import checksums, folders, memory
 from shared.errors import InferqError
 from shared.file_lock import FileLock, patience
+from shared.passing import is_passing
 from shared.progress import step
 from shared.whole_file import write_whole
 from worker.formats import prepared
@@ -116,6 +117,8 @@ def _make(
                 speeds = (compare or _compare)(shapes, WANTED, threads)
             known = Measurement(digest, sources, {kind: tuple(speed) for kind, speed in speeds.items()})
         except InferqError as exc:
+            if is_passing(exc):  # another time it may be tried
+                return Weights(path, why=str(exc))
             log.warning("%s: %s", path.name, exc)
             known = Measurement(digest, sources, {}, failed=str(exc))
     if str(path.absolute()) not in known.sources:

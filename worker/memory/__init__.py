@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from shared.memory import DoesNotFit
 from worker.memory.context import Fitted, fit_context, footprint
 from worker.memory.fitting import find_room, find_trial, fit_start
-from worker.memory.footprint import DoesNotFit, Footprint
+from worker.memory.footprint import Footprint
 from worker.memory.shares import share
 
 __all__ = [

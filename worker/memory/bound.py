@@ -18,14 +18,15 @@ _RESULTS = 4
 class Bound:
     """Every layer is counted as one that looks back on all of the context, and as one with a state as well."""
 
-    def __init__(self, path: Path, header: Header, *, slots: int, batch: int, exact: bool, plain: bool) -> None:
+    def __init__(
+        self, path: Path, header: Header, *, slots: int, batch: int, outputs: int, exact: bool, plain: bool
+    ) -> None:
         self._path, self._header = path, header
-        self._slots, self._batch = slots, batch
+        self._slots, self._batch, self._outputs = slots, batch, outputs
         self._width, self._whole = _WIDE if exact else _NARROW, exact or plain
 
-    @property
-    def fixed(self) -> int:
-        """Bytes of cells that do not grow with the context."""
+    def fixed(self, _context: int) -> int:
+        """Bytes of cells that do not grow with it."""
         state, groups = (max(self._numbers(f"ssm.{name}"), default=0) for name in ("state_size", "group_count"))
         inner, kernel = (max(self._numbers(f"ssm.{name}"), default=0) for name in ("inner_size", "conv_kernel"))
         return self._layers * self._slots * (kernel + state) * (inner + 2 * state * groups) * _WIDE
@@ -38,12 +39,12 @@ class Bound:
         shared = [*shared] * self._layers if len(shared) == 1 else shared
         widest = max(wide, heads * key, *self._numbers("feed_forward_length"), *self._numbers("ssm.inner_size"))
         scores = cells * (heads if self._whole else 1)
-        row = self._header.vocabulary_size + scores + _RESULTS * widest
+        row = scores + _RESULTS * widest
         return Sizes(
             weights=sum(tensor.size for tensor in self._header.tensors),
             copies=0,
-            cells=cells * sum(shared) * (key + value) * self._width + self.fixed,
-            compute=self._batch * row * _WIDE,
+            cells=cells * sum(shared) * (key + value) * self._width + self.fixed(context),
+            compute=(self._batch * row + self._outputs * self._header.vocabulary_size) * _WIDE,
         )
 
     @property

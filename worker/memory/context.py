@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from shared.catalogue import WITHOUT_FILE, Model
 from shared.config import Config
-from shared.memory import MemoryBudget, tell
+from shared.memory import DoesNotFit, MemoryBudget, tell
 from worker.engines import choose, own_settings
 from worker.engines.llama_cpp_files import check_files
-from worker.memory.footprint import DoesNotFit, Footprint
+from worker.memory.footprint import Footprint
 from worker.memory.llama_needs import LlamaNeeds, PoolingNeeds
 from worker.memory.needs import LEAST, LegacyNeeds, Needs, NoNeeds
 

@@ -8,22 +8,19 @@ from dataclasses import replace
 from shared import footprint as processes
 from shared import memory
 from shared.catalogue import Model
+from shared.catalogue.parts import files_of
 from shared.config import Config
-from shared.memory import MemoryBudget
+from shared.memory import DoesNotFit, MemoryBudget
 from worker.engines import choose
 from worker.engines.llama_cpp_calibration import fit_machine
 from worker.engines.llama_cpp_calibration_host import SIZES
 from worker.memory.context import fit_context, footprint
-from worker.memory.footprint import DoesNotFit, Footprint
+from worker.memory.footprint import Footprint
 
 log = logging.getLogger("inferq.models")
 
 _MEASURED = 9216
 """Tokens of the contexts in which it is measured what fits the machine."""
-
-
-_KERNEL = 32
-"""The part of the whole that is left to the kernel, whose tables count in control groups as well."""
 
 
 def fit_start(model: Model, config: Config) -> Config:
@@ -48,10 +45,8 @@ def fit_start(model: Model, config: Config) -> Config:
 
 def find_room(model: Model, config: Config) -> MemoryBudget:
     """What there is for the model now. Weights that another process has mapped are there already."""
-    shared = model.path.stat().st_size if model.path and processes.has_mapped(model.path) else 0
-    there = memory.budget(config.memory, shared=shared)
-    kernel = 0 if there.said.startswith("INFERQ") else there.total // _KERNEL
-    return replace(there, taken=there.taken + kernel)
+    mapped = (path for path in (files_of(model.path) if model.path else ()) if processes.has_mapped(path))
+    return memory.budget(config.memory, shared=sum(path.stat().st_size for path in mapped))
 
 
 def find_trial(model: Model, config: Config, context: int) -> Footprint | None:

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.errors import ModelLoadError
 from shared.memory import tell
-
-
-class DoesNotFit(ModelLoadError):
-    """There is less memory than a model needs."""
-
-    words = "There is not enough memory for the model."
 
 
 @dataclass(frozen=True, slots=True)

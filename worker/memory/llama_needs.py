@@ -7,8 +7,8 @@ from typing import Any
 
 from shared.catalogue import Model
 from shared.config import Config
-from worker.engines.llama_cpp_files import EXACT, Files, host_parameters
-from worker.engines.llama_cpp_host import CHECKPOINTS, DRAFTED
+from worker.engines.llama_cpp_files import EXACT, Files, host_parameters, outputs_of, step_of
+from worker.engines.llama_cpp_host import CHECKPOINTS
 from worker.engines.llama_cpp_pooling_shape import PoolingShape, pooling_context
 from worker.engines.pooling_host import MOST_SEQUENCES
 from worker.formats.gguf import read_header, read_model
@@ -17,7 +17,7 @@ from worker.formats.pooling import PoolingKind
 from worker.memory.bound import Bound
 from worker.memory.footprint import Footprint
 from worker.memory.needs import Needs
-from worker.memory.sizes import HOST, PAD, SLOT, TOKEN, WORKER
+from worker.memory.sizes import CELL, HOST, PAD, SLOT, TOKEN, WORKER
 from worker.memory.survey import MemorySurvey, survey
 
 USUAL = 4096
@@ -32,24 +32,25 @@ class LlamaNeeds(Needs):
     def __init__(self, model: Model, files: Files, config: Config) -> None:
         self._model, self._files, self._config = model, files, config
         self.most = config.context or files.header.context_length or USUAL
-        # As the engine has it: see there.
-        self._batch = max(config.step, config.slots * (1 + DRAFTED if files.draft else 1))
+        self._batch, self._outputs = step_of(files, config), outputs_of(files, config)
         self._known: dict[tuple[Path, bool], MemorySurvey | Bound] = {}
 
     def of(self, context: int) -> Footprint:
         files, slots = self._files, self._config.slots
         exact = files.exact(context)
         sources = [self._source(path, exact) for path in (files.path, files.draft) if path]
-        sizes = [source.of(context) for source in sources]
+        sizes, fixed = [source.of(context) for source in sources], [source.fixed(context) for source in sources]
         vocabulary = files.header.vocabulary_size
         adapters = sum(tensor.size for path in dict(files.lora) for tensor in read_header(path).tensors)
         return Footprint(
             context,
             weights=sum(each.weights for each in sizes),
             copies=sum(each.copies for each in sizes) + adapters,
-            cells=sum(each.cells for each in sizes),
-            compute=sum(each.compute for each in sizes) + len(sizes) * slots * vocabulary * _WIDE,
-            cache=CHECKPOINTS * sum(source.fixed for source in sources),
+            cells=sum(
+                each.cells + CELL * context * (each.cells > kept) for each, kept in zip(sizes, fixed, strict=True)
+            ),
+            compute=sum(each.compute for each in sizes) + len(sizes) * self._outputs * vocabulary * _WIDE,
+            cache=CHECKPOINTS * sum(fixed),
             process=WORKER + HOST + len(sizes) * TOKEN * vocabulary + SLOT * slots,
             measured=not any(isinstance(source, Bound) for source in sources),
         )
@@ -67,11 +68,14 @@ class LlamaNeeds(Needs):
         files, slots = self._files, self._config.slots
         ours = path == files.path
         asked = _asked(self._model, path, files, exact=exact, attention=self._config.attention)
-        asked |= {"batch": self._batch, "step": self._batch, "slots": slots}
-        told = survey(files.identify(self._model) if ours else identity([path]), asked, self.most)
+        asked |= {"batch": self._batch, "step": self._batch, "slots": slots, "kv_cache": self._config.kv_cache}
+        asked |= {"outputs": self._outputs}
+        told = survey(files.identify(self._model) if ours else identity([path]), asked)
         header = files.header if ours else read_model(path)
         plain = self._config.attention == "plain"
-        found = told or Bound(path, header, slots=slots, batch=self._batch, exact=exact, plain=plain)
+        found = told or Bound(
+            path, header, slots=slots, batch=self._batch, outputs=self._outputs, exact=exact, plain=plain
+        )
         self._known[path, exact] = found
         return found
 
@@ -93,7 +97,9 @@ class PoolingNeeds(Needs):
         asked |= {"batch": shape.batch, "step": shape.step, "slots": MOST_SEQUENCES, "pooling": int(self._kind)}
         source: MemorySurvey | Bound | None = survey(files.identify(self._model), asked, alone=shape.batch)
         if source is None:
-            source = Bound(files.path, files.header, slots=1, batch=shape.step, exact=exact, plain=shape.plain)
+            source = Bound(
+                files.path, files.header, slots=1, batch=shape.step, outputs=shape.step, exact=exact, plain=shape.plain
+            )
         sizes = source.of(shape.batch)
         return Footprint(
             context,

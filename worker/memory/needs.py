@@ -63,11 +63,13 @@ class LegacyNeeds(Needs):
     def __init__(self, model: Model, config: Config) -> None:
         assert model.path is not None, "it has been chosen by its file"
         self._legacy = check_file(model.path, model.architecture)
-        self.most = config.context or self._legacy.hyper.context
+        own = self._legacy.hyper.context
+        self._resized = self._legacy.architecture in _RESIZED
+        self.most = config.context or own if self._resized else min(config.context or own, own)
 
     def of(self, context: int) -> Footprint:
         legacy, hyper = self._legacy, self._legacy.hyper
-        cells = context if legacy.architecture in _RESIZED else max(context, hyper.context)
+        cells = context if self._resized else hyper.context
         step = BATCH * (_RESULTS * max(hyper.inner, hyper.width) + cells * hyper.heads) * _WIDE
         return Footprint(
             context,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from shared.catalogue import Model
 from shared.config import Config
-from shared.memory import MemoryBudget, tell
+from shared.memory import DoesNotFit, MemoryBudget, tell
 from worker.memory.context import find_needs, fit_context
-from worker.memory.footprint import DoesNotFit, Footprint
+from worker.memory.footprint import Footprint
 from worker.memory.needs import LEAST
 
 

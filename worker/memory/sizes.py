@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 PAD = 256
 """Cells, of which llama.cpp makes whole multiples."""
+CELL = 50
+"""Bytes that llama.cpp keeps of each cell beside keys and values: whose it is, and its place."""
 WORKER, HOST = 46 << 20, 36 << 20
 """Bytes that a worker takes with its libraries, and an engine host, without anything of a model."""
 TOKEN = 700
 """Bytes that both keep of each token of the vocabulary."""
-SLOT = 1 << 20
+SLOT = 1 << 18
 """Bytes of what each slot has under way: its tokens, texts and sampling."""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from shared import folders
 from shared.config import ConfigError
 from shared.errors import ModelLoadError
+from shared.passing import is_passing
 from shared.regular_file import read_bytes
 from shared.whole_file import write_whole
 from worker.engines.host_process import HostProcess
@@ -30,9 +31,10 @@ MOST_KEPT = 512
 """Files of what was told, of which the latest stay."""
 _LONGEST = 65_536
 """Bytes of what a child says."""
-_USUAL = 1 << 20
-"""Tokens of the largest context that is asked for always."""
-_FORM = 1
+_GRID = tuple(PAD << doubled for doubled in range(10))
+"""Tokens of the contexts that are asked for: twice as many each time, so that what lies between is told nearly as it
+is. A child that asks for a larger one takes as much itself as a small model does."""
+_FORM = 3
 """Of what is kept; another one is asked for anew."""
 
 
@@ -47,36 +49,37 @@ class MemorySurvey:
     sizes: Mapping[int, Sizes]
 
     def of(self, context: int) -> Sizes:
-        """Of a context between those that were asked for: what a step takes grows evenly with it, or ever faster."""
-        cells = min(-(-context // PAD) * PAD, max(self.sizes))
-        known = list(self.sizes)
-        above = known[bisect_left(known, cells)]
+        """Of any context: what a step takes grows evenly with it, or ever faster, and beyond those asked for evenly."""
+        cells, known = -(-context // PAD) * PAD, list(self.sizes)
+        above = known[min(bisect_left(known, cells), len(known) - 1)]
         if above == cells or above == known[0]:
             return self.sizes[above]
         below = known[(place := known.index(above)) - 1]
         part = (cells - below) / (above - below)
         low, high = asdict(self.sizes[below]), asdict(self.sizes[above])
         told = {name: int(low[name] + (high[name] - low[name]) * part) for name in low}
-        if place > 1:  # where a sliding window is full, they grow more slowly from then on
+        if place > 1 and cells < above:  # where a sliding window is full, they grow more slowly from then on
             before = self.sizes[known[place - 2]].cells
             steepest = low["cells"] + (low["cells"] - before) * (cells - below) // (below - known[place - 2])
             told["cells"] = min(high["cells"], max(told["cells"], steepest))
         return Sizes(**told)
 
-    @property
-    def fixed(self) -> int:
-        """Bytes of cells that do not grow with the context: of sliding windows, and of recurrent states."""
-        last, before = (cells := list(self.sizes))[-1], cells[-2 if len(cells) > 1 else -1]
+    def fixed(self, context: int) -> int:
+        """Bytes of cells that do not grow with it where it is long: of sliding windows, and of recurrent states."""
+        if len(contexts := list(self.sizes)) < 2:  # nobody goes back in a batch
+            return 0
+        before, last = contexts[-2:]
         grown = self.sizes[last].cells - self.sizes[before].cells
-        return max(0, int(self.sizes[last].cells - grown * last / max(1, last - before))) if grown else 0
+        cells = -(-context // PAD) * PAD
+        return max(0, int(self.of(cells).cells - grown * cells / (last - before)))
 
 
-def survey(identity: str, asked: Mapping[str, Any], most: int = 0, *, alone: int = 0) -> MemorySurvey | None:
-    """Of contexts up to `most` tokens, or of one `alone`; None where llama.cpp does not tell.
+def survey(identity: str, asked: Mapping[str, Any], *, alone: int = 0) -> MemorySurvey | None:
+    """Of contexts of all sizes, or of one `alone`; None where llama.cpp does not tell.
 
     `asked` is what `llama_cpp_survey_host` needs to know but for the contexts, `identity` tells the files apart.
     """
-    contexts = [alone] if alone else _grid(most)
+    contexts = [alone] if alone else [*_GRID]
     given = {**asked, "contexts": contexts}
     named = {name: value for name, value in given.items() if name not in ("path", "reads", "title")}
     told = json.dumps([_FORM, identity, version("xllamacpp"), named], sort_keys=True)
@@ -89,20 +92,12 @@ def survey(identity: str, asked: Mapping[str, Any], most: int = 0, *, alone: int
         found = _ask(given)
     except Exception as exc:  # noqa: BLE001 - a file that has taken over the child says anything
         log.warning("%s: llama.cpp does not tell what it would take, so an upper bound is: %s", asked["title"], exc)
-        _failed.add(digest)
+        if not is_passing(exc):
+            _failed.add(digest)
         return None
     if record:
         _remember(record, found)
     return found
-
-
-def _grid(most: int) -> list[int]:
-    """Twice as many tokens each time, so that what lies between is told nearly as it is; the same for most models, so
-    that it is known of other contexts."""
-    sizes = [PAD]
-    while sizes[-1] < max(most, _USUAL):
-        sizes.append(sizes[-1] * 2)
-    return sizes
 
 
 def _ask(given: Mapping[str, Any]) -> MemorySurvey:
