@@ -135,6 +135,8 @@ def test_states_to_go_back_to_are_counted(tmp_path: Path) -> None:
     found = footprint(tiny(recurrent(tmp_path / "mamba.gguf")), replace(CONFIG, context=4096))
     assert found.cells < 10 << 20
     assert found.cache == 8 * found.cells
+    alone = replace(CONFIG, context=4096, slots=1)
+    assert footprint(tiny(tmp_path / "mamba.gguf"), alone).cache == 7 * found.cells // 4  # slots
 
 
 def test_a_cache_of_8_bits_takes_half(long: Path) -> None:
