@@ -22,7 +22,7 @@ from worker.memory.survey import MemorySurvey, survey
 
 USUAL = 4096
 """Tokens of the context of a model that does not tell its own."""
-_WIDE = 4
+_WIDE, _NARROW = 4, 2
 _NO_POOLING = -1
 _APART = 8192
 """Tokens by which llama.cpp keeps states of earlier requests apart when all places but one are taken; of the latest
@@ -36,6 +36,7 @@ class LlamaNeeds(Needs):
         self._model, self._files, self._config = model, files, config
         self.most = config.context or files.header.context_length or USUAL
         self._batch, self._outputs = step_of(files, config), outputs_of(files, config)
+        self._heads = files.header.heads + (read_model(files.draft).heads if files.draft else 0)
         self._known: dict[tuple[Path, bool], MemorySurvey | Bound] = {}
 
     def of(self, context: int) -> Footprint:
@@ -55,7 +56,9 @@ class LlamaNeeds(Needs):
             cells=sum(
                 each.cells + CELL * context * (each.cells > still) for each, still in zip(sizes, fixed, strict=True)
             ),
-            compute=sum(each.compute for each in sizes) + len(sizes) * self._outputs * vocabulary * _WIDE,
+            compute=sum(each.compute for each in sizes)
+            + len(sizes) * self._outputs * vocabulary * _WIDE
+            + self._halved(context) * (not exact),
             cache=self._states(context, windowed=kept[0] < fixed[0]) * sum(kept) * bool(kept[0]),
             process=WORKER + HOST + len(sizes) * TOKEN * vocabulary + SLOT * slots,
             measured=not any(isinstance(source, Bound) for source in sources),
@@ -66,6 +69,11 @@ class LlamaNeeds(Needs):
         if not found and self._files.exact(EXACT) and self.most > EXACT:  # short contexts take twice as much a token
             found = self._search(PAD, EXACT, free)
         return found
+
+    def _halved(self, context: int) -> int:
+        """Bytes of plain attention's weights once more, in the 16 bits of the values: llama.cpp does not say so."""
+        plain = self._config.attention == "plain"
+        return plain * min(self._batch, context) * -(-context // PAD) * PAD * self._heads * _NARROW
 
     def _states(self, context: int, *, windowed: bool) -> int:
         """Of each slot, that are kept at the same time."""
