@@ -55,7 +55,6 @@ soak: .venv/dev          ## an hour of mixed load, one client in twenty hostile,
 
 upgrade: .venv/dev       ## two neighbouring releases side by side under load; options in ARGS, e.g. make upgrade ARGS="--seed 7 --mixed 60"
 	$(BIN)/python -m tests.upgrade $(ARGS)
-	$(BIN)/python -m tests.upgrade.conversations
 
 clients: .venv/dev       ## unmodified clients, each in an environment of its own; e.g. make clients ARGS="--short", ARGS="llm aider", ARGS="--list"
 	$(BIN)/inferq pull

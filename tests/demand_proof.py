@@ -132,8 +132,11 @@ class Proof:
             thread.start()
         draw = random.Random(self._seed)
         while any(thread.is_alive() for thread in clients):
-            time.sleep(draw.uniform(1.0, 5.0) * slowness())  # else nobody ever gets to load anything
-            if self._kills:
+            # Of a slow machine not so often: else nobody ever gets to load anything.
+            until = time.monotonic() + draw.uniform(1.0, 5.0) * (slowness() if self.told.killed else 1.0)
+            while time.monotonic() < until and any(thread.is_alive() for thread in clients):
+                time.sleep(0.1)
+            if self._kills and any(thread.is_alive() for thread in clients):
                 self._kill(draw)
         self.told.took = time.monotonic() - begun
         self.told.seen = self._watch.close()

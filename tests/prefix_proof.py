@@ -112,9 +112,10 @@ class Proof:
         restore, save = prefixes._restore, prefixes._save
 
         def restoring(folder, reading, snapshot, most):  # type: ignore[no-untyped-def]  # as its own
-            restore(folder, reading, snapshot, most)
+            there = restore(folder, reading, snapshot, most)
             with self.lock:
                 self.restored += reading.seat.known == most
+            return there
 
         def saving(reading, promise):  # type: ignore[no-untyped-def]  # as its own
             save(reading, promise)

@@ -101,8 +101,7 @@ def text_of(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def test_two_at_once_wait_for_each_other_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PERIOD", 0.02)
+def test_two_at_once_wait_for_each_other_and_say_so() -> None:
     begun("exit 1")
     told = threading.Event()
     with ExitStack() as other:
@@ -113,7 +112,7 @@ def test_two_at_once_wait_for_each_other_and_say_so(monkeypatch: pytest.MonkeyPa
                 other.close()
                 told.set()
 
-        with progress.listen(hear), pytest.raises(StartError, match="ended with status 1"):
+        with progress.listen(hear, 0.02), pytest.raises(StartError, match="ended with status 1"):
             building.build(grammars=False)
     assert told.is_set()
 

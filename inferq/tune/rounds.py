@@ -133,9 +133,10 @@ class Rounds:
                 once, begun = time.monotonic() - begun, time.monotonic()
                 most = int(memory.available() * _ROOM / max(size, 1))
                 each = once * (1 + (LEAST if final else SIFTING)) / 2
-                waiting = waiting[: max(1, int((end - begun) / each) - 2)]  # it is there twice itself
-                group, waiting = waiting[: max(1, most)], waiting[max(1, most) :]
-                until = begun + (end - begun) * len(group) / (len(group) + len(waiting))
+                fit = min(len(waiting), max(1, int((end - begun) / each) - 2))  # it is there twice itself
+                count = max(1, min(most, fit))
+                group, waiting = waiting[:count], waiting[count:]  # what it left, where it took less than was thought
+                until = begun + (end - begun) * count / fit
                 served = []
                 for trial in group:
                     if time.monotonic() > until:

@@ -81,7 +81,7 @@ def test_a_host_that_was_killed_for_want_of_memory_says_so_and_waits_for_it(tmp_
     assert (told["before"], told["after"], told["killed"]) == ("", "", 1)
     for words in (told["trouble"], told["meanwhile"]):
         assert re.search(r"it was killed for want of memory: it takes [\d.]+ MiB, and there are [\d.]+ MiB free", words)
-    assert "was killed by the system for want of memory" in ran.stderr
+    assert "it was killed for want of memory" in ran.stderr  # so the log says it, too
 
 
 def test_a_thousand_calculations(kinds: dict[str, dict[str, Any]]) -> None:
@@ -113,5 +113,5 @@ BOUNDLESS = MemoryBudget(1 << 60, 0, "boundless")
 @pytest.mark.parametrize("number", range(MEASURED))
 def test_what_is_calculated_is_what_is_measured(kinds: dict[str, dict[str, Any]], tmp_path: Path, number: int) -> None:
     """In a group with a bound, of which a worker takes what is left of it for its context."""
-    told = try_out(kinds, tmp_path, draw(kinds, f"7 {number}"))
+    told = try_out(kinds, tmp_path, draw(kinds, f"16 {number}"))
     assert not told["wrong"], told

@@ -105,8 +105,8 @@ class LlamaCppEngine:
             self._text, self._specials, self._reader, infill, suffix_first=model.spm_infill
         )
         self._cells = Cells(self.card.context)
-        self._seats = Seats(self._server, self.card.slots, self._cells, config.public_prefixes)
-        self._prefixes = LlamaPrefixes(self._host, self._text, self._cells, folder, computes, self._batch)
+        self._prefixes = prefixes = LlamaPrefixes(self._host, self._text, self._cells, folder, computes, self._batch)
+        self._seats = Seats(self._server, self.card.slots, self._cells, prefixes.put_away, config.public_prefixes)
         self.tools = NativeTools(
             self._server,
             self._text,

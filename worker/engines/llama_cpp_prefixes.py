@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from shared.cancellation import Cancellable, check
+from shared.cancellation import NEVER, Cancellable, check
 from shared.errors import HostDied, InferqError, JobCancelled
 from shared.loops import Loop
 from shared.protocol import Chat, Event, FineCompletion, Progress, TextTask
+from worker.engines import UNTOLD
 from worker.engines.cells import Cells
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_reading import STREAM, is_far
@@ -37,6 +38,8 @@ _SWEEPING = 600.0
 """Seconds between two looks for what is too old."""
 _GAIN = 64
 """Tokens that are worth restoring one."""
+_LOOKS = 3
+"""For a snapshot, where a longer one has taken the place of what was found."""
 _ENDLESS = 1 << 30
 """Tokens of an answer without a limit: its context has less."""
 
@@ -98,13 +101,13 @@ class LlamaPrefixes:
         if self._folder is None or len(prompt) <= _GAIN or not task.sampling.cache_prompt:
             return
         try:
-            assert seat.holder, "its run has it"
-            seed = self._folder.seed("chain", self._identity, *seat.holder)
-            place, limit = self._folder.place(seat.holder[0]), task.sampling.max_tokens
+            limit = task.sampling.max_tokens
             most = _ENDLESS if limit is None else len(prompt) + limit
-            reading = _KnownPrompt(seat, prompt, link(seed, prompt), place, work, until, most)
+            chain, place = self._chain(self._folder, seat, prompt)
+            reading = _KnownPrompt(seat, prompt, chain, place, work, until, most)
             self._recall(self._folder, reading)
-            if task.sampling.caching.kept and len(prompt) >= LEAST:
+            seat.kept = task.sampling.caching.kept and not _is_infill(task)
+            if seat.kept and len(prompt) >= LEAST:
                 for end in self._ends(task, texts, len(prompt), work):
                     yield from self._keep(self._folder, reading, min(end, len(prompt) - 1) // BLOCK)
         except (OSError, OutOfCells, _Late) as exc:
@@ -112,13 +115,36 @@ class LlamaPrefixes:
 
     def _ends(self, task: TextTask, texts: Sequence[str], size: int, work: Cancellable) -> Iterator[int]:
         """How much of the prompt others may begin with: what comes before the last message, and all of it."""
-        if isinstance(task, FineCompletion) and task.suffix is not None:
-            return  # each key that is pressed makes another one
         if isinstance(task, Chat) and (said := task.messages[-1].content.strip()):
             before, found, after = "".join(texts).rpartition(said)
             if found and before:
                 yield size - len(self._text.tokens([found + after], work, begins=False))
         yield size
+
+    def put_away(self, seat: Seat) -> bool:
+        """Have all that an idle seat knows on disk, where it is worth that; whether it is there now."""
+        folder, tokens = self._folder, seat.tokens[:-1]  # the last one has not been computed
+        if folder is None or len(tokens) < LEAST or UNTOLD in tokens:
+            return False
+        try:
+            chain, place = self._chain(folder, seat, tokens)
+            if len(chain) * BLOCK - (known := folder.covered(place, chain)) < BLOCK:
+                return True
+            with self._state(seat).save() as (state, count):
+                chain = chain[: count // BLOCK]
+                snapshot = Snapshot(place / chain[-1], chain) if chain else None
+                if snapshot is None or not snapshot.is_of(count):
+                    return False
+                with folder.promise(place, chain, known, LEAST) as promise:
+                    return promise.keep(state, NEVER)
+        except (OSError, InferqError, Promised) as exc:
+            log.info("an idle seat stays: %s", exc)
+            return False
+
+    def _chain(self, folder: SnapshotFolder, seat: Seat, tokens: Sequence[int]) -> tuple[Chain, Path]:
+        """Of tokens that whoever has the seat asks of, and where his snapshots are."""
+        assert seat.holder, "somebody has it"
+        return link(folder.seed("chain", self._identity, *seat.holder), tokens), folder.place(seat.holder[0])
 
     def _keep(self, folder: SnapshotFolder, reading: _KnownPrompt, blocks: int) -> Iterator[Event]:
         """Have a snapshot of so many blocks, where that pays: it is made here, or somebody makes it."""
@@ -148,23 +174,26 @@ class LlamaPrefixes:
     def _recall(self, folder: SnapshotFolder, reading: _KnownPrompt) -> None:
         """Restore the snapshot that has most of the prompt, where it has more of it than the slot: what that knows
         others may have emptied until there is room."""
-        most, snapshot = folder.find(reading.place, reading.chain)
-        if snapshot and most >= _GAIN:
-            self._enter(reading, snapshot.tokens)
-            if most >= reading.seat.known + _GAIN:
-                self._restore(folder, reading, snapshot, most)
+        for _ in range(_LOOKS):
+            most, snapshot = folder.find(reading.place, reading.chain)
+            if snapshot is None or most < _GAIN:
+                return
+            self._enter(reading, snapshot.tokens + BLOCK)
+            if most < reading.seat.known + _GAIN or self._restore(folder, reading, snapshot, most):
+                return
 
-    def _restore(self, folder: SnapshotFolder, reading: _KnownPrompt, snapshot: Snapshot, most: int) -> None:
+    def _restore(self, folder: SnapshotFolder, reading: _KnownPrompt, snapshot: Snapshot, most: int) -> bool:
+        """False where it has been replaced."""
         seat = reading.seat
 
         def write(state: BinaryIO) -> bool:
             return snapshot.read(state, lambda: check(reading.work))
 
-        seat.cells = max(seat.cells, snapshot.tokens)
+        seat.cells = max(seat.cells, snapshot.tokens + BLOCK)
         try:
             restored = self._state(seat).restore(write, reading.work)
-        except FileNotFoundError:  # it has been replaced
-            return
+        except FileNotFoundError:
+            return False
         except JobCancelled:
             raise
         except (InferqError, OSError) as exc:
@@ -172,13 +201,14 @@ class LlamaPrefixes:
             seat.known = seat.cells = 0
             if isinstance(exc, HostDied):  # of it, perhaps
                 folder.drop(snapshot)
-            return
-        if restored == snapshot.tokens:
+            return True
+        if restored is not None and snapshot.is_of(restored):
             seat.known, seat.cells = most, restored
             folder.touch(snapshot)
         else:
             log.warning("a snapshot of %d tokens is spoiled", snapshot.tokens)
             folder.drop(snapshot)
+        return True
 
     def _read(self, reading: _KnownPrompt, promise: Promise) -> Iterator[Event]:
         seat, tokens = reading.seat, reading.prompt[: promise.tokens]
@@ -199,7 +229,7 @@ class LlamaPrefixes:
 
     def _save(self, reading: _KnownPrompt, promise: Promise) -> None:
         try:
-            with self._state(reading.seat).save(reading.work) as state:
+            with self._state(reading.seat).save(reading.work) as (state, _):
                 promise.keep(state, reading.work)
         except JobCancelled:
             raise
@@ -208,6 +238,11 @@ class LlamaPrefixes:
 
     def _state(self, seat: Seat) -> SlotState:
         return SlotState(seat.server, self._host, seat.number)
+
+
+def _is_infill(task: TextTask) -> bool:
+    """Of which each key that is pressed makes another one."""
+    return isinstance(task, FineCompletion) and task.suffix is not None
 
 
 class _Late(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -21,6 +21,9 @@ from worker.engines.llama_cpp_server import LlamaServer
 _EVERYBODY = "\0public"
 _ALIKE = 10
 """A seat is worth having for one part in so many of a prompt."""
+_WORTH = 512
+"""Tokens of others, after which what an idle seat knows has cost them about what it costs to put it away and to restore
+it: attention looks through the cells of all. Both grow alike with the model."""
 _turns = itertools.count()
 
 
@@ -46,6 +49,10 @@ class Seat:
     """It is being emptied: until that is done it has cells that nobody can have."""
     seated: bool = False
     """Its run is there: whenever that is outside of the cells, others may have the seat emptied."""
+    kept: bool = False
+    """What it knows may come to disk."""
+    left: int = 0
+    """How many tokens all seats had computed when its run ended."""
     turn: int = field(default_factory=lambda: next(_turns))
     since: float = 0.0
     """When its run began (monotonic)."""
@@ -61,12 +68,16 @@ class Seat:
 class Seats:
     """Those of one host, as many as runs are computed at once."""
 
-    def __init__(self, server: LlamaServer, count: int, cells: Cells, public: str = "") -> None:
-        """`public` has the keys, with commas, that are the same whoever uses them; `*` stands for all."""
+    def __init__(
+        self, server: LlamaServer, count: int, cells: Cells, save: Callable[[Seat], bool], public: str = ""
+    ) -> None:
+        """`save` has what an idle seat knows on disk; False where it is not there afterwards. `public` has
+        the keys, with commas, that are the same whoever uses them; `*` stands for all."""
         self._public = frozenset(filter(None, map(str.strip, public.split(","))))
-        self._server, self._cells = server, cells
+        self._server, self._cells, self._save = server, cells, save
         self._seats = [Seat(number, server.at(number)) for number in range(count)]
         self._changed = threading.Condition()
+        self._computed = 0  # tokens, by all
         cells.on_enter = self.make_room
 
     @contextmanager
@@ -85,7 +96,11 @@ class Seats:
             with self._changed:
                 seat.known, seat.read, seat.since = common(seat.tokens, prompt), 0, time.monotonic()
                 seat.holder, seat.share, seat.life = holder, Share(), self._server.life
-                seat.tokens, seat.seated = prompt, True
+                seat.tokens, seat.seated, seat.kept = prompt, True, False
+                self._computed += len(prompt) - seat.known
+                idle = any(map(self._is_idle, self._seats))
+            if idle:
+                threading.Thread(target=self._put_away, name="idle seats", daemon=True).start()
             yield seat
         finally:
             self._cells.leave(seat.share)
@@ -93,6 +108,8 @@ class Seats:
                 self._changed.wait_for(lambda: not seat.share.barred)
                 if (life := self._server.life) != seat.life or not seat.cells:
                     seat.tokens = ()  # of which life they are nobody knows, or they were emptied at the run's end
+                self._computed += max(0, len(seat.tokens) - len(prompt))
+                seat.left = self._computed
                 seat.life, seat.turn, seat.taken, seat.seated = life, next(_turns), False, False
                 self._changed.notify_all()
 
@@ -107,6 +124,27 @@ class Seats:
                     seat.taken = seat.seated
                     self._cells.admit(seat.share)
                     self._changed.notify_all()
+
+    def _put_away(self) -> None:
+        """Have what idle seats know on disk instead, where that works: each cell of theirs slows down all others."""
+        while True:
+            with self._changed:
+                seat = next(filter(self._is_idle, self._seats), None)
+                if seat is None:
+                    return
+                seat.taken = seat.emptied = True
+            try:
+                if self._save(seat):
+                    self._empty(seat)
+            finally:
+                with self._changed:
+                    seat.taken, seat.emptied, seat.left = False, False, self._computed
+                    self._changed.notify_all()
+
+    def _is_idle(self, seat: Seat) -> bool:
+        """Whether it is better put away, as far as that may be."""
+        lives = not seat.taken and seat.kept and seat.cells and seat.life == self._server.life
+        return bool(lives) and self._computed - seat.left >= _WORTH
 
     def _choose(self, prompt: Sequence[int], holder: tuple[str, str]) -> Seat:
         idle = [seat for seat in self._seats if not seat.taken]

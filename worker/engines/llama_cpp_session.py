@@ -30,7 +30,7 @@ class Sessions:
     def save(self, path: Path) -> None:
         """Raises EngineError."""
         try:
-            with self._state.save() as state:
+            with self._state.save() as (state, _):
                 header = {"format": _FORMAT, "model": self._identity, "state": _sha256(state)}
                 with write_whole(path, mode=0o600) as part, part.open("wb") as file:
                     file.write(json.dumps(header).encode() + b"\n")

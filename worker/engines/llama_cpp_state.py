@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from shared.cancellation import NEVER, Cancellable
 from shared.regular_file import open_descriptor
@@ -18,6 +18,11 @@ _DISK = 60.0
 """Seconds that a disk may take."""
 
 
+class Saved(NamedTuple):
+    file: BinaryIO
+    tokens: int
+
+
 class SlotState:
     """Of one slot, at a time when nothing is computed there. Both raise OSError, and what `LlamaServer.ask` does."""
 
@@ -25,8 +30,9 @@ class SlotState:
         self._server, self._host, self._slot = server, host, slot
 
     @contextmanager
-    def save(self, work: Cancellable = NEVER) -> Iterator[BinaryIO]:
-        """The file, open to be read: one, whatever a hostile model that has taken over the host puts in its place."""
+    def save(self, work: Cancellable = NEVER) -> Iterator[Saved]:
+        """The file, open to be read, and of how many tokens it is. It is one, whatever a hostile model that has taken
+        over the host puts in its place."""
         path = self._path
         try:
             told = self._act("save", path, work)
@@ -34,7 +40,7 @@ class SlotState:
                 # Whether a full disk has taken the last of it llama.cpp does not look, and half a file may kill it.
                 if os.fstat(state.fileno()).st_size != told["n_written"]:
                     raise OSError(errno.ENOSPC, "there was no space for all of it", str(path))
-                yield state
+                yield Saved(state, int(told["n_saved"]))
         finally:
             path.unlink(missing_ok=True)
 

@@ -33,6 +33,10 @@ class Snapshot:
     def tokens(self) -> int:
         return len(self.chain) * BLOCK
 
+    def is_of(self, tokens: int) -> bool:
+        """Whether the engine's state may be one of so many tokens: those of a block that is not whole may follow."""
+        return 0 <= tokens - self.tokens < BLOCK
+
     def read(self, into: BinaryIO, going_on: Callable[[], None]) -> bool:
         """Copy the engine's state; whether it is whole, and that of this prefix, and can be read. `going_on` is called
         now and then, and may raise. Raises OSError."""
