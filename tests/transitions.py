@@ -84,7 +84,7 @@ def lapse(tickets: Tickets) -> None:
     tickets.lapse()
 
 
-def lapse_after_a_while(tickets: Tickets) -> None:
+def forget(tickets: Tickets) -> None:
     """The one that finds that the model is needed no longer, and one when its time is over."""
     lapse(tickets)
     since: Any = tickets.client.hget("iq:counts:m", "unneeded")
