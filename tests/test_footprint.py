@@ -13,7 +13,7 @@ from shared.config import Config
 from shared.memory import MemoryBudget
 from tests.commands import inferq
 from tests.fixtures.make_legacy import write
-from tests.load.kinds import recurrent
+from tests.load.kinds import recurrent, sliding
 from tests.tiny import TINY, tiny
 from worker import engines
 from worker.memory import DoesNotFit, fit_context, footprint, llama_needs, share
@@ -135,6 +135,25 @@ def test_states_to_go_back_to_are_counted(tmp_path: Path) -> None:
     found = footprint(tiny(recurrent(tmp_path / "mamba.gguf")), replace(CONFIG, context=4096))
     assert found.cells < 10 << 20
     assert found.cache == 8 * found.cells
+    alone = replace(CONFIG, context=4096, slots=1)
+    assert footprint(tiny(tmp_path / "mamba.gguf"), alone).cache == 7 * found.cells // 4  # slots
+
+
+def test_a_state_of_a_sliding_window_is_as_long_as_the_window(tmp_path: Path) -> None:
+    """However long a step is, for which the window has cells beside; a draft's has all that it has read."""
+    model = tiny(sliding(tmp_path / "window.gguf", window=512, layers=6))
+    config = replace(CONFIG, context=8192)
+    short, long = (footprint(model, replace(config, batch_size=size)) for size in (32, 512))
+    assert short.cells < long.cells
+    assert short.cache == long.cache == 8 * 4 * 512 * (5 * 2 * 256 * 2 * 2)  # slots, window; layers, heads and so on
+    draft = footprint(replace(model, draft=TINY), config)
+    assert draft.cache == short.cache + 8 * 8192 * (2 * 4 * 32 * 2 * 2)
+
+
+def test_plain_attention_has_its_weights_twice(long: Path) -> None:
+    """In 32 bits, of which llama.cpp tells, and in those of the values."""
+    found = footprint(tiny(long), replace(CONFIG, context=16_384, attention="plain"))
+    assert 128 * 16_384 * 4 * (4 + 2) <= found.compute < 128 * 16_384 * 4 * (4 + 2) * 1.2  # step, context, heads
 
 
 def test_a_cache_of_8_bits_takes_half(long: Path) -> None:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 _BESIDE = 256
 """Tokens of the prompts of all slots but the first."""
-_TURNS = 10
-"""Of a conversation, in which all states come to be kept that may be."""
+_TURNS, _TURN = 8, 5
+"""Of a conversation, in which all states come to be kept that may be; and tokens by which each is longer: with as few
+all states are nearly as large as the last one."""
 
 
 def main() -> None:
@@ -95,7 +96,7 @@ def generate(engine: Engine, size: int, slots: int, *, turns: bool) -> int:
 
     def converse(begin: int) -> None:
         for turn in range(1, _TURNS + 1):
-            fill(begin, size * (_TURNS + turn) // (2 * _TURNS) // slots)
+            fill(begin, size // slots - _TURN * (_TURNS - turn))
 
     if turns:
         at_once(partial(converse, i) for i in range(slots))

@@ -96,9 +96,8 @@ def judge(told: Mapping[str, Any]) -> str:
         return "" if most <= told["limit"] else "it takes more than there is"
     if most > calculated * (1 + NEAR):
         return "it takes more"
-    states = parts.get("cache", 0)  # of a window without the cells for a step that it has beside
     filled = told["read"] >= told["context"] - 4  # else what a step takes in a full context was not seen
-    least = 0 if told["bound"] else calculated - (states // 4 if filled else parts.get("compute", 0) + states)
+    least = 0 if told["bound"] else calculated - (0 if filled else parts.get("compute", 0) + parts.get("cache", 0))
     return "it takes less" if most < least * (1 - NEAR) else ""
 
 

@@ -53,6 +53,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "llama_init_from_model": (c_void_p, [c_void_p, ContextParams]),
     "llama_adapter_lora_init": (c_void_p, [c_void_p, c_char_p]),
     "llama_set_adapters_lora": (c_int32, [c_void_p, ctypes.POINTER(c_void_p), c_size_t, ctypes.POINTER(c_float)]),
+    "llama_model_n_swa": (c_int32, [c_void_p]),
     "llama_n_ctx": (c_uint32, [c_void_p]),
     "llama_n_batch": (c_uint32, [c_void_p]),
     "llama_n_ubatch": (c_uint32, [c_void_p]),
@@ -150,6 +151,11 @@ class MappedModel:
     def timed_context(self, lora: Sequence[tuple[str, float]], **parameters: float) -> TimedContext:
         """Raises RuntimeError, UnknownLibrary."""
         return TimedContext(self._library, self._make(lora, parameters), int(parameters["n_batch"]))
+
+    @property
+    def window(self) -> int:
+        """Tokens that layers look back on which do not on all; 0 where there are no such."""
+        return int(self._library.llama_model_n_swa(self._model))
 
     def find_plan(self, **parameters: float) -> dict[str, int]:
         """What the library would allocate. Raises RuntimeError, UnknownLibrary."""

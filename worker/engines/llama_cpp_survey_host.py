@@ -1,6 +1,7 @@
 """The child that asks llama.cpp what memory it would take for a model, in contexts of several sizes.
 
-It ends when it has said that, in the file SURVEYED of its directory: of each context, what `find_plan` tells.
+It ends when it has said that, in the file SURVEYED of its directory: the `window` of the model, and of each context
+what `find_plan` tells.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def main() -> None:
         }
     except (UnknownLibrary, RuntimeError) as exc:
         sys.exit(f"llama.cpp does not tell what it would take: {exc}")
-    (Path(parameters["directory"]) / SURVEYED).write_text(json.dumps(found))
+    (Path(parameters["directory"]) / SURVEYED).write_text(json.dumps({"window": model.window, **found}))
     child.ready(0.0)
 
 

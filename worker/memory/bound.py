@@ -31,6 +31,12 @@ class Bound:
         inner, kernel = (max(self._numbers(f"ssm.{name}"), default=0) for name in ("inner_size", "conv_kernel"))
         return self._layers * self._slots * (kernel + state) * (inner + 2 * state * groups) * _WIDE
 
+    def kept(self, context: int) -> int:
+        """Bytes of one state of each slot, to go back to."""
+        window = self._slots * max(self._numbers("attention.sliding_window"), default=0)
+        fixed = self.fixed(context)
+        return fixed + (self.of(min(window, context)).cells - fixed if window else 0)
+
     def of(self, context: int) -> Sizes:
         cells, heads = -(-context // PAD) * PAD, max(self._numbers("attention.head_count") or [self._header.heads])
         wide = max(self._numbers("embedding_length"), default=0)

@@ -17,13 +17,16 @@ from worker.formats.pooling import PoolingKind
 from worker.memory.bound import Bound
 from worker.memory.footprint import Footprint
 from worker.memory.needs import Needs
-from worker.memory.sizes import CELL, HOST, PAD, SLOT, TOKEN, WORKER
+from worker.memory.sizes import CELL, HOST, PAD, POOLING_HOST, SLOT, TOKEN, WORKER
 from worker.memory.survey import MemorySurvey, survey
 
 USUAL = 4096
 """Tokens of the context of a model that does not tell its own."""
-_WIDE = 4
+_WIDE, _NARROW = 4, 2
 _NO_POOLING = -1
+_APART = 8192
+"""Tokens by which llama.cpp keeps states of earlier requests apart when all places but one are taken; of the latest
+request it keeps two, or more where its prompt is read in small pieces, beside those of other slots."""
 
 
 class LlamaNeeds(Needs):
@@ -33,6 +36,7 @@ class LlamaNeeds(Needs):
         self._model, self._files, self._config = model, files, config
         self.most = config.context or files.header.context_length or USUAL
         self._batch, self._outputs = step_of(files, config), outputs_of(files, config)
+        self._heads = files.header.heads + (read_model(files.draft).heads if files.draft else 0)
         self._known: dict[tuple[Path, bool], MemorySurvey | Bound] = {}
 
     def of(self, context: int) -> Footprint:
@@ -40,6 +44,9 @@ class LlamaNeeds(Needs):
         exact = files.exact(context)
         sources = [self._source(path, exact) for path in (files.path, files.draft) if path]
         sizes, fixed = [source.of(context) for source in sources], [source.fixed(context) for source in sources]
+        kept = [source.kept(context) for source in sources]
+        if len(kept) > 1 and not kept[1]:  # a state of the draft's is then of all that it has read
+            kept[1] = sizes[1].cells
         vocabulary = files.header.vocabulary_size
         adapters = sum(tensor.size for path in dict(files.lora) for tensor in read_header(path).tensors)
         return Footprint(
@@ -47,10 +54,12 @@ class LlamaNeeds(Needs):
             weights=sum(each.weights for each in sizes),
             copies=sum(each.copies for each in sizes) + adapters,
             cells=sum(
-                each.cells + CELL * context * (each.cells > kept) for each, kept in zip(sizes, fixed, strict=True)
+                each.cells + CELL * context * (each.cells > still) for each, still in zip(sizes, fixed, strict=True)
             ),
-            compute=sum(each.compute for each in sizes) + len(sizes) * self._outputs * vocabulary * _WIDE,
-            cache=CHECKPOINTS * sum(fixed),
+            compute=sum(each.compute for each in sizes)
+            + len(sizes) * self._outputs * vocabulary * _WIDE
+            + self._halved(context) * (not exact),
+            cache=self._states(context, windowed=kept[0] < fixed[0]) * sum(kept) * bool(kept[0]),
             process=WORKER + HOST + len(sizes) * TOKEN * vocabulary + SLOT * slots,
             measured=not any(isinstance(source, Bound) for source in sources),
         )
@@ -60,6 +69,17 @@ class LlamaNeeds(Needs):
         if not found and self._files.exact(EXACT) and self.most > EXACT:  # short contexts take twice as much a token
             found = self._search(PAD, EXACT, free)
         return found
+
+    def _halved(self, context: int) -> int:
+        """Bytes of plain attention's weights once more, in the 16 bits of the values: llama.cpp does not say so."""
+        plain = self._config.attention == "plain"
+        return plain * min(self._batch, context) * -(-context // PAD) * PAD * self._heads * _NARROW
+
+    def _states(self, context: int, *, windowed: bool) -> int:
+        """Of each slot, that are kept at the same time."""
+        alone = self._config.slots == 1 and context <= (CHECKPOINTS - 3) * _APART
+        back = bool(self._files.draft or self._config.speculation) and not windowed  # to where it was before a guess
+        return CHECKPOINTS - alone + back
 
     def _source(self, path: Path, exact: bool) -> MemorySurvey | Bound:
         """Whoever tells of the model, or of its draft."""
@@ -108,7 +128,7 @@ class PoolingNeeds(Needs):
             shape.lanes * sizes.cells,
             shape.lanes * sizes.compute,
             0,
-            WORKER + HOST + TOKEN * vocabulary,
+            WORKER + POOLING_HOST + TOKEN * vocabulary,
             isinstance(source, MemorySurvey),
         )
 

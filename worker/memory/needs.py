@@ -11,7 +11,7 @@ from worker.engines.ctransformers_file import check_file
 from worker.engines.ctransformers_host import BATCH
 from worker.engines.echo import CONTEXT
 from worker.memory.footprint import Footprint
-from worker.memory.sizes import HOST, PAD, TOKEN, WORKER
+from worker.memory.sizes import LEGACY_HOST, PAD, TOKEN, WORKER
 
 LEAST: Final = 1024
 """Tokens of the smallest context that is taken where none is named: fewer hold no chat."""
@@ -78,6 +78,6 @@ class LegacyNeeds(Needs):
             cells=2 * _WIDE * cells * hyper.layers * hyper.kv_heads * hyper.head,
             compute=hyper.layers * step + BATCH * hyper.vocabulary * _WIDE,
             cache=0,
-            process=WORKER + HOST + TOKEN * hyper.vocabulary,
+            process=WORKER + LEGACY_HOST + TOKEN * hyper.vocabulary,
             measured=False,
         )

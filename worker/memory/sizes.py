@@ -10,6 +10,8 @@ CELL = 50
 """Bytes that llama.cpp keeps of each cell beside keys and values: whose it is, and its place."""
 WORKER, HOST = 46 << 20, 36 << 20
 """Bytes that a worker takes with its libraries, and an engine host, without anything of a model."""
+POOLING_HOST, LEGACY_HOST = 42 << 20, 32 << 20
+"""The same, of a host of vectors and of one of ctransformers."""
 TOKEN = 700
 """Bytes that both keep of each token of the vocabulary."""
 SLOT = 1 << 18

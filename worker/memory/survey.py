@@ -34,7 +34,7 @@ _LONGEST = 65_536
 _GRID = tuple(PAD << doubled for doubled in range(10))
 """Tokens of the contexts that are asked for: twice as many each time, so that what lies between is told nearly as it
 is. A child that asks for a larger one takes as much itself as a small model does."""
-_FORM = 3
+_FORM = 4
 """Of what is kept; another one is asked for anew."""
 
 
@@ -47,6 +47,10 @@ class MemorySurvey:
     """What llama.cpp says of contexts of some sizes, ascending."""
 
     sizes: Mapping[int, Sizes]
+    window: int = 0
+    """Tokens that layers with a sliding window look back on, of all slots together."""
+    step: int = 0
+    """Tokens for which such layers have cells beside the window."""
 
     def of(self, context: int) -> Sizes:
         """Of any context: what a step takes grows evenly with it, or ever faster, and beyond those asked for evenly."""
@@ -68,10 +72,23 @@ class MemorySurvey:
         """Bytes of cells that do not grow with it where it is long: of sliding windows, and of recurrent states."""
         if len(contexts := list(self.sizes)) < 2:  # nobody goes back in a batch
             return 0
-        before, last = contexts[-2:]
-        grown = self.sizes[last].cells - self.sizes[before].cells
         cells = -(-context // PAD) * PAD
-        return max(0, int(self.of(cells).cells - grown * cells / (last - before)))
+        return max(0, int(self.of(cells).cells - self._slope(*contexts[-2:]) * cells))
+
+    def kept(self, context: int) -> int:
+        """Bytes of one state of each slot, to go back to: without the cells for a step that a sliding window has."""
+        contexts, cells = list(self.sizes), -(-context // PAD) * PAD
+        if len(contexts) < 2:
+            return 0
+        if self.window + self.step > contexts[-2]:  # it is not seen where they end to grow
+            return self.of(min(self.window, cells)).cells
+        a_cell = max(0.0, self._slope(*contexts[:2]) - self._slope(*contexts[-2:]))
+        there = min(-(-(self.window + min(self.step, cells)) // PAD) * PAD, cells)
+        return self.fixed(context) - int(a_cell * (there - min(self.window, there)) * bool(self.window))
+
+    def _slope(self, low: int, high: int) -> float:
+        """Bytes of a token's cells, between two contexts."""
+        return (self.sizes[high].cells - self.sizes[low].cells) / (high - low)
 
 
 def survey(identity: str, asked: Mapping[str, Any], *, alone: int = 0) -> MemorySurvey | None:
@@ -86,39 +103,38 @@ def survey(identity: str, asked: Mapping[str, Any], *, alone: int = 0) -> Memory
     record = _kept_at(digest := hashlib.sha256(told.encode()).hexdigest()[:32])
     if digest in _failed:
         return None
-    if record and (kept := _recall(record)):
+    if record and (kept := _recall(record, given)):
         return kept
     try:
-        found = _ask(given)
+        told = _ask(given)
+        found = _read(told, given)
     except Exception as exc:  # noqa: BLE001 - a file that has taken over the child says anything
         log.warning("%s: llama.cpp does not tell what it would take, so an upper bound is: %s", asked["title"], exc)
         if not is_passing(exc):
             _failed.add(digest)
         return None
     if record:
-        _remember(record, found)
+        _remember(record, told)
     return found
 
 
-def _ask(given: Mapping[str, Any]) -> MemorySurvey:
-    """Raises ModelLoadError, and what reading another one's words may raise."""
+def _ask(given: Mapping[str, Any]) -> Any:
+    """What the child says. Raises ModelLoadError, and what reading another one's words may raise."""
     process = HostProcess("worker.engines.llama_cpp_survey_host")
     process.greet(given, PATIENCE)
     try:
-        told = json.loads(read_bytes(process.directory / SURVEYED, _LONGEST))
+        return json.loads(read_bytes(process.directory / SURVEYED, _LONGEST))
     finally:
         process.kill()
         process.bury()
-    return _read({int(context): told[str(context)] for context in given["contexts"]})
 
 
-def _read(told: Mapping[int, Any]) -> MemorySurvey:
-    sizes = {context: Sizes(**each) for context, each in told.items()}
-    if not sizes or not all(
-        type(size) is int and size >= 0 for each in sizes.values() for size in asdict(each).values()
-    ):
+def _read(told: Mapping[str, Any], asked: Mapping[str, Any]) -> MemorySurvey:
+    sizes = {context: Sizes(**told[str(context)]) for context in sorted(asked["contexts"])}
+    numbers = [told["window"], *(size for each in sizes.values() for size in asdict(each).values())]
+    if not all(type(number) is int and number >= 0 for number in numbers):
         raise ModelLoadError("what it tells are no sizes")
-    return MemorySurvey(dict(sorted(sizes.items())))
+    return MemorySurvey(sizes, told["window"] * asked["slots"], asked["step"])
 
 
 def _kept_at(digest: str) -> Path | None:
@@ -129,16 +145,16 @@ def _kept_at(digest: str) -> Path | None:
     return None
 
 
-def _recall(record: Path) -> MemorySurvey | None:
+def _recall(record: Path, asked: Mapping[str, Any]) -> MemorySurvey | None:
     with suppress(OSError, ValueError, RecursionError, TypeError, LookupError, AttributeError, ModelLoadError):
-        return _read({int(context): each for context, each in json.loads(read_bytes(record, _LONGEST)).items()})
+        return _read(json.loads(read_bytes(record, _LONGEST)), asked)
     return None
 
 
-def _remember(record: Path, found: MemorySurvey) -> None:
+def _remember(record: Path, told: Any) -> None:
     with suppress(OSError):
         with write_whole(record, mode=0o600) as part:
-            part.write_text(json.dumps({context: asdict(each) for context, each in found.sizes.items()}))
+            part.write_text(json.dumps(told))
         kept = sorted(record.parent.glob("*.json"), key=lambda each: each.stat().st_mtime)
         for each in kept[:-MOST_KEPT]:
             each.unlink()
