@@ -20,6 +20,11 @@ from shared.config import PREFIX, Config
 _PORTS = {"http": "80", "https": "443"}
 
 
+def says_browser(environ: Mapping[str, str]) -> bool:
+    """Whether a request, by its WSGI environment, tells that a page may have sent it: a browser says so of each POST."""
+    return any(f"HTTP_{name}" in environ for name in ("ORIGIN", "SEC_FETCH_SITE", "REFERER"))
+
+
 class Doorkeeper:
     """Turns away what the browser of a stranger's page has sent."""
 
