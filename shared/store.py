@@ -81,7 +81,10 @@ def _is_quiet(connection: Any) -> bool:
     """Whether it is open, and nothing has come that nobody has asked for."""
     sock = connection._sock
     if isinstance(sock, ssl.SSLSocket):  # which has letters of its own
-        return not connection.can_read()
+        try:
+            return not connection.can_read()
+        except redis.ConnectionError:
+            return False
     timeout = sock.gettimeout()
     sock.settimeout(0)
     try:
