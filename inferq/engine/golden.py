@@ -16,16 +16,18 @@ from worker.engines.own_engine import GOLDEN
 _PROMPT = "Once upon a time there was a lighthouse on a rock, and the sea"
 
 
-def compare(program: Path, model: Model, config: Config) -> None:
-    """Raises StartError where they begin an answer otherwise, ModelLoadError where the program does not run."""
-    texts = [_text(model, dataclasses.replace(config, llama_server=each)) for each in ("", str(program))]
-    if texts[0] != texts[1]:
-        raise StartError(f"{program} answers {texts[1]!r} where inferq's own engine says {texts[0]!r}: it is not kept")
+def compare(program: Path, model: Model, config: Config, expected: str) -> None:
+    """Raises StartError where it begins an answer otherwise than with the text that `answer` has found with the engine
+    that comes along, ModelLoadError where it does not run."""
+    if (found := answer(model, config, str(program))) != expected:
+        raise StartError(f"{program} answers {found!r} where inferq's own engine says {expected!r}: it is not kept")
 
 
-def _text(model: Model, config: Config) -> str:
+def answer(model: Model, config: Config, program: str = "") -> str:
+    """How an answer begins; without a program, of the engine that comes along. Raises ModelLoadError."""
     from worker import engines
 
+    config = dataclasses.replace(config, llama_server=program)
     task = Completion(model.id, (_PROMPT,), Sampling(temperature=0, max_tokens=GOLDEN, seed=1, ignore_eos=True))
     engine = engines.load(model, dataclasses.replace(config, slots=1, context=512, prefix_bytes=0))
     with closing(engine):

@@ -10,6 +10,7 @@ from inferq.commands import configure, models_flag
 from inferq.terminal import echo
 from inferq.tools.options import model_flag
 from shared.errors import InferqError, InvalidRequest
+from shared.memory import DoesNotFit
 
 
 @click.group()
@@ -33,22 +34,26 @@ def build(model: str | None, jobs: int, without_grammars: bool, models_toml: str
     """
     from inferq import pull
     from inferq.engine import build as building
-    from inferq.engine.golden import compare
+    from inferq.engine.golden import answer, compare
     from inferq.tools.terminal import exit_quietly
     from shared import catalogue
     from shared.progress import listen
 
     config = configure(models=models_toml)
     with exit_quietly(), listen(lambda step: echo(str(step), err=True)):
+        found = catalogue.resolve(model or "smollm2", models_toml=config.models)
         try:
             program = building.build(grammars=not without_grammars, jobs=jobs)
         except KeyboardInterrupt:
             echo("What is compiled is kept: the next `inferq engine build` goes on from here.", err=True)
             raise
+        tried = pull.provide(found)
+        expected = answer(tried, config)  # what is wrong with the model is not the program's fault
         try:
-            compare(program, pull.provide(catalogue.resolve(model or "smollm2", models_toml=config.models)), config)
-        except InferqError:
-            shutil.rmtree(program.parent)
+            compare(program, tried, config, expected)
+        except InferqError as exc:
+            if not isinstance(exc, DoesNotFit):
+                shutil.rmtree(program.parent)
             raise
     echo(program)
     echo("it answers as inferq's own engine; `inferq tune MODEL` tells whether it is faster", err=True)
