@@ -21,7 +21,7 @@ _PORTS = {"http": "80", "https": "443"}
 
 
 def says_browser(environ: Mapping[str, str]) -> bool:
-    """Whether a request, by its WSGI environment, tells that a page may have sent it: a browser says so of each POST."""
+    """Whether a request, by its WSGI environment, may be a page's: with each POST a browser tells where it is from."""
     return any(f"HTTP_{name}" in environ for name in ("ORIGIN", "SEC_FETCH_SITE", "REFERER"))
 
 
