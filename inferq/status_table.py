@@ -19,6 +19,7 @@ def as_table(status: Status) -> str:
     """One for each kind of thing that there is."""
     parts = [_models(status) if status.models else "no models: no worker has been started yet"]
     parts += [_workers(status)] if status.workers else ["no live workers"]
+    parts += [_unserved(status)] if any(reason(status, name) for name in status.models) else []
     parts += [_batches(status.batches)] if status.batches else []
     unwell = [gateway for gateway in status.gateways if gateway.reason]
     parts += [_gateways(unwell)] if unwell else []
@@ -35,10 +36,16 @@ def _models(status: Status) -> str:
         ready = sum(card is not None for card in cards)
         workers = f"{ready} of {len(cards)} ready" if ready < len(cards) else str(ready)
         if not cards and (told := state(status, name)):
-            why = reason(status, name)
-            workers = f"{told}: {why}" if why else told
+            workers = told
         ended = (n.ended.get("completed", 0), n.ended.get("cancelled", 0), n.failed, n.recovered)
         rows.append((name, workers, *map(str, (slots(status, name), n.running, n.queued, *ended))))
+    return align(rows)
+
+
+def _unserved(status: Status) -> str:
+    """Models that cannot be loaded; a table of its own, for reasons are long."""
+    rows = [("MODEL", "WHY IT CANNOT BE SERVED")]
+    rows += [(name, why) for name in status.models if (why := reason(status, name))]
     return align(rows)
 
 

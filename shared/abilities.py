@@ -52,7 +52,7 @@ NEEDS = (
     Need(
         Ability.COMPLETION,
         lambda task: isinstance(task, Chat),
-        "The model {!r} writes no texts: it cannot chat.",
+        "The model {!r} writes no texts, so it cannot chat: it is for /v1/embeddings or /v1/rerank.",
         serve=_CHATS,
     ),
     Need(
@@ -64,7 +64,7 @@ NEEDS = (
     Need(
         Ability.COMPLETION,
         lambda task: isinstance(task, Completion),
-        "The model {!r} does not complete texts.",
+        "The model {!r} writes no texts: it is for /v1/embeddings or /v1/rerank.",
         serve=_CHATS,
     ),
     Need(

@@ -128,6 +128,12 @@ def test_two_servers_take_turns(serve: Serve) -> None:
     assert "|  | 2/1 | " in table
 
 
+def test_nobody_is_there() -> None:
+    done = inferq("bench", f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 1
+    assert done.stderr.endswith("; is it up, and is that its address?\n")
+
+
 @pytest.mark.parametrize(
     ("faults", "told"),
     [

@@ -12,6 +12,7 @@ from inferq import layout
 from shared import catalogue
 from shared.errors import InvalidRequest, ModelFileError, ModelNotFound
 from tests.commands import inferq
+from tests.tiny import TINY
 
 
 @pytest.fixture
@@ -147,6 +148,7 @@ def test_a_pull_without_a_network_fails_clearly_and_leaves_nothing(cache: Path) 
     [
         (["worker", "gpt-9"], {}, "there are smollm2, minilm, echo"),
         (["up", "nowhere/model.gguf"], {}, "no such file"),
+        (["up", f"{TINY}:formal.gguf"], {}, "adapter is a model with a name: --models"),
         (["up", "echo", "--port", "0"], {"INFERQ_FLOTS": "1"}, "INFERQ_FLOTS is not a setting"),
         (["up", "echo"], {"INFERQ_SLOTS": "many"}, "not a whole number"),
         (["up", "echo", "--slots", "0"], {}, "--slots"),

@@ -16,6 +16,7 @@ import pytest
 from shared import census
 from shared.store import connect
 from tests.calls import problem
+from tests.commands import inferq
 from tests.demand_proof import prove
 from tests.stack import wait_for
 from tests.tiny import TINY
@@ -88,6 +89,8 @@ def test_what_cannot_be_loaded_is_told_with_its_reason(offered: Offered) -> None
     told = offered.http.get("/v1/models/broken").json()
     assert (told["state"], told["status"]["value"]) == ("failed", "failed")
     assert told["reason"]
+    table = inferq("status", "--data-dir", str(offered.folder.parent / "data")).stdout
+    assert f"broken  {told['reason']}" in table.split("WHY IT CANNOT BE SERVED")[1], "below, for it is long"
     answer = offered.ask("broken")
     error = problem(answer, 503)
     assert error["code"] == "model_unavailable"

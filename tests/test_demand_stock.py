@@ -17,6 +17,7 @@ from inferq.weights import choose_weights
 from shared.config import Config
 from shared.errors import ModelFileError
 from shared.passing import is_passing
+from tests.adapters import write_adapter
 from tests.fixtures.make_legacy import write
 from tests.tiny import TINY, split
 
@@ -59,6 +60,11 @@ def test_a_part_that_comes_later_is_seen(tmp_path: Path) -> None:
     shutil.copy(second, folder)
     assert found.look()
     assert not found.weigh("tiny").fault
+
+
+def test_an_adapter_in_the_folder_is_no_model_from_the_beginning(tmp_path: Path) -> None:
+    write_adapter(tmp_path / "formal.gguf")
+    assert "but a LoRA adapter" in stock(tmp_path).articles["formal"].fault
 
 
 def test_what_is_to_be_measured_here_has_memory_for_that(tmp_path: Path) -> None:

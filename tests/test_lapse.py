@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared import registry
+from shared import census, registry
 from shared.card import Card
 from shared.config import ConfigError
 from shared.protocol import State
@@ -14,7 +14,7 @@ from shared.registry import GatewayProcess, Kind, Worker
 from shared.scripts import script
 from shared.ticket import Attempt, Sighting
 from shared.tickets import Tickets
-from tests.transitions import END, append, claim, dequeue, lapse, submit, sweep
+from tests.transitions import END, append, claim, dequeue, lapse, lapse_after_a_while, submit, sweep
 
 WAITS = Attempt("print")
 PROMISED = Attempt("print", waits=False)
@@ -116,9 +116,25 @@ def test_with_a_model_its_keys_go_once_its_jobs_have_ended(tickets: Tickets) -> 
     assert registry.models(tickets.client) == {}
     assert {"rq:queues", "iq:counts:m", "iq:leases:m"} <= left(tickets)
     append(tickets, "b", "b", 1, END)
-    lapse(tickets)
+    lapse_after_a_while(tickets)
     ending = {key for key in left(tickets) if tickets.client.ttl(key) > 0}
     assert left(tickets) - ending == {"iq:live:workers", "iq:card:workers:w", "iq:slots:m"}
+
+
+def test_what_was_counted_of_a_model_that_was_never_served_stays_for_a_while(tickets: Tickets) -> None:
+    submit(tickets, "a")
+    tickets.cancel("a")
+    sweep(tickets)
+    lapse(tickets)
+    assert census.numbers(tickets.client, census.models(tickets.client))["m"].ended == {"cancelled": 1}
+    submit(tickets, "b")
+    lapse(tickets)
+    assert not tickets.client.hexists("iq:counts:m", "unneeded")
+    tickets.cancel("b")
+    sweep(tickets)
+    lapse_after_a_while(tickets)
+    assert census.models(tickets.client) == set()
+    assert "iq:counts:m" not in left(tickets)
 
 
 def test_a_process_with_another_lease_is_not_announced_among_the_living(tickets: Tickets) -> None:

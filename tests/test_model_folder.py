@@ -12,6 +12,7 @@ from shared.catalogue import models_toml
 from shared.catalogue.folder import MOST_MODELS, models_in
 from shared.catalogue.lasting import ALWAYS
 from shared.config import ConfigError
+from tests.commands import inferq
 from tests.tiny import TINY
 
 
@@ -36,6 +37,13 @@ def test_what_is_offered(tmp_path: Path) -> None:
     found = [model.id for model in models_in(tmp_path)]
     assert sorted(found) == sorted(["a", "b c", "loud", "模型", "x/same", "y/same", "part", "old", "linked"])
     assert models_in(tmp_path / "nowhere") == []
+
+
+def test_names_of_other_scripts_stand_in_line(tmp_path: Path) -> None:
+    put(tmp_path / "模型.gguf")
+    head, *rows = inferq("models", "--models", str(tmp_path)).stdout.splitlines()
+    [row] = [row for row in rows if row.startswith("模型")]
+    assert row.index("auto") == head.index("ENGINE") - 2, "each of the two letters takes two places"
 
 
 def test_two_that_differ_in_the_suffix_alone_are_two_models(tmp_path: Path) -> None:

@@ -18,7 +18,19 @@ from shared.tickets import Tickets
 from shared.unarchived import Unarchived
 from tests.earlier import Earlier
 from tests.record import read
-from tests.transitions import ACCEPTED, END, append, claim, dequeue, lapse, permits, queue, submit, sweep
+from tests.transitions import (
+    ACCEPTED,
+    END,
+    append,
+    claim,
+    dequeue,
+    lapse,
+    lapse_after_a_while,
+    permits,
+    queue,
+    submit,
+    sweep,
+)
 
 FLEX = Standing(Tier.FLEX)
 
@@ -287,7 +299,7 @@ def test_a_model_that_the_other_forgets_leaves_nothing(tickets: Tickets, old: Ea
     lapse(old)
     assert tickets.client.smembers("rq:queues") == set()
     leave_alone(tickets, old)
-    lapse(tickets)
+    lapse_after_a_while(tickets)
     left = {key.decode() for key in tickets.client.scan_iter() if tickets.client.ttl(key) == -1}
     assert left == {"iq:lapse"}
 

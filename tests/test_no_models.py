@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from shared import catalogue
+from shared.card import Ability
 from shared.catalogue import Model
+from shared.catalogue.built_in import BUILT_IN
 from shared.config import Config
 from shared.errors import ModelFileError
 from tests.commands import inferq
@@ -135,6 +137,14 @@ class TestVectors:
         assert (card.capabilities, card.embedding) == (abilities, length)
         if length == 8:
             assert "8 numbers (mean)" in inferq("info", str(path)).stdout
+
+    def test_built_in_ones_are_known_before_they_are_fetched(self) -> None:
+        """So the page offers no chat with a model of vectors, and none is fetched to refuse one."""
+        found = {model.id: outline(model, Config()).abilities for model in BUILT_IN if model.origin}
+        assert found == {
+            "smollm2": {Ability.COMPLETION, Ability.CHAT, Ability.TOOLS},
+            "minilm": {Ability.EMBEDDING},
+        }
 
     @pytest.mark.parametrize(("dimensions", "words"), [((16, 64), "vectors of 64 numbers"), ((1024,), "vectors of 64")])
     def test_fewer_dimensions_are_fewer(self, tmp_path: Path, dimensions: tuple[int, ...], words: str) -> None:

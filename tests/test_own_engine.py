@@ -68,6 +68,7 @@ from socketserver import ThreadingUnixStreamServer
 
 class Mute(BaseHTTPRequestHandler):
     def do_GET(self):
+        self.rfile.read(int(self.headers.get("content-length") or 0))  # or its sender finds it closed
         if self.path == "/props":
             time.sleep(60)
         self.send_response(200)

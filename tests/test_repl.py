@@ -82,7 +82,7 @@ def test_what_a_script_gets_wrong(tmp_path: Path) -> None:
     assert "Give a model" in refused("chat")
     assert "--threads" not in refused("chat", "--url", "x:1")
     assert "already" in refused("chat", "--url", "http://127.0.0.1:1", "--threads", "2")
-    assert "refused" in refused("chat", "--url", "http://127.0.0.1:1")
+    assert "`inferq up` serves" in refused("chat", "--url", "http://127.0.0.1:1")
 
 
 def test_the_system_message_is_shown() -> None:

@@ -9,6 +9,7 @@ from redis import ResponseError
 
 from shared.addition import addition
 from shared.protocol import Accepted, Completion, Done, Event, Sampling, State, Usage
+from shared.registry import MODEL_TTL
 from shared.ticket import NOBODY, ORDINARY, Attempt, Claim, LeftForOthers, Standing
 from shared.tickets import Tickets
 
@@ -81,6 +82,14 @@ def lapse(tickets: Tickets) -> None:
     now, _ = tickets.client.time()
     tickets.client.hset("iq:lapse", mapping={"last": now * 1000 - 1500, "hold": 0})
     tickets.lapse()
+
+
+def lapse_after_a_while(tickets: Tickets) -> None:
+    """The one that finds that the model is needed no longer, and one when its time is over."""
+    lapse(tickets)
+    since: Any = tickets.client.hget("iq:counts:m", "unneeded")
+    tickets.client.hset("iq:counts:m", "unneeded", int(since) - 1000 * MODEL_TTL)
+    lapse(tickets)
 
 
 def queue(tickets: Tickets) -> list[str]:

@@ -157,4 +157,5 @@ class Contender:
             raise InvalidRequest(f"{self.name} lists no model; name one", param="--model") from exc
 
     def _unreachable(self, exc: httpx2.HTTPError) -> GatewayError:
-        return GatewayError(f"{self.name}: {exc or type(exc).__name__}")
+        more = "; is it up, and is that its address?" if isinstance(exc, httpx2.ConnectError) else ""
+        return GatewayError(f"{self.name}: {exc or type(exc).__name__}{more}")

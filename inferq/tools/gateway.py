@@ -98,6 +98,8 @@ class GatewayAnswers:
                 work.on_cancel(partial(abort, connection.sock))
                 yield connection
                 check(work)
+        except ConnectionRefusedError as exc:
+            raise GatewayError(f"{self._url}: nobody answers there; `inferq up` serves, and tells its address") from exc
         except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
             check(work)
             raise GatewayError(f"{self._url}: {exc or type(exc).__name__}") from exc

@@ -170,8 +170,12 @@ def _file(name: str, models_toml: str) -> Model:
     meant = suggestion(name, [name for model in known for name in (model.id, *model.aliases)]) or _beside(path, name)
     if "/" in name or path.suffix:
         looked = "" if str(path) == name else f" (looked for {path})"
-        hub = f" If it is on the Hugging Face hub, its source is {HUB}{name}" if is_source(HUB + name) else ""
-        raise ModelFileError(f"{name}: no such file{looked}" + (f".{meant}{hub}" if meant or hub else ""))
+        base, _, adapter = name.partition(":")
+        if adapter and Path(base).exists():
+            more = f" The base of an adapter is a model with a name: --models with the folder of {base} gives it one"
+        else:
+            more = f" If it is on the Hugging Face hub, its source is {HUB}{name}" if is_source(HUB + name) else ""
+        raise ModelFileError(f"{name}: no such file{looked}" + (f".{meant}{more}" if meant or more else ""))
     names = ", ".join(model.id for model in known)
     raise ModelNotFound(
         f"There is no model {name!r}; there are {names}, or give the path of a model file (there is no {path}), or"

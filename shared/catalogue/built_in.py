@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.card import Ability
 from shared.catalogue.model import Model
 from shared.catalogue.origin import Wheel
 
@@ -29,6 +30,7 @@ BUILT_IN = (
         _SMOLLM2.size,
         origin=_SMOLLM2,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        abilities=(Ability.COMPLETION, Ability.CHAT, Ability.TOOLS),
         # Its makers'; the file says nothing. The penalty is ours: without it one answer in seven goes in circles.
         sampling={"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.05},
     ),
@@ -39,6 +41,7 @@ BUILT_IN = (
         "llama.cpp",
         _MINILM.size,
         origin=_MINILM,
+        abilities=(Ability.EMBEDDING,),
         # Of what the conversion makes: the same on every machine, as long as nobody changes what it writes.
         sha256="97a515d76c29a4ae46f577ac01303ba3bc826bc2d0f7768ee55a13b46cb92916",
     ),

@@ -90,6 +90,8 @@ class Model:
     """Its weights are served as its file has them, also where others would be faster here."""
     prepared_from: str = ""
     """What most weights of its own file are, such as `Q4_1`, where `path` has others that were prepared from them."""
+    abilities: tuple[str, ...] = ()
+    """What it may be asked for, as on its card, where that is known before its file is here."""
     sampling: Mapping[str, float] = field(default_factory=dict)
     """What requests get that do not say how tokens are chosen; goes before what the file recommends."""
     keep: float | None = None

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Forget who lives no longer. Of a gateway the clients are gone too; their jobs wait a moment, for they may come again to another one,
 -- and go on where somebody reads them there already.
--- Of a model that nobody serves nothing is kept but what its jobs need.
+-- Of a model that nobody serves nothing is kept but what its jobs need, and for a while what was counted of it.
 -- Workers and gateways all call it each second; one call in 0.4 s does it.
 -- ARGV: milliseconds that gateways, workers and models are believed to live, milliseconds that a job waits for its client
 local PAUSE, SILENCE, HOLD = 400, 3000, 10000 -- milliseconds
@@ -95,13 +95,19 @@ for _, name in ipairs(lapsed('workers', ARGV[2])) do
 end
 for _, model in ipairs(lapsed('models', ARGV[3])) do
   redis.call('SADD', KEY.rq_queues, KEY.rq_queue .. model) -- where it was never asked for, it is not listed there
+  redis.call('HSET', KEY.counts .. model, 'unneeded', 0) -- it has had its while
   forget('models', model)
 end
 for _, queue in ipairs(redis.call('SMEMBERS', KEY.rq_queues)) do
   local model = string.sub(queue, #KEY.rq_queue + 1)
   local needed = redis.call('ZSCORE', KEY.live .. 'models', model) or redis.call('EXISTS', queue, queue .. ':intermediate',
     KEY.leases .. model, KEY.deadlines .. model, KEY.lingering .. model, KEY.limbo .. model) > 0
-  if not needed then
+  local since = tonumber(redis.call('HGET', KEY.counts .. model, 'unneeded'))
+  if needed then
+    if since then redis.call('HDEL', KEY.counts .. model, 'unneeded') end
+  elseif not since or now < since then
+    redis.call('HSET', KEY.counts .. model, 'unneeded', now)
+  elseif now - since >= tonumber(ARGV[3]) then
     redis.call('SREM', KEY.rq_queues, queue)
     redis.call('DEL', KEY.counts .. model, KEY.schedule .. model, waiting(model), KEY.flex .. model, KEY.preempted .. model)
     for _, rank in pairs(RANKS) do redis.call('DEL', turns(model, rank), tags(model, rank), lines(model, rank)) end

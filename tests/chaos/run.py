@@ -166,7 +166,7 @@ async def _play(
             outcome.loads, outcome.crowded = house.machines.loads, house.machines.crowded
         await all_final(partial(_unfinished, stack))
         await all_final(house.active)
-        outcome.overview = await watcher.judge(house.redis, house.models, scene.offered.needs if scene.offered else ())
+        outcome.overview = await watcher.judge(house.redis, house.models)
         if mischief.made:
             outcome.shelf = await _look(stack, house, outcome.clients, mischief.made)
         lacks = bool(stack.settings.get("archive_index") and house.forgotten)

@@ -35,18 +35,14 @@ class OverviewWatcher:
                 pass
             await asyncio.sleep(0.5)
 
-    async def judge(self, redis: Redis, models: Collection[str], on_demand: Collection[str] = ()) -> str:
-        """Why what is told now cannot be: as many jobs have ended as the last hour had. Empty where it can.
-
-        What was counted of a model that was not loaded yet goes with its last job, and the hour knows it still.
-        """
+    async def judge(self, redis: Redis, models: Collection[str]) -> str:
+        """Why what is told now cannot be: as many jobs have ended as the last hour had. Empty where it can."""
         if not self.seen:
             return "whoever watched the overview was told nothing"
         async with self._wire.request("GET", _OVERVIEW, whose=_WHOSE) as answer:
             history: Mapping[str, Any] = (await answer.json())["history"]["models"]
         told = {model: sum(history[model]["requests"]) if model in history else 0 for model in models}
         counted = {model: await _ended(redis, model) for model in models}
-        counted |= {model: max(counted[model], told[model]) for model in on_demand}
         return (
             ""
             if told == counted and any(told.values())

@@ -141,8 +141,16 @@ class Living:
         for model in self._lapsed(Kind.MODELS):
             self._forget(Kind.MODELS, model)
             self.asked.add(model)
-        for model in self.asked - set(self.live[Kind.MODELS]):
-            if not (self.queues[model] or self.between[model] or self.limbo[model] or self._runs(model)):
+            self.counts[model]["unneeded"] = 0
+        for model in list(self.asked):
+            counts = self.counts[model]
+            if model in self.live[Kind.MODELS] or (
+                self.queues[model] or self.between[model] or self.limbo[model] or self._runs(model)
+            ):
+                counts.pop("unneeded", None)
+            elif not 0 <= counts.get("unneeded", -1) <= self.now:
+                counts["unneeded"] = self.now
+            elif self.now - counts["unneeded"] >= TTL[Kind.MODELS] * 1000:
                 self.asked.remove(model)
                 self.counts.pop(model, None)
                 self.schedules[model].forget()

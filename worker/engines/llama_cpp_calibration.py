@@ -44,6 +44,8 @@ LONGEST = 16_384
 """Bytes of what a child says."""
 _AGAIN = 86_400.0
 """Seconds after which it is tried again where it could not be measured."""
+_BUSY = 600.0
+"""Seconds for which that holds where the machine was busy: somebody may wait for each start, as on demand."""
 _FORM = 1
 """Of what is kept; another one is measured anew."""
 QUIET = 0.8
@@ -122,7 +124,8 @@ def _provide(name: str, files: Files, measuring: Mapping[str, Any], digest: str)
             _remember(record, {"failed": time.time()})
             return None
         if measured["share"] < QUIET:
-            log.warning("%s: this machine is busy: what fits it is measured at the next start", name)
+            log.warning("%s: this machine is busy: what fits it is measured at a start in ten minutes", name)
+            _remember(record, {"failed": time.time() - _AGAIN + _BUSY})
             return None
         _remember(record, asdict(found))
         return found

@@ -11,6 +11,7 @@ from shared.config import Config
 from shared.misfits import WrongFile
 from worker.formats.description import describe, is_gguf
 from worker.formats.infill import find_infill
+from worker.formats.no_model import refuse
 
 OUTLINED = (
     "aliases",
@@ -36,9 +37,12 @@ def outline(model: Model, config: Config) -> Card:
     card = Card(model.id, engine, "", context=0, slots=slots, created=now, aliases=model.aliases)
     base = model.adapter.base if model.adapter else ""
     card = replace(card, base=base, dimensions=model.dimensions, prepared_from=model.prepared_from)
+    card = replace(card, capabilities=model.abilities)
     if model.path is None or engine in WITHOUT_FILE:
         return card
     found = describe(model.path, None if is_gguf(model.path) else model.architecture or None)
+    if found.no_model:
+        raise refuse(model.path, found.no_model)
     if model.dimensions and model.dimensions[-1] >= found.embedding:
         told = f"vectors of {found.embedding} numbers" if found.embedding else "no vectors"
         raise WrongFile(

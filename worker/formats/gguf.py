@@ -21,7 +21,7 @@ from shared.regular_file import open_regular
 from worker.formats.cursor import U32, U64, Cursor
 from worker.formats.ggml import BLOCKS
 from worker.formats.gguf_header import Header, MetadataArray, Tensor
-from worker.formats.no_model import tell_kind, why_no_model
+from worker.formats.no_model import refuse, tell_kind, why_no_model
 
 __all__ = ["Header", "MetadataArray", "Tensor", "elements", "read_header", "read_model"]
 
@@ -61,7 +61,7 @@ def read_model(path: Path) -> Header:
     """The header of a GGUF file that is a model of texts. Raises ModelFileError, also where it is something else."""
     header = read_header(path)
     if reason := why_no_model(header):
-        raise WrongFile(f"{path}: this is no model that can be served, but {reason}")
+        raise refuse(path, reason)
     return header
 
 

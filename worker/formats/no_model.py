@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from shared.misfits import WrongFile
 from worker.formats.gguf_header import Header
 
 _KINDS = {
@@ -37,6 +39,11 @@ def why_no_model(header: Header) -> str:
     if type(part) is int and part > 0:
         return f"part {part + 1} of {parts} of a model: give the first one, and have all of them in one folder"
     return ""
+
+
+def refuse(path: Path, reason: str) -> WrongFile:
+    """The error that the file there is no model, but what `why_no_model` has said."""
+    return WrongFile(f"{path}: this is no model that can be served, but {reason}")
 
 
 def tell_kind(metadata: Mapping[str, Any]) -> str:
