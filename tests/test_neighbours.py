@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from msgspec.structs import replace
 
@@ -18,7 +16,21 @@ from shared.tickets import Tickets
 from shared.unarchived import Unarchived
 from tests.earlier import Earlier
 from tests.record import read
-from tests.transitions import ACCEPTED, END, append, claim, dequeue, forget, lapse, permits, queue, submit, sweep
+from tests.transitions import (
+    ACCEPTED,
+    END,
+    append,
+    claim,
+    dequeue,
+    forget,
+    lapse,
+    lose,
+    permits,
+    places,
+    queue,
+    submit,
+    sweep,
+)
 
 FLEX = Standing(Tier.FLEX)
 
@@ -47,16 +59,6 @@ def run(tickets: Tickets, execution: str = "x") -> str:
     assert got is not None
     assert append(tickets, got.job_id, execution, got.seq + 1, END)[0] == Answer.OK
     return got.job_id
-
-
-def lose(tickets: Tickets, job_id: str) -> None:
-    """The worker of a running job is gone, and its lease over."""
-    tickets.client.zadd("iq:leases:m", {job_id: 1}, xx=True)
-
-
-def places(tickets: Tickets) -> list[str]:
-    found: Any = tickets.client.zrange("iq:waiting:m", 0, -1)
-    return [place.decode().split(":", 3)[3] for place in found]
 
 
 def assert_clean(tickets: Tickets) -> None:

@@ -101,3 +101,14 @@ def queue(tickets: Tickets) -> list[str]:
 def permits(tickets: Tickets) -> list[str]:
     entries: Any = tickets.client.lrange("rq:queue:m", 0, -1)
     return [entry.decode() for entry in entries]
+
+
+def lose(tickets: Tickets, job_id: str) -> None:
+    """The worker of a running job is gone, and its lease over."""
+    tickets.client.zadd("iq:leases:m", {job_id: 1}, xx=True)
+
+
+def places(tickets: Tickets) -> list[str]:
+    """The jobs that wait, as their list names them, in order."""
+    found: Any = tickets.client.zrange("iq:waiting:m", 0, -1)
+    return [place.decode().split(":", 3)[3] for place in found]
