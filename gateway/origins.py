@@ -20,6 +20,11 @@ from shared.config import PREFIX, Config
 _PORTS = {"http": "80", "https": "443"}
 
 
+def says_browser(environ: Mapping[str, str]) -> bool:
+    """Whether a request, by its WSGI environment, may be a page's: with each POST a browser tells where it is from."""
+    return any(f"HTTP_{name}" in environ for name in ("ORIGIN", "SEC_FETCH_SITE", "REFERER"))
+
+
 class Doorkeeper:
     """Turns away what the browser of a stranger's page has sent."""
 

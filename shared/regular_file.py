@@ -72,7 +72,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     with path.open("rb") if handed_over else open_regular(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise OSError(errno.EFBIG, f"longer than {most} bytes", str(path))
+        raise OSError(errno.EINVAL, f"longer than {most} bytes", str(path))
     return content
 
 

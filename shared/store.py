@@ -62,6 +62,7 @@ class _Pool(redis.BlockingConnectionPool):
     gevent redis-py's own look is a round of the event loop."""
 
     def get_connection(self, *args: Any, **options: Any) -> Any:
+        self._checkpid()
         try:
             connection: Any = self.pool.get(timeout=self.timeout) or self.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types there
         except Empty:
@@ -78,10 +79,15 @@ class _Pool(redis.BlockingConnectionPool):
 
 
 def _is_quiet(connection: Any) -> bool:
-    """Whether it is open, and nothing has come that nobody has asked for."""
-    sock = connection._sock
-    if isinstance(sock, ssl.SSLSocket):  # which has letters of its own
-        return not connection.can_read()
+    """Whether it is open, and nothing has come that nobody has asked for, nor was left by who has read before."""
+    sock, reader = connection._sock, getattr(connection._parser, "_reader", None)
+    if reader is None or isinstance(sock, ssl.SSLSocket):  # no hiredis, or letters of its own
+        try:
+            return not connection.can_read()
+        except (redis.ConnectionError, redis.TimeoutError, OSError):
+            return False
+    if reader.has_data():
+        return False
     timeout = sock.gettimeout()
     sock.settimeout(0)
     try:

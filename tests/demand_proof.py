@@ -2,7 +2,8 @@
 
 Of all that was asked nothing may be lost, at most two models may be loaded at any moment, in no more memory than they
 were given, and none may starve, nor may they swap at each request. It is shown with five models of the engine echo,
-with SmolLM2 and two other real models, and on two machines of which one stands still while it loads: `make demand`.
+with five real ones (SmolLM2, MiniLM, the tiny model, an adapter of it, a legacy file), and on two machines of which one
+stands still while it loads: `make demand`.
 """
 
 from __future__ import annotations
@@ -29,21 +30,19 @@ from inferq.agent.stock import Stock
 from shared import catalogue
 from shared.config import Config
 from tests import demand_machines
+from tests.adapters import write_adapter
 from tests.demand_watch import Seen, Watch
-from tests.pace import slowness
+from tests.fixtures import make_legacy
 from tests.stack import free_port
 from tests.tiny import TINY
 from tests.up import Up
 
 _ECHOES = ("red", "green", "blue", "white", "black")
 _TABLE = '[[model]]\nid = "{}"\nengine = "echo"\n'
-_RESIDENCE, _TURN = 1.0, 8.0
-_ANSWER = 5.0
-"""Seconds that what a model computes may take to end when it is asked to go, and that its process may take for that."""
-_FAILED = 10.0
-"""Seconds for which a model counts as failed whose workers were killed three times in a row while they loaded it."""
-_RESTART = 15.0
-"""Seconds after which a supervisor that was killed has workers again."""
+_ADAPTER = '[[model]]\nid = "formal"\nbase = "tiny"\nadapter = "{}"\n'
+_RESIDENCE, _TURN = 2.0, 8.0
+_SUPERVISOR = 0.15
+"""How many of the kills hit the supervisor."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,15 @@ class Part:
     settings: dict[str, str]
 
     def write(self, folder: Path) -> int:
-        """Make the folder that is offered. Returns the bytes of memory in which any two fit, and no three."""
+        """Make the folder that is offered. Returns the bytes of memory in which any two fit."""
         folder.mkdir(exist_ok=True)
         if self.name == "echo":
             (folder / "models.toml").write_text("\n".join(map(_TABLE.format, self.models)))
             needs, _ = room.weigh(catalogue.resolve("echo"), Config())
-            return int(2.5 * needs)
+            return int(2.5 * needs)  # and no three
         shutil.copy(TINY, folder / "tiny.gguf")
+        make_legacy.write("gpt2", "F16", folder / "old.bin")
+        (folder / "models.toml").write_text(_ADAPTER.format(write_adapter(folder / "formal.lora")))
         config = Config.from_env({**self.settings, "INFERQ_MODELS": str(folder)})
         stock = Stock(config, lambda model: model)
         stock.look()
@@ -72,8 +73,9 @@ class Part:
 ECHO = Part("echo", _ECHOES, {"INFERQ_ECHO_RATE": "100"})
 REAL = Part(
     "real",
-    ("smollm2", "minilm", "tiny"),
+    ("smollm2", "minilm", "tiny", "formal", "old"),
     {
+        "INFERQ_MAX_LOADED": "2",  # three of the small ones would fit where the two large ones do
         "INFERQ_CONTEXT": "256",
         "INFERQ_SLOTS": "2",
         "INFERQ_THREADS": "1",
@@ -99,14 +101,13 @@ class Told:
 
     def most_kept_out(self, models: int) -> float:
         """Seconds that a request may wait for its model: a turn, and then for all others before it to come, to stay and
-        to go; twice as long where workers were killed, and until a supervisor was there again."""
-        each = _RESIDENCE + self.seen.slowest_load + _ANSWER
-        spoiled = (1 + bool(self.killed["worker"])) * (_TURN + models * each) + self.killed["worker"] // 3 * _FAILED
-        return spoiled + self.killed["supervisor"] * _RESTART * slowness()
+        to go."""
+        return _TURN + models * (_RESIDENCE + self.seen.slowest_load + self.seen.slowest_end)
 
     def most_loads(self) -> float:
-        """How often one may be loaded: two at a time that stay for a residence at least, and whatever was killed."""
-        return 2 + 2 * self.took / _RESIDENCE + self.killed["worker"] + 2 * self.killed["supervisor"]
+        """How often one may be loaded: two at a time, each of which loads and then stays, and whatever was killed."""
+        stays = (2 * self.took - self.seen.loading) / _RESIDENCE
+        return 2 + stays + self.killed["worker"] + 2 * self.killed["supervisor"]
 
 
 class Proof:
@@ -116,7 +117,7 @@ class Proof:
         self._part, self._folder, self._seed, self._kills = part, folder, seed, kills
         self._port = free_port()
         self._url = f"http://127.0.0.1:{self._port}"
-        self._left = requests
+        self._requests = self._left = requests
         self._lock = threading.Lock()
         self._open: dict[int, tuple[str, float]] = {}
         """The requests that wait: for which model, and since when (monotonic)."""
@@ -130,14 +131,10 @@ class Proof:
         clients = [threading.Thread(target=self._ask, args=(number,)) for number in range(10)]
         for thread in clients:
             thread.start()
-        draw = random.Random(self._seed)
-        while any(thread.is_alive() for thread in clients):
-            # Of a slow machine not so often: else nobody ever gets to load anything.
-            until = time.monotonic() + draw.uniform(1.0, 5.0) * (slowness() if self.told.killed else 1.0)
-            while time.monotonic() < until and any(thread.is_alive() for thread in clients):
-                time.sleep(0.1)
-            if self._kills and any(thread.is_alive() for thread in clients):
-                self._kill(draw)
+        if self._kills:
+            self._kill_now_and_then()
+        for thread in clients:
+            thread.join()
         self.told.took = time.monotonic() - begun
         self.told.seen = self._watch.close()
         self._up.process.terminate()
@@ -201,16 +198,40 @@ class Proof:
             time.sleep(0.2)
         return f"no answer: {said}"
 
-    def _kill(self, draw: random.Random) -> None:
-        if draw.random() < 0.15:
-            self._restart()
-        elif workers := self._watch.workers():
-            with suppress(ProcessLookupError):
-                os.kill(draw.choice(sorted(workers)), signal.SIGKILL)
-                self.told.killed["worker"] += 1
+    def _kill_now_and_then(self) -> None:
+        """As the answers come, not by the clock: of a slow machine nobody would ever get to load anything. A worker and
+        the supervisor are hit in any case."""
+        draw = random.Random(self._seed)
+        after, supervisor = self._requests // 4, False
+        while after < self._requests:
+            while self.told.answered.total() < after:
+                time.sleep(0.05)
+            time.sleep(draw.uniform(0, 1))  # also while nothing is answered
+            if supervisor:
+                self._restart()
+            elif not self._kill_worker(draw):
+                continue  # nobody is at work just now
+            first = self.told.killed.total() == 1
+            after += self._requests // 4 if first else draw.randrange(5, 20)
+            supervisor = first or draw.random() < _SUPERVISOR
+
+    def _kill_worker(self, draw: random.Random) -> bool:
+        """One whose model is asked for. False where there is none."""
+        asked = {model for model, _ in list(self._open.values())}
+        workers = sorted((pid, model) for pid, model in self._watch.workers().items() if model in asked)
+        if not workers:
+            return False
+        pid, model = draw.choice(workers)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            self._watch.begin_anew(model)
+            self.told.killed["worker"] += 1
+            return True
+        return False
 
     def _restart(self) -> None:
         self.told.killed["supervisor"] += 1
+        self._watch.pause()
         os.kill(self._up.process.pid, signal.SIGKILL)
         self._up.process.wait()
         assert self._up.process.stdout
@@ -218,6 +239,7 @@ class Proof:
         log = self._up.log_file
         log.rename(log.with_suffix(f".log{self.told.killed['supervisor']}"))
         self._up = self._start()
+        self._watch.go_on()
 
 
 def _fault(model: str, words: str, answer: dict[str, Any]) -> str:
@@ -233,6 +255,7 @@ def prove(requests: int, seed: int, folder: Path, *, kills: bool = True, part: P
     told = Proof(part, folder, requests, seed, kills).run()
     assert not told.lost, told
     assert told.answered.total() == requests, told
+    assert not kills or (told.killed["worker"] and told.killed["supervisor"]), told
     assert told.seen.loaded <= 2, told
     assert told.seen.memory <= told.budget, told
     assert max(told.seen.kept_out.values(), default=0.0) <= told.most_kept_out(len(part.models)), told
@@ -248,8 +271,12 @@ def _lines(told: Told, models: int) -> Iterator[str]:
         f" of {told.budget / 1e6:.0f} MB"
     )
     yield (
-        f"{seen.loads} loads (bound {told.most_loads():.0f}), the slowest {seen.slowest_load:.1f} s; kept out at most"
-        f" {max(seen.kept_out.values(), default=0):.1f} s (bound {told.most_kept_out(models):.0f} s)"
+        f"{seen.loads} loads (bound {told.most_loads():.0f}), the slowest {seen.slowest_load:.1f} s, the slowest end"
+        f" {seen.slowest_end:.1f} s"
+    )
+    yield (
+        f"kept out at most {max(seen.kept_out.values(), default=0):.1f} s (bound {told.most_kept_out(models):.0f} s);"
+        f" nobody answered for {seen.longest_away:.1f} s at most"
     )
     yield f"kept out, in seconds: { {model: round(out, 1) for model, out in sorted(seen.kept_out.items())} }"
     yield f"slowest answers, in seconds: { {model: round(took, 1) for model, took in sorted(told.longest.items())} }"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,9 +51,13 @@ class Seen:
     """Bytes that these and their engines' hosts took."""
     looks: int = 0
     kept_out: dict[str, float] = field(default_factory=dict)
-    """Seconds that a request of each model waited at most while it was not loaded."""
+    """Seconds that a request of each model waited at most while it was not loaded, and the supervisor was there."""
     slowest_load: float = 0.0
     """Seconds from the start of a worker's process to its model being there."""
+    loading: float = 0.0
+    """Seconds that all loads took at least, as far as was seen."""
+    slowest_end: float = 0.0
+    """Seconds from when a worker was seen to serve last to the end of its process, with what it computes."""
     longest_away: float = 0.0
     """Seconds for which nobody answered."""
     loads: int = 0
@@ -70,7 +75,10 @@ class Watch:
         self.seen = Seen()
         self._workers: dict[int, tuple[str, float]] = {}
         self._there: dict[str, float] = {}
-        """When each model was seen loaded last."""
+        """When each model was seen loaded last, or failed, which ends all that wait."""
+        self._anew: dict[str, float] = {}
+        self._begun = 0.0
+        """From when on waits count: of each model, and of all."""
         self._known: set[int] = set()
         self._ready: set[int] = set()
         """The workers that were started, and those of them whose models were seen loaded."""
@@ -89,6 +97,18 @@ class Watch:
         """The pids of those that live, with their models."""
         return {pid: model for pid, (model, _) in list(self._workers.items())}
 
+    def begin_anew(self, model: str) -> None:
+        """A worker of it was killed: who waits for it comes after all others."""
+        self._anew[model] = time.monotonic()
+
+    def pause(self) -> None:
+        """The supervisor is about to be killed."""
+        self._begun = math.inf
+
+    def go_on(self) -> None:
+        """It is there again."""
+        self._begun = time.monotonic()
+
     def _look(self) -> None:
         while not self._over.wait(_LOOK):
             table, now = parents(), time.monotonic()
@@ -98,7 +118,10 @@ class Watch:
                         self._workers[pid] = title(pid).split()[-1], now
                         self.seen.loads += pid not in self._known
                         self._known.add(pid)
-            self._workers = {pid: told for pid, told in self._workers.items() if pid in table}
+            for pid in self._workers.keys() - table.keys():
+                model, _ = self._workers.pop(pid)
+                if pid in self._ready:
+                    self.seen.slowest_end = max(self.seen.slowest_end, now - self._there[model])
             family = set(self._workers)
             while more := {pid for pid, parent in table.items() if parent in family} - family:
                 family |= more
@@ -113,20 +136,23 @@ class Watch:
         answered = time.monotonic()
         with httpx.Client(base_url=self._url, timeout=10) as http:
             while not self._over.wait(_ASK):
-                loaded, now = set[str](), time.monotonic()
+                now = time.monotonic()
                 with suppress(httpx.HTTPError):
                     told = http.get("/v1/models").json().get("data", ())
-                    loaded = {model["id"] for model in told if model["state"] == "ready"}
+                    states = {model["id"]: model["state"] for model in told}
+                    self._note(states, before=answered, now=time.monotonic())
                     self.seen.longest_away, answered = max(self.seen.longest_away, now - answered), now
-                self._note(loaded, time.monotonic())
 
-    def _note(self, loaded: set[str], now: float) -> None:
+    def _note(self, states: Mapping[str, str], *, before: float, now: float) -> None:
+        """`before` is when this was asked the last time."""
+        loaded = {model for model, state in states.items() if state == "ready"}
         for pid, (model, since) in list(self._workers.items()):
             if model in loaded and pid not in self._ready:
                 self._ready.add(pid)
                 self.seen.slowest_load = max(self.seen.slowest_load, now - since)
-        self._there |= dict.fromkeys(loaded, now)
+                self.seen.loading += max(0.0, before - since)
+        self._there |= {model: now for model, state in states.items() if state in ("ready", "failed")}
         for model, since in self._waiting():
             if model not in loaded:
-                out = now - max(since, self._there.get(model, 0.0))
+                out = now - max(since, self._begun, self._there.get(model, 0.0), self._anew.get(model, 0.0))
                 self.seen.kept_out[model] = max(out, self.seen.kept_out.get(model, 0.0))

@@ -17,7 +17,6 @@ from shared import census
 from shared.store import connect
 from tests.calls import problem
 from tests.commands import inferq
-from tests.demand_proof import prove
 from tests.stack import wait_for
 from tests.tiny import TINY
 from tests.up import Up, processes, up
@@ -157,12 +156,16 @@ def finished(offered: Offered, job: str) -> dict[str, Any] | None:
 
 
 def test_an_agent_that_died_finds_what_was_asked_for(tmp_path: Path) -> None:
-    """And one whose model's worker fails tells so to all who wait, also those who were promised an answer."""
+    """And tells all who wait, also those who were promised an answer, where a model's worker fails, or where one has
+    gone meanwhile."""
     bad = f'[[model]]\nid = "bad"\nengine = "ctransformers"\nsource = "{TINY}"\n'
     folder = write_models(tmp_path / "models", bad)
     arguments = ("--models", str(folder), "--port", "0")
-    with up(tmp_path / "data", *arguments, INFERQ_ECHO_RATE="20") as running, Offered(running, folder) as offered:
+    settings = {"INFERQ_ECHO_RATE": "20", "INFERQ_MAX_LOADED": "1"}
+    with up(tmp_path / "data", *arguments, **settings) as running, Offered(running, folder) as offered:
         job = offered.ask("red", "word " * 60, **LATER).json()["id"]
+        wait_for(lambda: "red" in offered.workers().values(), "its worker", 30)
+        missed = offered.ask("green", **LATER).json()["id"]
         os.kill(running.process.pid, signal.SIGKILL)
         running.process.wait()
         wait_for(
@@ -170,6 +173,8 @@ def test_an_agent_that_died_finds_what_was_asked_for(tmp_path: Path) -> None:
             "the end of all",
             20,
         )
+    file = folder / "models.toml"
+    file.write_text(file.read_text().replace("green", "another"))
     with up(tmp_path / "data", *arguments) as running, Offered(running, folder) as offered:
         told = wait_for(lambda: finished(offered, job), "the end of the job", 60)
         assert told["result"]["choices"][0]["text"] == "word " * 60
@@ -179,6 +184,8 @@ def test_an_agent_that_died_finds_what_was_asked_for(tmp_path: Path) -> None:
         told = wait_for(lambda: finished(offered, promised), "the end of what was promised", 60)
         assert told["error"]["code"] == "model_unavailable"
         assert offered.states()["bad"] == "failed"
+        told = wait_for(lambda: finished(offered, missed), "the end of what waits for what is gone", 60)
+        assert "its file is gone" in told["error"]["message"]
 
 
 def test_two_machines_load_a_model_once_and_one_takes_over(tmp_path: Path) -> None:
@@ -228,8 +235,3 @@ def test_one_client_lets_a_model_go_that_another_one_uses_once_it_has_its_answer
         assert ends == [words]
         wait_for(lambda: pid not in offered.workers(), "the end of green", 30)
         assert census.numbers(client, ["green"])["green"].recovered == 0
-
-
-def test_a_small_proof(tmp_path: Path) -> None:
-    """`make demand` does more of it. Five models in a memory for two: nothing is lost, whoever dies."""
-    assert prove(30, 3, tmp_path).killed

@@ -71,7 +71,7 @@ def test_no_more_go_than_have_to() -> None:
 
 
 def test_whom_nobody_asks_for_goes_by_itself() -> None:
-    assert plan(occupant(1, keep=40), waits=()) == Moves(leave=(1,))
+    assert plan(occupant(1, keep=40), waits=()) == Moves(unasked=(1,))
     assert plan(occupant(1, keep=60), occupant(2, keep=ALWAYS), waits=()) == Moves()
 
 

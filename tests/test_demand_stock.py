@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import shutil
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ import pytest
 from inferq.agent.stock import Stock
 from inferq.weights import choose_weights
 from shared.config import Config
+from shared.errors import ModelFileError
+from shared.passing import is_passing
 from tests.adapters import write_adapter
 from tests.fixtures.make_legacy import write
 from tests.tiny import TINY, split
@@ -97,6 +101,21 @@ def test_a_file_that_could_not_be_read_is_looked_at_again_though_it_is_the_same(
     assert weighed.passing
     found.look()
     assert not found.articles["tiny"].fault
+
+
+def test_a_file_that_is_missing_is_told_without_its_folder(tmp_path: Path) -> None:
+    (path := tmp_path / "models.toml").write_text('[[model]]\nid = "gone"\nsource = "far/gone.gguf"\n')
+    gone = stock(path).articles["gone"]
+    assert gone.fault == "gone.gguf: no such file; models.toml wants it for 'gone'"
+    assert str(tmp_path / "far") in gone.detail
+    assert not gone.passing
+
+
+@pytest.mark.parametrize(("number", "passes"), [(errno.EIO, True), (errno.ELOOP, False), (errno.EINVAL, False)])
+def test_what_a_machine_cannot_do_passes_and_what_a_file_is_does_not(number: int, passes: bool) -> None:
+    told = ModelFileError("a.gguf: cannot be read")
+    told.__cause__ = OSError(number, os.strerror(number))
+    assert is_passing(told) is passes
 
 
 @pytest.mark.usefixtures("prepared_folder")

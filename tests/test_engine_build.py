@@ -125,6 +125,17 @@ def test_one_that_does_not_answer_as_ours_is_not_kept(tmp_path: Path) -> None:
     assert not program.exists()
 
 
+@pytest.mark.parametrize("wrong", ["missing.gguf", "spoiled.gguf"])
+def test_a_model_that_cannot_be_served_is_told_before_and_takes_no_program_away(tmp_path: Path, wrong: str) -> None:
+    program = made()
+    (tmp_path / "spoiled.gguf").write_bytes(TINY.read_bytes()[:500])
+    done = inferq(
+        "engine", "build", "--without-grammars", "-m", tmp_path / wrong, XDG_CACHE_HOME=str(tmp_path / "cache")
+    )
+    assert (done.returncode, wrong in done.stderr) == (2, True), done.stderr
+    assert program.exists()
+
+
 def test_they_are_listed_and_removed(tmp_path: Path) -> None:
     old, new = made(version="0.3.1"), made(version=building.VERSION + own_builds.GRAMMARS)
     assert own_builds.latest() in {str(old), str(new)}

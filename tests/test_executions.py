@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from shared.ticket import Answer
 from shared.tickets import Tickets
 from tests.calls import CHATS, COMPLETIONS, ask, chat, post_later, problem, raw_post, read, submit, submitted
 from tests.losses import copy_of, go_back
+from tests.model.proxy import Proxy
 from tests.stack import Stack, children, wait_for
 from tests.tiny import TINY
 from tests.transitions import append
@@ -42,6 +44,25 @@ def executed(stack: Stack, job_id: str, *events: Event, by: str = "0123456789abc
     assert tickets.claim("echo", job_id, by, lease_ms=60_000, worker="another")
     assert append(tickets, job_id, by, 1, *events, model="echo") == (Answer.OK, len(events))
     assert tickets.release("echo", [(job_id, by)]) == 1
+
+
+@pytest.mark.parametrize("shuts", [False, True], ids=["asked again at once", "by the slot"])
+def test_a_claim_whose_answer_was_lost_is_answered_alike(empty: Stack, shuts: bool) -> None:
+    """Under another name the worker would be given nothing, and its job wait for a lease that nobody renews."""
+    empty.settings["lease"] = 60
+    empty.start_gateway()
+    with closing(Proxy(empty.redis_port)) as proxy:
+        empty.start_worker(slots=1, redis_url=f"redis://127.0.0.1:{proxy.port}/0")
+        proxy.only, proxy.shuts, proxy.armed = f"-{ECHO.digest}".encode(), shuts, True
+        job_id = submit(empty.http(), CHATS, chat(WORDS))
+        wait_for(lambda: proxy.lost, "the loss")
+        owner = empty.redis.hget(f"iq:job:{job_id}", "exec")
+        if shuts:
+            wait_for(lambda: proxy.refused > 3, "the end of its patience")  # it connects anew so often for one command
+            proxy.shuts = False
+        wait_for(lambda: empty.state(job_id) == "completed", "the answer")
+        assert empty.redis.hmget(f"iq:job:{job_id}", "exec", "tries") == [owner, b"1"]
+        assert ask(empty, chat(WORDS)) == WORDS  # by the next claim
 
 
 def test_an_answer_has_no_gap_where_redis_forgot_who_had_claimed_it(served: Stack, pool: ThreadPoolExecutor) -> None:

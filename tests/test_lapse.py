@@ -14,7 +14,7 @@ from shared.registry import GatewayProcess, Kind, Worker
 from shared.scripts import script
 from shared.ticket import Attempt, Sighting
 from shared.tickets import Tickets
-from tests.transitions import END, append, claim, dequeue, lapse, lapse_after_a_while, submit, sweep
+from tests.transitions import END, append, claim, dequeue, forget, lapse, submit, sweep
 
 WAITS = Attempt("print")
 PROMISED = Attempt("print", waits=False)
@@ -116,7 +116,7 @@ def test_with_a_model_its_keys_go_once_its_jobs_have_ended(tickets: Tickets) -> 
     assert registry.models(tickets.client) == {}
     assert {"rq:queues", "iq:counts:m", "iq:leases:m"} <= left(tickets)
     append(tickets, "b", "b", 1, END)
-    lapse_after_a_while(tickets)
+    forget(tickets)
     ending = {key for key in left(tickets) if tickets.client.ttl(key) > 0}
     assert left(tickets) - ending == {"iq:live:workers", "iq:card:workers:w", "iq:slots:m"}
 
@@ -132,7 +132,7 @@ def test_what_was_counted_of_a_model_that_was_never_served_stays_for_a_while(tic
     assert not tickets.client.hexists("iq:counts:m", "unneeded")
     tickets.cancel("b")
     sweep(tickets)
-    lapse_after_a_while(tickets)
+    forget(tickets)
     assert census.models(tickets.client) == set()
     assert "iq:counts:m" not in left(tickets)
 

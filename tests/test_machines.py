@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from shared.store import connect
 from tests.acl import WRITTEN, documented_user
 from tests.calls import CHATS, ENDLESS, LATER, chat, post_later
 from tests.logged import Logged
@@ -193,6 +194,10 @@ class TestLockedRedis:
                 assert http.get(path).status_code == 200
             for child in (locked.worker, locked.gateway):
                 stop(child)
+            with connect(url, retries=0) as client:
+                assert client.ping()
+                locked.redis.client_kill_filter(_id=str(client.client_id()))
+                assert client.ping(), "a connection that was closed meanwhile is opened again"
 
     @pytest.mark.parametrize(
         ("url", "status", "reason"),

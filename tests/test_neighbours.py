@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from msgspec.structs import replace
 
@@ -24,9 +22,11 @@ from tests.transitions import (
     append,
     claim,
     dequeue,
+    forget,
     lapse,
-    lapse_after_a_while,
+    lose,
     permits,
+    places,
     queue,
     submit,
     sweep,
@@ -59,16 +59,6 @@ def run(tickets: Tickets, execution: str = "x") -> str:
     assert got is not None
     assert append(tickets, got.job_id, execution, got.seq + 1, END)[0] == Answer.OK
     return got.job_id
-
-
-def lose(tickets: Tickets, job_id: str) -> None:
-    """The worker of a running job is gone, and its lease over."""
-    tickets.client.zadd("iq:leases:m", {job_id: 1}, xx=True)
-
-
-def places(tickets: Tickets) -> list[str]:
-    found: Any = tickets.client.zrange("iq:waiting:m", 0, -1)
-    return [place.decode().split(":", 3)[3] for place in found]
 
 
 def assert_clean(tickets: Tickets) -> None:
@@ -299,7 +289,7 @@ def test_a_model_that_the_other_forgets_leaves_nothing(tickets: Tickets, old: Ea
     lapse(old)
     assert tickets.client.smembers("rq:queues") == set()
     leave_alone(tickets, old)
-    lapse_after_a_while(tickets)
+    forget(tickets)
     left = {key.decode() for key in tickets.client.scan_iter() if tickets.client.ttl(key) == -1}
     assert left == {"iq:lapse"}
 

@@ -108,6 +108,34 @@ def test_what_a_form_can_send_is_never_computed(echo: Stack, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "page",
+    [
+        {},
+        {"Referer": "http://HERE/"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Origin": "http://HERE"},
+    ],
+    ids=str,
+)
+def test_ollamas_bodies_need_a_name_where_a_browser_may_have_sent_them(named: Stack, page: dict[str, str]) -> None:
+    """Not where curl has, as Ollama's users write it."""
+    told = {name: value.replace("HERE", f"127.0.0.1:{named.port}") for name, value in page.items()}
+    body = b'{"model": "echo", "messages": [{"role": "user", "content": "Hi"}], "stream": false}'
+    for kind in ({}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "text/plain"}):
+        chatted = http(named).post("/api/chat", content=body, headers={**kind, **told})
+        shown = http(named).post("/api/show", content=b'{"model": "echo"}', headers={**kind, **told})
+        if page:
+            for answer in (chatted, shown):
+                assert (answer.status_code, "application/json" in answer.json()["error"]) == (415, True)
+        else:
+            assert chatted.json()["message"]["content"] == "Hi"
+            assert shown.json()["capabilities"]
+            refused = http(named).post("/api/chat", content=b"model=echo", headers=kind)
+            assert (refused.status_code, "JSON" in refused.json()["error"]) == (400, True)
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {},

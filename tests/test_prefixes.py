@@ -25,7 +25,7 @@ from worker.engines.llama_cpp import LlamaCppEngine
 from worker.formats.gguf import read_header
 from worker.prefixes.chain import BLOCK, link
 from worker.prefixes.fitness import why_not
-from worker.prefixes.snapshot import begin, read_chain
+from worker.prefixes.snapshot import begin
 
 PROMPT = draw(LONG + 7)
 
@@ -160,29 +160,6 @@ def test_longer_ones_replace_their_beginnings_unless_others_go_on_from_them(mode
         assert len(snapshots(tmp_path)) == 2
         assert cached(engine, ask((*begin, *draw(3, 1)))) >= LONG
         assert len(snapshots(tmp_path)) == 2
-
-
-def test_an_idle_seat_is_put_away_with_its_answer_when_others_compute(model: Path, tmp_path: Path) -> None:
-    alice, bob = draw(LONG + 9, 1), draw(LONG + 9, 2)
-    with keeping(tmp_path, model, slots=3) as engine:
-        answer = tuple(token for token, _ in told(engine, ask(alice, 60, owner="alice")))
-        told(engine, ask(bob, 60, owner="bob", kept=False))
-        (whole,) = wait_for(lambda: [each for each in snapshots(tmp_path) if _tokens(each) > LONG], "a longer one")
-        seats = engine._seats._seats
-        assert wait_for(lambda: sum(seat.cells > 0 for seat in seats) == 1, "an empty seat")
-        told(engine, ask(draw(LONG + 9, 3), owner="carol"))
-        assert [seat.holder for seat in seats if seat.cells > 0] == [("bob", ""), ("carol", "")], (
-            "his is kept nowhere else"
-        )
-        assert cached(engine, ask((*alice, *answer, 7, 8, 9), owner="alice")) >= len(alice) + 60 - BLOCK
-        assert snapshots(tmp_path).count(whole) == 1
-    with keeping(tmp_path, model) as engine:
-        assert cached(engine, ask((*alice, *answer, 7, 8, 9), owner="alice")) >= len(alice) + 60 - BLOCK
-        assert cached(engine, ask((*alice, *answer, 7, 8, 9), owner="bob")) == 0
-
-
-def _tokens(snapshot: Path) -> int:
-    return len(read_chain(snapshot) or ()) * BLOCK
 
 
 def chat(system: str, question: str) -> Chat:

@@ -168,7 +168,7 @@ def test_each_candidate_is_something_that_can_be_set() -> None:
 def test_a_draft_has_the_vocabulary_and_is_much_smaller(tmp_path: Path, smollm2_path: Path) -> None:
     (large := tmp_path / "large.gguf").write_bytes(TINY.read_bytes() + bytes(3 * TINY.stat().st_size))
     (broken := tmp_path / "broken.gguf").write_bytes(TINY.read_bytes()[:500])
-    known = [tiny(), tiny(smollm2_path), tiny(broken), catalogue.resolve("echo")]
+    known = [tiny(), tiny(smollm2_path), tiny(broken), tiny(tmp_path / "gone.gguf"), catalogue.resolve("echo")]
     assert find_drafts(tiny(large), known) == [TINY]
     assert find_drafts(tiny(), known) == []
 

@@ -84,7 +84,7 @@ def lapse(tickets: Tickets) -> None:
     tickets.lapse()
 
 
-def lapse_after_a_while(tickets: Tickets) -> None:
+def forget(tickets: Tickets) -> None:
     """The one that finds that the model is needed no longer, and one when its time is over."""
     lapse(tickets)
     since: Any = tickets.client.hget("iq:counts:m", "unneeded")
@@ -101,3 +101,14 @@ def queue(tickets: Tickets) -> list[str]:
 def permits(tickets: Tickets) -> list[str]:
     entries: Any = tickets.client.lrange("rq:queue:m", 0, -1)
     return [entry.decode() for entry in entries]
+
+
+def lose(tickets: Tickets, job_id: str) -> None:
+    """The worker of a running job is gone, and its lease over."""
+    tickets.client.zadd("iq:leases:m", {job_id: 1}, xx=True)
+
+
+def places(tickets: Tickets) -> list[str]:
+    """The jobs that wait, as their list names them, in order."""
+    found: Any = tickets.client.zrange("iq:waiting:m", 0, -1)
+    return [place.decode().split(":", 3)[3] for place in found]

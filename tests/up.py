@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class Up:
-    """A running `inferq up`, the leader of a process group as in a terminal.
+    """A running `inferq up`, the leader of a process group as in a terminal. It ends with us, however we end.
 
     One process of a gateway does for most tests, and each takes a second of a core to start.
     """
@@ -23,8 +23,9 @@ class Up:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as in a terminal, also where ours ignores it
         self.log_file = data_dir.with_suffix(".log")
         with self.log_file.open("wb") as log:
+            command = ["up", "--parent", str(os.getpid()), "--data-dir", str(data_dir), *arguments]
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "inferq", "up", "--data-dir", str(data_dir), *arguments],
+                [sys.executable, "-P", "-m", "inferq", *command],
                 env={**os.environ, "INFERQ_GATEWAY_PROCESSES": "1", **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -11,6 +11,7 @@ from gateway import bodies
 from gateway.attempts import fingerprint
 from gateway.auth import owner
 from gateway.creations import Creation
+from gateway.origins import says_browser
 from gateway.schemas.body import load_body
 from gateway.schemas.objects import Strict
 from gateway.state import this_gateway
@@ -35,14 +36,19 @@ def read_creation(schema: Strict) -> tuple[dict[str, Any], Creation]:
 
 
 def check_is_json() -> None:
-    """A browser sends JSON with its name only to whom it may: so nothing else is taken for it, but no bytes at all."""
-    if request.mimetype != "application/json" and not _is_empty():
+    """A browser sends JSON with its name only to whom it may: so nothing else is taken for it, but no bytes at all, and
+    what Ollama is asked by others, whose own words call curl without a name."""
+    if request.mimetype != "application/json" and not _is_for_ollama() and not _is_empty():
         told = f"not {request.mimetype[:64]!r}" if request.mimetype else "and this request names none"
         raise UnsupportedMediaType(
             f"The request body must be JSON, and say so, {told}: add the header -H 'Content-Type: application/json'."
         )
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("The request body must be sent as it is, without Content-Encoding")
+
+
+def _is_for_ollama() -> bool:
+    return request.blueprint == "ollama" and not says_browser(request.environ)
 
 
 def _is_empty() -> bool:

@@ -6,6 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from redis import Redis
 
@@ -52,7 +53,9 @@ class MachineAgent:
         stock: Stock,
         spawn: Spawn,
         config: Config,
+        folder: Path,
     ) -> None:
+        """`folder` is the data directory."""
         self.name = name
         self._client = client
         self._stock = stock
@@ -62,7 +65,7 @@ class MachineAgent:
         self.house = Household(name, client, stock, self._obstacles, spawn, config.load_timeout)
         self._interest = Interest()
         self._growth, self._idle = Growth(), IdleCores()
-        self._departures = Departures()
+        self._departures = Departures(folder / "offered.json", config.models)
         self._notice = Notice(client, name, socket.gethostname())
         self._gauge = MemoryGauge(config)
         self._looked = -_LOOK
@@ -124,9 +127,12 @@ class MachineAgent:
         rules = HouseRules(budget, config.residence, config.turn, config.max_loaded)
         further, surplus = self._adjust(demand, now)
         step = decide([*self._applicants(budget, now), *further], occupants, rules, now, busy=loading)
+        reasons = dict.fromkeys(step.leave, "another one needs the room")
+        reasons |= dict.fromkeys(step.unasked, "nobody has asked for it")
+        reasons |= dict.fromkeys(surplus, "fewer workers serve as much")
         for tenant in self.house.tenants:
-            if tenant.number in step.leave or tenant.number in surplus:
-                self.house.ask_to_leave(tenant, "another one needs the room, or nobody has asked for it")
+            if tenant.number in reasons:
+                self.house.ask_to_leave(tenant, reasons[tenant.number])
         if step.load:
             self.house.start(self._stock.articles[step.load], budget - sum(each.needs for each in self.house.tenants))
 

@@ -39,7 +39,8 @@ class Machine:
         self._client = store.connect(config.redis_url, timeout=2.0, retries=1)
         mark = hashlib.sha256(f"{pid_space()} {self._folder.resolve()}".encode()).hexdigest()[:8]
         name = f"{socket.gethostname()}-{mark}"  # the same when it is started anew
-        self._agent = MachineAgent(name, self._client, Stock(config, self._adapt), self._spawn, config)
+        stock = Stock(config, self._adapt)
+        self._agent = MachineAgent(name, self._client, stock, self._spawn, config, self._folder)
         self._loops = [
             Loop("agent", self._agent.step, pause=PAUSE),
             # A file may keep that one for longer than an agent is believed to live: its models stay in all lists.

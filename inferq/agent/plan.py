@@ -64,30 +64,32 @@ class Moves:
     load: str = ""
     """The model that gets a worker."""
     leave: tuple[int, ...] = ()
-    """Those that are asked to go."""
+    """Those that make room for another one."""
+    unasked: tuple[int, ...] = ()
+    """Those that go because nobody has asked for them."""
 
 
 def decide(
     applicants: Iterable[Applicant], occupants: Sequence[Occupant], rules: HouseRules, now: float, *, busy: bool
 ) -> Moves:
     """`busy` is whether a model is being loaded: one at a time is."""
-    leaving = tuple(each.number for each in occupants if _overstays(each, now))
-    staying = [each for each in occupants if not each.leaving and each.number not in leaving]
-    going = [each for each in occupants if each.leaving or each.number in leaving]
+    unasked = tuple(each.number for each in occupants if _overstays(each, now))
+    staying = [each for each in occupants if not each.leaving and each.number not in unasked]
+    going = [each for each in occupants if each.leaving or each.number in unasked]
     for applicant in sorted(applicants, key=lambda each: each.since):
         if _fits(applicant, occupants, rules):
-            return Moves("" if busy else applicant.model, leaving)
+            return Moves("" if busy else applicant.model, unasked=unasked)
         if applicant.further:
             continue
         if _fits(applicant, staying, rules):
-            return Moves(leave=leaving)  # as soon as those are gone
+            return Moves(unasked=unasked)  # as soon as those are gone
         late = now - applicant.since >= rules.turn
         evicted = _make_room(applicant, staying, rules, now, late=late)
         if evicted:
-            return Moves(leave=(*leaving, *evicted))
+            return Moves(leave=evicted, unasked=unasked)
         if going or late:  # what comes free is for this one
             break
-    return Moves(leave=leaving)
+    return Moves(unasked=unasked)
 
 
 def _overstays(each: Occupant, now: float) -> bool:

@@ -156,10 +156,7 @@ class Stock:
     def _inspect(self, model: Model, mark: Mark) -> Article:
         try:
             model = self._adapt(model)
-            if model.path is None and model.source.startswith("file:"):
-                raise InferqError(f"{model.source.removeprefix('file:')}: no such file")
-            if model.adapter and not (model.adapter.path or model.adapter.origin):
-                raise InferqError(f"{model.adapter.source.removeprefix('file:')}: no such file")
+            catalogue.check_there(model)
             if model.path:
                 model = catalogue.with_file(model, model.path)
             return Article(model, outline(model, self._config), room.guess(model), mark)
@@ -183,9 +180,12 @@ def _mark(model: Model) -> Mark:
 
 def _without_folders(exc: InferqError, model: Model) -> str:
     """What is wrong with a file, for everybody: they may know what it is called, and no more of where it lies."""
-    if not isinstance(exc, ModelFileError) or model.path is None:
+    if not isinstance(exc, ModelFileError):
         return exc.public
-    told = exc.message.replace(f"{model.path.parent}{os.sep}", "")
+    told, sources = exc.message, [model.source, model.adapter.source if model.adapter else ""]
+    for place in (str(model.path or ""), *(each.removeprefix("file:") for each in sources)):
+        if place.startswith(os.sep):
+            told = told.replace(f"{Path(place).parent}{os.sep}", "")
     return exc.public if os.sep in told else told
 
 

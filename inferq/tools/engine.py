@@ -12,6 +12,7 @@ from inferq.commands import configure, models_flag
 from inferq.terminal import echo
 from inferq.tools.options import model_flag
 from shared.errors import InvalidRequest, ModelLoadError
+from shared.memory import DoesNotFit
 
 
 @click.group()
@@ -52,8 +53,9 @@ def build(model: str | None, jobs: int, without_grammars: bool, models_toml: str
         try:
             with closing(engines.load(tried, small)):  # compares its numbers with those of our own
                 pass
-        except ModelLoadError:
-            shutil.rmtree(program.parent)
+        except ModelLoadError as exc:
+            if not isinstance(exc, DoesNotFit):  # which is not the program's fault
+                shutil.rmtree(program.parent)
             raise
     echo(program)
     echo("it computes what inferq's own engine does; `inferq tune MODEL` tells whether it is faster", err=True)

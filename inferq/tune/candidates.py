@@ -89,9 +89,9 @@ def find_drafts(model: Model, known: list[Model]) -> list[Path]:
     found = []
     for other in known:
         path = other.path
-        if path is None or path.suffix.lower() != ".gguf" or path.stat().st_size > _MUCH_SMALLER * size:
+        if path is None or path.suffix.lower() != ".gguf":
             continue
         with suppress(ModelFileError, OSError):  # whoever serves that one will hear of it
-            if vocabulary(path) == own:
-                found.append(path)
-    return sorted(found, key=lambda path: path.stat().st_size)
+            if (small := path.stat().st_size) <= _MUCH_SMALLER * size and vocabulary(path) == own:
+                found.append((small, path))
+    return [path for _, path in sorted(found)]

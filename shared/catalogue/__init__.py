@@ -84,13 +84,7 @@ def resolve(
     model = _find(name, models_toml) or _adapted(name, models_toml)
     model = model or (_of_hub(name) if is_source(name) else None)
     model = _locate(model) if model else _file(name, models_toml)
-    if model.path is None and model.source.startswith("file:"):
-        raise ModelFileError(
-            f"{model.source.removeprefix('file:')}: no such file; models.toml wants it for {model.id!r}"
-        )
-    adapter = model.adapter
-    if adapter and not (adapter.path or adapter.origin):
-        raise ModelFileError(f"{adapter.source.removeprefix('file:')}: no such file, the adapter of {model.id!r}")
+    check_there(model)
     model = replace(
         model,
         engine=engine or model.engine,
@@ -98,6 +92,17 @@ def resolve(
         chat_format=chat_format or model.chat_format,
     )
     return model if model.path is None else with_file(model, model.path)
+
+
+def check_there(model: Model) -> None:
+    """Raises ModelFileError where a file that it names is missing, and is not to be fetched."""
+    if model.path is None and model.source.startswith("file:"):
+        raise ModelFileError(
+            f"{model.source.removeprefix('file:')}: no such file; models.toml wants it for {model.id!r}"
+        )
+    adapter = model.adapter
+    if adapter and not (adapter.path or adapter.origin):
+        raise ModelFileError(f"{adapter.source.removeprefix('file:')}: no such file, the adapter of {model.id!r}")
 
 
 def with_file(model: Model, path: Path) -> Model:

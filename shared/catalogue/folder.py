@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from shared.catalogue.file import is_legacy
 from shared.catalogue.model import AUTO, Model
 from shared.catalogue.parts import number_of, size_of, whole_name
 from shared.errors import ModelFileError
+from shared.passing import is_passing
 
 MOST_FILES = 10_000
 """Entries of a folder that are looked at."""
@@ -21,8 +21,6 @@ MOST_MODELS = 1000
 """Models that a folder has."""
 _DEEPEST = 3
 """Folders in folders, as others sort them: makers, repositories."""
-_PASSING = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
-"""Errors that say nothing of whether a file is there."""
 
 
 def models_in(folder: Path) -> list[Model]:
@@ -80,5 +78,5 @@ def _is_model(path: Path) -> bool:
 
 def _pass_over(exc: OSError) -> None:
     """What cannot be read is no model. Raises ModelFileError where that may be otherwise in a moment."""
-    if exc.errno in _PASSING:
+    if is_passing(exc):
         raise ModelFileError(f"{exc.filename}: cannot be read at the moment: {exc.strerror}") from exc

@@ -145,7 +145,7 @@ async def _play(
     watcher = OverviewWatcher(wire)
     keeping, watching = asyncio.create_task(house.keep()), asyncio.create_task(watcher.watch())
     try:
-        await asyncio.wait_for(house.all_up(), 60)
+        await asyncio.wait_for(house.all_up(), 60 * slow)
         outcome.before = await house.memory()
         begun = time.monotonic()
         course = asyncio.ensure_future(scene.course(mischief))
@@ -159,7 +159,7 @@ async def _play(
         with suppress(asyncio.CancelledError):
             await course
         await mischief.heal()
-        await asyncio.wait_for(house.all_up(), 60)
+        await asyncio.wait_for(house.all_up(), 60 * slow)
         await house.calm_down()
         outcome.faults, outcome.struck = mischief.made, mischief.struck
         if house.machines:

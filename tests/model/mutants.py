@@ -193,7 +193,6 @@ MUTANTS = (
     Mutant("lapse dismisses the visitors of the living", "lapse", "string.sub(other, -#reply) == reply", "true"),
     Mutant("lapse cancels what is read elsewhere", "lapse", "#streams == 0 and abandoned(id)", "abandoned(id)"),
     Mutant("lapse at once after an outage", "lapse", "if now < hold and hold - now <= HOLD then return end", ""),
-    Mutant("lapse forgets what was counted with the last job", "lapse", "not since or now < since", "false"),
     Mutant("attach forgets who waits", _TICKET, "if visitor ~= '' then await(id, visitor, reply) end", ""),
     Mutant("announce with any lease", "announce", "if agreed and others > 0 then", "if false then"),
     Mutant("a retry that is sent again takes another", "submit", "if mine and joinable(mine) then", "if false then"),

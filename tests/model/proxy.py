@@ -17,8 +17,14 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.armed = False
         """The answer to the next script is lost, and its connection with it."""
+        self.only = b""
+        """What the script's command has in it."""
+        self.shuts = False
+        """With an answer it loses all connections that are made since, until this is taken back."""
         self.lost = 0
         """Answers that were lost so far."""
+        self.refused = 0
+        """Connections since."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -28,6 +34,10 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self.shuts and self.lost:
+                    self.refused += 1
+                    client.close()
+                    continue
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -39,7 +49,7 @@ class Proxy:
                     if not blob:
                         return
                     if ready is client:
-                        script = b"EVALSHA" in blob
+                        script = b"EVALSHA" in blob and self.only in blob
                         server.sendall(blob)
                     elif self.armed and script and not blob.startswith(b"-NOSCRIPT"):
                         self.armed = False

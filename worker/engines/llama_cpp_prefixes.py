@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from shared.cancellation import NEVER, Cancellable, check
 from shared.errors import HostDied, InferqError, JobCancelled
@@ -34,6 +33,8 @@ log = logging.getLogger(__name__)
 
 LEAST = 256
 """Tokens that are worth a snapshot, beyond those that others have."""
+_PART = 16
+"""What an idle seat knows is written for one part in so many that is new, or LEAST: less is soon read again."""
 _SWEEPING = 600.0
 """Seconds between two looks for what is too old."""
 _GAIN = 64
@@ -122,29 +123,29 @@ class LlamaPrefixes:
         yield size
 
     def put_away(self, seat: Seat) -> bool:
-        """Have all that an idle seat knows on disk, where it is worth that; whether it is there now."""
-        folder, tokens = self._folder, seat.tokens[:-1]  # the last one has not been computed
-        if folder is None or len(tokens) < LEAST or UNTOLD in tokens:
+        """Have most of what an idle seat knows on disk; whether it is there now. An answer is its owner's alone."""
+        folder, told = self._folder, seat.tokens[: seat.asked if seat.public else -1]  # the last has not been computed
+        if folder is None or len(told) < LEAST or UNTOLD in told:
             return False
         try:
-            chain, place = self._chain(folder, seat, tokens)
-            if len(chain) * BLOCK - (known := folder.covered(place, chain)) < BLOCK:
-                return True
+            chain, place = self._chain(folder, seat, told)
+            new = len(chain) * BLOCK - (known := folder.covered(place, chain))
+            if seat.public or new < max(BLOCK, min(LEAST, len(told) // _PART)):
+                return new <= LEAST
             with self._state(seat).save() as (state, count):
                 chain = chain[: count // BLOCK]
-                snapshot = Snapshot(place / chain[-1], chain) if chain else None
-                if snapshot is None or not snapshot.is_of(count):
+                if not 0 <= count - len(chain) * BLOCK < BLOCK < count:  # there is more than was told
                     return False
                 with folder.promise(place, chain, known, LEAST) as promise:
-                    return promise.keep(state, NEVER)
+                    return promise.keep(state, NEVER, asked=False)
         except (OSError, InferqError, Promised) as exc:
             log.info("an idle seat stays: %s", exc)
             return False
 
     def _chain(self, folder: SnapshotFolder, seat: Seat, tokens: Sequence[int]) -> tuple[Chain, Path]:
         """Of tokens that whoever has the seat asks of, and where his snapshots are."""
-        assert seat.holder, "somebody has it"
-        return link(folder.seed("chain", self._identity, *seat.holder), tokens), folder.place(seat.holder[0])
+        owner, key = seat.holder or ("", "")
+        return link(folder.seed("chain", self._identity, owner, key), tokens), folder.place(owner)
 
     def _keep(self, folder: SnapshotFolder, reading: _KnownPrompt, blocks: int) -> Iterator[Event]:
         """Have a snapshot of so many blocks, where that pays: it is made here, or somebody makes it."""
@@ -179,19 +180,18 @@ class LlamaPrefixes:
             if snapshot is None or most < _GAIN:
                 return
             self._enter(reading, snapshot.tokens + BLOCK)
-            if most < reading.seat.known + _GAIN or self._restore(folder, reading, snapshot, most):
-                return
+            if most < reading.seat.known + _GAIN:
+                folder.touch(snapshot)
+            elif not self._restore(folder, reading, snapshot, most):
+                continue
+            return
 
     def _restore(self, folder: SnapshotFolder, reading: _KnownPrompt, snapshot: Snapshot, most: int) -> bool:
         """False where it has been replaced."""
-        seat = reading.seat
-
-        def write(state: BinaryIO) -> bool:
-            return snapshot.read(state, lambda: check(reading.work))
-
+        seat, work = reading.seat, reading.work
         seat.cells = max(seat.cells, snapshot.tokens + BLOCK)
         try:
-            restored = self._state(seat).restore(write, reading.work)
+            restored = self._state(seat).restore(lambda state: snapshot.read(state, lambda: check(work)), work)
         except FileNotFoundError:
             return False
         except JobCancelled:

@@ -19,6 +19,7 @@ from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_server import LlamaServer
 
 _EVERYBODY = "\0public"
+"""The owner of what is the same whoever uses it."""
 _ALIKE = 10
 """A seat is worth having for one part in so many of a prompt."""
 _WORTH = 512
@@ -49,8 +50,12 @@ class Seat:
     """It is being emptied: until that is done it has cells that nobody can have."""
     seated: bool = False
     """Its run is there: whenever that is outside of the cells, others may have the seat emptied."""
+    asked: int = 0
+    """Tokens of the prompt of its last run: an answer comes after them."""
+    author: str = ""
+    """Of that."""
     kept: bool = False
-    """What it knows may come to disk."""
+    """What it knows may come to disk, and was not kept from it yet."""
     left: int = 0
     """How many tokens all seats had computed when its run ended."""
     turn: int = field(default_factory=lambda: next(_turns))
@@ -63,6 +68,11 @@ class Seat:
 
     def hold(self, tokens: Sequence[int], cells: int) -> None:
         self.tokens, self.cells = tokens, cells
+
+    @property
+    def public(self) -> bool:
+        """What is asked there is everybody's; an answer is never."""
+        return self.holder is not None and self.holder[0] == _EVERYBODY
 
 
 class Seats:
@@ -87,16 +97,18 @@ class Seats:
         public = caching.key in self._public or "*" in self._public
         holder = _EVERYBODY if public else caching.owner, caching.key
         with self._changed:
-            self._changed.wait_for(lambda: not all(seat.taken for seat in self._seats))  # one is being emptied
-            seat = self._choose(prompt, holder)
-            seat.taken, seat.emptied = True, seat.holder not in (None, holder) or self._hoards(seat, len(prompt))
+            while (seat := self._choose(prompt, holder)) is None:
+                self._changed.wait()
+            strange = seat.holder not in (None, holder) or _betrays(seat, prompt, caching.owner)
+            seat.taken, seat.emptied = True, strange or self._hoards(seat, len(prompt))
         try:
             if seat.emptied:
                 self._empty(seat)
             with self._changed:
                 seat.known, seat.read, seat.since = common(seat.tokens, prompt), 0, time.monotonic()
                 seat.holder, seat.share, seat.life = holder, Share(), self._server.life
-                seat.tokens, seat.seated, seat.kept = prompt, True, False
+                seat.tokens, seat.asked, seat.author = prompt, len(prompt), caching.owner
+                seat.seated, seat.kept = True, False
                 self._computed += len(prompt) - seat.known
                 idle = any(map(self._is_idle, self._seats))
             if idle:
@@ -138,7 +150,7 @@ class Seats:
                     self._empty(seat)
             finally:
                 with self._changed:
-                    seat.taken, seat.emptied, seat.left = False, False, self._computed
+                    seat.taken = seat.emptied = seat.kept = False  # nor is it tried again
                     self._changed.notify_all()
 
     def _is_idle(self, seat: Seat) -> bool:
@@ -146,36 +158,43 @@ class Seats:
         lives = not seat.taken and seat.kept and seat.cells and seat.life == self._server.life
         return bool(lives) and self._computed - seat.left >= _WORTH
 
-    def _choose(self, prompt: Sequence[int], holder: tuple[str, str]) -> Seat:
+    def _choose(self, prompt: Sequence[int], holder: tuple[str, str]) -> Seat | None:
+        """None while there is none, or what the prompt goes on from is being put away: it is on disk soon."""
         idle = [seat for seat in self._seats if not seat.taken]
         for seat in idle:
             if seat.life != self._server.life:
                 _forget(seat)
-        own = [(common(seat.tokens, prompt), seat) for seat in idle if seat.holder == holder]
-        most, best = max(own, key=lambda found: found[0], default=(0, None))
+        own = [(common(seat.tokens, prompt), not seat.taken, seat) for seat in self._seats if seat.holder == holder]
+        able = [one for one in own if one[1] or (one[2].emptied and not one[2].seated and one[0] >= one[2].asked > 0)]
+        most, free, best = max(able, key=lambda one: one[:2], default=(0, True, None))
         if best and most * _ALIKE > len(prompt):
-            return best
-        return min(idle, key=lambda seat: (seat.holder is not None, seat.turn))
+            return best if free else None
+        return min(idle, key=lambda seat: (seat.holder is not None, seat.turn), default=None)
 
     def _hoards(self, seat: Seat, tokens: int) -> bool:
         """Whether it has cells that a run of so many tokens does not need, and others may."""
         return seat.cells > max(tokens, self._cells.left())
 
     def _superfluous(self, more: int) -> Seat | None:
-        """One that is to be emptied, which is barred until then. Whoever finds room can use it at once."""
+        """One that is to be emptied, which is barred until then. Whoever finds room can use it at once; else he waits
+        for those that are being emptied, or put away."""
         with self._changed:
-            self._changed.wait_for(lambda: not any(seat.emptied for seat in self._seats))
-            held = [seat for seat in self._seats if seat.cells and (seat.seated or not seat.taken)]
-            outside = [seat for seat in held if self._cells.bar(seat.share)]
-            seat = min(outside, key=lambda seat: (seat.seated, seat.turn), default=None)
-            if sum(seat.cells for seat in outside) + more <= self._cells.left():
-                seat = None
-            for other in outside:
-                if other is not seat:
-                    self._cells.admit(other.share)
-            if seat:
-                seat.taken = seat.emptied = True
-            return seat
+            while True:
+                emptied = sum(seat.cells for seat in self._seats if seat.emptied)
+                held = [seat for seat in self._seats if not seat.emptied and (seat.seated or not seat.taken)]
+                outside = [seat for seat in held if seat.cells and self._cells.bar(seat.share)]
+                lacks = sum(seat.cells for seat in outside) + emptied + more > self._cells.left()
+                found = None
+                if lacks and not emptied:
+                    found = min(outside, key=lambda seat: (seat.seated, seat.turn), default=None)
+                for other in outside:
+                    if other is not found:
+                        self._cells.admit(other.share)
+                if found:
+                    found.taken = found.emptied = True
+                if not (lacks and emptied):
+                    return found
+                self._changed.wait()
 
     def _empty(self, seat: Seat) -> None:
         try:
@@ -194,6 +213,11 @@ def common(one: Sequence[int], other: Sequence[int]) -> int:
     """How many tokens both begin with."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _betrays(seat: Seat, prompt: Sequence[int], owner: str) -> bool:
+    """Whether the prompt goes on where another one's was answered: by what is known of it he could tell how."""
+    return seat.public and seat.author != owner and 0 < seat.asked <= common(seat.tokens, prompt)
 
 
 def _forget(seat: Seat) -> None:

@@ -66,14 +66,16 @@ class Promise:
         """Tell those who wait that it is being read."""
         os.utime(self.lock.fd)
 
-    def keep(self, state: BinaryIO, work: Cancellable) -> bool:
-        """Make a snapshot of the engine's state, where there is room for it. Raises OSError, JobCancelled."""
+    def keep(self, state: BinaryIO, work: Cancellable, *, asked: bool = True) -> bool:
+        """Make a snapshot of the engine's state, where there is room for it. One that nobody has asked for, unless it
+        goes on from one that somebody has, is the first to go. Raises OSError, JobCancelled."""
         size = os.fstat(state.fileno()).st_size
         if not self.store.bounds.make_room(self.target.parent, size):
             return False
         write_state(begin(self.chain), state, size, self.lock.fd, lambda: check(work))
         part_of(self.target).replace(self.target)
-        self.store.replace_beginnings(Snapshot(self.target, self.chain))
+        if not self.store.replace_beginnings(Snapshot(self.target, self.chain)) and not asked:
+            self.store.bounds.defer(self.target)
         return True
 
 
@@ -171,13 +173,16 @@ class SnapshotFolder:
             return True
         return False
 
-    def replace_beginnings(self, newest: Snapshot) -> None:
-        """Remove the snapshots that this one goes on from, unless others go on from them in other ways."""
-        snapshots = self._snapshots(newest.path.parent)
+    def replace_beginnings(self, newest: Snapshot) -> bool:
+        """Remove the snapshots that this one goes on from, unless others go on from them in other ways; whether there
+        were such."""
+        snapshots, replaced = self._snapshots(newest.path.parent), False
         for each in snapshots:
             goes_on = [other for other in snapshots if other.tokens > each.tokens and _begins(each, other)]
             if [other.path for other in goes_on] == [newest.path] and each.tokens * COVERS >= newest.tokens:
                 self.drop(each)
+                replaced = True
+        return replaced
 
     def _snapshots(self, place: Path) -> list[Snapshot]:
         """Those of a key. What is no snapshot goes."""
