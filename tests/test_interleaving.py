@@ -19,7 +19,7 @@ from shared.ticket import Answer, Attempt, Claim, Sighting, Standing, Tier
 from shared.tickets import Tickets
 from tests.earlier import Earlier
 from tests.record import read
-from tests.transitions import ACCEPTED, END, LEASE, append, lapse, permits, sweep
+from tests.transitions import ACCEPTED, END, LEASE, append, forget, lapse, permits, sweep
 
 SEEDS = range(6)
 STEPS = 300
@@ -193,6 +193,7 @@ def assert_tidy(mixture: Mixture, old: Earlier, tickets: Tickets) -> None:
         lapse(tickets)
     for _ in range(2):
         mixture.mend(tickets)
+    forget(tickets)
     assert audit(tickets.client, pause=0).findings == []
     for key in ("waiting", "flex", "preempted", "owned:o"):
         assert not tickets.client.exists(f"iq:{key}:m", f"iq:{key}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -196,7 +197,9 @@ class TestLockedRedis:
                 stop(child)
             with connect(url, retries=0) as client:
                 assert client.ping()
+                (held,) = client.connection_pool._connections
                 locked.redis.client_kill_filter(_id=str(client.client_id()))
+                assert select.select([held._sock], [], [], 10)[0], "it is closed on this side too"
                 assert client.ping(), "a connection that was closed meanwhile is opened again"
 
     @pytest.mark.parametrize(
