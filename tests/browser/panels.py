@@ -7,7 +7,8 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, Request, expect
 
-_CALL = """async ([path, name, given]) => {
+_CALL = """async (text) => {
+    const [path, name, given] = JSON.parse(text);
     const main = document.querySelector("script[type=module]").src;
     const module = await import(new URL(`../${path}`, main));
     const found = module[name];
@@ -17,7 +18,7 @@ _CALL = """async ([path, name, given]) => {
 
 def call(page: Page, path: str, name: str, *given: Any) -> Any:
     """What a function of one of the page's modules says, or what else it exports."""
-    return page.evaluate(_CALL, [path, name, given])
+    return page.evaluate(_CALL, json.dumps([path, name, given]))  # as values it would lose those called `__proto__`
 
 
 def sent(request: Request) -> dict[str, Any]:
