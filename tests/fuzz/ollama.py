@@ -24,3 +24,8 @@ def ends(stream: str) -> bool:
     """Whether lines of JSON have come to their end."""
     last = json.loads(stream.splitlines()[-1])
     return last.get("done") is True or last.get("status") == "success"
+
+
+def only_loads(text: str) -> bool:
+    """Whether it answers who only wants the model loaded: of what he says of an answer nothing is looked at."""
+    return bool(json.loads(text.splitlines()[-1]).get("done_reason") == "load")
