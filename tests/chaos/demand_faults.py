@@ -151,22 +151,9 @@ class DemandFaults:
         """From Redis, with its workers."""
         if (one := await self._find_busy()) is None:
             return None
-        child = one.machine.child
-        relay, process = child.relay, child.process
-        assert relay is not None
         own = [each for each in await self._machines.look() if each.machine is one.machine]
         fault = Fault(MACHINE_APART, time.monotonic(), len(await self._jobs(own)))
-        seconds, drop = self._ground.random.uniform(1, 8), self._ground.random.random() < 0.5
-        child.up.clear()
-        relay.cut()
-
-        async def heal() -> None:
-            await asyncio.sleep(seconds)
-            relay.heal(drop=drop)
-            if child.process is process:
-                child.up.set()
-
-        return self._ground.watch(fault, child, heal())
+        return self._ground.cut_off(one.machine.child, fault)
 
     async def _lessen(self) -> Fault | None:
         """A machine is stopped as for a change of its settings, and comes again with less memory, or all of it."""

@@ -94,6 +94,22 @@ class Ground:
         task.add_done_callback(self.healing.discard)
         return fault
 
+    def cut_off(self, child: Child, fault: Fault) -> Fault:
+        """From Redis, for some seconds."""
+        assert child.relay is not None
+        relay, process = child.relay, child.process
+        seconds, drop = self.random.uniform(1, 8), self.random.random() < 0.5
+        child.up.clear()
+        relay.cut()
+
+        async def heal() -> None:
+            await asyncio.sleep(seconds)
+            relay.heal(drop=drop)
+            if child.process is process:  # who has ended, starts again as always
+                child.up.set()
+
+        return self.watch(fault, child, heal())
+
     def _up(self, worker: Child) -> int:
         model = worker.name.split()[1]
         return sum(each.up.is_set() for each in self.house.workers if each.name.split()[1] == model)

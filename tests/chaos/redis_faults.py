@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
 
-from tests.chaos.child import Child
 from tests.chaos.faults import Fault, Ground, Makers
 
 
@@ -54,7 +52,7 @@ class RedisFaults:
         jobs = await self._ground.house.running_on(worker)
         fault = Fault("partition worker", time.monotonic(), len(jobs))
         self._ground.strike(jobs, fault.at)
-        return self._cut_off(worker, fault)
+        return self._ground.cut_off(worker, fault)
 
     async def _cut_off_gateway(self) -> Fault | None:
         """It hit all jobs that run: nobody hears of them."""
@@ -62,19 +60,4 @@ class RedisFaults:
         if not gateway.up.is_set():
             return None
         running = await self._ground.house.running()
-        return self._cut_off(gateway, Fault("partition gateway", time.monotonic(), len(running), stops_all=True))
-
-    def _cut_off(self, child: Child, fault: Fault) -> Fault:
-        assert child.relay is not None
-        relay, process = child.relay, child.process
-        seconds, drop = self._ground.random.uniform(1, 8), self._ground.random.random() < 0.5
-        child.up.clear()
-        relay.cut()
-
-        async def heal() -> None:
-            await asyncio.sleep(seconds)
-            relay.heal(drop=drop)
-            if child.process is process:  # who has ended, starts again as always
-                child.up.set()
-
-        return self._ground.watch(fault, child, heal())
+        return self._ground.cut_off(gateway, Fault("partition gateway", time.monotonic(), len(running), stops_all=True))
