@@ -132,7 +132,7 @@ class Proof:
         for thread in clients:
             thread.start()
         if self._kills:
-            self._kill_now_and_then()
+            self._kill_now_and_then(clients)
         for thread in clients:
             thread.join()
         self.told.took = time.monotonic() - begun
@@ -198,14 +198,16 @@ class Proof:
             time.sleep(0.2)
         return f"no answer: {said}"
 
-    def _kill_now_and_then(self) -> None:
+    def _kill_now_and_then(self, clients: list[threading.Thread]) -> None:
         """As the answers come, not by the clock: of a slow machine nobody would ever get to load anything. A worker and
-        the supervisor are hit in any case."""
+        the supervisor are hit in any case. It ends with the clients, also where the last answers come before the kill
+        that was due, or a client fails."""
         draw = random.Random(self._seed)
         after, supervisor = self._requests // 4, False
-        while after < self._requests:
-            while self.told.answered.total() < after:
+        while after < self._requests and any(client.is_alive() for client in clients):
+            if self.told.answered.total() < after:
                 time.sleep(0.05)
+                continue
             time.sleep(draw.uniform(0, 1))  # also while nothing is answered
             if supervisor:
                 self._restart()

@@ -1,4 +1,4 @@
-"""What `.ci/run` says of a suite that has failed is why, in a few lines."""
+"""What `.ci/run` says of a suite that has failed is why, in a few lines, and none of them keeps it from its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from tests.chaos.report import ENDING, verdict
 
-WHY = Path(__file__).parents[1] / ".ci" / "why.py"
+ROOT = Path(__file__).parents[1]
+WHY = ROOT / ".ci" / "why.py"
 FAILING = """
 import sys
 
@@ -54,3 +55,46 @@ def test_of_others_the_last_lines_are_told(tmp_path: Path) -> None:
     begin = found.index("BROKEN, SmolLM2: request 7 (stream) is lost:")
     assert found[begin + 2 : begin + 2 + ENDING] == [f"  +{n}.00 asks" for n in range(99 - ENDING, 99)]
     assert verdict([6], {}, "").strip() == "seeds 6: every promise kept"
+
+
+HANGS = """
+import subprocess, sys, threading
+from tests.pace import slowness
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("child", child.pid, flush=True)
+def waits_for_nothing() -> None:
+    threading.Event().wait()
+waits_for_nothing()
+"""
+
+
+def test_a_suite_that_hangs_is_ended_says_where_it_stands_and_the_others_run(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(f"hangs:\n\t@cd {ROOT} && {sys.executable} {tmp_path}/hangs.py\n")
+    (tmp_path / "hangs.py").write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{HANGS}")
+    script = f"""
+        source .ci/suites.sh
+        MOST=5 slow hangs make --no-print-directory -C {tmp_path} hangs
+        suite fails sh -c 'echo for a reason; exit 3'
+        suite passes echo in time
+        SECONDS=3600
+        slow late echo too late
+        summary
+    """
+    ran = subprocess.run(
+        ["bash", "-o", "pipefail", "-uc", script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode == 1, ran
+    printed, _, table = ran.stdout.partition("\n== summary\n")
+    assert "in waits_for_nothing" in printed
+    assert "too late" not in printed
+    rows = [" ".join(line.split()[:-2] if "min" in line else line.split()) for line in table.splitlines()[:4]]
+    assert rows == [
+        "hangs FAILED with status 124",
+        "fails FAILED with status 3",
+        "passes passed",
+        "late not run: out of time",
+    ]
+    assert "hangs: did not end within 5 s" in table
+    assert "for a reason" in table
+    [child] = [int(line.split()[1]) for line in printed.splitlines() if line.startswith("child ")]
+    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().rpartition(")")[2]
