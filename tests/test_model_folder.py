@@ -41,9 +41,16 @@ def test_what_is_offered(tmp_path: Path) -> None:
 
 def test_names_of_other_scripts_stand_in_line(tmp_path: Path) -> None:
     put(tmp_path / "模型.gguf")
-    head, *rows = inferq("models", "--models", str(tmp_path)).stdout.splitlines()
+    head, *rows = inferq("models", "--models", str(tmp_path)).stdout.partition("\n\n")[0].splitlines()
     [row] = [row for row in rows if row.startswith("模型")]
     assert row.index("auto") == head.index("ENGINE") - 2, "each of the two letters takes two places"
+
+
+def test_of_parts_the_first_that_is_there_stands_for_a_model(tmp_path: Path) -> None:
+    for name in ("a-00002-of-00003.gguf", "a-00003-of-00003.gguf", "b-00003-of-00003.gguf", "c-00007-of-01001.gguf"):
+        put(tmp_path / name)
+    found = {model.id: model.path and model.path.name for model in models_in(tmp_path)}
+    assert found == {"a": "a-00002-of-00003.gguf", "b": "b-00003-of-00003.gguf"}
 
 
 def test_two_that_differ_in_the_suffix_alone_are_two_models(tmp_path: Path) -> None:
