@@ -99,6 +99,13 @@ def _gguf(path: Path, architecture: str) -> Path:
     return provide_gguf(path, architecture or None)
 
 
+def context_of(files: Files, config: Config) -> int:
+    """Tokens of the context that is named, 0 for the model's own: llama.cpp gives no conversation more than that, so
+    what goes beyond it would be memory for nobody. What a program of the user's own gives is not known."""
+    own = files.header.context_length
+    return min(config.context, own) if own and not config.llama_server else config.context
+
+
 def threads_of(config: Config) -> tuple[int, int]:
     """For one answer, and for prompts and several answers at once. Where nothing is said or was measured, a core is
     left to all others while one answer is computed."""
@@ -125,16 +132,17 @@ def host_parameters(model: Model, files: Files, config: Config, batch: int, key:
     if config.kv_cache and config.attention == "plain":
         raise ConfigError("attention=plain computes with no cache of 8 bits: leave kv_cache or attention out")
     threads, batch_threads = threads_of(config)
+    context = context_of(files, config)
     return {
         "path": str(files.path),
         "reads": [str(path) for path in (*files.parts, *dict(files.lora), files.draft) if path],
         "key": key,
-        "context": config.context,
+        "context": context,
         "slots": config.slots,
         "threads": threads,
         "batch_threads": batch_threads,
         "batch": batch,
-        "exact": files.exact(config.context),
+        "exact": files.exact(context),
         "attention": config.attention,
         "kv_cache": config.kv_cache,
         "speculation": config.speculation,
