@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,14 +39,18 @@ def rows(models_toml: str) -> list[ModelRow]:
     named = catalogue.list_models(models_toml)
     places = {model.path.resolve() for model in named if model.path}
     found = [*named, *(model for model in hub_models() if model.path and model.path.resolve() not in places)]
-    return [_row(model, found) for model in found]
+    names = defaultdict[Path, list[str]](list)
+    for model in found:
+        if model.path:
+            names[model.path.resolve()].append(model.id)
+    return [_row(model, names) for model in found]
 
 
-def _row(model: Model, others: Sequence[Model]) -> ModelRow:
+def _row(model: Model, names: Mapping[Path, Sequence[str]]) -> ModelRow:
+    """`names` are those of the models that have a file, by that."""
     if (path := model.path) is None:
         return ModelRow(model, None, "", None, False, ())
-    real = path.resolve()
-    shared = tuple(other.id for other in others if other is not model and other.path and other.path.resolve() == real)
+    shared = tuple(name for name in names[path.resolve()] if name != model.id)
     return ModelRow(model, *_prepared(model), last_use(path), is_used(path), shared)
 
 
