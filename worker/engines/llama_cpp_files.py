@@ -57,12 +57,19 @@ class Files:
         adapters, ropes = dict(self.lora), (model.rope_freq_base, model.rope_freq_scale)
         return identity([*self.parts, *adapters], [scale for _, scale in self.lora], *ropes)
 
+    def _is_stretched(self, context: int) -> bool:
+        """Whether a context of so many tokens, 0 for the model's own, has other rotary positions than a short one. How
+        long it is changes nothing else: it is what fits the memory, and may be another one at each start."""
+        short = self.header.metadata.get(f"{self.header.architecture}.rope.scaling.original_context_length")
+        return isinstance(short, int) and (context or self.header.context_length or 0) > short
+
     def describe(self, parameters: Mapping[str, Any]) -> str:
         """All that decides what llama.cpp computes of tokens. The files are read as a whole, once. Raises OSError."""
         weights = [checksums.digest(path) for path in (*self.parts, *dict(self.lora))]
-        names = ("exact", "attention", "kv_cache", "context", "rope_freq_base", "rope_freq_scale")
-        said = [parameters[name] for name in names]
-        program = parameters.get("program")  # of an engine of the user's own
+        names = ("exact", "attention", "kv_cache", "rope_freq_base", "rope_freq_scale")
+        said, context = [parameters[name] for name in names], parameters["context"]
+        program = parameters.get("program")  # of an engine of the user's own, of which less is known
+        said.append(context if program else self._is_stretched(context))
         build = checksums.digest(Path(program)) if program else version("xllamacpp")
         return json.dumps([build, weights, [scale for _, scale in self.lora], said])
 
