@@ -13,7 +13,7 @@ from shared import catalogue
 from shared.catalogue import models_toml
 from shared.catalogue.folder import MOST_MODELS, models_in
 from shared.catalogue.lasting import ALWAYS
-from shared.config import ConfigError
+from shared.config import Config, ConfigError
 from tests.commands import inferq
 from tests.tiny import TINY
 
@@ -43,9 +43,16 @@ def test_what_is_offered(tmp_path: Path) -> None:
 
 def test_names_of_other_scripts_stand_in_line(tmp_path: Path) -> None:
     put(tmp_path / "模型.gguf")
-    head, *rows = inferq("models", "--models", str(tmp_path)).stdout.splitlines()
+    head, *rows = inferq("models", "--models", str(tmp_path)).stdout.partition("\n\n")[0].splitlines()
     [row] = [row for row in rows if row.startswith("模型")]
     assert row.index("auto") == head.index("ENGINE") - 2, "each of the two letters takes two places"
+
+
+def test_of_parts_the_first_that_is_there_stands_for_a_model(tmp_path: Path) -> None:
+    for name in ("a-00002-of-00003.gguf", "a-00003-of-00003.gguf", "b-00003-of-00003.gguf", "c-00007-of-01001.gguf"):
+        put(tmp_path / name)
+    found = {model.id: model.path and model.path.name for model in models_in(tmp_path)}
+    assert found == {"a": "a-00002-of-00003.gguf", "b": "b-00003-of-00003.gguf"}
 
 
 def test_two_that_differ_in_the_suffix_alone_are_two_models(tmp_path: Path) -> None:
@@ -83,7 +90,7 @@ def test_no_more_than_so_many_which_is_told_once(tmp_path: Path, caplog: pytest.
         assert len(models_in(tmp_path)) == MOST_MODELS
     assert caplog.text.count(f"{tmp_path}: there are more than {MOST_MODELS} models: the others are not offered") == 1
     with patch.object(Path, "resolve", autospec=True, side_effect=Path.resolve) as resolve:
-        rows(str(tmp_path))
+        rows(Config(models=str(tmp_path)))
     assert resolve.call_count < 50 * MOST_MODELS, "of each model, and not of each two"
 
 

@@ -13,7 +13,7 @@ from shared.catalogue.adapters import adapt, locate_adapter, read_name
 from shared.catalogue.built_in import BUILT_IN
 from shared.catalogue.choice import choose_within
 from shared.catalogue.file import ARCHITECTURES, engine_for, is_legacy
-from shared.catalogue.folder import models_in
+from shared.catalogue.folder import companions_in, models_in
 from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, Adapter, Model
 from shared.catalogue.models_toml import read
 from shared.catalogue.origin import HUB, HubFile, Wheel, cache, is_source
@@ -32,6 +32,7 @@ __all__ = [
     "Model",
     "Wheel",
     "announced",
+    "beside_models",
     "cache",
     "is_legacy",
     "is_source",
@@ -54,6 +55,11 @@ def list_models(models_toml: str = "") -> list[Model]:
     Raises ConfigError for a models.toml that is not right.
     """
     return [_locate(model) for model in _known(models_toml)]
+
+
+def beside_models(models_toml: str) -> list[Model]:
+    """What lies in a folder of models and is not offered, for its name says that it goes with one."""
+    return companions_in(find_named(models_toml)) if models_toml else []
 
 
 def announced(name: str, models_toml: str = "") -> Model:
