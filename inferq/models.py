@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +50,14 @@ def rows(config: Config) -> list[ModelRow]:
     named = catalogue.list_models(config.models)
     places = {model.path.resolve() for model in named if model.path}
     found = [*named, *(model for model in hub_models() if model.path and model.path.resolve() not in places)]
+    names = defaultdict[Path, list[str]](list)
+    for model in found:
+        if model.path:
+            names[model.path.resolve()].append(model.id)
     used = {path.resolve() for model in named for path in (*dict(model.adapters), model.draft) if path}
     beside = [each for each in catalogue.beside_models(config.models) if each.path and each.path.resolve() not in used]
-    rows = [_row(model, found, _find_fault(model, config)) for model in found]
-    return [*rows, *(_row(model, found, _find_fault(model, config) or _PASSED_OVER) for model in beside)]
+    rows = [_row(model, names, _find_fault(model, config)) for model in found]
+    return [*rows, *(_row(model, names, _find_fault(model, config) or _PASSED_OVER) for model in beside)]
 
 
 def _find_fault(model: Model, config: Config) -> str:
@@ -65,11 +70,11 @@ def _find_fault(model: Model, config: Config) -> str:
     return ""
 
 
-def _row(model: Model, others: Sequence[Model], fault: str) -> ModelRow:
+def _row(model: Model, names: Mapping[Path, Sequence[str]], fault: str) -> ModelRow:
+    """`names` are those of the models that have a file, by that."""
     if (path := model.path) is None:
         return ModelRow(model, None, "", None, False, (), fault)
-    real = path.resolve()
-    shared = tuple(other.id for other in others if other is not model and other.path and other.path.resolve() == real)
+    shared = tuple(name for name in names[path.resolve()] if name != model.id)
     return ModelRow(model, *_prepared(model), last_use(path), is_used(path), shared, fault)
 
 

@@ -219,6 +219,13 @@ def test_two_machines_load_a_model_once_and_one_takes_over(tmp_path: Path) -> No
 
 def test_ollamas_clients_have_one_loaded_and_let_go(offered: Offered) -> None:
     asked: dict[str, Any] = {"model": "green", "stream": False}
+    away = {"model": "never:latest", "keep_alive": 0}
+    for path in ("/api/generate", "/api/chat"):
+        for streams in (True, False):
+            told = offered.http.post(path, json={**away, "stream": streams}).json()
+            assert (told["model"], told["done"], told["done_reason"]) == ("never:latest", True, "unload")
+    assert offered.http.post("/api/embed", json=away).json() == {"model": "never:latest", "embeddings": []}
+    assert "never is asked for" not in offered.running.log, "nobody has to be loaded to be let go of"
     told = offered.http.post("/api/generate", json={**asked, "keep_alive": "5m"})
     assert (told.json()["done_reason"], told.headers.get("x-inferq-ignored")) == ("load", None)
     assert "green:latest" in [model["name"] for model in offered.http.get("/api/ps").json()["models"]]

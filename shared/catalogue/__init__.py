@@ -3,6 +3,7 @@ their source. Whatever takes a model asks here."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -122,12 +123,21 @@ def with_file(model: Model, path: Path) -> Model:
 
 def _known(models_toml: str) -> list[Model]:
     known = read(models_toml)
-    files = {path for model in known for path in (model.path, model.adapter and model.adapter.path)}
-    found = models_in(find_named(models_toml)) if models_toml else []
-    for others in ([each for each in found if each.path and each.path.resolve() not in files], BUILT_IN):
+    for others in (_found(known, find_named(models_toml)) if models_toml else [], BUILT_IN):
         taken = {name for model in known for name in (model.id, *model.aliases)}
         known += [model for model in others if model.id not in taken]
     return [adapt(model, known) for model in known]
+
+
+def _found(known: Sequence[Model], folder: Path) -> list[Model]:
+    """The models of a folder whose files are none of the known ones', neither by their names nor by what these lead to,
+    if they are links."""
+    files = {path for model in known for path in (model.path, *(path for path, _ in model.adapters)) if path}
+    found, real = models_in(folder), folder.resolve()
+    if not files:
+        return found
+    paths = ((each, each.path) for each in found if each.path)
+    return [each for each, path in paths if files.isdisjoint((real / path.relative_to(folder), path.resolve()))]
 
 
 def _find(name: str, models_toml: str) -> Model | None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -15,12 +19,17 @@ from shared.catalogue.parts import files_of, number_of, size_of, whole_name
 from shared.errors import ModelFileError
 from shared.passing import is_passing
 
+log = logging.getLogger("inferq.models")
+
 MOST_FILES = 10_000
 """Entries of a folder that are looked at."""
 MOST_MODELS = 1000
 """Models that a folder has."""
 _DEEPEST = 3
 """Folders in folders, as others sort them: makers, repositories."""
+
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters and ends of lines, what makes text run the other way than it is read, bytes that are no UTF-8."""
 
 
 def models_in(folder: Path) -> list[Model]:
@@ -31,8 +40,11 @@ def models_in(folder: Path) -> list[Model]:
 
     Raises ModelFileError where it cannot be told at the moment what is there.
     """
-    paths = sorted(islice(_files(folder), MOST_MODELS))
-    whole = [path.with_name(whole_name(path.name)).relative_to(folder) for path in paths]
+    paths = list(islice(_files(folder), MOST_MODELS + 1))
+    if len(paths) > MOST_MODELS:
+        _tell_more(folder, f"more than {MOST_MODELS} models")
+    paths = sorted(paths[:MOST_MODELS])
+    whole = [_typed(path.with_name(whole_name(path.name)).relative_to(folder)) for path in paths]
     names = [path.stem for path in whole]
     for longer in ([path.with_suffix("") for path in whole], whole):
         count = Counter(names)
@@ -49,13 +61,16 @@ def companions_in(folder: Path) -> list[Model]:
 
 
 def _called(files: Iterable[tuple[Path, str]]) -> list[Model]:
-    found = []
+    found = dict[str, Model]()
     for path, name in files:
+        if name in found:
+            _tell_more(path.parent, f"several models that would be called {name!r}")
+            continue
         try:
-            found.append(Model(name, f"file:{path}", path, AUTO, size_of(path)))
+            found[name] = Model(name, f"file:{path}", path, AUTO, size_of(path))
         except OSError as exc:
             _pass_over(exc)
-    return found
+    return list(found.values())
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -70,14 +85,25 @@ def _shown(folder: Path) -> Iterator[Path]:
         for name in sorted(names):
             looked += 1
             if looked > MOST_FILES:
+                _tell_more(folder, f"more than {MOST_FILES} files")
                 return
             if _is_shown(name):
                 yield Path(place) / name
 
 
+@functools.cache  # once
+def _tell_more(folder: Path, what: str) -> None:
+    log.warning("%s: there are %s: the others are not offered", folder, what)
+
+
+def _typed(path: Path) -> Path:
+    """With letters as people type them, where a file that comes from macOS has them in parts."""
+    return Path(unicodedata.normalize("NFC", str(path)))
+
+
 def _is_shown(name: str) -> bool:
     """Also that of a folder: it may become a part of a model's name, which is to be text."""
-    return name.isprintable() and not name.startswith(".")
+    return not (_NO_TEXT.search(name) or name.startswith("."))
 
 
 def _is_model(path: Path) -> bool:
