@@ -8,7 +8,6 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import math
-import mmap
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,8 +50,7 @@ def read_header(path: Path) -> Header:
         with open_regular(path) as file:
             if file.read(4) != b"GGUF":
                 raise ModelFileError(f"{path}: at byte 0: this is not a GGUF file: it does not begin with 'GGUF'")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _GgufReader(path, data, at=4).header()
+            return _GgufReader(path, file, at=4).header()
     except OSError as exc:
         raise ModelFileError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
 
@@ -66,12 +64,14 @@ def read_model(path: Path) -> Header:
 
 
 def elements(path: Path, array: MetadataArray) -> list[Any]:
-    """The values of an array of the metadata of a file whose header has been read; strings are bytes."""
-    with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    """The values of an array of the metadata of a file whose header has been read; strings are bytes. Raises
+    ModelFileError and OSError where that has changed since."""
+    with open_regular(path) as file:
+        reader = _GgufReader(path, file)
         if array.kind == _STRING:
-            return list(_GgufReader(path, data).strings(array))
-        end = array.offset + array.count * _SCALARS[array.kind].size
-        return [value for (value,) in _SCALARS[array.kind].iter_unpack(data[array.offset : end])]
+            return list(reader.strings(array))
+        scalar = _SCALARS[array.kind]
+        return [value for (value,) in scalar.iter_unpack(reader.bytes_at(array.offset, array.count * scalar.size))]
 
 
 def _is_name(architecture: str) -> bool:
@@ -162,9 +162,9 @@ class _GgufReader(Cursor):
         """The strings of an array that `skip_strings` has checked."""
         at = array.offset
         for _ in range(array.count):
-            end = at + 8 + U64.unpack_from(self.data, at)[0]
-            yield self.data[at + 8 : end]
-            at = end
+            (length,) = U64.unpack(self.bytes_at(at, 8))
+            yield self.bytes_at(at + 8, length)
+            at += 8 + length
 
     def tensors(self, count: int, alignment: int) -> tuple[Tensor, ...]:
         places, tensors, names = [], [], set()

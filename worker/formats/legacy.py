@@ -5,10 +5,10 @@ Four containers of ten architectures, which no file names: it is taken for the o
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from math import prod
 from pathlib import Path
 
@@ -77,19 +77,18 @@ def read_legacy(path: Path, architecture: str | None = None) -> Legacy:
             head = file.read(4)
             if head not in MAGIC:
                 raise ModelFileError(f"{path}: at byte 0: this is no legacy GGML file: it begins with {head!r}")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _read(path, data, MAGIC[head], architecture)
+            return _read(path, file, MAGIC[head], architecture)
     except OSError as exc:
         raise ModelFileError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
 
 
-def _read(path: Path, data: mmap.mmap, container: str, name: str | None) -> Legacy:
+def _read(path: Path, file: BufferedReader, container: str, name: str | None) -> Legacy:
     if name is not None:
-        return _LegacyReader(path, data, at=4).read(container, ARCHITECTURES[name])
+        return _LegacyReader(path, file, at=4).read(container, ARCHITECTURES[name])
     found: list[Legacy] = []
     faults: list[tuple[int, str, ModelFileError]] = []
     for candidate in ARCHITECTURES.values():
-        reader = _LegacyReader(path, data, at=4)
+        reader = _LegacyReader(path, file, at=4)
         try:
             found.append(reader.read(container, candidate))
         except ModelFileError as exc:
@@ -168,7 +167,7 @@ class _LegacyReader(Cursor):
         if length > min(most, self.size - self.at):
             self.refuse(start, f"{what} is {length} bytes long; at most {min(most, self.size - self.at)} are possible")
         self.at += length
-        return self.data[self.at - length : self.at]
+        return self.bytes_at(self.at - length, length)
 
     def tensors(self, blocks: Mapping[int, tuple[int, int]], *, aligned: bool) -> dict[str, LegacyTensor]:
         tensors: dict[str, LegacyTensor] = {}
@@ -193,7 +192,7 @@ class _LegacyReader(Cursor):
         shape = tuple(self.number(U32) for _ in range(dimensions))
         if length > self.size - self.at:
             self.refuse(self.at, "the file ends inside a tensor's name")
-        name = self.data[self.at : self.at + length].decode(errors="replace")
+        name = self.bytes_at(self.at, length).decode(errors="replace")
         self.at += length
         if kind not in _TYPES:
             self.refuse(start + 8, f"the tensor {name!r} has the type {kind}, which is not known")
