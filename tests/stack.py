@@ -33,7 +33,7 @@ def free_port() -> int:
     """A port that nobody listens on, out of a range that tests in other processes leave alone."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randrange(10_000 + 4000 * worker, 14_000 + 4000 * worker)
+        port = random.randrange(10_000 + 3500 * worker, 13_500 + 3500 * worker)
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) != 0:
                 return port
