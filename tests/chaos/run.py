@@ -130,7 +130,7 @@ async def _play(
     outcome = Outcome([], len(requests))
     slow = slowness()
     outcome.clients = [
-        client_for(request)(
+        client_for(request.form)(
             request=request,
             wire=wire,
             random=Random(random.random()),

@@ -152,7 +152,7 @@ async def _ask(
             if course.done() and len(outcome.clients) >= least:
                 return
             wire, own = random.choice(wires), Random(random.random())
-            kind = client_for(request)
+            kind = client_for(request.form)
             client = kind(
                 request=request,
                 wire=wire,
