@@ -20,6 +20,7 @@ _LAST_WORDS = 10.0
 
 def run(command: list[str], seconds: float) -> int:
     """Its exit status, as a shell has it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell has what it runs in the background ignore it
     process, told = subprocess.Popen(command, process_group=0), list[int]()
 
     def tell(number: int) -> None:

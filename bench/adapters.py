@@ -31,6 +31,7 @@ from inferq.weights import choose_weights
 from shared import catalogue
 from shared.catalogue import Model
 from shared.config import Config
+from tests.beside import Helper
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_files import check_files, host_parameters
 from worker.engines.llama_cpp_reading import STREAM
@@ -120,21 +121,20 @@ def _wait(side: Side) -> int:
     seen = [LONG]
 
     def other() -> None:
-        began.wait()
+        assert began.wait(600), "the first answer has not begun"
         server = side.servers[1].at(1) if side.named else side.servers[1]
         for chunk in server.stream("/completion", _request(_draw(20, 7), ANSWER) | side.said[1]):
             if chunk.get("tokens") and not came.is_set():
                 seen[0] = written
                 came.set()
 
-    waiting = threading.Thread(target=other)
-    waiting.start()
+    waiting = Helper(other)
     server = side.servers[0].at(0) if side.named else side.servers[0]
     for chunk in server.stream("/completion", _request(_draw(20, 8), LONG) | side.said[0]):
         written += len(chunk.get("tokens", ()))
         if written:
             began.set()
-    waiting.join()
+    waiting.finish(600)
     return min(seen[0], LONG)
 
 

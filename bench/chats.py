@@ -85,7 +85,7 @@ class Side:
 
 
 def over_tcp(name: str, port: int) -> Side:
-    return Side(name, lambda: http.client.HTTPConnection("127.0.0.1", port))
+    return Side(name, lambda: http.client.HTTPConnection("127.0.0.1", port, timeout=600))
 
 
 def over_unix(name: str, path: Path, key: str) -> Side:

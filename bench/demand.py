@@ -19,7 +19,7 @@ import httpx2 as httpx
 
 from bench.machine import describe, spread
 from shared import registry
-from tests.stack import Stack, wait_for
+from tests.stack import Stack, stop, wait_for
 from tests.up import Up
 
 _FIXED = {"threads": "1", "batch_size": "128", "attention": "plain", "as_is": "1"}
@@ -43,8 +43,7 @@ def by_hand(stack: Stack, model: str) -> float:
     wait_for(lambda: [each for each in registry.workers(stack.redis) if each.card], "the worker's card", 600)
     first_token(stack.url, model)
     took = time.monotonic() - begun
-    worker.terminate()
-    worker.wait()
+    stop(worker)
     return took
 
 

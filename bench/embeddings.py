@@ -93,7 +93,7 @@ def text(words: int) -> str:
 
 def over_http(port: int) -> Ask:
     """On a connection that stays open."""
-    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
 
     def ask(texts: list[str]) -> None:
         body = json.dumps({"model": MODEL, "input": texts, "encoding_format": "float"})
@@ -138,7 +138,7 @@ def llama_server(path: Path, threads: int, name: str, environment: Mapping[str, 
 
 def _answers(port: int) -> bool:
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
         connection.request("GET", "/health")
         return connection.getresponse().status == 200
     except OSError:

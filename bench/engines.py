@@ -59,7 +59,7 @@ def through_inferq(name: str, stack: Stack, model: str) -> Side:
         """Seconds from the first token to the last, or to the first where only one is asked for."""
         body = {"model": model, "prompt": prompt(length), "max_tokens": tokens, "temperature": 1, "stream": True}
         body |= {"ignore_eos": True, **SAMPLING}
-        with closing(http.client.HTTPConnection("127.0.0.1", stack.port)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=600)) as connection:
             connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
             begun, answer = time.perf_counter(), connection.getresponse()
             assert answer.status == 200, answer.read()

@@ -49,15 +49,15 @@ def main() -> None:
 
 def first_token(stack: Stack, count: int) -> list[float]:
     """Milliseconds from the request to the first text, over one connection that stays open."""
-    connection = http.client.HTTPConnection("127.0.0.1", stack.port)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=60)
     payload, headers = json.dumps(BODY), {"Content-Type": "application/json"}
     times = []
     for _ in range(count):
         begun = time.perf_counter()
         connection.request("POST", "/v1/chat/completions", payload, headers)
         answer = connection.getresponse()
-        while b'"one"' not in answer.readline():
-            pass
+        while b'"one"' not in (line := answer.readline()):
+            assert line, "the answer ended without its token"
         times.append((time.perf_counter() - begun) * 1000)
         answer.read()
     connection.close()
@@ -85,7 +85,7 @@ def drained(stack: Stack, count: int) -> float:
 
 def close_to_cancel(stack: Stack) -> float:
     """Milliseconds from the close of a streaming client's connection to the job's end in Redis."""
-    connection = http.client.HTTPConnection("127.0.0.1", stack.port)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=60)
     body = {**BODY, "messages": [{"role": "user", "content": "word " * 100}]}
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
     answer = connection.getresponse()

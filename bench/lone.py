@@ -27,7 +27,7 @@ HEADERS = {"Content-Type": "application/json"}
 
 def ask(port: int, requests: int, *, kept: bool) -> list[float]:
     """Milliseconds from each request to its first token; from the connection on where that is new."""
-    connection, times = http.client.HTTPConnection("127.0.0.1", port), []
+    connection, times = http.client.HTTPConnection("127.0.0.1", port, timeout=60), []
     for _ in range(requests):
         begun = time.perf_counter()
         connection.request("POST", "/v1/chat/completions", json.dumps(BODY), HEADERS)

@@ -60,8 +60,8 @@ def cancel_in_prefill(stack: Stack, side: Side) -> float:
     """Milliseconds from the close of a client's connection to the end of its job, whose prompt was being read."""
     connection, answer = side.ask(long_prompt(), 1, stream=True)
     job = str(answer.headers["Location"]).rpartition("/")[2]
-    while not answer.readline().startswith(b": prompt"):
-        pass
+    while not (line := answer.readline()).startswith(b": prompt"):
+        assert line, "the answer ended before its prompt was read"
     closed = time.time()
     answer.close()
     connection.close()

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import threading
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from shared.cancellation import NEVER
 from shared.catalogue import Model
 from shared.config import Config
 from shared.protocol import Chat, Completion, Delta, Done, Message, Sampling, TextTask, Usage
+from tests.beside import at_once
 from worker.engines.llama_cpp import LlamaCppEngine
 
 SLOTS, ANSWER, TURNS, SYSTEM, SAID, ASKED = 4, 16, 10, 800, 40, 20
@@ -88,11 +89,11 @@ class Bench:
             again = first(engine, task)
         with self.engine() as engine:
             found, before = list[First](), _cpu(engine)
-            threads = [threading.Thread(target=lambda q=q: found.append(first(engine, chat(system, q)))) for q in asked]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+
+            def ask(question: str) -> None:
+                found.append(first(engine, chat(system, question)))
+
+            at_once([partial(ask, each) for each in asked], 600)
             found_cpu = _cpu(engine) - before
         prefix = known.usage.prompt_tokens - SAID
         return {

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import secrets
 import statistics
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -29,6 +28,7 @@ from shared.catalogue import Model
 from shared.config import Config
 from shared.errors import JobCancelled
 from shared.protocol import Completion, Delta, Sampling
+from tests.beside import Helper
 from worker.engines.llama_cpp import LlamaCppEngine
 
 MODEL, SLOTS, ANSWER = "smollm2", 4, 24
@@ -75,13 +75,12 @@ def answer(engine: LlamaCppEngine, beside: Callable[[Cancellation], object] | No
             except JobCancelled:
                 return
 
-    thread = threading.Thread(target=work)
-    thread.start()
+    helper = Helper(work)
     if beside:
         time.sleep(0.3)
     times = [time.perf_counter() for event in engine.run(completion(prompt(4), ANSWER), NEVER) if _tells(event)]
     over.cancel()
-    thread.join()
+    helper.finish(60)
     return Course((len(times) - 1) / (times[-1] - times[0]), 1000 * max(b - a for a, b in pairwise(times)))
 
 

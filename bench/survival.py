@@ -32,6 +32,7 @@ from openai import AsyncOpenAI, OpenAIError
 from bench.machine import describe, spread
 from inferq import pull
 from shared import catalogue
+from tests.beside import beside
 from tests.chaos.child import Child
 from tests.chaos.house import Crew, House, Parts
 from tests.chaos.plan import Kind, Request, rhymes
@@ -150,15 +151,10 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @asynccontextmanager
 async def kept(children: Sequence[Child]) -> AsyncIterator[None]:
     """Start again what ends, once everything serves."""
-    keeping = [asyncio.create_task(child.keep()) for child in children]
-    try:
+    async with beside(*(child.keep() for child in children)):
         for child in children:
-            await asyncio.wait_for(child.up.wait(), 60)
+            await child.serves()
         yield
-    finally:
-        for task in keeping:
-            task.cancel()
-        await asyncio.gather(*keeping, return_exceptions=True)
 
 
 async def hurt(side: Side, random: Random, hits: Counter[str]) -> None:

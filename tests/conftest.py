@@ -22,14 +22,16 @@ from openai import OpenAI
 from shared import catalogue
 from shared.scratch import Scratch, socket_root
 from shared.tickets import Tickets
+from tests.pace import slowness
 from tests.stack import API_KEYS, KEYS, Stack, running
 from tests.tiny import TINY, loaded
 from worker.engines.llama_cpp import LlamaCppEngine
 from worker.formats.quantise import quantise
 
 
-def pytest_configure() -> None:
-    """For us and all our children.
+@pytest.hookimpl(tryfirst=True)  # before pytest-timeout reads it
+def pytest_configure(config: pytest.Config) -> None:
+    """For us and all our children. A test has as much more time as this machine is slower.
 
     A shell has what it runs in the background ignore Ctrl-C. And threads of an engine spin while they wait for one that
     has no core, which other tests have: one thread is faster here, unless a test asks for more. With a step's size too
@@ -37,6 +39,9 @@ def pytest_configure() -> None:
     served as they are. What our clients trust is read once: it takes 25 ms, and they speak no TLS. An example of
     hypothesis may take as long as it takes.
     """
+    if not hasattr(config, "workerinput"):  # to its workers xdist passes it on
+        given = config.getoption("timeout")
+        config.option.timeout = slowness() * float(config.getini("timeout") if given is None else given)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("INFERQ_THREADS", "1")
     os.environ.setdefault("INFERQ_BATCH_SIZE", "128")

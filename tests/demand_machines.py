@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from shared import census, registry
 from shared.agents import LOAD_TTL
 from shared.registry import WORKER_TTL
 from shared.store import connect
+from tests.beside import Helper
 from tests.demand_watch import parents, title
 from tests.pace import slowness
 from tests.stack import wait_for
@@ -49,11 +49,10 @@ def prove(folder: Path) -> str:
 def _stand_still(url: str, redis: str, machines: tuple[Up, Up], model: str, *, worker_too: bool) -> float:
     """Seconds to the answer of a request whose machine is stopped as soon as it has begun to load the model."""
     ends, begun = list[str](), time.monotonic()
-    asking = threading.Thread(target=lambda: ends.append(_ask(url, model, "one two three")))
-    asking.start()
+    asking = Helper(lambda: ends.append(_ask(url, model, "one two three")))
     holder, worker = wait_for(lambda: _loading(machines, model), "somebody who loads it", 30)
     with _stopped([holder, worker] if worker_too else [holder]):
-        asking.join(60 * slowness())
+        asking.finish(60)
         took = time.monotonic() - begun
         assert ends == ["one two three"]
         most = (WORKER_TTL + LOAD_TTL if worker_too else 0) + _ROUND * slowness()

@@ -31,6 +31,7 @@ from shared import catalogue
 from shared.config import Config
 from tests import demand_machines
 from tests.adapters import write_adapter
+from tests.beside import Helper
 from tests.demand_watch import Seen, Watch
 from tests.fixtures import make_legacy
 from tests.stack import free_port
@@ -41,6 +42,8 @@ _ECHOES = ("red", "green", "blue", "white", "black")
 _TABLE = '[[model]]\nid = "{}"\nengine = "echo"\n'
 _ADAPTER = '[[model]]\nid = "formal"\nbase = "tiny"\nadapter = "{}"\n'
 _RESIDENCE, _TURN = 2.0, 8.0
+_PATIENCE = 240.0
+"""Seconds after which a client takes its answer for lost."""
 _SUPERVISOR = 0.15
 """How many of the kills hit the supervisor."""
 
@@ -128,13 +131,11 @@ class Proof:
     def run(self) -> Told:
         """Until all is answered."""
         begun = time.monotonic()
-        clients = [threading.Thread(target=self._ask, args=(number,)) for number in range(10)]
-        for thread in clients:
-            thread.start()
+        clients = [Helper(self._ask, number) for number in range(10)]
         if self._kills:
             self._kill_now_and_then(clients)
-        for thread in clients:
-            thread.join()
+        for client in clients:
+            client.finish(2 * _PATIENCE, self.told.answered.total)
         self.told.took = time.monotonic() - begun
         self.told.seen = self._watch.close()
         self._up.process.terminate()
@@ -185,7 +186,7 @@ class Proof:
         elif self._part is REAL:
             body |= {"max_tokens": 16, "ignore_eos": True}
         headers = {"Idempotency-Key": f"{self._seed}-{request}"}
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + _PATIENCE
         said = ""
         while time.monotonic() < deadline:
             try:
@@ -198,7 +199,7 @@ class Proof:
             time.sleep(0.2)
         return f"no answer: {said}"
 
-    def _kill_now_and_then(self, clients: list[threading.Thread]) -> None:
+    def _kill_now_and_then(self, clients: list[Helper]) -> None:
         """As the answers come, not by the clock: of a slow machine nobody would ever get to load anything. A worker and
         the supervisor are hit in any case. It ends with the clients, also where the last answers come before the kill
         that was due, or a client fails."""

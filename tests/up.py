@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.stack import wait_for
 
 
 class Up:
@@ -38,10 +41,15 @@ class Up:
     def log(self) -> str:
         return self.log_file.read_text()
 
-    def ready(self) -> str:
+    def ready(self, seconds: float = 60) -> str:
         """Wait for the ready line; returns the URL."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        out = self.process.stdout
+        assert out is not None
+        try:
+            wait_for(lambda: select.select([out], [], [], 0)[0], "the ready line", seconds)
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}: {self.log}") from None
+        line = out.readline()
         assert re.fullmatch(r"ready: http://\S+:\d+\n", line), line + self.log
         return line.split()[1]
 

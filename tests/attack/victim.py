@@ -14,6 +14,7 @@ from openai import OpenAI
 from openai.types.responses import Response
 
 from tests.attack.ground import Ground
+from tests.beside import Helper
 from tests.calls import said
 
 PACE = 0.15
@@ -59,15 +60,14 @@ class Victim:
             for limits in (httpx.Limits(), httpx.Limits(max_keepalive_connections=0))
         ]
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="victim", daemon=True)
 
     def __enter__(self) -> Victim:
-        self._thread.start()
+        self._helper = Helper(self._run)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._over.set()
-        self._thread.join(2 * PATIENCE)
+        self._helper.finish(2 * PATIENCE)
         self._open.close()
 
     def between(self, begin: float, end: float) -> list[Chat]:

@@ -13,6 +13,7 @@ import redis
 
 from shared import registry
 from tests.attack.ground import Ground
+from tests.beside import Helper
 from tests.stack import children
 
 _PACE = 0.1
@@ -52,7 +53,6 @@ class Watch:
         self._homes = [child for child in ground.children if child not in (ground.valkey, ground.gateway)]
         self._before = self._of_workers()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def __enter__(self) -> Watch:
         for pid in self._gateways:
@@ -61,12 +61,12 @@ class Watch:
         now = max(map(_memory, self._gateways))
         self._ground.idle = self._ground.idle or now
         self.seen.idle, self.seen.now = self._ground.idle, now
-        self._thread.start()
+        self._helper = Helper(self._run)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._over.set()
-        self._thread.join()
+        self._helper.finish(60)
         self._redis.close()
 
     def calm_down(self, within: float, seconds: float) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 from openai import OpenAI, OpenAIError
 from playwright.sync_api import Browser, Page, expect
 
+from tests.beside import Helper
 from tests.browser.browser import chromium, opened
 from tests.stack import Stack, running
 
@@ -40,15 +41,13 @@ def main() -> None:
         for theme in THEMES:
             take_chat(stack, browser, theme)
         over = threading.Event()
-        threads = [threading.Thread(target=ask, args=(stack.client(), number, over)) for number in range(6)]
-        for thread in threads:
-            thread.start()
+        helpers = [Helper(ask, stack.client(), number, over) for number in range(6)]
         time.sleep(given.minutes * 60)
         for theme in THEMES:
             take_overview(stack, browser, theme)
         over.set()
-        for thread in threads:
-            thread.join()
+        for helper in helpers:
+            helper.finish(120)
 
 
 def take_chat(stack: Stack, browser: Browser, theme: str) -> None:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from tests.beside import within
 from tests.chaos.relay import Relay
 from tests.stack import Process
 
@@ -30,6 +31,10 @@ class Child:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    async def serves(self) -> None:
+        """Wait until it does. Raises AssertionError where that takes too long."""
+        await within(60, self.up.wait(), f"that {self.name} serves")
 
     def hurt(self, number: signal.Signals) -> None:
         """Send it a signal that keeps it from serving."""

@@ -86,13 +86,18 @@ class Ground:
         async def wait() -> None:
             if meanwhile:
                 await meanwhile
-            await child.up.wait()
+            await child.serves()
             fault.until = time.monotonic()
 
         task = asyncio.create_task(wait())
         self.healing.add(task)
-        task.add_done_callback(self.healing.discard)
+        task.add_done_callback(self._healed)
         return fault
+
+    def _healed(self, task: asyncio.Task[None]) -> None:
+        """What has failed stays, for whoever waits for them all."""
+        if task.cancelled() or not task.exception():
+            self.healing.discard(task)
 
     def cut_off(self, child: Child, fault: Fault) -> Fault:
         """From Redis, for some seconds."""

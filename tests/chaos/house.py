@@ -161,7 +161,7 @@ class House:
     async def all_up(self) -> None:
         """Wait until everything serves."""
         for child in self.children:
-            await child.up.wait()
+            await child.serves()
 
     async def running(self) -> dict[str, str]:
         """The jobs in progress, and the names of their workers; what was known last while Redis is away."""

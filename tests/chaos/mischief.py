@@ -68,7 +68,7 @@ class Mischief:
     async def roll(self) -> None:
         """Stop one process after the other as a deploy does, each when the one before it serves again."""
         for child in (*self._house.workers, self._house.gateway):
-            await child.up.wait()
+            await child.serves()
             with suppress(TimeoutError):  # a fault that hits nothing proves nothing
                 async with asyncio.timeout(5):
                     while child is not self._house.gateway and not await self._house.running_on(child):
@@ -77,7 +77,7 @@ class Mischief:
                 self._note(await self._gateway.end(signal.SIGTERM))
             else:
                 self._note(await self._workers.end(child, signal.SIGTERM))
-            await child.up.wait()
+            await child.serves()
 
     async def make(self, kind: str) -> Fault | None:
         """None where there is nothing that could be hurt so at the moment."""

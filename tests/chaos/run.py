@@ -20,6 +20,7 @@ from typing import Any
 
 from gateway.archive.archive import Archive
 from gateway.batches.open_batches import OpenBatches
+from tests.beside import beside
 from tests.chaos.archive_faults import HIDDEN, RECOVERED, UNNAMED
 from tests.chaos.casting import client_for
 from tests.chaos.clients import Client
@@ -37,6 +38,8 @@ from tests.stack import free_port, stop
 
 SLACK = 50_000
 """Bytes that Redis may keep beyond those before: counts, failures, names of workers, streams of living gateways."""
+_LONGEST = 600
+"""Seconds of a look at the books."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ async def _play(
     outcome = Outcome([], len(requests))
     slow = slowness()
     outcome.clients = [
-        client_for(request)(
+        client_for(request.form)(
             request=request,
             wire=wire,
             random=Random(random.random()),
@@ -143,43 +146,39 @@ async def _play(
     ]
     mischief = Mischief(house, wire, outcome.clients, stack.settings["lease"], random)
     watcher = OverviewWatcher(wire)
-    keeping, watching = asyncio.create_task(house.keep()), asyncio.create_task(watcher.watch())
     try:
-        await asyncio.wait_for(house.all_up(), 60 * slow)
-        outcome.before = await house.memory()
-        begun = time.monotonic()
-        course = asyncio.ensure_future(scene.course(mischief))
-        over = course.done if scene.whole else lambda: False
-        asked = await _ask(outcome.clients[: len(requests)], scene.clients, over)
-        outcome.clients = asked + await _ask(
-            outcome.clients[len(requests) :], scene.clients, lambda: enough(mischief.made)
-        )
-        outcome.seconds, outcome.slow = time.monotonic() - begun, max(slow, slowness())
-        course.cancel()
-        with suppress(asyncio.CancelledError):
-            await course
-        await mischief.heal()
-        await asyncio.wait_for(house.all_up(), 60 * slow)
-        await house.calm_down()
-        outcome.faults, outcome.struck = mischief.made, mischief.struck
-        if house.machines:
-            outcome.loads, outcome.crowded = house.machines.loads, house.machines.crowded
-        await all_final(partial(_unfinished, stack))
-        await all_final(house.active)
-        outcome.overview = await watcher.judge(house.redis, house.models)
-        if mischief.made:
-            outcome.shelf = await _look(stack, house, outcome.clients, mischief.made)
-        lacks = bool(stack.settings.get("archive_index") and house.forgotten)
-        outcome.books = await asyncio.to_thread(_check, stack, lacks)
-        if not patient:
-            return outcome
-        outcome.after = await _settled(house, outcome.before)
-        outcome.books = outcome.books or await asyncio.to_thread(_check, stack, lacks)
-    finally:
-        for task in (watching, keeping):
-            task.cancel()
+        async with beside(house.keep(), watcher.watch()):
+            await house.all_up()
+            outcome.before = await house.memory()
+            begun = time.monotonic()
+            course = asyncio.ensure_future(scene.course(mischief))
+            over = course.done if scene.whole else lambda: False
+            asked = await _ask(outcome.clients[: len(requests)], scene.clients, over)
+            outcome.clients = asked + await _ask(
+                outcome.clients[len(requests) :], scene.clients, lambda: enough(mischief.made)
+            )
+            outcome.seconds, outcome.slow = time.monotonic() - begun, max(slow, slowness())
+            course.cancel()
             with suppress(asyncio.CancelledError):
-                await task
+                await course
+            await mischief.heal()
+            await house.all_up()
+            await house.calm_down()
+            outcome.faults, outcome.struck = mischief.made, mischief.struck
+            if house.machines:
+                outcome.loads, outcome.crowded = house.machines.loads, house.machines.crowded
+            await all_final(partial(_unfinished, stack))
+            await all_final(house.active)
+            outcome.overview = await watcher.judge(house.redis, house.models)
+            if mischief.made:
+                outcome.shelf = await _look(stack, house, outcome.clients, mischief.made)
+            lacks = bool(stack.settings.get("archive_index") and house.forgotten)
+            outcome.books = await asyncio.to_thread(_check, stack, lacks)
+            if not patient:
+                return outcome
+            outcome.after = await _settled(house, outcome.before)
+            outcome.books = outcome.books or await asyncio.to_thread(_check, stack, lacks)
+    finally:
         await house.redis.aclose()
     return outcome
 
@@ -267,7 +266,7 @@ def _check(stack: Parts, lacks: bool) -> str:
     """
     command = [sys.executable, "-P", "-m", "inferq", "check", "--contents", "--json"]
     environ = {**os.environ, **stack.environ()}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=_LONGEST)
     if done.returncode == 0:
         return ""
     if not done.stdout:

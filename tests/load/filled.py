@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -106,11 +106,11 @@ def generate(engine: Engine, size: int, slots: int, *, turns: bool) -> int:
 
 
 def at_once(calls: Iterable[Callable[[], object]]) -> None:
-    threads = [threading.Thread(target=each) for each in calls]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    """Raises what one of them raises."""
+    several = list(calls)
+    with ThreadPoolExecutor(max(1, len(several))) as pool:
+        for each in [pool.submit(call) for call in several]:
+            each.result()
 
 
 def embed(engine: Engine, size: int) -> int:

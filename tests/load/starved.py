@@ -43,7 +43,8 @@ def main() -> None:
         [host] = living()
         Path(f"/proc/{host}/oom_score_adj").write_text("1000")  # so that the system chooses it
         balloon = subprocess.Popen([sys.executable, "-c", _BALLOON])
-        while lives(host):
+        until = time.monotonic() + _PATIENCE
+        while lives(host) and time.monotonic() < until:
             time.sleep(0.001)
         balloon.send_signal(signal.SIGSTOP)  # it has what it has
         until = time.monotonic() + _PATIENCE

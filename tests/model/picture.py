@@ -37,7 +37,9 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
       if entry[2][1] == 'm' then entry[2][2] = cmsgpack.unpack(entry[2][2]) end
     end
   end
-  all[#all + 1] = { key, kind, redis.call('PTTL', key) >= 0, value }
+  local ttl = redis.call('PTTL', key)
+  if ttl >= 0 and ttl < 1000000 then return redis.error_reply(key .. ' may end by itself while the world lasts') end
+  all[#all + 1] = { key, kind, ttl >= 0, value }
 end
 return cjson.encode(all)
 """

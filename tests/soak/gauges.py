@@ -86,7 +86,8 @@ class Gauges:
     async def _greenlets(self) -> float:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.stack.port)
         writer.write(self.metrics.encode())
-        text = (await reader.read()).decode()
+        async with asyncio.timeout(60):
+            text = (await reader.read()).decode()
         writer.close()
         return float(re.findall(r"^inferq_gateway_greenlets (\S+)", text, re.MULTILINE)[0])
 

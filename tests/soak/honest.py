@@ -13,7 +13,9 @@ import openai
 from openai import AsyncOpenAI
 
 from tests.calls import said
+from tests.chaos.casting import client_for
 from tests.chaos.clients import Client
+from tests.chaos.forms import FORMS
 from tests.chaos.judgement import Fate
 from tests.chaos.plan import Request, echoes
 from tests.chaos.wire import Wire
@@ -41,7 +43,8 @@ class Crowd:
     _requests: Iterator[Request] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._requests = (request for _ in count() for request in echoes(self.random, _BATCH, ("echo", "echo")))
+        forms = [form for form in FORMS if client_for(form) is Client]  # retention is of seconds: nothing is stored
+        self._requests = (request for _ in count() for request in echoes(self.random, _BATCH, ("echo", "echo"), forms))
 
     async def ask(self, most: int) -> None:
         """So many clients, each with one request after the other. One in eight speaks to the engine, one asks for

@@ -21,6 +21,7 @@ from openai import AsyncOpenAI
 from shared.errors import JobNotFound
 from shared.tickets import Tickets
 from tests.attack.attacker import Target
+from tests.beside import beside
 from tests.chaos.wire import Wire
 from tests.soak.gauges import FILES, GREENLETS, KEYS, THREADS, Gauge, Gauges
 from tests.soak.honest import Crowd
@@ -61,7 +62,7 @@ class House(Stack):
         """What `inferq check` finds; empty where that is nothing."""
         environ = {**os.environ, "INFERQ_REDIS_URL": str(self.settings["redis_url"])}
         command = [sys.executable, "-P", "-m", "inferq", "check"]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
         return "" if done.returncode == 0 else done.stdout + done.stderr
 
     def _start(self, command: list[str], **options: Any) -> Process:
@@ -101,14 +102,11 @@ async def _play(house: House, seconds: float, clients: int, random: Random) -> O
     crowd = Crowd(Wire(house.port, honest), client, REAL, Random(random.random()), until)
     target = Target(house.port, mallory, "echo", "echo", seconds, FORCE)
     hostile = max(1, clients // 20)
-    others = [asyncio.create_task(be_hostile(target, REAL, Random(random.random()), hits)) for _ in range(hostile)]
-    others.append(asyncio.create_task(gauges.keep(max(0.5, seconds / _PACES))))
+    others = [be_hostile(target, REAL, Random(random.random()), hits) for _ in range(hostile)]
     try:
-        await crowd.ask(clients - hostile)
+        async with beside(*others, gauges.keep(max(0.5, seconds / _PACES))):
+            await crowd.ask(clients - hostile)
     finally:
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
         await client.close()
     outcome = Outcome(gauges, crowd.fates, hits, len(crowd.refusals), [*crowd.broken, *gauges.ended])
     outcome.broken += [] if hits.total() else ["the hostile clients hit nothing"]

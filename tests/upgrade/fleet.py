@@ -59,7 +59,7 @@ class Fleet(House):
 
     async def replace(self, child: Child, side: Side, number: signal.Signals) -> Fault:
         """End a process, a worker if possible under a running job, and have one of a side in its place."""
-        await child.up.wait()
+        await child.serves()
         if child in self.workers:
             with suppress(TimeoutError):
                 async with asyncio.timeout(10):
@@ -74,7 +74,7 @@ class Fleet(House):
         child.spawn = start
         fault = Fault(f"{number.name} {child.name.split()[0]}", time.monotonic(), len(await self.running_on(child)))
         child.hurt(number)
-        await child.up.wait()
+        await child.serves()
         fault.until = time.monotonic()
         return fault
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 from urllib.request import Request, urlopen
 
+from tests.beside import beside
 from tests.chaos import plan
 from tests.chaos.casting import client_for
 from tests.chaos.forms import Form
@@ -83,28 +84,25 @@ async def _play(
     upgrade = Upgrade()
     strangers = Strangers(upgrade.outcome.clients, fleet, sides[0], KEYS)
     running = (fleet.keep(), balancer.serve(), newer.serve(), witness.watch(), strangers.watch())
-    background = [asyncio.ensure_future(each) for each in running]
     try:
-        await asyncio.wait_for(fleet.all_up(), 120)
-        course = asyncio.create_task(_up_and_back(fleet, sides, mixed, upgrade))
-        begun = time.monotonic()
-        wires, newest = ([Wire(each, key) for key in KEYS] for each in (port, port_of_newer))
-        await _ask(upgrade.outcome, fleet, wires, newest, random, requests, course)
-        upgrade.outcome.seconds = time.monotonic() - begun
-        await course
-        await all_final(fleet.active)
-        await _tidied(fleet)
-        for gateway in fleet.gateways:  # of the newer side, both
-            await upgrade.outcome.shelf.look(gateway.port, upgrade.outcome.clients, (), {True: (), False: ()})
-        upgrade.outcome.shelf.waiting = await fleet.waiting()
-        upgrade.told = strangers.told
-        upgrade.outcome.books += "".join(f"\n  {line}" for line in strangers.garbage)
-        upgrade.handovers = await witness.handovers(upgrade.outcome.clients)
-        upgrade.outcome.books += await _complaints(fleet, sides, "in the end")
+        async with beside(*running):
+            await fleet.all_up()
+            course = asyncio.create_task(_up_and_back(fleet, sides, mixed, upgrade))
+            begun = time.monotonic()
+            wires, newest = ([Wire(each, key) for key in KEYS] for each in (port, port_of_newer))
+            await _ask(upgrade.outcome, fleet, wires, newest, random, requests, course)
+            upgrade.outcome.seconds = time.monotonic() - begun
+            await course
+            await all_final(fleet.active)
+            await _tidied(fleet)
+            for gateway in fleet.gateways:  # of the newer side, both
+                await upgrade.outcome.shelf.look(gateway.port, upgrade.outcome.clients, (), {True: (), False: ()})
+            upgrade.outcome.shelf.waiting = await fleet.waiting()
+            upgrade.told = strangers.told
+            upgrade.outcome.books += "".join(f"\n  {line}" for line in strangers.garbage)
+            upgrade.handovers = await witness.handovers(upgrade.outcome.clients)
+            upgrade.outcome.books += await _complaints(fleet, sides, "in the end")
     finally:
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
         await fleet.redis.aclose()
     return upgrade
 
@@ -154,7 +152,7 @@ async def _ask(
             if course.done() and len(outcome.clients) >= least:
                 return
             wire, own = random.choice(wires), Random(random.random())
-            kind = client_for(request)
+            kind = client_for(request.form)
             client = kind(
                 request=request,
                 wire=wire,
@@ -197,7 +195,7 @@ def _looked(fleet: Fleet, sides: Sequence[Side], when: str) -> Iterator[str]:
             yield f"inferq status of {side.name}, {when}, does not show {missing}: {said}"
     for gateway in fleet.gateways:
         metrics = Request(f"http://127.0.0.1:{gateway.port}/metrics", headers={"Authorization": f"Bearer {KEYS[0]}"})
-        with suppress(OSError), urlopen(metrics) as answer:
+        with suppress(OSError), urlopen(metrics, timeout=30) as answer:
             for line in answer.read().decode().splitlines():
                 if "loop_errors_total{" in line and not line.endswith(" 0.0"):
                     yield f"a loop has failed, says {fleet.side(gateway.child.pid)}, {when}: {line}"

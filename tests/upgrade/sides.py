@@ -38,6 +38,7 @@ class Side:
             capture_output=True,
             text=True,
             check=False,
+            timeout=600,
         )
         return done.returncode == 0, done.stdout + done.stderr
 
