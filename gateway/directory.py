@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from itertools import islice
 from types import MappingProxyType
 from typing import NoReturn
 
@@ -188,13 +187,18 @@ class Directory:
     def _miss(self, name: str) -> NoReturn:
         if not self._offers or any(offer.vague and not offer.refusal for offer in self._offers.values()):
             raise _lonely()
-        names = {each: offer.status for offer in self._offers.values() for each in offer.names}
+        names = {each: offer for offer in self._offers.values() for each in offer.names}
         hint = self._name_adapters(name) or suggestion(name, names)
-        more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        shown = islice(names.items(), MOST_NAMED)
-        there = ", ".join(f"{each} (loading)" if status is Readiness.LOADING else each for each, status in shown) + more
+        # What cannot be served is of use to nobody here but to who has asked for nearly that.
+        there = [
+            f"{each} (loading)" if offer.status is Readiness.LOADING else each
+            for each, offer in names.items()
+            if not offer.refusal
+        ]
+        more = f", and {len(there) - MOST_NAMED} more" if len(there) > MOST_NAMED else ""
+        told = f"Models that exist: {', '.join(there[:MOST_NAMED])}{more}." if there else "No model can be served now."
         asked = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
-        raise ModelNotFound(f"The model {asked!r} does not exist.{hint} Models that exist: {there}.", param="model")
+        raise ModelNotFound(f"The model {asked!r} does not exist.{hint} {told}", param="model")
 
     def _name_adapters(self, name: str) -> str:
         """What there is of the model of which an adapter was asked for, by that name."""

@@ -97,14 +97,23 @@ def lookup(name: str, known: Mapping[str, Offer]) -> Offer | None:
     Ollama's clients say `:latest` behind a name that has no version.
     """
     claims = (offer for offer in known.values() if name in offer.names)
-    found = min(claims, key=lambda offer: (bool(offer.refusal), offer.card.id != name), default=None)
+    found = min(claims, key=lambda offer: _rank(offer, name), default=None)
     return found if found or not name.endswith(LATEST) else lookup(name.removesuffix(LATEST), known)
 
 
 def claims(served: Iterable[Offer]) -> list[tuple[Offer, str]]:
     """These models, each under all the names by which requests find it."""
-    known = {offer.card.id: offer for offer in served}
-    return [(offer, name) for offer in known.values() for name in offer.names if lookup(name, known) is offer]
+    found = [(offer, name) for offer in {offer.card.id: offer for offer in served}.values() for name in offer.names]
+    best = dict[str, Offer]()
+    for offer, name in found:
+        if name not in best or _rank(offer, name) < _rank(best[name], name):
+            best[name] = offer
+    return [(offer, name) for offer, name in found if best[name] is offer]
+
+
+def _rank(offer: Offer, name: str) -> tuple[bool, bool]:
+    """Of those that have the name the first one of the lowest rank is meant."""
+    return bool(offer.refusal), offer.card.id != name
 
 
 def _on_demand(card: Card | None, workers: Sequence[Worker], offered: Sequence[ModelOnDemand]) -> Offer:
@@ -116,8 +125,9 @@ def _on_demand(card: Card | None, workers: Sequence[Worker], offered: Sequence[M
     loading = [worker.outline for worker in workers if not worker.failing and worker.outline]
     if hopes or loading:
         begun = loading or any(each.state is not ModelState.AVAILABLE for each in hopes)
-        outlines = [card, *loading, *(each.outline for each in hopes)]
-        known = next(outline for outline in outlines if outline)
+        newest = max([*loading, *(each.outline for each in hopes)], key=lambda outline: outline.created)
+        # Where its file was replaced by a newer one, what it was when it was served does not count any more.
+        known = newest if card is None or (newest.size and newest.created > card.created) else card
         return Offer(known, Readiness.LOADING if begun else Readiness.UNLOADED, on_demand=True)
     failed = offered[0]
     told = f"The model {failed.outline.id!r} cannot be served: {failed.reason.rstrip('.')}."

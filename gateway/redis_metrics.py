@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
 from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, SummaryMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from redis import Redis
 
@@ -136,11 +136,8 @@ def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
         "Jobs begun where several workers serve: by the reader of the most of their prompt, an other one, or any",
         labels=("model", "worker"),
     )
-    left = SummaryMetricFamily(
+    left = HistogramMetricFamily(
         "inferq_placement_wait_seconds", "From when jobs were left for their readers to their start", labels=_MODEL
-    )
-    longest = GaugeMetricFamily(
-        "inferq_longest_placement_wait_seconds", "The longest time from when a job was left to its start", labels=_MODEL
     )
     bounds = (*map(str, census.BOUNDS), "+Inf")
     for name, n in numbers.items():
@@ -155,9 +152,8 @@ def _of_jobs(numbers: dict[str, Numbers]) -> Iterator[Metric]:
         prompts.add_metric((name,), n.prompt_tokens)
         cached.add_metric((name,), n.cached_tokens)
         outputs.add_metric((name,), n.completion_tokens)
-        waits.add_metric((name,), list(zip(bounds, accumulate(n.waits), strict=True)), n.waited)
+        for family, classes, seconds in ((waits, n.waits, n.waited), (left, n.left, n.left_seconds)):
+            family.add_metric((name,), list(zip(bounds, accumulate(classes), strict=True)), seconds)
         for whom, count in n.placed.items():
             placed.add_metric((name, whom), count)
-        left.add_metric((name,), n.left, n.left_seconds)
-        longest.add_metric((name,), n.left_most)
-    return iter((queued, running, held, ended, recovered, prompts, cached, outputs, waits, placed, left, longest))
+    return iter((queued, running, held, ended, recovered, prompts, cached, outputs, waits, placed, left))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import subprocess
@@ -19,6 +18,10 @@ log = logging.getLogger("inferq.supervisor")
 
 _FIRST, _LONGEST = 0.5, 30.0
 """Seconds before it is started again."""
+_IN_VAIN = 600.0
+"""The same where it has said that it cannot run as it is: files may be others by then."""
+LEAVE = 5.0
+"""Seconds that one may take to end which was asked to, beside the grace that its jobs have."""
 _LONG_LIFE = 60.0
 """Seconds after which a process counts as having been well, and the backoff begins anew."""
 
@@ -29,7 +32,9 @@ class Child:
     def __init__(self, name: str, spawn: Callable[[], subprocess.Popen[bytes]]) -> None:
         self.name = name
         self.due = 0.0
-        """When to start it next (monotonic), while it does not run; never: it has said that it would be in vain."""
+        """When to start it next (monotonic), while it does not run."""
+        self.refused = False
+        """It has said that it cannot run as it is."""
         self._backoff = Backoff(_FIRST, _LONGEST)
         self._spawn = spawn
         self._process: subprocess.Popen[bytes] | None = None
@@ -41,16 +46,12 @@ class Child:
     def adopt(self, process: subprocess.Popen[bytes]) -> None:
         """Take over a process that `spawn` has started."""
         self._process, self._started, self._kills = process, time.monotonic(), memory.kills()
+        self.refused = False
 
     @property
     def failures(self) -> int:
         """How often it ended, one soon after the other."""
         return self._backoff.failures
-
-    @property
-    def refused(self) -> bool:
-        """Whether it will not be started again."""
-        return self.due == math.inf
 
     @property
     def running(self) -> bool:
@@ -70,8 +71,8 @@ class Child:
             if now - self._started > _LONG_LIFE:
                 self._backoff.reset()
             if status == REFUSED:  # its last line has said why
-                self.due = math.inf
-                log.error("%s cannot run as it is, and is not started again", self.name)
+                self.refused, self.due = True, now + _IN_VAIN
+                log.error("%s cannot run as it is, and is not started again before %g s", self.name, _IN_VAIN)
             else:
                 self._put_off(f"(pid {self._process.pid}) ended with {self._describe(status)}")
             self._process = None

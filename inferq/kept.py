@@ -77,13 +77,17 @@ def find_kept(name: str, models_toml: str) -> KeptModel:
         raise InvalidRequest(f"{model.path} was not fetched by inferq; remove it yourself if it is not wanted any more")
     files = [file for part in files_of(model.path) for file in _with_blob(part)]
     files += _made_of(model.path)
-    if is_used(model.path):
-        raise InvalidRequest(f"{name} is in use: end what serves it first (`inferq status` tells)")
+    _check_unused(name, model.path)
     real = {file.stat().st_ino: file.stat().st_size for file in files if not file.is_symlink() and file.exists()}
     own_names, place = (name, model.id, model.source), model.path.resolve()
     others = [each for each in (*catalogue.list_models(models_toml), *hub_models()) if each.id not in own_names]
     shared = tuple(each.id for each in others if each.path and each.path.resolve() == place)
     return KeptModel(name, model.path, tuple(files), sum(real.values()), shared)
+
+
+def _check_unused(name: str, path: Path) -> None:
+    if is_used(path):
+        raise InvalidRequest(f"{name} is in use: end what serves it first (`inferq status` tells)")
 
 
 def _with_blob(path: Path) -> list[Path]:
@@ -107,9 +111,10 @@ def _made_of(path: Path) -> list[Path]:
 
 
 def remove(kept: KeptModel) -> int:
-    """Remove it, and tell how many bytes that makes free. Raises InferqError."""
+    """Remove it, and tell how many bytes that makes free. Raises InferqError, also where it has come into use."""
     from worker.formats.prepared import sweep
 
+    _check_unused(kept.name, kept.path)  # whoever was asked may have taken his time
     try:
         for file in kept.files:
             file.unlink(missing_ok=True)

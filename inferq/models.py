@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,13 @@ from inferq.table import align
 from shared import catalogue
 from shared.catalogue import Model
 from shared.catalogue.use import is_used, last_use
+from shared.config import Config
+from shared.errors import InferqError
 
+_PASSED_OVER = (
+    "its name says that it goes with a model (mmproj, imatrix, vocab, lora, adapter or control vector): call it"
+    " otherwise, or name it in models.toml"
+)
 _UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
 
 
@@ -31,22 +38,44 @@ class ModelRow:
     running: bool
     shared: tuple[str, ...]
     """Other models whose file is the same."""
+    fault: str
+    """Why it cannot be served, as far as the headers of its files tell; empty where nothing speaks against it."""
 
 
-def rows(models_toml: str) -> list[ModelRow]:
-    """The models that have names, and those in the hub's cache that have none. Raises ConfigError."""
-    named = catalogue.list_models(models_toml)
+def rows(config: Config) -> list[ModelRow]:
+    """The models that have names, those in the hub's cache that have none, and what lies beside models in their folder.
+
+    Raises ConfigError.
+    """
+    named = catalogue.list_models(config.models)
     places = {model.path.resolve() for model in named if model.path}
     found = [*named, *(model for model in hub_models() if model.path and model.path.resolve() not in places)]
-    return [_row(model, found) for model in found]
+    names = defaultdict[Path, list[str]](list)
+    for model in found:
+        if model.path:
+            names[model.path.resolve()].append(model.id)
+    used = {path.resolve() for model in named for path in (*dict(model.adapters), model.draft) if path}
+    beside = [each for each in catalogue.beside_models(config.models) if each.path and each.path.resolve() not in used]
+    rows = [_row(model, names, _find_fault(model, config)) for model in found]
+    return [*rows, *(_row(model, names, _find_fault(model, config) or _PASSED_OVER) for model in beside)]
 
 
-def _row(model: Model, others: Sequence[Model]) -> ModelRow:
+def _find_fault(model: Model, config: Config) -> str:
+    from inferq.inspection import read_outline, tell
+
+    try:
+        read_outline(model, config)
+    except (InferqError, OSError) as exc:
+        return tell(exc, model)
+    return ""
+
+
+def _row(model: Model, names: Mapping[Path, Sequence[str]], fault: str) -> ModelRow:
+    """`names` are those of the models that have a file, by that."""
     if (path := model.path) is None:
-        return ModelRow(model, None, "", None, False, ())
-    real = path.resolve()
-    shared = tuple(other.id for other in others if other is not model and other.path and other.path.resolve() == real)
-    return ModelRow(model, *_prepared(model), last_use(path), is_used(path), shared)
+        return ModelRow(model, None, "", None, False, (), fault)
+    shared = tuple(name for name in names[path.resolve()] if name != model.id)
+    return ModelRow(model, *_prepared(model), last_use(path), is_used(path), shared, fault)
 
 
 def as_json(found: Sequence[ModelRow]) -> str:
@@ -66,6 +95,7 @@ def as_json(found: Sequence[ModelRow]) -> str:
                 "last_used": int(row.used) if row.used else None,
                 "in_use": row.running,
                 "shared_with": list(row.shared),
+                "reason": row.fault or None,
             }
             for row in found
         ],
@@ -84,7 +114,13 @@ def as_table(found: Sequence[ModelRow]) -> str:
         table.append((model.id, aliases, model.engine, size, other, _use(row), _source(model), place))
     sizes = {row.model.path.resolve(): row.model.size or 0 for row in found if row.model.path}
     sizes |= {row.prepared: row.prepared.stat().st_size for row in found if row.prepared}
-    return f"{align(table)}\n\n{size_in_words(sum(sizes.values()))} in all"
+    faults = [("ID", "WHY IT CANNOT BE SERVED"), *((row.model.id, row.fault) for row in found if row.fault)]
+    parts = [
+        align(table),
+        *([align(faults)] if len(faults) > 1 else []),
+        f"{size_in_words(sum(sizes.values()))} in all",
+    ]
+    return "\n\n".join(parts)
 
 
 def size_in_words(size: int) -> str:

@@ -18,7 +18,7 @@ from gateway.keys import Keys, check_strength
 from gateway.peers import Proxies
 from inferq import data_dir, port, pull
 from inferq.agent.machine import Machine
-from inferq.child import Child
+from inferq.child import LEAVE, Child
 from inferq.cli import INTERRUPTED
 from inferq.embedded import EmbeddedValkey
 from inferq.errors import StartError
@@ -191,8 +191,8 @@ class Supervisor:
         if self._machine:
             self._machine.pause()
         for group, patience in (
-            (self._gateway, self._config.grace + 5),
-            (self._workers, self._config.grace + 5),
+            (self._gateway, self._config.grace + LEAVE),
+            (self._workers, self._config.grace + LEAVE),
             (self._valkey, 10.0),
         ):
             for child in group:

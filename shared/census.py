@@ -6,7 +6,7 @@ scripts/_ticket.lua). So these numbers are exact, and the same for everybody who
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,12 +44,10 @@ class Numbers:
     placed: dict[str, int]
     """How many executions were begun, where several workers serve the model, by the worker that was given the job: the
     `reader` of the most of its prompt, an `other` although that one was ready, or `any`, since nobody had read it."""
-    left: int
-    """How many of them were left for their readers first."""
+    left: tuple[int, ...]
+    """How many of them were left for their readers first, by how long they waited from then on; see BOUNDS."""
     left_seconds: float
-    """How long these waited from then on together."""
-    left_most: float
-    """The longest of these waits, in seconds."""
+    """How long these waited so together."""
 
     @property
     def failed(self) -> int:
@@ -119,14 +117,17 @@ def _numbers(*answers: Any) -> Numbers:
         prompt_tokens=counts.get("prompt_tokens", 0),
         cached_tokens=counts.get("cached_tokens", 0),
         completion_tokens=counts.get("completion_tokens", 0),
-        waits=tuple(counts.get(f"wait:{k}", 0) for k in range(len(BOUNDS) + 1)),
+        waits=_classes(counts, "wait"),
         waited=counts.get("wait_ms", 0) / 1000,
         held={tier: counts.get(f"busy_ms:{tier}", 0) / 1000 for tier in Tier},
         placed={whom: counts.get(f"placed:{whom}", 0) for whom in ("reader", "other", "any")},
-        left=counts.get("left", 0),
+        left=_classes(counts, "left"),
         left_seconds=counts.get("left_ms", 0) / 1000,
-        left_most=counts.get("left_most", 0) / 1000,
     )
+
+
+def _classes(counts: Mapping[str, int], what: str) -> tuple[int, ...]:
+    return tuple(counts.get(f"{what}:{k}", 0) for k in range(len(BOUNDS) + 1))
 
 
 def demand(client: Redis, offered: Iterable[str]) -> dict[str, Demand]:

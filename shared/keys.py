@@ -69,7 +69,7 @@ class Key(StrEnum):
     """What became of a model's jobs: `jobs:<outcome>`, recovered, prompt_tokens, cached_tokens, completion_tokens,
     wait_ms, and `wait:<k>`, the jobs that waited more than 2^(k-1) and up to 2^k ms; `held_us`, how long the last
     `held` (up to 20) held slots on average, and `held_us:<tier>`; `busy_ms:<tier>`, how long all of them have;
-    `placed:<to whom>`, and `left`, `left_ms` and `left_most` of those left for a worker, see claim.lua.
+    `placed:<to whom>`, and `left:<k>` and `left_ms`, the same waits of those left for a worker, see claim.lua.
     """
     WAITING = "iq:waiting:"
     """A model's waiting jobs, a place each, all of score 0, so that they are sorted as texts: `<rank of its

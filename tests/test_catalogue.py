@@ -98,7 +98,8 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
     rows = json.loads(shown.stdout)
     assert [sorted(row) for row in rows] == [
         [
-            *("adapter", "aliases", "base", "engine", "id", "in_use", "last_used", "path", "prepared", "shared_with"),
+            *("adapter", "aliases", "base", "engine", "id", "in_use", "last_used", "path", "prepared"),
+            *("reason", "shared_with"),
             *("size", "source"),
             "unprepared",
         ]
@@ -117,6 +118,7 @@ def test_models_lists_what_is_built_in(cache: Path) -> None:
         "last_used": None,
         "in_use": False,
         "shared_with": [],
+        "reason": None,
     }
     assert "(not pulled)" in inferq("models").stdout
 

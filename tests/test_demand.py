@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -96,6 +97,14 @@ def test_what_cannot_be_loaded_is_told_with_its_reason(offered: Offered) -> None
     assert told["reason"].rstrip(".") in error["message"]
     assert answer.headers["x-should-retry"] == "false", "its file is no better in a while"
     assert "retry-after" not in answer.headers
+    listed = json.loads(inferq("models", "--json", "--models", str(offered.folder)).stdout)
+    assert {each["id"]: each["reason"] for each in listed if each["reason"]} == {"broken": told["reason"]}
+
+
+def test_who_asks_for_what_there_is_not_is_told_what_can_be_served(offered: Offered) -> None:
+    message = problem(offered.ask("none of these"), 404)["message"]
+    assert message.endswith(f"Models that exist: {', '.join(sorted(offered.states().keys() - {'broken'}))}.")
+    assert "Did you mean 'broken'?" in problem(offered.ask("brokem"), 404)["message"], "which says why it is not"
 
 
 def test_it_is_there_when_it_is_asked_for_and_the_least_used_makes_room(offered: Offered) -> None:
@@ -210,6 +219,13 @@ def test_two_machines_load_a_model_once_and_one_takes_over(tmp_path: Path) -> No
 
 def test_ollamas_clients_have_one_loaded_and_let_go(offered: Offered) -> None:
     asked: dict[str, Any] = {"model": "green", "stream": False}
+    away = {"model": "never:latest", "keep_alive": 0}
+    for path in ("/api/generate", "/api/chat"):
+        for streams in (True, False):
+            told = offered.http.post(path, json={**away, "stream": streams}).json()
+            assert (told["model"], told["done"], told["done_reason"]) == ("never:latest", True, "unload")
+    assert offered.http.post("/api/embed", json=away).json() == {"model": "never:latest", "embeddings": []}
+    assert "never is asked for" not in offered.running.log, "nobody has to be loaded to be let go of"
     told = offered.http.post("/api/generate", json={**asked, "keep_alive": "5m"})
     assert (told.json()["done_reason"], told.headers.get("x-inferq-ignored")) == ("load", None)
     assert "green:latest" in [model["name"] for model in offered.http.get("/api/ps").json()["models"]]

@@ -73,6 +73,8 @@ def test_no_more_go_than_have_to() -> None:
 def test_whom_nobody_asks_for_goes_by_itself() -> None:
     assert plan(occupant(1, keep=40), waits=()) == Moves(unasked=(1,))
     assert plan(occupant(1, keep=60), occupant(2, keep=ALWAYS), waits=()) == Moves()
+    assert plan(occupant(1, keep=0), waits=()) == Moves(unasked=(1,))
+    assert plan(occupant(1, keep=0, busy=True), waits=()) == Moves(), "somebody else's jobs wait, or are computed"
 
 
 def test_room_that_is_made_is_for_whom_it_is_made() -> None:

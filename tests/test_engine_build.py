@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -82,6 +83,16 @@ def test_a_full_disk_is_told_in_a_line() -> None:
     begun("echo 'fatal error: error writing to /tmp/x.s: No space left on device'; exit 1")
     with pytest.raises(StartError, match=r"disk of .* is full; make room and build again.*$"):
         building.build(grammars=False)
+
+
+def test_what_a_compiler_leaves_running_keeps_nobody_waiting() -> None:
+    """As a server that remembers what was compiled: it has what the compiler wrote to."""
+    work = begun("echo '[1/2] one of them'; sleep 1000 & echo $! > $0.pid; exit 1")
+    with pytest.raises(StartError, match=r"(?s)ended with status 1; .*one of them"):
+        building.build(grammars=False)
+    left = int((work / "tools/bin/ninja.pid").read_text())
+    assert not gone(left, 0.2)
+    os.kill(left, signal.SIGKILL)
 
 
 def test_what_ctrl_c_ends_ends_whole_and_is_gone_on_with(tmp_path: Path) -> None:

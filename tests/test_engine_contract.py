@@ -49,7 +49,7 @@ def test_the_card_tells_models_apart(engine: Engine, tmp_path: Path) -> None:
     with closing(load(entry, tmp_path)) as same:
         assert same.card.digest == card.digest
     assert len(bytes.fromhex(card.digest)) == 4
-    assert engine.trouble == ""
+    assert (engine.trouble, engine.stale) == ("", False)
 
 
 def test_a_card_names_its_engine_and_tells_it_from_others(tmp_path: Path) -> None:

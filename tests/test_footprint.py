@@ -16,6 +16,7 @@ from tests.fixtures.make_legacy import write
 from tests.load.kinds import recurrent, sliding
 from tests.tiny import TINY, tiny
 from worker import engines
+from worker.engines.llama_cpp_files import check_files, host_parameters
 from worker.memory import DoesNotFit, fit_context, footprint, llama_needs, share
 from worker.memory.sizes import CELL
 
@@ -90,6 +91,17 @@ def test_a_worker_starts_with_what_it_may_have(long: Path) -> None:
     assert 1024 <= started.context < LONG
     with pytest.raises(DoesNotFit, match="INFERQ_MEMORY=50MB"):
         engines.fit(tiny(long), Config(threads=1, batch_size=128, memory="50MB"))
+
+
+def test_more_than_the_models_own_context_takes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """llama.cpp gives no conversation more: cells for it would be nobody's."""
+    own, much = footprint(tiny(), CONFIG), replace(CONFIG, context=1 << 20)
+    assert footprint(tiny(), much) == own
+    assert engines.fit(tiny(), replace(much, threads=1, memory="300MiB")).context == own.context
+    assert f"the context is {own.context} tokens, which is the model's own, and not {1 << 20}" in caplog.text
+    assert host_parameters(tiny(), check_files(tiny()), much, 128, "")["context"] == own.context
+    forked = host_parameters(tiny(), check_files(tiny()), replace(much, llama_server="/a/fork"), 128, "")
+    assert forked["context"] == 1 << 20, "it may do otherwise"
 
 
 def test_several_models_share(long: Path) -> None:

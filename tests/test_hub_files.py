@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from inferq.kept import KeptModel, remove
+from shared.catalogue.use import note_use
+from shared.errors import InvalidRequest
 from shared.file_lock import FileLock
 from tests.commands import environment, inferq
 from tests.hub import FILE, REPOSITORY, HubServer, serving, wait_until
@@ -105,6 +108,17 @@ def test_what_was_fetched_is_listed_and_removed(hub: HubServer, environ: dict[st
     assert removed.returncode == 0, removed.stderr
     assert TINY.exists()
     assert not [found for found in tmp_path.glob("hf/hub/models--*/*/*") if found.parent.name in ("blobs", "snapshots")]
+
+
+def test_what_comes_into_use_while_somebody_is_asked_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (path := tmp_path / "a.gguf").touch()
+    note_use(path)
+    with pytest.raises(InvalidRequest, match="a is in use"):
+        remove(KeptModel("a", path, (path,), 0, ()))
+    assert path.exists()
 
 
 def test_a_fetch_that_was_killed_goes_on_where_it_was(hub: HubServer, environ: dict[str, str], tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from gateway.offers import Readiness, lookup, offers
 from shared import registry
 from shared.card import Card
 from shared.registry import Worker
@@ -212,79 +211,8 @@ def test_a_client_that_comes_before_the_worker(empty: Stack, pool: ThreadPoolExe
     assert http.get("/api/chat?prompt=Hello", timeout=20).text == "Hello"
 
 
-# --- what is known of a model, whoever says it
-
-
-def worker(model: str = "m", **more: Any) -> Worker:
-    return Worker(f"{model}-1", model, "host", 1, 1, **more)
-
-
 def card(model: str = "m", **more: Any) -> Card:
     return Card(model, "echo", "echo", **{"context": 8, "slots": 1, "created": 1, **more})
-
-
-OLD = {"reason": "/a/path: it is damaged", "version": "0.2.0"}
-"""Version 0.2.0 says nothing else of a model that it loads, or cannot load."""
-
-
-@pytest.mark.parametrize(
-    ("cards", "workers", "status", "refusal"),
-    [
-        ([card()], [worker(card=card())], "loaded", ""),
-        ([], [worker(card=card())], "loaded", ""),
-        ([card()], [], "unloaded", ""),
-        ([card()], [worker(outline=card(context=0))], "loading", ""),
-        ([card()], [worker(outline=card(), failing=True, reason="R.")], "failed", ""),
-        ([], [worker(outline=card(context=0))], "loading", ""),
-        ([], [worker(outline=card(), failing=True, reason="R."), worker(outline=card())], "loading", ""),
-        ([], [worker(outline=card(), failing=True, reason="R.")], "failed", "at the moment: R. Please"),
-        ([], [worker(**OLD)], "loading", "'m' is not ready yet. Please"),
-        ([], [worker(**OLD), worker(outline=card())], "loading", ""),
-        ([], [worker(**OLD), worker(outline=card(), failing=True, reason="R.")], "loading", "is not ready yet"),
-        ([], [], "unloaded", "has no worker"),
-    ],
-)
-def test_what_is_offered(cards: list[Card], workers: list[Worker], status: Readiness, refusal: str) -> None:
-    found = offers({each.id: each for each in cards}, workers, {"m"})
-    assert list(found) == ["m"]
-    assert found["m"].status == status
-    assert bool(found["m"].refusal) == bool(refusal)
-    assert refusal in found["m"].refusal
-
-
-def test_what_is_expected_is_waited_for_until_a_worker_says_more() -> None:
-    def refusal(*workers: Worker) -> str:
-        return offers({}, workers, (), {"m"})["m"].refusal
-
-    assert refusal() == ""
-    assert refusal(worker(outline=card())) == ""
-    assert refusal(worker(outline=card(), failing=True, reason="R.")) != ""
-
-
-def test_of_workers_of_two_releases_the_ablest_counts() -> None:
-    old, new = card(capabilities=("chat",)), card(capabilities=("chat", "tools"), honours=("grammar",))
-    for workers, counts in (((old, new), new), ((new, old), new), ((old,), old), ((), old)):
-        assert offers({"m": old}, [worker(card=each) for each in workers], ())["m"].card == counts
-
-
-def test_those_that_are_refused_come_last() -> None:
-    found = offers({"b": card("b", aliases=("x",))}, [worker("a", outline=card("a", aliases=("x",)), failing=True)], ())
-    assert list(found) == ["b", "a"]
-
-
-def test_a_name_is_that_of_a_model_that_can_be_asked_for() -> None:
-    """Jobs of a model that is gone, whose name another one has now, do not keep that from being found."""
-    heir = {"b": card("b", aliases=("m",))}
-
-    def found(*workers: Worker, queues: tuple[str, ...] = ()) -> str:
-        offer = lookup("m", offers(heir, workers, queues))
-        assert offer
-        return offer.card.id
-
-    assert found(queues=("m",)) == "b"
-    assert found(worker(outline=card(), failing=True)) == "b"
-    assert found(worker(outline=card())) == "m"
-    assert lookup("m", offers({}, [], ("m",))) is not None
 
 
 def test_a_card_of_version_0_2_0_is_read_and_ours_by_it(stack: Stack) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from inferq.models import rows
 from shared import catalogue
 from shared.catalogue import models_toml
 from shared.catalogue.folder import MOST_MODELS, models_in
 from shared.catalogue.lasting import ALWAYS
-from shared.config import ConfigError
+from shared.config import Config, ConfigError
 from tests.commands import inferq
 from tests.tiny import TINY
 
@@ -41,9 +43,16 @@ def test_what_is_offered(tmp_path: Path) -> None:
 
 def test_names_of_other_scripts_stand_in_line(tmp_path: Path) -> None:
     put(tmp_path / "模型.gguf")
-    head, *rows = inferq("models", "--models", str(tmp_path)).stdout.splitlines()
+    head, *rows = inferq("models", "--models", str(tmp_path)).stdout.partition("\n\n")[0].splitlines()
     [row] = [row for row in rows if row.startswith("模型")]
     assert row.index("auto") == head.index("ENGINE") - 2, "each of the two letters takes two places"
+
+
+def test_of_parts_the_first_that_is_there_stands_for_a_model(tmp_path: Path) -> None:
+    for name in ("a-00002-of-00003.gguf", "a-00003-of-00003.gguf", "b-00003-of-00003.gguf", "c-00007-of-01001.gguf"):
+        put(tmp_path / name)
+    found = {model.id: model.path and model.path.name for model in models_in(tmp_path)}
+    assert found == {"a": "a-00002-of-00003.gguf", "b": "b-00003-of-00003.gguf"}
 
 
 def test_two_that_differ_in_the_suffix_alone_are_two_models(tmp_path: Path) -> None:
@@ -54,10 +63,35 @@ def test_two_that_differ_in_the_suffix_alone_are_two_models(tmp_path: Path) -> N
     assert [model.id for model in models_in(tmp_path)] == ["a.bin", "a.gguf", "x/b", "y/b.ggml", "y/b.gguf"]
 
 
-def test_no_more_than_so_many(tmp_path: Path) -> None:
-    for number in range(MOST_MODELS + 5):
+def test_a_name_is_what_people_type(tmp_path: Path) -> None:
+    """Also with spaces and letters that no line is drawn with, and where macOS has taken its letters apart."""
+    for name in ("日本\u3000語.gguf", "क्\u200dष.gguf", "bu\u0308cher.gguf", "b\u202egfe.gguf"):
+        put(tmp_path / name)
+    assert [model.id for model in models_in(tmp_path)] == ["b\u00fccher", "क्\u200dष", "日本\u3000語"]
+    found = catalogue.resolve("b\u00fccher", models_toml=str(tmp_path))
+    assert found.path == tmp_path / "bu\u0308cher.gguf"
+
+
+def test_no_two_models_have_one_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.gguf", "a.gguf.gguf"):
+        put(tmp_path / name)
+    put(tmp_path / "a.bin", b"lmgg....")
+    assert [model.id for model in models_in(tmp_path)] == ["a.bin", "a.gguf"]
+    assert "would be called 'a.gguf': the others are not offered" in caplog.text
+
+
+def test_no_more_than_so_many_which_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(MOST_MODELS):
         put(tmp_path / f"{number}.gguf")
     assert len(models_in(tmp_path)) == MOST_MODELS
+    assert not caplog.text
+    put(tmp_path / "more.gguf")
+    for _ in range(2):
+        assert len(models_in(tmp_path)) == MOST_MODELS
+    assert caplog.text.count(f"{tmp_path}: there are more than {MOST_MODELS} models: the others are not offered") == 1
+    with patch.object(Path, "resolve", autospec=True, side_effect=Path.resolve) as resolve:
+        rows(Config(models=str(tmp_path)))
+    assert resolve.call_count < 50 * MOST_MODELS, "of each model, and not of each two"
 
 
 def test_what_models_toml_says_of_a_file_goes_before_it(tmp_path: Path) -> None:
@@ -69,6 +103,20 @@ def test_what_models_toml_says_of_a_file_goes_before_it(tmp_path: Path) -> None:
     assert known["smollm2"].path == tmp_path / "smollm2.gguf"
     assert known["mine"].keep == ALWAYS
     assert catalogue.resolve("mine", models_toml=str(tmp_path)).path == tmp_path / "tiny.gguf"
+
+
+def test_a_file_that_models_toml_names_is_no_other_model_although_it_is_a_link(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    for name in ("style.gguf", "real.gguf", "own.gguf"):
+        put(folder / name)
+    (folder / "linked.gguf").symlink_to(TINY)
+    (folder / "other.gguf").symlink_to(folder / "real.gguf")
+    tables = ('id = "mine"\nsource = "linked.gguf"\nlora = ["style.gguf"]', 'id = "yours"\nsource = "real.gguf"')
+    (folder / "models.toml").write_text("\n".join(f"[[model]]\n{table}\n" for table in tables))
+    (tmp_path / "link").symlink_to(folder)
+    for place in (folder, tmp_path / "link"):
+        known = {model.id for model in catalogue.list_models(str(place))}
+        assert known == {"mine", "yours", "own", "smollm2", "minilm", "echo"}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import gguf
-import numpy as np
 import pytest
 
 from shared import catalogue
@@ -17,32 +15,12 @@ from shared.catalogue import Model
 from shared.catalogue.built_in import BUILT_IN
 from shared.config import Config
 from shared.errors import ModelFileError
+from tests.bare_gguf import make
 from tests.commands import inferq
 from tests.tiny import tiny
 from worker import engines
 from worker.engines.host import EngineHost
 from worker.engines.outline import outline
-
-
-def make(path: Path, architecture: str = "llama", *, tensors: tuple[str, ...] = ("blk.0.w",), **pairs: Any) -> Path:
-    """A GGUF file; in the keys `__` stands for a dot."""
-    writer = gguf.GGUFWriter(path, architecture)
-    for key, value in pairs.items():
-        name = key.replace("__", ".")
-        if isinstance(value, str):
-            writer.add_string(name, value)
-        elif isinstance(value, list):
-            writer.add_array(name, value)
-        else:
-            writer.add_uint32(name, value)
-    for name in tensors:
-        writer.add_tensor(name, np.zeros((2, 32), np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "adapter": (

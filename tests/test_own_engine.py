@@ -21,7 +21,8 @@ from shared.protocol import Completion, Sampling
 from tests.answers import finish, text
 from tests.stack import gone, wait_for
 from tests.tiny import TINY, tiny
-from worker.engines import own_engine
+from tests.up import processes
+from worker.engines import host, own_engine
 from worker.engines.llama_cpp import LlamaCppEngine
 
 REAL = os.environ.get("LLAMA_SERVER", "")
@@ -239,6 +240,17 @@ def test_one_that_cannot_be_started_or_tells_without_end_is_told_in_a_line(
     program.chmod(0o755)
     with pytest.raises(ModelLoadError, match=reason):
         load(program)
+
+
+def test_what_it_leaves_behind_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has started holds the pipe on which it says how it is used."""
+    monkeypatch.setattr(host, "_PATIENCE", 60.0)
+    program = stand_in(tmp_path)
+    leaves = "    sys.stdout.flush()\n    os.fork() or signal.pause()\n    os._exit(0)\n"
+    program.write_text(program.read_text().replace("    sys.exit()\n", leaves))
+    with closing(load(program)) as engine:
+        assert text(list(engine.run(TASK, NEVER)))
+    assert not [title for _, _, title in processes().values() if str(program) in title]
 
 
 def test_one_that_runs_and_never_listens_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

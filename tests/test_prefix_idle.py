@@ -13,7 +13,7 @@ from tests.prefixes import LONG, ask, cached, draw, keeping, snapshots, told
 from tests.stack import wait_for
 from tests.tiny import roomy
 from worker.engines.llama_cpp import LlamaCppEngine
-from worker.engines.llama_cpp_seats import Seat
+from worker.engines.llama_cpp_seat import Seat
 from worker.prefixes.chain import BLOCK
 from worker.prefixes.snapshot import read_chain
 
@@ -133,3 +133,22 @@ def test_what_nobody_has_asked_for_goes_first(model: Path, tmp_path: Path) -> No
         os.utime(path, (past := time.time() - 1000, past))
         cached(engine, ask((*system, *draw(300, 2), 7), owner="alice"))
         assert time.time() - path.stat().st_mtime < 900, "it was of use"
+
+
+def test_before_a_long_prompt_also_what_is_little_but_how_prompts_begin(model: Path, tmp_path: Path) -> None:
+    opening, rest = draw(40, 1), 120
+    with keeping(tmp_path, model, slots=5) as engine:
+        chats = [(*opening, *draw(rest, number)) for number in range(2, 5)]
+        asked = [threading.Thread(target=cached, args=(engine, ask(chat, 2, owner="alice"))) for chat in chats]
+        for thread in asked:
+            thread.start()
+        for thread in asked:
+            thread.join()
+        hers = [seat for seat in engine._seats._seats if seat.holder == ("alice", "")]
+        cached(engine, ask(draw(BLOCK, 5), owner="bob"))
+        assert [seat.cells > len(opening) + rest for seat in hers] == [True] * 3, "his prompt is short"
+        cached(engine, ask(draw(600, 6), owner="bob"))
+        assert [(seat.cells, tuple(seat.tokens)) for seat in hers] == [(len(opening), opening)] * 3
+        assert cached(engine, ask((*opening, *draw(rest, 7)), owner="alice")) == len(opening)
+        assert cached(engine, ask((*opening, *draw(rest, 7)), owner="carol")) == 0
+        assert cached(engine, ask((*chats[0], 7), owner="alice")) >= len(chats[0]) - BLOCK, "of the disk"

@@ -14,14 +14,16 @@ from pathlib import Path
 import pytest
 
 from shared.cancellation import Cancellation
+from shared.config import Config
 from shared.errors import JobCancelled
 from shared.protocol import Chat, Completion, Message, Progress, Sampling
 from tests.answers import Running, finish, host_of, run, tokens
 from tests.prefix_proof import prove
 from tests.prefixes import LONG, ask, cached, draw, keeping, snapshots, told
 from tests.stack import wait_for
-from tests.tiny import roomy
+from tests.tiny import roomy, tiny
 from worker.engines.llama_cpp import LlamaCppEngine
+from worker.engines.llama_cpp_files import check_files, host_parameters
 from worker.formats.gguf import read_header
 from worker.prefixes.chain import BLOCK, link
 from worker.prefixes.fitness import why_not
@@ -66,6 +68,24 @@ def test_what_was_read_outlives_all_processes_and_changes_no_answer(
             round(chance or 0, 4) for _, chance in answer
         ]
         assert cached(engine, ask(draw(LONG + 7)[: LONG - BLOCK] + draw(9, 5))) >= LONG - BLOCK, "half of it"
+
+
+def test_a_context_that_has_come_out_otherwise_finds_it_too(
+    known: tuple[Path, list[tuple[int, float | None]]], model: Path, folder: Path
+) -> None:
+    """As much memory as at the last start there never is. Where RoPE looks at the context it counts, as far as that."""
+    with keeping(folder, model, context=4096) as engine:
+        assert cached(engine, ask(PROMPT)) == LONG
+    with keeping(folder, model, context=2048) as engine:
+        answers = told(engine, ask(PROMPT)), known[1]
+        one, other = ([(token, round(chance or 0, 4)) for token, chance in each] for each in answers)
+        assert one == other
+    files, lengths = check_files(tiny(model)), (0, 2048, 4096)
+    short = {**files.header.metadata, "llama.rope.scaling.original_context_length": 2048}
+    for header, kinds in ((files.header, 1), (replace(files.header, metadata=short), 2)):
+        found = replace(files, header=header)
+        asked = (host_parameters(tiny(model), found, Config(context=length), 128, "") for length in lengths)
+        assert len({found.describe(each) for each in asked}) == kinds
 
 
 def test_guesses_from_a_text_that_was_not_read_again_change_no_token(model: Path, tmp_path: Path) -> None:

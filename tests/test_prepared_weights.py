@@ -119,6 +119,17 @@ def test_nothing_is_prepared_without_room(
     assert not list(prepared_folder.glob("*.gguf"))
 
 
+def test_nothing_is_measured_without_room_and_it_is_when_there_is(
+    slow_model: Path, prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = Measure(FASTER)
+    with monkeypatch.context() as full:
+        full.setattr("shared.memory.available", lambda: 90 << 20)
+        assert "to measure takes" in prepare(slow_model, compare=measure).why
+    assert not measure.asked
+    assert prepare(slow_model, compare=measure).path != slow_model
+
+
 def test_a_cache_that_cannot_be_written_is_no_reason_not_to_serve(slow_model: Path, prepared_folder: Path) -> None:
     prepared_folder.parent.mkdir(parents=True)
     prepared_folder.write_text("a file")

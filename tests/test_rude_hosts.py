@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.cancellation import Cancellable, Cancellation
-from shared.errors import HostDied, JobCancelled
+from shared.errors import HostDied, JobCancelled, ModelLoadError
 from tests.fixtures.rude_host import BLOCK
 from worker.engines.ctransformers_client import Evaluator
 from worker.engines.host import EngineHost
@@ -87,6 +87,12 @@ def test_whatever_a_host_is_busy_with_its_question_ends_with_the_job(
             question(host, other)
     assert not work._callbacks
     assert not other._callbacks
+
+
+def test_one_that_stops_in_the_middle_of_its_first_word_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.engines.host._PATIENCE", 2.0)
+    with pytest.raises(ModelLoadError, match="was not ready after 2 s"), rude("half a word", monkeypatch):
+        pass
 
 
 @pytest.mark.parametrize("question", [ask, stream])

@@ -83,6 +83,11 @@ def test_a_model_without_a_table_gets_one(models_toml: Path, tmp_path: Path) -> 
     file = catalogue.resolve(str(TINY))
     write(models_toml, file, {"draft": "/a.gguf"}, "")
     assert catalogue.resolve(file.id, models_toml=str(models_toml)).draft == Path("/a.gguf")
+    (tmp_path / "formal.gguf").touch()
+    adapted = catalogue.resolve(f"small:{tmp_path / 'formal.gguf'}", models_toml=str(models_toml))
+    write(models_toml, adapted, {"threads": 1}, "")
+    assert catalogue.resolve("small:formal", models_toml=str(models_toml)) == replace(adapted, threads=1)
+    assert not any("draft" in each.changes for each in propose(adapted, Config(), [TINY], "")), "it has its base's"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +111,11 @@ def test_what_could_not_be_written_is_told_before_anything_is_measured(models_to
     models_toml.write_text('model = [{id = "small", source = "roomy.gguf"}]\n')
     done = inferq("tune", "small", "--models", models_toml)
     assert (done.returncode, "no tables that begin with" in done.stderr, done.stdout) == (2, True, "")
+    models_toml.write_text(MINE)
+    spaced = roomy(models_toml.parent).rename(models_toml.with_name("my model.gguf"))
+    done = inferq("tune", spaced, "--models", models_toml, "--seconds", "1")
+    told = f"{models_toml}: model 4: key 'id': 'my model' is no name"
+    assert (done.returncode, told in done.stderr, done.stdout) == (2, True, "")
 
 
 def trial(speeds: list[float], **more: list[float]) -> Trial:

@@ -44,8 +44,8 @@ _LOADING = "it loads the model"
 
 
 def main(model: Model, locate: Callable[[], Model], config: Config, *, only_fetch: bool = False) -> int:
-    """Serve a model, whose file `locate` finds, until SIGTERM or SIGINT; returns the exit status. With `only_fetch`
-    nothing is loaded: that the file was found is all.
+    """Serve a model, whose file `locate` finds, until SIGTERM or SIGINT, or until its file has become another one;
+    returns the exit status. With `only_fetch` nothing is loaded: that the file was found is all.
 
     A model that does not load is tried again, with growing pauses: the file may be repaired or the memory be free
     later. Meanwhile the worker is known as one that is not ready, with the reason, and its model by an outline, so that
@@ -83,10 +83,10 @@ def main(model: Model, locate: Callable[[], Model], config: Config, *, only_fetc
         me = replace(me, card=card, outline=None, reason="", **told)
         worker = SlotWorker(loaded, client, lease_client, me, config)
         worker.work(logging_level="WARNING")  # what RQ says at "info" we say ourselves
+        return int(loaded.stale)  # whoever has started it starts it again
     finally:
         loaded.close()
         tracing.end()
-    return 0
 
 
 def _check(client: Redis, lease_ms: int) -> None:

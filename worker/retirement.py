@@ -29,7 +29,7 @@ class Retirement:
 
     def listen(self) -> None:
         """From now on SIGUSR1 asks for an end without haste: who computes an answer finishes it."""
-        signal.signal(signal.SIGUSR1, lambda *_: self._drain())
+        signal.signal(signal.SIGUSR1, lambda *_: self.drain())
 
     def hurry(self) -> None:
         """The grace begins now; one more SIGTERM or SIGINT ends the process at once."""
@@ -43,7 +43,8 @@ class Retirement:
         """Whether the running jobs have time left."""
         return time.monotonic() < self._asked_at + self.patience
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Asked for an end without haste."""
         if not self.asked:
             self.patience = math.inf
             self._asked.set()

@@ -93,6 +93,9 @@ class SlotWorker(PatientWorker):
                 raise StopRequested
         queue = self.queues[0]
         while not self._retirement.asked:
+            if self.engine.stale:
+                log.warning("the model's files are others now: this worker ends, so that they are loaded")
+                self._retirement.drain()
             if self.trouble:  # another worker may do better
                 time.sleep(PAUSE)
                 continue

@@ -37,9 +37,13 @@ _NONE: Mapping[str, Ability] = {}
 Begin = Callable[[Job, Options], ResponseReturnValue]
 """Answers a request for what is to run in the background."""
 Amend = Callable[[Any], Any]
+Spare = Callable[[Format, Task, Options], ResponseReturnValue | None]
+"""Answers a request for which nothing need be computed; None of any other."""
 
 
-def generate(wire: Format, begin: Begin | None = None, amend: Amend = as_it_is) -> ResponseReturnValue:
+def generate(
+    wire: Format, begin: Begin | None = None, amend: Amend = as_it_is, spare: Spare | None = None
+) -> ResponseReturnValue:
     """Answer the current request in a format, also where it fails; `begin` where the format knows a background.
 
     `amend` makes what was sent into what is asked.
@@ -47,6 +51,8 @@ def generate(wire: Format, begin: Begin | None = None, amend: Amend = as_it_is) 
     g.format = wire
     check_is_json()
     wire, task, options, mark, ignored, needs = _read(wire, amend)
+    if spare and (told := spare(wire, task, options)):
+        return told
     return answer(wire, task, options, mark, ignored, needs, begin)
 
 

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, jsonify
+import time
+
+from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
+from gateway.answers import as_json
 from gateway.api.body import read_body
 from gateway.api.generation import generate
 from gateway.offers import Readiness, claims
 from gateway.openapi.operation import operation
-from gateway.schemas import FORMATS
+from gateway.schemas import FORMATS, Format
 from gateway.schemas.ollama.model import VERSION, WantedSchema, list_model, list_running, show_model
+from gateway.schemas.ollama.words import LOAD, UNLOAD
+from gateway.sse import bare_lines
 from gateway.state import this_gateway
 from shared import version
 from shared.errors import ModelNotFound
+from shared.protocol import Accepted, Done, Options, Task, Usage
 
 views = Blueprint("ollama", __name__)
 
 _WANTED = WantedSchema()
 _EMBEDDED = {"model": "MODEL", "input": "A fox."}
+_NOTHING = Done(Usage(0, 0))
+
+
+def _spare(wire: Format, task: Task, options: Options) -> ResponseReturnValue | None:
+    """A model that is to be let go of, and that nobody has loaded, is not loaded for that."""
+    if options.asked.get(LOAD) != UNLOAD or this_gateway().directory.tell(task.model).status is not Readiness.UNLOADED:
+        return None
+    now, part = divmod(time.time_ns(), 10**9)
+    accepted = Accepted(task, now, format=wire.name, options=options, nanoseconds=part)
+    if not options.stream:
+        return as_json(wire.render("", accepted, [_NOTHING]))
+    lines = bare_lines(wire.render_frames("", accepted, options))
+    return Response(lines(_NOTHING), mimetype=wire.stream_media)
 
 
 @views.post("/chat")
@@ -29,28 +48,28 @@ _EMBEDDED = {"model": "MODEL", "input": "A fox."}
 )
 def chat() -> ResponseReturnValue:
     """Answer a conversation, as it comes; one without messages has the model loaded."""
-    return generate(FORMATS["ollama.chat"])
+    return generate(FORMATS["ollama.chat"], spare=_spare)
 
 
 @views.post("/generate")
 @operation("ollamaGenerate", formats=[FORMATS["ollama.generate"]], example={"model": "MODEL", "prompt": "Hello!"})
 def write() -> ResponseReturnValue:
     """Answer a prompt, as it comes; one that is empty has the model loaded."""
-    return generate(FORMATS["ollama.generate"])
+    return generate(FORMATS["ollama.generate"], spare=_spare)
 
 
 @views.post("/embed")
 @operation("ollamaEmbed", formats=[FORMATS["ollama.embed"]], example=_EMBEDDED)
 def embed() -> ResponseReturnValue:
     """Tell the vectors of texts."""
-    return generate(FORMATS["ollama.embed"])
+    return generate(FORMATS["ollama.embed"], spare=_spare)
 
 
 @views.post("/embeddings")
 @operation("ollamaEmbeddings", formats=[FORMATS["ollama.embeddings"]], example={"model": "MODEL", "prompt": "A fox."})
 def embed_one() -> ResponseReturnValue:
     """Tell the vector of one text."""
-    return generate(FORMATS["ollama.embeddings"])
+    return generate(FORMATS["ollama.embeddings"], spare=_spare)
 
 
 @views.get("/tags")

@@ -62,7 +62,7 @@ class MachineAgent:
         self._config = config
         self._space = pid_space()
         self._obstacles = Obstacles(client, name)
-        self.house = Household(name, client, stock, self._obstacles, spawn, config.load_timeout)
+        self.house = Household(name, client, stock, self._obstacles, spawn, config)
         self._interest = Interest()
         self._growth, self._idle = Growth(), IdleCores()
         self._departures = Departures(folder / "offered.json", config.models)
@@ -74,7 +74,7 @@ class MachineAgent:
         """Look around, and do what is to be done now."""
         if time.monotonic() - self._looked >= _LOOK:
             self._look()
-        budget = self._gauge.budget(sum(each.card.memory_bytes for each in self.house.tenants if each.card))
+        budget = self._gauge.budget(sum(each.card.memory_bytes for each in self.house.seated if each.card))
         workers = registry.workers(self._client)
         self.house.tend(workers)
         self.house.note_stays()
@@ -83,7 +83,8 @@ class MachineAgent:
         self._interest.note(demand, self._wanted(demand) - served)
         self._arrange(demand, budget)
         self._obstacles.tell(self._asked_in_vain(demand) | self._left_behind(served))
-        self._notice.say(self.offers(), budget, budget - sum(each.needs for each in self.house.tenants))
+        self._notice.say(self.offers(), budget, budget - sum(each.needs for each in self.house.seated))
+        self.house.forget_stays()
 
     def offers(self) -> list[ModelOnDemand]:
         """The models of this machine, in the order of their names."""
@@ -119,7 +120,7 @@ class MachineAgent:
 
     def _arrange(self, demand: Mapping[str, Demand], budget: int) -> None:
         now = time.monotonic()
-        seated = [each for each in self.house.tenants if not each.fetches]
+        seated = self.house.seated
         loading = any(tenant.loads and now - tenant.started < _LONG_LOAD for tenant in seated)
         busy = {model for model, asked in demand.items() if asked.waiting or asked.running}
         occupants = [each.occupant(self._interest.last(each.article.id), busy) for each in seated]
@@ -134,15 +135,15 @@ class MachineAgent:
             if tenant.number in reasons:
                 self.house.ask_to_leave(tenant, reasons[tenant.number])
         if step.load:
-            self.house.start(self._stock.articles[step.load], budget - sum(each.needs for each in self.house.tenants))
+            self.house.start(self._stock.articles[step.load], budget - sum(each.needs for each in seated))
 
     def _applicants(self, budget: int, now: float) -> Sequence[Applicant]:
         found = []
         for model, since in self._interest.since.items():
             article = self._stock.weigh(model)
-            if self._gauge.lacks(model, article.needs):
-                there = f"it needs {tell(article.needs)} of memory, and models have {tell(budget)} here at the moment"
-                self._obstacles.fail(article, there, "")
+            fault = self._shortage(article, budget)
+            if self._gauge.lacks(model, short=bool(fault)):
+                self._obstacles.fail(article, fault, "")
             waits_for_others = not article.here and now - since < _REMOTE
             if waits_for_others or self._obstacles.of(article):
                 continue
@@ -151,6 +152,17 @@ class MachineAgent:
             elif sum(each.fetches for each in self.house.tenants) < MOST_FETCHED:
                 self.house.start(article, None)
         return found
+
+    def _shortage(self, article: Article, budget: int) -> str:
+        """Why a model finds no room, whoever may go; empty where it does."""
+        kept = [each for each in self.house.seated if each.keep == ALWAYS and not each.leaving]
+        if 0 < self._config.max_loaded <= len(kept):
+            return f"no more than {len(kept)} may be loaded here, and as many are always kept"
+        passing = sum(each.card.memory_bytes for each in self.house.tenants if each.fetches and each.card)
+        room = max(0, budget + passing - sum(each.needs for each in kept))
+        beside = " beside those that are always kept" if kept else ""
+        there = f"it needs {tell(article.needs)} of memory, and models have {tell(room)} here{beside} at the moment"
+        return there if article.needs > room else ""
 
     def _adjust(self, demand: Mapping[str, Demand], now: float) -> tuple[list[Applicant], set[int]]:
         """Models that should have one worker more, and the workers of which there should be fewer."""

@@ -11,9 +11,12 @@ from redis import Redis
 from inferq.agent.obstacles import Obstacles
 from inferq.agent.stock import Article, Stock
 from inferq.agent.tenant import Spawn, Tenant, lives
+from inferq.child import LEAVE
 from inferq.errors import REFUSED
-from shared import agents, registry
+from shared import agents, census, registry
+from shared.agents import ModelState
 from shared.catalogue.lasting import ALWAYS
+from shared.config import Config
 from shared.pid_space import pid_space
 from shared.registry import Worker
 
@@ -22,24 +25,35 @@ log = logging.getLogger("inferq.agent")
 _FAILING = 8.0
 """Seconds for which a worker may try in vain to load its model: it does so three times within that."""
 _SILENT = 60.0
-"""Seconds for which a worker that has loaded its model may say nothing of itself; it does so every few."""
+"""Seconds for which a worker that has loaded its model, or fetches it, may say nothing of itself: it does every few."""
+_ATTENTIVE = 1.0
+"""Seconds that pass at most between two looks: in what is more, as while Redis is away, nobody was listened to."""
 
 
 class Household:
     """Those of one machine."""
 
     def __init__(
-        self, name: str, client: Redis, stock: Stock, obstacles: Obstacles, spawn: Spawn, load_timeout: float
+        self, name: str, client: Redis, stock: Stock, obstacles: Obstacles, spawn: Spawn, config: Config
     ) -> None:
-        """`name` is the agent's; a model may take `load_timeout` seconds to load."""
+        """`name` is the agent's."""
         self.tenants: list[Tenant] = []
+        self._left = set[str]()
+        """Models of which a worker was asked to leave since it was looked who else has them."""
         self._name = name
         self._client = client
         self._stock = stock
         self._obstacles = obstacles
         self._spawn = spawn
-        self._load_timeout = load_timeout
+        self._load_timeout = config.load_timeout
+        self._patience = config.grace + LEAVE
         self._space = pid_space()
+        self._looked = time.monotonic()
+
+    @property
+    def seated(self) -> list[Tenant]:
+        """Those that have a part of the memory for models, or will: who only fetches has none."""
+        return [tenant for tenant in self.tenants if not tenant.fetches]
 
     def stop(self, patience: float) -> None:
         """End all workers, which have so many seconds for it."""
@@ -57,8 +71,12 @@ class Household:
     def tend(self, workers: Iterable[Worker]) -> None:
         """Notice who has ended, and what the others say of themselves."""
         mine = {worker.pid: worker for worker in workers if worker.space == self._space}
+        at_work = census.busy(self._client, {tenant.article.id for tenant in self.tenants if tenant.leaving})
+        now = time.monotonic()
+        passed, self._looked = min(now - self._looked, _ATTENTIVE), now
         for tenant in tuple(self.tenants):
-            tenant.see(mine.get(tenant.pid))
+            computes = tenant.card is not None and tenant.card.name in at_work
+            tenant.see(mine.get(tenant.pid), passed, computes=computes)
             if how := tenant.ended():
                 self._bury(tenant, how)
             elif tenant.failing_since and time.monotonic() - tenant.failing_since > _FAILING and not tenant.leaving:
@@ -79,10 +97,13 @@ class Household:
 
     def _hangs(self, tenant: Tenant) -> str:
         """Why it is not waited for any longer; empty while it is."""
-        now, most = time.monotonic(), self._load_timeout
-        if tenant.loads and not tenant.fetches and now - tenant.started > most:
-            return f"it was not loaded within {most:g} s"
-        return f"it has said nothing for {_SILENT:g} s" if tenant.ready_at and now - tenant.heard_at > _SILENT else ""
+        if tenant.leaving:
+            late = tenant.silence > self._patience
+            return f"it computes nothing, and has not left for {self._patience:g} s" if late else ""
+        begins = tenant.loads and not (tenant.fetches and tenant.card)
+        if begins and time.monotonic() - tenant.started > self._load_timeout:
+            return f"it was not loaded within {self._load_timeout:g} s"
+        return f"it has said nothing for {_SILENT:g} s" if tenant.silence > _SILENT and not begins else ""
 
     def note_stays(self) -> None:
         """How long each stays that is not to be there always: as the last request has it that said so."""
@@ -90,6 +111,16 @@ class Household:
         asked = agents.stays(self._client, [tenant.article.id for tenant in passing])
         for tenant in passing:
             tenant.keep = asked.get(tenant.article.id, self._stock.keep(tenant.article))
+
+    def forget_stays(self) -> None:
+        """Of models that have left, once it was announced that this machine has them no more: of several machines that
+        let one go at a time, the last to look sees that nobody has it."""
+        if left := self._left - {tenant.article.id for tenant in self.tenants if not tenant.leaving}:
+            others = (agent for agent in agents.agents(self._client) if agent.name != self._name)
+            offers = (each for agent in others for each in agent.models)
+            for model in left - {each.outline.id for each in offers if each.state is ModelState.READY}:
+                agents.forget_stay(self._client, model)
+        self._left.clear()
 
     def _bury(self, tenant: Tenant, how: str) -> None:
         self.tenants.remove(tenant)
@@ -130,7 +161,7 @@ class Household:
 
     def ask_to_leave(self, tenant: Tenant, why: str) -> None:
         log.info("%s leaves: %s", tenant.article.id, why)
-        agents.forget_stay(self._client, tenant.article.id)
+        self._left.add(tenant.article.id)
         tenant.leave()
         if tenant.card:
             agents.wake(self._client, tenant.card.name)

@@ -45,11 +45,11 @@ class MemoryGauge:
             self._budget, self._looked = min(most(self._config), memory.available() + used), time.monotonic()
         return self._budget
 
-    def lacks(self, model: str, needs: int) -> bool:
-        """Whether there was too little for a model that is asked for, even alone, whenever this was asked in the last
-        seconds: while others are loaded, or end, less seems to be there for a moment."""
+    def lacks(self, model: str, *, short: bool) -> bool:
+        """Whether there was too little for a model that is asked for whenever this was asked in the last seconds, now
+        where it is `short`: while others are loaded, or end, less seems to be there for a moment."""
         now = time.monotonic()
-        if needs <= self._budget:
+        if not short:
             self._short.pop(model, None)
             return False
         since, seen = self._short.get(model, (now, now))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inferq.agent import room
+from inferq.inspection import read_outline, tell
 from inferq.weights import are_chosen
 from shared import catalogue
 from shared.card import Card
@@ -17,9 +17,8 @@ from shared.catalogue import Model
 from shared.catalogue.lasting import read_keep
 from shared.catalogue.parts import files_of
 from shared.config import Config
-from shared.errors import InferqError, ModelFileError
+from shared.errors import InferqError
 from shared.passing import is_passing
-from worker.engines.outline import outline
 from worker.memory import DoesNotFit
 
 log = logging.getLogger("inferq.agent")
@@ -155,11 +154,8 @@ class Stock:
 
     def _inspect(self, model: Model, mark: Mark) -> Article:
         try:
-            model = self._adapt(model)
-            catalogue.check_there(model)
-            if model.path:
-                model = catalogue.with_file(model, model.path)
-            return Article(model, outline(model, self._config), room.guess(model), mark)
+            model, card = read_outline(self._adapt(model), self._config)
+            return Article(model, card, room.guess(model), mark)
         except (InferqError, OSError) as exc:
             return self._refuse(model, mark, exc)
 
@@ -169,24 +165,12 @@ class Stock:
         if not quiet:
             self._told[model.id] = time.monotonic()
         blank = replace(_BLANK, id=model.id, aliases=model.aliases, created=int(time.time()))
-        told = _without_folders(exc, model) if isinstance(exc, InferqError) else "its file cannot be read"
-        return Article(model, blank, 0, mark, told, str(exc), passing=is_passing(exc))
+        return Article(model, blank, 0, mark, tell(exc, model), str(exc), passing=is_passing(exc))
 
 
 def _mark(model: Model) -> Mark:
     parts = files_of(model.path) if model.path else ()
     return (model, *map(_stamp, (*parts, *(path for path, _ in model.adapters), model.draft)))
-
-
-def _without_folders(exc: InferqError, model: Model) -> str:
-    """What is wrong with a file, for everybody: they may know what it is called, and no more of where it lies."""
-    if not isinstance(exc, ModelFileError):
-        return exc.public
-    told, sources = exc.message, [model.source, model.adapter.source if model.adapter else ""]
-    for place in (str(model.path or ""), *(each.removeprefix("file:") for each in sources)):
-        if place.startswith(os.sep):
-            told = told.replace(f"{Path(place).parent}{os.sep}", "")
-    return exc.public if os.sep in told else told
 
 
 def _is_legacy(path: Path | None) -> bool:

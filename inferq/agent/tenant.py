@@ -38,8 +38,8 @@ class Tenant:
         """As it has announced itself last."""
         self.fetches = room is None
         """It is to load nothing."""
-        self.heard_at = self.started
-        """When it was there last, as far as was seen (monotonic)."""
+        self.silence = 0.0
+        """Seconds without a sign of life, as far as anybody has looked; see `see`."""
         grant = None if room is None else article.needs + max(0, min(article.spare, room - article.needs))
         self._process = spawn(article.id, grant)
         self._child = Child(f"worker {article.id}", lambda: self._process)
@@ -49,11 +49,12 @@ class Tenant:
     def pid(self) -> int:
         return self._process.pid
 
-    def see(self, card: Worker | None) -> None:
-        """Take in what it has announced of itself."""
+    def see(self, card: Worker | None, seconds: float = 0.0, *, computes: bool = False) -> None:
+        """Take in what it has announced of itself, so many `seconds` after the look before, and whether it `computes`:
+        of one that was asked to leave this alone is a sign of life."""
         self.card = card or self.card
         now = time.monotonic()
-        self.heard_at = now if card else self.heard_at
+        self.silence = 0.0 if (computes if self.leaving else card) else self.silence + seconds
         if card and card.card and self.ready_at is None:
             self.ready_at = now
         failing = bool(card and card.failing and not card.card)
@@ -90,7 +91,7 @@ class Tenant:
 
     def leave(self) -> None:
         """Have it take no further job, finish those that it computes, and end."""
-        self.leaving = True
+        self._part()
         if self.ready_at is None:
             self._child.terminate()
         else:
@@ -107,7 +108,7 @@ class Tenant:
 
     def give_up(self) -> None:
         """End it at once: it cannot be waited for."""
-        self.leaving = True
+        self._part()
         self._child.kill()
 
     def terminate(self) -> None:
@@ -121,6 +122,9 @@ class Tenant:
     def kill(self) -> None:
         """End it at once."""
         self._child.kill()
+
+    def _part(self) -> None:
+        self.leaving, self.silence = True, 0.0
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:

@@ -13,7 +13,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from inferq.errors import StartError
@@ -36,6 +36,8 @@ JOB = 1_500_000_000
 """Bytes of memory of a compiler, at worst."""
 _NICE = "10"
 _TAIL = 1500
+_PERIOD = 0.5
+"""Seconds between two looks how far it is."""
 _PROGRESS = re.compile(rb"\[(\d+)/(\d+)\]")
 _FLAGS = {
     "CMAKE_BUILD_TYPE": "Release",
@@ -136,27 +138,34 @@ def _unpack(archive: Path, target: Path) -> None:
     archive.unlink()
 
 
+def _wait(process: subprocess.Popen[bytes]) -> int | None:
+    """Its status once it has ended, for which this waits a while."""
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(_PERIOD)
+    return None
+
+
 def _run(command: Sequence[str], log: Path, more: Mapping[str, str] | None = None, shown: Step | None = None) -> None:
     """What it says goes into the log. Raises StartError with the end of that; it does not outlive us."""
-    process = subprocess.Popen(
-        leash([shutil.which(command[0]) or command[0], *command[1:]]),
-        env={**os.environ, **(more or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C is for us, who end it
-    )
-    with log.open("ab") as file, process:
-        assert process.stdout is not None, "it is a pipe"
+    with log.open("ab") as file, log.open("rb") as told:
+        told.seek(0, os.SEEK_END)
+        process = subprocess.Popen(
+            leash([shutil.which(command[0]) or command[0], *command[1:]]),
+            env={**os.environ, **(more or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=file,  # no pipe, which what it leaves behind, as a server of compilers, could keep open for ever
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us, who end it
+        )
         try:
-            for line in process.stdout:
-                file.write(line)
-                if shown and (found := _PROGRESS.match(line)):
-                    shown.what = f"it is being compiled, {int(found[1])} of {int(found[2])} files"
-            status = process.wait()
+            while (status := _wait(process)) is None:
+                for line in told:
+                    if shown and (found := _PROGRESS.match(line)):
+                        shown.what = f"it is being compiled, {int(found[1])} of {int(found[2])} files"
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)  # with what it has begun itself
+                process.wait()
     if status:
         tail = log.read_bytes()[-_TAIL:].decode(errors="replace")
         if os.strerror(errno.ENOSPC) in tail:

@@ -18,12 +18,13 @@ from shared.errors import InvalidRequest
 def models(as_json: bool, models_toml: str | None) -> None:
     """List the models that have names or are in the cache.
 
-    Those are the models of models.toml, the built-in ones, and what was fetched from the Hugging Face hub.
+    Those are the models of models.toml or of a folder, the built-in ones, and what was fetched from the Hugging Face
+    hub. Of what cannot be served it says why, as far as the beginnings of the files tell: nothing is loaded.
     """
     from inferq import models as listed
 
     begin("inferq models", config := configure(models=models_toml))
-    rows = listed.rows(config.models)
+    rows = listed.rows(config)
     echo(listed.as_json(rows) if as_json else listed.as_table(rows))
 
 

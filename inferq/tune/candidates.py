@@ -48,11 +48,12 @@ def propose(model: Model, config: Config, drafts: list[Path], program: str) -> I
     model, and `program` is a `llama-server` that was built here, if there is one."""
     cores, siblings = share(config.cores)
     threads, batch_threads = threads_of(config)
-    if model.draft:
+    own = model.adapter is None  # else its draft is that of its base
+    if model.draft and own:
         yield Proposal("without the draft", {"draft": None})
-    elif not config.speculation:
+    elif not (model.draft or config.speculation):
         yield Proposal("guesses from the text", {"speculation": "ngram"})
-        for path in drafts[:1]:
+        for path in drafts[:own]:
             yield Proposal(f"a draft, {path.name}", {"draft": str(path)})
     if program and program != config.llama_server:
         offer = "" if Path(program).parent.name.endswith(GRAMMARS) else "an offer: its answers keep to no schemas"

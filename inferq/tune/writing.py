@@ -14,7 +14,7 @@ from tomlkit.items import AoT, Item, Table
 
 from shared import folders, regular_file
 from shared.catalogue import Model, Wheel
-from shared.catalogue.models_toml import LARGEST_TOML, read
+from shared.catalogue.models_toml import LARGEST_TOML, understand
 from shared.catalogue.place import place
 from shared.config import ConfigError
 from shared.whole_file import write_whole
@@ -32,7 +32,9 @@ def check(path: Path, model: Model) -> None:
     """Raises ConfigError where nothing could be written, before anything is measured."""
     try:
         path = path.resolve()
-        _table(tomlkit.parse(regular_file.read_text(path, LARGEST_TOML) if path.exists() else ""), model)
+        document = tomlkit.parse(regular_file.read_text(path, LARGEST_TOML) if path.exists() else "")
+        _table(document, model)
+        understand(tomlkit.dumps(document), path)
         folder = next(each for each in path.parents if each.exists())
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, f"nothing can be written into {folder}")
@@ -54,9 +56,9 @@ def write(path: Path, model: Model, changes: Mapping[str, Any], note: str) -> No
         table = _table(document, model)
         for key, value in changes.items():
             _set(table, key, value, note)
+        understand(text := tomlkit.dumps(document), path)
         with write_whole(path, mode=path.stat().st_mode & 0o777 if there else 0o644) as part:
-            part.write_text(tomlkit.dumps(document))
-            read(str(part))
+            part.write_text(text, encoding="utf-8")
     except (OSError, ValueError, TOMLKitError) as exc:
         raise ConfigError(f"{path}: cannot be written: {exc}") from exc
 
@@ -80,6 +82,9 @@ def _table(document: tomlkit.TOMLDocument, model: Model) -> Table:
 
 def _known(model: Model) -> dict[str, Any]:
     """What a table says of a model that had none."""
+    if adapter := model.adapter:
+        told = {"id": model.id, "base": adapter.base, "adapter": adapter.source.removeprefix("file:")}
+        return told | {"scale": adapter.scale} | ({"sha256": adapter.sha256} if adapter.sha256 else {})
     origin = model.origin
     wheel = {"member": origin.member, "wheel_sha256": origin.wheel_sha256} if isinstance(origin, Wheel) else {}
     told = {"id": model.id, "source": model.source.removeprefix("file:"), **wheel, "sha256": model.sha256}

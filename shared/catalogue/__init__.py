@@ -3,6 +3,7 @@ their source. Whatever takes a model asks here."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -12,7 +13,7 @@ from shared.catalogue.adapters import adapt, locate_adapter, read_name
 from shared.catalogue.built_in import BUILT_IN
 from shared.catalogue.choice import choose_within
 from shared.catalogue.file import ARCHITECTURES, engine_for, is_legacy
-from shared.catalogue.folder import models_in
+from shared.catalogue.folder import companions_in, models_in
 from shared.catalogue.model import AUTO, ENGINES, WITHOUT_FILE, Adapter, Model
 from shared.catalogue.models_toml import read
 from shared.catalogue.origin import HUB, HubFile, Wheel, cache, is_source
@@ -31,6 +32,7 @@ __all__ = [
     "Model",
     "Wheel",
     "announced",
+    "beside_models",
     "cache",
     "is_legacy",
     "is_source",
@@ -53,6 +55,11 @@ def list_models(models_toml: str = "") -> list[Model]:
     Raises ConfigError for a models.toml that is not right.
     """
     return [_locate(model) for model in _known(models_toml)]
+
+
+def beside_models(models_toml: str) -> list[Model]:
+    """What lies in a folder of models and is not offered, for its name says that it goes with one."""
+    return companions_in(find_named(models_toml)) if models_toml else []
 
 
 def announced(name: str, models_toml: str = "") -> Model:
@@ -116,12 +123,21 @@ def with_file(model: Model, path: Path) -> Model:
 
 def _known(models_toml: str) -> list[Model]:
     known = read(models_toml)
-    files = {path for model in known for path in (model.path, model.adapter and model.adapter.path)}
-    found = models_in(find_named(models_toml)) if models_toml else []
-    for others in ([each for each in found if each.path and each.path.resolve() not in files], BUILT_IN):
+    for others in (_found(known, find_named(models_toml)) if models_toml else [], BUILT_IN):
         taken = {name for model in known for name in (model.id, *model.aliases)}
         known += [model for model in others if model.id not in taken]
     return [adapt(model, known) for model in known]
+
+
+def _found(known: Sequence[Model], folder: Path) -> list[Model]:
+    """The models of a folder whose files are none of the known ones', neither by their names nor by what these lead to,
+    if they are links."""
+    files = {path for model in known for path in (model.path, *(path for path, _ in model.adapters)) if path}
+    found, real = models_in(folder), folder.resolve()
+    if not files:
+        return found
+    paths = ((each, each.path) for each in found if each.path)
+    return [each for each, path in paths if files.isdisjoint((real / path.relative_to(folder), path.resolve()))]
 
 
 def _find(name: str, models_toml: str) -> Model | None:

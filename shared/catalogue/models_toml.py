@@ -41,9 +41,17 @@ def read(setting: str) -> list[Model]:
     if path is None:
         return []
     try:
-        content = tomllib.loads(regular_file.read_text(path, LARGEST_TOML))
+        return understand(regular_file.read_text(path, LARGEST_TOML), path)
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path}: not TOML: {exc}") from exc
+
+
+def understand(text: str, path: Path) -> list[Model]:
+    """The models of a text that is, or is to be, the file at `path`. Raises ConfigError likewise."""
+    try:
+        content = tomllib.loads(text)
     except (ValueError, RecursionError) as exc:  # some numbers and nestings tomllib does not call an error of its own
         raise ConfigError(f"{path}: not TOML: {exc}") from exc
     for key in content:

@@ -97,6 +97,14 @@ end
 
 local function count(model, what, by) redis.call('HINCRBY', KEY.counts .. model, what, by) end
 
+-- Count a wait of so many milliseconds in its class, the least k of 2^k ms that are as long, and what all of them have waited.
+local function count_wait(model, what, waited)
+  local k = 0
+  while k < 21 and 2 ^ k < waited do k = k + 1 end
+  count(model, what .. ':' .. k, 1)
+  count(model, what .. '_ms', waited)
+end
+
 -- Count a job that has ended in `state` with the event `last`, remember how it went, and note why it failed.
 local function tally(model, id, state, last)
   local t = redis.call('HMGET', ticket(id), 'created', 'started', 'worker', 'owner', 'tokens', 'first')
@@ -105,10 +113,8 @@ local function tally(model, id, state, last)
     cached_tokens = usage.cached_tokens or 0, output_tokens = usage.completion_tokens }
   count(model, 'jobs:' .. (state == 'failed' and last.code or state), 1)
   if t[2] then
-    local wait, k = math.max(0, t[2] - t[1]), 0
-    while k < 21 and 2 ^ k < wait do k = k + 1 end
-    count(model, 'wait:' .. k, 1)
-    count(model, 'wait_ms', wait)
+    local wait = math.max(0, t[2] - t[1])
+    count_wait(model, 'wait', wait)
     numbers['wait.' .. class(wait)] = 1
   end
   if t[6] then

@@ -14,10 +14,7 @@ local function count_placement(id)
   local who, left = note_reader(model, worker, t[1]), tonumber(t[2])
   count(model, 'placed:' .. (who == worker and 'reader' or who and 'other' or 'any'), 1)
   if not left or left < tonumber(t[3] or 0) then return end -- not, or before an earlier execution
-  local waited = math.max(0, now - left)
-  count(model, 'left', 1)
-  count(model, 'left_ms', waited)
-  redis.call('HSET', KEY.counts .. model, 'left_most', math.max(waited, redis.call('HGET', KEY.counts .. model, 'left_most') or 0))
+  count_wait(model, 'left', math.max(0, now - left))
 end
 
 local mark = KEY.exec .. exec

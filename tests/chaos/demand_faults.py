@@ -24,17 +24,18 @@ KILLED, FROZEN, SENT_AWAY = "SIGKILL loaded worker", "SIGSTOP loaded worker", "l
 AGENT_KILLED, AGENT_FROZEN, LOADER_KILLED = "SIGKILL supervisor", "SIGSTOP supervisor", "SIGKILL supervisor that loads"
 MACHINE_APART, LESS_MEMORY = "partition machine", "less memory"
 FILE_REPLACED, FILE_CUT, FILE_AWAY = "model file replaced", "model file cut", "model file away"
+FILE_CUT_IN_PLACE = "model file cut in place"
 OF_REDIS = ("SIGKILL valkey", "SIGSTOP valkey", "valkey a second back")
 IN_A_LOAD = tuple(f"{kind} in a load" for kind in OF_REDIS)
 DEMAND = (
     *(KILLED_LOADING, KILLED, LOADER_KILLED) * 2,
     *(FROZEN_LOADING, FROZEN, SENT_AWAY, AGENT_KILLED, AGENT_FROZEN, MACHINE_APART, LESS_MEMORY),
-    *(FILE_REPLACED, FILE_CUT, FILE_AWAY, *IN_A_LOAD),
+    *(FILE_REPLACED, FILE_CUT, FILE_CUT_IN_PLACE, FILE_AWAY, *IN_A_LOAD),
 )
 LESS = 0.55
 """Of the memory that a machine has, the part that is left of it."""
 EXCUSES = {
-    "model_unavailable": (FILE_CUT, FILE_AWAY, KILLED_LOADING, FROZEN_LOADING, LESS_MEMORY),
+    "model_unavailable": (FILE_CUT, FILE_CUT_IN_PLACE, FILE_AWAY, KILLED_LOADING, FROZEN_LOADING, LESS_MEMORY),
     "model_not_found": (AGENT_KILLED, AGENT_FROZEN, LOADER_KILLED, MACHINE_APART, LESS_MEMORY, *IN_A_LOAD),
 }
 """What clients may be told of a model for a while, and of which faults that comes."""
@@ -66,6 +67,7 @@ class DemandFaults:
             LESS_MEMORY: self._lessen,
             FILE_REPLACED: lambda: self._hurt_file(FILE_REPLACED, _replace),
             FILE_CUT: lambda: self._hurt_file(FILE_CUT, self._cut),
+            FILE_CUT_IN_PLACE: lambda: self._hurt_file(FILE_CUT_IN_PLACE, self._cut_in_place),
             FILE_AWAY: lambda: self._hurt_file(FILE_AWAY, lambda path: path.unlink()),
             **{
                 told: partial(self._in_a_load, told, redis[kind])
@@ -195,6 +197,10 @@ class DemandFaults:
         other = path.with_suffix(".part")
         other.write_bytes(path.read_bytes()[: self._ground.random.randrange(path.stat().st_size)])
         other.rename(path)
+
+    def _cut_in_place(self, path: Path) -> None:
+        """As who copies over it does: whoever computes with it dies."""
+        os.truncate(path, self._ground.random.randrange(path.stat().st_size))
 
     async def _in_a_load(self, kind: str, make: Maker) -> Fault | None:
         """It hit all jobs that run, and those that wait for what loads."""

@@ -17,8 +17,7 @@ from pathlib import Path
 from tests.chaos.faults import Fault, Ground, Makers
 from tests.prefixes import snapshots
 from tests.stack import Process, children
-from worker.engines.llama_cpp_prefixes import LEAST
-from worker.prefixes.chain import Chain, link, shared
+from worker.prefixes.chain import LEAST, Chain, link, shared
 from worker.prefixes.snapshot import begin, read_chain
 
 CUT, SPOILED, SWAPPED, DELETED = "snapshot cut", "snapshot spoiled", "snapshots swapped", "snapshot deleted"

@@ -84,6 +84,10 @@ class Course(Living):
         self._emit(job, Entry(job.seq + 1, job.seq + 1, "0", encode([last])))
         self._finish(job, state, last)
 
+    def _count_wait(self, model: str, what: str, waited: int) -> None:
+        self.counts[model][f"{what}:{next((k for k in range(21) if 2**k >= waited), 21)}"] += 1
+        self.counts[model][f"{what}_ms"] += waited
+
     def _finish(self, job: Job, state: State, last: Event) -> None:
         self._stop(job)
         counts = self.counts[job.model]
@@ -91,8 +95,7 @@ class Course(Living):
         counts[f"jobs:{last.code if failed and isinstance(last, Failed) else state}"] += 1
         if job.started is not None:
             waited = max(0, job.started - job.created)
-            counts[f"wait:{next((k for k in range(21) if 2**k >= waited), 21)}"] += 1
-            counts["wait_ms"] += waited
+            self._count_wait(job.model, "wait", waited)
         self._remember(job, state, last)
         if isinstance(last, Done):
             counts["prompt_tokens"] += last.usage.prompt_tokens

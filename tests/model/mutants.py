@@ -103,10 +103,10 @@ MUTANTS = (
         "if not left",
     ),
     Mutant(
-        "the longest wait is the last one",
+        "what was left counts among the shortest waits",
         "claim",
-        "math.max(waited, redis.call('HGET', KEY.counts .. model, 'left_most') or 0)",
-        "waited",
+        "count_wait(model, 'left', math.max(0, now - left))",
+        "count_wait(model, 'left', 0)",
     ),
     Mutant("claim leaves a permit behind", "claim", "redis.call('RPOP', KEY.rq_queue .. model)", ""),
     Mutant("who has read is kept for ever", "_readers", "  redis.call('EXPIRE', readers, READ_LASTS)\n", ""),

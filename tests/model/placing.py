@@ -66,10 +66,7 @@ class Placing(Course):
         reader = self._reader(job, worker)
         counts[f"placed:{'reader' if reader == worker else 'other' if reader else 'any'}"] += 1
         if job.left is not None and job.left >= (job.back or 0):
-            waited = max(0, self.now - job.left)
-            counts["left"] += 1
-            counts["left_ms"] += waited
-            counts["left_most"] = max(waited, counts["left_most"])
+            self._count_wait(model, "left", max(0, self.now - job.left))
         marks = {mark: self._readers(model, mark) for mark in job.trail.split()}
         for mark, readers in marks.items():
             others = [name for name in readers if name != worker]

@@ -113,6 +113,10 @@ class Engine(Protocol):
     def trouble(self) -> str:
         """What keeps it from computing, although it has been loaded once; empty when nothing does."""
 
+    @property
+    def stale(self) -> bool:
+        """Whether that is that its files are others now: one that is loaded anew may do."""
+
     def continues(self, task: TextTask) -> bool:
         """Whether `run` can go on after a part of this task's answer."""
 

@@ -38,6 +38,7 @@ from worker.engines.ctransformers_text import LegacyText
 from worker.engines.ctransformers_tokenizer import LegacyTokenizer
 from worker.engines.defaults import recommended
 from worker.engines.host import EngineHost
+from worker.engines.hosted import Hosted
 from worker.engines.pooling import NoPooler
 from worker.engines.sampler import Sampler, price
 from worker.engines.special_texts import Specials
@@ -48,7 +49,7 @@ HONOURED = ("logprobs", "min_tokens", "prompt_logprobs", "repeat_last_n", "stop_
 """What of `shared.protocol.FINE` the sampler knows."""
 
 
-class CtransformersEngine:
+class CtransformersEngine(Hosted):
     """See `worker.engines.Engine`.
 
     Raises:
@@ -102,14 +103,6 @@ class CtransformersEngine:
 
         self.pooler = NoPooler()
         self.scorer = LegacyScorer(self._read, self._evaluator, self._text, self._turn, context)
-
-    @property
-    def trouble(self) -> str:
-        return self._host.trouble
-
-    @property
-    def host_pid(self) -> int | None:
-        return self._host.pid
 
     def continues(self, task: TextTask) -> bool:
         return True

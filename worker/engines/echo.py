@@ -82,6 +82,10 @@ class EchoEngine:
     def trouble(self) -> str:
         return ""
 
+    @property
+    def stale(self) -> bool:
+        return False
+
     def continues(self, task: TextTask) -> bool:
         bound = task.sampling.grammar or (isinstance(task, FineChat) and task.tools)
         return self._continues and not bound  # as of a model, whose grammar cannot be advanced

@@ -24,8 +24,10 @@ from shared.loops import Loop
 from shared.memory import DoesNotFit, tell
 from shared.progress import step
 from worker.engines.child import SOCKET
+from worker.engines.host_files import HostFiles
 from worker.engines.host_process import HostProcess
 from worker.engines.pulse import Pulse
+from worker.formats.identity import OtherFiles
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +49,8 @@ class EngineHost:
     """Runs a host and starts it again whenever it dies, after a pause when that happens repeatedly.
 
     One that gives no sign of life to those who wait for it, for much longer than it ever did, is killed: see `pulse`.
-    `parameters` are handed to the child as JSON. `check` raises ModelLoadError where it is not to be started. Raises
-    that, with the tail of the log, when the first start fails.
+    `parameters` are handed to the child as JSON. `check` raises OtherFiles where its files are not those any more that
+    it is to compute with. Raises ModelLoadError, with the tail of the log, when the first start fails.
     """
 
     def __init__(
@@ -56,6 +58,9 @@ class EngineHost:
     ) -> None:
         self.pulse = Pulse()
         self._module, self._parameters, self._check = module, {**parameters, "title": title}, check
+        self._files = HostFiles(parameters.get("reads", ()), check)
+        self._spoiled = 0
+        """The last life whose files were changed under it."""
         self._closing = threading.Event()
         self._changed = threading.Condition()
         self._process: HostProcess  # of the present life, or of the last one
@@ -64,6 +69,8 @@ class EngineHost:
         self._epitaph = ""
         self._failures = 0
         self._failure = ""
+        self.stale = False
+        """Whether the last try to start it again failed for that its files are others now."""
         self._patience = _PATIENCE
         self._most = 0
         """Bytes that it has had in memory."""
@@ -127,9 +134,14 @@ class EngineHost:
         raise HostUnavailable("the engine host cannot be reached")
 
     def obituary(self, life: int) -> str:
-        """How the host's `life` ended, with the tail of its log; for somebody whose connection to it broke."""
+        """How the host's `life` ended, with the tail of its log; for somebody whose connection to it broke.
+
+        Raises HostUnavailable where its files were changed under it, which is no fault of any job.
+        """
         with self._changed:
             if self._changed.wait_for(lambda: self._buried >= life, timeout=1.0):
+                if self._spoiled == life:
+                    raise HostUnavailable(self._epitaph)
                 return self._epitaph
         return f"the engine host closed the connection; {self._process.tail()}"
 
@@ -169,12 +181,15 @@ class EngineHost:
             self._most = max(self._most, self._process.resident())
             if silence := self.pulse.look(_TICK, self._process.spent()):
                 self._process.kill(f"was silent for {silence:.0f} s while it had work")
+            elif self._files.look():
+                self._process.kill("computed with what is not its model any more")
             self._process.shorten_log()
             return
-        epitaph = self._process.bury()
+        epitaph, spoiled = self._process.bury(), self._files.look()
         with self._changed:
-            self._epitaph, self._failure = epitaph, ""
+            self._epitaph, self._failure = f"{spoiled}; {epitaph}" if spoiled else epitaph, ""
             self._buried = self._started
+            self._spoiled = self._buried if spoiled else self._spoiled
             self._changed.notify_all()
         if time.monotonic() - self._born > _STABLE:
             self._backoff.reset()
@@ -189,23 +204,32 @@ class EngineHost:
                 return
             with self._changed:
                 self._failure, self._failures = str(exc), self._failures + 1
+                self.stale = isinstance(exc, OtherFiles)
                 self._changed.notify_all()
             self._backoff.fail()
             raise  # for the loop to log and count
 
     def _start(self) -> None:
-        self._check()
+        self._files.open()
         if self._buried and self._process.starved and self._most > (there := memory.budget()).free:  # or it dies again
             raise DoesNotFit(f"it was killed for want of memory: it takes {tell(self._most)}, and there are {there}")
         self._process, self._born = HostProcess(self._module), time.monotonic()
         if self._closing.is_set():
             self._process.kill()
         with step("its weights are being read", _size(self._parameters.get("reads", ())), self._process.resident):
-            self.pulse.begin(self._process.greet(self._parameters, self._patience))
+            pace = self._process.greet(self._parameters, self._patience)
+        try:
+            self._check()  # it may have read what came into their place since
+        except OtherFiles:
+            self._process.kill()
+            self._process.bury()
+            raise
+        self.pulse.begin(pace)
         if self.missing and not self._started:
             log.warning("the engine host is not confined as it should be: the system lacks %s", self.missing)
         self._patience = min(_PATIENCE, max(_LEAST_PATIENCE, _SLOWER * (time.monotonic() - self._born)))
         with self._changed:
+            self.stale = False
             self._started += 1
             self._changed.notify_all()
 

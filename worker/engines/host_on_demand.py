@@ -10,6 +10,7 @@ from shared.cancellation import Cancellable, wait_for
 from shared.errors import HostUnavailable, ModelLoadError
 from shared.memory import DoesNotFit
 from worker.engines.host import EngineHost
+from worker.formats.identity import OtherFiles
 
 IDLE = 60.0
 """Seconds after which a host ends that nobody needs."""
@@ -33,6 +34,12 @@ class HostOnDemand:
         """None while there is none."""
         host = self._host
         return host.pid if host else None
+
+    @property
+    def stale(self) -> bool:
+        """Whether it could not be started, or not again, for that its files are others now."""
+        host = self._host
+        return host.stale if host else isinstance(self._failure, OtherFiles)
 
     @contextmanager
     def use(self, work: Cancellable) -> Iterator[EngineHost]:

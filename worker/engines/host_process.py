@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared import footprint, memory
+from shared.child_pipe import hear_line
 from shared.errors import ModelLoadError
 from shared.logs import shorten_open
 from shared.memory import DoesNotFit
@@ -90,16 +91,16 @@ class HostProcess:
         dies meanwhile or is late; it is buried then. EngineMisfit where this CPU cannot run it.
         """
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         given = {**parameters, "parent": os.getpid(), "directory": str(self.directory)}
         try:
             self._process.stdin.write(json.dumps(given).encode() + b"\n")
-            if not self.speaks(patience):
-                self.kill(f"was not ready after {patience:.0f} s")
-            word, step, missing = self._process.stdout.readline(LONGEST_WORD).decode().strip("\n").split(" ", 2)
+            said = hear_line(self._process, patience, LONGEST_WORD)
+            word, step, missing = said.decode().strip("\n").split(" ", 2)
             if word == "ready":
                 self.missing = missing
                 return float(step)
+        except TimeoutError:
+            self.kill(f"was not ready after {patience:.0f} s")
         except (BrokenPipeError, ValueError):  # it ended at once, or says something else
             pass
         end, tail = self._end(), self._bury()

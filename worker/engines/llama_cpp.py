@@ -23,6 +23,7 @@ from worker.engines import with_prompt
 from worker.engines.cells import Cells
 from worker.engines.gaps import fill
 from worker.engines.host import EngineHost
+from worker.engines.hosted import Hosted
 from worker.engines.llama_cpp_answer import GrowingAnswer
 from worker.engines.llama_cpp_card import make_card
 from worker.engines.llama_cpp_chat import NativeTools
@@ -56,7 +57,7 @@ from worker.prefixes.folder import open_folder
 from worker.tools import OPENER, needs_form, own_form, parse
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(Hosted):
     """See `worker.engines.Engine`.
 
     Raises:
@@ -147,12 +148,8 @@ class LlamaCppEngine:
             check_numbers(self._server, self.scorer, self.close)
 
     @property
-    def trouble(self) -> str:
-        return self._host.trouble
-
-    @property
-    def host_pid(self) -> int | None:
-        return self._host.pid
+    def stale(self) -> bool:
+        return self._host.stale or self.scorer.host.stale
 
     def continues(self, task: TextTask) -> bool:
         calls = isinstance(task, Chat) and needs_form(task)

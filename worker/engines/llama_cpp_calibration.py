@@ -31,7 +31,7 @@ from shared.regular_file import read_bytes
 from shared.whole_file import write_whole
 from worker.engines.host_process import HostProcess
 from worker.engines.llama_cpp_calibration_host import MEASURED
-from worker.engines.llama_cpp_files import Files, check_files, host_parameters
+from worker.engines.llama_cpp_files import Files, check_files, context_of, host_parameters
 from worker.engines.llama_cpp_fitting import LIMIT, Calibration, choose, describe
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def fit_machine(model: Model, config: Config) -> Config:
         "title": f"{model.id} calibration",
         "tried": tried,
         "batch_tried": batch_tried,
-        "context": config.context or files.header.context_length or 4096,
+        "context": context_of(files, config) or files.header.context_length or 4096,
         "heads": files.header.heads,
         "alone": config.slots == 1
         and not config.kv_cache,  # plain attention computes all cells, also those of other slots

@@ -16,7 +16,7 @@ from worker.engines.cells import Cells, Share
 from worker.engines.llama_cpp_calls import ChatPieces
 from worker.engines.llama_cpp_reading import is_read
 from worker.engines.llama_cpp_sampling import setup
-from worker.engines.llama_cpp_seats import Seat
+from worker.engines.llama_cpp_seat import Seat
 from worker.engines.llama_cpp_server import OutOfCells, Unreadable
 
 _STREAM = {

@@ -57,12 +57,19 @@ class Files:
         adapters, ropes = dict(self.lora), (model.rope_freq_base, model.rope_freq_scale)
         return identity([*self.parts, *adapters], [scale for _, scale in self.lora], *ropes)
 
+    def _is_stretched(self, context: int) -> bool:
+        """Whether a context of so many tokens, 0 for the model's own, has other rotary positions than a short one. How
+        long it is changes nothing else: it is what fits the memory, and may be another one at each start."""
+        short = self.header.metadata.get(f"{self.header.architecture}.rope.scaling.original_context_length")
+        return isinstance(short, int) and (context or self.header.context_length or 0) > short
+
     def describe(self, parameters: Mapping[str, Any]) -> str:
         """All that decides what llama.cpp computes of tokens. The files are read as a whole, once. Raises OSError."""
         weights = [checksums.digest(path) for path in (*self.parts, *dict(self.lora))]
-        names = ("exact", "attention", "kv_cache", "context", "rope_freq_base", "rope_freq_scale")
-        said = [parameters[name] for name in names]
-        program = parameters.get("program")  # of an engine of the user's own
+        names = ("exact", "attention", "kv_cache", "rope_freq_base", "rope_freq_scale")
+        said, context = [parameters[name] for name in names], parameters["context"]
+        program = parameters.get("program")  # of an engine of the user's own, of which less is known
+        said.append(context if program else self._is_stretched(context))
         build = checksums.digest(Path(program)) if program else version("xllamacpp")
         return json.dumps([build, weights, [scale for _, scale in self.lora], said])
 
@@ -99,6 +106,13 @@ def _gguf(path: Path, architecture: str) -> Path:
     return provide_gguf(path, architecture or None)
 
 
+def context_of(files: Files, config: Config) -> int:
+    """Tokens of the context that is named, 0 for the model's own: llama.cpp gives no conversation more than that, so
+    what goes beyond it would be memory for nobody. What a program of the user's own gives is not known."""
+    own = files.header.context_length
+    return min(config.context, own) if own and not config.llama_server else config.context
+
+
 def threads_of(config: Config) -> tuple[int, int]:
     """For one answer, and for prompts and several answers at once. Where nothing is said or was measured, a core is
     left to all others while one answer is computed."""
@@ -125,16 +139,17 @@ def host_parameters(model: Model, files: Files, config: Config, batch: int, key:
     if config.kv_cache and config.attention == "plain":
         raise ConfigError("attention=plain computes with no cache of 8 bits: leave kv_cache or attention out")
     threads, batch_threads = threads_of(config)
+    context = context_of(files, config)
     return {
         "path": str(files.path),
         "reads": [str(path) for path in (*files.parts, *dict(files.lora), files.draft) if path],
         "key": key,
-        "context": config.context,
+        "context": context,
         "slots": config.slots,
         "threads": threads,
         "batch_threads": batch_threads,
         "batch": batch,
-        "exact": files.exact(config.context),
+        "exact": files.exact(context),
         "attention": config.attention,
         "kv_cache": config.kv_cache,
         "speculation": config.speculation,

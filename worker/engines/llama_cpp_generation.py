@@ -16,7 +16,7 @@ from worker.engines.llama_cpp_likelihoods import Likelihoods
 from worker.engines.llama_cpp_prompt import PromptReader
 from worker.engines.llama_cpp_reading import STREAM, is_far, is_read
 from worker.engines.llama_cpp_sampling import setup
-from worker.engines.llama_cpp_seats import Seat
+from worker.engines.llama_cpp_seat import Seat
 from worker.engines.llama_cpp_server import OutOfCells
 from worker.engines.splitter import Splitter
 from worker.engines.stops import Token

@@ -12,6 +12,7 @@ from shared.config import Config
 from shared.errors import InvalidRequest, ModelFileError
 from shared.protocol import Delta, Event, TextTask
 from worker.engines.host import EngineHost
+from worker.engines.hosted import Hosted
 from worker.engines.llama_cpp_files import Files, host_parameters
 from worker.engines.llama_cpp_pairs import PairReader
 from worker.engines.llama_cpp_pooling import LlamaPooler
@@ -34,7 +35,7 @@ _SURE = ("qwen3", "qwen3vl")
 """Architectures whose rank is a probability in llama.cpp, and no logit."""
 
 
-class LlamaCppPoolingEngine:
+class LlamaCppPoolingEngine(Hosted):
     """See `worker.engines.Engine`.
 
     Raises:
@@ -98,14 +99,6 @@ class LlamaCppPoolingEngine:
             text, self._reader, None, None, header, lambda: self._pieces, context=context, system=False, template=""
         )
         self.scorer = NoScorer()
-
-    @property
-    def trouble(self) -> str:
-        return self._host.trouble
-
-    @property
-    def host_pid(self) -> int | None:
-        return self._host.pid
 
     def continues(self, task: TextTask) -> bool:
         return False

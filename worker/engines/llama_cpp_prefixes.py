@@ -21,24 +21,20 @@ from worker.engines import UNTOLD
 from worker.engines.cells import Cells
 from worker.engines.host import EngineHost
 from worker.engines.llama_cpp_reading import STREAM, is_far
-from worker.engines.llama_cpp_seats import Seat
+from worker.engines.llama_cpp_seat import Seat
 from worker.engines.llama_cpp_server import OutOfCells
 from worker.engines.llama_cpp_state import SlotState
 from worker.engines.llama_cpp_text import LlamaText
-from worker.prefixes.chain import BLOCK, Chain, link
+from worker.prefixes.chain import BLOCK, GAIN, LEAST, Chain, link
 from worker.prefixes.folder import Promise, Promised, SnapshotFolder
 from worker.prefixes.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
-LEAST = 256
-"""Tokens that are worth a snapshot, beyond those that others have."""
 _PART = 16
 """What an idle seat knows is written for one part in so many that is new, or LEAST: less is soon read again."""
 _SWEEPING = 600.0
 """Seconds between two looks for what is too old."""
-_GAIN = 64
-"""Tokens that are worth restoring one."""
 _LOOKS = 3
 """For a snapshot, where a longer one has taken the place of what was found."""
 _ENDLESS = 1 << 30
@@ -99,7 +95,10 @@ class LlamaPrefixes:
 
         Raises JobCancelled, HostDied and HostUnavailable.
         """
-        if self._folder is None or len(prompt) <= _GAIN or not task.sampling.cache_prompt:
+        if self._folder is None:
+            return
+        seat.kept = task.sampling.caching.kept and not _is_infill(task)
+        if len(prompt) <= GAIN or not task.sampling.cache_prompt:
             return
         try:
             limit = task.sampling.max_tokens
@@ -107,7 +106,6 @@ class LlamaPrefixes:
             chain, place = self._chain(self._folder, seat, prompt)
             reading = _KnownPrompt(seat, prompt, chain, place, work, until, most)
             self._recall(self._folder, reading)
-            seat.kept = task.sampling.caching.kept and not _is_infill(task)
             if seat.kept and len(prompt) >= LEAST:
                 for end in self._ends(task, texts, len(prompt), work):
                     yield from self._keep(self._folder, reading, min(end, len(prompt) - 1) // BLOCK)
@@ -125,7 +123,7 @@ class LlamaPrefixes:
     def put_away(self, seat: Seat) -> bool:
         """Have most of what an idle seat knows on disk; whether it is there now. An answer is its owner's alone."""
         folder, told = self._folder, seat.tokens[: seat.asked if seat.public else -1]  # the last has not been computed
-        if folder is None or len(told) < LEAST or UNTOLD in told:
+        if folder is None or len(told) < GAIN or UNTOLD in told:
             return False
         try:
             chain, place = self._chain(folder, seat, told)
@@ -177,10 +175,10 @@ class LlamaPrefixes:
         others may have emptied until there is room."""
         for _ in range(_LOOKS):
             most, snapshot = folder.find(reading.place, reading.chain)
-            if snapshot is None or most < _GAIN:
+            if snapshot is None or most < GAIN:
                 return
             self._enter(reading, snapshot.tokens + BLOCK)
-            if most < reading.seat.known + _GAIN:
+            if most < reading.seat.known + GAIN:
                 folder.touch(snapshot)
             elif not self._restore(folder, reading, snapshot, most):
                 continue

@@ -6,73 +6,32 @@ names its slot: what was computed for one owner is of no use to another, nor can
 
 from __future__ import annotations
 
-import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
-from shared.errors import HostDied, HostUnavailable
+from shared.cancellation import Cancellation
+from shared.errors import EngineError, HostDied, HostUnavailable, JobCancelled
 from shared.protocol import Caching
 from worker.engines.cells import Cells, Share
+from worker.engines.llama_cpp_seat import EVERYBODY, Seat, common, turns
 from worker.engines.llama_cpp_server import LlamaServer
+from worker.prefixes.chain import GAIN, LEAST
 
-_EVERYBODY = "\0public"
-"""The owner of what is the same whoever uses it."""
+log = logging.getLogger(__name__)
+
 _ALIKE = 10
 """A seat is worth having for one part in so many of a prompt."""
-_WORTH = 512
+_WORTH = 128
 """Tokens of others, after which what an idle seat knows has cost them about what it costs to put it away and to restore
 it: attention looks through the cells of all. Both grow alike with the model."""
-_turns = itertools.count()
-
-
-@dataclass(eq=False, slots=True)
-class Seat:
-    """One slot: whose prompts it may know, and the tokens that it has."""
-
-    number: int
-    server: LlamaServer
-    """Every request to it is computed in this slot."""
-    holder: tuple[str, str] | None = None
-    """The owner and the key of `Caching`; None while it is empty, or taken by nobody yet."""
-    tokens: Sequence[int] = ()
-    """Of its last run, as far as it was told them."""
-    cells: int = 0
-    """How many it takes."""
-    known: int = 0
-    """How many tokens of its run's prompt it had before that."""
-    life: int = 0
-    """Of the host that has computed them: another one knows nothing of them."""
-    taken: bool = False
-    emptied: bool = False
-    """It is being emptied: until that is done it has cells that nobody can have."""
-    seated: bool = False
-    """Its run is there: whenever that is outside of the cells, others may have the seat emptied."""
-    asked: int = 0
-    """Tokens of the prompt of its last run: an answer comes after them."""
-    author: str = ""
-    """Of that."""
-    kept: bool = False
-    """What it knows may come to disk, and was not kept from it yet."""
-    left: int = 0
-    """How many tokens all seats had computed when its run ended."""
-    turn: int = field(default_factory=lambda: next(_turns))
-    since: float = 0.0
-    """When its run began (monotonic)."""
-    share: Share = field(default_factory=Share)
-    """Of the cells, which its run has: from when it restores something until its end."""
-    read: int = 0
-    """Tokens of the prompt that its run has read, beside those of its last request."""
-
-    def hold(self, tokens: Sequence[int], cells: int) -> None:
-        self.tokens, self.cells = tokens, cells
-
-    @property
-    def public(self) -> bool:
-        """What is asked there is everybody's; an answer is never."""
-        return self.holder is not None and self.holder[0] == _EVERYBODY
+_LONG = 512
+"""Tokens that a run is to read, for which also what is less than a snapshot is put away before: cells of short answers
+that were computed side by side lie between each other, and cost it more than one behind the other."""
+_MOMENT = 0.25
+"""Seconds that such a run waits for that."""
 
 
 class Seats:
@@ -87,6 +46,7 @@ class Seats:
         self._server, self._cells, self._save = server, cells, save
         self._seats = [Seat(number, server.at(number)) for number in range(count)]
         self._changed = threading.Condition()
+        self._saving, self._least = False, LEAST  # cells of what is put away
         self._computed = 0  # tokens, by all
         cells.on_enter = self.make_room
 
@@ -95,11 +55,11 @@ class Seats:
         """The seat that has most of the prompt already, of those of the same owner and key; else an empty one; else
         the one that nobody has used for longest, which is emptied. Raises EngineError where that fails."""
         public = caching.key in self._public or "*" in self._public
-        holder = _EVERYBODY if public else caching.owner, caching.key
+        holder = EVERYBODY if public else caching.owner, caching.key
         with self._changed:
             while (seat := self._choose(prompt, holder)) is None:
                 self._changed.wait()
-            strange = seat.holder not in (None, holder) or _betrays(seat, prompt, caching.owner)
+            strange = seat.holder not in (None, holder) or seat.betrays(prompt, caching.owner)
             seat.taken, seat.emptied = True, strange or self._hoards(seat, len(prompt))
         try:
             if seat.emptied:
@@ -109,10 +69,8 @@ class Seats:
                 seat.holder, seat.share, seat.life = holder, Share(), self._server.life
                 seat.tokens, seat.asked, seat.author = prompt, len(prompt), caching.owner
                 seat.seated, seat.kept = True, False
-                self._computed += len(prompt) - seat.known
-                idle = any(map(self._is_idle, self._seats))
-            if idle:
-                threading.Thread(target=self._put_away, name="idle seats", daemon=True).start()
+                self._computed += (unread := len(prompt) - seat.known)
+            self._have_put_away(unread)
             yield seat
         finally:
             self._cells.leave(seat.share)
@@ -122,7 +80,7 @@ class Seats:
                     seat.tokens = ()  # of which life they are nobody knows, or they were emptied at the run's end
                 self._computed += max(0, len(seat.tokens) - len(prompt))
                 seat.left = self._computed
-                seat.life, seat.turn, seat.taken, seat.seated = life, next(_turns), False, False
+                seat.life, seat.turn, seat.taken, seat.seated = life, next(turns), False, False
                 self._changed.notify_all()
 
     def make_room(self, more: int = 0) -> None:
@@ -137,33 +95,73 @@ class Seats:
                     self._cells.admit(seat.share)
                     self._changed.notify_all()
 
-    def _put_away(self) -> None:
+    def _have_put_away(self, unread: int) -> None:
         """Have what idle seats know on disk instead, where that works: each cell of theirs slows down all others."""
-        while True:
-            with self._changed:
-                seat = next(filter(self._is_idle, self._seats), None)
-                if seat is None:
-                    return
-                seat.taken = seat.emptied = True
-            try:
-                if self._save(seat):
-                    self._empty(seat)
-            finally:
-                with self._changed:
-                    seat.taken = seat.emptied = seat.kept = False  # nor is it tried again
-                    self._changed.notify_all()
+        long = unread >= _LONG
+        with self._changed:
+            least = GAIN if long else LEAST
+            if self._saving or self._next_idle(least):
+                self._least = min(self._least, least)
+                if not self._saving:
+                    self._saving = True
+                    threading.Thread(target=self._put_away, name="idle seats", daemon=True).start()
+                if long:
+                    self._changed.wait_for(lambda: not (self._saving or any(s.emptied for s in self._seats)), _MOMENT)
 
-    def _is_idle(self, seat: Seat) -> bool:
+    def _put_away(self) -> None:
+        """All of them. One at a time is saved, for that takes space; what they keep is computed side by side."""
+        while seat := self._take_idle():
+            try:
+                saved = self._save(seat)
+            except Exception:  # or nothing would ever be put away again
+                log.exception("an idle seat")
+                saved = False
+            if not saved:
+                self._let_go(seat)
+            else:
+                threading.Thread(target=self._leave_opening, args=(seat,), name="idle seat", daemon=True).start()
+
+    def _take_idle(self) -> Seat | None:
+        with self._changed:
+            if seat := self._next_idle(self._least):
+                seat.taken = seat.emptied = True
+            else:
+                self._saving, self._least = False, LEAST
+                self._changed.notify_all()
+            return seat
+
+    def _leave_opening(self, seat: Seat) -> None:
+        try:
+            self._empty(seat, self._opening(seat))
+        finally:
+            self._let_go(seat)
+
+    def _let_go(self, seat: Seat) -> None:
+        """It has been put away, or is not tried again."""
+        with self._changed:
+            seat.taken = seat.emptied = seat.kept = False
+            self._changed.notify_all()
+
+    def _next_idle(self, least: int) -> Seat | None:
+        return next((seat for seat in self._seats if self._is_idle(seat, least)), None)
+
+    def _is_idle(self, seat: Seat, least: int) -> bool:
         """Whether it is better put away, as far as that may be."""
-        lives = not seat.taken and seat.kept and seat.cells and seat.life == self._server.life
-        return bool(lives) and self._computed - seat.left >= _WORTH
+        lives = not seat.taken and seat.kept and seat.life == self._server.life
+        return lives and seat.cells >= least and self._computed - seat.left >= _WORTH
+
+    def _opening(self, seat: Seat) -> Sequence[int]:
+        """What its owner's other prompts begin with too, where that is too little to be restored."""
+        others = [other for other in self._seats if other is not seat and other.holder == seat.holder]
+        most = max((common(seat.tokens, other.tokens) for other in others), default=0)
+        return seat.tokens[:most] if most < GAIN else ()
 
     def _choose(self, prompt: Sequence[int], holder: tuple[str, str]) -> Seat | None:
         """None while there is none, or what the prompt goes on from is being put away: it is on disk soon."""
         idle = [seat for seat in self._seats if not seat.taken]
         for seat in idle:
             if seat.life != self._server.life:
-                _forget(seat)
+                seat.forget()
         own = [(common(seat.tokens, prompt), not seat.taken, seat) for seat in self._seats if seat.holder == holder]
         able = [one for one in own if one[1] or (one[2].emptied and not one[2].seated and one[0] >= one[2].asked > 0)]
         most, free, best = max(able, key=lambda one: one[:2], default=(0, True, None))
@@ -196,30 +194,35 @@ class Seats:
                     return found
                 self._changed.wait()
 
-    def _empty(self, seat: Seat) -> None:
+    def _empty(self, seat: Seat, opening: Sequence[int] = ()) -> None:
+        """Leave nothing there, or this much."""
+        kept: Sequence[int] = ()
         try:
             with suppress(HostDied, HostUnavailable):  # the next one knows nothing
-                self._server.ask(f"/slots/{seat.number}?action=erase", {})
+                if opening and self._shorten(seat, opening):
+                    kept = opening
+                else:
+                    self._server.ask(f"/slots/{seat.number}?action=erase", {})
         finally:
             with self._changed:
                 seat.known = seat.cells = 0
-                if not seat.seated:
-                    _forget(seat)
+                if kept:
+                    seat.hold(kept, len(kept))
+                elif not seat.seated:
+                    seat.forget()
                 seat.emptied = False
                 self._changed.notify_all()
 
-
-def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens both begin with."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
-
-
-def _betrays(seat: Seat, prompt: Sequence[int], owner: str) -> bool:
-    """Whether the prompt goes on where another one's was answered: by what is known of it he could tell how."""
-    return seat.public and seat.author != owner and 0 < seat.asked <= common(seat.tokens, prompt)
-
-
-def _forget(seat: Seat) -> None:
-    seat.holder = None
-    seat.hold((), 0)
+    def _shorten(self, seat: Seat, opening: Sequence[int]) -> bool:
+        """False where that does not work soon: somebody's prompt may be read to its end before."""
+        request = {"prompt": list(opening), "n_predict": 0, "cache_prompt": True}
+        work = Cancellation()
+        late = threading.Timer(_MOMENT, work.cancel)
+        late.start()
+        try:
+            reply = seat.server.ask("/completion", request, work, computes=True)
+            return int(reply["tokens_cached"]) == len(opening)
+        except (JobCancelled, EngineError):
+            return False
+        finally:
+            late.cancel()

@@ -7,17 +7,19 @@ import ctypes
 import errno
 import http.client
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from shared.child_pipe import hear
 from worker.engines.child import SOCKET, HostEnd
 from worker.engines.llama_cpp_host import DRAFTED, GUESSED, REMEMBERED
 
@@ -80,17 +82,22 @@ def _check(program: str, given: Sequence[str], begin: Callable[[], None]) -> Non
         stderr=subprocess.STDOUT,
         env={"LC_ALL": "C.UTF-8"},
         preexec_fn=begin,
+        start_new_session=True,
     ) as helping:
         assert helping.stdin is not None
-        assert helping.stdout is not None
         helping.stdin.close()
-        (late := threading.Timer(_HELPING, helping.kill)).start()
-        said = helping.stdout.read(_HELP)
-        if len(said) == _HELP:
-            helping.kill()
+        said = b""
+        try:
+            said = hear(helping, _HELPING, _HELP)
+            if not (late := len(said) == _HELP):
+                helping.wait(_HELPING)
+        except (TimeoutError, subprocess.TimeoutExpired):
+            late = True
+        finally:  # with what it has started, which has nothing more to say
+            with suppress(ProcessLookupError):
+                os.killpg(helping.pid, signal.SIGKILL)
         status = helping.wait()
-        late.cancel()
-    if status == -signal.SIGKILL:
+    if late:
         sys.exit(f"{program} --help did not end within {_HELPING} s, or {_HELP} bytes: it is no llama-server")
     text = said.decode(errors="replace")
     known = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))

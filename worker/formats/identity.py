@@ -32,16 +32,18 @@ def digest(identity: str, vocabulary: bytes) -> str:
     return hashlib.sha256(identity.encode() + vocabulary).hexdigest()[:_DIGITS]
 
 
+class OtherFiles(ModelLoadError):
+    """What is loaded anew may be served. Has the code of its base."""
+
+
 def watch(identify: Callable[[], str]) -> Callable[[], None]:
-    """What raises ModelLoadError once others have taken the place of the files that there are now: a host that is
-    started later would compute with another model than the card tells of."""
+    """What raises OtherFiles once others have taken the place of the files that there are now: a host that is started
+    later would compute with another model than the card tells of."""
     before = identify()
 
     def check() -> None:
         with suppress(OSError):  # who is to read them says what is wrong
             if identify() != before:
-                raise ModelLoadError(
-                    "the model's files are not those any more that this worker has loaded: start it again for others"
-                )
+                raise OtherFiles("the model's files are not those any more that this worker has loaded")
 
     return check

@@ -33,6 +33,8 @@ FREE = 1 << 30
 """Bytes that a disk keeps free."""
 _MEMORY = 1.25
 """Of the prepared file's size: what else a model takes is the same, whatever its weights."""
+_TRIAL = 96 << 20, 640 << 20
+"""Bytes that the measuring takes beside three times the file, and at most."""
 _FILE_TYPE = 7
 _FLAT = 64
 """Columns for each row: what has more is no layer's, and to measure it takes far more memory than its file."""
@@ -110,6 +112,10 @@ def _make(
     """Under the lock: another process may have been quicker. Raises OSError."""
     known = prepared.read(digest)
     if known is None or (anew and not known.kinds):
+        needs, there = min(_TRIAL[0] + 3 * size, _TRIAL[1]), memory.available() - beside
+        if there < needs:  # another time it may be tried
+            lacks = f"to measure takes {needs / 1e6:.0f} MB, and there are {max(0, there) / 1e6:.0f} MB of memory"
+            return Weights(path, why=lacks)
         sources = known.sources if known else ()
         try:
             with step("it is being tried which weights are faster here"):

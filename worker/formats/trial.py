@@ -52,13 +52,20 @@ def compare(shapes: Mapping[int, Sequence[Shape]], wanted: int, threads: int = 0
     """For each ggml type, of whose matrices the shapes are told: how many times as fast the type `wanted` is, for each
     of `TOKENS`.
 
-    Raises ModelLoadError where it cannot be measured.
+    Each type has a process of its own, so that they take the memory one after the other: of weights and of copies up to
+    five times `_BYTES`. Raises ModelLoadError where it cannot be measured.
     """
-    asked = {"wanted": wanted, "shapes": shapes, "lanes": min(threads or usable(), _LANES)}
+    lanes, found = min(threads or usable(), _LANES), dict[int, list[float]]()
+    for kind, own in shapes.items():
+        found |= _ask({"wanted": wanted, "shapes": {kind: own}, "lanes": lanes})
+    return found
+
+
+def _ask(question: Mapping[str, Any]) -> dict[int, list[float]]:
     try:
         told = subprocess.run(
             [sys.executable, "-P", "-m", "worker.formats.trial"],
-            input=json.dumps(asked),
+            input=json.dumps(question),
             capture_output=True,
             text=True,
             timeout=_SECONDS,

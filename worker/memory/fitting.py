@@ -30,7 +30,10 @@ def fit_start(model: Model, config: Config) -> Config:
     """
     there = find_room(model, config)
     first = fit_context(model, config, there)
-    context = config.context or first.wanted
+    if config.context > (own := first.wanted):
+        log.warning("%s: the context is %s tokens, which is the model's own, and not %s", model.id, own, config.context)
+        config = replace(config, context=own)
+    context = config.context or own
     found = _measure(model, config, context if not first.said else _above(first.footprint.context, context), there)
     try:
         fitted = fit_context(model, found, there)

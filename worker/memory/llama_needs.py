@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.catalogue import Model
 from shared.config import Config
-from worker.engines.llama_cpp_files import EXACT, Files, host_parameters, outputs_of, step_of
+from worker.engines.llama_cpp_files import EXACT, Files, context_of, host_parameters, outputs_of, step_of
 from worker.engines.llama_cpp_host import CHECKPOINTS
 from worker.engines.llama_cpp_pooling_shape import PoolingShape, pooling_context
 from worker.engines.pooling_host import MOST_SEQUENCES
@@ -34,7 +34,7 @@ class LlamaNeeds(Needs):
 
     def __init__(self, model: Model, files: Files, config: Config) -> None:
         self._model, self._files, self._config = model, files, config
-        self.most = config.context or files.header.context_length or USUAL
+        self.most = context_of(files, config) or files.header.context_length or USUAL
         self._batch, self._outputs = step_of(files, config), outputs_of(files, config)
         self._heads = files.header.heads + (read_model(files.draft).heads if files.draft else 0)
         self._known: dict[tuple[Path, bool], MemorySurvey | Bound] = {}

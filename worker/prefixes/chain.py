@@ -8,6 +8,10 @@ from collections.abc import Sequence
 
 BLOCK = 32
 """Tokens."""
+LEAST = 256
+"""Tokens that are worth a snapshot, beyond those that others have."""
+GAIN = 64
+"""Tokens that are worth restoring one."""
 _DIGITS = 32
 
 Chain = Sequence[str]

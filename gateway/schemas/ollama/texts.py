@@ -15,7 +15,7 @@ from gateway.schemas.ollama.context import remember
 from gateway.schemas.ollama.failure import render_failure
 from gateway.schemas.ollama.options import PARAMETERS, USUAL, make
 from gateway.schemas.ollama.request import GenerateSchema, OllamaChatSchema
-from gateway.schemas.ollama.words import LOAD, NAME, TURNS, tell_thoughts
+from gateway.schemas.ollama.words import LOAD, NAME, TURNS, UNLOAD, tell_thoughts
 from gateway.schemas.reasoning import thinking
 from shared.config import Config
 from shared.errors import InferqError
@@ -102,7 +102,7 @@ class GenerateFormat(OllamaFormat):
 
 def load(given: Mapping[str, Any]) -> tuple[Encoding, Options]:
     """What is asked where nothing is said: a task that needs the model, and computes nothing."""
-    asked = {NAME: given["model"], LOAD: "unload" if given.get("keep_alive") == 0 else "load"}
+    asked = {NAME: given["model"], LOAD: UNLOAD if given.get("keep_alive") == 0 else "load"}
     return Encoding(given["model"], ""), Options(given.get("stream", False), asked=asked, stay=given.get("keep_alive"))
 
 

@@ -15,6 +15,8 @@ from shared.protocol import Accepted, Call, Done, FinishReason, TokenLogprob, Us
 NAME, LOAD, TURNS = "model", "load", "turns"
 """What of a request its answer repeats: by which name the model was asked for; why nothing is said; and, where the next
 request may go on with it, what the conversation was."""
+UNLOAD = "unload"
+"""Why nothing is said where the model is to be let go of."""
 _REASONS: Mapping[FinishReason, str] = {"length": "length", "stop": "stop", "tool_calls": "stop"}
 
 Say = Callable[[str, str, Sequence[Any]], dict[str, Any]]
