@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import readline
 import signal
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def test_lines_go_on_after_a_backslash_and_commands_are_no_prompts() -> None:
 def test_on_a_gateway(echo: Stack) -> None:
     assert output("chat", "--url", echo.url, given="one two\nthree\n") == "one two\nthree\n"
     assert output("repl", "--url", f"{echo.url}/v1", "-m", "echo", "-n", "2", given="one two three\n") == "one two\n"
-    assert "nothing" in refused("chat", "--url", echo.url, "-m", "nothing")
+    assert "nothing" in refused("chat", "--url", echo.url, "-m", "nothing", given="")
 
 
 def test_what_is_not_said_means_the_same_here_and_at_a_gateway(tmp_path: Path) -> None:
@@ -83,6 +84,7 @@ def test_what_a_script_gets_wrong(tmp_path: Path) -> None:
     assert "--threads" not in refused("chat", "--url", "x:1")
     assert "already" in refused("chat", "--url", "http://127.0.0.1:1", "--threads", "2")
     assert "`inferq up` serves" in refused("chat", "--url", "http://127.0.0.1:1")
+    assert "`inferq up` serves" in refused("chat", "--url", "http://127.0.0.1:1", "-m", "echo", given="")
 
 
 def test_the_system_message_is_shown() -> None:
@@ -97,7 +99,7 @@ def test_a_gateway_with_keys(tmp_path: Path) -> None:
         stack.start_worker()
         words = "word " * 40 + "end\n"  # more than the 16 tokens that a completion has by default
         assert output("repl", "--url", stack.url, "--api-key", "secret", given=words) == words
-        assert "key" in refused("repl", "--url", stack.url, "--api-key", "other")
+        assert "key" in refused("repl", "--url", stack.url, "--api-key", "other", "-m", "echo", given="")
 
 
 def test_line_editing_and_history() -> None:
@@ -111,6 +113,31 @@ def test_line_editing_and_history() -> None:
     terminal.reads("my first\r\n")
     terminal.reads("> ")
     terminal.type("/quit\r")
+    terminal.close()
+
+
+@pytest.mark.skipif("GNU" not in str(readline.__doc__), reason="libedit does not know what is pasted")
+def test_what_is_pasted_is_one_message() -> None:
+    terminal = Terminal("chat", "-m", "echo", "--plain", TERM="xterm-256color")
+    terminal.reads("> ")
+    terminal.type("\x1b[200~/* one */\rtwo\r\rthree\x1b[201~")
+    terminal.reads("three")
+    terminal.type("\r")
+    terminal.reads("/* one */\r\ntwo\r\n\r\nthree\r\n")
+    terminal.reads("> ")
+    terminal.type("\x04")
+    terminal.close()
+
+
+def test_a_conversation_that_is_too_long_says_how_to_go_on() -> None:
+    terminal = Terminal("chat", "-m", str(TINY), "--context", "64", *GREEDY)
+    long = "x " * 300  # more than the 256 tokens that llama.cpp makes of it
+    for text, told in ((long, "Please shorten it.\r\n"), ("def", ""), (long, "it. /reset forgets")):
+        terminal.reads("> ")
+        terminal.type(f"{text}\n")
+        terminal.reads(told)
+    terminal.reads("> ")
+    terminal.type("\x04")
     terminal.close()
 
 

@@ -10,6 +10,7 @@ from inferq.commands import chat_format_flag
 from inferq.terminal import echo
 from inferq.tools.options import check_encodable, model_flag, model_flags, sampling, sampling_flags
 from inferq.tools.source import gateway_flags, open_answers
+from shared.errors import ContextLengthExceeded, InferqError
 
 
 @click.command()
@@ -52,9 +53,13 @@ def chat(model: str | None, system: str, plain: bool, **flags: Any) -> None:
         else:
             echo(told)
 
+    def way_out(error: InferqError) -> str:
+        full = history and error.code == ContextLengthExceeded.code
+        return " /reset forgets the conversation, which counts too." if full else ""
+
     commands = {
         "reset": Command("forget the conversation", reset),
         "system": Command("TEXT: tell the model something before anything else; alone: show it", tell),
     }
     with exit_quietly(), open_answers(model, flags) as answers:
-        hold(answers, task, commands, heard, choose_view(plain=plain))
+        hold(answers, task, commands, heard, choose_view(plain=plain), way_out)

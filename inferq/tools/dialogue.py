@@ -31,17 +31,19 @@ def hold(
     commands: Mapping[str, Command],
     heard: Callable[[str, str], None] = lambda asked, answered: None,
     view: Callable[[], AnswerView] = PlainAnswer,
+    way_out: Callable[[InferqError], str] = lambda error: "",
 ) -> None:
     """Return at the end of the input or at /quit. A `view` shows one answer.
 
     `heard` is told what was said, also the part of what was stopped.
 
-    At a terminal an error ends the answer; elsewhere it ends the program.
+    At a terminal an error ends the answer, and is told with the `way_out` that there may be; elsewhere it ends the
+    program.
     """
     if interactive():
-        echo("/help lists the commands, Ctrl-D ends it", err=True)
+        echo("/help lists the commands, Ctrl-C stops an answer, Ctrl-D ends it", err=True)
     for text in inputs():
-        name, _, rest = text[1:].partition(" ") if text.startswith("/") else ("", "", "")
+        name, rest = _split(text)
         if name in _ENDS:
             return
         if name == "help":
@@ -56,7 +58,13 @@ def hold(
             except InferqError as exc:
                 if not interactive():
                     raise
-                echo(f"inferq: {exc}", err=True)
+                echo(f"inferq: {exc}{way_out(exc)}", err=True)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The name of a command and what stands behind it; empty where it is none, but a path or a comment of C."""
+    name, _, rest = text[1:].partition(" ") if text.startswith("/") else ("", "", "")
+    return (name, rest) if name.isalpha() else ("", "")
 
 
 def _help(commands: Mapping[str, Command]) -> None:

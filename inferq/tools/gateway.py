@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from msgspec.structs import asdict
 
@@ -17,7 +17,7 @@ from inferq.errors import GatewayError
 from inferq.tools.answers import QueuePlace
 from shared.cancellation import NEVER, Cancellable, Cancellation, abort, check
 from shared.config import Config
-from shared.errors import InvalidRequest
+from shared.errors import InvalidApiKey, InvalidRequest, ModelNotFound
 from shared.protocol import Chat, Delta, Done, Event, Progress, TextTask, Usage
 
 _CONNECT = 10.0
@@ -45,6 +45,15 @@ def refusal_reason(body: bytes, otherwise: str) -> str:
         return otherwise
 
 
+def _code(body: bytes) -> str | None:
+    """What an error of OpenAI's form is called."""
+    try:
+        code = json.loads(body)["error"]["code"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return code if isinstance(code, str) else None
+
+
 class GatewayAnswers:
     """`model` may be None where the gateway serves only one. Raises GatewayError, InvalidRequest."""
 
@@ -56,7 +65,7 @@ class GatewayAnswers:
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._running = Cancellation()
-        self.model = model or self._only_model()
+        self.model = self._look_up(model) if model else self._only_model()
 
     def answer(self, task: TextTask) -> Iterator[Event | QueuePlace]:
         self._running = Cancellation()
@@ -78,6 +87,17 @@ class GatewayAnswers:
     def cancel(self) -> None:
         """The gateway cancels the job of a client that leaves."""
         self._running.cancel()
+
+    def _look_up(self, model: str) -> str:
+        """A wrong name or key is told before anybody has written something; what else it says shows when it is asked:
+        not every server tells of its models."""
+        with self._connect() as connection:
+            try:
+                self._request(connection, f"/models/{quote(model)}", None).read()
+            except GatewayError as exc:
+                if exc.code in (ModelNotFound.code, InvalidApiKey.code):
+                    raise
+        return model
 
     def _only_model(self) -> str:
         with self._connect() as connection:
@@ -129,7 +149,7 @@ class GatewayAnswers:
         raise http.client.IncompleteRead(b"")
 
     def _refusal(self, body: bytes, otherwise: str) -> GatewayError:
-        return GatewayError(f"{self._url}: {refusal_reason(body, otherwise)}")
+        return GatewayError(f"{self._url}: {refusal_reason(body, otherwise)}", code=_code(body))
 
 
 def _stand(comment: bytes) -> Progress | QueuePlace | None:

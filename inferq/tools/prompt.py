@@ -1,7 +1,8 @@
-"""What the user types: lines, several of them where they end with a backslash."""
+"""What the user types: lines, several of them where they end with a backslash, or are pasted at once."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -16,10 +17,16 @@ def interactive() -> bool:
 
 
 def inputs() -> Iterator[str]:
-    """Until the end of the input. At a terminal with line editing and history, where Ctrl-C drops the line."""
+    """Until the end of the input. At a terminal with line editing and history, where Ctrl-C drops the line.
+
+    What is pasted is one text, with all its lines, where the terminal tells that it is, and Python has GNU's readline.
+    """
     at_terminal = interactive()
     if at_terminal:
-        import readline  # noqa: F401 - `input` edits lines with it
+        import readline  # `input` edits lines with it
+
+        if os.environ.get("TERM", "dumb") != "dumb":  # else it would see what asks a terminal for this
+            readline.parse_and_bind("set enable-bracketed-paste on")  # Python has it off
     while True:
         try:
             text = _read("> " if at_terminal else "", "… " if at_terminal else "")

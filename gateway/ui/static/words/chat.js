@@ -88,8 +88,8 @@ export const chat = {
 
   "welcome": ["What would you like to know?", "Was möchtest du wissen?"],
   "welcome.model": ["{model} answers. It runs on this gateway's own machines.", "{model} antwortet. Es läuft auf den eigenen Maschinen dieses Gateways."],
-  "welcome.first": ["Explain in three sentences how a queue keeps a busy server fair.", "Erkläre in drei Sätzen, wie eine Warteschlange einen vollen Server gerecht hält."],
-  "welcome.second": ["Write a haiku about patience.", "Schreibe ein Haiku über Geduld."],
+  "welcome.first": ["Give me three tips for a good night's sleep.", "Gib mir drei Tipps für guten Schlaf."],
+  "welcome.second": ["Write a short thank-you note to a friend.", "Schreibe einem Freund ein paar Zeilen zum Dank."],
   "welcome.third": ["Write a Python function that tells whether a word is a palindrome.", "Schreibe eine Python-Funktion, die sagt, ob ein Wort ein Palindrom ist."],
   "welcome.programs": ["For programs", "Für Programme"],
   "welcome.base": ["Base URL of the API", "Basis-URL der API"],
