@@ -35,7 +35,6 @@ from tests.chaos.relay import Relay
 from tests.chaos.report import alike, unexcused
 from tests.chaos.response_reading import ResponseReading
 from tests.chaos.run import Outcome
-from tests.chaos.stored import Shelf, Stored
 from tests.stack import Stack, running, wait_for
 
 ASKED = Request(7, Kind.STREAM, CHATS, {}, "7.0; 7.1; 7.2; 7.3;", "", None)
@@ -231,43 +230,6 @@ def test_events_of_a_response_are_numbered_and_fold_to_it() -> None:
             short.take("", event(number, "output_text.delta", delta="7.0;"))
     with pytest.raises(Failure, match="fold"):
         short.take("", event(3, "completed", response=whole))
-
-
-def test_a_conversation_may_lack_what_redis_has_forgotten_and_nothing_else() -> None:
-    client: Any = SimpleNamespace(request=ASKED, name="7", kept=[], story=[(0.0, "asks")], asked_twice=False)
-    said = [(role, f"7.{turn};") for turn in range(3) for role in ("user", "assistant")]
-    for turn in range(3):
-        client.kept.append(Stored(ASKED, f"/v1/responses/{turn}", turn, {"id": str(turn)}, answered=turn + 0.5))
-    items = Stored(ASKED, "/v1/conversations/c/items", 0, said, answered=3)
-    client.kept.insert(2, items)
-    data = [{"role": role, "content": text} for role, text in said]
-    for outage, left, wrong in (
-        ((2.2, 3.0), data[:4], 0),
-        ((2.2, 3.0), data, 0),
-        ((2.2, 3.0), data[:2], 1),
-        ((1.2, 1.6), data[:4], 1),
-        ((9.0, 9.9), data[:4], 1),
-    ):
-        shelf = Shelf()
-        shelf.note(client, items, (200, b"", {"data": left}), [outage], {True: [], False: [outage]})
-        assert len(shelf.wrong) == wrong, (outage, left)
-
-
-def test_an_answer_may_be_gone_that_was_told_in_the_second_that_redis_has_forgotten() -> None:
-    """It is stored just after that, on the disk: what was told before is there, and so is a file."""
-    client: Any = SimpleNamespace(name="7", request=ASKED, story=[(0.0, "asks")])
-    fault = Fault("valkey a second back", at=1.5, hit=0)
-    for path, told, answered, wrong in (
-        ("/v1/responses/r", {"id": "r", "completed_at": 1}, 5.0, 0),
-        ("/v1/responses/r", {"id": "r", "completed_at": 1}, 3.9, 1),
-        ("/v1/responses/r", {"id": "r", "completed_at": 1}, 7.0, 1),
-        ("/v1/files/f/content", b"x", 5.0, 1),
-    ):
-        shelf = Shelf(faults=[fault])
-        stored = Stored(ASKED, path, 1.0, told, answered=answered)
-        shelf.note(client, stored, (404, b"", {}), [(4.0, 5.1)], {True: [], False: []})
-        assert len(shelf.wrong) == wrong, (path, answered)
-        assert all("+1.50 -- valkey a second back" in each for each in shelf.wrong)
 
 
 def asked_of(model: str, expected: str, excused: tuple[float, str] | None = None) -> Any:

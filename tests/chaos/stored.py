@@ -31,6 +31,10 @@ Forgotten = Mapping[bool, Outages]
 _AT_ONCE = 8
 _LATE = 0.5
 """Seconds after an end was told in which its client has read and judged it."""
+_KILLS = ("SIGKILL valkey", "SIGKILL valkey in a load", "SIGKILL everything", "restart valkey at once")
+_UNWRITTEN = 4.0
+"""Seconds before such a kill of which an end may be lost: while an fsync is slow Valkey answers before it writes, and a
+stream is told its end at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +111,19 @@ class Shelf:
                 self.wrong.append(f"{thing.id} is left of a batch")
             if thing.kind in (ThingKind.RESPONSE, ThingKind.CHAT) and thing.facts.get("status") == "completed":
                 ended[thing.facts["metadata"].get("number", "")] += 1
-        for client in (client for client in clients if client.fate is Fate.ANSWERED):
-            known = {stored.path for stored in client.kept if isinstance(stored.told, Mapping) or stored.told is None}
-            again = ended[client.name] - len(known)
-            if known and again > 0 and client.asked_twice:
+        asked: dict[str, list[Client]] = {}
+        for client in clients:  # several where more had to be asked until enough was hurt
+            asked.setdefault(client.name, []).append(client)
+        for name, same in asked.items():
+            kept = [stored for client in same for stored in client.kept]
+            known = {stored.path for stored in kept if isinstance(stored.told, Mapping) or stored.told is None}
+            again = ended[name] - len(known)
+            if not known or again <= 0 or any(client.fate is not Fate.ANSWERED for client in same):
+                continue
+            if any(client.asked_twice for client in same):
                 self.asked_twice += 1
-            elif known and again > 0 and not any(stored.among(lost) for stored in client.kept):
-                self._complain(client, f"stored {ended[client.name]} times, not {len(known)}")
+            elif not any(stored.among(lost) for stored in kept):
+                self._complain(same[0], f"stored {ended[name]} times, not {len(known)}")
 
     def note(
         self, client: Client, stored: Stored, answer: tuple[int, bytes, Any], lost: Outages, forgotten: Forgotten
@@ -124,19 +134,21 @@ class Shelf:
             self.forgotten += 1
             return
         wrong = f"{status} {blob[:300]!r}" if status != 200 else _differs(stored, blob, told)
-        if wrong and isinstance(stored.told, list) and status == 200 and (client.asked_twice or stored.among(lost)):
+        unwritten = [(each.at - _UNWRITTEN, each.until) for each in self.faults if each.kind in _KILLS]
+        ended_anew = stored.among([*lost, *unwritten])
+        if wrong and isinstance(stored.told, list) and status == 200 and (client.asked_twice or ended_anew):
             # Where Redis lost the end of an answer it comes after those that followed; what it forgot comes nowhere.
             answers = [each for each in client.kept if isinstance(each.told, Mapping)]
             known, turns = _turns(stored.told), list(dict.fromkeys(_turns(_said(told["data"]))))
             gone = {turn for turn, each in zip(known, answers, strict=False) if each.is_gone(lost, forgotten)}
-            order = sorted if stored.among(lost) else list
+            order = sorted if ended_anew else list
             left = [order(turn for turn in each if turn not in gone) for each in (turns, known)]
             wrong = "" if left[0] == left[1] else wrong
         again = isinstance(stored.told, bytes) and status == 200 and _names(blob) == _names(stored.told) != set()
         if wrong and again and stored.among(forgotten[True]):
             self.ended_anew += 1
             wrong = ""
-        if wrong and isinstance(stored.told, Mapping) and isinstance(told, Mapping) and stored.among(lost):
+        if wrong and isinstance(stored.told, Mapping) and isinstance(told, Mapping) and ended_anew:
             anew = {**told, "completed_at": stored.told["completed_at"]}
             if anew == stored.told:
                 self.ended_anew += 1
