@@ -91,6 +91,14 @@ def test_a_child_that_dies_is_started_again(archive: Archive) -> None:
     assert len(failed) < 10
 
 
+def test_a_child_that_cannot_be_told_anything_is_asked_no_second_time(archive: Archive) -> None:
+    archive.blobs.write("file/00/1", [b"x"])
+    pipe = remote(archive)._living()._child.stdin
+    assert pipe
+    pipe.close()
+    assert archive.blobs.size("file/00/1") == 1, "before anybody has noticed its end"
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [

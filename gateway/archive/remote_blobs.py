@@ -180,6 +180,7 @@ class _BlobHost:
                 self._child.stdin.write(line + b"\n")
                 self._child.stdin.flush()
         except (OSError, ValueError) as exc:
+            self.gone = True  # before `_listen` sees it: who asks once more is to have another child
             raise _HostGone from exc
 
     def _listen(self) -> None:
