@@ -29,7 +29,7 @@ _WORTH = 128
 it: attention looks through the cells of all. Both grow alike with the model."""
 _LONG = 512
 """Tokens that a run is to read, for which also what is less than a snapshot is put away before: cells of short answers
-that were computed side by side lie between each other, and cost it more than one behind the other."""
+that were computed side by side lie between each other, and cost it six times as much as in a row."""
 _MOMENT = 0.25
 """Seconds that such a run waits for that."""
 
