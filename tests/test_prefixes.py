@@ -281,8 +281,10 @@ def test_a_reader_that_has_died_or_stands_still_is_not_waited_for(
         folder = engine._prefixes._folder
         assert folder
         place, seed = folder.place(""), folder.seed("chain", engine._prefixes._identity, "", "")
-        with folder.promise(place, link(seed, PROMPT), 0, BLOCK):
+        with folder.promise(place, link(seed, PROMPT), 0, BLOCK) as promise:
             assert cached(engine, ask(PROMPT)) == 0
+            os.utime(promise.lock.fd, (ahead := time.time() + 1000, ahead))
+            assert cached(engine, ask((*PROMPT[:-1], 7))) > 0, "the clock was set back, and its seat has it"
         assert snapshots(tmp_path) == []
         (place / "dead.part").write_bytes(begin(link(seed, PROMPT)))
         assert cached(engine, ask(PROMPT)) > 0

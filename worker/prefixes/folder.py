@@ -163,7 +163,7 @@ class SnapshotFolder:
     def wait(self, promised: Promised, work: Cancellable) -> bool:
         """Until that promise is kept or broken. False: nothing was heard of it for long. Raises JobCancelled."""
         try:
-            while time.time() - promised.part.stat().st_mtime < LONGEST_SILENCE:
+            while abs(time.time() - promised.part.stat().st_mtime) < LONGEST_SILENCE:  # a clock may be set back
                 check(work)
                 with closing(FileLock(promised.part, flags=os.O_RDWR)) as lock:
                     if lock.take():
