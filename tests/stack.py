@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import random
 import signal
@@ -31,13 +33,19 @@ API_KEYS = ",".join(f"{name}:{key}" for name, key in KEYS.items())
 
 
 def free_port() -> int:
-    """A port that nobody listens on, out of a range that tests in other processes leave alone."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    while True:
-        port = random.randrange(10_000 + 3500 * worker, 13_500 + 3500 * worker)
+    """A port that nobody listens on, out of a range that tests in other processes leave alone. None comes twice before
+    all have come: who is given one may listen on it only later."""
+    for port in _ports():
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) != 0:
                 return port
+    raise AssertionError("they never end")
+
+
+@functools.cache
+def _ports() -> Iterator[int]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return itertools.cycle(random.sample(range(10_000 + 3500 * worker, 13_500 + 3500 * worker), 3500))
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.beside import Helper, at_once, beside, within
-from tests.stack import wait_for
+from tests.stack import free_port, wait_for
 from tests.up import Up
 
 
@@ -99,3 +99,7 @@ def test_a_start_that_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
         started.finish()
         assert started.process.stdout
         started.process.stdout.close()
+
+
+def test_no_port_is_given_twice_to_those_who_listen_later() -> None:
+    assert len({free_port() for _ in range(1000)}) == 1000
