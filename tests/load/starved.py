@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from contextlib import closing, suppress
 from pathlib import Path
 
-_BALLOON = "import time; taken = []\nwhile True: taken.append(b'1' * (1 << 20)); time.sleep(0.01)"
+_BALLOON = """
+import time
+from shared.memory import kills
+taken, before = [], kills()
+while kills() == before:
+    taken.append(b"1" * (1 << 20))
+    time.sleep(0.01)
+time.sleep(600)  # it has what it has
+"""
+"""It looks itself, at what the system counts: a host that is killed gives back its memory long before it has ended,
+where it gets no core, and who goes on until then is killed as well."""
 _PATIENCE = 60.0
 
 
@@ -46,7 +55,6 @@ def main() -> None:
         until = time.monotonic() + _PATIENCE
         while lives(host) and time.monotonic() < until:
             time.sleep(0.001)
-        balloon.send_signal(signal.SIGSTOP)  # it has what it has
         until = time.monotonic() + _PATIENCE
         while not engine.trouble and time.monotonic() < until:
             time.sleep(0.2)
